@@ -1,0 +1,15 @@
+/* How core reports: 0 is success, -errno a failure, a positive named value an expected outcome.
+ * core never logs: the sentence for the log comes back in struct denet_error. */
+#pragma once
+
+/* The process ended between two looks; skip it, it is no event for a log. */
+#define DENET_GONE 1
+
+struct denet_error {
+  char text[512]; /* one sentence, no full stop, no newline; "" when nothing went wrong */
+};
+
+/* Writes the sentence (cut at 511 bytes) and returns code, so that a failure is one line:
+ * return denet_error_set(error, -EINVAL, "..."). error may be NULL. */
+int denet_error_set(struct denet_error *error, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));

@@ -1,0 +1,100 @@
+/* A match rule: conditions and what to do with the processes that meet them. Pure: it is given the
+ * facts of a process and reads nothing itself (but see denet_rule_pid_file). */
+#pragma once
+
+#include "error.h"
+#include "instance.h"
+#include "option.h"
+#include "pattern.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* What a condition looks at. */
+enum denet_subject {
+  DENET_SUBJECT_COMM,
+  DENET_SUBJECT_COMMAND_LINE,
+  DENET_SUBJECT_EXECUTABLE,
+  DENET_SUBJECT_USER,
+  DENET_SUBJECT_UNIT,
+  DENET_SUBJECT_CGROUP,
+  DENET_SUBJECT_PID_FILE,
+  DENET_SUBJECTS
+};
+
+struct denet_condition {
+  enum denet_subject subject;
+  bool negated;
+  struct denet_pattern *pattern; /* owned; NULL for a pid file */
+  char *pid_file;                /* owned; NULL for the others */
+  pid_t pid;                     /* what the pid file said last; 0: nothing usable */
+  size_t first_capture;          /* index of its regex's first group among the rule's captures */
+};
+
+struct denet_rule {
+  char *name;     /* owned */
+  char *instance; /* owned; template, see instance.h */
+  struct denet_instance_uses uses;
+  struct denet_condition *conditions; /* owned */
+  size_t condition_count;
+  size_t groups; /* of all its regexes together */
+  bool children;
+  bool records;
+  bool skip_kernel_threads;
+  unsigned max_instances;
+  unsigned report;   /* denet_report bits */
+  unsigned subjects; /* bit s: a condition or the template looks at denet_subject s */
+};
+
+/* What is known of a process. Text that could not be read is absent: it meets no condition, not
+ * even a negated one. Only the subjects in rule->subjects need be filled. Everything is borrowed
+ * and NUL-terminated. command_line has spaces between the arguments; for a process without
+ * arguments it is "[comm]", as in collectd's processes plugin. */
+struct denet_facts {
+  pid_t pid;
+  bool kernel_thread;
+  struct denet_text subject[DENET_SUBJECTS]; /* PID_FILE is unused; EXECUTABLE is the path */
+  uint64_t uid;
+};
+
+/* Starts a rule with the defaults of design.md (Children true, Records true, MaxInstances 100,
+ * Report all, Instance "%{rule}"). 0, -EINVAL (empty name) or -ENOMEM. done() may follow in any
+ * case. */
+int denet_rule_init(struct denet_rule *rule, const char *name, struct denet_error *error);
+void denet_rule_done(struct denet_rule *rule);
+
+/* Takes one line of a <Rule> block: a condition or an option. A condition's value may start with
+ * '!' (negated); Comm's may then have '~' (a regex). Returns as denet_option_set() does. The
+ * sentences name the option and the position, not the rule. Report may be given with a list of
+ * words in one setting ("cpu memory") or in several; the first one replaces "all". */
+int denet_rule_set(struct denet_rule *rule, const struct denet_setting *setting,
+                   struct denet_error *error);
+
+/* The two forms of collectd's processes plugin; they leave a rule that is ready to be finished,
+ * with Children false. A process name is compared as the kernel keeps it, cut at 15 bytes. */
+int denet_rule_init_process(struct denet_rule *rule, const char *name, struct denet_error *error);
+int denet_rule_init_process_match(struct denet_rule *rule, const char *name, const char *regex,
+                                  struct denet_error *error);
+
+/* The rule that "LoadPlugin denet" alone stands for: every process but kernel threads by "%{exe}",
+ * at most 50 instances, no records, no children. */
+int denet_rule_init_default(struct denet_rule *rule, struct denet_error *error);
+
+/* Checks the whole rule once all its lines are in. 0, or -EINVAL: no condition (every process would
+ * match), a bad Instance. */
+int denet_rule_finish(struct denet_rule *rule, struct denet_error *error);
+
+/* Whether the process meets the rule: of the conditions on one subject that are not negated at
+ * least one holds, every negated one holds, for every subject. Fills out_captures on a match. */
+bool denet_rule_matches(const struct denet_rule *rule, const struct denet_facts *facts,
+                        struct denet_captures *out_captures);
+
+/* The number in a pid file's text: leading and trailing white space allowed. 0 when there is none
+ * or it is out of range. */
+pid_t denet_rule_parse_pid(struct denet_text text);
+
+/* The systemd unit of a cgroup path: its innermost component that ends in .service, .scope,
+ * .socket, .mount or .swap (systemd.unit(5)); absent when there is none. A view into path, but
+ * not NUL-terminated. */
+struct denet_text denet_rule_unit(struct denet_text cgroup_path);

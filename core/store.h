@@ -1,0 +1,38 @@
+/* The folder of record files: <folder>/<host>/<instance>/<pid>-<t0_ms>.jsonl, one for each key of a
+ * denet_line, with the parts _0002, _0003, ... after the first. Not thread-safe: one owner. */
+#pragma once
+
+#include "error.h"
+#include "line.h"
+
+#include <stdint.h>
+
+struct denet_store; /* owned by whoever opened it */
+
+struct denet_store_limits {
+  uint64_t file_bytes;  /* a part that has reached this gets no more lines */
+  uint64_t total_bytes; /* of all *.jsonl files below the folder; the oldest finished go first */
+  unsigned open_files;  /* descriptors kept at most; a file beyond it is opened for each write */
+};
+
+/* Makes the folder (mode 0750, with its parents) and <host> in it, and counts what is there
+ * already: files of an earlier run are finished files. Files found there are never written to again.
+ * host is made safe (name.h). 0 or -errno with a sentence that names the folder and the reason. */
+int denet_store_open(const char *folder, const char *host, const struct denet_store_limits *limits,
+                     struct denet_error *error, struct denet_store **out_store);
+
+/* Writes the line and a newline with one write(). The first line of a key must be METADATA; it makes
+ * the file (O_EXCL | O_NOFOLLOW, mode 0640; when the name is taken, the next part). A METADATA line
+ * for an open key starts the next part. A part that reached limits.file_bytes is followed by the next
+ * one, headed by the same metadata line. LAST finishes the file.
+ * 0; DENET_GONE when a line comes for a key that has no file (its metadata was lost): not written;
+ * -errno with a sentence, then the line is lost, but what was written of it is taken back, so that
+ * the file still ends with a whole line. */
+int denet_store_write(struct denet_store *store, const struct denet_line *line,
+                      struct denet_error *error);
+
+/* Bytes of the files below the folder, as counted. */
+uint64_t denet_store_total_bytes(const struct denet_store *store);
+
+/* Closes every file. store may be NULL. */
+void denet_store_close(struct denet_store *store);

@@ -1,0 +1,19 @@
+/* The frame of every unit test: one Check suite a program. */
+#pragma once
+
+#include <check.h>
+
+/* A unit_*.c adds its test cases here; main() is in unit.c. */
+void add_cases(Suite *suite);
+
+/* Adds one test, or one for each of count rows, to a case of its own name. */
+#define ADD_TEST(suite, test) add_loop_case(suite, #test, test, 1)
+#define ADD_TABLE(suite, test, rows)                                                               \
+  add_loop_case(suite, #test, test, (int)(sizeof(rows) / sizeof((rows)[0])))
+
+static inline void add_loop_case(Suite *suite, const char *name, const TTest *test, int rows) {
+  TCase *test_case = tcase_create(name);
+  tcase_set_timeout(test_case, 60);
+  tcase_add_loop_test(test_case, test, 0, rows);
+  suite_add_tcase(suite, test_case);
+}
