@@ -23,10 +23,12 @@ struct denet_instance_uses {
 
 /* Checks template: known placeholders, captures within groups (how many the rule's regexes have),
  * every %{ closed. "%%" is a percent sign; a lone % stands for itself. 0, or -EINVAL with a
- * sentence that says what is wrong and at which character (counted from 1). out_uses may be NULL. */
+ * sentence that says what is wrong and at which character (a byte, counted from 1). out_uses may be
+ * NULL. */
 int denet_instance_check(const char *template, size_t groups, struct denet_error *error,
                          struct denet_instance_uses *out_uses);
 
-/* Appends the expansion to out. template has passed denet_instance_check(). 0 or -ENOMEM. */
+/* Appends the expansion to out. template has passed denet_instance_check(). 0 or -ENOMEM,
+ * then out holds a part of it. */
 int denet_instance_expand(const char *template, const struct denet_instance_values *values,
                           struct denet_buffer *out);

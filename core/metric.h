@@ -72,6 +72,7 @@ struct denet_metric_info {
 };
 
 struct denet_derived_info {
+  enum denet_kind kind;
   enum denet_report report;
   const char *type;
   const char *type_instance;
@@ -97,6 +98,10 @@ void denet_values_combine(struct denet_values *values, const struct denet_values
 
 /* CPU time of both kinds in ns; 0 when absent. */
 uint64_t denet_values_cpu_ns(const struct denet_values *values);
+
+/* The metrics (bit m: metric m) that the words of a Report option ask for, and with records those
+ * that a denet-format line has. */
+uint64_t denet_metrics_wanted(unsigned report, bool records);
 
 /* The bit of a word of the Report option ("cpu", "all", ...), any case; -EINVAL for another word. */
 int denet_report_parse(const char *word);

@@ -1,4 +1,4 @@
-/* A test on one text: the same, a POSIX extended regular expression, or a glob; either negated. */
+/* A test on one text: the same, a POSIX extended regular expression, or a glob. */
 #pragma once
 
 #include "buffer.h"
@@ -23,7 +23,7 @@ struct denet_captures {
 };
 
 /* Compiles text. 0; -EINVAL with a sentence that says what is wrong and at which character
- * (counted from 1); -ENOMEM. */
+ * (a byte, counted from 1); -ENOMEM. "" is refused; a glob's '[' must be closed. */
 int denet_pattern_new(enum denet_pattern_kind kind, const char *text, struct denet_error *error,
                       struct denet_pattern **out_pattern);
 void denet_pattern_free(struct denet_pattern *pattern);
@@ -32,7 +32,8 @@ void denet_pattern_free(struct denet_pattern *pattern);
 size_t denet_pattern_groups(const struct denet_pattern *pattern);
 
 /* Whether text matches. A NUL inside text ends it. For a match by a regex its groups are stored in
- * captures from index first on, as far as there is room; captures may be NULL. text must be
- * NUL-terminated at text.length (a denet_buffer's is). */
+ * captures from index first on, as far as there is room; captures may be NULL; it is
+ * untouched without a match. Absent text matches nothing. text must be NUL-terminated at
+ * text.length (a denet_buffer's is). */
 bool denet_pattern_matches(const struct denet_pattern *pattern, struct denet_text text,
                            struct denet_captures *captures, size_t first);

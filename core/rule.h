@@ -28,8 +28,8 @@ struct denet_condition {
   bool negated;
   struct denet_pattern *pattern; /* owned; NULL for a pid file */
   char *pid_file;                /* owned; NULL for the others */
-  pid_t pid;                     /* what the pid file said last; 0: nothing usable */
-  size_t first_capture;          /* index of its regex's first group among the rule's captures */
+  pid_t pid; /* what the pid file said last, set by the caller; 0: nothing usable, meets nothing */
+  size_t first_capture; /* index of its regex's first group among the rule's captures */
 };
 
 struct denet_rule {
@@ -42,15 +42,17 @@ struct denet_rule {
   bool children;
   bool records;
   bool skip_kernel_threads;
+  bool report_given; /* report holds the words of Report lines, not the default */
   unsigned max_instances;
   unsigned report;   /* denet_report bits */
   unsigned subjects; /* bit s: a condition or the template looks at denet_subject s */
 };
 
 /* What is known of a process. Text that could not be read is absent: it meets no condition, not
- * even a negated one. Only the subjects in rule->subjects need be filled. Everything is borrowed
- * and NUL-terminated. command_line has spaces between the arguments; for a process without
- * arguments it is "[comm]", as in collectd's processes plugin. */
+ * even a negated one; but a user without a name is still compared by the digits of uid. Only the
+ * subjects in rule->subjects need be filled. Everything is borrowed and NUL-terminated.
+ * command_line has spaces between the arguments; for a process without arguments it is "[comm]", as
+ * in collectd's processes plugin. */
 struct denet_facts {
   pid_t pid;
   bool kernel_thread;
@@ -81,8 +83,8 @@ int denet_rule_init_process_match(struct denet_rule *rule, const char *name, con
  * at most 50 instances, no records, no children. */
 int denet_rule_init_default(struct denet_rule *rule, struct denet_error *error);
 
-/* Checks the whole rule once all its lines are in. 0, or -EINVAL: no condition (every process would
- * match), a bad Instance. */
+/* Checks the whole rule once all its lines are in, and fills uses and subjects. 0, or -EINVAL: no
+ * condition (every process would match), a bad Instance. */
 int denet_rule_finish(struct denet_rule *rule, struct denet_error *error);
 
 /* Whether the process meets the rule: of the conditions on one subject that are not negated at
@@ -90,11 +92,13 @@ int denet_rule_finish(struct denet_rule *rule, struct denet_error *error);
 bool denet_rule_matches(const struct denet_rule *rule, const struct denet_facts *facts,
                         struct denet_captures *out_captures);
 
-/* The number in a pid file's text: leading and trailing white space allowed. 0 when there is none
- * or it is out of range. */
+/* The number in the first line of a pid file's text, white space around it allowed; what follows in
+ * further lines is passed over (PostgreSQL's postmaster.pid has some). 0 when there is none or it
+ * is out of range. */
 pid_t denet_rule_parse_pid(struct denet_text text);
 
 /* The systemd unit of a cgroup path: its innermost component that ends in .service, .scope,
- * .socket, .mount or .swap (systemd.unit(5)); absent when there is none. A view into path, but
- * not NUL-terminated. */
+ * .socket, .mount or .swap (systemd.unit(5)), without the '_' that systemd puts before a name that
+ * would clash with a kernel file; absent when there is none. A view into path, but not
+ * NUL-terminated. */
 struct denet_text denet_rule_unit(struct denet_text cgroup_path);

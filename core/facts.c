@@ -1,0 +1,100 @@
+#include "facts.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+void denet_facts_reader_done(struct denet_facts_reader *reader) {
+  denet_buffer_done(&reader->arguments);
+  denet_buffer_done(&reader->command_line);
+  denet_buffer_done(&reader->executable);
+  denet_buffer_done(&reader->cgroup);
+  denet_buffer_done(&reader->unit);
+}
+
+/* The arguments with spaces between them, or "[name]" as ps(1) shows a process without any. */
+static int read_command_line(struct denet_facts_reader *reader, struct denet_source *source,
+                             const struct denet_process *process, struct denet_text *out_text) {
+  struct denet_buffer *line = &reader->command_line;
+  int outcome = source->describe(source, process, DENET_TEXT_ARGUMENTS, &reader->arguments);
+  if (outcome)
+    return outcome;
+  denet_buffer_clear(line);
+  struct denet_text arguments = denet_buffer_text(&reader->arguments);
+  if (arguments.length) {
+    outcome = denet_buffer_append(line, arguments.bytes, arguments.length);
+    for (size_t i = 0; i < line->length; i++)
+      if (line->bytes[i] == '\0')
+        line->bytes[i] = ' ';
+  } else {
+    char name[DENET_COMM_BYTES + 2];
+    snprintf(name, sizeof(name), "[%s]", process->name);
+    outcome = denet_buffer_append_string(line, name);
+  }
+  *out_text = denet_buffer_text(line);
+  return outcome;
+}
+
+static int read_text(struct denet_source *source, const struct denet_process *process,
+                     enum denet_text_kind kind, struct denet_buffer *buffer,
+                     struct denet_text *out_text) {
+  int outcome = source->describe(source, process, kind, buffer);
+  if (!outcome)
+    *out_text = denet_buffer_text(buffer);
+  return outcome;
+}
+
+static int read_cgroup(struct denet_facts_reader *reader, struct denet_source *source,
+                       const struct denet_process *process, struct denet_facts *facts) {
+  struct denet_text path = {0};
+  int outcome = read_text(source, process, DENET_TEXT_CGROUP, &reader->cgroup, &path);
+  if (outcome)
+    return outcome;
+  facts->subject[DENET_SUBJECT_CGROUP] = path;
+  struct denet_text unit = denet_rule_unit(path);
+  if (!unit.bytes)
+    return 0;
+  denet_buffer_clear(&reader->unit);
+  outcome = denet_buffer_append(&reader->unit, unit.bytes, unit.length);
+  facts->subject[DENET_SUBJECT_UNIT] = denet_buffer_text(&reader->unit);
+  return outcome;
+}
+
+static int read_user(struct denet_facts_reader *reader, struct denet_source *source,
+                     const struct denet_host *host, const struct denet_process *process,
+                     struct denet_facts *facts) {
+  uid_t uid;
+  int outcome = source->owner(source, process, &uid);
+  if (outcome)
+    return outcome;
+  facts->uid = uid;
+  if (!host->user_name(host->context, uid, reader->user, sizeof(reader->user)))
+    facts->subject[DENET_SUBJECT_USER] = denet_text_of(reader->user);
+  return 0;
+}
+
+static bool has_failed(int outcome) { return outcome == DENET_GONE || outcome == -ENOMEM; }
+
+int denet_facts_read(struct denet_facts_reader *reader, struct denet_source *source,
+                     const struct denet_host *host, const struct denet_process *process,
+                     unsigned subjects, struct denet_facts *out_facts) {
+  struct denet_facts facts = {
+      .pid = process->pid, .kernel_thread = process->kernel_thread, .uid = UINT64_MAX};
+  int outcome = 0;
+  facts.subject[DENET_SUBJECT_COMM] = denet_text_of(process->name);
+  if (subjects & 1u << DENET_SUBJECT_COMMAND_LINE)
+    outcome = read_command_line(reader, source, process,
+                                &facts.subject[DENET_SUBJECT_COMMAND_LINE]);
+  if (!has_failed(outcome) && subjects & 1u << DENET_SUBJECT_EXECUTABLE)
+    outcome = read_text(source, process, DENET_TEXT_EXECUTABLE, &reader->executable,
+                        &facts.subject[DENET_SUBJECT_EXECUTABLE]);
+  if (!has_failed(outcome) &&
+      subjects & (1u << DENET_SUBJECT_CGROUP | 1u << DENET_SUBJECT_UNIT))
+    outcome = read_cgroup(reader, source, process, &facts);
+  if (!has_failed(outcome) && subjects & 1u << DENET_SUBJECT_USER)
+    outcome = read_user(reader, source, host, process, &facts);
+  if (has_failed(outcome))
+    return outcome;
+  *out_facts = facts;
+  return 0;
+}

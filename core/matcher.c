@@ -1,0 +1,263 @@
+#include "matcher.h"
+
+#include "pid_file.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Forked daemons give themselves a new title or user shortly after they start, without an exec: the
+ * rules look again at these ages. */
+static const uint64_t look_again_ns[] = {UINT64_C(1000000000), UINT64_C(10000000000)};
+#define LOOKS (sizeof(look_again_ns) / sizeof(look_again_ns[0]))
+
+#define SUBJECT(name) (1u << DENET_SUBJECT_##name)
+/* What can change without the kernel telling. */
+#define SILENT_SUBJECTS                                                                            \
+  (SUBJECT(COMMAND_LINE) | SUBJECT(USER) | SUBJECT(CGROUP) | SUBJECT(UNIT))
+
+void denet_matcher_init(struct denet_matcher *matcher) {
+  matcher->subjects = 0;
+  for (size_t i = 0; i < matcher->watch_count; i++)
+    matcher->subjects |= matcher->watches[i].rule.subjects;
+}
+
+void denet_matcher_done(struct denet_matcher *matcher) {
+  denet_facts_reader_done(&matcher->reader);
+  denet_buffer_done(&matcher->instance);
+}
+
+static void look_again_at(const struct denet_matcher *matcher, pid_t pid) {
+  struct denet_process *process = denet_roster_find(matcher->roster, pid);
+  if (process)
+    process->changed = true;
+}
+
+void denet_matcher_read_pid_files(struct denet_matcher *matcher) {
+  if (!(matcher->subjects & SUBJECT(PID_FILE)))
+    return;
+  for (size_t i = 0; i < matcher->watch_count; i++) {
+    struct denet_rule *rule = &matcher->watches[i].rule;
+    for (size_t c = 0; c < rule->condition_count; c++) {
+      struct denet_condition *condition = &rule->conditions[c];
+      if (!condition->pid_file)
+        continue;
+      pid_t pid = denet_pid_file_read(condition->pid_file);
+      if (pid == condition->pid)
+        continue;
+      look_again_at(matcher, condition->pid);
+      look_again_at(matcher, pid);
+      condition->pid = pid;
+    }
+  }
+}
+
+/* Expands the rule's template for the process into matcher->instance. */
+static int expand_instance(struct denet_matcher *matcher, const struct denet_watch *watch,
+                           const struct denet_process *process, const struct denet_facts *facts,
+                           const struct denet_captures *captures, unsigned slot) {
+  struct denet_text exe = facts->subject[DENET_SUBJECT_EXECUTABLE];
+  struct denet_instance_values values = {
+      .rule = denet_text_of(watch->rule.name),
+      .comm = denet_text_of(process->name),
+      .exe = exe.bytes ? exe : denet_text_of(process->name),
+      .user = facts->subject[DENET_SUBJECT_USER],
+      .unit = facts->subject[DENET_SUBJECT_UNIT],
+      .cgroup = facts->subject[DENET_SUBJECT_CGROUP],
+      .pid = (uint64_t)process->pid,
+      .slot = slot,
+      .captures = *captures,
+  };
+  denet_buffer_clear(&matcher->instance);
+  return denet_instance_expand(watch->rule.instance, &values, &matcher->instance);
+}
+
+/* Copies what the metadata line will need, while the process is still there to be asked. */
+static int keep_metadata(struct denet_matcher *matcher, struct denet_tree *tree,
+                         const struct denet_process *process) {
+  if (!matcher->wants_metadata || !tree->watch->rule.records)
+    return 0;
+  struct denet_source *source = matcher->source;
+  tree->wants_metadata = true;
+  tree->has_uid = !source->owner(source, process, &tree->uid);
+  int outcome = source->describe(source, process, DENET_TEXT_EXECUTABLE, &tree->executable);
+  if (outcome != -ENOMEM)
+    outcome = source->describe(source, process, DENET_TEXT_ARGUMENTS, &tree->arguments);
+  return outcome == -ENOMEM ? outcome : 0;
+}
+
+/* Starts a tree of a process that meets the rule, in the group that its instance names. */
+static int plant(struct denet_matcher *matcher, struct denet_watch *watch,
+                 struct denet_process *process, const struct denet_facts *facts,
+                 const struct denet_captures *captures) {
+  struct denet_group *group;
+  struct denet_tree *tree;
+  unsigned slot = 0;
+  bool has_slot = watch->rule.uses.slot;
+  int error = has_slot ? denet_slots_take(&watch->slots, &slot) : 0;
+  if (error)
+    return error;
+  error = expand_instance(matcher, watch, process, facts, captures, slot);
+  if (!error)
+    error = denet_groups_get(matcher->groups, &watch->rule, denet_buffer_text(&matcher->instance),
+                             &group);
+  if (!error)
+    error = denet_tree_plant(matcher->forest, watch, group, process, !matcher->is_first, &tree);
+  if (error) {
+    if (has_slot)
+      denet_slots_give_back(&watch->slots, slot);
+    return error;
+  }
+  tree->has_slot = has_slot;
+  tree->slot = slot;
+  tree->due_ns = matcher->now_ns;
+  tree->t0_ms = matcher->host->unix_ms(matcher->host->context) -
+                (matcher->now_ns - process->born_ns) / 1000000;
+  matcher->has_grown |= !process->is_new;
+  return keep_metadata(matcher, tree, process);
+}
+
+/* Whether the tree that the process heads is still the one its rule would give it. */
+static int keeps_instance(struct denet_matcher *matcher, const struct denet_member *member,
+                          const struct denet_facts *facts, const struct denet_captures *captures) {
+  const struct denet_tree *tree = member->tree;
+  int error = expand_instance(matcher, tree->watch, member->process, facts, captures, tree->slot);
+  if (error)
+    return error;
+  struct denet_text raw = denet_buffer_text(&matcher->instance);
+  const struct denet_group *group = tree->group;
+  return group->is_overflow ||
+         (strlen(group->raw) == raw.length && !memcmp(group->raw, raw.bytes, raw.length));
+}
+
+/* A process that heads a tree has changed: it may go on, go elsewhere, or leave. */
+static int review_root(struct denet_matcher *matcher, struct denet_member *member,
+                       const struct denet_facts *facts) {
+  struct denet_captures captures = {0};
+  struct denet_tree *tree = member->tree;
+  struct denet_process *process = member->process;
+  struct denet_watch *watch = tree->watch;
+  bool matches = denet_rule_matches(&watch->rule, facts, &captures);
+  int stays = matches ? keeps_instance(matcher, member, facts, &captures) : 0;
+  if (stays < 0)
+    return stays;
+  if (stays)
+    return process->execd ? keep_metadata(matcher, tree, process) : 0;
+  member->leaves = true;
+  return matches ? plant(matcher, watch, process, facts, &captures) : 0;
+}
+
+static int apply_rule(struct denet_matcher *matcher, struct denet_watch *watch,
+                      struct denet_process *process, const struct denet_process *parent,
+                      const struct denet_facts *facts) {
+  struct denet_member *member = denet_tree_find(process, watch);
+  if (member && !member->leaves && (member != member->tree->root || !facts))
+    return 0;
+  if (member && !member->leaves)
+    return review_root(matcher, member, facts);
+  struct denet_member *above =
+      parent && watch->rule.children ? denet_tree_find(parent, watch) : NULL;
+  if (above && !above->leaves) {
+    matcher->has_grown |= !process->is_new;
+    return denet_tree_join(matcher->forest, above->tree, process, !matcher->is_first);
+  }
+  struct denet_captures captures = {0};
+  if (!facts || !denet_rule_matches(&watch->rule, facts, &captures))
+    return 0;
+  return plant(matcher, watch, process, facts, &captures);
+}
+
+/* What is known of a process that has just been seen for the first time. */
+static void welcome(struct denet_matcher *matcher, struct denet_process *process) {
+  process->seen_ns = matcher->now_ns;
+  process->born_under_watch = !matcher->is_first;
+  process->base = process->born_under_watch ? DENET_BASE_BIRTH : matcher->base;
+  uint64_t age_ns = matcher->now_ns > process->born_ns ? matcher->now_ns - process->born_ns : 0;
+  while (process->looks < LOOKS && age_ns >= look_again_ns[process->looks])
+    process->looks++;
+}
+
+/* What a process did before it came to be watched does not count, but for the fork that execs the
+ * program that is watched, right after it was first seen. */
+static void choose_base(const struct denet_matcher *matcher, struct denet_process *process) {
+  bool was_new = process->seen_ns == matcher->last_ns;
+  if (!process->members && !(was_new && process->execd))
+    process->base = matcher->base;
+}
+
+static bool is_time_to_look_again(const struct denet_matcher *matcher,
+                                  struct denet_process *process) {
+  if (process->looks == LOOKS || !(matcher->subjects & SILENT_SUBJECTS))
+    return false;
+  if (matcher->now_ns < process->born_ns + look_again_ns[process->looks])
+    return false;
+  process->looks++;
+  return true;
+}
+
+/* The parent, if the process with its pid can be it: it is not younger. */
+static struct denet_process *find_parent(const struct denet_matcher *matcher,
+                                         const struct denet_process *process) {
+  struct denet_process *parent = denet_roster_find(matcher->roster, process->parent_pid);
+  return parent && parent->start_ticks <= process->start_ticks ? parent : NULL;
+}
+
+static int settle(struct denet_matcher *matcher, struct denet_process *process) {
+  if (process->settled_pass == matcher->pass)
+    return 0;
+  process->settled_pass = matcher->pass;
+  bool is_unknown = !process->seen_ns;
+  if (is_unknown)
+    welcome(matcher, process);
+  else
+    choose_base(matcher, process);
+  /* A zombie of before our time is nobody's business; one that was born and died between two looks
+   * still counts. */
+  if (process->ended && !(is_unknown && process->born_under_watch))
+    return 0;
+  struct denet_process *parent = find_parent(matcher, process);
+  int error = parent ? settle(matcher, parent) : 0;
+  if (error)
+    return error;
+
+  struct denet_facts facts;
+  bool must_look = process->changed || is_time_to_look_again(matcher, process);
+  if (must_look) {
+    int outcome = denet_facts_read(&matcher->reader, matcher->source, matcher->host, process,
+                                   matcher->subjects, &facts);
+    if (outcome)
+      return outcome == DENET_GONE ? 0 : outcome;
+  }
+  for (size_t i = 0; i < matcher->watch_count && !error; i++)
+    error = apply_rule(matcher, &matcher->watches[i], process, parent, must_look ? &facts : NULL);
+  process->changed = process->execd = error != 0;
+  return error;
+}
+
+/* Settles those that are new or have changed, or all. */
+static int settle_pass(struct denet_matcher *matcher, bool all) {
+  for (size_t i = 0; i < matcher->roster->count; i++) {
+    struct denet_process *process = matcher->roster->processes[i];
+    bool is_young = process->looks < LOOKS;
+    if (!all && !process->changed && !is_young)
+      continue;
+    int error = settle(matcher, process);
+    if (error)
+      return error;
+  }
+  return 0;
+}
+
+int denet_matcher_settle(struct denet_matcher *matcher, uint64_t now_ns) {
+  matcher->is_first = !matcher->pass++;
+  matcher->last_ns = matcher->now_ns;
+  matcher->now_ns = now_ns;
+  matcher->has_grown = false;
+  int error = settle_pass(matcher, false);
+  /* New members may have children that were settled before they were members. */
+  while (!error && matcher->has_grown) {
+    matcher->has_grown = false;
+    matcher->pass++;
+    error = settle_pass(matcher, true);
+  }
+  return error;
+}

@@ -1,0 +1,38 @@
+/* Decides which trees each process belongs to: rules for those that are new or have changed, descent
+ * for the rest. */
+#pragma once
+
+#include "facts.h"
+#include "tree.h"
+
+struct denet_matcher {
+  struct denet_watch *watches; /* borrowed, as all of these */
+  size_t watch_count;
+  struct denet_source *source;
+  const struct denet_host *host;
+  struct denet_roster *roster;
+  struct denet_groups *groups;
+  struct denet_forest *forest;
+  bool wants_metadata; /* trees are to have files */
+
+  unsigned subjects; /* what the rules look at, as in struct denet_rule */
+  struct denet_facts_reader reader;
+  struct denet_buffer instance;
+  uint64_t pass;     /* number of the pass over the roster, from 1 */
+  bool is_first;     /* the first tick: what is there now was there before denet */
+  uint64_t now_ns, last_ns; /* boot clock: this tick, the one before */
+  enum denet_base base; /* of processes that were there before */
+  bool has_grown;    /* a process that was known got into a tree: its children may follow */
+};
+
+/* Fills subjects from the rules. */
+void denet_matcher_init(struct denet_matcher *matcher);
+void denet_matcher_done(struct denet_matcher *matcher);
+
+/* Reads the pid files of the rules; has the rules look again at the processes that they named and
+ * name now. After a scan. */
+void denet_matcher_read_pid_files(struct denet_matcher *matcher);
+
+/* Settles every process of the roster for the tick that begins at now_ns. 0 or -ENOMEM (then the
+ * rest is settled in the next one). */
+int denet_matcher_settle(struct denet_matcher *matcher, uint64_t now_ns);

@@ -1,0 +1,13 @@
+#include "pace.h"
+
+#define YOUNG_NS UINT64_C(1000000000)
+#define OLD_NS UINT64_C(10000000000)
+
+uint64_t denet_pace_interval(const struct denet_pace *pace, uint64_t age_ns) {
+  if (age_ns <= YOUNG_NS)
+    return pace->base_ns;
+  if (age_ns >= OLD_NS)
+    return pace->max_ns;
+  double grown = (double)(age_ns - YOUNG_NS) / (double)(OLD_NS - YOUNG_NS);
+  return pace->base_ns + (uint64_t)(grown * (double)(pace->max_ns - pace->base_ns));
+}

@@ -1,0 +1,43 @@
+/* One record file while it is written. What a key of the store has to say goes to parts:
+ * <pid>-<t0_ms>.jsonl, then <pid>-<t0_ms>_0002.jsonl and so on, so that the order of the names (C
+ * locale, up to part 9999) is the order of time. The file always ends with a whole line. */
+#pragma once
+
+#include "buffer.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct denet_part {
+  pid_t pid;
+  uint64_t t0_ms;
+  unsigned number; /* of the latest part: 1, 2, ...; 0 before the first */
+  uint64_t bytes;  /* written to that part; 0 when no part is open for lines */
+  dev_t device;
+  ino_t inode;
+  int fd; /* -1: closed, but lines may still come */
+};
+
+typedef char denet_part_name[64];
+
+/* The file's name. number is not 0. */
+void denet_part_name_of(const struct denet_part *part, denet_part_name out_name);
+
+/* Makes the next part's file in folder, for this caller alone (O_EXCL | O_NOFOLLOW, mode 0640), and
+ * writes head, a line without its newline. is_continued: folder may hold parts of an earlier run;
+ * the new one goes behind them. 0 or -errno, then there is no file. The part must be closed. */
+int denet_part_start(struct denet_part *part, int folder, bool is_continued,
+                     struct denet_text head);
+
+/* Opens a closed part again. 0; DENET_GONE when the name is gone or leads to another file. */
+int denet_part_reopen(struct denet_part *part, int folder);
+
+/* Whether an open part's file is as it was left: not removed, cut or written to by others. */
+bool denet_part_is_intact(const struct denet_part *part);
+
+/* Writes the line and a newline with one write. 0 or -errno; then nothing of it stays. */
+int denet_part_append(struct denet_part *part, struct denet_text line);
+
+/* Closes the descriptor; the part may be opened again. */
+void denet_part_close(struct denet_part *part);

@@ -1,0 +1,178 @@
+#include "pattern.h"
+
+#include "cleanup.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <regex.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct denet_pattern {
+  enum denet_pattern_kind kind;
+  char *text;    /* owned; NULL for a regex */
+  regex_t regex; /* compiled when kind is DENET_PATTERN_REGEX */
+};
+
+static void pattern_freep(struct denet_pattern **pattern) { denet_pattern_free(*pattern); }
+
+static int fail_memory(struct denet_error *error) {
+  return denet_error_set(error, -ENOMEM, "out of memory");
+}
+
+static bool text_compiles(const char *text) {
+  regex_t regex;
+  if (regcomp(&regex, text, REG_EXTENDED | REG_NOSUB) != 0)
+    return false;
+  regfree(&regex);
+  return true;
+}
+
+/* regcomp() does not tell where it stopped: the byte behind the longest prefix that compiles is
+ * where the expression goes wrong. */
+static int refuse_regex(const char *text, const char *reason, struct denet_error *error) {
+  DENET_FREE char *prefix = strdup(text);
+  if (!prefix)
+    return fail_memory(error);
+  size_t length = strlen(prefix) - 1;
+  prefix[length] = '\0';
+  while (length > 0 && !text_compiles(prefix))
+    prefix[--length] = '\0';
+  return denet_error_set(error, -EINVAL, "%s at character %zu", reason, length + 1);
+}
+
+static int compile_regex(struct denet_pattern *pattern, const char *text,
+                         struct denet_error *error) {
+  int status = regcomp(&pattern->regex, text, REG_EXTENDED);
+  if (status == REG_ESPACE)
+    return fail_memory(error);
+  if (status != 0) {
+    char reason[128];
+    regerror(status, &pattern->regex, reason, sizeof(reason));
+    return refuse_regex(text, reason, error);
+  }
+  pattern->kind = DENET_PATTERN_REGEX;
+  return 0;
+}
+
+/* The end of a [:class:], [.symbol.] or [=equivalence=] inside brackets; NULL if text, which
+ * starts with '[', is none. */
+static const char *skip_bracket_class(const char *text) {
+  const char closing[] = {text[1], ']', '\0'};
+  if (text[1] == ':') {
+    const char *end = text + 2 + strspn(text + 2, "abcdefghijklmnopqrstuvwxyz");
+    return strncmp(end, closing, 2) == 0 ? end + 2 : NULL;
+  }
+  if (text[1] != '.' && text[1] != '=')
+    return NULL;
+  const char *end = strstr(text + 2, closing);
+  return end ? end + 2 : NULL;
+}
+
+/* The byte behind the ']' that closes the '[' at text; NULL if nothing does. */
+static const char *skip_bracket(const char *text) {
+  const char *cursor = text + 1;
+  if (*cursor == '!' || *cursor == '^')
+    cursor++;
+  /* A ']' in the first place is a member, not the end. */
+  for (const char *first = cursor; *cursor != '\0'; cursor++) {
+    if (*cursor == ']' && cursor != first)
+      return cursor + 1;
+    const char *end = *cursor == '[' ? skip_bracket_class(cursor) : NULL;
+    if (end)
+      cursor = end - 1;
+    else if (*cursor == '\\' && cursor[1] != '\0')
+      cursor++;
+  }
+  return NULL;
+}
+
+/* The byte behind the part of a glob that starts at text; NULL if that part has no end. */
+static const char *skip_glob_part(const char *text) {
+  if (*text == '[')
+    return skip_bracket(text);
+  if (*text != '\\')
+    return text + 1;
+  return text[1] != '\0' ? text + 2 : NULL;
+}
+
+/* fnmatch() takes what is wrong literally or never matches it; both hide a slip of the pen. */
+static int check_glob(const char *text, struct denet_error *error) {
+  const char *next;
+  for (const char *cursor = text; *cursor != '\0'; cursor = next) {
+    next = skip_glob_part(cursor);
+    if (!next)
+      return denet_error_set(error, -EINVAL, "%s at character %zu",
+                             *cursor == '[' ? "Unclosed [" : "Nothing behind \\",
+                             (size_t)(cursor - text) + 1);
+  }
+  return 0;
+}
+
+static int copy_text(struct denet_pattern *pattern, enum denet_pattern_kind kind, const char *text,
+                     struct denet_error *error) {
+  pattern->text = strdup(text);
+  if (!pattern->text)
+    return fail_memory(error);
+  pattern->kind = kind;
+  return kind == DENET_PATTERN_GLOB ? check_glob(text, error) : 0;
+}
+
+int denet_pattern_new(enum denet_pattern_kind kind, const char *text, struct denet_error *error,
+                      struct denet_pattern **out_pattern) {
+  if (text[0] == '\0')
+    return denet_error_set(error, -EINVAL, "Empty pattern at character 1");
+  DENET_CLEANUP(pattern_freep) struct denet_pattern *pattern = calloc(1, sizeof(*pattern));
+  if (!pattern)
+    return fail_memory(error);
+  int rc = kind == DENET_PATTERN_REGEX ? compile_regex(pattern, text, error)
+                                       : copy_text(pattern, kind, text, error);
+  if (rc < 0)
+    return rc;
+  *out_pattern = DENET_TAKE(pattern);
+  return 0;
+}
+
+void denet_pattern_free(struct denet_pattern *pattern) {
+  if (!pattern)
+    return;
+  if (pattern->kind == DENET_PATTERN_REGEX)
+    regfree(&pattern->regex);
+  free(pattern->text);
+  free(pattern);
+}
+
+size_t denet_pattern_groups(const struct denet_pattern *pattern) {
+  return pattern->kind == DENET_PATTERN_REGEX ? pattern->regex.re_nsub : 0;
+}
+
+static bool match_regex(const struct denet_pattern *pattern, const char *text,
+                        struct denet_captures *captures, size_t first) {
+  regmatch_t found[1 + DENET_CAPTURES];
+  size_t wanted = captures ? DENET_COUNT_OF(found) : 0;
+  if (regexec(&pattern->regex, text, wanted, found, 0) != 0)
+    return false;
+  size_t groups = captures ? pattern->regex.re_nsub : 0;
+  for (size_t i = 0; i < groups && first + i < DENET_CAPTURES; i++) {
+    const regmatch_t *group = &found[1 + i];
+    struct denet_text absent = {0};
+    struct denet_text view = {text + group->rm_so, (size_t)(group->rm_eo - group->rm_so)};
+    captures->group[first + i] = group->rm_so < 0 ? absent : view;
+  }
+  return true;
+}
+
+bool denet_pattern_matches(const struct denet_pattern *pattern, struct denet_text text,
+                           struct denet_captures *captures, size_t first) {
+  if (!text.bytes)
+    return false;
+  switch (pattern->kind) {
+  case DENET_PATTERN_EXACT:
+    return strcmp(pattern->text, text.bytes) == 0;
+  case DENET_PATTERN_GLOB:
+    return fnmatch(pattern->text, text.bytes, 0) == 0;
+  case DENET_PATTERN_REGEX:
+    return match_regex(pattern, text.bytes, captures, first);
+  }
+  return false;
+}

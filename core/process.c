@@ -1,0 +1,65 @@
+#include "process.h"
+
+#include "threads.h"
+
+void denet_process_advance(struct denet_process *process) {
+  enum denet_base base = process->base;
+  process->delta = process->now;
+  for (unsigned m = 0; m < DENET_METRICS; m++) {
+    if (!denet_values_has(&process->now, m))
+      continue;
+    uint64_t now = process->now.value[m];
+    if (denet_metric_info[m].kind == DENET_KIND_GAUGE) {
+      denet_values_set(&process->sum, m, now);
+      continue;
+    }
+    bool first = !denet_values_has(&process->counted, m);
+    uint64_t before = first ? 0 : process->counted.value[m];
+    uint64_t delta = now >= before ? now - before : 0;
+    uint64_t sum = denet_values_has(&process->sum, m) ? process->sum.value[m] : 0;
+    denet_values_set(&process->sum, m, first && base == DENET_BASE_NOW ? sum : sum + delta);
+    process->delta.value[m] = first && base != DENET_BASE_BIRTH ? 0 : delta;
+    denet_values_set(&process->counted, m, now);
+  }
+}
+
+void denet_process_rate(struct denet_process *process, uint64_t window_ns) {
+  uint64_t cpu_ns = denet_values_cpu_ns(&process->sum), now_ns = process->measured_ns;
+  bool has_begun = process->cores_ns != 0;
+  if (has_begun && (now_ns <= process->cores_ns || now_ns - process->cores_ns < window_ns))
+    return;
+  if (has_begun)
+    process->cpu_cores =
+        (double)(cpu_ns - process->cores_cpu_ns) / (double)(now_ns - process->cores_ns);
+  process->cores_ns = now_ns;
+  process->cores_cpu_ns = cpu_ns;
+}
+
+void denet_process_unwatch(struct denet_process *process) {
+  process->counted.present = 0;
+  process->cores_ns = 0;
+  process->cpu_cores = 0;
+}
+
+static uint64_t at_least(uint64_t value, uint64_t least) { return value > least ? value : least; }
+
+void denet_process_split_cpu(struct denet_values *now, uint64_t cpu_ns, uint64_t user_ticks,
+                             uint64_t system_ticks) {
+  uint64_t user = denet_values_has(now, DENET_CPU_USER) ? now->value[DENET_CPU_USER] : 0;
+  uint64_t system = denet_values_has(now, DENET_CPU_SYSTEM) ? now->value[DENET_CPU_SYSTEM] : 0;
+  if (cpu_ns < user + system)
+    return;
+  uint64_t ticks = user_ticks + system_ticks;
+  unsigned __int128 share = (unsigned __int128)cpu_ns * system_ticks;
+  uint64_t new_system = at_least(ticks ? (uint64_t)(share / ticks) : 0, system);
+  uint64_t new_user = at_least(cpu_ns - (new_system < cpu_ns ? new_system : cpu_ns), user);
+  denet_values_set(now, DENET_CPU_USER, new_user);
+  denet_values_set(now, DENET_CPU_SYSTEM, cpu_ns - new_user);
+}
+
+void denet_process_done(struct denet_process *process) {
+  if (!process)
+    return;
+  denet_threads_free(process->threads);
+  process->threads = NULL;
+}

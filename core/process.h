@@ -1,0 +1,85 @@
+/* One process of the host: who it is, and what it has cost so far. */
+#pragma once
+
+#include "metric.h"
+#include "parse.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct denet_member;  /* tree.h */
+struct denet_threads; /* threads.h */
+
+/* How the counters of a process that is watched from now on begin. */
+enum denet_base {
+  DENET_BASE_NOW,   /* at zero: what it did before belongs to nobody */
+  DENET_BASE_BIRTH, /* with all it has done */
+  DENET_BASE_LINES, /* with all it has done in the lines, at zero in the groups */
+};
+
+struct denet_process {
+  /* Who it is: (pid, start_ticks) is the key. The source fills this. */
+  pid_t pid;
+  uint64_t start_ticks;
+  pid_t parent_pid;
+  char name[DENET_COMM_BYTES];
+  bool kernel_thread;
+  bool never_execd;    /* still runs the program of the process that forked it */
+  uint64_t exec_stamp; /* another number after each exec */
+
+  /* What became of it since the last pass. */
+  bool is_new;   /* seen for the first time in this pass */
+  bool execd;    /* runs another program than when the rules looked at it last */
+  bool changed;  /* new, exec'd or renamed since then: the rules must look again */
+  bool has_run;  /* may have used CPU since it was measured last: its values may differ */
+  bool ended;    /* nothing of it runs any more; it may still be there as a zombie */
+  bool vanished; /* not even as that */
+  bool has_exit_status;
+  int exit_status; /* as wait(2) has it */
+
+  /* Its time in here. */
+  uint64_t born_ns;      /* boot clock */
+  uint64_t seen_ns;      /* when it was first seen */
+  uint64_t measured_ns;  /* when now was read */
+  bool born_under_watch; /* after the first pass */
+  enum denet_base base;  /* how its counters begin */
+  unsigned looks;        /* how often the rules have looked again at a young process */
+  uint64_t settled_pass; /* the pass in which its trees were decided last */
+  uint64_t advanced_ns;  /* the tick in which its values were taken last */
+
+  /* What it costs. */
+  struct denet_values now;    /* as the kernel counts, since the process's birth */
+  struct denet_values counted; /* counters: the part of now that is in sum already */
+  struct denet_values delta;  /* counters: what the last advance added; gauges: as now */
+  struct denet_values sum;    /* counters: since it is watched, never falling; gauges: as now */
+  double cpu_cores;           /* CPU time per time at its last sample */
+  uint64_t cores_ns;          /* when that sample was taken, and */
+  uint64_t cores_cpu_ns;      /* its CPU time then (of sum) */
+
+  struct denet_member *members; /* the trees that it counts in */
+
+  /* The source's own notes. */
+  uint64_t inode;       /* of /proc/PID, procfs.c */
+  uint64_t cpu_ns;      /* of all its threads, exited ones included */
+  uint64_t net_namespace;
+  struct denet_threads *threads; /* owned */
+};
+
+/* Takes what was measured into delta and sum. A counter seen for the first time begins as base says;
+ * one that ran backwards starts a new series: no delta for it this time. */
+void denet_process_advance(struct denet_process *process);
+
+/* Brings cpu_cores up to date if at least window_ns have passed since it was last. */
+void denet_process_rate(struct denet_process *process, uint64_t window_ns);
+
+/* Nothing looks at the process any more: what it does until somebody does again is not counted. */
+void denet_process_unwatch(struct denet_process *process);
+
+/* Splits cpu_ns into user and system time in the ratio of the two tick counts, neither ever falling
+ * below what now has: the kernel's own way (cputime_adjust, kernel/sched/cputime.c). */
+void denet_process_split_cpu(struct denet_values *now, uint64_t cpu_ns, uint64_t user_ticks,
+                             uint64_t system_ticks);
+
+/* Frees what it owns. NULL and zeroed are fine. */
+void denet_process_done(struct denet_process *process);

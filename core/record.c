@@ -1,0 +1,174 @@
+#include "record.h"
+
+#include <sys/wait.h>
+
+static void write_unsigned(struct denet_json *json, const char *key, uint64_t value) {
+  denet_json_key(json, key);
+  denet_json_unsigned(json, value);
+}
+
+static void write_string(struct denet_json *json, const char *key, struct denet_text text) {
+  denet_json_key(json, key);
+  denet_json_string(json, text);
+}
+
+/* {"available":true,"name":...} or {"available":false,"reason":...}. */
+static void write_capability(struct denet_json *json, const char *key, bool is_available,
+                             const char *detail) {
+  denet_json_key(json, key);
+  denet_json_object_open(json);
+  denet_json_key(json, "available");
+  denet_json_bool(json, is_available);
+  if (detail)
+    write_string(json, is_available ? "name" : "reason", denet_text_of(detail));
+  denet_json_object_close(json);
+}
+
+static void write_capabilities(struct denet_json *json, const struct denet_source *source) {
+  denet_json_key(json, "capabilities");
+  denet_json_object_open(json);
+  write_capability(json, "source", true, source->name);
+  for (unsigned i = 0; i < DENET_LACKS; i++) {
+    const struct denet_lack_info *info = &denet_lack_info[i];
+    bool is_available = !(source->lacks & info->lack);
+    write_capability(json, info->name, is_available, is_available ? NULL : info->reason);
+  }
+  denet_json_object_close(json);
+}
+
+int denet_record_metadata(struct denet_json *json, const struct denet_record_origin *origin,
+                          const struct denet_tree *tree, struct denet_text *out_line) {
+  denet_json_clear(json);
+  denet_json_object_open(json);
+  write_string(json, "kind", denet_text_of("metadata"));
+  write_unsigned(json, "pid", (uint64_t)tree->pid);
+  denet_json_key(json, "cmd");
+  denet_json_array_open(json);
+  struct denet_text rest = denet_buffer_text(&tree->arguments), argument;
+  while (denet_parse_next_argument(&rest, &argument))
+    denet_json_string(json, argument);
+  denet_json_array_close(json);
+  write_string(json, "executable", denet_buffer_text(&tree->executable));
+  write_unsigned(json, "t0_ms", tree->t0_ms);
+  write_string(json, "host", denet_text_of(origin->host));
+  write_string(json, "rule", denet_text_of(tree->watch->rule.name));
+  write_string(json, "instance", denet_text_of(tree->group->name));
+  write_unsigned(json, "ppid", (uint64_t)tree->parent_pid);
+  if (tree->has_uid)
+    write_unsigned(json, "uid", tree->uid);
+  if (origin->boot_id[0])
+    write_string(json, "boot_id", denet_text_of(origin->boot_id));
+  write_capabilities(json, origin->source);
+  denet_json_object_close(json);
+  return denet_json_text(json, out_line);
+}
+
+/* CPU use in percent of one core since *line_ns, when *line_cpu_ns had been used; moves both on. */
+static double take_cpu_usage(uint64_t now_ns, uint64_t cpu_ns, uint64_t *line_ns,
+                             uint64_t *line_cpu_ns) {
+  bool has_window = *line_ns && now_ns > *line_ns && cpu_ns >= *line_cpu_ns;
+  double usage =
+      has_window ? 100.0 * (double)(cpu_ns - *line_cpu_ns) / (double)(now_ns - *line_ns) : 0;
+  if (has_window || !*line_ns) {
+    *line_ns = now_ns;
+    *line_cpu_ns = cpu_ns;
+  }
+  return usage;
+}
+
+/* The keys of one metrics object, without its braces. */
+static void write_metrics(struct denet_json *json, const struct denet_values *values,
+                          uint64_t ts_ms, double cpu_usage, enum denet_scope scope) {
+  write_unsigned(json, "ts_ms", ts_ms);
+  if (denet_values_has(values, DENET_CPU_USER)) {
+    denet_json_key(json, "cpu_usage");
+    denet_json_decimal(json, cpu_usage);
+  }
+  for (unsigned m = 0; m < DENET_METRICS; m++) {
+    const struct denet_metric_info *info = &denet_metric_info[m];
+    if (info->json_scope != DENET_SCOPE_EVERY && info->json_scope != scope)
+      continue;
+    if (denet_values_has(values, m))
+      write_unsigned(json, info->json_key, values->value[m] / info->json_unit);
+  }
+}
+
+static void write_member(struct denet_json *json, struct denet_member *member, uint64_t ts_ms) {
+  const struct denet_process *process = member->process;
+  double usage =
+      take_cpu_usage(process->measured_ns, denet_values_cpu_ns(&process->sum), &member->line_ns,
+                     &member->line_cpu_ns);
+  write_metrics(json, &process->sum, ts_ms, usage, DENET_SCOPE_ONE);
+}
+
+static void write_children(struct denet_json *json, struct denet_tree *tree, uint64_t ts_ms) {
+  denet_json_key(json, "children");
+  denet_json_array_open(json);
+  for (struct denet_member *member = tree->first; member; member = member->next) {
+    if (member == tree->root)
+      continue;
+    denet_json_object_open(json);
+    write_unsigned(json, "pid", (uint64_t)member->process->pid);
+    write_string(json, "command", denet_text_of(member->process->name));
+    denet_json_key(json, "metrics");
+    denet_json_object_open(json);
+    write_member(json, member, ts_ms);
+    denet_json_object_close(json);
+    denet_json_object_close(json);
+  }
+  denet_json_array_close(json);
+}
+
+static void write_tree(struct denet_json *json, struct denet_tree *tree, uint64_t ts_ms,
+                       uint64_t now_ns) {
+  write_unsigned(json, "ts_ms", ts_ms);
+  denet_json_key(json, "parent");
+  if (tree->root) {
+    denet_json_object_open(json);
+    write_member(json, tree->root, ts_ms);
+    denet_json_object_close(json);
+  } else {
+    denet_json_null(json);
+  }
+  write_children(json, tree, ts_ms);
+  struct denet_values totals;
+  denet_tree_totals(tree, &totals);
+  double usage = take_cpu_usage(now_ns, denet_values_cpu_ns(&totals), &tree->line_ns,
+                                &tree->line_cpu_ns);
+  denet_json_key(json, "aggregated");
+  denet_json_object_open(json);
+  write_metrics(json, &totals, ts_ms, usage, DENET_SCOPE_ALL_OF);
+  denet_json_object_close(json);
+}
+
+/* {"code":N} or {"signal":N}, wait(2). */
+static void write_exit(struct denet_json *json, int status) {
+  denet_json_key(json, "exit");
+  denet_json_object_open(json);
+  if (WIFSIGNALED(status))
+    write_unsigned(json, "signal", (uint64_t)WTERMSIG(status));
+  else
+    write_unsigned(json, "code", (uint64_t)WEXITSTATUS(status));
+  denet_json_object_close(json);
+}
+
+int denet_record_sample(struct denet_json *json, struct denet_tree *tree, uint64_t ts_ms,
+                        uint64_t now_ns, struct denet_text *out_line) {
+  bool is_tree = tree->watch->rule.children;
+  denet_json_clear(json);
+  denet_json_object_open(json);
+  write_string(json, "kind", denet_text_of(is_tree ? "tree" : "sample"));
+  if (is_tree) {
+    write_tree(json, tree, ts_ms, now_ns);
+  } else {
+    write_unsigned(json, "pid", (uint64_t)tree->pid);
+    if (tree->root)
+      write_member(json, tree->root, ts_ms);
+  }
+  if (tree->is_over && tree->root && tree->root->process->has_exit_status)
+    write_exit(json, tree->root->process->exit_status);
+  else if (tree->is_over && tree->has_exit_status)
+    write_exit(json, tree->exit_status);
+  denet_json_object_close(json);
+  return denet_json_text(json, out_line);
+}

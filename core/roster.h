@@ -1,0 +1,46 @@
+/* Every process of the host that is known, sorted by pid. A source shows it each pid once a pass, in
+ * ascending order; what it was not shown is gone. No hash and no allocation in a quiet pass: it is a
+ * merge of two sorted lists. */
+#pragma once
+
+#include "process.h"
+
+#include <stddef.h>
+
+struct denet_roster {
+  struct denet_process **processes; /* sorted by pid; owned, valid between end and begin */
+  size_t count;
+  struct denet_process **gone; /* processes that the last pass did not find; owned until begin */
+  size_t gone_count;
+
+  /* Inside a pass. */
+  struct denet_process **before; /* the last pass's list */
+  size_t before_count;
+  size_t cursor; /* first of before that was not yet passed */
+  size_t capacity, before_capacity, gone_capacity;
+};
+
+/* Zeroed is a fresh roster. Frees everything. */
+void denet_roster_done(struct denet_roster *roster);
+
+/* Starts a pass; frees the processes that were gone after the last one. */
+void denet_roster_begin(struct denet_roster *roster);
+
+/* The process with this pid, as far as is known: a new one is zero but for pid and is_new. pids must
+ * ascend within a pass. The pointer stays good until the process is freed. 0 or -ENOMEM. */
+int denet_roster_see(struct denet_roster *roster, pid_t pid, struct denet_process **out_process);
+
+/* The process returned by the last see() turned out to be another one with the same pid: the old one
+ * is gone, a new one is in its place. 0 or -ENOMEM. */
+int denet_roster_replace(struct denet_roster *roster, struct denet_process **out_process);
+
+/* The process returned by the last see() vanished while it was looked at: as if it had not been
+ * shown. */
+void denet_roster_unsee(struct denet_roster *roster);
+
+/* Ends the pass. If it was complete, what was not shown is gone; after one that was cut short by a
+ * failure it stays. 0 or -ENOMEM, then some that are gone stay until the next pass. */
+int denet_roster_end(struct denet_roster *roster, bool complete);
+
+/* The process with this pid, or NULL. Between passes. */
+struct denet_process *denet_roster_find(const struct denet_roster *roster, pid_t pid);

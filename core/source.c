@@ -1,0 +1,38 @@
+#include "source.h"
+
+#include <errno.h>
+#include <strings.h>
+
+#define OTHERS_NEED "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH missing"
+
+const struct denet_lack_info denet_lack_info[DENET_LACKS] = {
+    {DENET_LACK_EXECUTABLE, "executable", "CAP_SYS_PTRACE missing",
+     "the executables of other users' processes cannot be read: Executable conditions do not match "
+     "them, %{exe} is their name; CAP_SYS_PTRACE brings it back"},
+    {DENET_LACK_IO, "io", OTHERS_NEED,
+     "/proc/PID/io of other users' processes cannot be read: their disk_octets, io_octets and "
+     "io_ops are left out; CAP_SYS_PTRACE with CAP_DAC_READ_SEARCH brings them back"},
+    {DENET_LACK_SCHEDSTAT, "run_delay", "the kernel was built without CONFIG_SCHED_INFO",
+     "there is no /proc/PID/schedstat: run queue times are left out; a kernel with "
+     "CONFIG_SCHED_INFO brings them back"},
+    {DENET_LACK_NAMESPACES, "sys_net", "CAP_SYS_PTRACE missing",
+     "the network namespaces of other users' processes cannot be told: sys_net_rx_bytes and "
+     "sys_net_tx_bytes are left out of their files; CAP_SYS_PTRACE brings them back"},
+};
+
+int denet_source_open(const char *choice, const struct denet_host *host, struct denet_error *error,
+                      struct denet_source **out_source) {
+  if (!strcasecmp(choice, "bpf"))
+    return denet_bpf_open(host, error, out_source);
+  if (!strcasecmp(choice, "procfs"))
+    return denet_procfs_open(host, error, out_source);
+  if (strcasecmp(choice, "auto"))
+    return denet_error_set(error, -EINVAL, "Source \"%s\": must be auto, bpf or procfs", choice);
+  int bpf_error = denet_bpf_open(host, error, out_source);
+  return bpf_error ? denet_procfs_open(host, error, out_source) : 0;
+}
+
+void denet_source_free(struct denet_source *source) {
+  if (source)
+    source->free(source);
+}

@@ -1,0 +1,74 @@
+/* Where processes come from: /proc, or the kernel's own iterator. Both fill the same structs with
+ * the same meaning. */
+#pragma once
+
+#include "buffer.h"
+#include "error.h"
+#include "host.h"
+#include "roster.h"
+
+#include <stdbool.h>
+
+/* Text of a process, read only when a rule or a file's metadata needs it. */
+enum denet_text_kind {
+  DENET_TEXT_ARGUMENTS,  /* NUL between the arguments, none at the end */
+  DENET_TEXT_EXECUTABLE, /* real path, without " (deleted)" */
+  DENET_TEXT_CGROUP,     /* path, see denet_parse_cgroup() */
+};
+
+/* What could not be had, each with its own way to bring it back. */
+enum denet_lack {
+  DENET_LACK_EXECUTABLE = 1 << 0, /* /proc/PID/exe of other users */
+  DENET_LACK_IO = 1 << 1,         /* /proc/PID/io of other users */
+  DENET_LACK_SCHEDSTAT = 1 << 2,  /* the kernel keeps no run queue times */
+  DENET_LACK_NAMESPACES = 1 << 3, /* /proc/PID/ns/net of other users */
+};
+
+struct denet_lack_info {
+  enum denet_lack lack;
+  const char *name;   /* as the files' capabilities block calls it */
+  const char *reason; /* what is missing, for that block */
+  const char *advice; /* one sentence for the log: what is lost and what brings it back */
+};
+
+#define DENET_LACKS 4
+extern const struct denet_lack_info denet_lack_info[DENET_LACKS];
+
+struct denet_source {
+  const char *name; /* "bpf" or "procfs" */
+  unsigned gauge;   /* its number in gauge-source: 2 bpf, 1 procfs */
+  unsigned lacks;   /* denet_lack bits, of what was met so far */
+
+  /* One pass over every process: who is there, and as much of what it costs as comes with that.
+   * 0 or -errno with a sentence; the roster is whole in either case. */
+  int (*scan)(struct denet_source *source, struct denet_roster *roster, struct denet_error *error);
+
+  /* Brings the wanted metrics (bit m: metric m) of process->now up to date. first: also those that
+   * cannot have changed since the last pass. Values that cannot be read are absent. 0 or
+   * DENET_GONE. */
+  int (*measure)(struct denet_source *source, struct denet_process *process, uint64_t wanted,
+                 bool first);
+
+  /* Reads a text into out. 0; DENET_GONE; -EACCES and the like: it is there but not for us. */
+  int (*describe)(struct denet_source *source, const struct denet_process *process,
+                  enum denet_text_kind kind, struct denet_buffer *out);
+
+  /* The real user id. Returns as describe() does. */
+  int (*owner)(struct denet_source *source, const struct denet_process *process, uid_t *out_uid);
+
+  void (*free)(struct denet_source *source);
+};
+
+/* host is borrowed and must outlive the source. 0 or -errno with a sentence. */
+int denet_procfs_open(const struct denet_host *host, struct denet_error *error,
+                      struct denet_source **out_source);
+int denet_bpf_open(const struct denet_host *host, struct denet_error *error,
+                   struct denet_source **out_source);
+
+/* choice: "auto" (bpf if it can be had), "bpf" or "procfs", any case. 0; -EINVAL for another word;
+ * -errno with a sentence that says why it cannot be had. When "auto" had to do without bpf, error
+ * holds the reason though the result is 0. */
+int denet_source_open(const char *choice, const struct denet_host *host, struct denet_error *error,
+                      struct denet_source **out_source);
+
+void denet_source_free(struct denet_source *source); /* NULL is fine */

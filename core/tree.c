@@ -1,0 +1,137 @@
+#include "tree.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+int denet_tree_plant(struct denet_forest *forest, struct denet_watch *watch,
+                     struct denet_group *group, struct denet_process *process, bool is_start,
+                     struct denet_tree **out_tree) {
+  struct denet_tree *tree = calloc(1, sizeof(*tree));
+  if (!tree)
+    return -ENOMEM;
+  tree->watch = watch;
+  tree->group = group;
+  tree->pid = process->pid;
+  tree->parent_pid = process->parent_pid;
+  tree->born_ns = process->born_ns;
+  tree->young_since_ns = process->born_under_watch ? process->seen_ns : process->born_ns;
+  tree->next = forest->first;
+  if (tree->next)
+    tree->next->previous = tree;
+  forest->first = tree;
+  int error = denet_tree_join(forest, tree, process, is_start);
+  if (error) {
+    denet_tree_fell(forest, tree);
+    return error;
+  }
+  tree->root = tree->first;
+  tree->line_ns = tree->root->line_ns;
+  *out_tree = tree;
+  return 0;
+}
+
+static bool is_in_group(const struct denet_process *process, const struct denet_group *group) {
+  for (const struct denet_member *m = process->members; m; m = m->next_of_process)
+    if (m->counts && m->tree->group == group)
+      return true;
+  return false;
+}
+
+int denet_tree_join(struct denet_forest *forest, struct denet_tree *tree,
+                    struct denet_process *process, bool is_start) {
+  struct denet_member *member = calloc(1, sizeof(*member));
+  if (!member)
+    return -ENOMEM;
+  member->process = process;
+  member->tree = tree;
+  member->counts = !is_in_group(process, tree->group);
+  member->is_late = process->counted.present != 0;
+  if (process->base == DENET_BASE_BIRTH)
+    member->line_ns = process->born_ns;
+  member->next_of_process = process->members;
+  process->members = member;
+  member->previous = tree->last;
+  *(tree->last ? &tree->last->next : &tree->first) = member;
+  tree->last = member;
+  forest->member_count++;
+  if (member->counts)
+    denet_group_join(tree->group, is_start);
+  return 0;
+}
+
+bool denet_tree_is_ending(const struct denet_member *member) {
+  return member->leaves || member->process->ended;
+}
+
+static void unlink_from_process(struct denet_member *member) {
+  struct denet_member **link = &member->process->members;
+  while (*link != member)
+    link = &(*link)->next_of_process;
+  *link = member->next_of_process;
+}
+
+/* The process's place in the group goes to another of its trees, if it has one there. */
+static bool pass_on_count(const struct denet_member *member) {
+  for (struct denet_member *m = member->process->members; m; m = m->next_of_process)
+    if (m->tree->group == member->tree->group)
+      return m->counts = true;
+  return false;
+}
+
+void denet_tree_leave(struct denet_forest *forest, struct denet_member *member, uint64_t now_ns) {
+  struct denet_tree *tree = member->tree;
+  struct denet_values counters = {0};
+  for (unsigned m = 0; m < DENET_METRICS; m++)
+    if (denet_metric_info[m].kind == DENET_KIND_COUNTER &&
+        denet_values_has(&member->process->sum, m))
+      denet_values_set(&counters, m, member->process->sum.value[m]);
+  denet_values_combine(&tree->ended, &counters);
+  unlink_from_process(member);
+  if (member->counts && !pass_on_count(member))
+    denet_group_leave(tree->group, now_ns);
+  if (!member->process->members)
+    denet_process_unwatch(member->process);
+  *(member->previous ? &member->previous->next : &tree->first) = member->next;
+  *(member->next ? &member->next->previous : &tree->last) = member->previous;
+  if (tree->root == member) {
+    tree->root = NULL;
+    tree->has_exit_status = member->process->has_exit_status;
+    tree->exit_status = member->process->exit_status;
+  }
+  forest->member_count--;
+  free(member);
+}
+
+void denet_tree_fell(struct denet_forest *forest, struct denet_tree *tree) {
+  if (tree->has_slot)
+    denet_slots_give_back(&tree->watch->slots, tree->slot);
+  *(tree->previous ? &tree->previous->next : &forest->first) = tree->next;
+  if (tree->next)
+    tree->next->previous = tree->previous;
+  denet_buffer_done(&tree->arguments);
+  denet_buffer_done(&tree->executable);
+  free(tree);
+}
+
+void denet_forest_done(struct denet_forest *forest) {
+  while (forest->first) {
+    while (forest->first->first)
+      denet_tree_leave(forest, forest->first->first, 0);
+    denet_tree_fell(forest, forest->first);
+  }
+}
+
+struct denet_member *denet_tree_find(const struct denet_process *process,
+                                     const struct denet_watch *watch) {
+  for (struct denet_member *m = process->members; m; m = m->next_of_process)
+    if (m->tree->watch == watch)
+      return m;
+  return NULL;
+}
+
+void denet_tree_totals(const struct denet_tree *tree, struct denet_values *out_totals) {
+  struct denet_values totals = tree->ended;
+  for (const struct denet_member *m = tree->first; m; m = m->next)
+    denet_values_combine(&totals, &m->process->sum);
+  *out_totals = totals;
+}

@@ -1,0 +1,217 @@
+#include "config.h"
+
+#include "block.h"
+#include "core/cleanup.h"
+
+#include <errno.h>
+#include <strings.h>
+
+#define LOG_NAME "denet plugin: "
+#define DEFAULT_BASE_NS UINT64_C(100000000)
+#define DEFAULT_MAX_NS UINT64_C(1000000000)
+
+static const struct denet_option options[] = {
+    {"BaseInterval", DENET_OPTION_SECONDS, offsetof(struct denet_config, base_interval_ns), 0.01,
+     3600},
+    {"MaxInterval", DENET_OPTION_SECONDS, offsetof(struct denet_config, max_interval_ns), 0.01,
+     3600},
+    {"Source", DENET_OPTION_STRING, offsetof(struct denet_config, source), 0, 0},
+    {"ProcPath", DENET_OPTION_STRING, offsetof(struct denet_config, proc_path), 0, 0},
+    {"PluginName", DENET_OPTION_STRING, offsetof(struct denet_config, plugin_name), 0, 0},
+    {"SinceProcessStart", DENET_OPTION_BOOLEAN, offsetof(struct denet_config, since_process_start),
+     0, 0},
+};
+
+int denet_config_init(struct denet_config *config) {
+  *config = (struct denet_config){.base_interval_ns = DEFAULT_BASE_NS,
+                                  .max_interval_ns = DEFAULT_MAX_NS,
+                                  .source = strdup("auto"),
+                                  .proc_path = strdup("/proc"),
+                                  .plugin_name = strdup("denet")};
+  return config->source && config->proc_path && config->plugin_name ? 0 : -ENOMEM;
+}
+
+void denet_config_done(struct denet_config *config) {
+  for (size_t i = 0; i < config->rule_count; i++)
+    denet_rule_done(&config->rules[i]);
+  free(config->rules);
+  free(config->source);
+  free(config->proc_path);
+  free(config->plugin_name);
+  *config = (struct denet_config){0};
+}
+
+/* Lines that list several words (Report "cpu" "memory") are as many settings. 0, or -1 when the rule
+ * cannot be used. */
+static int read_rule_option(struct denet_rule *rule, const char *block,
+                            const oconfig_item_t *item) {
+  struct denet_error error = {0};
+  struct denet_setting setting;
+  int count = item->values_num ? item->values_num : 1;
+  for (int i = 0; i < count; i++) {
+    int outcome = 0;
+    if (item->values_num > 1 && !item->children_num)
+      denet_block_value(item, i, &setting);
+    else
+      outcome = denet_block_setting(item, &setting, &error);
+    if (!outcome)
+      outcome = denet_rule_set(rule, &setting, &error);
+    if (outcome == DENET_UNKNOWN_OPTION) {
+      WARNING(LOG_NAME "%s \"%s\": unknown option %s is ignored.", block, rule->name, item->key);
+      return 0;
+    }
+    if (outcome) {
+      ERROR(LOG_NAME "%s \"%s\": %s. The rule is skipped.", block, rule->name, error.text);
+      return -1;
+    }
+  }
+  return 0;
+}
+
+static bool has_rule(const struct denet_config *config, const char *name) {
+  for (size_t i = 0; i < config->rule_count; i++)
+    if (!strcmp(config->rules[i].name, name))
+      return true;
+  return false;
+}
+
+/* Takes the rule over. */
+static int append_rule(struct denet_config *config, struct denet_rule *rule) {
+  struct denet_rule *grown =
+      reallocarray(config->rules, config->rule_count + 1, sizeof(*config->rules));
+  if (!grown)
+    return -ENOMEM;
+  config->rules = grown;
+  config->rules[config->rule_count++] = *rule;
+  *rule = (struct denet_rule){0};
+  return 0;
+}
+
+/* Starts the rule that the block's name and arguments say. -EINVAL with a sentence. */
+static int start_rule(struct denet_rule *rule, const oconfig_item_t *item,
+                      struct denet_error *error) {
+  bool is_match = !strcasecmp(item->key, "ProcessMatch");
+  int wanted = is_match ? 2 : 1;
+  bool are_strings = item->values_num == wanted;
+  for (int i = 0; are_strings && i < wanted; i++)
+    are_strings = item->values[i].type == OCONFIG_TYPE_STRING;
+  if (!are_strings)
+    return denet_error_set(error, -EINVAL, "needs %s",
+                           is_match ? "two strings, a name and a regular expression"
+                                    : "one string, its name");
+  const char *name = item->values[0].value.string;
+  if (is_match)
+    return denet_rule_init_process_match(rule, name, item->values[1].value.string, error);
+  if (!strcasecmp(item->key, "Process"))
+    return denet_rule_init_process(rule, name, error);
+  return denet_rule_init(rule, name, error);
+}
+
+/* The kernel keeps 15 bytes of a name, so a longer one that is looked for is cut. */
+static void warn_of_long_name(const oconfig_item_t *item) {
+  const char *name = item->values[0].value.string;
+  if (!strcasecmp(item->key, "Process") && strlen(name) >= DENET_COMM_BYTES)
+    WARNING(LOG_NAME "Process \"%s\": the kernel keeps 15 bytes of a name, so \"%.15s\" is what it "
+                     "matches. ProcessMatch matches the whole command line.",
+            name, name);
+}
+
+static void read_rule(struct denet_config *config, const oconfig_item_t *item) {
+  DENET_CLEANUP(denet_rule_done) struct denet_rule rule = {0};
+  struct denet_error error = {0};
+  bool has_name = item->values_num && item->values[0].type == OCONFIG_TYPE_STRING;
+  const char *name = has_name ? item->values[0].value.string : "";
+  if (start_rule(&rule, item, &error)) {
+    ERROR(LOG_NAME "%s \"%s\": %s. The rule is skipped.", item->key, name, error.text);
+    return;
+  }
+  for (int i = 0; i < item->children_num; i++)
+    if (read_rule_option(&rule, item->key, &item->children[i]))
+      return;
+  if (denet_rule_finish(&rule, &error))
+    ERROR(LOG_NAME "%s \"%s\": %s. The rule is skipped.", item->key, name, error.text);
+  else if (has_rule(config, name))
+    ERROR(LOG_NAME "%s \"%s\": there is a rule of this name already. The second one is skipped.",
+          item->key, name);
+  else if (append_rule(config, &rule))
+    ERROR(LOG_NAME "%s \"%s\": there is no memory. The rule is skipped.", item->key, name);
+  else
+    warn_of_long_name(item);
+}
+
+static bool is_rule(const oconfig_item_t *item) {
+  return !strcasecmp(item->key, "Rule") || !strcasecmp(item->key, "Process") ||
+         !strcasecmp(item->key, "ProcessMatch");
+}
+
+static void read_option(struct denet_config *config, const oconfig_item_t *item) {
+  struct denet_error error = {0};
+  struct denet_setting setting;
+  int outcome = denet_block_setting(item, &setting, &error);
+  if (!outcome)
+    outcome = denet_option_set(options, DENET_COUNT_OF(options), config, &setting, &error);
+  if (outcome == DENET_UNKNOWN_OPTION)
+    WARNING(LOG_NAME "unknown option %s is ignored.", item->key);
+  else if (outcome)
+    ERROR(LOG_NAME "%s. The option is ignored.", error.text);
+}
+
+/* Replaces a string by its default. */
+static void reset_string(char **string, const char *value) {
+  char *copy = strdup(value);
+  if (!copy)
+    return;
+  free(*string);
+  *string = copy;
+}
+
+/* What one option alone cannot tell. */
+static int check_options(struct denet_config *config) {
+  if (config->base_interval_ns > config->max_interval_ns) {
+    ERROR(LOG_NAME "BaseInterval %g is above MaxInterval %g. Both are ignored: 0.1 and 1 are used.",
+          (double)config->base_interval_ns / 1e9, (double)config->max_interval_ns / 1e9);
+    config->base_interval_ns = DEFAULT_BASE_NS;
+    config->max_interval_ns = DEFAULT_MAX_NS;
+  }
+  /* collectd takes an identifier apart at '/' and at the first '-'. */
+  const char *name = config->plugin_name;
+  size_t length = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.");
+  if (name[length] || length > 60) {
+    ERROR(LOG_NAME "PluginName \"%s\": must be letters, digits, '_' and '.', at most 60; it goes "
+                   "wrong at character %zu. \"denet\" is used.",
+          name, length > 60 ? 61 : length + 1);
+    reset_string(&config->plugin_name, "denet");
+  }
+  const char *source = config->source;
+  if (!strcasecmp(source, "auto") || !strcasecmp(source, "bpf") || !strcasecmp(source, "procfs"))
+    return 0;
+  ERROR(LOG_NAME "Source \"%s\": must be auto, bpf or procfs.", source);
+  return -1;
+}
+
+int denet_config_read(struct denet_config *config, const oconfig_item_t *block) {
+  bool has_rules = false;
+  for (int i = 0; i < block->children_num; i++) {
+    const oconfig_item_t *item = &block->children[i];
+    if (is_rule(item))
+      read_rule(config, item);
+    else
+      read_option(config, item);
+    has_rules |= is_rule(item);
+  }
+  if (has_rules && !config->rule_count) {
+    ERROR(LOG_NAME "there are rules, and not one of them can be used.");
+    return -1;
+  }
+  return check_options(config);
+}
+
+int denet_config_finish(struct denet_config *config) {
+  if (config->rule_count)
+    return 0;
+  DENET_CLEANUP(denet_rule_done) struct denet_rule rule = {0};
+  int error = denet_rule_init_default(&rule, NULL);
+  if (!error)
+    error = denet_rule_finish(&rule, NULL);
+  return error ? error : append_rule(config, &rule);
+}

@@ -1,0 +1,109 @@
+/* The read plugin: reads the configuration, runs the sampler, dispatches what it reports. */
+#include "collectd_api.h"
+
+#include "config.h"
+#include "handover.h"
+#include "sampler.h"
+#include "values.h"
+
+#include <errno.h>
+
+#define NAME "denet"
+#define LOG_NAME "denet plugin: "
+
+static struct {
+  struct denet_config config;
+  struct denet_host host;
+  struct denet_sampler *sampler;
+  struct denet_values_batch batch;
+} plugin;
+
+static int configure(oconfig_item_t *block) { return denet_config_read(&plugin.config, block); }
+
+static int send_line(void *context, const struct denet_line *line) {
+  (void)context;
+  return denet_handover_send(line);
+}
+
+static int open_source(struct denet_source **out_source) {
+  struct denet_error error = {0};
+  const char *choice = plugin.config.source;
+  if (denet_source_open(choice, &plugin.host, &error, out_source)) {
+    ERROR(LOG_NAME "Source \"%s\" cannot be had: %s.", choice, error.text);
+    return -1;
+  }
+  if (error.text[0])
+    INFO(LOG_NAME "%s: sampling through %s. What is born and dies between two samples is not seen.",
+         error.text, plugin.config.proc_path);
+  return 0;
+}
+
+static int make_monitor(struct denet_source *source, struct denet_monitor **out_monitor) {
+  struct denet_config *config = &plugin.config;
+  struct denet_error error = {0};
+  struct denet_monitor_settings settings = {
+      .pace = {config->base_interval_ns, config->max_interval_ns},
+      .since_process_start = config->since_process_start,
+      .host_name = hostname_g,
+      .sink = send_line,
+  };
+  int failure = denet_monitor_new(&settings, &plugin.host, source, config->rules,
+                                  config->rule_count, &error, out_monitor);
+  if (failure)
+    ERROR(LOG_NAME "%s.", error.text);
+  return failure;
+}
+
+/* Threads only from here on: collectd forks between configuration and init. */
+static int init(void) {
+  if (plugin.sampler)
+    return 0;
+  struct denet_source *source;
+  struct denet_monitor *monitor;
+  if (!plugin.config.source || denet_config_finish(&plugin.config)) {
+    ERROR(LOG_NAME "there is no memory.");
+    return -1;
+  }
+  plugin.host = denet_host_here(plugin.config.proc_path);
+  if (open_source(&source))
+    return -1;
+  if (make_monitor(source, &monitor)) {
+    denet_source_free(source);
+    return -1;
+  }
+  int error = denet_sampler_start(monitor, &plugin.sampler);
+  if (error) {
+    ERROR(LOG_NAME "the sampler cannot be started: %s.", strerror(-error));
+    denet_monitor_free(monitor);
+  }
+  return error;
+}
+
+static int read_values(void) {
+  struct denet_monitor_stats stats;
+  if (!plugin.sampler)
+    return -1;
+  denet_values_batch_clear(&plugin.batch);
+  denet_sampler_report(plugin.sampler, denet_values_batch_add, &plugin.batch, &stats);
+  denet_values_dispatch(plugin.config.plugin_name, &plugin.batch, &stats,
+                        denet_sampler_source_gauge(plugin.sampler));
+  return 0;
+}
+
+static int shutdown_plugin(void) {
+  denet_sampler_stop(plugin.sampler);
+  plugin.sampler = NULL;
+  denet_values_batch_done(&plugin.batch);
+  denet_config_done(&plugin.config);
+  return 0;
+}
+
+__attribute__((visibility("default"))) void module_register(void);
+
+void module_register(void) {
+  denet_config_init(&plugin.config);
+  plugin_register_complex_config(NAME, configure);
+  plugin_register_init(NAME, init);
+  plugin_register_read(NAME, read_values);
+  plugin_register_shutdown(NAME, shutdown_plugin);
+}

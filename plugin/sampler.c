@@ -1,0 +1,126 @@
+#include "sampler.h"
+
+#include "collectd_api.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+
+#define LOG_NAME "denet plugin: "
+
+struct denet_sampler {
+  struct denet_monitor *monitor;
+  pthread_t thread;
+  pthread_mutex_t lock; /* guards all below and the monitor */
+  pthread_cond_t wake;
+  bool is_stopping;
+  bool is_failing;  /* the last tick failed: that has been logged */
+  unsigned logged_lacks;
+};
+
+/* Once for each thing that cannot be had. */
+static void log_lacks(struct denet_sampler *sampler) {
+  unsigned fresh = denet_monitor_source(sampler->monitor)->lacks & ~sampler->logged_lacks;
+  for (unsigned i = 0; i < DENET_LACKS; i++)
+    if (fresh & denet_lack_info[i].lack)
+      WARNING(LOG_NAME "%s.", denet_lack_info[i].advice);
+  sampler->logged_lacks |= fresh;
+}
+
+/* One log line when ticks begin to fail and one when they work again. */
+static void tick(struct denet_sampler *sampler, enum denet_tick_scope scope) {
+  struct denet_error error = {0};
+  bool fails = denet_monitor_tick(sampler->monitor, scope, &error) != 0;
+  if (fails && !sampler->is_failing)
+    ERROR(LOG_NAME "%s.", error.text);
+  if (!fails && sampler->is_failing)
+    NOTICE(LOG_NAME "sampling works again.");
+  sampler->is_failing = fails;
+  log_lacks(sampler);
+}
+
+static void *run(void *context) {
+  struct denet_sampler *sampler = context;
+  pthread_setname_np(pthread_self(), "denet-sampler");
+  pthread_mutex_lock(&sampler->lock);
+  while (!sampler->is_stopping) {
+    tick(sampler, DENET_TICK_DUE);
+    uint64_t next_ns = denet_monitor_next_ns(sampler->monitor);
+    struct timespec boot;
+    clock_gettime(CLOCK_BOOTTIME, &boot);
+    uint64_t now_ns = (uint64_t)boot.tv_sec * 1000000000 + (uint64_t)boot.tv_nsec;
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    uint64_t wait_ns = next_ns > now_ns ? next_ns - now_ns : 0;
+    uint64_t nsec = (uint64_t)until.tv_nsec + wait_ns;
+    until.tv_sec += (time_t)(nsec / 1000000000);
+    until.tv_nsec = (long)(nsec % 1000000000);
+    while (!sampler->is_stopping &&
+           pthread_cond_timedwait(&sampler->wake, &sampler->lock, &until) != ETIMEDOUT)
+      ;
+  }
+  pthread_mutex_unlock(&sampler->lock);
+  return NULL;
+}
+
+/* Signals are for collectd's main thread. */
+static int start_thread(struct denet_sampler *sampler) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  int error = pthread_create(&sampler->thread, NULL, run, sampler);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return -error;
+}
+
+static void free_sampler(struct denet_sampler *sampler) {
+  pthread_cond_destroy(&sampler->wake);
+  pthread_mutex_destroy(&sampler->lock);
+  free(sampler);
+}
+
+int denet_sampler_start(struct denet_monitor *monitor, struct denet_sampler **out_sampler) {
+  struct denet_sampler *sampler = calloc(1, sizeof(*sampler));
+  if (!sampler)
+    return -ENOMEM;
+  sampler->monitor = monitor;
+  pthread_mutex_init(&sampler->lock, NULL);
+  pthread_condattr_t attributes;
+  pthread_condattr_init(&attributes);
+  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+  pthread_cond_init(&sampler->wake, &attributes);
+  pthread_condattr_destroy(&attributes);
+  int error = start_thread(sampler);
+  if (error)
+    free_sampler(sampler);
+  else
+    *out_sampler = sampler;
+  return error;
+}
+
+void denet_sampler_report(struct denet_sampler *sampler,
+                          void (*each)(void *context, const struct denet_group_report *report),
+                          void *context, struct denet_monitor_stats *out_stats) {
+  pthread_mutex_lock(&sampler->lock);
+  tick(sampler, DENET_TICK_ALL);
+  denet_monitor_report(sampler->monitor, each, context, out_stats);
+  pthread_mutex_unlock(&sampler->lock);
+}
+
+unsigned denet_sampler_source_gauge(const struct denet_sampler *sampler) {
+  return denet_monitor_source(sampler->monitor)->gauge;
+}
+
+void denet_sampler_stop(struct denet_sampler *sampler) {
+  if (!sampler)
+    return;
+  pthread_mutex_lock(&sampler->lock);
+  sampler->is_stopping = true;
+  pthread_cond_signal(&sampler->wake);
+  pthread_mutex_unlock(&sampler->lock);
+  pthread_join(sampler->thread, NULL);
+  tick(sampler, DENET_TICK_FINAL);
+  denet_monitor_free(sampler->monitor);
+  free_sampler(sampler);
+}

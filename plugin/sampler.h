@@ -1,0 +1,22 @@
+/* The thread that runs the ticks: collectd's read callback cannot change its own interval. */
+#pragma once
+
+#include "core/monitor.h"
+
+struct denet_sampler; /* owned by whoever started it */
+
+/* Starts the thread, which owns monitor from here on. Log lines are its own. 0 or -errno, then the
+ * monitor is still the caller's. */
+int denet_sampler_start(struct denet_monitor *monitor, struct denet_sampler **out_sampler);
+
+/* Samples everything now and gives the groups' values to each(), under the sampler's lock: each() only
+ * copies. */
+void denet_sampler_report(struct denet_sampler *sampler,
+                          void (*each)(void *context, const struct denet_group_report *report),
+                          void *context, struct denet_monitor_stats *out_stats);
+
+/* Which number of source is in use, see struct denet_source. */
+unsigned denet_sampler_source_gauge(const struct denet_sampler *sampler);
+
+/* Ends the thread, takes the last sample of everything, and frees the monitor. NULL is fine. */
+void denet_sampler_stop(struct denet_sampler *sampler);

@@ -1,0 +1,762 @@
+#include "core/rule.h"
+
+#include "core/cleanup.h"
+#include "core/metric.h"
+#include "tests/unit.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#define BYTES(literal)                                                                             \
+  { literal, sizeof(literal) - 1 }
+#define STRING(key_, string_)                                                                      \
+  { .key = key_, .type = DENET_SETTING_STRING, .string = string_ }
+#define NUMBER(key_, number_)                                                                      \
+  { .key = key_, .type = DENET_SETTING_NUMBER, .number = number_ }
+#define BOOLEAN(key_, boolean_)                                                                    \
+  { .key = key_, .type = DENET_SETTING_BOOLEAN, .boolean = boolean_ }
+#define BIT(subject) (1u << DENET_SUBJECT_##subject)
+
+#define MOST_LINES 6
+
+/* Lines of a <Rule> block, up to one without a key. */
+struct line {
+  const char *key, *value;
+};
+
+static void set_line(struct denet_rule *rule, const char *key, const char *value) {
+  struct denet_setting setting = STRING(key, value);
+  struct denet_error error = {""};
+  int rc = denet_rule_set(rule, &setting, &error);
+  ck_assert_msg(rc == 0, "%s \"%s\": %d %s", key, value, rc, error.text);
+}
+
+/* A finished rule of these lines, to be done by the caller. */
+static void make_rule(struct denet_rule *rule, const struct line *lines) {
+  struct denet_error error = {""};
+  ck_assert_int_eq(denet_rule_init(rule, "rule", &error), 0);
+  for (size_t i = 0; i < MOST_LINES && lines[i].key; i++)
+    set_line(rule, lines[i].key, lines[i].value);
+  ck_assert_msg(denet_rule_finish(rule, &error) == 0, "%s", error.text);
+}
+
+static struct denet_facts postgres_facts(void) {
+  return (struct denet_facts){
+      .pid = 4242,
+      .uid = 114,
+      .subject =
+          {
+              [DENET_SUBJECT_COMM] = BYTES("postgres"),
+              [DENET_SUBJECT_COMMAND_LINE] = BYTES("/usr/bin/postgres -D /srv/pg15"),
+              [DENET_SUBJECT_EXECUTABLE] = BYTES("/usr/lib/postgresql/15/bin/postgres"),
+              [DENET_SUBJECT_USER] = BYTES("pgsql"),
+              [DENET_SUBJECT_UNIT] = BYTES("postgresql@15-main.service"),
+              [DENET_SUBJECT_CGROUP] = BYTES("/system.slice/postgresql@15-main.service"),
+          },
+  };
+}
+
+static const struct {
+  struct line lines[MOST_LINES];
+  bool matches;
+} one_process[] = {
+    {{{"Comm", "postgres"}}, true},
+    {{{"comm", "postgres"}}, true},
+    {{{"Comm", "postgre"}}, false},
+    {{{"Comm", "~^post"}}, true},
+    {{{"Comm", "~^gres"}}, false},
+    {{{"Comm", "!postgres"}}, false},
+    {{{"Comm", "!mysqld"}}, true},
+    {{{"Comm", "!~gres$"}}, false},
+    {{{"Comm", "!~sql"}}, true},
+    {{{"CommandLine", "-D /srv/pg([0-9]+)"}}, true},
+    {{{"COMMANDLINE", "^postgres"}}, false},
+    {{{"CommandLine", "!-D /srv"}}, false},
+    {{{"CommandLine", "~"}}, false},
+    {{{"Executable", "/usr/lib/postgresql/*/bin/postgres"}}, true},
+    {{{"Executable", "/usr/*"}}, true},
+    {{{"Executable", "postgres"}}, false},
+    {{{"Executable", "!/usr/*"}}, false},
+    {{{"User", "pgsql"}}, true},
+    {{{"User", "114"}}, true},
+    {{{"User", "0114"}}, false},
+    {{{"User", "root"}}, false},
+    {{{"User", "!root"}}, true},
+    {{{"User", "!pgsql"}}, false},
+    {{{"User", "!114"}}, false},
+    {{{"Unit", "postgresql@*.service"}}, true},
+    {{{"Unit", "postgresql"}}, false},
+    {{{"Cgroup", "/system.slice/*"}}, true},
+    {{{"Cgroup", "!/user.slice/*"}}, true},
+    /* The same condition twice: either. */
+    {{{"Comm", "mysqld"}, {"Comm", "postgres"}}, true},
+    {{{"Comm", "postgres"}, {"Comm", "mysqld"}}, true},
+    {{{"Comm", "mysqld"}, {"Comm", "~^oracle"}}, false},
+    /* Different conditions: all. */
+    {{{"Comm", "postgres"}, {"User", "pgsql"}}, true},
+    {{{"Comm", "postgres"}, {"User", "root"}}, false},
+    {{{"Comm", "mysqld"}, {"Comm", "postgres"}, {"User", "root"}, {"User", "114"}}, true},
+    {{{"Comm", "postgres"}, {"User", "root"}, {"User", "daemon"}}, false},
+    /* Negated ones: each, whatever the others on the subject say. */
+    {{{"Comm", "postgres"}, {"Comm", "!postgres"}}, false},
+    {{{"Comm", "!postgres"}, {"Comm", "postgres"}}, false},
+    {{{"Comm", "!mysqld"}, {"Comm", "!oracle"}}, true},
+    {{{"Comm", "!mysqld"}, {"Comm", "!postgres"}}, false},
+    {{{"Comm", "~^post"}, {"Comm", "!~worker"}}, true},
+    {{{"Comm", "!mysqld"}, {"Comm", "oracle"}}, false},
+};
+
+START_TEST(conditions_on_one_subject_are_either_and_on_several_all) {
+  struct denet_rule rule;
+  make_rule(&rule, one_process[_i].lines);
+  struct denet_facts facts = postgres_facts();
+  struct denet_captures captures;
+  ck_assert_int_eq(denet_rule_matches(&rule, &facts, &captures), one_process[_i].matches);
+  denet_rule_done(&rule);
+}
+END_TEST
+
+static const struct {
+  enum denet_subject subject;
+  struct line lines[MOST_LINES];
+} on_absent_text[] = {
+    {DENET_SUBJECT_COMM, {{"Comm", "x"}}},
+    {DENET_SUBJECT_COMM, {{"Comm", "!x"}}},
+    {DENET_SUBJECT_COMM, {{"Comm", "!~x"}}},
+    {DENET_SUBJECT_COMMAND_LINE, {{"CommandLine", ".*"}}},
+    {DENET_SUBJECT_COMMAND_LINE, {{"CommandLine", "!x"}}},
+    {DENET_SUBJECT_EXECUTABLE, {{"Executable", "*"}}},
+    {DENET_SUBJECT_EXECUTABLE, {{"Executable", "!x"}}},
+    {DENET_SUBJECT_UNIT, {{"Unit", "!x"}}},
+    {DENET_SUBJECT_CGROUP, {{"Cgroup", "!x"}}},
+    {DENET_SUBJECT_EXECUTABLE, {{"Comm", "postgres"}, {"Executable", "!x"}}},
+    {DENET_SUBJECT_PID_FILE, {{"PidFile", "/run/x.pid"}}},
+    {DENET_SUBJECT_PID_FILE, {{"PidFile", "!/run/x.pid"}}},
+};
+
+START_TEST(negated_condition_needs_a_readable_text) {
+  struct denet_rule rule;
+  make_rule(&rule, on_absent_text[_i].lines);
+  struct denet_facts facts = postgres_facts();
+  facts.subject[on_absent_text[_i].subject] = (struct denet_text){0};
+  struct denet_captures captures;
+  ck_assert(!denet_rule_matches(&rule, &facts, &captures));
+  denet_rule_done(&rule);
+}
+END_TEST
+
+static const struct {
+  const char *user;
+  uint64_t uid;
+  struct denet_text name;
+  bool matches;
+} users[] = {
+    {"1000", 1000, {NULL, 0}, true},   {"1000", 1001, {NULL, 0}, false},
+    {"root", 0, {NULL, 0}, false},     {"!root", 1000, {NULL, 0}, true},
+    {"!1000", 1000, {NULL, 0}, false}, {"!1000", 1001, {NULL, 0}, true},
+    {"0", 0, BYTES("root"), true},     {"root", 0, BYTES("root"), true},
+    {"!0", 0, BYTES("root"), false},   {"4294967295", 4294967295, {NULL, 0}, true},
+    {"1000", 7, BYTES("1000"), true},  {"~root", 0, BYTES("root"), false},
+    {"10*", 1000, {NULL, 0}, false},   {"\xff", 7, BYTES("\xff"), true},
+};
+
+START_TEST(user_is_a_name_or_the_digits_of_the_uid) {
+  struct denet_rule rule;
+  make_rule(&rule, (struct line[MOST_LINES]){{"User", users[_i].user}});
+  struct denet_facts facts = {.uid = users[_i].uid};
+  facts.subject[DENET_SUBJECT_USER] = users[_i].name;
+  struct denet_captures captures;
+  ck_assert_int_eq(denet_rule_matches(&rule, &facts, &captures), users[_i].matches);
+  denet_rule_done(&rule);
+}
+END_TEST
+
+static const struct {
+  const char *condition;
+  struct denet_text comm;
+  bool matches;
+} comms[] = {
+    {"systemd-journald", BYTES("systemd-journal"), true},
+    {"systemd-journal", BYTES("systemd-journal"), true},
+    {"systemd-journalctl", BYTES("systemd-journal"), true},
+    {"!systemd-journald", BYTES("systemd-journal"), false},
+    {"systemd-journa", BYTES("systemd-journal"), false},
+    {"~^systemd-journald$", BYTES("systemd-journal"), false},
+    {"~^systemd-journal$", BYTES("systemd-journal"), true},
+    {"foo )bar", BYTES("foo )bar"), true},
+    {"\xff\xfe", BYTES("\xff\xfe"), true},
+    {"a", BYTES("a\0b"), true},
+    {"a", BYTES(""), false},
+    {"~^$", BYTES(""), true},
+};
+
+START_TEST(name_longer_than_the_kernel_keeps_is_compared_cut) {
+  struct denet_rule rule;
+  make_rule(&rule, (struct line[MOST_LINES]){{"Comm", comms[_i].condition}});
+  struct denet_facts facts = {.subject = {[DENET_SUBJECT_COMM] = comms[_i].comm}};
+  struct denet_captures captures;
+  ck_assert_int_eq(denet_rule_matches(&rule, &facts, &captures), comms[_i].matches);
+  denet_rule_done(&rule);
+}
+END_TEST
+
+static const struct {
+  const char *path;
+  pid_t in_file;
+  bool matches;
+} pid_files[] = {
+    {"/run/x.pid", 4242, true},   {"/run/x.pid", 1, false}, {"/run/x.pid", 0, false},
+    {"!/run/x.pid", 4242, false}, {"!/run/x.pid", 1, true}, {"!/run/x.pid", 0, false},
+};
+
+START_TEST(pid_file_is_met_by_its_pid) {
+  struct denet_rule rule;
+  make_rule(&rule, (struct line[MOST_LINES]){{"PidFile", pid_files[_i].path}});
+  ck_assert_str_eq(rule.conditions[0].pid_file, "/run/x.pid");
+  ck_assert_ptr_null(rule.conditions[0].pattern);
+  ck_assert_int_eq(rule.conditions[0].pid, 0);
+  rule.conditions[0].pid = pid_files[_i].in_file;
+  struct denet_facts facts = postgres_facts();
+  struct denet_captures captures;
+  ck_assert_int_eq(denet_rule_matches(&rule, &facts, &captures), pid_files[_i].matches);
+  denet_rule_done(&rule);
+}
+END_TEST
+
+static const struct {
+  struct line lines[MOST_LINES];
+  size_t groups;
+  const char *expected[DENET_CAPTURES]; /* NULL: absent */
+} captured[] = {
+    {{{"CommandLine", "pg([0-9]+)"}}, 1, {"15"}},
+    {{{"Comm", "~^(p)(o)"}, {"CommandLine", "pg([0-9])([0-9])"}}, 4, {"p", "o", "1", "5"}},
+    {{{"CommandLine", "pg([0-9])"}, {"Comm", "~^(post)"}}, 2, {"1", "post"}},
+    /* Either may match; each keeps its own numbers. */
+    {{{"CommandLine", "mysql([0-9]+)"}, {"CommandLine", "pg([0-9]+)"}}, 2, {NULL, "15"}},
+    {{{"CommandLine", "pg([0-9]+)"}, {"CommandLine", "mysql([0-9]+)"}}, 2, {"15"}},
+    {{{"CommandLine", "(-D)"}, {"CommandLine", "pg([0-9]+)"}}, 2, {"-D", "15"}},
+    /* Groups of a negated one have no number. */
+    {{{"CommandLine", "!(mysql)"}, {"CommandLine", "pg([0-9]+)"}}, 1, {"15"}},
+    {{{"Comm", "!~(x)(y)"}, {"Comm", "~(post)"}}, 1, {"post"}},
+    {{{"CommandLine", "(x)?pg(1)(z)?"}, {"Comm", "~(gres)"}}, 4, {NULL, "1", NULL, "gres"}},
+    {{{"CommandLine", "(/)(u)(s)(r)(/)(b)(i)"}, {"Comm", "~(p)(o)(s)(t)"}},
+     11,
+     {"/", "u", "s", "r", "/", "b", "i", "p", "o"}},
+    {{{"CommandLine", "()(/)(u)(s)(r)(/)(b)(i)(n)(/)"}, {"Comm", "~(p)"}},
+     11,
+     {"", "/", "u", "s", "r", "/", "b", "i", "n"}},
+    {{{"Comm", "postgres"}}, 0, {NULL}},
+};
+
+START_TEST(captures_are_numbered_over_the_regexes_of_a_rule) {
+  struct denet_rule rule;
+  make_rule(&rule, captured[_i].lines);
+  ck_assert_uint_eq(rule.groups, captured[_i].groups);
+  struct denet_facts facts = postgres_facts();
+  struct denet_captures captures;
+  memset(&captures, 0xff, sizeof(captures));
+  ck_assert(denet_rule_matches(&rule, &facts, &captures));
+  for (size_t i = 0; i < DENET_CAPTURES; i++) {
+    const char *expected = captured[_i].expected[i];
+    ck_assert_msg((expected == NULL) == (captures.group[i].bytes == NULL), "group %zu", i + 1);
+    if (!expected)
+      continue;
+    ck_assert_uint_eq(captures.group[i].length, strlen(expected));
+    ck_assert_mem_eq(captures.group[i].bytes, expected, strlen(expected));
+  }
+  denet_rule_done(&rule);
+}
+END_TEST
+
+START_TEST(captures_stay_as_they_were_without_a_match) {
+  struct denet_rule rule;
+  make_rule(&rule, (struct line[MOST_LINES]){{"CommandLine", "pg([0-9]+)"}, {"User", "root"}});
+  struct denet_facts facts = postgres_facts();
+  struct denet_captures captures = {.group = {BYTES("kept")}};
+  ck_assert(!denet_rule_matches(&rule, &facts, &captures));
+  ck_assert_str_eq(captures.group[0].bytes, "kept");
+  denet_rule_done(&rule);
+}
+END_TEST
+
+START_TEST(command_line_of_100_kilobytes_is_searched_to_its_end) {
+  static char bytes[100 * 1024 + 1];
+  memset(bytes, '\xff', sizeof(bytes) - 1);
+  memcpy(bytes + sizeof(bytes) - 8, "shard=7", 8);
+  struct denet_rule rule;
+  make_rule(&rule, (struct line[MOST_LINES]){{"CommandLine", "shard=([0-9])$"}});
+  struct denet_facts facts = {
+      .subject = {[DENET_SUBJECT_COMMAND_LINE] = {bytes, sizeof(bytes) - 1}}};
+  struct denet_captures captures;
+  ck_assert(denet_rule_matches(&rule, &facts, &captures));
+  ck_assert_ptr_eq(captures.group[0].bytes, bytes + sizeof(bytes) - 2);
+  denet_rule_done(&rule);
+}
+END_TEST
+
+static const struct {
+  struct denet_setting setting;
+  const char *sentence;
+} refused[] = {
+    {STRING("CommandLine", "foo("), "CommandLine \"foo(\": Unmatched ( or \\( at character 4"},
+    {STRING("CommandLine", "!foo("), "CommandLine \"foo(\": Unmatched ( or \\( at character 4"},
+    {STRING("Comm", "~a|*b"), "Comm \"a|*b\": Invalid preceding regular expression at character 3"},
+    {STRING("comm", "!~[a"), "comm \"[a\": Unmatched [, [^, [:, [., or [= at character 1"},
+    {STRING("Executable", "/usr/[ab"), "Executable \"/usr/[ab\": Unclosed [ at character 6"},
+    {STRING("Unit", "x\\"), "Unit \"x\\\": Nothing behind \\ at character 2"},
+    {STRING("Cgroup", "![!]"), "Cgroup \"[!]\": Unclosed [ at character 1"},
+    {STRING("Comm", ""), "Comm \"\": nothing to compare with at character 1"},
+    {STRING("Comm", "!"), "Comm \"!\": nothing to compare with at character 2"},
+    {STRING("Comm", "!~"), "Comm \"!~\": nothing to compare with at character 3"},
+    {STRING("Comm", "~"), "Comm \"~\": nothing to compare with at character 2"},
+    {STRING("CommandLine", ""), "CommandLine \"\": nothing to compare with at character 1"},
+    {STRING("Executable", "!"), "Executable \"!\": nothing to compare with at character 2"},
+    {STRING("User", ""), "User \"\": nothing to compare with at character 1"},
+    {STRING("PidFile", ""), "PidFile \"\": nothing to compare with at character 1"},
+    {STRING("PidFile", "run/x.pid"),
+     "PidFile \"run/x.pid\": must be an absolute path, with / at character 1"},
+    {STRING("PidFile", "!x.pid"),
+     "PidFile \"!x.pid\": must be an absolute path, with / at character 2"},
+    {NUMBER("User", 1000), "User 1000: must be a string in quotes"},
+    {BOOLEAN("Comm", true), "Comm true: must be a string in quotes"},
+    {NUMBER("MaxInstances", 0), "MaxInstances 0: must be a whole number from 1 to 100000"},
+    {NUMBER("MaxInstances", 100001),
+     "MaxInstances 100001: must be a whole number from 1 to 100000"},
+    {NUMBER("MaxInstances", 1.5), "MaxInstances 1.5: must be a whole number from 1 to 100000"},
+    {NUMBER("MaxInstances", NAN), "MaxInstances nan: must be a whole number from 1 to 100000"},
+    {STRING("MaxInstances", "9"), "MaxInstances \"9\": must be a number"},
+    {STRING("Children", "yes"), "Children \"yes\": must be true or false"},
+    {NUMBER("Records", 1), "Records 1: must be true or false"},
+    {STRING("Instance", ""), "Instance \"\": must not be empty"},
+    {NUMBER("Instance", 1), "Instance 1: must be a string in quotes"},
+    {STRING("Report", ""), "Report \"\": no word at character 1"},
+    {STRING("Report", " ,"), "Report \" ,\": no word at character 3"},
+    {STRING("Report", "cpu, disk"), "Report \"cpu, disk\": unknown word disk at character 6"},
+    {STRING("Report", "cpuu"), "Report \"cpuu\": unknown word cpuu at character 1"},
+    {STRING("Report", "aaaaaaaaaabbbbbbbbbbccccccccccdddddddddd"),
+     "Report \"aaaaaaaaaabbbbbbbbbbccccccccccdddddddddd\": unknown word aaaaaaaaaabbbbb at "
+     "character 1"},
+    {BOOLEAN("Report", true), "Report true: must be a string in quotes"},
+};
+
+START_TEST(bad_line_is_refused_with_option_value_and_position) {
+  struct denet_rule rule;
+  ck_assert_int_eq(denet_rule_init(&rule, "rule", NULL), 0);
+  struct denet_error error = {""};
+  ck_assert_int_eq(denet_rule_set(&rule, &refused[_i].setting, &error), -EINVAL);
+  ck_assert_str_eq(error.text, refused[_i].sentence);
+  ck_assert_int_eq(denet_rule_set(&rule, &refused[_i].setting, NULL), -EINVAL);
+  ck_assert_uint_eq(rule.condition_count, 0);
+  ck_assert_uint_eq(rule.groups, 0);
+  ck_assert_uint_eq(rule.max_instances, 100);
+  ck_assert_uint_eq(rule.report, DENET_REPORT_ALL);
+  ck_assert_str_eq(rule.instance, "%{rule}");
+  denet_rule_done(&rule);
+}
+END_TEST
+
+START_TEST(rule_lives_on_after_a_refused_line) {
+  struct denet_rule rule;
+  ck_assert_int_eq(denet_rule_init(&rule, "rule", NULL), 0);
+  set_line(&rule, "CommandLine", "pg([0-9])");
+  ck_assert_int_eq(
+      denet_rule_set(&rule, &(struct denet_setting)STRING("CommandLine", "(a)(b"), NULL), -EINVAL);
+  set_line(&rule, "Comm", "~(post)");
+  set_line(&rule, "Instance", "%{1}-%{2}");
+  ck_assert_int_eq(denet_rule_finish(&rule, NULL), 0);
+  struct denet_facts facts = postgres_facts();
+  struct denet_captures captures;
+  ck_assert(denet_rule_matches(&rule, &facts, &captures));
+  ck_assert_mem_eq(captures.group[1].bytes, "post", 4);
+  denet_rule_done(&rule);
+}
+END_TEST
+
+static const char *const unknown_keys[] = {"Comand", "", "Name", "Commandline ", "\xff"};
+
+START_TEST(unknown_option_is_an_outcome_without_a_sentence) {
+  struct denet_rule rule;
+  ck_assert_int_eq(denet_rule_init(&rule, "rule", NULL), 0);
+  struct denet_setting setting = STRING(unknown_keys[_i], "x");
+  struct denet_error error = {"untouched"};
+  ck_assert_int_eq(denet_rule_set(&rule, &setting, &error), DENET_UNKNOWN_OPTION);
+  ck_assert_str_eq(error.text, "untouched");
+  denet_rule_done(&rule);
+}
+END_TEST
+
+static const struct {
+  struct line lines[MOST_LINES];
+  const char *sentence;
+} unfinished[] = {
+    {{{NULL, NULL}}, "no condition: every process would match"},
+    {{{"Report", "cpu"}, {"Instance", "x"}}, "no condition: every process would match"},
+    {{{"Comm", "x"}, {"Instance", "x-%{foo}"}},
+     "Instance \"x-%{foo}\": unknown placeholder %{foo} at character 3"},
+    {{{"Comm", "x"}, {"Instance", "x%{rule"}}, "Instance \"x%{rule\": unclosed %{ at character 2"},
+    {{{"Comm", "x"}, {"Instance", "%{1}"}},
+     "Instance \"%{1}\": %{1} at character 1, but the regular expressions have 0 groups"},
+    {{{"Comm", "!~(x)"}, {"Instance", "%{1}"}},
+     "Instance \"%{1}\": %{1} at character 1, but the regular expressions have 0 groups"},
+    {{{"Comm", "~(x)"}, {"Instance", "a%{1}%{3}"}, {"CommandLine", "(y)"}},
+     "Instance \"a%{1}%{3}\": %{3} at character 6, but the regular expressions have 2 groups"},
+};
+
+START_TEST(rule_is_refused_as_a_whole_when_it_is_finished) {
+  struct denet_rule rule;
+  ck_assert_int_eq(denet_rule_init(&rule, "rule", NULL), 0);
+  for (size_t i = 0; i < MOST_LINES && unfinished[_i].lines[i].key; i++)
+    set_line(&rule, unfinished[_i].lines[i].key, unfinished[_i].lines[i].value);
+  struct denet_error error = {""};
+  ck_assert_int_eq(denet_rule_finish(&rule, &error), -EINVAL);
+  ck_assert_str_eq(error.text, unfinished[_i].sentence);
+  ck_assert_int_eq(denet_rule_finish(&rule, NULL), -EINVAL);
+  denet_rule_done(&rule);
+}
+END_TEST
+
+static const struct {
+  struct line lines[MOST_LINES];
+  unsigned report;
+} reports[] = {
+    {{{"Comm", "x"}}, DENET_REPORT_ALL},
+    {{{"Report", "cpu"}}, DENET_REPORT_CPU},
+    {{{"Report", "cpu memory"}}, DENET_REPORT_CPU | DENET_REPORT_MEMORY},
+    {{{"report", "CPU,Memory"}}, DENET_REPORT_CPU | DENET_REPORT_MEMORY},
+    {{{"Report", " ,cpu,\t io , "}}, DENET_REPORT_CPU | DENET_REPORT_IO},
+    {{{"Report", "cpu"}, {"Report", "io"}}, DENET_REPORT_CPU | DENET_REPORT_IO},
+    {{{"Report", "cpu"}, {"Report", "all"}}, DENET_REPORT_ALL},
+    {{{"Report", "all"}, {"Report", "cpu"}}, DENET_REPORT_ALL},
+    {{{"Report", "cpu memory io faults threads switches uptime off_cpu"}}, DENET_REPORT_ALL},
+    {{{"Report", "off_cpu off_cpu"}}, DENET_REPORT_OFF_CPU},
+};
+
+START_TEST(report_words_add_up_and_the_first_replaces_all) {
+  struct denet_rule rule;
+  ck_assert_int_eq(denet_rule_init(&rule, "rule", NULL), 0);
+  for (size_t i = 0; i < MOST_LINES && reports[_i].lines[i].key; i++)
+    set_line(&rule, reports[_i].lines[i].key, reports[_i].lines[i].value);
+  ck_assert_uint_eq(rule.report, reports[_i].report);
+  denet_rule_done(&rule);
+}
+END_TEST
+
+static const struct {
+  struct line lines[MOST_LINES];
+  unsigned subjects;
+} looked_at[] = {
+    {{{"Comm", "x"}}, BIT(COMM)},
+    {{{"Comm", "!~x"}}, BIT(COMM)},
+    {{{"CommandLine", "x"}}, BIT(COMMAND_LINE)},
+    {{{"Executable", "x"}, {"User", "x"}}, BIT(EXECUTABLE) | BIT(USER)},
+    {{{"Unit", "x"}, {"Cgroup", "x"}, {"PidFile", "/x"}}, BIT(UNIT) | BIT(CGROUP) | BIT(PID_FILE)},
+    {{{"PidFile", "/x"}, {"Instance", "%{exe}"}}, BIT(PID_FILE) | BIT(EXECUTABLE)},
+    {{{"PidFile", "/x"}, {"Instance", "%{unit}%{cgroup}"}},
+     BIT(PID_FILE) | BIT(UNIT) | BIT(CGROUP)},
+    {{{"PidFile", "/x"}, {"Instance", "%{user}-%{comm}-%{pid}-%{slot}"}},
+     BIT(PID_FILE) | BIT(USER) | BIT(COMM)},
+};
+
+START_TEST(subjects_are_those_of_conditions_and_placeholders) {
+  struct denet_rule rule;
+  make_rule(&rule, looked_at[_i].lines);
+  ck_assert_uint_eq(rule.subjects, looked_at[_i].subjects);
+  denet_rule_done(&rule);
+}
+END_TEST
+
+START_TEST(new_rule_has_the_documented_defaults) {
+  struct denet_rule rule;
+  char name[] = "postgres";
+  ck_assert_int_eq(denet_rule_init(&rule, name, NULL), 0);
+  name[0] = 'X';
+  ck_assert_str_eq(rule.name, "postgres");
+  ck_assert_str_eq(rule.instance, "%{rule}");
+  ck_assert(rule.children);
+  ck_assert(rule.records);
+  ck_assert(!rule.skip_kernel_threads);
+  ck_assert_uint_eq(rule.max_instances, 100);
+  ck_assert_uint_eq(rule.report, DENET_REPORT_ALL);
+  denet_rule_done(&rule);
+}
+END_TEST
+
+START_TEST(options_replace_the_defaults) {
+  static const struct denet_setting settings[] = {
+      BOOLEAN("children", false), BOOLEAN("RECORDS", false), NUMBER("maxInstances", 100000),
+      STRING("instance", "%{pid}-%{slot}"), STRING("Comm", "x")};
+  struct denet_rule rule;
+  ck_assert_int_eq(denet_rule_init(&rule, "rule", NULL), 0);
+  for (size_t i = 0; i < DENET_COUNT_OF(settings); i++)
+    ck_assert_int_eq(denet_rule_set(&rule, &settings[i], NULL), 0);
+  ck_assert_int_eq(denet_rule_finish(&rule, NULL), 0);
+  ck_assert(!rule.children);
+  ck_assert(!rule.records);
+  ck_assert_uint_eq(rule.max_instances, 100000);
+  ck_assert_str_eq(rule.instance, "%{pid}-%{slot}");
+  ck_assert(rule.uses.pid && rule.uses.slot);
+  denet_rule_done(&rule);
+}
+END_TEST
+
+START_TEST(rule_may_be_done_twice_and_half_built) {
+  struct denet_rule rule;
+  struct denet_error error = {""};
+  ck_assert_int_eq(denet_rule_init(&rule, "", &error), -EINVAL);
+  ck_assert_str_eq(error.text, "Rule \"\": must not be empty");
+  denet_rule_done(&rule);
+  denet_rule_done(&rule);
+  denet_rule_done(NULL);
+}
+END_TEST
+
+static const struct {
+  const char *name;
+  struct denet_text comm;
+  bool matches;
+} processes[] = {
+    {"sshd", BYTES("sshd"), true},
+    {"sshd", BYTES("sshd2"), false},
+    {"systemd-journald", BYTES("systemd-journal"), true},
+    {"!sshd", BYTES("!sshd"), true},
+    {"!sshd", BYTES("other"), false},
+    {"~ss", BYTES("~ss"), true},
+    {"~ss", BYTES("sshd"), false},
+    {"100%{", BYTES("100%{"), true},
+};
+
+START_TEST(process_is_an_exact_name_whatever_its_bytes) {
+  struct denet_rule rule;
+  struct denet_error error = {""};
+  ck_assert_int_eq(denet_rule_init_process(&rule, processes[_i].name, &error), 0);
+  ck_assert_msg(denet_rule_finish(&rule, &error) == 0, "%s", error.text);
+  ck_assert_str_eq(rule.name, processes[_i].name);
+  ck_assert_str_eq(rule.instance, "%{rule}");
+  ck_assert(!rule.children);
+  ck_assert(rule.records);
+  struct denet_facts facts = {.subject = {[DENET_SUBJECT_COMM] = processes[_i].comm}};
+  struct denet_captures captures;
+  ck_assert_int_eq(denet_rule_matches(&rule, &facts, &captures), processes[_i].matches);
+  denet_rule_done(&rule);
+}
+END_TEST
+
+START_TEST(process_without_a_name_is_refused) {
+  struct denet_rule rule;
+  struct denet_error error = {""};
+  ck_assert_int_eq(denet_rule_init_process(&rule, "", &error), -EINVAL);
+  ck_assert_str_eq(error.text, "Process \"\": must not be empty");
+  denet_rule_done(&rule);
+}
+END_TEST
+
+START_TEST(process_match_names_by_its_captures) {
+  struct denet_rule rule;
+  struct denet_error error = {""};
+  ck_assert_int_eq(
+      denet_rule_init_process_match(&rule, "shard-%{1}", "shard\\.py ([0-9]+)", &error), 0);
+  ck_assert_int_eq(denet_rule_finish(&rule, &error), 0);
+  ck_assert_str_eq(rule.name, "shard-%{1}");
+  ck_assert_str_eq(rule.instance, "shard-%{1}");
+  ck_assert(!rule.children);
+  ck_assert_uint_eq(rule.subjects, BIT(COMMAND_LINE));
+  struct denet_facts facts = {
+      .subject = {[DENET_SUBJECT_COMMAND_LINE] = BYTES("python shard.py 12")}};
+  struct denet_captures captures;
+  ck_assert(denet_rule_matches(&rule, &facts, &captures));
+  ck_assert_uint_eq(captures.group[0].length, 2);
+  ck_assert_mem_eq(captures.group[0].bytes, "12", 2);
+  denet_rule_done(&rule);
+}
+END_TEST
+
+START_TEST(process_match_takes_an_exclamation_mark_literally) {
+  struct denet_rule rule;
+  ck_assert_int_eq(denet_rule_init_process_match(&rule, "x", "!y", NULL), 0);
+  ck_assert_int_eq(denet_rule_finish(&rule, NULL), 0);
+  struct denet_facts facts = {.subject = {[DENET_SUBJECT_COMMAND_LINE] = BYTES("a!y")}};
+  struct denet_captures captures;
+  ck_assert(denet_rule_matches(&rule, &facts, &captures));
+  facts.subject[DENET_SUBJECT_COMMAND_LINE] = (struct denet_text)BYTES("z");
+  ck_assert(!denet_rule_matches(&rule, &facts, &captures));
+  denet_rule_done(&rule);
+}
+END_TEST
+
+static const struct {
+  const char *name, *regex, *sentence;
+} refused_matches[] = {
+    {"", "x", "ProcessMatch \"\": must not be empty"},
+    {"x", "", "ProcessMatch \"\": Empty pattern at character 1"},
+    {"x", "a(", "ProcessMatch \"a(\": Unmatched ( or \\( at character 2"},
+    {"x-%{1}", "a",
+     "ProcessMatch \"x-%{1}\": %{1} at character 3, but the regular expressions have 0 groups"},
+    {"x-%{foo}", "a", "ProcessMatch \"x-%{foo}\": unknown placeholder %{foo} at character 3"},
+};
+
+START_TEST(bad_process_match_is_refused_with_its_position) {
+  struct denet_rule rule;
+  struct denet_error error = {""};
+  ck_assert_int_eq(denet_rule_init_process_match(&rule, refused_matches[_i].name,
+                                                 refused_matches[_i].regex, &error),
+                   -EINVAL);
+  ck_assert_str_eq(error.text, refused_matches[_i].sentence);
+  denet_rule_done(&rule);
+}
+END_TEST
+
+START_TEST(default_rule_matches_every_process_but_kernel_threads) {
+  struct denet_rule rule;
+  struct denet_error error = {""};
+  ck_assert_int_eq(denet_rule_init_default(&rule, &error), 0);
+  ck_assert_int_eq(denet_rule_finish(&rule, &error), 0);
+  ck_assert_str_eq(rule.name, "");
+  ck_assert_str_eq(rule.instance, "%{exe}");
+  ck_assert_uint_eq(rule.max_instances, 50);
+  ck_assert(!rule.children);
+  ck_assert(!rule.records);
+  ck_assert_uint_eq(rule.subjects, BIT(EXECUTABLE));
+  struct denet_facts facts = {.pid = 2};
+  struct denet_captures captures;
+  ck_assert(denet_rule_matches(&rule, &facts, &captures));
+  ck_assert_ptr_null(captures.group[0].bytes);
+  facts.kernel_thread = true;
+  ck_assert(!denet_rule_matches(&rule, &facts, &captures));
+  denet_rule_done(&rule);
+}
+END_TEST
+
+START_TEST(rule_of_the_user_sees_kernel_threads) {
+  struct denet_rule rule;
+  make_rule(&rule, (struct line[MOST_LINES]){{"CommandLine", "^\\[kswapd(.*)\\]$"}});
+  struct denet_facts facts = {.kernel_thread = true,
+                              .subject = {[DENET_SUBJECT_COMMAND_LINE] = BYTES("[kswapd0]")}};
+  struct denet_captures captures;
+  ck_assert(denet_rule_matches(&rule, &facts, &captures));
+  denet_rule_done(&rule);
+}
+END_TEST
+
+static const struct {
+  struct denet_text text;
+  pid_t pid;
+} pid_texts[] = {
+    {BYTES("1"), 1},
+    {BYTES("4242\n"), 4242},
+    {BYTES(" \t\r\n 4242 \v\f\r\n"), 4242},
+    {BYTES("2147483647"), 2147483647},
+    {BYTES("00042"), 42},
+    {BYTES("4242\n/var/lib/postgresql/15/main\n1700000000\n5432\n"), 4242},
+    {BYTES("4242 \n17"), 4242},
+    {BYTES("2147483648"), 0},
+    {BYTES("18446744073709551617"), 0},
+    {BYTES("99999999999999999999999999999999999999"), 0},
+    {BYTES("0"), 0},
+    {BYTES("-1"), 0},
+    {BYTES("+1"), 0},
+    {BYTES(""), 0},
+    {BYTES(" \n"), 0},
+    {BYTES("\n\nx"), 0},
+    {BYTES("x4242"), 0},
+    {BYTES("4242x"), 0},
+    {BYTES("42 42"), 0},
+    {BYTES("42\t\v42\n"), 0},
+    {BYTES("0x10"), 0},
+    {BYTES("4\0"), 0},
+    {BYTES("\0004"), 0},
+    {BYTES("\xb2\n"), 0},
+    {BYTES("1e3"), 0},
+    {{"42", 1}, 4},
+    {{NULL, 0}, 0},
+};
+
+START_TEST(pid_file_holds_a_number_alone_on_its_line) {
+  ck_assert_int_eq(denet_rule_parse_pid(pid_texts[_i].text), pid_texts[_i].pid);
+}
+END_TEST
+
+static const struct {
+  struct denet_text path;
+  const char *unit; /* NULL: absent */
+} units[] = {
+    {BYTES("/system.slice/ssh.service"), "ssh.service"},
+    {BYTES("/system.slice/system-postgresql.slice/postgresql@15-main.service"),
+     "postgresql@15-main.service"},
+    {BYTES("/user.slice/user-1000.slice/session-2.scope"), "session-2.scope"},
+    {BYTES("/user.slice/user-1000.slice/user@1000.service/app.slice/foo.service"), "foo.service"},
+    {BYTES("/user.slice/user-1000.slice/user@1000.service/app.slice"), "user@1000.service"},
+    {BYTES("/system.slice/foo.service/workers/a"), "foo.service"},
+    {BYTES("/system.slice/foo.socket"), "foo.socket"},
+    {BYTES("/system.slice/-.mount"), "-.mount"},
+    {BYTES("/system.slice/dev-sda2.swap"), "dev-sda2.swap"},
+    {BYTES("init.scope"), "init.scope"},
+    {BYTES("/init.scope/"), "init.scope"},
+    {BYTES("//a.service//"), "a.service"},
+    {BYTES("/system.slice/_cpu.service"), "cpu.service"},
+    {BYTES("/system.slice/__x.service"), "_x.service"},
+    {BYTES("/system.slice/\xff\xfe.service"), "\xff\xfe.service"},
+    {BYTES("/system.slice"), NULL},
+    {BYTES("/"), NULL},
+    {BYTES(""), NULL},
+    {{NULL, 0}, NULL},
+    {BYTES("/.service"), NULL},
+    {BYTES("/_.service"), NULL},
+    {BYTES("/_"), NULL},
+    {BYTES("/foo.services"), NULL},
+    {BYTES("/foo.SERVICE"), NULL},
+    {BYTES("/kubepods/pod12/abcdef"), NULL},
+    {{"/a.serviceX", 10}, "a.service"},
+};
+
+START_TEST(unit_is_the_innermost_one_of_the_path) {
+  struct denet_text unit = denet_rule_unit(units[_i].path);
+  if (!units[_i].unit) {
+    ck_assert_ptr_null(unit.bytes);
+    return;
+  }
+  ck_assert_uint_eq(unit.length, strlen(units[_i].unit));
+  ck_assert_mem_eq(unit.bytes, units[_i].unit, unit.length);
+}
+END_TEST
+
+static void add_line_cases(Suite *suite) {
+  ADD_TABLE(suite, bad_line_is_refused_with_option_value_and_position, refused);
+  ADD_TEST(suite, rule_lives_on_after_a_refused_line);
+  ADD_TABLE(suite, unknown_option_is_an_outcome_without_a_sentence, unknown_keys);
+  ADD_TABLE(suite, rule_is_refused_as_a_whole_when_it_is_finished, unfinished);
+  ADD_TABLE(suite, report_words_add_up_and_the_first_replaces_all, reports);
+  ADD_TABLE(suite, subjects_are_those_of_conditions_and_placeholders, looked_at);
+  ADD_TEST(suite, new_rule_has_the_documented_defaults);
+  ADD_TEST(suite, options_replace_the_defaults);
+  ADD_TEST(suite, rule_may_be_done_twice_and_half_built);
+}
+
+static void add_match_cases(Suite *suite) {
+  ADD_TABLE(suite, conditions_on_one_subject_are_either_and_on_several_all, one_process);
+  ADD_TABLE(suite, negated_condition_needs_a_readable_text, on_absent_text);
+  ADD_TABLE(suite, user_is_a_name_or_the_digits_of_the_uid, users);
+  ADD_TABLE(suite, name_longer_than_the_kernel_keeps_is_compared_cut, comms);
+  ADD_TABLE(suite, pid_file_is_met_by_its_pid, pid_files);
+  ADD_TABLE(suite, captures_are_numbered_over_the_regexes_of_a_rule, captured);
+  ADD_TEST(suite, captures_stay_as_they_were_without_a_match);
+  ADD_TEST(suite, command_line_of_100_kilobytes_is_searched_to_its_end);
+}
+
+static void add_ready_rule_cases(Suite *suite) {
+  ADD_TABLE(suite, process_is_an_exact_name_whatever_its_bytes, processes);
+  ADD_TEST(suite, process_without_a_name_is_refused);
+  ADD_TEST(suite, process_match_names_by_its_captures);
+  ADD_TEST(suite, process_match_takes_an_exclamation_mark_literally);
+  ADD_TABLE(suite, bad_process_match_is_refused_with_its_position, refused_matches);
+  ADD_TEST(suite, default_rule_matches_every_process_but_kernel_threads);
+  ADD_TEST(suite, rule_of_the_user_sees_kernel_threads);
+}
+
+void add_cases(Suite *suite) {
+  add_line_cases(suite);
+  add_match_cases(suite);
+  add_ready_rule_cases(suite);
+  ADD_TABLE(suite, pid_file_holds_a_number_alone_on_its_line, pid_texts);
+  ADD_TABLE(suite, unit_is_the_innermost_one_of_the_path, units);
+}
