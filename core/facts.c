@@ -83,13 +83,12 @@ int denet_facts_read(struct denet_facts_reader *reader, struct denet_source *sou
   int outcome = 0;
   facts.subject[DENET_SUBJECT_COMM] = denet_text_of(process->name);
   if (subjects & 1u << DENET_SUBJECT_COMMAND_LINE)
-    outcome = read_command_line(reader, source, process,
-                                &facts.subject[DENET_SUBJECT_COMMAND_LINE]);
+    outcome =
+        read_command_line(reader, source, process, &facts.subject[DENET_SUBJECT_COMMAND_LINE]);
   if (!has_failed(outcome) && subjects & 1u << DENET_SUBJECT_EXECUTABLE)
     outcome = read_text(source, process, DENET_TEXT_EXECUTABLE, &reader->executable,
                         &facts.subject[DENET_SUBJECT_EXECUTABLE]);
-  if (!has_failed(outcome) &&
-      subjects & (1u << DENET_SUBJECT_CGROUP | 1u << DENET_SUBJECT_UNIT))
+  if (!has_failed(outcome) && subjects & (1u << DENET_SUBJECT_CGROUP | 1u << DENET_SUBJECT_UNIT))
     outcome = read_cgroup(reader, source, process, &facts);
   if (!has_failed(outcome) && subjects & 1u << DENET_SUBJECT_USER)
     outcome = read_user(reader, source, host, process, &facts);

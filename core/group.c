@@ -98,8 +98,8 @@ static bool make_room(struct denet_groups *groups, const struct denet_rule *rule
     if (group->rule != rule || group->is_overflow)
       continue;
     count++;
-    if (!group->members && (oldest == SIZE_MAX ||
-                            group->empty_since_ns < groups->groups[oldest]->empty_since_ns))
+    if (!group->members &&
+        (oldest == SIZE_MAX || group->empty_since_ns < groups->groups[oldest]->empty_since_ns))
       oldest = i;
   }
   if (count < rule->max_instances)

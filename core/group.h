@@ -9,11 +9,11 @@
 #include <stdint.h>
 
 struct denet_group {
-  denet_name name;  /* safe, and unlike every other group's */
-  char *raw;        /* what the template gave; owned */
+  denet_name name; /* safe, and unlike every other group's */
+  char *raw;       /* what the template gave; owned */
   uint64_t raw_hash;
   const struct denet_rule *rule; /* that made it; borrowed */
-  unsigned report;  /* denet_report bits */
+  unsigned report;               /* denet_report bits */
   bool is_fixed;    /* stays while it has no members: its name does not depend on a process */
   bool is_overflow; /* "<rule>-_other" */
   unsigned members;
@@ -22,11 +22,11 @@ struct denet_group {
   struct denet_values values; /* counters: sums of all increases; gauges: of the members */
   uint64_t starts, exits;     /* members that came after the first pass; that went */
 
-  double cpu_cores;           /* of the members at their last samples; highest: */
-  double cpu_cores_max;       /* since the last report */
-  uint64_t rss_max;           /* bytes, likewise */
+  double cpu_cores;     /* of the members at their last samples; highest: */
+  double cpu_cores_max; /* since the last report */
+  uint64_t rss_max;     /* bytes, likewise */
 
-  uint64_t reported_ns;       /* when it was reported last, 0 if never; and then: */
+  uint64_t reported_ns; /* when it was reported last, 0 if never; and then: */
   uint64_t reported_cpu_ns, reported_run_delay_ns;
 };
 

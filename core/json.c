@@ -68,8 +68,8 @@ void denet_json_key(struct denet_json *json, const char *key) {
   write_string(json, denet_text_of(key));
 }
 
-/* Length of the well-formed UTF-8 sequence at the start of text (RFC 3629, section 4), 0 if there is
- * none. */
+/* Length of the well-formed UTF-8 sequence at the start of text (RFC 3629, section 4), 0 if there
+ * is none. */
 static size_t utf8_length(struct denet_text text) {
   const unsigned char *at = (const unsigned char *)text.bytes;
   unsigned char first = at[0];

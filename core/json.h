@@ -1,5 +1,5 @@
-/* One JSON object as one line. The only user of yajl: it remembers the first failure, so that a line
- * is either whole and valid or not there. */
+/* One JSON object as one line. The only user of yajl: it remembers the first failure, so that a
+ * line is either whole and valid or not there. */
 #pragma once
 
 #include "buffer.h"
@@ -23,7 +23,8 @@ void denet_json_key(struct denet_json *json, const char *key);
 /* Bytes that are not UTF-8 (RFC 3629) become U+FFFD each. */
 void denet_json_string(struct denet_json *json, struct denet_text text);
 void denet_json_unsigned(struct denet_json *json, uint64_t value);
-/* With two decimals, as nobody measures CPU use finer than that; value is finite and not negative. */
+/* With two decimals, as nobody measures CPU use finer than that; value is finite and not negative.
+ */
 void denet_json_decimal(struct denet_json *json, double value);
 void denet_json_bool(struct denet_json *json, int value);
 void denet_json_null(struct denet_json *json);

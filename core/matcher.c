@@ -12,8 +12,7 @@ static const uint64_t look_again_ns[] = {UINT64_C(1000000000), UINT64_C(10000000
 
 #define SUBJECT(name) (1u << DENET_SUBJECT_##name)
 /* What can change without the kernel telling. */
-#define SILENT_SUBJECTS                                                                            \
-  (SUBJECT(COMMAND_LINE) | SUBJECT(USER) | SUBJECT(CGROUP) | SUBJECT(UNIT))
+#define SILENT_SUBJECTS (SUBJECT(COMMAND_LINE) | SUBJECT(USER) | SUBJECT(CGROUP) | SUBJECT(UNIT))
 
 void denet_matcher_init(struct denet_matcher *matcher) {
   matcher->subjects = 0;

@@ -1,5 +1,5 @@
-/* Decides which trees each process belongs to: rules for those that are new or have changed, descent
- * for the rest. */
+/* Decides which trees each process belongs to: rules for those that are new or have changed,
+ * descent for the rest. */
 #pragma once
 
 #include "facts.h"
@@ -18,11 +18,11 @@ struct denet_matcher {
   unsigned subjects; /* what the rules look at, as in struct denet_rule */
   struct denet_facts_reader reader;
   struct denet_buffer instance;
-  uint64_t pass;     /* number of the pass over the roster, from 1 */
-  bool is_first;     /* the first tick: what is there now was there before denet */
+  uint64_t pass;            /* number of the pass over the roster, from 1 */
+  bool is_first;            /* the first tick: what is there now was there before denet */
   uint64_t now_ns, last_ns; /* boot clock: this tick, the one before */
-  enum denet_base base; /* of processes that were there before */
-  bool has_grown;    /* a process that was known got into a tree: its children may follow */
+  enum denet_base base;     /* of processes that were there before */
+  bool has_grown;           /* a process that was known got into a tree: its children may follow */
 };
 
 /* Fills subjects from the rules. */

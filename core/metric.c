@@ -86,10 +86,10 @@ int denet_report_parse(const char *word) {
     const char *word;
     enum denet_report report;
   } words[] = {
-      {"cpu", DENET_REPORT_CPU},           {"memory", DENET_REPORT_MEMORY},
-      {"io", DENET_REPORT_IO},             {"faults", DENET_REPORT_FAULTS},
-      {"threads", DENET_REPORT_THREADS},   {"switches", DENET_REPORT_SWITCHES},
-      {"uptime", DENET_REPORT_UPTIME},     {"off_cpu", DENET_REPORT_OFF_CPU},
+      {"cpu", DENET_REPORT_CPU},         {"memory", DENET_REPORT_MEMORY},
+      {"io", DENET_REPORT_IO},           {"faults", DENET_REPORT_FAULTS},
+      {"threads", DENET_REPORT_THREADS}, {"switches", DENET_REPORT_SWITCHES},
+      {"uptime", DENET_REPORT_UPTIME},   {"off_cpu", DENET_REPORT_OFF_CPU},
       {"all", DENET_REPORT_ALL},
   };
   for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++)

@@ -103,5 +103,6 @@ uint64_t denet_values_cpu_ns(const struct denet_values *values);
  * that a denet-format line has. */
 uint64_t denet_metrics_wanted(unsigned report, bool records);
 
-/* The bit of a word of the Report option ("cpu", "all", ...), any case; -EINVAL for another word. */
+/* The bit of a word of the Report option ("cpu", "all", ...), any case; -EINVAL for another word.
+ */
 int denet_report_parse(const char *word);

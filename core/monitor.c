@@ -29,8 +29,8 @@ struct denet_monitor {
 /* Absent stays "". */
 static void read_boot_id(struct denet_monitor *monitor) {
   char path[4096];
-  int length = snprintf(path, sizeof(path), "%s/sys/kernel/random/boot_id",
-                        monitor->host->proc_path);
+  int length =
+      snprintf(path, sizeof(path), "%s/sys/kernel/random/boot_id", monitor->host->proc_path);
   if (length < 0 || (size_t)length >= sizeof(path))
     return;
   DENET_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -94,8 +94,8 @@ int denet_monitor_new(const struct denet_monitor_settings *settings, const struc
   read_boot_id(monitor);
   struct denet_record_origin origin = {monitor->host_name, monitor->boot_id, source};
   monitor->watches = calloc(rule_count ? rule_count : 1, sizeof(*monitor->watches));
-  if (!monitor->watches || denet_scribe_init(&monitor->scribe, &origin, settings->sink,
-                                             settings->sink_context)) {
+  if (!monitor->watches ||
+      denet_scribe_init(&monitor->scribe, &origin, settings->sink, settings->sink_context)) {
     denet_monitor_free(monitor);
     return denet_error_set(error, -ENOMEM, "there is no memory");
   }
@@ -146,8 +146,7 @@ static void measure(struct denet_monitor *monitor, struct denet_process *process
 }
 
 /* Takes a process's values into its own sums and its groups' counters, once a tick. */
-static void advance(struct denet_monitor *monitor, struct denet_process *process,
-                    uint64_t now_ns) {
+static void advance(struct denet_monitor *monitor, struct denet_process *process, uint64_t now_ns) {
   if (process->advanced_ns == now_ns)
     return;
   process->advanced_ns = now_ns;
@@ -196,8 +195,7 @@ static bool is_tree_over(const struct denet_tree *tree) {
   return true;
 }
 
-static void remove_ending(struct denet_monitor *monitor, struct denet_tree *tree,
-                          uint64_t now_ns) {
+static void remove_ending(struct denet_monitor *monitor, struct denet_tree *tree, uint64_t now_ns) {
   for (struct denet_member *m = tree->first, *next; m; m = next) {
     next = m->next;
     if (denet_tree_is_ending(m))
@@ -295,6 +293,4 @@ const struct denet_source *denet_monitor_source(const struct denet_monitor *moni
   return monitor->source;
 }
 
-bool denet_monitor_has_writer(const struct denet_monitor *monitor) {
-  return monitor->scribe.is_on;
-}
+bool denet_monitor_has_writer(const struct denet_monitor *monitor) { return monitor->scribe.is_on; }

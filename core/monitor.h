@@ -27,8 +27,8 @@ struct denet_monitor_stats {
   uint64_t processes, matched; /* on the host; in some tree */
 };
 
-/* Takes over source and the rules (their content is moved out of the array, which stays the caller's);
- * host is borrowed. 0 or -ENOMEM, then nothing has been taken. */
+/* Takes over source and the rules (their content is moved out of the array, which stays the
+ * caller's); host is borrowed. 0 or -ENOMEM, then nothing has been taken. */
 int denet_monitor_new(const struct denet_monitor_settings *settings, const struct denet_host *host,
                       struct denet_source *source, struct denet_rule *rules, size_t rule_count,
                       struct denet_error *error, struct denet_monitor **out_monitor);

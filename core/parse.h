@@ -12,6 +12,7 @@
 enum denet_stat_field {
   DENET_STAT_PARENT = 4,
   DENET_STAT_FLAGS = 9,
+  DENET_STAT_CHILDREN_MINOR_FAULTS = 11, /* of children waited for; each has some */
   DENET_STAT_USER_TICKS = 14,
   DENET_STAT_SYSTEM_TICKS = 15,
   DENET_STAT_THREADS = 20,
@@ -27,8 +28,8 @@ struct denet_stat {
   pid_t pid;
   char name[DENET_COMM_BYTES];
   char state;
-  unsigned fields;                     /* fields 4 .. fields-1 were there */
-  uint64_t field[DENET_STAT_FIELDS];   /* two's complement where proc(5) has a signed one */
+  unsigned fields;                   /* fields 4 .. fields-1 were there */
+  uint64_t field[DENET_STAT_FIELDS]; /* two's complement where proc(5) has a signed one */
 };
 
 /* 0; -EINVAL when the text is not a stat line with at least its start time. The name may hold any
@@ -44,8 +45,8 @@ bool denet_parse_field(struct denet_text text, unsigned index, uint64_t *out_val
 uint64_t denet_parse_keys(struct denet_text text, const char *const *keys, unsigned count,
                           uint64_t *out_values);
 
-/* The sum of field number index (from 1, behind the colon) of /proc/PID/net/dev over every interface
- * but lo. False when the text has no interface table. */
+/* The sum of field number index (from 1, behind the colon) of /proc/PID/net/dev over every
+ * interface but lo. False when the text has no interface table. */
 bool denet_parse_net_dev(struct denet_text text, unsigned index, uint64_t *out_sum);
 
 /* The cgroup path in /proc/PID/cgroup, cgroups(7): of the unified hierarchy (0::), unless that is

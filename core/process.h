@@ -25,6 +25,7 @@ struct denet_process {
   pid_t parent_pid;
   char name[DENET_COMM_BYTES];
   bool kernel_thread;
+  bool has_reaped;     /* waited for a child: some kernel sums have that child's share in them */
   bool never_execd;    /* still runs the program of the process that forked it */
   uint64_t exec_stamp; /* another number after each exec */
 
@@ -49,25 +50,26 @@ struct denet_process {
   uint64_t advanced_ns;  /* the tick in which its values were taken last */
 
   /* What it costs. */
-  struct denet_values now;    /* as the kernel counts, since the process's birth */
+  struct denet_values now;     /* as the kernel counts, since the process's birth */
   struct denet_values counted; /* counters: the part of now that is in sum already */
-  struct denet_values delta;  /* counters: what the last advance added; gauges: as now */
-  struct denet_values sum;    /* counters: since it is watched, never falling; gauges: as now */
-  double cpu_cores;           /* CPU time per time at its last sample */
-  uint64_t cores_ns;          /* when that sample was taken, and */
-  uint64_t cores_cpu_ns;      /* its CPU time then (of sum) */
+  struct denet_values delta;   /* counters: what the last advance added; gauges: as now */
+  struct denet_values sum;     /* counters: since it is watched, never falling; gauges: as now */
+  double cpu_cores;            /* CPU time per time at its last sample */
+  uint64_t cores_ns;           /* when that sample was taken, and */
+  uint64_t cores_cpu_ns;       /* its CPU time then (of sum) */
 
   struct denet_member *members; /* the trees that it counts in */
 
   /* The source's own notes. */
-  uint64_t inode;       /* of /proc/PID, procfs.c */
-  uint64_t cpu_ns;      /* of all its threads, exited ones included */
+  uint64_t inode;  /* of /proc/PID, procfs.c */
+  uint64_t cpu_ns; /* of all its threads, exited ones included */
   uint64_t net_namespace;
+  bool io_by_thread;             /* I/O is summed over threads, as has_reaped */
   struct denet_threads *threads; /* owned */
 };
 
-/* Takes what was measured into delta and sum. A counter seen for the first time begins as base says;
- * one that ran backwards starts a new series: no delta for it this time. */
+/* Takes what was measured into delta and sum. A counter seen for the first time begins as base
+ * says; one that ran backwards starts a new series: no delta for it this time. */
 void denet_process_advance(struct denet_process *process);
 
 /* Brings cpu_cores up to date if at least window_ns have passed since it was last. */

@@ -9,14 +9,16 @@
 
 struct denet_queue; /* owned by whoever made it */
 
-/* bytes: what the waiting lines may take in memory. 0 or -ENOMEM. */
+/* bytes: what the waiting lines may take in memory; those that the taker is busy with may take as
+ * much again. The last eighth is for METADATA and LAST lines: without its first line a process has no
+ * file, and without its last one the file is never finished. 0 or -ENOMEM. */
 int denet_queue_new(size_t bytes, struct denet_queue **out_queue);
 
 /* Nobody may be inside a call of the queue. queue may be NULL. */
 void denet_queue_free(struct denet_queue *queue);
 
 /* Copies the line into the queue; never waits for the taker. 0; -ENOBUFS when it is full: the line is
- * dropped and counted; -ENOMEM likewise. */
+ * dropped and counted; -EPIPE once the queue is closed, likewise. */
 int denet_queue_push(struct denet_queue *queue, const struct denet_line *line);
 
 /* Lines dropped so far. */

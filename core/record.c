@@ -95,9 +95,8 @@ static void write_metrics(struct denet_json *json, const struct denet_values *va
 
 static void write_member(struct denet_json *json, struct denet_member *member, uint64_t ts_ms) {
   const struct denet_process *process = member->process;
-  double usage =
-      take_cpu_usage(process->measured_ns, denet_values_cpu_ns(&process->sum), &member->line_ns,
-                     &member->line_cpu_ns);
+  double usage = take_cpu_usage(process->measured_ns, denet_values_cpu_ns(&process->sum),
+                                &member->line_ns, &member->line_cpu_ns);
   write_metrics(json, &process->sum, ts_ms, usage, DENET_SCOPE_ONE);
 }
 
@@ -133,8 +132,8 @@ static void write_tree(struct denet_json *json, struct denet_tree *tree, uint64_
   write_children(json, tree, ts_ms);
   struct denet_values totals;
   denet_tree_totals(tree, &totals);
-  double usage = take_cpu_usage(now_ns, denet_values_cpu_ns(&totals), &tree->line_ns,
-                                &tree->line_cpu_ns);
+  double usage =
+      take_cpu_usage(now_ns, denet_values_cpu_ns(&totals), &tree->line_ns, &tree->line_cpu_ns);
   denet_json_key(json, "aggregated");
   denet_json_object_open(json);
   write_metrics(json, &totals, ts_ms, usage, DENET_SCOPE_ALL_OF);

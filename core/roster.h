@@ -1,6 +1,6 @@
-/* Every process of the host that is known, sorted by pid. A source shows it each pid once a pass, in
- * ascending order; what it was not shown is gone. No hash and no allocation in a quiet pass: it is a
- * merge of two sorted lists. */
+/* Every process of the host that is known, sorted by pid. A source shows it each pid once a pass,
+ * in ascending order; what it was not shown is gone. No hash and no allocation in a quiet pass: it
+ * is a merge of two sorted lists. */
 #pragma once
 
 #include "process.h"
@@ -26,12 +26,12 @@ void denet_roster_done(struct denet_roster *roster);
 /* Starts a pass; frees the processes that were gone after the last one. */
 void denet_roster_begin(struct denet_roster *roster);
 
-/* The process with this pid, as far as is known: a new one is zero but for pid and is_new. pids must
- * ascend within a pass. The pointer stays good until the process is freed. 0 or -ENOMEM. */
+/* The process with this pid, as far as is known: a new one is zero but for pid and is_new. pids
+ * must ascend within a pass. The pointer stays good until the process is freed. 0 or -ENOMEM. */
 int denet_roster_see(struct denet_roster *roster, pid_t pid, struct denet_process **out_process);
 
-/* The process returned by the last see() turned out to be another one with the same pid: the old one
- * is gone, a new one is in its place. 0 or -ENOMEM. */
+/* The process returned by the last see() turned out to be another one with the same pid: the old
+ * one is gone, a new one is in its place. 0 or -ENOMEM. */
 int denet_roster_replace(struct denet_roster *roster, struct denet_process **out_process);
 
 /* The process returned by the last see() vanished while it was looked at: as if it had not been

@@ -287,7 +287,11 @@ int denet_rule_finish(struct denet_rule *rule, struct denet_error *error) {
   return 0;
 }
 
-/* A user may have a name, but always has a number, and either may be what the condition says. */
+static bool user_is_known(const struct denet_facts *facts) {
+  return facts->subject[DENET_SUBJECT_USER].bytes || facts->uid != UINT64_MAX;
+}
+
+/* A user has a number and may have a name; either may be what the condition says. */
 static bool user_is(const struct denet_pattern *pattern, const struct denet_facts *facts) {
   char digits[24];
   snprintf(digits, sizeof(digits), "%" PRIu64, facts->uid);
@@ -298,7 +302,7 @@ static bool user_is(const struct denet_pattern *pattern, const struct denet_fact
 static bool condition_holds(const struct denet_condition *condition,
                             const struct denet_facts *facts, struct denet_captures *captures) {
   if (condition->subject == DENET_SUBJECT_USER)
-    return user_is(condition->pattern, facts) != condition->negated;
+    return user_is_known(facts) && user_is(condition->pattern, facts) != condition->negated;
   if (condition->subject == DENET_SUBJECT_PID_FILE)
     return condition->pid != 0 && (facts->pid == condition->pid) != condition->negated;
   struct denet_text text = facts->subject[condition->subject];

@@ -57,7 +57,7 @@ struct denet_facts {
   pid_t pid;
   bool kernel_thread;
   struct denet_text subject[DENET_SUBJECTS]; /* PID_FILE is unused; EXECUTABLE is the path */
-  uint64_t uid;
+  uint64_t uid;                              /* UINT64_MAX: could not be read */
 };
 
 /* Starts a rule with the defaults of design.md (Children true, Records true, MaxInstances 100,

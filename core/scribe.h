@@ -22,7 +22,7 @@ int denet_scribe_init(struct denet_scribe *scribe, const struct denet_record_ori
                       denet_sink sink, void *sink_context);
 void denet_scribe_done(struct denet_scribe *scribe);
 
-/* Writes the tree's next line, its last one if it is over, headed by the metadata line where that is
- * due. A line that nobody takes is counted. Nothing to do for a rule without records. */
+/* Writes the tree's next line, its last one if it is over, headed by the metadata line where that
+ * is due. A line that nobody takes is counted. Nothing to do for a rule without records. */
 void denet_scribe_write(struct denet_scribe *scribe, struct denet_tree *tree, uint64_t ts_ms,
                         uint64_t now_ns);

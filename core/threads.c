@@ -21,7 +21,9 @@ struct denet_threads {
   struct denet_values sums;
 };
 
-struct denet_threads *denet_threads_new(void) { return calloc(1, sizeof(struct denet_threads)); }
+struct denet_threads *denet_threads_new(void) {
+  return calloc(1, sizeof(struct denet_threads));
+}
 
 void denet_threads_free(struct denet_threads *threads) {
   if (threads)
@@ -101,6 +103,13 @@ void denet_threads_end(struct denet_threads *threads) {
     if (threads->threads[i].alive)
       threads->threads[kept++] = threads->threads[i];
   threads->count = kept;
+}
+
+void denet_threads_raise(struct denet_threads *threads, const struct denet_values *least) {
+  for (unsigned m = 0; m < DENET_METRICS; m++)
+    if (denet_values_has(&threads->sums, m) && denet_values_has(least, m) &&
+        threads->sums.value[m] < least->value[m])
+      threads->sums.value[m] = least->value[m];
 }
 
 const struct denet_values *denet_threads_sums(const struct denet_threads *threads) {

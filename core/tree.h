@@ -32,8 +32,8 @@ struct denet_member {
 };
 
 struct denet_tree {
-  struct denet_watch *watch; /* borrowed */
-  struct denet_group *group; /* borrowed; outlives the tree's membership */
+  struct denet_watch *watch;          /* borrowed */
+  struct denet_group *group;          /* borrowed; outlives the tree's membership */
   struct denet_tree *previous, *next; /* in the forest */
   struct denet_member *first, *last;
   struct denet_member *root; /* NULL once it is gone */
@@ -90,5 +90,6 @@ void denet_forest_done(struct denet_forest *forest);
 struct denet_member *denet_tree_find(const struct denet_process *process,
                                      const struct denet_watch *watch);
 
-/* The sums over what lives and what has ended: counters since each is watched, gauges of what lives. */
+/* The sums over what lives and what has ended: counters since each is watched, gauges of what
+ * lives. */
 void denet_tree_totals(const struct denet_tree *tree, struct denet_values *out_totals);

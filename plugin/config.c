@@ -41,8 +41,8 @@ void denet_config_done(struct denet_config *config) {
   *config = (struct denet_config){0};
 }
 
-/* Lines that list several words (Report "cpu" "memory") are as many settings. 0, or -1 when the rule
- * cannot be used. */
+/* Lines that list several words (Report "cpu" "memory") are as many settings. 0, or -1 when the
+ * rule cannot be used. */
 static int read_rule_option(struct denet_rule *rule, const char *block,
                             const oconfig_item_t *item) {
   struct denet_error error = {0};

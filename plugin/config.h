@@ -9,7 +9,7 @@
 
 struct denet_config {
   uint64_t base_interval_ns, max_interval_ns;
-  char *source;      /* owned, as are the other strings and the rules */
+  char *source; /* owned, as are the other strings and the rules */
   char *proc_path;
   char *plugin_name;
   bool since_process_start;
@@ -22,7 +22,8 @@ int denet_config_init(struct denet_config *config);
 void denet_config_done(struct denet_config *config);
 
 /* Takes one <Plugin denet> block; there may be several. What is wrong is logged with the rule's and
- * option's name and left out. 0; -1 when it has rules and not one can be used, or Source is none. */
+ * option's name and left out. 0; -1 when it has rules and not one can be used, or Source is none.
+ */
 int denet_config_read(struct denet_config *config, const oconfig_item_t *block);
 
 /* Once all blocks are read: without any rule, the default one. 0 or -ENOMEM. */

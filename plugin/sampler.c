@@ -15,7 +15,7 @@ struct denet_sampler {
   pthread_mutex_t lock; /* guards all below and the monitor */
   pthread_cond_t wake;
   bool is_stopping;
-  bool is_failing;  /* the last tick failed: that has been logged */
+  bool is_failing; /* the last tick failed: that has been logged */
   unsigned logged_lacks;
 };
 

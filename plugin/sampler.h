@@ -9,8 +9,8 @@ struct denet_sampler; /* owned by whoever started it */
  * monitor is still the caller's. */
 int denet_sampler_start(struct denet_monitor *monitor, struct denet_sampler **out_sampler);
 
-/* Samples everything now and gives the groups' values to each(), under the sampler's lock: each() only
- * copies. */
+/* Samples everything now and gives the groups' values to each(), under the sampler's lock: each()
+ * only copies. */
 void denet_sampler_report(struct denet_sampler *sampler,
                           void (*each)(void *context, const struct denet_group_report *report),
                           void *context, struct denet_monitor_stats *out_stats);

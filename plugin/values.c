@@ -72,8 +72,7 @@ static void dispatch_metrics(value_list_t *list, const struct denet_group *group
     do {
       const struct denet_metric_info *source = &denet_metric_info[next];
       is_whole = is_whole && denet_values_has(&group->values, next);
-      values[count++] =
-          make_value(source->kind, group->values.value[next] / source->pipeline_unit);
+      values[count++] = make_value(source->kind, group->values.value[next] / source->pipeline_unit);
       next++;
     } while (info->type && next < DENET_METRICS && count < SOURCES_AT_MOST &&
              is_same_list(info, &denet_metric_info[next]));

@@ -4,8 +4,8 @@
 #include "collectd_api.h"
 #include "core/monitor.h"
 
-/* Copies of reports, so that they can be dispatched without the sampler's lock. Zeroed is empty; the
- * memory is used again. */
+/* Copies of reports, so that they can be dispatched without the sampler's lock. Zeroed is empty;
+ * the memory is used again. */
 struct denet_values_batch {
   struct denet_group_report *reports; /* owned; their group pointers point into groups */
   struct denet_group *groups;         /* owned copies, without what they own */

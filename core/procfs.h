@@ -1,0 +1,69 @@
+/* What the files of the /proc source share: procfs.c scans, procfs_measure.c measures,
+ * procfs_describe.c reads texts. Nothing else includes this. */
+#pragma once
+
+#include "source.h"
+
+#include <dirent.h>
+
+/* The metrics that one file of /proc holds. */
+struct denet_procfs_plan {
+  unsigned count;
+  enum denet_metric metric[8];
+  const char *key[8];
+  unsigned index[8]; /* the key as a number, 0 if it is a word */
+  uint64_t unit[8];
+  uint64_t mask; /* bit m: metric m is in this file */
+};
+
+struct denet_procfs_listed {
+  pid_t pid;
+  uint64_t inode;
+};
+
+/* The interface sums of one network namespace. */
+struct denet_procfs_net {
+  uint64_t namespace;
+  uint64_t present;
+  uint64_t value[2];
+};
+
+/* Of the files with numbers; status of a many-core host has 5 KiB. */
+#define DENET_PROCFS_TEXT 16384
+
+struct denet_procfs {
+  struct denet_source source; /* first: the one is the other */
+  const struct denet_host *host;
+  DIR *folder;
+  int proc_fd;   /* of folder */
+  bool own_pids; /* pids in there are pids of ours, so that CPU clocks can be asked for by pid */
+  struct denet_procfs_plan plan[DENET_FILES];
+  struct denet_procfs_listed *listed;
+  size_t listed_count, listed_capacity;
+  struct denet_procfs_net *nets; /* read in this pass */
+  size_t net_count, net_capacity;
+  char text[DENET_PROCFS_TEXT + 1];
+};
+
+/* Which outcome a failed system call on a file of a process is: DENET_GONE or -errno. */
+int denet_procfs_outcome(void);
+
+/* Opens a file of the process, or with tid of its thread. A descriptor, or -1 with errno. */
+int denet_procfs_open_file(const struct denet_procfs *procfs, pid_t pid, pid_t tid,
+                           const char *name, int flags);
+
+/* Reads a small file with one read(), as the kernel makes these texts whole in one call. 0 with the
+ * text (borrowed until the next read), DENET_GONE, -errno; -EMSGSIZE if it does not fit. */
+int denet_procfs_read(struct denet_procfs *procfs, pid_t pid, pid_t tid, const char *name,
+                      struct denet_text *out_text);
+
+/* The pid that a folder's name is, 0 if it is none. */
+pid_t denet_procfs_parse_pid(const char *name);
+
+/* The source's functions, see source.h. */
+int denet_procfs_measure(struct denet_source *source, struct denet_process *process,
+                         uint64_t wanted, bool first);
+int denet_procfs_describe(struct denet_source *source, const struct denet_process *process,
+                          enum denet_text_kind kind, struct denet_buffer *out);
+int denet_procfs_owner(struct denet_source *source, const struct denet_process *process,
+                       uid_t *out_uid);

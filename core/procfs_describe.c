@@ -1,0 +1,76 @@
+/* The texts of the processes of /proc. */
+#include "procfs.h"
+
+#include "cleanup.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Longer ones are cut: what one user writes there must not fill this one's memory. */
+#define ARGUMENT_BYTES (256 * 1024)
+#define PATH_BYTES 4096 /* PATH_MAX, include/uapi/linux/limits.h */
+
+static int describe_executable(struct denet_procfs *procfs, pid_t pid, struct denet_buffer *out) {
+  static const char deleted[] = " (deleted)"; /* d_path, fs/d_path.c */
+  char path[32];
+  int error = denet_buffer_reserve(out, PATH_BYTES);
+  if (error)
+    return error;
+  snprintf(path, sizeof(path), "%d/exe", (int)pid);
+  ssize_t length = readlinkat(procfs->proc_fd, path, out->bytes, PATH_BYTES);
+  if (length < 0) {
+    if (errno == EACCES || errno == EPERM)
+      procfs->source.lacks |= DENET_LACK_EXECUTABLE;
+    return -errno;
+  }
+  size_t cut = sizeof(deleted) - 1;
+  if ((size_t)length > cut && !memcmp(out->bytes + (size_t)length - cut, deleted, cut))
+    length -= (ssize_t)cut;
+  out->length = (size_t)length;
+  out->bytes[length] = '\0';
+  return 0;
+}
+
+static int describe_file(struct denet_procfs *procfs, pid_t pid, const char *name, size_t limit,
+                         struct denet_buffer *out) {
+  DENET_CLOSE int fd = denet_procfs_open_file(procfs, pid, 0, name, 0);
+  if (fd < 0)
+    return denet_procfs_outcome();
+  int error = denet_buffer_read(out, fd, limit);
+  return error == -ESRCH ? DENET_GONE : error;
+}
+
+int denet_procfs_describe(struct denet_source *source, const struct denet_process *process,
+                          enum denet_text_kind kind, struct denet_buffer *out) {
+  struct denet_procfs *procfs = (struct denet_procfs *)source;
+  denet_buffer_clear(out);
+  if (kind == DENET_TEXT_EXECUTABLE)
+    return describe_executable(procfs, process->pid, out);
+  if (kind == DENET_TEXT_ARGUMENTS) {
+    int outcome = describe_file(procfs, process->pid, "cmdline", ARGUMENT_BYTES, out);
+    if (!outcome)
+      out->length = denet_parse_arguments(denet_buffer_text(out)).length;
+    return outcome;
+  }
+  struct denet_text file, path;
+  int outcome = denet_procfs_read(procfs, process->pid, 0, "cgroup", &file);
+  if (outcome)
+    return outcome;
+  path = denet_parse_cgroup(file);
+  return path.bytes ? denet_buffer_append(out, path.bytes, path.length) : -ENOENT;
+}
+
+int denet_procfs_owner(struct denet_source *source, const struct denet_process *process,
+                       uid_t *out_uid) {
+  static const char *const uid_key[] = {"Uid"};
+  struct denet_text text;
+  uint64_t uid;
+  int outcome = denet_procfs_read((struct denet_procfs *)source, process->pid, 0, "status", &text);
+  if (outcome)
+    return outcome;
+  if (!denet_parse_keys(text, uid_key, 1, &uid))
+    return -ENOENT;
+  *out_uid = (uid_t)uid;
+  return 0;
+}

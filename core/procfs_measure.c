@@ -1,0 +1,208 @@
+/* What the processes of /proc cost. */
+#include "procfs.h"
+
+#include "cleanup.h"
+#include "threads.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void take_fields(const struct denet_procfs_plan *plan, struct denet_text text,
+                        struct denet_values *out) {
+  uint64_t value;
+  for (unsigned i = 0; i < plan->count; i++)
+    if (denet_parse_field(text, plan->index[i], &value))
+      denet_values_set(out, plan->metric[i], value * plan->unit[i]);
+}
+
+static void take_keys(const struct denet_procfs_plan *plan, struct denet_text text,
+                      struct denet_values *out) {
+  uint64_t values[DENET_COUNT_OF(plan->key)];
+  uint64_t found = denet_parse_keys(text, plan->key, plan->count, values);
+  for (unsigned i = 0; i < plan->count; i++)
+    if (found >> i & 1)
+      denet_values_set(out, plan->metric[i], values[i] * plan->unit[i]);
+}
+
+static int measure_memory(struct denet_procfs *procfs, struct denet_process *process) {
+  struct denet_text text;
+  int outcome = denet_procfs_read(procfs, process->pid, 0, "statm", &text);
+  if (!outcome)
+    take_fields(&procfs->plan[DENET_FILE_STATM], text, &process->now);
+  return outcome;
+}
+
+static void note_io_lack(struct denet_procfs *procfs, int outcome) {
+  if (outcome == -EACCES || outcome == -EPERM)
+    procfs->source.lacks |= DENET_LACK_IO;
+}
+
+static int measure_io(struct denet_procfs *procfs, struct denet_process *process) {
+  struct denet_text text;
+  int outcome = denet_procfs_read(procfs, process->pid, 0, "io", &text);
+  note_io_lack(procfs, outcome);
+  if (!outcome)
+    take_keys(&procfs->plan[DENET_FILE_IO], text, &process->now);
+  return outcome;
+}
+
+/* Fills the counters with those of a thread's file that are wanted. */
+static int take_thread_file(struct denet_procfs *procfs, const struct denet_process *process,
+                            pid_t tid, enum denet_proc_file file, const char *name, uint64_t wanted,
+                            struct denet_values *counters) {
+  struct denet_text text;
+  if (!(wanted & procfs->plan[file].mask))
+    return 0;
+  int outcome = denet_procfs_read(procfs, process->pid, tid, name, &text);
+  if (!outcome)
+    take_keys(&procfs->plan[file], text, counters);
+  return outcome;
+}
+
+/* Adds one thread's counters to its process's. If it has not run the rest of its files is spared.
+ */
+static int measure_thread(struct denet_procfs *procfs, struct denet_process *process, pid_t tid,
+                          uint64_t wanted) {
+  struct denet_text text = {0};
+  struct denet_values counters = {0};
+  bool has_schedstat = !(procfs->source.lacks & DENET_LACK_SCHEDSTAT);
+  int outcome =
+      has_schedstat ? denet_procfs_read(procfs, process->pid, tid, "schedstat", &text) : 0;
+  if (outcome)
+    return outcome;
+  uint64_t run_ns = 0, timeslices = 0;
+  denet_parse_field(text, 1, &run_ns);
+  denet_parse_field(text, 3, &timeslices);
+  take_fields(&procfs->plan[DENET_FILE_THREAD_SCHEDSTAT], text, &counters);
+  int has_run = denet_threads_visit(process->threads, tid, run_ns, timeslices);
+  bool begins_io = process->has_reaped && !process->io_by_thread;
+  if (has_run < 0 || (has_schedstat && !has_run && !begins_io))
+    return has_run;
+  take_thread_file(procfs, process, tid, DENET_FILE_THREAD_STATUS, "status", wanted, &counters);
+  if (process->has_reaped)
+    note_io_lack(procfs,
+                 take_thread_file(procfs, process, tid, DENET_FILE_IO, "io", wanted, &counters));
+  denet_threads_add(process->threads, &counters);
+  return 0;
+}
+
+static int measure_each_thread(struct denet_procfs *procfs, struct denet_process *process,
+                               uint64_t wanted) {
+  DENET_CLOSE int fd = denet_procfs_open_file(procfs, process->pid, 0, "task", O_DIRECTORY);
+  if (fd < 0)
+    return denet_procfs_outcome();
+  DIR *tasks = fdopendir(fd);
+  if (!tasks)
+    return -errno;
+  DENET_TAKE_FD(fd);
+  int outcome = 0;
+  struct dirent *entry;
+  while (outcome >= 0 && (entry = readdir(tasks))) {
+    pid_t tid = denet_procfs_parse_pid(entry->d_name);
+    if (tid)
+      outcome = measure_thread(procfs, process, tid, wanted);
+  }
+  closedir(tasks);
+  return outcome < 0 ? outcome : 0;
+}
+
+static int measure_threads(struct denet_procfs *procfs, struct denet_process *process,
+                           uint64_t wanted) {
+  if (!process->threads)
+    process->threads = denet_threads_new();
+  if (!process->threads)
+    return -ENOMEM;
+  denet_threads_begin(process->threads);
+  bool is_single =
+      denet_values_has(&process->now, DENET_THREADS) && process->now.value[DENET_THREADS] == 1;
+  int outcome = is_single ? measure_thread(procfs, process, process->pid, wanted)
+                          : measure_each_thread(procfs, process, wanted);
+  process->io_by_thread = process->has_reaped;
+  denet_threads_end(process->threads);
+  denet_threads_raise(process->threads, &process->now);
+  const struct denet_values *sums = denet_threads_sums(process->threads);
+  for (unsigned m = 0; m < DENET_METRICS; m++)
+    if (denet_values_has(sums, m))
+      denet_values_set(&process->now, m, sums->value[m]);
+  return outcome;
+}
+
+/* The number in "net:[4026531840]"; 0 when it cannot be told. */
+static uint64_t read_net_namespace(struct denet_procfs *procfs, pid_t pid) {
+  char path[64], link[64];
+  snprintf(path, sizeof(path), "%d/ns/net", (int)pid);
+  ssize_t length = readlinkat(procfs->proc_fd, path, link, sizeof(link) - 1);
+  if (length < 0) {
+    if (errno == EACCES || errno == EPERM)
+      procfs->source.lacks |= DENET_LACK_NAMESPACES;
+    return 0;
+  }
+  link[length] = '\0';
+  const char *number = strchr(link, '[');
+  return number ? strtoull(number + 1, NULL, 10) : 0;
+}
+
+/* The interface sums of a network namespace, read once a pass through whichever process asks
+ * first. NULL when there is no memory. */
+static const struct denet_procfs_net *find_net(struct denet_procfs *procfs, uint64_t namespace,
+                                               pid_t pid) {
+  for (size_t i = 0; i < procfs->net_count; i++)
+    if (procfs->nets[i].namespace == namespace)
+      return &procfs->nets[i];
+  if (procfs->net_count == procfs->net_capacity) {
+    size_t capacity = procfs->net_capacity ? 2 * procfs->net_capacity : 8;
+    struct denet_procfs_net *grown = reallocarray(procfs->nets, capacity, sizeof(*grown));
+    if (!grown)
+      return NULL;
+    procfs->nets = grown;
+    procfs->net_capacity = capacity;
+  }
+  struct denet_procfs_net *net = &procfs->nets[procfs->net_count++];
+  *net = (struct denet_procfs_net){.namespace = namespace};
+  struct denet_text text;
+  const struct denet_procfs_plan *plan = &procfs->plan[DENET_FILE_NET_DEV];
+  if (denet_procfs_read(procfs, pid, 0, "net/dev", &text))
+    return net;
+  for (unsigned i = 0; i < plan->count; i++)
+    if (denet_parse_net_dev(text, plan->index[i], &net->value[i]))
+      net->present |= 1u << i;
+  return net;
+}
+
+static void measure_net(struct denet_procfs *procfs, struct denet_process *process, bool first) {
+  if (first || process->has_run)
+    process->net_namespace = read_net_namespace(procfs, process->pid);
+  if (!process->net_namespace)
+    return;
+  const struct denet_procfs_net *net = find_net(procfs, process->net_namespace, process->pid);
+  const struct denet_procfs_plan *plan = &procfs->plan[DENET_FILE_NET_DEV];
+  for (unsigned i = 0; net && i < plan->count; i++)
+    if (net->present >> i & 1)
+      denet_values_set(&process->now, plan->metric[i], net->value[i]);
+}
+
+int denet_procfs_measure(struct denet_source *source, struct denet_process *process,
+                         uint64_t wanted, bool first) {
+  struct denet_procfs *procfs = (struct denet_procfs *)source;
+  const struct denet_procfs_plan *plan = procfs->plan;
+  uint64_t of_threads =
+      plan[DENET_FILE_THREAD_STATUS].mask | plan[DENET_FILE_THREAD_SCHEDSTAT].mask;
+  bool may_differ = first || process->has_run;
+  int outcome = 0;
+  if (wanted & plan[DENET_FILE_STATM].mask)
+    outcome = measure_memory(procfs, process);
+  /* The kernel adds the I/O of a child to its parent's when that waits for it (wait_task_zombie,
+   * kernel/exit.c), so that a tree would count it twice. The threads' own files do not have it;
+   * until the first such child the process's has it right, exited threads included. */
+  if (process->has_reaped)
+    of_threads |= plan[DENET_FILE_IO].mask;
+  else if (outcome != DENET_GONE && may_differ && wanted & plan[DENET_FILE_IO].mask)
+    outcome = measure_io(procfs, process);
+  if (outcome != DENET_GONE && may_differ && wanted & of_threads)
+    outcome = measure_threads(procfs, process, wanted);
+  if (outcome != DENET_GONE && wanted & plan[DENET_FILE_NET_DEV].mask)
+    measure_net(procfs, process, first);
+  return outcome == DENET_GONE ? DENET_GONE : 0;
+}

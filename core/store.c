@@ -1,0 +1,362 @@
+#include "store.h"
+
+#include "budget.h"
+#include "cleanup.h"
+#include "name.h"
+#include "part.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <search.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/stat.h>
+
+#define FOLDER_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+#define FOLDER_MODE 0750
+#define PROBE_NAME ".probe"
+
+/* What was written for one key, from its metadata line to its last line. */
+struct record {
+  char *instance; /* owned */
+  struct denet_part part;
+  struct denet_buffer head; /* the metadata line, for the parts to come */
+  TAILQ_ENTRY(record) recent; /* linked while the part has a descriptor */
+};
+
+struct denet_store {
+  char *folder;
+  denet_name host;
+  struct denet_store_limits limits;
+  struct denet_budget budget;
+  void *records; /* tsearch(3) */
+  size_t record_count;
+  TAILQ_HEAD(record_list, record) recent; /* records with a descriptor, the latest used first */
+  unsigned open_count;         /* how many those are */
+};
+
+static int compare_records(const void *left, const void *right) {
+  const struct record *a = left, *b = right;
+  if (a->part.pid != b->part.pid)
+    return a->part.pid < b->part.pid ? -1 : 1;
+  if (a->part.t0_ms != b->part.t0_ms)
+    return a->part.t0_ms < b->part.t0_ms ? -1 : 1;
+  return strcmp(a->instance, b->instance);
+}
+
+static void free_record(struct record *record) {
+  if (!record)
+    return;
+  denet_part_close(&record->part);
+  denet_buffer_done(&record->head);
+  free(record->instance);
+  free(record);
+}
+
+static void free_recordp(struct record **record) { free_record(*record); }
+
+static void drop_record(struct denet_store *store, struct record *record) {
+  tdelete(record, &store->records, compare_records);
+  store->record_count--;
+  free_record(record);
+}
+
+static struct record *find_record(const struct denet_store *store, const struct denet_line *line) {
+  struct record key = {.instance = (char *)line->instance,
+                       .part = {.pid = line->pid, .t0_ms = line->t0_ms}};
+  struct record **found = tfind(&key, &store->records, compare_records);
+  return found ? *found : NULL;
+}
+
+static int add_record(struct denet_store *store, const struct denet_line *line,
+                      struct record **out_record) {
+  DENET_CLEANUP(free_recordp) struct record *record = calloc(1, sizeof(*record));
+  if (!record)
+    return -ENOMEM;
+  record->part = (struct denet_part){.pid = line->pid, .t0_ms = line->t0_ms, .fd = -1};
+  record->instance = strdup(line->instance);
+  if (!record->instance || !tsearch(record, &store->records, compare_records))
+    return -ENOMEM;
+  store->record_count++;
+  *out_record = DENET_TAKE(record);
+  return 0;
+}
+
+static bool has_part(const struct record *record) { return record->part.bytes > 0; }
+
+static void close_part(struct denet_store *store, struct record *record) {
+  if (record->part.fd < 0)
+    return;
+  TAILQ_REMOVE(&store->recent, record, recent);
+  store->open_count--;
+  denet_part_close(&record->part);
+}
+
+/* Makes room for one more descriptor. */
+static void close_least_recent(struct denet_store *store) {
+  while (store->open_count && store->open_count >= store->limits.open_files)
+    close_part(store, TAILQ_LAST(&store->recent, record_list));
+}
+
+static void note_opened(struct denet_store *store, struct record *record) {
+  TAILQ_INSERT_HEAD(&store->recent, record, recent);
+  store->open_count++;
+}
+
+static void note_used(struct denet_store *store, struct record *record) {
+  TAILQ_REMOVE(&store->recent, record, recent);
+  TAILQ_INSERT_HEAD(&store->recent, record, recent);
+}
+
+/* No more lines for the part: from now on it is a finished file. */
+static void finish_part(struct denet_store *store, struct record *record) {
+  struct denet_part *part = &record->part;
+  if (!has_part(record))
+    return;
+  close_part(store, record);
+  denet_part_name name;
+  denet_part_name_of(part, name);
+  denet_budget_finish(&store->budget, store->host, record->instance, name, part->bytes,
+                      part->inode);
+  part->bytes = 0;
+  denet_budget_make_room(&store->budget, 0);
+}
+
+/* The part's file is no longer ours: others removed it, or have put it to a use of their own. */
+static void abandon_part(struct denet_store *store, struct record *record) {
+  close_part(store, record);
+  store->budget.total_bytes -= record->part.bytes;
+  record->part.bytes = 0;
+}
+
+static void make_parents(const char *path) {
+  DENET_FREE char *parents = strdup(path);
+  for (char *slash = parents ? strchr(parents, '/') : NULL; slash;
+       slash = strchr(slash + 1, '/')) {
+    *slash = '\0';
+    /* What could not be made shows when the folder is opened. */
+    mkdir(parents, FOLDER_MODE);
+    *slash = '/';
+  }
+}
+
+/* A descriptor or -errno. The path is the administrator's and may lead through symbolic links. */
+static int make_folder(const char *path) {
+  int fd = open(path, FOLDER_FLAGS);
+  if (fd < 0 && errno == ENOENT) {
+    make_parents(path);
+    if (mkdir(path, FOLDER_MODE) && errno != EEXIST)
+      return -errno;
+    fd = open(path, FOLDER_FLAGS);
+  }
+  return fd < 0 ? -errno : fd;
+}
+
+/* A descriptor or -errno. */
+static int open_below(int folder, const char *name, bool make) {
+  int fd = openat(folder, name, FOLDER_FLAGS | O_NOFOLLOW);
+  if (fd < 0 && errno == ENOENT && make) {
+    if (mkdirat(folder, name, FOLDER_MODE) && errno != EEXIST)
+      return -errno;
+    fd = openat(folder, name, FOLDER_FLAGS | O_NOFOLLOW);
+  }
+  return fd < 0 ? -errno : fd;
+}
+
+/* The folder of an instance: a descriptor or -errno. Opened anew each time, since any folder of the
+ * path may have been removed or replaced while nobody looked. */
+static int open_instance(const struct denet_store *store, const char *instance, bool make) {
+  DENET_CLOSE int folder = make ? make_folder(store->folder) : open(store->folder, FOLDER_FLAGS);
+  if (folder < 0)
+    return make ? folder : -errno;
+  DENET_CLOSE int host = open_below(folder, store->host, make);
+  return host < 0 ? host : open_below(host, instance, make);
+}
+
+static int start_part(struct denet_store *store, struct record *record) {
+  struct denet_text head = denet_buffer_text(&record->head);
+  close_least_recent(store);
+  denet_budget_make_room(&store->budget, head.length + 1);
+  DENET_CLOSE int folder = open_instance(store, record->instance, true);
+  if (folder < 0)
+    return folder;
+  /* Only a process that is older than the files of the earlier run can have some among them. */
+  bool is_continued = !record->part.number && record->part.t0_ms <= store->budget.newest_ms;
+  int error = denet_part_start(&record->part, folder, is_continued, head);
+  if (error)
+    return error;
+  note_opened(store, record);
+  store->budget.total_bytes += record->part.bytes;
+  return 0;
+}
+
+/* 0; DENET_GONE when the file is no longer there. */
+static int reopen_part(struct denet_store *store, struct record *record) {
+  close_least_recent(store);
+  DENET_CLOSE int folder = open_instance(store, record->instance, false);
+  if (folder == -ENOENT || folder == -ELOOP || folder == -ENOTDIR)
+    return DENET_GONE;
+  if (folder < 0)
+    return folder;
+  int outcome = denet_part_reopen(&record->part, folder);
+  if (!outcome)
+    note_opened(store, record);
+  return outcome;
+}
+
+/* Whether the part gets no more lines. One line after the head fits into any. */
+static bool is_full(const struct denet_store *store, const struct record *record) {
+  uint64_t share = store->limits.total_bytes / 2 / store->record_count;
+  uint64_t limit = share < store->limits.file_bytes ? share : store->limits.file_bytes;
+  return record->part.bytes >= limit && record->part.bytes > record->head.length + 1;
+}
+
+/* Leaves the record with an open part that takes lines: the one it has, or the next. */
+static int ready_part(struct denet_store *store, struct record *record) {
+  if (has_part(record) && is_full(store, record))
+    finish_part(store, record);
+  if (!has_part(record))
+    return start_part(store, record);
+  int outcome = record->part.fd < 0 ? reopen_part(store, record) : 0;
+  if (outcome < 0)
+    return outcome;
+  if (outcome == DENET_GONE || !denet_part_is_intact(&record->part)) {
+    abandon_part(store, record);
+    return start_part(store, record);
+  }
+  note_used(store, record);
+  return 0;
+}
+
+static int append_line(struct denet_store *store, struct record *record, struct denet_text json) {
+  int error = ready_part(store, record);
+  if (error)
+    return error;
+  denet_budget_make_room(&store->budget, json.length + 1);
+  error = denet_part_append(&record->part, json);
+  if (!error)
+    store->budget.total_bytes += json.length + 1;
+  return error;
+}
+
+/* Starts a part with the line, of a new record or of the one there is. */
+static int begin_part(struct denet_store *store, const struct denet_line *line,
+                      struct record *record) {
+  int error = record ? 0 : add_record(store, line, &record);
+  if (error)
+    return error;
+  finish_part(store, record);
+  denet_buffer_clear(&record->head);
+  error = denet_buffer_append(&record->head, line->json.bytes, line->json.length);
+  if (error) {
+    /* Without its head no part can follow. */
+    drop_record(store, record);
+    return error;
+  }
+  return start_part(store, record);
+}
+
+static int write_line(struct denet_store *store, const struct denet_line *line) {
+  struct record *record = find_record(store, line);
+  if (line->kind == DENET_LINE_METADATA)
+    return begin_part(store, line, record);
+  if (!record)
+    return DENET_GONE;
+  int error = append_line(store, record, line->json);
+  if (line->kind == DENET_LINE_LAST) {
+    finish_part(store, record);
+    drop_record(store, record);
+  }
+  return error;
+}
+
+/* Safe names have no leading dot, which rules out "." and ".." too. */
+static bool is_safe(const char *name) { return *name && *name != '.' && !strchr(name, '/'); }
+
+int denet_store_write(struct denet_store *store, const struct denet_line *line,
+                      struct denet_error *error) {
+  if (!line->instance || !is_safe(line->instance))
+    return denet_error_set(error, -EINVAL, "\"%s\" is no name for a folder",
+                           line->instance ? line->instance : "");
+  int outcome = write_line(store, line);
+  if (outcome >= 0)
+    return outcome;
+  errno = -outcome;
+  return denet_error_set(error, outcome, "cannot write to %s/%s/%s: %m", store->folder, store->host,
+                         line->instance);
+}
+
+uint64_t denet_store_total_bytes(const struct denet_store *store) {
+  return store->budget.total_bytes;
+}
+
+static int try_file(int folder) {
+  /* One that a crash left. */
+  unlinkat(folder, PROBE_NAME, 0);
+  DENET_CLOSE int fd = openat(folder, PROBE_NAME,
+                              O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
+  if (fd < 0)
+    return errno == ENOSPC || errno == EDQUOT ? 0 : -errno;
+  unlinkat(folder, PROBE_NAME, 0);
+  return 0;
+}
+
+int denet_store_check(const char *folder, struct denet_error *error) {
+  DENET_CLOSE int fd = make_folder(folder);
+  int outcome = fd < 0 ? fd : try_file(fd);
+  if (!outcome)
+    return 0;
+  errno = -outcome;
+  return denet_error_set(error, outcome, "cannot make files in %s: %m", folder);
+}
+
+static void close_storep(struct denet_store **store) { denet_store_close(*store); }
+
+/* Fills store as far as it gets. */
+static int open_store(struct denet_store *store, const char *folder, const char *host) {
+  TAILQ_INIT(&store->recent);
+  denet_name_safe(denet_text_of(host), store->host);
+  store->folder = strdup(folder);
+  if (!store->folder)
+    return -ENOMEM;
+  DENET_CLOSE int folder_fd = make_folder(folder);
+  if (folder_fd < 0)
+    return folder_fd;
+  DENET_CLOSE int host_fd = open_below(folder_fd, store->host, true);
+  if (host_fd < 0)
+    return host_fd;
+  int error = denet_budget_init(&store->budget, folder, store->limits.total_bytes);
+  if (!error)
+    error = denet_budget_scan(&store->budget);
+  if (!error)
+    denet_budget_make_room(&store->budget, 0);
+  return error;
+}
+
+int denet_store_open(const char *folder, const char *host, const struct denet_store_limits *limits,
+                     struct denet_error *error, struct denet_store **out_store) {
+  DENET_CLEANUP(close_storep) struct denet_store *store = calloc(1, sizeof(*store));
+  int outcome = -ENOMEM;
+  if (store) {
+    store->limits = *limits;
+    outcome = open_store(store, folder, host);
+  }
+  if (outcome) {
+    errno = -outcome;
+    return denet_error_set(error, outcome, "cannot keep files in %s: %m", folder);
+  }
+  *out_store = DENET_TAKE(store);
+  return 0;
+}
+
+void denet_store_close(struct denet_store *store) {
+  if (!store)
+    return;
+  /* A node of the tree begins with the pointer to its record. */
+  while (store->records)
+    drop_record(store, *(struct record **)store->records);
+  denet_budget_done(&store->budget);
+  free(store->folder);
+  free(store);
+}
