@@ -225,7 +225,8 @@ static void write_trees(struct denet_monitor *monitor, enum denet_tick_scope sco
         has_file ? denet_pace_interval(&monitor->pace, age_ns) : monitor->pace.max_ns;
     if (tree->is_due) /* from when it was due, so that lateness does not add up */
       tree->due_ns += interval_ns;
-    if (tree->due_ns <= now_ns)
+    /* Without a file there is no rhythm to keep: a sample for a report is as good as another. */
+    if (tree->due_ns <= now_ns || (!has_file && scope != DENET_TICK_DUE))
       tree->due_ns = now_ns + interval_ns;
   }
 }

@@ -2,6 +2,7 @@
 
 #include "block.h"
 #include "core/cleanup.h"
+#include "core/parse.h"
 
 #include <errno.h>
 #include <strings.h>

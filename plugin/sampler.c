@@ -40,26 +40,32 @@ static void tick(struct denet_sampler *sampler, enum denet_tick_scope scope) {
   log_lacks(sampler);
 }
 
+/* Waits until the next tick is due, which a report may put off meanwhile. False: the thread is to
+ * end. */
+static bool wait_for_tick(struct denet_sampler *sampler) {
+  while (!sampler->is_stopping) {
+    struct timespec boot, until;
+    clock_gettime(CLOCK_BOOTTIME, &boot);
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    uint64_t now_ns = (uint64_t)boot.tv_sec * 1000000000 + (uint64_t)boot.tv_nsec;
+    uint64_t next_ns = denet_monitor_next_ns(sampler->monitor);
+    if (now_ns >= next_ns)
+      return true;
+    uint64_t ns = (uint64_t)until.tv_nsec + (next_ns - now_ns);
+    until.tv_sec += (time_t)(ns / 1000000000);
+    until.tv_nsec = (long)(ns % 1000000000);
+    pthread_cond_timedwait(&sampler->wake, &sampler->lock, &until);
+  }
+  return false;
+}
+
 static void *run(void *context) {
   struct denet_sampler *sampler = context;
   pthread_setname_np(pthread_self(), "denet-sampler");
   pthread_mutex_lock(&sampler->lock);
-  while (!sampler->is_stopping) {
+  do
     tick(sampler, DENET_TICK_DUE);
-    uint64_t next_ns = denet_monitor_next_ns(sampler->monitor);
-    struct timespec boot;
-    clock_gettime(CLOCK_BOOTTIME, &boot);
-    uint64_t now_ns = (uint64_t)boot.tv_sec * 1000000000 + (uint64_t)boot.tv_nsec;
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    uint64_t wait_ns = next_ns > now_ns ? next_ns - now_ns : 0;
-    uint64_t nsec = (uint64_t)until.tv_nsec + wait_ns;
-    until.tv_sec += (time_t)(nsec / 1000000000);
-    until.tv_nsec = (long)(nsec % 1000000000);
-    while (!sampler->is_stopping &&
-           pthread_cond_timedwait(&sampler->wake, &sampler->lock, &until) != ETIMEDOUT)
-      ;
-  }
+  while (wait_for_tick(sampler));
   pthread_mutex_unlock(&sampler->lock);
   return NULL;
 }

@@ -152,13 +152,14 @@ static const struct {
   struct denet_text name;
   bool matches;
 } users[] = {
-    {"1000", 1000, {NULL, 0}, true},   {"1000", 1001, {NULL, 0}, false},
-    {"root", 0, {NULL, 0}, false},     {"!root", 1000, {NULL, 0}, true},
-    {"!1000", 1000, {NULL, 0}, false}, {"!1000", 1001, {NULL, 0}, true},
-    {"0", 0, BYTES("root"), true},     {"root", 0, BYTES("root"), true},
-    {"!0", 0, BYTES("root"), false},   {"4294967295", 4294967295, {NULL, 0}, true},
-    {"1000", 7, BYTES("1000"), true},  {"~root", 0, BYTES("root"), false},
-    {"10*", 1000, {NULL, 0}, false},   {"\xff", 7, BYTES("\xff"), true},
+    {"1000", 1000, {NULL, 0}, true},         {"1000", 1001, {NULL, 0}, false},
+    {"root", 0, {NULL, 0}, false},           {"!root", 1000, {NULL, 0}, true},
+    {"!1000", 1000, {NULL, 0}, false},       {"!1000", 1001, {NULL, 0}, true},
+    {"0", 0, BYTES("root"), true},           {"root", 0, BYTES("root"), true},
+    {"!0", 0, BYTES("root"), false},         {"4294967295", 4294967295, {NULL, 0}, true},
+    {"1000", 7, BYTES("1000"), true},        {"~root", 0, BYTES("root"), false},
+    {"!root", UINT64_MAX, {NULL, 0}, false}, {"18446744073709551615", UINT64_MAX, {NULL, 0}, false},
+    {"10*", 1000, {NULL, 0}, false},         {"\xff", 7, BYTES("\xff"), true},
 };
 
 START_TEST(user_is_a_name_or_the_digits_of_the_uid) {

@@ -1,0 +1,298 @@
+/* write_denet.so: takes the lines that denet.so hands over and keeps them as files. collectd's
+ * threads only put lines into a queue; one thread of our own writes, so nobody waits for a disk. */
+#include "collectd_api.h"
+
+#include "block.h"
+#include "handover.h"
+
+#include "core/cleanup.h"
+#include "core/queue.h"
+#include "core/store.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/resource.h>
+
+#define NAME DENET_WRITER
+#define LOG_NAME NAME " plugin: "
+#define MIB (UINT64_C(1) << 20)
+#define NS_PER_SECOND UINT64_C(1000000000)
+
+#define DEFAULT_DIRECTORY "denet"
+#define DEFAULT_FILE_BYTES (64 * MIB)
+#define DEFAULT_TOTAL_BYTES (1024 * MIB)
+#define DEFAULT_QUEUE_BYTES (16 * MIB)
+
+/* How long a flush may hold up the thread of collectd's that asked for it. */
+#define FLUSH_TIMEOUT_NS (5 * NS_PER_SECOND)
+/* Trouble is over after so many batches without any: it must not fill the log by coming and going. */
+#define QUIET_BATCHES 3
+
+struct settings {
+  char *directory;     /* owned; NULL: DEFAULT_DIRECTORY */
+  uint64_t file_bytes; /* 0: not given, which is DEFAULT_FILE_BYTES or the total if that is less */
+  uint64_t total_bytes;
+  uint64_t flush_ns;
+  uint64_t queue_bytes;
+};
+
+/* Lines that the store could not write. The writer thread's own. */
+struct trouble {
+  uint64_t lost_count; /* 0: no trouble */
+  uint64_t batch_lost_count;
+  unsigned quiet_batches;
+};
+
+/* Lines that did not fit into the queue. */
+struct overflow {
+  atomic_bool is_on; /* set by whoever drops, cleared by the writer thread */
+  /* The writer thread's own: drops that it has seen, and those of overflows that are over. */
+  uint64_t seen_count;
+  uint64_t told_count;
+  unsigned quiet_batches;
+};
+
+static struct {
+  struct settings settings; /* unchanged once collectd has read its configuration */
+  pthread_once_t queue_once;
+  struct denet_queue *queue; /* get_queue() */
+  struct denet_store *store; /* the writer thread's while that runs */
+  pthread_t thread;
+  atomic_bool is_running; /* there is a thread */
+  atomic_bool is_broken;  /* init failed: there will be none */
+  struct trouble trouble;
+  struct overflow overflow;
+} writer = {
+    .settings = {.total_bytes = DEFAULT_TOTAL_BYTES,
+                 .flush_ns = NS_PER_SECOND,
+                 .queue_bytes = DEFAULT_QUEUE_BYTES},
+    .queue_once = PTHREAD_ONCE_INIT,
+};
+
+static const struct denet_option options[] = {
+    {"Directory", DENET_OPTION_STRING, offsetof(struct settings, directory), 0, 0},
+    {"MaxFileSize", DENET_OPTION_MEBIBYTES, offsetof(struct settings, file_bytes), 0.001, 1 << 20},
+    {"MaxTotalSize", DENET_OPTION_MEBIBYTES, offsetof(struct settings, total_bytes), 0.001,
+     1 << 30},
+    {"FlushInterval", DENET_OPTION_SECONDS, offsetof(struct settings, flush_ns), 0.01, 3600},
+    {"QueueSize", DENET_OPTION_MEBIBYTES, offsetof(struct settings, queue_bytes), 0.01, 4096},
+};
+
+static uint64_t effective_file_bytes(const struct settings *settings) {
+  if (settings->file_bytes)
+    return settings->file_bytes;
+  return settings->total_bytes < DEFAULT_FILE_BYTES ? settings->total_bytes : DEFAULT_FILE_BYTES;
+}
+
+/* The folder of the files, owned by the caller; NULL without memory. */
+static char *make_path(const struct settings *settings) {
+  const char *directory = settings->directory ? settings->directory : DEFAULT_DIRECTORY;
+  const char *base = global_option_get("BaseDir");
+  char *path;
+  if (*directory == '/' || !base)
+    return strdup(directory);
+  return asprintf(&path, "%s/%s", base, directory) < 0 ? NULL : path;
+}
+
+static int check_directory(const char *path) {
+  struct denet_error error = {0};
+  int outcome = denet_store_check(path, &error);
+  if (outcome)
+    ERROR(LOG_NAME "%s. Set Directory to a folder that collectd may write, or let it write there.",
+          error.text);
+  return outcome;
+}
+
+static void apply_option(struct settings *settings, const oconfig_item_t *item) {
+  struct denet_setting setting;
+  struct denet_error error = {0};
+  int outcome = denet_block_setting(item, &setting, &error);
+  if (!outcome)
+    outcome = denet_option_set(options, DENET_COUNT_OF(options), settings, &setting, &error);
+  if (outcome == DENET_UNKNOWN_OPTION)
+    WARNING(LOG_NAME "there is no option %s; it is passed over.", item->key);
+  else if (outcome)
+    ERROR(LOG_NAME "%s; it keeps its value.", outcome == -ENOMEM ? item->key : error.text);
+}
+
+static void check_sizes(struct settings *settings) {
+  if (settings->file_bytes <= settings->total_bytes)
+    return;
+  ERROR(LOG_NAME "MaxFileSize is greater than MaxTotalSize; both get their defaults.");
+  settings->file_bytes = DEFAULT_FILE_BYTES;
+  settings->total_bytes = DEFAULT_TOTAL_BYTES;
+}
+
+static int configure_block(oconfig_item_t *block) {
+  for (int i = 0; i < block->children_num; i++)
+    apply_option(&writer.settings, &block->children[i]);
+  check_sizes(&writer.settings);
+  DENET_FREE char *path = make_path(&writer.settings);
+  return !path || check_directory(path) ? -1 : 0;
+}
+
+static void make_queue(void) {
+  if (denet_queue_new(writer.settings.queue_bytes, &writer.queue))
+    ERROR(LOG_NAME "no memory for QueueSize.");
+}
+
+/* The queue, or NULL without memory. Made by whoever comes first: denet's sampler may hand over the
+ * first lines, the ones with the metadata, before our init callback has its turn. */
+static struct denet_queue *get_queue(void) {
+  pthread_once(&writer.queue_once, make_queue);
+  return writer.queue;
+}
+
+static void write_line(void *context, const struct denet_line *line) {
+  struct trouble *trouble = context;
+  struct denet_error error = {0};
+  /* DENET_GONE: the metadata was dropped, which has been told as such. */
+  if (denet_store_write(writer.store, line, &error) >= 0)
+    return;
+  if (!trouble->lost_count++)
+    ERROR(LOG_NAME "lines are being lost: %s.", error.text);
+  trouble->batch_lost_count++;
+}
+
+static void end_batch(struct trouble *trouble) {
+  trouble->quiet_batches = trouble->batch_lost_count ? 0 : trouble->quiet_batches + 1;
+  trouble->batch_lost_count = 0;
+  if (!trouble->lost_count || trouble->quiet_batches < QUIET_BATCHES)
+    return;
+  NOTICE(LOG_NAME "writing works again; %" PRIu64 " lines were lost.", trouble->lost_count);
+  trouble->lost_count = 0;
+}
+
+static void watch_overflow(struct overflow *overflow, struct denet_queue *queue) {
+  /* In this order: a drop counts before it sets the mark, so a mark that is seen is no quiet batch. */
+  bool is_on = atomic_load(&overflow->is_on);
+  uint64_t dropped_count = denet_queue_dropped(queue);
+  bool is_quiet = dropped_count == overflow->seen_count;
+  overflow->quiet_batches = is_quiet ? overflow->quiet_batches + 1 : 0;
+  overflow->seen_count = dropped_count;
+  if (!is_on || overflow->quiet_batches < QUIET_BATCHES)
+    return;
+  NOTICE(LOG_NAME "the disk keeps up again; %" PRIu64 " lines were dropped.",
+         dropped_count - overflow->told_count);
+  overflow->told_count = dropped_count;
+  atomic_store(&overflow->is_on, false);
+}
+
+static void *run_writer(void *context) {
+  struct denet_queue *queue = context;
+  while (denet_queue_take(queue, writer.settings.flush_ns, write_line, &writer.trouble)) {
+    end_batch(&writer.trouble);
+    watch_overflow(&writer.overflow, queue);
+  }
+  if (writer.trouble.lost_count)
+    ERROR(LOG_NAME "%" PRIu64 " lines were lost.", writer.trouble.lost_count);
+  return NULL;
+}
+
+/* 0 or an errno. The signals are collectd's main thread's. */
+static int start_thread(struct denet_queue *queue) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  int error = pthread_create(&writer.thread, NULL, run_writer, queue);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  if (!error)
+    pthread_setname_np(writer.thread, "denet-writer");
+  return error;
+}
+
+/* A quarter of what the process may have: others in collectd need theirs. */
+static unsigned choose_open_files(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur / 4 < 16)
+    return 16;
+  return limit.rlim_cur / 4 > 1024 ? 1024 : (unsigned)(limit.rlim_cur / 4);
+}
+
+static int open_store(const char *path) {
+  const struct denet_store_limits limits = {
+      .file_bytes = effective_file_bytes(&writer.settings),
+      .total_bytes = writer.settings.total_bytes,
+      .open_files = choose_open_files(),
+  };
+  struct denet_error error = {0};
+  int outcome = denet_store_open(path, hostname_g, &limits, &error, &writer.store);
+  if (outcome)
+    ERROR(LOG_NAME "%s.", error.text);
+  return outcome;
+}
+
+static int start_writer(void) {
+  DENET_FREE char *path = make_path(&writer.settings);
+  struct denet_queue *queue = get_queue();
+  if (!path || !queue || check_directory(path) || open_store(path))
+    return -1;
+  int error = start_thread(queue);
+  if (error) {
+    ERROR(LOG_NAME "cannot start a thread: %s.", STRERROR(error));
+    return -1;
+  }
+  atomic_store(&writer.is_running, true);
+  return 0;
+}
+
+static int init_writer(void) {
+  int error = start_writer();
+  atomic_store(&writer.is_broken, error != 0);
+  return error;
+}
+
+static int push_line(const struct denet_line *line) {
+  struct denet_queue *queue = atomic_load(&writer.is_broken) ? NULL : get_queue();
+  if (!queue)
+    return EIO;
+  int error = denet_queue_push(queue, line);
+  if (error && !atomic_exchange(&writer.overflow.is_on, true))
+    WARNING(LOG_NAME "the disk does not keep up: lines are being dropped.");
+  return -error;
+}
+
+/* collectd offers every value list of every plugin; only denet's lines are ours. */
+static int receive_list(const data_set_t *set, const value_list_t *list, user_data_t *user_data) {
+  (void)user_data;
+  struct denet_received received;
+  if (!denet_handover_receive(set, list, &received))
+    return 0;
+  int error = push_line(&received.line);
+  denet_received_done(&received);
+  return error;
+}
+
+static int flush_writer(cdtime_t timeout, const char *identifier, user_data_t *user_data) {
+  (void)timeout;
+  (void)identifier;
+  (void)user_data;
+  return atomic_load(&writer.is_running) ? denet_queue_flush(writer.queue, FLUSH_TIMEOUT_NS) : 0;
+}
+
+/* denet's shutdown callback may come after this one and still has the last lines to hand over, so
+ * that everything stays up until stop_writer(). */
+static int shut_down(void) { return flush_writer(0, NULL, NULL); }
+
+/* The write callback's free_func: collectd calls it after all shutdown callbacks. */
+static void stop_writer(void *data) {
+  (void)data;
+  if (writer.queue)
+    denet_queue_close(writer.queue);
+  if (atomic_exchange(&writer.is_running, false))
+    pthread_join(writer.thread, NULL);
+  denet_store_close(DENET_TAKE(writer.store));
+  denet_queue_free(DENET_TAKE(writer.queue));
+  free(DENET_TAKE(writer.settings.directory));
+}
+
+__attribute__((visibility("default"))) void module_register(void);
+
+void module_register(void) {
+  user_data_t user_data = {.data = &writer, .free_func = stop_writer};
+  plugin_register_complex_config(NAME, configure_block);
+  plugin_register_init(NAME, init_writer);
+  plugin_register_write(NAME, receive_list, &user_data);
+  plugin_register_flush(NAME, flush_writer, NULL);
+  plugin_register_shutdown(NAME, shut_down);
+}
