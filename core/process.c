@@ -3,7 +3,6 @@
 #include "threads.h"
 
 void denet_process_advance(struct denet_process *process) {
-  enum denet_base base = process->base;
   process->delta = process->now;
   for (unsigned m = 0; m < DENET_METRICS; m++) {
     if (!denet_values_has(&process->now, m))
@@ -13,6 +12,9 @@ void denet_process_advance(struct denet_process *process) {
       denet_values_set(&process->sum, m, now);
       continue;
     }
+    /* What members do not add up is not their own: it began before they were born. */
+    bool is_own = denet_metric_info[m].combine == DENET_COMBINE_SUM;
+    enum denet_base base = is_own ? process->base : DENET_BASE_NOW;
     bool first = !denet_values_has(&process->counted, m);
     uint64_t before = first ? 0 : process->counted.value[m];
     uint64_t delta = now >= before ? now - before : 0;

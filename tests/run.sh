@@ -1,0 +1,58 @@
+#!/bin/bash
+# Builds denet and runs every test, on a bare Debian 12 too: installs what it needs. As root.
+# The last line says "N passed, N failed, N skipped"; the exit status is 0 if none failed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+out=${DENET_TEST_BUILD:-build/tests}
+
+packages="build-essential cmake pkg-config collectd-core collectd-dev libyajl-dev check
+          clang libclang-rt-14-dev python3 procps"
+missing=$(dpkg-query -W -f='${Package} ${Status}\n' $packages 2>/dev/null |
+          awk '/install ok installed/ {print $1}' | sort |
+          comm -13 - <(printf '%s\n' $packages | sort))
+if [ -n "$missing" ]; then
+  apt-get update -q
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing
+fi
+
+passed=0 failed=0 skipped=0
+
+# Runs the ctest tests of a build folder and adds up what they did.
+run_ctest() {
+  local log="$out/$1.log"
+  ctest --test-dir "$out/$1" --output-on-failure --timeout 300 2>&1 | tee "$log" || true
+  local total bad skip
+  total=$(sed -n 's/.*tests failed out of \([0-9]*\)$/\1/p' "$log")
+  bad=$(sed -n 's/.* tests passed, \([0-9]*\) tests failed out of.*/\1/p' "$log")
+  skip=$(grep -c '\*\*\*Skipped' "$log" || true)
+  if [ -z "$total" ] || [ "$total" = 0 ]; then
+    echo "no unit test ran in $1"
+    failed=$((failed + 1))
+    return
+  fi
+  passed=$((passed + total - bad - skip)) failed=$((failed + bad)) skipped=$((skipped + skip))
+}
+
+echo "== build"
+cmake -S . -B "$out/release" -DCMAKE_BUILD_TYPE=RelWithDebInfo
+cmake --build "$out/release" -j "$(nproc)"
+echo "== unit tests"
+run_ctest release
+
+echo "== unit tests with sanitizers"
+cmake -S . -B "$out/sanitized" -DCMAKE_BUILD_TYPE=Debug -DDENET_SANITIZE=address,undefined
+cmake --build "$out/sanitized" -j "$(nproc)"
+run_ctest sanitized
+
+echo "== end to end, under collectd"
+if python3 tests/e2e/run.py --plugins "$out/release" | tee "$out/e2e.log"; then :; fi
+counts=$(sed -n 's/^e2e: \([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p' "$out/e2e.log")
+if [ -z "$counts" ]; then
+  echo "the end-to-end tests did not finish"
+  counts="0 1 0"
+fi
+read -r p f s <<<"$counts"
+passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
