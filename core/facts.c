@@ -51,9 +51,8 @@ static int read_cgroup(struct denet_facts_reader *reader, struct denet_source *s
   if (outcome)
     return outcome;
   facts->subject[DENET_SUBJECT_CGROUP] = path;
+  /* A process in no unit has the empty one: it is known that it is not in "ssh.service". */
   struct denet_text unit = denet_rule_unit(path);
-  if (!unit.bytes)
-    return 0;
   denet_buffer_clear(&reader->unit);
   outcome = denet_buffer_append(&reader->unit, unit.bytes, unit.length);
   facts->subject[DENET_SUBJECT_UNIT] = denet_buffer_text(&reader->unit);

@@ -146,8 +146,10 @@ static int append_value(struct denet_buffer *out, struct denet_text name,
   switch (placeholder->type) {
   case PLACEHOLDER_NUMBER:
     return append_number(out, *(const uint64_t *)value);
-  case PLACEHOLDER_PATH:
-    return append_text(out, base_name(*(const struct denet_text *)value));
+  case PLACEHOLDER_PATH: {
+    struct denet_text path = *(const struct denet_text *)value;
+    return append_text(out, path.bytes ? base_name(path) : values->comm);
+  }
   case PLACEHOLDER_TEXT:
     return append_text(out, *(const struct denet_text *)value);
   }

@@ -8,7 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What the placeholders stand for; absent texts expand to nothing. Everything is borrowed. */
+/* What the placeholders stand for; absent texts expand to nothing, an absent exe to comm.
+ * Everything is borrowed. */
 struct denet_instance_values {
   struct denet_text rule, comm, exe, user, unit, cgroup; /* exe: path, its base name is used */
   uint64_t pid;

@@ -54,11 +54,10 @@ void denet_matcher_read_pid_files(struct denet_matcher *matcher) {
 static int expand_instance(struct denet_matcher *matcher, const struct denet_watch *watch,
                            const struct denet_process *process, const struct denet_facts *facts,
                            const struct denet_captures *captures, unsigned slot) {
-  struct denet_text exe = facts->subject[DENET_SUBJECT_EXECUTABLE];
   struct denet_instance_values values = {
       .rule = denet_text_of(watch->rule.name),
       .comm = denet_text_of(process->name),
-      .exe = exe.bytes ? exe : denet_text_of(process->name),
+      .exe = facts->subject[DENET_SUBJECT_EXECUTABLE],
       .user = facts->subject[DENET_SUBJECT_USER],
       .unit = facts->subject[DENET_SUBJECT_UNIT],
       .cgroup = facts->subject[DENET_SUBJECT_CGROUP],

@@ -2,6 +2,7 @@
 
 #include "cleanup.h"
 #include "metric.h"
+#include "parse.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -12,7 +13,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define COMM_LENGTH 15 /* TASK_COMM_LEN - 1, include/linux/sched.h */
+#define COMM_LENGTH (DENET_COMM_BYTES - 1)
 
 struct condition_key {
   const char *key;
@@ -143,8 +144,23 @@ static int add_comm(struct denet_rule *rule, bool negated, const struct denet_se
   return add_pattern(rule, condition, DENET_PATTERN_EXACT, &cut, error);
 }
 
+/* collectd takes a bare number for one: "User 1000" means the user 1000. Others stay as they are.
+ */
+static struct denet_setting uid_as_string(const struct denet_setting *setting, char digits[24]) {
+  bool is_uid = setting->type == DENET_SETTING_NUMBER && setting->number >= 0 &&
+                setting->number <= UINT32_MAX;
+  if (!is_uid || setting->number != (double)(uint32_t)setting->number)
+    return *setting;
+  snprintf(digits, 24, "%u", (unsigned)setting->number);
+  return string_setting(setting->key, digits);
+}
+
 static int set_condition(struct denet_rule *rule, const struct condition_key *key,
-                         const struct denet_setting *setting, struct denet_error *error) {
+                         const struct denet_setting *given, struct denet_error *error) {
+  char digits[24];
+  bool is_user = key->subject == DENET_SUBJECT_USER;
+  struct denet_setting text = is_user ? uid_as_string(given, digits) : *given;
+  const struct denet_setting *setting = &text;
   int rc = denet_setting_expect(setting, DENET_SETTING_STRING, error);
   if (rc < 0)
     return rc;
