@@ -60,8 +60,8 @@ static int append_file(struct denet_budget *budget, const char *host, const char
 
 static bool is_record(const FTSENT *entry) {
   size_t length = entry->fts_namelen;
-  return entry->fts_info == FTS_F && entry->fts_level == RECORD_LEVEL &&
-         length > strlen(ENDING) && !strcmp(entry->fts_name + length - strlen(ENDING), ENDING);
+  return entry->fts_info == FTS_F && entry->fts_level == RECORD_LEVEL && length > strlen(ENDING) &&
+         !strcmp(entry->fts_name + length - strlen(ENDING), ENDING);
 }
 
 static int count_found(struct denet_budget *budget, const FTSENT *entry) {
@@ -96,7 +96,8 @@ static void close_walk(FTS **walk) {
 
 int denet_budget_scan(struct denet_budget *budget) {
   char *roots[] = {budget->folder, NULL};
-  DENET_CLEANUP(close_walk) FTS *walk = fts_open(roots, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR, NULL);
+  DENET_CLEANUP(close_walk)
+  FTS *walk = fts_open(roots, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR, NULL);
   if (!walk)
     return -errno;
   int error = 0;

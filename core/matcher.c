@@ -83,6 +83,15 @@ static int keep_metadata(struct denet_matcher *matcher, struct denet_tree *tree,
   return outcome == -ENOMEM ? outcome : 0;
 }
 
+/* Start of the process, Unix ms. Rounded to the 10 ms that start times are exact to, so that it
+ * comes out the same in every run though the two clocks are not read at one instant. */
+static uint64_t find_start_ms(const struct denet_host *host, const struct denet_process *process) {
+  uint64_t unix_ms = host->unix_ms(host->context);
+  uint64_t since_boot_ms = host->boot_ns(host->context) / 1000000;
+  uint64_t boot_unix_ms = (unix_ms - since_boot_ms + 5) / 10 * 10;
+  return boot_unix_ms + process->born_ns / 1000000;
+}
+
 /* Starts a tree of a process that meets the rule, in the group that its instance names. */
 static int plant(struct denet_matcher *matcher, struct denet_watch *watch,
                  struct denet_process *process, const struct denet_facts *facts,
@@ -108,8 +117,7 @@ static int plant(struct denet_matcher *matcher, struct denet_watch *watch,
   tree->has_slot = has_slot;
   tree->slot = slot;
   tree->due_ns = matcher->now_ns;
-  tree->t0_ms = matcher->host->unix_ms(matcher->host->context) -
-                (matcher->now_ns - process->born_ns) / 1000000;
+  tree->t0_ms = find_start_ms(matcher->host, process);
   matcher->has_grown |= !process->is_new;
   return keep_metadata(matcher, tree, process);
 }

@@ -87,7 +87,8 @@ bool denet_parse_field(struct denet_text text, unsigned index, uint64_t *out_val
   for (unsigned i = 0; i < index; i++)
     if (!take_number(&text, &value))
       return false;
-  *out_value = value;
+  if (index > 0)
+    *out_value = value;
   return index > 0;
 }
 

@@ -1,5 +1,5 @@
-/* A bounded queue of lines between the sampler, which must never wait for a disk, and the thread that
- * writes. Any number of threads may push; one takes. */
+/* A bounded queue of lines between the sampler, which must never wait for a disk, and the thread
+ * that writes. Any number of threads may push; one takes. */
 #pragma once
 
 #include "line.h"
@@ -10,15 +10,15 @@
 struct denet_queue; /* owned by whoever made it */
 
 /* bytes: what the waiting lines may take in memory; those that the taker is busy with may take as
- * much again. The last eighth is for METADATA and LAST lines: without its first line a process has no
- * file, and without its last one the file is never finished. 0 or -ENOMEM. */
+ * much again. The last eighth is for METADATA and LAST lines: without its first line a process has
+ * no file, and without its last one the file is never finished. 0 or -ENOMEM. */
 int denet_queue_new(size_t bytes, struct denet_queue **out_queue);
 
 /* Nobody may be inside a call of the queue. queue may be NULL. */
 void denet_queue_free(struct denet_queue *queue);
 
-/* Copies the line into the queue; never waits for the taker. 0; -ENOBUFS when it is full: the line is
- * dropped and counted; -EPIPE once the queue is closed, likewise. */
+/* Copies the line into the queue; never waits for the taker. 0; -ENOBUFS when it is full: the line
+ * is dropped and counted; -EPIPE once the queue is closed, likewise. */
 int denet_queue_push(struct denet_queue *queue, const struct denet_line *line);
 
 /* Lines dropped so far. */
@@ -26,7 +26,8 @@ uint64_t denet_queue_dropped(struct denet_queue *queue);
 
 /* The taker's wait: returns when a flush was asked for, the queue was closed, half of the room is
  * taken, or the oldest line has waited for wait_ns (CLOCK_MONOTONIC) - with what waits then, in
- * order. each() is called without any lock held. Returns false once the queue is closed and empty. */
+ * order. each() is called without any lock held. Returns false once the queue is closed and empty.
+ */
 bool denet_queue_take(struct denet_queue *queue, uint64_t wait_ns,
                       void (*each)(void *context, const struct denet_line *line), void *context);
 

@@ -21,7 +21,7 @@
 struct record {
   char *instance; /* owned */
   struct denet_part part;
-  struct denet_buffer head; /* the metadata line, for the parts to come */
+  struct denet_buffer head;   /* the metadata line, for the parts to come */
   TAILQ_ENTRY(record) recent; /* linked while the part has a descriptor */
 };
 
@@ -33,7 +33,7 @@ struct denet_store {
   void *records; /* tsearch(3) */
   size_t record_count;
   TAILQ_HEAD(record_list, record) recent; /* records with a descriptor, the latest used first */
-  unsigned open_count;         /* how many those are */
+  unsigned open_count;                    /* how many those are */
 };
 
 static int compare_records(const void *left, const void *right) {
@@ -132,8 +132,7 @@ static void abandon_part(struct denet_store *store, struct record *record) {
 
 static void make_parents(const char *path) {
   DENET_FREE char *parents = strdup(path);
-  for (char *slash = parents ? strchr(parents, '/') : NULL; slash;
-       slash = strchr(slash + 1, '/')) {
+  for (char *slash = parents ? strchr(parents, '/') : NULL; slash; slash = strchr(slash + 1, '/')) {
     *slash = '\0';
     /* What could not be made shows when the folder is opened. */
     mkdir(parents, FOLDER_MODE);
@@ -294,8 +293,8 @@ uint64_t denet_store_total_bytes(const struct denet_store *store) {
 static int try_file(int folder) {
   /* One that a crash left. */
   unlinkat(folder, PROBE_NAME, 0);
-  DENET_CLOSE int fd = openat(folder, PROBE_NAME,
-                              O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
+  DENET_CLOSE int fd =
+      openat(folder, PROBE_NAME, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
   if (fd < 0)
     return errno == ENOSPC || errno == EDQUOT ? 0 : -errno;
   unlinkat(folder, PROBE_NAME, 0);

@@ -14,7 +14,7 @@ struct denet_store_limits {
   uint64_t total_bytes; /* of all *.jsonl files below the folder; the oldest finished go first. Open
                            files never go, so a part is also full when all open ones, were they as
                            long, would take more than half of this */
-  unsigned open_files;  /* descriptors kept, at least 1; a file beyond it is opened for each write */
+  unsigned open_files; /* descriptors kept, at least 1; a file beyond it is opened for each write */
 };
 
 /* Makes the folder (mode 0750, with its parents) and tries whether a file can be made in it; a full
@@ -22,20 +22,21 @@ struct denet_store_limits {
 int denet_store_check(const char *folder, struct denet_error *error);
 
 /* Makes the folder (mode 0750, with its parents) and <host> in it, and counts what is there
- * already: files of an earlier run are finished files. Files found there are never written to again.
- * host is made safe (name.h). 0 or -errno with a sentence that names the folder and the reason. */
+ * already: files of an earlier run are finished files. Files found there are never written to
+ * again. host is made safe (name.h). 0 or -errno with a sentence that names the folder and the
+ * reason. */
 int denet_store_open(const char *folder, const char *host, const struct denet_store_limits *limits,
                      struct denet_error *error, struct denet_store **out_store);
 
-/* Writes the line and a newline with one write(). The first line of a key must be METADATA; it makes
- * the file (O_EXCL | O_NOFOLLOW, mode 0640; when the name is taken, the next part). A METADATA line
- * for an open key starts the next part. A part that reached limits.file_bytes is followed by the next
- * one, headed by the same metadata line, and so is one that somebody removed, replaced or cut.
- * LAST finishes the file.
- * 0; DENET_GONE when a line comes for a key whose metadata was never given: not written; -EINVAL when
- * the instance is no safe name; -errno with a sentence, then the line is lost, but what was written of
- * it is taken back, so that the file still ends with a whole line. A METADATA line is kept even then,
- * and heads a file as soon as one can be made for a later line. */
+/* Writes the line and a newline with one write(). The first line of a key must be METADATA; it
+ * makes the file (O_EXCL | O_NOFOLLOW, mode 0640; when the name is taken, the next part). A
+ * METADATA line for an open key starts the next part. A part that reached limits.file_bytes is
+ * followed by the next one, headed by the same metadata line, and so is one that somebody removed,
+ * replaced or cut. LAST finishes the file. 0; DENET_GONE when a line comes for a key whose metadata
+ * was never given: not written; -EINVAL when the instance is no safe name; -errno with a sentence,
+ * then the line is lost, but what was written of it is taken back, so that the file still ends with
+ * a whole line. A METADATA line is kept even then, and heads a file as soon as one can be made for
+ * a later line. */
 int denet_store_write(struct denet_store *store, const struct denet_line *line,
                       struct denet_error *error);
 

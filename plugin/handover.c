@@ -14,8 +14,7 @@ static data_source_t sources[VALUE_COUNT] = {
     [VALUE_T0_MS] = {.name = "t0_ms", .type = DS_TYPE_DERIVE, .min = NAN, .max = NAN},
 };
 
-static const data_set_t line_set = {
-    .type = DENET_LINE_TYPE, .ds_num = VALUE_COUNT, .ds = sources};
+static const data_set_t line_set = {.type = DENET_LINE_TYPE, .ds_num = VALUE_COUNT, .ds = sources};
 
 static void destroy_metadata(meta_data_t **metadata) { meta_data_destroy(*metadata); }
 

@@ -25,8 +25,8 @@
 
 /* How long a flush may hold up the thread of collectd's that asked for it. */
 #define FLUSH_TIMEOUT_NS (5 * NS_PER_SECOND)
-/* Trouble is over after so many batches without any: it must not fill the log by coming and going. */
-#define QUIET_BATCHES 3
+/* Trouble is over when it has stayed away so long: coming and going, it would fill the log. */
+#define QUIET_TIME TIME_T_TO_CDTIME_T_STATIC(5)
 
 struct settings {
   char *directory;     /* owned; NULL: DEFAULT_DIRECTORY */
@@ -39,17 +39,16 @@ struct settings {
 /* Lines that the store could not write. The writer thread's own. */
 struct trouble {
   uint64_t lost_count; /* 0: no trouble */
-  uint64_t batch_lost_count;
-  unsigned quiet_batches;
+  cdtime_t latest;
 };
 
 /* Lines that did not fit into the queue. */
 struct overflow {
   atomic_bool is_on; /* set by whoever drops, cleared by the writer thread */
-  /* The writer thread's own: drops that it has seen, and those of overflows that are over. */
+  /* The writer thread's own: drops seen, when the latest was, and those that the log has told. */
   uint64_t seen_count;
+  cdtime_t latest;
   uint64_t told_count;
-  unsigned quiet_batches;
 };
 
 static struct {
@@ -151,41 +150,47 @@ static void write_line(void *context, const struct denet_line *line) {
     return;
   if (!trouble->lost_count++)
     ERROR(LOG_NAME "lines are being lost: %s.", error.text);
-  trouble->batch_lost_count++;
+  trouble->latest = cdtime();
 }
 
-static void end_batch(struct trouble *trouble) {
-  trouble->quiet_batches = trouble->batch_lost_count ? 0 : trouble->quiet_batches + 1;
-  trouble->batch_lost_count = 0;
-  if (!trouble->lost_count || trouble->quiet_batches < QUIET_BATCHES)
+static void watch_trouble(struct trouble *trouble) {
+  if (!trouble->lost_count || cdtime() - trouble->latest < QUIET_TIME)
     return;
   NOTICE(LOG_NAME "writing works again; %" PRIu64 " lines were lost.", trouble->lost_count);
   trouble->lost_count = 0;
 }
 
 static void watch_overflow(struct overflow *overflow, struct denet_queue *queue) {
-  /* In this order: a drop counts before it sets the mark, so a mark that is seen is no quiet batch. */
+  /* In this order: a drop counts before it sets the mark, so a mark never comes without its drop.
+   */
   bool is_on = atomic_load(&overflow->is_on);
   uint64_t dropped_count = denet_queue_dropped(queue);
-  bool is_quiet = dropped_count == overflow->seen_count;
-  overflow->quiet_batches = is_quiet ? overflow->quiet_batches + 1 : 0;
+  if (dropped_count != overflow->seen_count)
+    overflow->latest = cdtime();
   overflow->seen_count = dropped_count;
-  if (!is_on || overflow->quiet_batches < QUIET_BATCHES)
+  if (!is_on || cdtime() - overflow->latest < QUIET_TIME)
     return;
-  NOTICE(LOG_NAME "the disk keeps up again; %" PRIu64 " lines were dropped.",
+  NOTICE(LOG_NAME "the queue has room again; %" PRIu64 " lines were dropped.",
          dropped_count - overflow->told_count);
   overflow->told_count = dropped_count;
   atomic_store(&overflow->is_on, false);
 }
 
+/* What went on until the end. */
+static void tell_losses(const struct trouble *trouble, uint64_t dropped_count) {
+  if (trouble->lost_count)
+    ERROR(LOG_NAME "%" PRIu64 " lines were lost.", trouble->lost_count);
+  if (dropped_count > writer.overflow.told_count)
+    WARNING(LOG_NAME "%" PRIu64 " lines were dropped.", dropped_count - writer.overflow.told_count);
+}
+
 static void *run_writer(void *context) {
   struct denet_queue *queue = context;
   while (denet_queue_take(queue, writer.settings.flush_ns, write_line, &writer.trouble)) {
-    end_batch(&writer.trouble);
+    watch_trouble(&writer.trouble);
     watch_overflow(&writer.overflow, queue);
   }
-  if (writer.trouble.lost_count)
-    ERROR(LOG_NAME "%" PRIu64 " lines were lost.", writer.trouble.lost_count);
+  tell_losses(&writer.trouble, denet_queue_dropped(queue));
   return NULL;
 }
 
@@ -248,7 +253,8 @@ static int push_line(const struct denet_line *line) {
     return EIO;
   int error = denet_queue_push(queue, line);
   if (error && !atomic_exchange(&writer.overflow.is_on, true))
-    WARNING(LOG_NAME "the disk does not keep up: lines are being dropped.");
+    WARNING(LOG_NAME "the queue is full, lines are being dropped: the disk is too "
+                     "slow or QueueSize too small.");
   return -error;
 }
 

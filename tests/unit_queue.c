@@ -1,7 +1,7 @@
 #include "core/queue.h"
 
 #include "core/cleanup.h"
-#include "unit.h"
+#include "tests/unit.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -78,7 +78,6 @@ static void stop_taker(struct taker *taker) {
   pthread_join(taker->thread, NULL);
   denet_queue_free(taker->queue);
 }
-
 
 static const struct denet_line lines[] = {
     {DENET_LINE_METADATA, "web", 1, 2, {"{\"cmd\":[]}", 10}},
