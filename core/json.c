@@ -12,6 +12,7 @@ struct denet_json {
   yajl_gen generator;
   struct denet_buffer scrubbed;
   int error; /* the first one */
+  int depth; /* objects and arrays that are open */
 };
 
 struct denet_json *denet_json_new(void) {
@@ -37,6 +38,7 @@ void denet_json_clear(struct denet_json *json) {
   yajl_gen_reset(json->generator, NULL);
   yajl_gen_clear(json->generator);
   json->error = 0;
+  json->depth = 0;
 }
 
 static void check(struct denet_json *json, yajl_gen_status status) {
@@ -45,18 +47,22 @@ static void check(struct denet_json *json, yajl_gen_status status) {
 }
 
 void denet_json_object_open(struct denet_json *json) {
+  json->depth++;
   check(json, yajl_gen_map_open(json->generator));
 }
 
 void denet_json_object_close(struct denet_json *json) {
+  json->depth--;
   check(json, yajl_gen_map_close(json->generator));
 }
 
 void denet_json_array_open(struct denet_json *json) {
+  json->depth++;
   check(json, yajl_gen_array_open(json->generator));
 }
 
 void denet_json_array_close(struct denet_json *json) {
+  json->depth--;
   check(json, yajl_gen_array_close(json->generator));
 }
 
@@ -151,6 +157,8 @@ int denet_json_text(struct denet_json *json, struct denet_text *out_text) {
   const unsigned char *bytes;
   size_t length;
   check(json, yajl_gen_get_buf(json->generator, &bytes, &length));
+  if (!json->error && json->depth)
+    return -EINVAL;
   if (json->error)
     return json->error;
   *out_text = (struct denet_text){(const char *)bytes, length};

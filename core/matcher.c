@@ -192,7 +192,8 @@ static void choose_base(const struct denet_matcher *matcher, struct denet_proces
 
 static bool is_time_to_look_again(const struct denet_matcher *matcher,
                                   struct denet_process *process) {
-  if (process->looks == LOOKS || !(matcher->subjects & SILENT_SUBJECTS))
+  if (process->looks == LOOKS || process->main_thread_exited ||
+      !(matcher->subjects & SILENT_SUBJECTS))
     return false;
   if (matcher->now_ns < process->born_ns + look_again_ns[process->looks])
     return false;

@@ -30,12 +30,13 @@ struct denet_process {
   uint64_t exec_stamp; /* another number after each exec */
 
   /* What became of it since the last pass. */
-  bool is_new;   /* seen for the first time in this pass */
-  bool execd;    /* runs another program than when the rules looked at it last */
-  bool changed;  /* new, exec'd or renamed since then: the rules must look again */
-  bool has_run;  /* may have used CPU since it was measured last: its values may differ */
-  bool ended;    /* nothing of it runs any more; it may still be there as a zombie */
-  bool vanished; /* not even as that */
+  bool is_new;             /* seen for the first time in this pass */
+  bool execd;              /* runs another program than when the rules looked at it last */
+  bool changed;            /* new, exec'd or renamed since then: the rules must look again */
+  bool has_run;            /* may have used CPU since it was measured last: its values may differ */
+  bool ended;              /* nothing of it runs any more; it may still be there as a zombie */
+  bool vanished;           /* not even as that */
+  bool main_thread_exited; /* while others run: the kernel has no texts and memory for the pid */
   bool has_exit_status;
   int exit_status; /* as wait(2) has it */
 

@@ -164,6 +164,7 @@ static void take_identity(const struct denet_procfs *procfs, struct denet_proces
   process->exec_stamp = exec_stamp;
   /* The first thread of a process may be a zombie while others run. */
   process->ended = gone_to_zombie && stat->field[DENET_STAT_THREADS] <= 1;
+  process->main_thread_exited = gone_to_zombie && !process->ended;
   process->has_exit_status = process->ended && DENET_STAT_EXIT_CODE < stat->fields;
   if (process->has_exit_status)
     process->exit_status = (int)stat->field[DENET_STAT_EXIT_CODE];
@@ -295,6 +296,8 @@ int denet_procfs_open(const struct denet_host *host, struct denet_error *error,
   bool has_self = !faccessat(procfs->proc_fd, "self/stat", F_OK, 0);
   if (has_self && faccessat(procfs->proc_fd, "self/schedstat", F_OK, 0))
     procfs->source.lacks |= DENET_LACK_SCHEDSTAT;
+  if (has_self && faccessat(procfs->proc_fd, "self/io", F_OK, 0))
+    procfs->source.lacks |= DENET_LACK_IO_ACCOUNTING;
   make_plans(procfs);
   *out_source = &procfs->source;
   return 0;

@@ -61,8 +61,8 @@ int denet_procfs_read(struct denet_procfs *procfs, pid_t pid, pid_t tid, const c
 pid_t denet_procfs_parse_pid(const char *name);
 
 /* The source's functions, see source.h. */
-int denet_procfs_measure(struct denet_source *source, struct denet_process *process,
-                         uint64_t wanted, bool first);
+void denet_procfs_measure(struct denet_source *source, struct denet_process *process,
+                          uint64_t wanted, bool first);
 int denet_procfs_describe(struct denet_source *source, const struct denet_process *process,
                           enum denet_text_kind kind, struct denet_buffer *out);
 int denet_procfs_owner(struct denet_source *source, const struct denet_process *process,

@@ -26,12 +26,42 @@ static void take_keys(const struct denet_procfs_plan *plan, struct denet_text te
       denet_values_set(out, plan->metric[i], values[i] * plan->unit[i]);
 }
 
-static int measure_memory(struct denet_procfs *procfs, struct denet_process *process) {
+static void close_folder(DIR **folder) {
+  if (*folder)
+    closedir(*folder);
+}
+
+/* The folder of a process's threads; NULL with errno. */
+static DIR *open_tasks(const struct denet_procfs *procfs, pid_t pid) {
+  DENET_CLOSE int fd = denet_procfs_open_file(procfs, pid, 0, "task", O_DIRECTORY);
+  DIR *tasks = fd < 0 ? NULL : fdopendir(fd);
+  if (tasks)
+    DENET_TAKE_FD(fd);
+  return tasks;
+}
+
+static int measure_memory_of(struct denet_procfs *procfs, struct denet_process *process,
+                             pid_t tid) {
   struct denet_text text;
-  int outcome = denet_procfs_read(procfs, process->pid, 0, "statm", &text);
+  int outcome = denet_procfs_read(procfs, process->pid, tid, "statm", &text);
   if (!outcome)
     take_fields(&procfs->plan[DENET_FILE_STATM], text, &process->now);
   return outcome;
+}
+
+/* The process's memory. When its main thread has exited its own file says zero, but those of the
+ * other threads still tell. */
+static void measure_memory(struct denet_procfs *procfs, struct denet_process *process) {
+  if (!process->main_thread_exited) {
+    measure_memory_of(procfs, process, 0);
+    return;
+  }
+  DENET_CLEANUP(close_folder) DIR *tasks = open_tasks(procfs, process->pid);
+  for (struct dirent *entry; tasks && (entry = readdir(tasks));) {
+    pid_t tid = denet_procfs_parse_pid(entry->d_name);
+    if (tid && tid != process->pid && !measure_memory_of(procfs, process, tid))
+      return;
+  }
 }
 
 static void note_io_lack(struct denet_procfs *procfs, int outcome) {
@@ -39,13 +69,12 @@ static void note_io_lack(struct denet_procfs *procfs, int outcome) {
     procfs->source.lacks |= DENET_LACK_IO;
 }
 
-static int measure_io(struct denet_procfs *procfs, struct denet_process *process) {
+static void measure_io(struct denet_procfs *procfs, struct denet_process *process) {
   struct denet_text text;
   int outcome = denet_procfs_read(procfs, process->pid, 0, "io", &text);
   note_io_lack(procfs, outcome);
   if (!outcome)
     take_keys(&procfs->plan[DENET_FILE_IO], text, &process->now);
-  return outcome;
 }
 
 /* Fills the counters with those of a thread's file that are wanted. */
@@ -90,13 +119,9 @@ static int measure_thread(struct denet_procfs *procfs, struct denet_process *pro
 
 static int measure_each_thread(struct denet_procfs *procfs, struct denet_process *process,
                                uint64_t wanted) {
-  DENET_CLOSE int fd = denet_procfs_open_file(procfs, process->pid, 0, "task", O_DIRECTORY);
-  if (fd < 0)
-    return denet_procfs_outcome();
-  DIR *tasks = fdopendir(fd);
+  DENET_CLEANUP(close_folder) DIR *tasks = open_tasks(procfs, process->pid);
   if (!tasks)
-    return -errno;
-  DENET_TAKE_FD(fd);
+    return denet_procfs_outcome();
   int outcome = 0;
   struct dirent *entry;
   while (outcome >= 0 && (entry = readdir(tasks))) {
@@ -104,21 +129,22 @@ static int measure_each_thread(struct denet_procfs *procfs, struct denet_process
     if (tid)
       outcome = measure_thread(procfs, process, tid, wanted);
   }
-  closedir(tasks);
   return outcome < 0 ? outcome : 0;
 }
 
-static int measure_threads(struct denet_procfs *procfs, struct denet_process *process,
-                           uint64_t wanted) {
+static void measure_threads(struct denet_procfs *procfs, struct denet_process *process,
+                            uint64_t wanted) {
   if (!process->threads)
     process->threads = denet_threads_new();
   if (!process->threads)
-    return -ENOMEM;
+    return;
   denet_threads_begin(process->threads);
   bool is_single =
       denet_values_has(&process->now, DENET_THREADS) && process->now.value[DENET_THREADS] == 1;
-  int outcome = is_single ? measure_thread(procfs, process, process->pid, wanted)
-                          : measure_each_thread(procfs, process, wanted);
+  if (is_single)
+    measure_thread(procfs, process, process->pid, wanted);
+  else
+    measure_each_thread(procfs, process, wanted);
   process->io_by_thread = process->has_reaped;
   denet_threads_end(process->threads);
   denet_threads_raise(process->threads, &process->now);
@@ -126,7 +152,6 @@ static int measure_threads(struct denet_procfs *procfs, struct denet_process *pr
   for (unsigned m = 0; m < DENET_METRICS; m++)
     if (denet_values_has(sums, m))
       denet_values_set(&process->now, m, sums->value[m]);
-  return outcome;
 }
 
 /* The number in "net:[4026531840]"; 0 when it cannot be told. */
@@ -183,26 +208,24 @@ static void measure_net(struct denet_procfs *procfs, struct denet_process *proce
       denet_values_set(&process->now, plan->metric[i], net->value[i]);
 }
 
-int denet_procfs_measure(struct denet_source *source, struct denet_process *process,
-                         uint64_t wanted, bool first) {
+void denet_procfs_measure(struct denet_source *source, struct denet_process *process,
+                          uint64_t wanted, bool first) {
   struct denet_procfs *procfs = (struct denet_procfs *)source;
   const struct denet_procfs_plan *plan = procfs->plan;
   uint64_t of_threads =
       plan[DENET_FILE_THREAD_STATUS].mask | plan[DENET_FILE_THREAD_SCHEDSTAT].mask;
   bool may_differ = first || process->has_run;
-  int outcome = 0;
   if (wanted & plan[DENET_FILE_STATM].mask)
-    outcome = measure_memory(procfs, process);
+    measure_memory(procfs, process);
   /* The kernel adds the I/O of a child to its parent's when that waits for it (wait_task_zombie,
    * kernel/exit.c), so that a tree would count it twice. The threads' own files do not have it;
    * until the first such child the process's has it right, exited threads included. */
   if (process->has_reaped)
     of_threads |= plan[DENET_FILE_IO].mask;
-  else if (outcome != DENET_GONE && may_differ && wanted & plan[DENET_FILE_IO].mask)
-    outcome = measure_io(procfs, process);
-  if (outcome != DENET_GONE && may_differ && wanted & of_threads)
-    outcome = measure_threads(procfs, process, wanted);
-  if (outcome != DENET_GONE && wanted & plan[DENET_FILE_NET_DEV].mask)
+  else if (may_differ && wanted & plan[DENET_FILE_IO].mask)
+    measure_io(procfs, process);
+  if (may_differ && wanted & of_threads)
+    measure_threads(procfs, process, wanted);
+  if (wanted & plan[DENET_FILE_NET_DEV].mask)
     measure_net(procfs, process, first);
-  return outcome == DENET_GONE ? DENET_GONE : 0;
 }

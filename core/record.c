@@ -1,5 +1,6 @@
 #include "record.h"
 
+#include <string.h>
 #include <sys/wait.h>
 
 static void write_unsigned(struct denet_json *json, const char *key, uint64_t value) {
@@ -28,10 +29,12 @@ static void write_capabilities(struct denet_json *json, const struct denet_sourc
   denet_json_key(json, "capabilities");
   denet_json_object_open(json);
   write_capability(json, "source", true, source->name);
-  for (unsigned i = 0; i < DENET_LACKS; i++) {
-    const struct denet_lack_info *info = &denet_lack_info[i];
-    bool is_available = !(source->lacks & info->lack);
-    write_capability(json, info->name, is_available, is_available ? NULL : info->reason);
+  for (unsigned i = 0; i < DENET_LACKS;) {
+    const char *name = denet_lack_info[i].name, *reason = NULL;
+    for (; i < DENET_LACKS && !strcmp(denet_lack_info[i].name, name); i++)
+      if (source->lacks & denet_lack_info[i].lack)
+        reason = denet_lack_info[i].reason;
+    write_capability(json, name, !reason, reason);
   }
   denet_json_object_close(json);
 }

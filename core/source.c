@@ -12,6 +12,9 @@ const struct denet_lack_info denet_lack_info[DENET_LACKS] = {
     {DENET_LACK_IO, "io", OTHERS_NEED,
      "/proc/PID/io of other users' processes cannot be read: their disk_octets, io_octets and "
      "io_ops are left out; CAP_SYS_PTRACE with CAP_DAC_READ_SEARCH brings them back"},
+    {DENET_LACK_IO_ACCOUNTING, "io", "the kernel was built without CONFIG_TASK_IO_ACCOUNTING",
+     "there is no /proc/PID/io: disk_octets, io_octets and io_ops are left out; a kernel with "
+     "CONFIG_TASK_IO_ACCOUNTING brings them back"},
     {DENET_LACK_SCHEDSTAT, "run_delay", "the kernel was built without CONFIG_SCHED_INFO",
      "there is no /proc/PID/schedstat: run queue times are left out; a kernel with "
      "CONFIG_SCHED_INFO brings them back"},

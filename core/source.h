@@ -18,20 +18,21 @@ enum denet_text_kind {
 
 /* What could not be had, each with its own way to bring it back. */
 enum denet_lack {
-  DENET_LACK_EXECUTABLE = 1 << 0, /* /proc/PID/exe of other users */
-  DENET_LACK_IO = 1 << 1,         /* /proc/PID/io of other users */
-  DENET_LACK_SCHEDSTAT = 1 << 2,  /* the kernel keeps no run queue times */
-  DENET_LACK_NAMESPACES = 1 << 3, /* /proc/PID/ns/net of other users */
+  DENET_LACK_EXECUTABLE = 1 << 0,    /* /proc/PID/exe of other users */
+  DENET_LACK_IO = 1 << 1,            /* /proc/PID/io of other users */
+  DENET_LACK_SCHEDSTAT = 1 << 2,     /* the kernel keeps no run queue times */
+  DENET_LACK_NAMESPACES = 1 << 3,    /* /proc/PID/ns/net of other users */
+  DENET_LACK_IO_ACCOUNTING = 1 << 4, /* the kernel keeps no I/O counts of processes */
 };
 
 struct denet_lack_info {
   enum denet_lack lack;
-  const char *name;   /* as the files' capabilities block calls it */
+  const char *name;   /* as the files' capabilities block calls it; rows of one name are adjacent */
   const char *reason; /* what is missing, for that block */
   const char *advice; /* one sentence for the log: what is lost and what brings it back */
 };
 
-#define DENET_LACKS 4
+#define DENET_LACKS 5
 extern const struct denet_lack_info denet_lack_info[DENET_LACKS];
 
 struct denet_source {
@@ -44,10 +45,10 @@ struct denet_source {
   int (*scan)(struct denet_source *source, struct denet_roster *roster, struct denet_error *error);
 
   /* Brings the wanted metrics (bit m: metric m) of process->now up to date. first: also those that
-   * cannot have changed since the last pass. Values that cannot be read are absent. 0 or
-   * DENET_GONE. */
-  int (*measure)(struct denet_source *source, struct denet_process *process, uint64_t wanted,
-                 bool first);
+   * cannot have changed since the last pass. Those that cannot be read stay as they were, absent or
+   * as last read: a process that vanishes meanwhile is no event. */
+  void (*measure)(struct denet_source *source, struct denet_process *process, uint64_t wanted,
+                  bool first);
 
   /* Reads a text into out. 0; DENET_GONE; -EACCES and the like: it is there but not for us. */
   int (*describe)(struct denet_source *source, const struct denet_process *process,
