@@ -14,7 +14,7 @@ void denet_facts_reader_done(struct denet_facts_reader *reader) {
 
 /* The arguments with spaces between them, or "[name]" as ps(1) shows a process without any. */
 static int read_command_line(struct denet_facts_reader *reader, struct denet_source *source,
-                             const struct denet_process *process, struct denet_text *out_text) {
+                             struct denet_process *process, struct denet_text *out_text) {
   struct denet_buffer *line = &reader->command_line;
   int outcome = source->describe(source, process, DENET_TEXT_ARGUMENTS, &reader->arguments);
   if (outcome)
@@ -35,7 +35,7 @@ static int read_command_line(struct denet_facts_reader *reader, struct denet_sou
   return outcome;
 }
 
-static int read_text(struct denet_source *source, const struct denet_process *process,
+static int read_text(struct denet_source *source, struct denet_process *process,
                      enum denet_text_kind kind, struct denet_buffer *buffer,
                      struct denet_text *out_text) {
   int outcome = source->describe(source, process, kind, buffer);
@@ -45,7 +45,7 @@ static int read_text(struct denet_source *source, const struct denet_process *pr
 }
 
 static int read_cgroup(struct denet_facts_reader *reader, struct denet_source *source,
-                       const struct denet_process *process, struct denet_facts *facts) {
+                       struct denet_process *process, struct denet_facts *facts) {
   struct denet_text path = {0};
   int outcome = read_text(source, process, DENET_TEXT_CGROUP, &reader->cgroup, &path);
   if (outcome)
@@ -60,7 +60,7 @@ static int read_cgroup(struct denet_facts_reader *reader, struct denet_source *s
 }
 
 static int read_user(struct denet_facts_reader *reader, struct denet_source *source,
-                     const struct denet_host *host, const struct denet_process *process,
+                     const struct denet_host *host, struct denet_process *process,
                      struct denet_facts *facts) {
   uid_t uid;
   int outcome = source->owner(source, process, &uid);
@@ -75,7 +75,7 @@ static int read_user(struct denet_facts_reader *reader, struct denet_source *sou
 static bool has_failed(int outcome) { return outcome == DENET_GONE || outcome == -ENOMEM; }
 
 int denet_facts_read(struct denet_facts_reader *reader, struct denet_source *source,
-                     const struct denet_host *host, const struct denet_process *process,
+                     const struct denet_host *host, struct denet_process *process,
                      unsigned subjects, struct denet_facts *out_facts) {
   struct denet_facts facts = {
       .pid = process->pid, .kernel_thread = process->kernel_thread, .uid = UINT64_MAX};

@@ -15,5 +15,5 @@ void denet_facts_reader_done(struct denet_facts_reader *reader);
 /* Fills out_facts with the subjects (bit s: subject s). What cannot be read is absent. Borrowed
  * from the reader and the process until the next call. 0; DENET_GONE; -ENOMEM. */
 int denet_facts_read(struct denet_facts_reader *reader, struct denet_source *source,
-                     const struct denet_host *host, const struct denet_process *process,
+                     const struct denet_host *host, struct denet_process *process,
                      unsigned subjects, struct denet_facts *out_facts);

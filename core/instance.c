@@ -86,8 +86,8 @@ static int check_piece(const struct piece *piece, size_t position, size_t groups
   size_t capture = find_capture(piece->text);
   if (capture > groups)
     return denet_error_set(error, -EINVAL,
-                           "%%{%zu} at character %zu, but the regular expressions have %zu groups",
-                           capture, position, groups);
+                           "%%{%zu} at character %zu: the regular expressions have no group %zu",
+                           capture, position, capture);
   if (capture > 0)
     return 0;
   const struct placeholder *placeholder = find_placeholder(piece->text);

@@ -71,7 +71,7 @@ static int expand_instance(struct denet_matcher *matcher, const struct denet_wat
 
 /* Copies what the metadata line will need, while the process is still there to be asked. */
 static int keep_metadata(struct denet_matcher *matcher, struct denet_tree *tree,
-                         const struct denet_process *process) {
+                         struct denet_process *process) {
   if (!matcher->wants_metadata || !tree->watch->rule.records)
     return 0;
   struct denet_source *source = matcher->source;

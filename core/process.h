@@ -61,6 +61,8 @@ struct denet_process {
 
   struct denet_member *members; /* the trees that it counts in */
 
+  unsigned lacks; /* denet_lack bits: what of it may not be read */
+
   /* The source's own notes. */
   uint64_t inode;  /* of /proc/PID, procfs.c */
   uint64_t cpu_ns; /* of all its threads, exited ones included */

@@ -51,6 +51,12 @@ int denet_procfs_read(struct denet_procfs *procfs, pid_t pid, pid_t tid, const c
   return 0;
 }
 
+void denet_procfs_note_lack(struct denet_procfs *procfs, struct denet_process *process,
+                            enum denet_lack lack) {
+  process->lacks |= lack;
+  procfs->source.met_lacks |= lack;
+}
+
 /* CPU time of all threads of the process, exited ones included, ns: the kernel sums it for us
  * (posix_cpu_clock_get, kernel/time/posix-cpu-timers.c). DENET_GONE if there is no such process. */
 static int read_cpu_clock(const struct denet_procfs *procfs, pid_t pid, uint64_t *out_ns) {
@@ -298,6 +304,7 @@ int denet_procfs_open(const struct denet_host *host, struct denet_error *error,
     procfs->source.lacks |= DENET_LACK_SCHEDSTAT;
   if (has_self && faccessat(procfs->proc_fd, "self/io", F_OK, 0))
     procfs->source.lacks |= DENET_LACK_IO_ACCOUNTING;
+  procfs->source.met_lacks = procfs->source.lacks;
   make_plans(procfs);
   *out_source = &procfs->source;
   return 0;

@@ -57,13 +57,17 @@ int denet_procfs_open_file(const struct denet_procfs *procfs, pid_t pid, pid_t t
 int denet_procfs_read(struct denet_procfs *procfs, pid_t pid, pid_t tid, const char *name,
                       struct denet_text *out_text);
 
+/* Notes that something of the process may not be read. */
+void denet_procfs_note_lack(struct denet_procfs *procfs, struct denet_process *process,
+                            enum denet_lack lack);
+
 /* The pid that a folder's name is, 0 if it is none. */
 pid_t denet_procfs_parse_pid(const char *name);
 
 /* The source's functions, see source.h. */
 void denet_procfs_measure(struct denet_source *source, struct denet_process *process,
                           uint64_t wanted, bool first);
-int denet_procfs_describe(struct denet_source *source, const struct denet_process *process,
+int denet_procfs_describe(struct denet_source *source, struct denet_process *process,
                           enum denet_text_kind kind, struct denet_buffer *out);
 int denet_procfs_owner(struct denet_source *source, const struct denet_process *process,
                        uid_t *out_uid);

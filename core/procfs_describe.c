@@ -11,17 +11,18 @@
 #define ARGUMENT_BYTES (256 * 1024)
 #define PATH_BYTES 4096 /* PATH_MAX, include/uapi/linux/limits.h */
 
-static int describe_executable(struct denet_procfs *procfs, pid_t pid, struct denet_buffer *out) {
+static int describe_executable(struct denet_procfs *procfs, struct denet_process *process,
+                               struct denet_buffer *out) {
   static const char deleted[] = " (deleted)"; /* d_path, fs/d_path.c */
   char path[32];
   int error = denet_buffer_reserve(out, PATH_BYTES);
   if (error)
     return error;
-  snprintf(path, sizeof(path), "%d/exe", (int)pid);
+  snprintf(path, sizeof(path), "%d/exe", (int)process->pid);
   ssize_t length = readlinkat(procfs->proc_fd, path, out->bytes, PATH_BYTES);
   if (length < 0) {
     if (errno == EACCES || errno == EPERM)
-      procfs->source.lacks |= DENET_LACK_EXECUTABLE;
+      denet_procfs_note_lack(procfs, process, DENET_LACK_EXECUTABLE);
     return -errno;
   }
   size_t cut = sizeof(deleted) - 1;
@@ -41,12 +42,12 @@ static int describe_file(struct denet_procfs *procfs, pid_t pid, const char *nam
   return error == -ESRCH ? DENET_GONE : error;
 }
 
-int denet_procfs_describe(struct denet_source *source, const struct denet_process *process,
+int denet_procfs_describe(struct denet_source *source, struct denet_process *process,
                           enum denet_text_kind kind, struct denet_buffer *out) {
   struct denet_procfs *procfs = (struct denet_procfs *)source;
   denet_buffer_clear(out);
   if (kind == DENET_TEXT_EXECUTABLE)
-    return describe_executable(procfs, process->pid, out);
+    return describe_executable(procfs, process, out);
   if (kind == DENET_TEXT_ARGUMENTS) {
     int outcome = describe_file(procfs, process->pid, "cmdline", ARGUMENT_BYTES, out);
     if (!outcome)

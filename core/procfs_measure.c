@@ -64,15 +64,15 @@ static void measure_memory(struct denet_procfs *procfs, struct denet_process *pr
   }
 }
 
-static void note_io_lack(struct denet_procfs *procfs, int outcome) {
+static void note_io_lack(struct denet_procfs *procfs, struct denet_process *process, int outcome) {
   if (outcome == -EACCES || outcome == -EPERM)
-    procfs->source.lacks |= DENET_LACK_IO;
+    denet_procfs_note_lack(procfs, process, DENET_LACK_IO);
 }
 
 static void measure_io(struct denet_procfs *procfs, struct denet_process *process) {
   struct denet_text text;
   int outcome = denet_procfs_read(procfs, process->pid, 0, "io", &text);
-  note_io_lack(procfs, outcome);
+  note_io_lack(procfs, process, outcome);
   if (!outcome)
     take_keys(&procfs->plan[DENET_FILE_IO], text, &process->now);
 }
@@ -111,7 +111,7 @@ static int measure_thread(struct denet_procfs *procfs, struct denet_process *pro
     return has_run;
   take_thread_file(procfs, process, tid, DENET_FILE_THREAD_STATUS, "status", wanted, &counters);
   if (process->has_reaped)
-    note_io_lack(procfs,
+    note_io_lack(procfs, process,
                  take_thread_file(procfs, process, tid, DENET_FILE_IO, "io", wanted, &counters));
   denet_threads_add(process->threads, &counters);
   return 0;
@@ -155,13 +155,13 @@ static void measure_threads(struct denet_procfs *procfs, struct denet_process *p
 }
 
 /* The number in "net:[4026531840]"; 0 when it cannot be told. */
-static uint64_t read_net_namespace(struct denet_procfs *procfs, pid_t pid) {
+static uint64_t read_net_namespace(struct denet_procfs *procfs, struct denet_process *process) {
   char path[64], link[64];
-  snprintf(path, sizeof(path), "%d/ns/net", (int)pid);
+  snprintf(path, sizeof(path), "%d/ns/net", (int)process->pid);
   ssize_t length = readlinkat(procfs->proc_fd, path, link, sizeof(link) - 1);
   if (length < 0) {
     if (errno == EACCES || errno == EPERM)
-      procfs->source.lacks |= DENET_LACK_NAMESPACES;
+      denet_procfs_note_lack(procfs, process, DENET_LACK_NAMESPACES);
     return 0;
   }
   link[length] = '\0';
@@ -198,7 +198,7 @@ static const struct denet_procfs_net *find_net(struct denet_procfs *procfs, uint
 
 static void measure_net(struct denet_procfs *procfs, struct denet_process *process, bool first) {
   if (first || process->has_run)
-    process->net_namespace = read_net_namespace(procfs, process->pid);
+    process->net_namespace = read_net_namespace(procfs, process);
   if (!process->net_namespace)
     return;
   const struct denet_procfs_net *net = find_net(procfs, process->net_namespace, process->pid);

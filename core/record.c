@@ -25,14 +25,16 @@ static void write_capability(struct denet_json *json, const char *key, bool is_a
   denet_json_object_close(json);
 }
 
-static void write_capabilities(struct denet_json *json, const struct denet_source *source) {
+static void write_capabilities(struct denet_json *json, const struct denet_source *source,
+                               const struct denet_tree *tree) {
+  unsigned lacks = source->lacks | (tree->root ? tree->root->process->lacks : 0);
   denet_json_key(json, "capabilities");
   denet_json_object_open(json);
   write_capability(json, "source", true, source->name);
   for (unsigned i = 0; i < DENET_LACKS;) {
     const char *name = denet_lack_info[i].name, *reason = NULL;
     for (; i < DENET_LACKS && !strcmp(denet_lack_info[i].name, name); i++)
-      if (source->lacks & denet_lack_info[i].lack)
+      if (lacks & denet_lack_info[i].lack)
         reason = denet_lack_info[i].reason;
     write_capability(json, name, !reason, reason);
   }
@@ -61,7 +63,7 @@ int denet_record_metadata(struct denet_json *json, const struct denet_record_ori
     write_unsigned(json, "uid", tree->uid);
   if (origin->boot_id[0])
     write_string(json, "boot_id", denet_text_of(origin->boot_id));
-  write_capabilities(json, origin->source);
+  write_capabilities(json, origin->source, tree);
   denet_json_object_close(json);
   return denet_json_text(json, out_line);
 }

@@ -3,13 +3,13 @@
 #include <errno.h>
 #include <strings.h>
 
-#define OTHERS_NEED "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH missing"
+#define NOT_PERMITTED "not permitted: needs CAP_SYS_PTRACE"
 
 const struct denet_lack_info denet_lack_info[DENET_LACKS] = {
-    {DENET_LACK_EXECUTABLE, "executable", "CAP_SYS_PTRACE missing",
+    {DENET_LACK_EXECUTABLE, "executable", NOT_PERMITTED,
      "the executables of other users' processes cannot be read: Executable conditions do not match "
      "them, %{exe} is their name; CAP_SYS_PTRACE brings it back"},
-    {DENET_LACK_IO, "io", OTHERS_NEED,
+    {DENET_LACK_IO, "io", NOT_PERMITTED " and CAP_DAC_READ_SEARCH",
      "/proc/PID/io of other users' processes cannot be read: their disk_octets, io_octets and "
      "io_ops are left out; CAP_SYS_PTRACE with CAP_DAC_READ_SEARCH brings them back"},
     {DENET_LACK_IO_ACCOUNTING, "io", "the kernel was built without CONFIG_TASK_IO_ACCOUNTING",
@@ -18,7 +18,7 @@ const struct denet_lack_info denet_lack_info[DENET_LACKS] = {
     {DENET_LACK_SCHEDSTAT, "run_delay", "the kernel was built without CONFIG_SCHED_INFO",
      "there is no /proc/PID/schedstat: run queue times are left out; a kernel with "
      "CONFIG_SCHED_INFO brings them back"},
-    {DENET_LACK_NAMESPACES, "sys_net", "CAP_SYS_PTRACE missing",
+    {DENET_LACK_NAMESPACES, "sys_net", NOT_PERMITTED,
      "the network namespaces of other users' processes cannot be told: sys_net_rx_bytes and "
      "sys_net_tx_bytes are left out of their files; CAP_SYS_PTRACE brings them back"},
 };

@@ -28,7 +28,7 @@ enum denet_lack {
 struct denet_lack_info {
   enum denet_lack lack;
   const char *name;   /* as the files' capabilities block calls it; rows of one name are adjacent */
-  const char *reason; /* what is missing, for that block */
+  const char *reason; /* what it needs, for that block */
   const char *advice; /* one sentence for the log: what is lost and what brings it back */
 };
 
@@ -36,9 +36,10 @@ struct denet_lack_info {
 extern const struct denet_lack_info denet_lack_info[DENET_LACKS];
 
 struct denet_source {
-  const char *name; /* "bpf" or "procfs" */
-  unsigned gauge;   /* its number in gauge-source: 2 bpf, 1 procfs */
-  unsigned lacks;   /* denet_lack bits, of what was met so far */
+  const char *name;   /* "bpf" or "procfs" */
+  unsigned gauge;     /* its number in gauge-source: 2 bpf, 1 procfs */
+  unsigned lacks;     /* denet_lack bits: what no process has here */
+  unsigned met_lacks; /* of what some process did not let be read so far, and of lacks */
 
   /* One pass over every process: who is there, and as much of what it costs as comes with that.
    * 0 or -errno with a sentence; the roster is whole in either case. */
@@ -51,7 +52,7 @@ struct denet_source {
                   bool first);
 
   /* Reads a text into out. 0; DENET_GONE; -EACCES and the like: it is there but not for us. */
-  int (*describe)(struct denet_source *source, const struct denet_process *process,
+  int (*describe)(struct denet_source *source, struct denet_process *process,
                   enum denet_text_kind kind, struct denet_buffer *out);
 
   /* The real user id. Returns as describe() does. */

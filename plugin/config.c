@@ -42,6 +42,16 @@ void denet_config_done(struct denet_config *config) {
   *config = (struct denet_config){0};
 }
 
+/* The kernel keeps 15 bytes of a name, so a longer one that is looked for is cut. */
+static void warn_of_long_name(const char *block, const char *rule, const char *name) {
+  if (*name == '!')
+    name++;
+  if (*name != '~' && strlen(name) >= DENET_COMM_BYTES)
+    WARNING(LOG_NAME "%s \"%s\": the kernel keeps 15 bytes of a name, so that \"%s\" matches what "
+                     "is called \"%.15s\". CommandLine matches the whole command line.",
+            block, rule, name, name);
+}
+
 /* Lines that list several words (Report "cpu" "memory") are as many settings. 0, or -1 when the
  * rule cannot be used. */
 static int read_rule_option(struct denet_rule *rule, const char *block,
@@ -65,6 +75,8 @@ static int read_rule_option(struct denet_rule *rule, const char *block,
       ERROR(LOG_NAME "%s \"%s\": %s. The rule is skipped.", block, rule->name, error.text);
       return -1;
     }
+    if (!strcasecmp(item->key, "Comm"))
+      warn_of_long_name(block, rule->name, setting.string);
   }
   return 0;
 }
@@ -108,15 +120,6 @@ static int start_rule(struct denet_rule *rule, const oconfig_item_t *item,
   return denet_rule_init(rule, name, error);
 }
 
-/* The kernel keeps 15 bytes of a name, so a longer one that is looked for is cut. */
-static void warn_of_long_name(const oconfig_item_t *item) {
-  const char *name = item->values[0].value.string;
-  if (!strcasecmp(item->key, "Process") && strlen(name) >= DENET_COMM_BYTES)
-    WARNING(LOG_NAME "Process \"%s\": the kernel keeps 15 bytes of a name, so \"%.15s\" is what it "
-                     "matches. ProcessMatch matches the whole command line.",
-            name, name);
-}
-
 static void read_rule(struct denet_config *config, const oconfig_item_t *item) {
   DENET_CLEANUP(denet_rule_done) struct denet_rule rule = {0};
   struct denet_error error = {0};
@@ -136,8 +139,8 @@ static void read_rule(struct denet_config *config, const oconfig_item_t *item) {
           item->key, name);
   else if (append_rule(config, &rule))
     ERROR(LOG_NAME "%s \"%s\": there is no memory. The rule is skipped.", item->key, name);
-  else
-    warn_of_long_name(item);
+  else if (!strcasecmp(item->key, "Process"))
+    warn_of_long_name(item->key, name, name);
 }
 
 static bool is_rule(const oconfig_item_t *item) {

@@ -21,7 +21,7 @@ struct denet_sampler {
 
 /* Once for each thing that cannot be had. */
 static void log_lacks(struct denet_sampler *sampler) {
-  unsigned fresh = denet_monitor_source(sampler->monitor)->lacks & ~sampler->logged_lacks;
+  unsigned fresh = denet_monitor_source(sampler->monitor)->met_lacks & ~sampler->logged_lacks;
   for (unsigned i = 0; i < DENET_LACKS; i++)
     if (fresh & denet_lack_info[i].lack)
       WARNING(LOG_NAME "%s.", denet_lack_info[i].advice);

@@ -18,11 +18,17 @@
 #define TEXT_LIMIT (1 << 20)
 
 static const char *const fixtures[] = {
-    "born_and_died",  "child_exits",   "child_reparented",   "exec_again",
-    "fork_then_exec", "hostile_name",  "kernel_thread",      "killed_by_signal",
-    "late_match",     "leaves_rule",   "main_thread_exited", "main_thread_exits_young",
-    "never_matched",  "pid_reuse",     "reaped_child_io",    "rule_for_itself",
-    "thread_exits",   "unreadable_io", "zombie_lingers",
+    "born_and_died",      "changes_instance",
+    "child_exits",        "child_reparented",
+    "exec_again",         "fork_then_exec",
+    "hostile_name",       "kernel_thread",
+    "killed_by_signal",   "late_match",
+    "late_match_tree",    "leaves_rule",
+    "main_thread_exited", "main_thread_exits_young",
+    "never_matched",      "pid_reuse",
+    "reaped_child_io",    "rule_for_itself",
+    "thread_exits",       "unreadable_io",
+    "zombie_lingers",
 };
 
 struct path {

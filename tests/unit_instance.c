@@ -123,8 +123,8 @@ static const struct {
     {"%{", 9, "unclosed %{ at character 1"},
     {"ab%{rule", 9, "unclosed %{ at character 3"},
     {"%{rule}%{", 9, "unclosed %{ at character 8"},
-    {"%{1}", 0, "%{1} at character 1, but the regular expressions have 0 groups"},
-    {"%{1}%{3}", 2, "%{3} at character 5, but the regular expressions have 2 groups"},
+    {"%{1}", 0, "%{1} at character 1: the regular expressions have no group 1"},
+    {"%{1}%{3}", 2, "%{3} at character 5: the regular expressions have no group 3"},
 };
 
 START_TEST(bad_template_is_refused_with_its_position) {

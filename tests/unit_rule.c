@@ -101,11 +101,11 @@ static const struct {
      "Instance \"x-%{foo}\": unknown placeholder %{foo} at character 3"},
     {{{"Comm", "x"}, {"Instance", "x%{rule"}}, "Instance \"x%{rule\": unclosed %{ at character 2"},
     {{{"Comm", "x"}, {"Instance", "%{1}"}},
-     "Instance \"%{1}\": %{1} at character 1, but the regular expressions have 0 groups"},
+     "Instance \"%{1}\": %{1} at character 1: the regular expressions have no group 1"},
     {{{"Comm", "!~(x)"}, {"Instance", "%{1}"}},
-     "Instance \"%{1}\": %{1} at character 1, but the regular expressions have 0 groups"},
+     "Instance \"%{1}\": %{1} at character 1: the regular expressions have no group 1"},
     {{{"Comm", "~(x)"}, {"Instance", "a%{1}%{3}"}, {"CommandLine", "(y)"}},
-     "Instance \"a%{1}%{3}\": %{3} at character 6, but the regular expressions have 2 groups"},
+     "Instance \"a%{1}%{3}\": %{3} at character 6: the regular expressions have no group 3"},
 };
 
 START_TEST(rule_is_refused_as_a_whole_when_it_is_finished) {
@@ -296,7 +296,7 @@ static const struct {
     {"x", "", "ProcessMatch \"\": Empty pattern at character 1"},
     {"x", "a(", "ProcessMatch \"a(\": Unmatched ( or \\( at character 2"},
     {"x-%{1}", "a",
-     "ProcessMatch \"x-%{1}\": %{1} at character 3, but the regular expressions have 0 groups"},
+     "ProcessMatch \"x-%{1}\": %{1} at character 3: the regular expressions have no group 1"},
     {"x-%{foo}", "a", "ProcessMatch \"x-%{foo}\": unknown placeholder %{foo} at character 3"},
 };
 

@@ -1,0 +1,331 @@
+"""A private collectd, workload processes of known cost, and waiting without sleeping blindly."""
+
+import functools
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections import namedtuple
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+SOURCES = HERE.parent / "programs"
+PROJECT = HERE.parent.parent
+HOST = "testhost"
+COLLECTD = shutil.which("collectd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+
+# One value list as the csv plugin prints it; counters are raw.
+Value = namedtuple("Value", "plugin instance type type_instance time numbers")
+
+_PUTVAL = re.compile(
+    r"PUTVAL [^/]+/([^/-]+)(?:-([^/]*))?/([^/ -]+)(?:-(\S*))? interval=\S+ ([0-9.]+):(\S+)$")
+
+
+def plugins_folder():
+    return Path(os.environ["DENET_PLUGINS"])
+
+
+@functools.lru_cache
+def work_folder():
+    """The folder that run.py made for this run and removes at its end."""
+    return Path(os.environ["DENET_E2E_FOLDER"])
+
+
+@functools.lru_cache
+def collectd_plugin_folder():
+    text = subprocess.run([COLLECTD, "-h"], capture_output=True, text=True).stdout
+    return re.search(r"Plugin directory +(\S+)", text).group(1)
+
+
+@functools.lru_cache
+def can_read_every_executable():
+    """Not so in some sandboxes, even for root."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            os.readlink(f"/proc/{pid}/exe")
+        except PermissionError:
+            return False
+        except OSError:
+            pass
+    return True
+
+
+def wait_until(condition, what, timeout=15, pause=0.05):
+    """Polls until condition() is true, and gives its value; an AssertionError after timeout."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {timeout} s in vain for {what}")
+        time.sleep(pause)
+
+
+def rule(name, *lines, key="Rule"):
+    """A block of the configuration: rule("a", 'Comm "a"')."""
+    body = "".join(f"    {line}\n" for line in lines)
+    return f'  <{key} "{name}">\n{body}  </{key}>\n'
+
+
+def quote(text):
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+class Collectd:
+    """Runs collectd in the foreground, in a folder of its own; a context manager."""
+
+    def __init__(self, denet="", write="", plugins=("write_denet", "denet"), interval=1,
+                 extra="", prefix=(), folder=None, with_block=True):
+        self.folder = Path(folder or tempfile.mkdtemp(prefix="collectd-", dir=work_folder()))
+        self.folder.chmod(0o755)
+        self.records_folder = self.folder / "denet"
+        self.prefix = list(prefix)
+        self.process = None
+        self.stopped_at = None
+        blocks = {"denet": denet, "write_denet": write}
+        self.config = self.folder / "collectd.conf"
+        text = f"""Hostname "{HOST}"
+FQDNLookup false
+BaseDir "{self.folder}"
+PIDFile "{self.folder}/collectd.pid"
+Interval {interval}
+PluginDir "{collectd_plugin_folder()}"
+LoadPlugin logfile
+<Plugin logfile>
+  File "{self.folder}/collectd.log"
+  LogLevel info
+  Timestamp true
+  PrintSeverity true
+</Plugin>
+LoadPlugin csv
+<Plugin csv>
+  DataDir "stderr"
+  StoreRates false
+</Plugin>
+PluginDir "{plugins_folder()}"
+"""
+        text += "".join(f"LoadPlugin {name}\n" for name in plugins)
+        for name in plugins if with_block else ():
+            text += f"<Plugin {name}>\n{blocks.get(name, '')}</Plugin>\n"
+        self.config.write_bytes((text + extra).encode("utf-8", "surrogateescape"))
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *unused):
+        self.close()
+
+    def start(self):
+        self.started_at = time.time()
+        with open(self.folder / "stderr", "ab") as out:
+            self.process = subprocess.Popen(
+                self.prefix + [COLLECTD, "-f", "-C", str(self.config)],
+                stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        return self
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def run_once(self):
+        """collectd -T: configuration, init and one read in the main thread; the exit status."""
+        with open(self.folder / "stderr", "ab") as out:
+            return subprocess.run(self.prefix + [COLLECTD, "-T", "-C", str(self.config)],
+                                  stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                  timeout=30).returncode
+
+    def stop(self):
+        """Ends it as init would, and gives its exit status."""
+        if self.process.poll() is None:
+            self.stopped_at = time.time()
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=20)
+
+    def close(self):
+        """Ends it for sure; the folder stays until the run ends."""
+        if not self.process:
+            return
+        try:
+            self.stop()
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError("collectd did not end within 20 s after SIGTERM")
+
+    def _lines(self, name):
+        path = self.folder / name
+        text = path.read_bytes().decode("utf-8", "backslashreplace") if path.exists() else ""
+        return text[:text.rfind("\n") + 1].split("\n")[:-1]
+
+    def log(self):
+        """Every line of the log, also what came before the logfile plugin was there."""
+        return [line for line in self._lines("stderr") if not line.startswith("PUTVAL")] + \
+            self._lines("collectd.log")
+
+    def complaints(self):
+        """Warnings and errors, but for those that are not about denet's own doings."""
+        passed_over = ["left after shutting down"]  # collectd -T never empties its queue
+        if not can_read_every_executable():
+            passed_over.append("of other users' processes")
+        return [line for line in self.log() if ("[warning]" in line or "[error]" in line)
+                and not any(words in line for words in passed_over)]
+
+    def all_values(self):
+        values = []
+        for line in self._lines("stderr"):
+            found = _PUTVAL.match(line)
+            if line.startswith("PUTVAL") and not found:
+                raise AssertionError(f"an identifier that collectd cannot take apart: {line}")
+            if found:
+                plugin, instance, kind, type_instance, when, numbers = found.groups()
+                values.append(Value(plugin, instance or "", kind, type_instance or "", float(when),
+                                    [float(number) for number in numbers.split(":")]))
+        return values
+
+    def values(self, instance, what):
+        """Of one series (what: "ps_rss" or "gauge-cpu_percent"), in order of time."""
+        kind, _, type_instance = what.partition("-")
+        return sorted((value for value in self.all_values()
+                       if (value.instance, value.type, value.type_instance) ==
+                       (instance, kind, type_instance)), key=lambda value: value.time)
+
+    def latest(self, instance, what):
+        series = self.values(instance, what)
+        return series[-1].numbers if series else None
+
+    def instances(self):
+        return {value.instance for value in self.all_values()} - {"_self"}
+
+    def wait_for_values(self, instance, what, count=1, after=0.0, timeout=20):
+        """Waits until the series has count values that were taken after the time, and gives them."""
+        def fresh():
+            series = [value for value in self.values(instance, what) if value.time > after]
+            return len(series) >= count and series
+        return wait_until(fresh, f"{count} values {instance}/{what}", timeout)
+
+    def wait_for_log(self, words, timeout=10):
+        return wait_until(lambda: [line for line in self.log() if words in line],
+                          f'"{words}" in the log', timeout)
+
+    def wait_ready(self):
+        return wait_until(lambda: self.latest("_self", "gauge-source"), "the first values")
+
+    def files(self):
+        return sorted(self.folder.glob("**/*.jsonl"))
+
+    def records(self):
+        """Path -> its lines, parsed strictly; a last line without its newline fails too."""
+        return {path: read_lines(path) for path in self.files()}
+
+    def lines_of(self, pid, instance=None):
+        """All lines of one process, its parts one after the other."""
+        lines = []
+        for path in self.files():
+            if path.name.startswith(f"{pid}-") and instance in (None, path.parent.name):
+                lines += read_lines(path)
+        return lines
+
+    def samples_of(self, pid, instance=None):
+        return [line for line in self.lines_of(pid, instance) if line["kind"] != "metadata"]
+
+    def wait_for_lines(self, pid, count=1, instance=None, after_ms=0, timeout=20):
+        def fresh():
+            lines = [line for line in self.samples_of(pid, instance)
+                     if line_time(line) > after_ms]
+            return len(lines) >= count and lines
+        return wait_until(fresh, f"{count} lines of process {pid}", timeout)
+
+
+def _refuse_constant(word):
+    raise ValueError(f"{word} is no JSON")
+
+
+def _refuse_double_keys(pairs):
+    keys = [key for key, _ in pairs]
+    if len(set(keys)) != len(keys):
+        raise ValueError(f"a key stands twice: {sorted(keys)}")
+    return dict(pairs)
+
+
+def read_lines(path):
+    """The lines of one file; ValueError when one is not UTF-8, not JSON, or torn."""
+    raw = Path(path).read_bytes()
+    if raw and not raw.endswith(b"\n"):
+        raise ValueError(f"{path}: the last line is torn")
+    return [json.loads(line.decode("utf-8"), parse_constant=_refuse_constant,
+                       object_pairs_hook=_refuse_double_keys)
+            for line in raw.split(b"\n")[:-1]]
+
+
+def line_time(line):
+    return line.get("ts_ms", 0)
+
+
+@functools.lru_cache
+def program(name):
+    """The path of a compiled program of tests/programs."""
+    out = work_folder() / "programs" / name
+    out.parent.mkdir(exist_ok=True)
+    out.parent.chmod(0o755)
+    subprocess.run(["cc", "-O1", "-D_GNU_SOURCE", "-pthread", "-Wall", "-Wextra", "-o", str(out),
+                    str(SOURCES / f"{name}.c")], check=True)
+    return str(out)
+
+
+def comm_of(pid):
+    return Path(f"/proc/{pid}/comm").read_text().rstrip("\n")
+
+
+class Workload:
+    """One process of a program of ours. It says "ready" once it is what it should be, answers each
+    word that it is told with one line, and ends at the end of its input."""
+
+    def __init__(self, name, *arguments, argv0=None, environment=None, prefix=(), cpus=None):
+        path = program(name)
+        command = [*prefix, path] if prefix else [argv0 if argv0 is not None else path]
+        set_cpus = (lambda: os.sched_setaffinity(0, cpus)) if cpus else None
+        self.process = subprocess.Popen(
+            [*command, *arguments], executable=None if prefix else path, preexec_fn=set_cpus,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
+            env={**os.environb, **(environment or {})})
+        self.pid = self.process.pid
+        self.answer = self._read_answer()
+
+    def _read_answer(self):
+        line = self.process.stdout.readline()
+        if not line:
+            raise AssertionError(f"workload {self.process.args} ended: {self.process.wait()}")
+        return line.decode().strip()
+
+    def ask(self, words):
+        self.tell(words)
+        return self._read_answer()
+
+    def tell(self, words):
+        self.process.stdin.write(words.encode() + b"\n")
+
+    def end(self):
+        """Lets it end by itself; its exit status."""
+        self.process.stdin.close()
+        return self.process.wait(timeout=10)
+
+    def kill(self):
+        self.process.kill()
+        return self.process.wait(timeout=10)
+
+    def close(self):
+        if self.process.poll() is None:
+            self.kill()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.close()

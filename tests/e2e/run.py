@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""Runs the end-to-end tests: run.py --plugins DIR [NAME...]; a NAME is a part of a test's name,
+such as test_rules, test_rules.Slots or a method. The closing line is
+"e2e: N passed, N failed, N skipped"."""
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+class Result(unittest.TestResult):
+    """One line for each test as it ends, the tracebacks kept for later."""
+
+    def __init__(self):
+        super().__init__()
+        self.passed = 0
+        self.bad = []
+
+    def startTest(self, test):
+        super().startTest(test)
+        self.began = time.monotonic()
+        self.is_bad = False
+
+    def _say(self, word, test, reason=""):
+        seconds = time.monotonic() - getattr(self, "began", time.monotonic())
+        print(f"{word:4} {test.id()} ({seconds:.1f} s){reason and ': ' + reason}", flush=True)
+
+    def _fail(self, test, error):
+        self.bad.append((test.id(), self._exc_info_to_string(error, test)))
+        self.is_bad = True
+        self._say("FAIL", test)
+
+    def addSuccess(self, test):
+        self.passed += 1
+        self._say("ok", test)
+
+    def addError(self, test, err):
+        self._fail(test, err)
+
+    def addFailure(self, test, err):
+        self._fail(test, err)
+
+    def addSubTest(self, test, subtest, err):
+        if err:
+            self._fail(subtest, err)
+
+    def addSkip(self, test, reason):
+        super().addSkip(test, reason)
+        self._say("skip", test, reason)
+
+
+def select(suite, names):
+    for test in suite:
+        if isinstance(test, unittest.TestSuite):
+            yield from select(test, names)
+        elif not names or any(name in test.id() for name in names):
+            yield test
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--plugins", required=True, help="the folder with denet.so")
+    parser.add_argument("--keep", action="store_true", help="leave the folders of the runs behind")
+    parser.add_argument("names", nargs="*")
+    options = parser.parse_args()
+
+    folder = tempfile.mkdtemp(prefix="denet-e2e-")
+    os.chmod(folder, 0o755)
+    os.environ["DENET_PLUGINS"] = str(Path(options.plugins).resolve())
+    os.environ["DENET_E2E_FOLDER"] = folder
+    sys.path.insert(0, str(HERE))
+    sys.dont_write_bytecode = True
+
+    result = Result()
+    found = unittest.defaultTestLoader.discover(str(HERE), "test_*.py", str(HERE))
+    try:
+        unittest.TestSuite(select(found, options.names)).run(result)
+    finally:
+        if options.keep:
+            print(f"kept: {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    for name, trace in result.bad:
+        print(f"\n--- {name}\n{trace}", end="")
+    print(f"e2e: {result.passed} passed, {len(result.bad)} failed, {len(result.skipped)} skipped")
+    return 0 if result.passed and not result.bad else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

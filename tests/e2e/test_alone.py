@@ -1,0 +1,60 @@
+"""LoadPlugin denet and nothing else, and the names that dashboards have already."""
+
+import shutil
+import unittest
+from contextlib import ExitStack
+from pathlib import Path
+from unittest import mock
+
+import harness
+from harness import Collectd, Workload, program, rule, wait_until
+
+
+class WithoutABlock(unittest.TestCase):
+    def test_groups_by_executable_are_shown_and_no_kernel_threads(self):
+        with Workload("sleeper"), Workload("threads", "3"), Workload("threads", "2"), \
+                Collectd(plugins=("denet",), interval=0.5, with_block=False) as collectd:
+            collectd.wait_for_values("sleeper", "gauge-cpu_percent")
+            self.assertEqual(collectd.latest("sleeper", "ps_count"), [1, 1])
+            self.assertEqual(collectd.latest("threads", "ps_count"), [2, 5])
+            self.assertIn("collectd", collectd.instances())
+            self.assertLessEqual(len(collectd.instances()), 51)
+            kernel = {Path(f"/proc/{pid}/comm").read_text().strip() for pid in (2, 3)
+                      if Path(f"/proc/{pid}/exe").exists() is False}
+            self.assertFalse(kernel & {"kthreadd"} & collectd.instances())
+            self.assertEqual(collectd.files(), [])
+            self.assertEqual(collectd.complaints(), [])
+
+    def test_no_files_are_made_with_the_writer_either(self):
+        with Workload("sleeper"), Collectd(interval=0.5, with_block=False) as collectd:
+            collectd.wait_for_values("sleeper", "gauge-cpu_percent")
+            self.assertEqual(collectd.files(), [])
+            self.assertEqual(collectd.complaints(), [])
+
+    def test_at_most_fifty_groups_and_other(self):
+        copies = harness.work_folder() / "programs"
+        with ExitStack() as stack:
+            for number in range(55):
+                copy = copies / f"copy{number}"
+                shutil.copy(program("sleeper"), copy)
+                with mock.patch.object(harness, "program", lambda name: str(copies / name)):
+                    stack.enter_context(Workload(f"copy{number}"))
+            collectd = stack.enter_context(
+                Collectd(plugins=("denet",), interval=0.5, with_block=False))
+            collectd.wait_for_values("_other", "ps_count")
+            wait_until(lambda: len(collectd.instances()) == 51, "50 groups and _other")
+            self.assertGreaterEqual(collectd.latest("_other", "ps_count")[0], 5)
+            self.assertEqual(collectd.complaints(), [])
+
+
+class PluginName(unittest.TestCase):
+    def test_processes_makes_the_values_drop_in(self):
+        with Workload("sleeper"), \
+                Collectd('PluginName "processes"\n' + f'ProcessMatch "s" "{program("sleeper")}"\n' +
+                         rule("t", f'Executable "{program("sleeper")}"'), interval=0.5) as collectd:
+            collectd.wait_for_values("s", "ps_rss")
+            self.assertEqual({value.plugin for value in collectd.all_values()}, {"processes"})
+            names = {value.type for value in collectd.all_values() if value.instance == "s"}
+            self.assertLessEqual({"ps_count", "ps_cputime", "ps_rss", "ps_vm", "ps_pagefaults",
+                                  "io_octets", "io_ops", "disk_octets"}, names)
+            self.assertTrue(collectd.files(), "records do not depend on the name")

@@ -1,0 +1,167 @@
+"""Bad configuration: the message names option and rule, and good rules go on working."""
+
+import unittest
+from collections import namedtuple
+
+from harness import Collectd, Workload, program, rule
+
+# What is wrong, its text (in <Plugin denet>, or write: in <Plugin write_denet>), what one line of the
+# log must say, whether that is an error or a warning.
+Case = namedtuple("Case", "name denet write words level", defaults=("", "", (), "error"))
+
+GOING_ON = [
+    Case("unknown option", "Frequency 3\n", words=("Frequency",), level="warning"),
+    Case("unknown option in a rule", rule("odd", 'Comm "x"', "Colour 3"), words=("odd", "Colour"),
+         level="warning"),
+    Case("number expected", 'BaseInterval "fast"\n', words=("BaseInterval", "fast")),
+    Case("boolean expected", rule("bad", 'Comm "x"', 'Children "maybe"'),
+         words=("bad", "Children", "maybe")),
+    Case("boolean expected, number given", rule("bad", 'Comm "x"', "Records 3"),
+         words=("bad", "Records", "3")),
+    Case("string expected", rule("bad", "User true"), words=("bad", "User")),
+    Case("a list of names for one option", 'PluginName "a" "b"\n', words=("PluginName",)),
+    Case("negative interval", "BaseInterval -1\n", words=("BaseInterval", "-1")),
+    Case("interval of zero", "MaxInterval 0\n", words=("MaxInterval", "0")),
+    Case("base above max", "BaseInterval 5\nMaxInterval 2\n",
+         words=("BaseInterval", "5", "MaxInterval", "2")),
+    Case("plugin name with a dash", 'PluginName "a-b"\n', words=("PluginName", "a-b", "2")),
+    Case("open bracket in a command line", rule("bad", 'CommandLine "ab(c"'),
+         words=("bad", "CommandLine", "ab(c", "character")),
+    Case("open set in a name", rule("bad", 'Comm "~a[b"'), words=("bad", "Comm", "a[b", "character")),
+    Case("open set in a glob", rule("bad", 'Executable "/usr/[bin"'),
+         words=("bad", "Executable", "/usr/[bin", "character 6")),
+    Case("open set in a unit", rule("bad", 'Unit "a[!b"'), words=("bad", "Unit", "a[!b", "character")),
+    Case("open set in a cgroup", rule("bad", 'Cgroup "/x/[a-"'), words=("bad", "Cgroup", "character")),
+    Case("unknown placeholder", rule("bad", 'Comm "x"', 'Instance "a-%{colour}"'),
+         words=("bad", "Instance", "%{colour}", "character 3")),
+    Case("unclosed placeholder", rule("bad", 'Comm "x"', 'Instance "a%{pid"'),
+         words=("bad", "Instance", "character 2")),
+    Case("capture that is not there", rule("bad", 'CommandLine "(a)"', 'Instance "%{2}"'),
+         words=("bad", "Instance", "%{2}")),
+    Case("capture of a negated regex", rule("bad", 'CommandLine "!(a)"', 'Instance "%{1}"'),
+         words=("bad", "Instance", "%{1}")),
+    Case("empty rule", rule("bad"), words=("bad", "condition")),
+    Case("empty condition", rule("bad", 'Comm "!"'), words=("bad", "Comm", "character 2")),
+    Case("rule without a name", '<Rule>\nComm "x"\n</Rule>\n', words=("Rule", "name")),
+    Case("rule with an empty name", rule("", 'Comm "x"'), words=("Rule", "empty")),
+    Case("duplicate rule", rule("good", 'Comm "x"'), words=("good", "already")),
+    Case("duplicate of another kind", 'ProcessMatch "good" "x"\n', words=("good", "already")),
+    Case("no instances", rule("bad", 'Comm "x"', "MaxInstances 0"),
+         words=("bad", "MaxInstances", "0", "from 1")),
+    Case("half an instance", rule("bad", 'Comm "x"', "MaxInstances 1.5"),
+         words=("bad", "MaxInstances", "1.5")),
+    Case("unknown report", rule("bad", 'Comm "x"', 'Report "cpu foo"'),
+         words=("bad", "Report", "foo", "character 5")),
+    Case("relative pid file", rule("bad", 'PidFile "run/x.pid"'),
+         words=("bad", "PidFile", "run/x.pid")),
+    Case("ProcessMatch without a regex", 'ProcessMatch "bad"\n', words=("ProcessMatch", "bad")),
+    Case("ProcessMatch with a hole", 'ProcessMatch "bad" "x(["\n',
+         words=("ProcessMatch", "bad", "character")),
+    Case("ProcessMatch with an unknown placeholder", 'ProcessMatch "bad-%{9}" "x(a)"\n',
+         words=("ProcessMatch", "bad-%{9}")),
+    Case("Process without a name", 'Process ""\n', words=("Process", "empty")),
+    Case("Process with a number", "Process 3\n", words=("Process", "string")),
+    Case("Process of more than 15 bytes", 'Process "a-name-of-many-bytes"\n',
+         words=("a-name-of-many-bytes", '"a-name-of-many-"', "15"), level="warning"),
+    Case("rule named with control bytes", rule("bad\x1b[31m", 'Comm "~("'), words=("Comm", "character")),
+    Case("unknown option of the writer", write="Compress true\n", words=("write_denet", "Compress"),
+         level="warning"),
+    Case("size that is none", write='MaxFileSize "big"\n', words=("write_denet", "MaxFileSize", "big")),
+    Case("negative size", write="MaxTotalSize -1\n", words=("write_denet", "MaxTotalSize", "-1")),
+    Case("file above total", write="MaxFileSize 8\nMaxTotalSize 4\n",
+         words=("write_denet", "MaxFileSize", "MaxTotalSize")),
+    Case("flush interval of zero", write="FlushInterval 0\n", words=("write_denet", "FlushInterval")),
+    Case("directory that is a number", write="Directory 3\n", words=("write_denet", "Directory", "3")),
+]
+
+NOT_STARTING = [
+    Case("unknown source", 'Source "magic"\n' + rule("a", 'Comm "a"'), words=("Source", "magic")),
+    Case("no rule that can be used", rule("bad", 'Comm "~("') + rule("worse"), words=("not one",)),
+    Case("directory below a file", rule("a", 'Comm "a"'), 'Directory "/etc/passwd/denet"\n',
+         words=("write_denet", "/etc/passwd/denet", "Directory")),
+    Case("directory where none can be made", rule("a", 'Comm "a"'), 'Directory "/proc/denet"\n',
+         words=("write_denet", "/proc/denet", "Directory")),
+]
+
+
+class BadConfiguration(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.sleeper = cls.enterClassContext(Workload("sleeper"))
+        cls.good = rule("good", f'Executable "{program("sleeper")}"')
+
+    def assert_told(self, collectd, case):
+        lines = [line for line in collectd.log()
+                 if f"[{case.level}]" in line and all(word in line for word in case.words)]
+        self.assertEqual(len(lines), 1, f"{case.words} in one {case.level}:\n" +
+                         "\n".join(collectd.log()))
+        self.assertFalse([line for line in collectd.log() if "\x1b" in line])
+
+    def assert_good_rule_works(self, collectd):
+        lines = collectd.lines_of(self.sleeper.pid, "good")
+        self.assertEqual([line["kind"] for line in lines[:2]], ["metadata", "tree"])
+
+    def run_case(self, case):
+        collectd = Collectd(self.good + case.denet, case.write)
+        status = collectd.run_once()
+        self.assert_told(collectd, case)
+        self.assert_good_rule_works(collectd)
+        self.assertEqual(status, 0)
+        self.assertEqual(len(collectd.complaints()), 1, collectd.complaints())
+
+    def test_no_case_hides_another(self):
+        names = [case.name for case in GOING_ON + NOT_STARTING]
+        self.assertEqual(len(set(names)), len(names))
+        self.assertGreater(len(names), 20)
+
+    def test_a_good_configuration_is_told_nothing(self):
+        collectd = Collectd(self.good)
+        self.assertEqual(collectd.run_once(), 0)
+        self.assertEqual(collectd.complaints(), [])
+        self.assert_good_rule_works(collectd)
+
+    def test_source_bpf_in_a_build_without_it_does_not_start(self):
+        collectd = Collectd('Source "bpf"\n' + self.good)
+        if "built without BPF" not in "".join(self.log_of_auto()):
+            self.skipTest("this build has BPF")
+        self.assertNotEqual(collectd.run_once(), 0)
+        self.assert_told(collectd, Case("", words=("Source", "bpf", "built without BPF")))
+
+    def test_a_proc_that_is_not_there_fails_at_init(self):
+        collectd = Collectd('ProcPath "/nowhere/proc"\n' + self.good)
+        self.assertNotEqual(collectd.run_once(), 0)
+        self.assert_told(collectd, Case("", words=("/nowhere/proc",)))
+
+    def log_of_auto(self):
+        collectd = Collectd(self.good)
+        collectd.run_once()
+        return collectd.log()
+
+    def test_empty_blocks_are_as_none(self):
+        collectd = Collectd(self.good, extra="<Plugin denet>\n</Plugin>\n")
+        self.assertEqual(collectd.run_once(), 0)
+        self.assert_good_rule_works(collectd)
+
+    def test_keys_are_read_without_regard_to_case(self):
+        collectd = Collectd(self.good.replace("Executable", "eXecutable").replace("Rule", "RULE"))
+        self.assertEqual(collectd.run_once(), 0)
+        self.assert_good_rule_works(collectd)
+
+
+def add_row(case, check, prefix):
+    words = "".join(letter if letter.isalnum() else "_" for letter in case.name)
+    setattr(BadConfiguration, f"test_{prefix}_{words}", lambda self: check(self, case))
+
+
+def check_not_starting(self, case):
+    with Collectd(case.denet, case.write) as collectd:
+        self.assertNotEqual(collectd.process.wait(timeout=15), 0)
+        self.assertEqual(collectd.all_values(), [], "it must not have run")
+        self.assert_told(collectd, case)
+
+
+# A row is a test of its own, so that a failure names it.
+for row in GOING_ON:
+    add_row(row, BadConfiguration.run_case, "goes_on_with")
+for row in NOT_STARTING:
+    add_row(row, check_not_starting, "does_not_start_with")

@@ -1,0 +1,277 @@
+"""The record files: their format, their parts, and that none of it is lost."""
+
+import os
+import stat
+import time
+import unittest
+from pathlib import Path
+
+from harness import HOST, Collectd, Workload, line_time, program, read_lines, rule, wait_until
+
+# The keys of denet-format.md.
+METADATA = {"kind", "pid", "cmd", "executable", "t0_ms", "host", "rule", "instance", "ppid", "uid",
+            "boot_id", "capabilities"}
+METRICS = {"ts_ms", "cpu_usage", "mem_rss_kb", "mem_vms_kb", "disk_read_bytes", "disk_write_bytes",
+           "syscall_read_bytes", "syscall_write_bytes", "page_faults_cached", "page_faults_disk",
+           "sys_net_rx_bytes", "sys_net_tx_bytes", "thread_count", "uptime_secs",
+           "ctx_switches_voluntary", "ctx_switches_involuntary", "run_delay_ns"}
+ONE = METRICS | {"cpu_core"}
+OPTIONAL = {"off_cpu_ns", "ebpf"}  # what BPF adds
+TREE = {"kind", "ts_ms", "parent", "children", "aggregated"}
+
+
+def executable_rule(name, workload, *lines):
+    return rule(name, f'Executable "{program(workload)}"', *lines)
+
+
+class Keys(unittest.TestCase):
+    """Of processes that are alive in every line, so that everything can be read."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.family = cls.enterClassContext(Workload("family"))
+        cls.sleeper = cls.enterClassContext(Workload("sleeper", "one", "two words"))
+        rules = executable_rule("family", "family") + \
+            executable_rule("alone", "sleeper", "Children false")
+        cls.collectd = cls.enterClassContext(Collectd(rules))
+        cls.collectd.wait_ready()
+        cls.family.ask("worker 4096 100")
+        cls.collectd.wait_for_lines(cls.sleeper.pid, count=5)
+        cls.collectd.stop()
+
+    def assert_keys(self, found, required):
+        self.assertEqual(set(found) - OPTIONAL, required)
+
+    def assert_metrics(self, metrics, required):
+        self.assert_keys(metrics, required)
+        for key, value in metrics.items():
+            self.assertNotIsInstance(value, bool, key)
+            self.assertIsInstance(value, (int, float) if key == "cpu_usage" else int, key)
+            self.assertGreaterEqual(value, 0, key)
+
+    def test_metadata_has_exactly_its_keys(self):
+        for path, lines in self.collectd.records().items():
+            metadata = lines[0]
+            self.assertEqual(metadata["kind"], "metadata")
+            self.assert_keys(metadata, METADATA)
+            self.assertEqual(path.name, f'{metadata["pid"]}-{metadata["t0_ms"]}.jsonl')
+            self.assertEqual(path.parent.name, metadata["instance"])
+            self.assertEqual((path.parent.parent.name, metadata["host"]), (HOST, HOST))
+            self.assertEqual(sum(line["kind"] == "metadata" for line in lines), 1)
+
+    def test_metadata_is_true(self):
+        metadata = self.collectd.lines_of(self.sleeper.pid)[0]
+        self.assertEqual(metadata["cmd"][1:], ["one", "two words"])
+        self.assertEqual(metadata["executable"], program("sleeper"))
+        self.assertEqual((metadata["pid"], metadata["ppid"], metadata["uid"]),
+                         (self.sleeper.pid, os.getpid(), os.getuid()))
+        self.assertEqual((metadata["rule"], metadata["instance"]), ("alone", "alone"))
+        self.assertEqual(metadata["boot_id"],
+                         Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+
+    def test_capabilities_name_each_source_once_with_a_reason(self):
+        capabilities = self.collectd.lines_of(self.sleeper.pid)[0]["capabilities"]
+        self.assertEqual(capabilities["source"], {"available": True, "name": "procfs"})
+        for name, entry in capabilities.items():
+            self.assertIsInstance(entry["available"], bool, name)
+            if not entry["available"]:
+                self.assertTrue(entry["reason"], name)
+
+    def test_a_sample_has_exactly_its_keys(self):
+        lines = self.collectd.samples_of(self.sleeper.pid)
+        for line in lines:
+            self.assertEqual((line["kind"], line["pid"]), ("sample", self.sleeper.pid))
+            self.assert_keys(line, ONE | {"kind", "pid"})
+            self.assert_metrics({key: value for key, value in line.items() if key != "kind"},
+                                ONE | {"pid"})
+
+    def test_a_tree_has_exactly_its_keys(self):
+        lines = self.collectd.samples_of(self.family.pid)
+        children = 0
+        for line in lines:
+            self.assertEqual(line["kind"], "tree")
+            self.assert_keys(line, TREE)
+            self.assert_metrics(line["parent"], ONE)
+            self.assert_metrics(line["aggregated"], METRICS | {"process_count"})
+            for child in line["children"]:
+                children += 1
+                self.assertEqual(set(child), {"pid", "command", "metrics"})
+                self.assert_metrics(child["metrics"], ONE)
+        self.assertGreater(children, 0)
+
+    def test_times_rise(self):
+        for lines in self.collectd.records().values():
+            times = [line["ts_ms"] for line in lines[1:]]
+            self.assertEqual(times, sorted(set(times)))
+            self.assertGreaterEqual(times[0], lines[0]["t0_ms"])
+
+    def test_files_are_not_for_everybody(self):
+        for path in self.collectd.files():
+            self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o640)
+            self.assertEqual(stat.S_IMODE(path.parent.stat().st_mode), 0o750)
+
+
+class ExitLines(unittest.TestCase):
+    def test_a_process_that_exits_leaves_a_finished_file(self):
+        with Workload("sleeper") as sleeper, \
+                Collectd(executable_rule("a", "sleeper"), interval=0.5) as collectd:
+            collectd.wait_for_lines(sleeper.pid, count=2)
+            sleeper.tell("exit 5")
+            sleeper.process.wait()
+            end = time.time() * 1e3
+            collectd.wait_for_values("a", "ps_count", after=time.time() + 1.5)
+            lines = collectd.samples_of(sleeper.pid)
+            self.assertAlmostEqual(lines[-1]["ts_ms"], end, delta=1500)
+            # A process that was waited for at once takes its status with it: then there is no key.
+            self.assertIn(lines[-1].get("exit"), [None, {"code": 5}])
+            self.assertFalse([line for line in lines[:-1] if "exit" in line])
+            self.assertEqual(collectd.latest("a", "ps_count"), [0, 0])
+
+    def test_a_killed_zombie_says_which_signal(self):
+        with Workload("sleeper") as sleeper, \
+                Collectd(executable_rule("a", "sleeper"), interval=0.5) as collectd:
+            collectd.wait_for_lines(sleeper.pid, count=2)
+            sleeper.process.send_signal(9)  # nobody waits for it
+            lines = wait_until(lambda: [line for line in collectd.samples_of(sleeper.pid)
+                                        if "exit" in line], "an exit line")
+            self.assertEqual([line["exit"] for line in lines], [{"signal": 9}])
+            self.assertEqual(collectd.samples_of(sleeper.pid)[-1], lines[0])
+
+    def test_the_exit_line_has_the_totals_so_far(self):
+        with Workload("sleeper") as sleeper, \
+                Collectd(executable_rule("a", "sleeper", "Children false"), interval=0.5) as collectd:
+            sleeper.ask("touch 16")
+            before = collectd.wait_for_lines(sleeper.pid, count=2)[-1]
+            sleeper.process.send_signal(9)
+            wait_until(lambda: "exit" in collectd.samples_of(sleeper.pid)[-1], "an exit line")
+            last = collectd.samples_of(sleeper.pid)[-1]
+            for key in ("page_faults_cached", "syscall_read_bytes", "ctx_switches_voluntary"):
+                if key in last:
+                    self.assertGreaterEqual(last[key], before[key], key)
+            self.assertGreaterEqual(last["page_faults_cached"], before["page_faults_cached"])
+
+
+class TrialRuns(unittest.TestCase):
+    def test_two_runs_of_collectd_t_leave_valid_files(self):
+        with Workload("sleeper") as sleeper, Workload("family") as family:
+            rules = executable_rule("a", "sleeper") + executable_rule("b", "family")
+            collectd = Collectd(rules)
+            for run in (1, 2):
+                self.assertEqual(collectd.run_once(), 0)
+                records = collectd.records()
+                self.assertEqual(len(records), 2 * run)
+                for path, lines in records.items():
+                    self.assertEqual(lines[0]["kind"], "metadata", path)
+                    self.assertGreater(len(lines), 1, path)
+                self.assertTrue(collectd.lines_of(sleeper.pid, "a"))
+                self.assertTrue(collectd.lines_of(family.pid, "b"))
+
+
+class Stopping(unittest.TestCase):
+    def check(self, plugins):
+        with Workload("busy") as busy, Workload("sleeper") as sleeper, \
+                Collectd(executable_rule("a", "busy") + executable_rule("b", "sleeper"),
+                         "FlushInterval 60\n", plugins=plugins) as collectd:
+            collectd.wait_for_values("b", "ps_count", count=3)
+            self.assertEqual(collectd.stop(), 0)
+            report = collectd.values("_self", "derive-records")[-1]
+            written = 0
+            for pid in (busy.pid, sleeper.pid):
+                lines = collectd.samples_of(pid)
+                written += len(lines)
+                # The sample that is taken at the end.
+                self.assertAlmostEqual(lines[-1]["ts_ms"] / 1e3, collectd.stopped_at, delta=0.5)
+                self.assertGreaterEqual(lines[-1]["ts_ms"] / 1e3, collectd.stopped_at - 0.01)
+            until_report = sum(line_time(line) <= report.time * 1e3 + 5
+                               for pid in (busy.pid, sleeper.pid)
+                               for line in collectd.samples_of(pid))
+            self.assertAlmostEqual(until_report, report.numbers[0], delta=2)
+            self.assertGreater(written, report.numbers[0])
+            self.assertEqual(collectd.complaints(), [])
+
+    def test_sigterm_loses_nothing_with_the_writer_loaded_first(self):
+        self.check(("write_denet", "denet"))
+
+    def test_sigterm_loses_nothing_with_the_writer_loaded_last(self):
+        self.check(("denet", "write_denet"))
+
+    def test_sigterm_at_once_is_fine(self):
+        with Workload("sleeper"), Collectd(executable_rule("b", "sleeper")) as collectd:
+            collectd.wait_for_log("Initialization complete")
+            self.assertEqual(collectd.stop(), 0)
+            for lines in collectd.records().values():
+                self.assertEqual(lines[0]["kind"], "metadata")
+
+    def test_without_the_writer_there_are_values_and_no_files(self):
+        with Workload("sleeper"), Collectd(executable_rule("b", "sleeper"), plugins=("denet",),
+                                           interval=0.5) as collectd:
+            collectd.wait_for_values("b", "ps_rss", count=3)
+            self.assertEqual(collectd.latest("_self", "derive-records"), [0])
+            self.assertEqual(collectd.latest("_self", "derive-records_dropped"), [0])
+            self.assertEqual(collectd.files(), [])
+            self.assertEqual(collectd.complaints(), [])
+
+
+class Flushing(unittest.TestCase):
+    def longest_gap(self, flush):
+        """Seconds between two times that the file grew, while ten lines a second are made."""
+        with Workload("sleeper") as sleeper, \
+                Collectd("BaseInterval 0.1\nMaxInterval 0.1\n" + executable_rule("a", "sleeper"),
+                         f"FlushInterval {flush}\n") as collectd:
+            collectd.wait_for_lines(sleeper.pid)
+            path, = collectd.files()
+            sizes, times = [path.stat().st_size], []
+            end = time.monotonic() + 5
+            while time.monotonic() < end:
+                if path.stat().st_size != sizes[-1]:
+                    sizes.append(path.stat().st_size)
+                    times.append(time.monotonic())
+                    read_lines(path)  # never torn
+                time.sleep(0.01)
+        gaps = sorted(b - a for a, b in zip(times, times[1:]))
+        return gaps[len(gaps) // 2]
+
+    def test_lines_wait_about_the_flush_interval(self):
+        self.assertAlmostEqual(self.longest_gap(1), 1, delta=0.35)
+
+    def test_a_short_flush_interval_shows_each_line(self):
+        self.assertLess(self.longest_gap(0.05), 0.25)
+
+
+class Parts(unittest.TestCase):
+    def test_a_full_file_is_followed_by_parts_each_headed_by_metadata(self):
+        with Workload("sleeper") as sleeper, \
+                Collectd("BaseInterval 0.02\nMaxInterval 0.02\n" + executable_rule("a", "sleeper"),
+                         "MaxFileSize 0.01\nFlushInterval 0.1\n") as collectd:
+            wait_until(lambda: len(collectd.files()) >= 4, "four parts")
+            collectd.stop()
+            paths = collectd.files()
+            stem = f'{sleeper.pid}-{collectd.lines_of(sleeper.pid)[0]["t0_ms"]}'
+            self.assertEqual([path.name for path in paths],
+                             [f"{stem}.jsonl"] + [f"{stem}_{number:04}.jsonl"
+                                                  for number in range(2, len(paths) + 1)])
+            heads, times = [], []
+            for path in paths:
+                lines = read_lines(path)
+                heads.append(lines[0])
+                self.assertGreater(len(lines), 1)
+                self.assertEqual([line["kind"] for line in lines[1:]], ["tree"] * (len(lines) - 1))
+                times += [line["ts_ms"] for line in lines[1:]]
+                if path != paths[-1]:
+                    self.assertGreater(path.stat().st_size, 0.01 * 2**20 * 0.8)
+                self.assertLess(path.stat().st_size, 0.01 * 2**20 + 2000)
+            self.assertTrue(all(head == heads[0] for head in heads))
+            self.assertEqual(times, sorted(set(times)))
+            gaps = [b - a for a, b in zip(times, times[1:])]
+            self.assertLess(max(gaps), 1000, "a line was lost between two parts")
+
+    def test_the_oldest_finished_parts_go_when_the_total_is_reached(self):
+        with Workload("sleeper"), \
+                Collectd("BaseInterval 0.01\nMaxInterval 0.01\n" + executable_rule("a", "sleeper"),
+                         "MaxFileSize 0.01\nMaxTotalSize 0.04\nFlushInterval 0.1\n") as collectd:
+            wait_until(lambda: any("_0009" in path.name for path in collectd.files()),
+                       "the ninth part", timeout=20)
+            sizes = [path.stat().st_size for path in collectd.files() if path.exists()]
+            self.assertLess(sum(sizes), 0.04 * 2**20 + 11000)
+            self.assertFalse([path for path in collectd.files() if "_0002" in path.name])
+            self.assertEqual(collectd.complaints(), [])

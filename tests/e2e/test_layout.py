@@ -1,0 +1,119 @@
+"""What the sources include, and what the plugins need to be loaded."""
+
+import re
+import shutil
+import subprocess
+import unittest
+
+from harness import COLLECTD, PROJECT, plugins_folder
+
+INCLUDE = re.compile(r'^\s*#\s*include\s+[<"]([^>"]+)[>"]', re.MULTILINE)
+FOREIGN = {"yajl": "yajl/", "regex": "regex.h", "libbpf": "bpf/libbpf.h", "elf": "elfutils/"}
+
+
+def sources(folder, *endings):
+    return sorted(path for path in (PROJECT / folder).rglob("*") if path.suffix in endings)
+
+
+def includes(path):
+    return INCLUDE.findall(path.read_text())
+
+
+class Includes(unittest.TestCase):
+    def assert_none(self, paths, pattern):
+        self.assertTrue(paths)
+        found = [(str(path), name) for path in paths for name in includes(path)
+                 if re.search(pattern, name)]
+        self.assertEqual(found, [])
+
+    def test_core_knows_nothing_of_collectd(self):
+        core = sources("core", ".c", ".h", ".def")
+        self.assert_none(core, r"plugin/|collectd")
+        for path in core:
+            self.assertNotRegex(path.read_text(), r"\bplugin_(log|dispatch|write|register)")
+
+    def test_plugin_knows_no_bpf_json_or_regex(self):
+        self.assert_none(sources("plugin", ".c", ".h"), r"yajl|regex\.h|bpf|elf|core/json\.h")
+
+    def test_tests_include_no_c_file(self):
+        self.assert_none(sources("tests", ".c", ".h"), r"\.c$")
+
+    def test_each_foreign_library_is_known_by_one_file(self):
+        for library, header in FOREIGN.items():
+            users = [str(path) for path in sources("core", ".c", ".h") + sources("plugin", ".c", ".h")
+                     if any(name.startswith(header) for name in includes(path))]
+            self.assertLessEqual(len(users), 1, library)
+            self.assertFalse([user for user in users if user.endswith(".h")], library)
+
+    def test_check_is_included_by_one_header_of_the_tests(self):
+        users = [path.name for path in sources("tests", ".c", ".h") if "check.h" in includes(path)]
+        self.assertLessEqual(len(users), 1, users)
+        self.assert_none(sources("core", ".c", ".h") + sources("plugin", ".c", ".h"), "check.h")
+
+    def test_one_file_includes_collectd(self):
+        users = {path.name for path in sources("plugin", ".c", ".h")
+                 if any(name.startswith("collectd/") for name in includes(path))}
+        self.assertEqual(users, {"collectd_api.h"})
+
+    def test_a_source_includes_its_own_header_first(self):
+        for path in sources("core", ".c") + sources("plugin", ".c"):
+            header = path.with_suffix(".h")
+            if header.exists():
+                self.assertEqual(includes(path)[0].rpartition("/")[2], header.name, path)
+
+    def test_no_source_has_a_goto(self):
+        for path in sources("core", ".c", ".h") + sources("plugin", ".c", ".h"):
+            self.assertNotRegex(path.read_text(), r"\bgoto\b", path)
+
+    def test_core_does_not_log_exit_or_ask_the_environment(self):
+        for path in sources("core", ".c"):
+            self.assertNotRegex(path.read_text(), r"\b(printf|fprintf|perror|exit|abort|getenv)\(",
+                                path)
+
+    def test_nothing_else_is_at_the_top(self):
+        listed = subprocess.run(["git", "-C", str(PROJECT), "ls-files"], capture_output=True,
+                                text=True)
+        if listed.returncode:
+            self.skipTest("not a git checkout")
+        top = {line.partition("/")[0] for line in listed.stdout.splitlines()}
+        top = {name for name in top if not name.startswith(".")}
+        self.assertLessEqual(top, {"plugin", "core", "bpf", "conf", "tests", "CMakeLists.txt",
+                                   "README.md", "LICENSE"})
+
+
+def symbols(path, *options):
+    text = subprocess.run(["nm", "-D", *options, str(path)], capture_output=True, text=True).stdout
+    return [(line.split()[-2], line.split()[-1].partition("@")[0]) for line in text.splitlines()
+            if len(line.split()) >= 2]
+
+
+def libraries(path):
+    text = subprocess.run(["ldd", str(path)], capture_output=True, text=True).stdout
+    return re.findall(r"(/\S+) \(0x", text)
+
+
+@unittest.skipUnless(shutil.which("nm"), "needs nm")
+class Symbols(unittest.TestCase):
+    PLUGINS = ("denet.so", "write_denet.so")
+
+    def test_what_is_undefined_is_exported_by_collectd_or_a_linked_library(self):
+        for name in self.PLUGINS:
+            plugin = plugins_folder() / name
+            exported = set()
+            for path in {COLLECTD, *libraries(plugin), *libraries(COLLECTD)}:
+                exported |= {symbol for _, symbol in symbols(path, "--defined-only")}
+            wanted = {symbol for kind, symbol in symbols(plugin, "--undefined-only") if kind == "U"}
+            self.assertIn("plugin_register_init", wanted)
+            self.assertEqual(wanted - exported, set())
+
+    def test_module_register_is_all_that_is_exported(self):
+        for name in self.PLUGINS:
+            exported = {symbol for _, symbol in
+                        symbols(plugins_folder() / name, "--defined-only")}
+            self.assertEqual(exported, {"module_register"})
+
+    def test_every_linked_library_is_found(self):
+        for name in self.PLUGINS:
+            text = subprocess.run(["ldd", str(plugins_folder() / name)], capture_output=True,
+                                  text=True).stdout
+            self.assertNotIn("not found", text)

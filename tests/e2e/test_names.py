@@ -1,0 +1,171 @@
+"""Names and command lines that somebody chose to do harm with."""
+
+import os
+import re
+import unittest
+from pathlib import Path
+
+from harness import Collectd, Workload, program, rule, wait_until
+
+NAMES = [b"foo )bar", b"a b", b"a_b", b"a.b", b"qu\"o'te", b"new\nline", b"\xff\xfe\x80", b"../../etc",
+         b".", b"..", b"_self", b"%{pid}", b"back\\slash", b"\xc3\xbcml\xc3\xa4ut", b"tab\there",
+         b"", b"1) R 1 1 1 1 1", b"-dash"]
+SAFE = re.compile(r"[A-Za-z0-9_.-]+")
+LONG = b"x" * 100_000
+
+
+class HostileNames(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        executable = f'Executable "{program("sleeper")}"'
+        rules = rule("comm", executable, 'Instance "%{comm}"', "Children false") + \
+            rule("argument", executable, 'CommandLine "^hostile=(.*) end$"',
+                 'Instance "%{1}"', "Records false") + \
+            rule("needle", 'CommandLine "needle-at-the-end$"') + \
+            rule("named", executable, 'CommandLine "^\\\\[emptied.*\\\\]$"')
+        cls.workloads = {
+            name: cls.enterClassContext(Workload(
+                "sleeper", b"end", argv0=b"hostile=" + name, environment={b"SLEEPER_COMM": name}))
+            for name in NAMES}
+        cls.long = cls.enterClassContext(
+            Workload("sleeper", LONG, b"needle-at-the-end", environment={b"SLEEPER_COMM": b"long"}))
+        cls.emptied = [cls.enterClassContext(Workload("sleeper", environment={
+            b"SLEEPER_COMM": b"emptied-" + how, b"SLEEPER_CLEAR": how})) for how in
+            (b"zero", b"cut")[:1 + (os.geteuid() == 0 and can_cut_arguments())]]
+        cls.collectd = cls.enterClassContext(Collectd(rules, interval=0.5))
+        cls.collectd.wait_for_values("long", "gauge-cpu_percent", count=2)
+
+    def instance_of(self, pid):
+        return {path.parent.name for path in self.collectd.files()
+                if path.name.startswith(f"{pid}-") and path.parent.name != "named"}
+
+    def test_every_instance_is_safe_for_graphite_and_file_systems(self):
+        for instance in self.collectd.instances():
+            self.assertRegex(instance, f"^{SAFE.pattern}$")
+            self.assertFalse(instance.startswith("."), instance)
+
+    def test_distinct_names_stay_distinct(self):
+        instances = [self.instance_of(workload.pid) for workload in self.workloads.values()]
+        self.assertTrue(all(len(names) == 1 for names in instances), instances)
+        self.assertEqual(len(set.union(*instances)), len(NAMES))
+        self.assertNotIn("_self", set.union(*instances))
+
+    def test_each_is_counted_as_what_it_is(self):
+        for name, workload in self.workloads.items():
+            instance, = self.instance_of(workload.pid)
+            statm = Path(f"/proc/{workload.pid}/statm").read_text().split()
+            rss = [int(statm[1]) * os.sysconf("SC_PAGE_SIZE")]
+            self.assertEqual(self.collectd.latest(instance, "ps_rss")[0] % rss[0], 0, name)
+            line = self.collectd.samples_of(workload.pid)[-1]
+            self.assertEqual(line["mem_rss_kb"] * 1024, rss[0], name)
+            self.assertEqual(line["thread_count"], 1, name)
+
+    def test_captures_of_command_lines_make_instances(self):
+        # Those that are safe as they are keep their names.
+        values = self.collectd.latest("-dash", "ps_count")
+        self.assertEqual(values, [1, 1])
+        matched = sum(value.numbers[0] for value in self.collectd.all_values()
+                      if value.type == "ps_count" and value.time == max(
+                          v.time for v in self.collectd.values("long", "ps_count")))
+        # Each name once (both rules make one group of a name), and long, needle, emptied, named.
+        self.assertGreaterEqual(matched, len(NAMES) + 2)
+
+    def test_every_line_is_json_in_utf_8(self):
+        records = self.collectd.records()
+        self.assertGreaterEqual(len(records), len(NAMES))
+        for path, lines in records.items():
+            self.assertEqual(lines[0]["kind"], "metadata", path)
+
+    def test_command_lines_are_kept_as_they_are_if_they_are_text(self):
+        for name, workload in self.workloads.items():
+            metadata = self.collectd.lines_of(workload.pid)[0]
+            self.assertEqual(metadata["executable"], program("sleeper"))
+            self.assertEqual(metadata["cmd"][1:], ["end"])
+            try:
+                self.assertEqual(metadata["cmd"][0], "hostile=" + name.decode())
+            except UnicodeDecodeError:
+                self.assertIn("\N{REPLACEMENT CHARACTER}", metadata["cmd"][0])
+
+    def test_a_long_command_line_is_matched_and_kept_whole(self):
+        self.assertEqual(self.collectd.latest("needle", "ps_count"), [1, 1])
+        metadata = self.collectd.lines_of(self.long.pid, "needle")[0]
+        self.assertEqual(metadata["cmd"][1:], [LONG.decode(), "needle-at-the-end"])
+
+    def test_an_empty_command_line_is_the_name_in_brackets(self):
+        for workload in self.emptied:
+            metadata = self.collectd.lines_of(workload.pid, "named")[0]
+            self.assertEqual(metadata["cmd"], [])
+            self.assertEqual(metadata["executable"], program("sleeper"))
+
+    def test_no_file_is_outside_the_directory(self):
+        own = {"collectd.conf", "collectd.log", "collectd.pid", "stderr"}
+        for folder, _, names in os.walk(self.collectd.folder):
+            for name in names:
+                path = Path(folder, name).relative_to(self.collectd.folder)
+                self.assertTrue(
+                    str(path) in own or re.fullmatch(
+                        rf"denet/testhost/{SAFE.pattern}/\d+-\d+(_\d{{4}})?\.jsonl", str(path)), path)
+
+    def test_the_log_is_clean(self):
+        self.assertEqual(self.collectd.complaints(), [])
+
+
+def can_cut_arguments():
+    """PR_SET_MM needs CAP_SYS_RESOURCE, which some sandboxes do not give."""
+    effective = re.search(r"CapEff:\s*(\w+)", Path("/proc/self/status").read_text()).group(1)
+    return int(effective, 16) >> 24 & 1
+
+
+class NotQuiteProcesses(unittest.TestCase):
+    def test_a_kernel_thread_has_values_and_a_file(self):
+        if Path("/proc/2/comm").read_text().strip() != "kthreadd":
+            self.skipTest("no kernel threads can be seen from here")
+        with Collectd(rule("kernel", 'Comm "kthreadd"', "Children false"), interval=0.5) as collectd:
+            collectd.wait_for_values("kernel", "ps_count", count=2)
+            self.assertEqual(collectd.latest("kernel", "ps_count"), [1, 1])
+            metadata, line = collectd.wait_for_lines(2) and collectd.lines_of(2)[:2]
+            self.assertEqual((metadata["cmd"], metadata["executable"]), ([], ""))
+            self.assertEqual((line["thread_count"], line["mem_rss_kb"]), (1, 0))
+            self.assertEqual(collectd.complaints(), [])
+
+    def test_a_zombie_is_not_counted_and_its_file_ends_once(self):
+        name = f"e2e-z{os.getpid()}"[:15]
+        with Workload("zombie", name) as parent, \
+                Collectd(rule("child", f'Comm "{name}"'), interval=0.5) as collectd:
+            child = int(parent.answer)
+            collectd.wait_for_values("child", "gauge-cpu_percent", count=2)
+            self.assertEqual(collectd.latest("child", "ps_count"), [1, 1])
+            before = {key: collectd.latest("child", key) for key in ("ps_cputime", "io_octets",
+                                                                    "ps_pagefaults")}
+            parent.ask("exit")
+            wait_until(lambda: collectd.latest("child", "ps_count") == [0, 0], "the end")
+            state = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0]
+            self.assertEqual(state, "Z")
+            count = len(collectd.values("child", "ps_count"))
+            collectd.wait_for_values("child", "ps_count", count=count + 3)
+            lines = collectd.samples_of(child)
+            self.assertEqual([line.get("exit") for line in lines if "exit" in line],
+                             [{"code": 3}])
+            self.assertEqual(lines[-1]["exit"], {"code": 3})
+            self.assertEqual(collectd.latest("child", "ps_count"), [0, 0])
+            self.assertEqual(collectd.latest("child", "derive-exits"), [1])
+            for key, numbers in before.items():
+                for old, new in zip(numbers, collectd.latest("child", key)):
+                    self.assertGreaterEqual(new, old, key)
+                    self.assertLess(new - old, 100_000, key)
+            parent.ask("reap")
+            collectd.wait_for_values("child", "ps_count", count=count + 5)
+            self.assertEqual(collectd.samples_of(child), lines)
+            self.assertEqual(collectd.latest("child", "derive-exits"), [1])
+
+    def test_a_zombie_of_before_is_nobodys_business(self):
+        name = f"e2e-y{os.getpid()}"[:15]
+        with Workload("zombie", name) as parent:
+            child = int(parent.answer)
+            parent.ask("exit")
+            wait_until(lambda: Path(f"/proc/{child}/stat").read_text().rpartition(")")[2]
+                       .split()[0] == "Z", "a zombie")
+            with Collectd(rule("child", f'Comm "{name}"'), interval=0.5) as collectd:
+                collectd.wait_for_values("child", "ps_count", count=2)
+                self.assertEqual(collectd.latest("child", "ps_count"), [0, 0])
+                self.assertEqual(collectd.files(), [])

@@ -1,0 +1,100 @@
+"""A pool whose workers end and are replaced all the time, under CPU load."""
+
+import os
+import time
+import unittest
+
+from harness import Collectd, Workload, program, rule
+
+SECONDS = 15
+DERIVES = ("ps_cputime", "disk_octets", "io_octets", "io_ops", "ps_pagefaults",
+           "contextswitch-voluntary", "contextswitch-involuntary", "total_time_in_ms-runqueue",
+           "derive-starts", "derive-exits")
+
+
+class Pool(unittest.TestCase):
+    WORKERS = 3
+    LIFE_MS = 200
+
+    @classmethod
+    def setUpClass(cls):
+        executable = f'Executable "{program("pool")}"'
+        rules = rule("tree", executable) + \
+            rule("single", executable, "Children false", "Records false") + \
+            rule("alone", executable, "Children false", 'Instance "alone-%{pid}"')
+        cls.collectd = cls.enterClassContext(Collectd(rules, interval=1))
+        cls.collectd.wait_ready()
+        with Workload("busy"), Workload("pool", str(cls.WORKERS), str(cls.LIFE_MS)) as pool:
+            cls.pool = pool.pid
+            time.sleep(SECONDS)  # this is what is tested: so long it goes on
+        cls.collectd.wait_for_values("tree", "ps_count", after=time.time() + 0.2)
+        cls.collectd.stop()
+
+    def test_every_derive_value_only_rises(self):
+        for instance in ("tree", "single"):
+            for series in DERIVES:
+                values = self.collectd.values(instance, series)
+                self.assertGreaterEqual(len(values), SECONDS - 1, series)
+                for before, after in zip(values, values[1:]):
+                    self.assertTrue(all(b >= a for a, b in zip(before.numbers, after.numbers)),
+                                    f"{series}: {before} then {after}")
+
+    def test_no_interval_shows_more_cpu_than_the_machine_has(self):
+        for instance in ("tree", "single"):
+            values = self.collectd.values(instance, "ps_cputime")
+            for before, after in zip(values, values[1:]):
+                cores = (sum(after.numbers) - sum(before.numbers)) / 1e6 / \
+                    (after.time - before.time)
+                self.assertLessEqual(cores, 1.05 * os.cpu_count(), f"{before} then {after}")
+            for gauge in ("gauge-cpu_percent", "gauge-cpu_percent_max"):
+                for value in self.collectd.values(instance, gauge):
+                    self.assertLessEqual(value.numbers[0], 105 * os.cpu_count(), value)
+
+    def test_most_of_the_cpu_is_seen(self):
+        # /proc cannot show what a worker did after its last sample.
+        used = sum(self.collectd.latest("tree", "ps_cputime")) / 1e6
+        share = min(1, (os.cpu_count() - 1) / 2) * SECONDS
+        self.assertGreater(used, share / 4)
+
+    def test_both_ways_of_counting_agree(self):
+        tree = self.collectd.latest("tree", "ps_cputime")
+        single = self.collectd.latest("single", "ps_cputime")
+        self.assertEqual(tree, single)
+
+    def test_starts_and_exits_are_counted(self):
+        rounds = SECONDS * 1000 / self.LIFE_MS * self.WORKERS
+        starts = self.collectd.latest("tree", "derive-starts")[0]
+        exits = self.collectd.latest("tree", "derive-exits")[0]
+        self.assertGreater(starts, rounds / 8)
+        self.assertLessEqual(starts, 2 * rounds)
+        self.assertEqual(exits, starts)
+        self.assertEqual(self.collectd.latest("tree", "ps_count"), [0, 0])
+
+    def test_counters_of_the_file_never_fall(self):
+        lines = self.collectd.samples_of(self.pool, "tree")
+        self.assertGreater(len(lines), 25)
+        counters = [key for key in lines[0]["aggregated"]
+                    if key.endswith(("_bytes", "_ns", "_cached", "_disk", "voluntary"))]
+        self.assertGreater(len(counters), 8)
+        for before, after in zip(lines, lines[1:]):
+            self.assertGreaterEqual(after["ts_ms"], before["ts_ms"])
+            for key in counters:
+                self.assertGreaterEqual(after["aggregated"][key], before["aggregated"][key], key)
+
+    def test_counters_of_the_file_contain_the_ended_workers(self):
+        lines = self.collectd.samples_of(self.pool, "tree")
+        self.assertGreater(lines[-1]["aggregated"]["page_faults_cached"],
+                           20 * max(line["parent"]["page_faults_cached"]
+                                    for line in lines[:5] if line["parent"]) / 10)
+
+    def test_a_vanishing_process_is_no_event_for_the_log(self):
+        self.assertEqual(self.collectd.complaints(), [])
+
+    def test_no_record_was_dropped_and_each_worker_has_its_file(self):
+        self.assertEqual(self.collectd.latest("_self", "derive-records_dropped"), [0])
+        files = [path for path in self.collectd.files() if "alone-" in path.parent.name or
+                 path.parent.name == "alone-_other"]
+        self.assertGreater(len(files), 50)
+        for path, lines in self.collectd.records().items():
+            self.assertEqual(lines[0]["kind"], "metadata", path)
+            self.assertGreater(len(lines), 1, path)

@@ -1,0 +1,58 @@
+"""What cannot be read is left out, and one log line says what would bring it back."""
+
+import os
+import shutil
+import unittest
+
+from harness import Collectd, Workload, program, rule
+
+DROP = ["setpriv", "--inh-caps=-all", "--bounding-set=-sys_ptrace,-dac_read_search"]
+
+
+@unittest.skipUnless(os.geteuid() == 0 and shutil.which("setpriv"), "needs root and setpriv")
+class WithoutCapabilities(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        other = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        cls.others = cls.enterClassContext(Workload("sleeper", "of-another-user", prefix=other))
+        cls.own = cls.enterClassContext(Workload("threads", "2"))
+        rules = rule("other", 'CommandLine "of-another-user$"', 'Comm "sleeper"',
+                     "Children false") + \
+            rule("own", f'CommandLine "{program("threads")}"', 'Comm "threads"', "Children false")
+        cls.collectd = cls.enterClassContext(Collectd(rules, interval=0.5, prefix=DROP))
+        cls.collectd.wait_for_values("other", "gauge-cpu_percent", count=2)
+        cls.lines = cls.collectd.wait_for_lines(cls.others.pid, count=2)
+
+    def test_io_that_cannot_be_read_is_absent(self):
+        types = {value.type for value in self.collectd.all_values() if value.instance == "other"}
+        self.assertFalse(types & {"disk_octets", "io_octets", "io_ops"})
+        for line in self.lines:
+            self.assertFalse([key for key in line if key.startswith(("disk_", "syscall_"))])
+
+    def test_what_can_be_read_is_there(self):
+        self.assertEqual(self.collectd.latest("other", "ps_count"), [1, 1])
+        self.assertGreater(self.collectd.latest("other", "ps_rss")[0], 0)
+        self.assertIsNotNone(self.collectd.latest("other", "ps_cputime"))
+        for line in self.lines:
+            self.assertLessEqual({"cpu_usage", "mem_rss_kb", "thread_count", "uptime_secs"},
+                                 set(line))
+
+    def test_processes_of_ones_own_keep_their_io(self):
+        self.assertIsNotNone(self.collectd.latest("own", "io_octets"))
+        self.assertIn("syscall_read_bytes", self.collectd.wait_for_lines(self.own.pid)[-1])
+
+    def test_one_log_line_names_the_capabilities(self):
+        self.assertEqual(len([line for line in self.collectd.log() if "/io" in line
+                              and "CAP_SYS_PTRACE" in line and "CAP_DAC_READ_SEARCH" in line]), 1)
+
+    def test_the_files_say_so_too(self):
+        capabilities = self.collectd.lines_of(self.others.pid)[0]["capabilities"]
+        self.assertFalse(capabilities["io"]["available"])
+        self.assertIn("CAP_SYS_PTRACE", capabilities["io"]["reason"])
+        self.assertTrue(capabilities["source"]["available"])
+
+    def test_metadata_does_not_invent_an_executable(self):
+        metadata = self.collectd.lines_of(self.others.pid)[0]
+        self.assertEqual(metadata["executable"], "")
+        self.assertEqual(metadata["cmd"][-1], "of-another-user")
+        self.assertEqual(metadata["uid"], 65534)

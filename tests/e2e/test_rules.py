@@ -1,0 +1,222 @@
+"""The rule language, end to end."""
+
+import os
+import pwd
+import time
+import unittest
+from pathlib import Path
+
+from harness import Collectd, Workload, program, quote, rule, wait_until
+
+COMM = f"e2e{os.getpid()}"
+USER = pwd.getpwuid(os.getuid()).pw_name
+
+
+def sleeper(*arguments, comm=None, **more):
+    environment = {b"SLEEPER_COMM": comm.encode()} if comm else {}
+    return Workload("sleeper", *arguments, environment=environment, **more)
+
+
+class Conditions(unittest.TestCase):
+    """One run with many rules over three sleepers, named a, b and c, that know their number. Each
+    row is: the rule's lines, and which of the three it matches."""
+
+    EXECUTABLE = "Executable {exe}"
+    ROWS = {
+        "comm": (['Comm "{comm}-a"'], "a"),
+        "comm_regex": (['Comm "~^{comm}-[ab]$"'], "ab"),
+        "comm_twice_is_either": (['Comm "{comm}-a"', 'Comm "{comm}-c"'], "ac"),
+        "comm_negated": ([EXECUTABLE, 'Comm "!{comm}-a"'], "bc"),
+        "comm_regex_negated": ([EXECUTABLE, 'Comm "!~-[ab]$"'], "c"),
+        "comm_negated_twice": ([EXECUTABLE, 'Comm "!{comm}-a"', 'Comm "!{comm}-b"'], "c"),
+        "comm_is_not_a_part": (['Comm "{comm}"'], ""),
+        "command_line": (['CommandLine "{comm} number=[12]"'], "ab"),
+        "command_line_of_all_arguments": ([EXECUTABLE, 'CommandLine "number=3 last word$"'], "c"),
+        "different_must_all_hold": (['CommandLine "{comm} number=[12]"', 'Comm "{comm}-b"'], "b"),
+        "executable_glob": (['Executable "{folder}/sl?ep*"'], "abc"),
+        "executable_set": (['Executable "{folder}/[rst]leeper"'], "abc"),
+        "executable_slash": (['Executable "/*/*/*/*/*/sleeper"'], ""),
+        "executable_negated": (['CommandLine "{comm} number="', 'Executable "!{folder}/*"'], ""),
+        "user_name": ([EXECUTABLE, 'User "{user}"'], "abc"),
+        "user_number": ([EXECUTABLE, "User {uid}"], "abc"),
+        "user_number_in_quotes": ([EXECUTABLE, 'User "{uid}"'], "abc"),
+        "user_negated": ([EXECUTABLE, 'User "!{user}"'], ""),
+        "user_other": ([EXECUTABLE, 'User "nobody"'], ""),
+        "cgroup": ([EXECUTABLE, "Cgroup {cgroup}"], "abc"),
+        "cgroup_other": ([EXECUTABLE, 'Cgroup "/of-nobody/*"'], ""),
+        "cgroup_negated": ([EXECUTABLE, 'Cgroup "!/of-nobody/*"'], "abc"),
+        "pid_file": (['PidFile "{pid_file}"'], "b"),
+        "pid_file_negated": ([EXECUTABLE, 'PidFile "!{pid_file}"'], "ac"),
+        "pid_file_missing": (['PidFile "{pid_file}.none"'], ""),
+    }
+
+    @classmethod
+    def setUpClass(cls):
+        folder = os.path.dirname(program("sleeper"))
+        cls.workloads = {
+            letter: cls.enterClassContext(sleeper(f"number={number}", "last word",
+                                                  comm=f"{COMM}-{letter}", argv0=COMM))
+            for number, letter in enumerate("abc", 1)}
+        cls.pid_file = Path(folder).parent / "sleeper.pid"
+        cls.pid_file.write_text(f"{cls.workloads['b'].pid}\n")
+        cgroup = Path("/proc/self/cgroup").read_text().splitlines()[-1].split(":", 2)[2]
+        words = {"exe": quote(program("sleeper")), "comm": COMM, "folder": folder, "user": USER,
+                 "uid": os.getuid(), "cgroup": quote(cgroup), "pid_file": cls.pid_file}
+        rules = "".join(rule(name, *[line.format(**words) for line in lines])
+                        for name, (lines, _) in cls.ROWS.items())
+        cls.collectd = cls.enterClassContext(Collectd(rules))
+        cls.collectd.wait_for_values("pid_file_missing", "ps_count")
+        cls.collectd.wait_for_lines(cls.workloads["c"].pid, instance="comm_negated")
+
+    def check(self, name):
+        expected = sorted(self.workloads[letter].pid for letter in self.ROWS[name][1])
+        count = self.collectd.latest(name, "ps_count")
+        self.assertEqual(count, [len(expected)] * 2)
+        found = sorted(int(path.name.partition("-")[0]) for path in self.collectd.files()
+                       if path.parent.name == name)
+        self.assertEqual(found, expected)
+
+
+for row in Conditions.ROWS:
+    setattr(Conditions, f"test_{row}", lambda self, row=row: self.check(row))
+
+
+class PidFiles(unittest.TestCase):
+    def test_a_pid_file_that_changes_moves_the_rule(self):
+        with Workload("sleeper") as first, Workload("sleeper") as second:
+            path = Path(program("sleeper")).parent.parent / "changing.pid"
+            path.write_text(str(first.pid))
+            with Collectd(rule("service", f'PidFile "{path}"'), interval=0.5) as collectd:
+                collectd.wait_for_lines(first.pid, count=2)
+                path.write_text(f"{second.pid}\n")
+                collectd.wait_for_lines(second.pid, count=2)
+                count = len(collectd.samples_of(first.pid))
+                collectd.wait_for_values("service", "ps_count", after=time.time() + 1)
+                self.assertLessEqual(len(collectd.samples_of(first.pid)), count + 1)
+                self.assertEqual(collectd.latest("service", "ps_count"), [1, 1])
+                path.unlink()
+                wait_until(lambda: collectd.latest("service", "ps_count") == [0, 0], "nobody")
+
+
+class Names(unittest.TestCase):
+    """How processes are named and so grouped."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.shards = [cls.enterClassContext(sleeper(f"shard{COMM}-{n}", comm=f"{COMM}s")) for n in
+                      (1, 2, 2)]
+        cls.family = cls.enterClassContext(Workload("family"))
+        exe = f'Executable "{program("sleeper")}"'
+        rules = f'Process "{COMM}s"\n' + \
+            f'ProcessMatch "line-%{{1}}" "shard{COMM}-([0-9]+)"\n' + \
+            rule("block", "Children true", "Records false", key="Process").replace(
+                '"block"', '"family"') + \
+            rule("pid", exe, 'Instance "pid-%{pid}"') + \
+            rule("mixed", exe, 'Instance "%{rule}.%{exe}.%{user}.%{comm}"') + \
+            rule("capped", exe, 'Instance "capped-%{pid}"', "MaxInstances 2") + \
+            rule("spare", exe, 'Report "memory"', "Records false") + \
+            rule("two_words", exe, 'Report "cpu" "threads"', "Records false")
+        cls.collectd = cls.enterClassContext(Collectd(rules))
+        cls.collectd.wait_ready()
+        cls.family.tell("worker 0 1000")
+        cls.collectd.wait_for_values("two_words", "gauge-cpu_percent")
+        cls.collectd.wait_for_lines(cls.shards[2].pid)
+
+    def assert_count(self, instance, count):
+        self.assertEqual(self.collectd.latest(instance, "ps_count"), [count, count], instance)
+
+    def test_process_is_the_exact_name(self):
+        self.assert_count(f"{COMM}s", 3)
+
+    def test_process_match_names_by_its_captures(self):
+        self.assert_count("line-1", 1)
+        self.assert_count("line-2", 2)
+
+    def test_process_as_a_block_takes_options(self):
+        self.assertIsNotNone(self.collectd.latest("family", "ps_count"))
+        wait_until(lambda: self.collectd.latest("family", "derive-starts") == [1], "the child")
+        self.assertFalse([path for path in self.collectd.files() if path.parent.name == "family"])
+
+    def test_process_and_process_match_have_no_children(self):
+        kinds = {line["kind"] for line in self.collectd.lines_of(self.shards[0].pid, "line-1")}
+        self.assertEqual(kinds, {"metadata", "sample"})
+
+    def test_placeholders_say_what_they_are_called(self):
+        for shard in self.shards:
+            self.assert_count(f"pid-{shard.pid}", 1)
+        self.assert_count(f"mixed.sleeper.{USER}.{COMM}s", 3)
+
+    def test_what_is_above_max_instances_is_other(self):
+        names = [name for name in self.collectd.instances() if name.startswith("capped-")]
+        self.assertEqual(len(names), 3)
+        self.assert_count("capped-_other", 1)
+
+    def test_a_process_counts_in_each_rule(self):
+        for instance in (f"{COMM}s", "spare", "two_words"):
+            rss = self.collectd.latest(instance, "ps_rss")
+            if instance != "two_words":
+                self.assertGreater(rss[0], 0)
+        self.assertEqual(self.collectd.latest(f"{COMM}s", "ps_rss"),
+                         self.collectd.latest("spare", "ps_rss"))
+
+    def test_report_limits_the_types(self):
+        types = {}
+        for value in self.collectd.all_values():
+            types.setdefault(value.instance, set()).add(
+                "-".join(filter(None, (value.type, value.type_instance))))
+        self.assertEqual(types["spare"], {"ps_rss", "ps_vm", "gauge-rss_max"})
+        self.assertEqual(types["two_words"], {"ps_cputime", "gauge-cpu_percent", "ps_count",
+                                              "gauge-cpu_percent_max"})
+        self.assertGreater(len(types["pid-%d" % self.shards[0].pid]), 14)
+
+    def test_records_false_makes_no_file(self):
+        self.assertFalse([path for path in self.collectd.files()
+                          if path.parent.name in ("spare", "two_words")])
+
+    def test_all_types_are_stock_types(self):
+        known = {line.split()[0] for line in Path("/usr/share/collectd/types.db").read_text()
+                 .splitlines() if line and not line.startswith("#")}
+        self.assertLessEqual({value.type for value in self.collectd.all_values()}, known)
+
+    def test_the_log_is_clean(self):
+        self.assertEqual(self.collectd.complaints(), [])
+
+
+class Children(unittest.TestCase):
+    def test_children_false_counts_only_what_matches(self):
+        name = f"e2e-p{os.getpid()}"[:15]
+        with Workload("zombie", name), Collectd(
+                rule("alone", 'Comm "zombie"', f'Executable "{program("zombie")}"',
+                     "Children false") +
+                rule("tree", 'Comm "zombie"', f'Executable "{program("zombie")}"'),
+                interval=0.5) as collectd:
+            collectd.wait_for_values("tree", "ps_count")
+            self.assertEqual(collectd.latest("alone", "ps_count"), [1, 1])
+            self.assertEqual(collectd.latest("tree", "ps_count"), [2, 2])
+
+
+class Slots(unittest.TestCase):
+    def test_a_slot_is_used_again_after_its_process_ended(self):
+        with Collectd(rule("slots", f'Executable "{program("sleeper")}"', 'Instance "slot%{slot}"'),
+                      interval=0.5) as collectd:
+            collectd.wait_ready()
+            with Workload("sleeper") as first:
+                collectd.wait_for_lines(first.pid)
+                with Workload("sleeper") as second:
+                    collectd.wait_for_lines(second.pid)
+                    first.kill()
+                    wait_until(lambda: collectd.latest("slot0", "ps_count") == [0, 0], "a free slot")
+                    with Workload("sleeper") as third:
+                        collectd.wait_for_lines(third.pid)
+                        wait_until(lambda: collectd.latest("slot0", "ps_count") == [1, 1],
+                                   "the slot to be used")
+                        self.assertEqual(collectd.instances(), {"slot0", "slot1"})
+                        files = {path.parent.name: [] for path in collectd.files()}
+                        for path in collectd.files():
+                            files[path.parent.name].append(int(path.name.partition("-")[0]))
+                        self.assertEqual({slot: sorted(pids) for slot, pids in files.items()},
+                                         {"slot0": sorted([first.pid, third.pid]),
+                                          "slot1": [second.pid]})
+            series = collectd.values("slot0", "ps_cputime")
+            for before, after in zip(series, series[1:]):
+                self.assertGreaterEqual(sum(after.numbers), sum(before.numbers))

@@ -1,0 +1,144 @@
+"""Descendants: they stay after re-parenting, and what they did stays after their end."""
+
+import os
+import signal
+import time
+import unittest
+from pathlib import Path
+
+from harness import Collectd, Workload, program, rule, wait_until
+
+RULE = rule("family", f'Executable "{program("family")}"')
+MIB = 1 << 20
+
+
+def parent_of(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def now_ms():
+    return time.time() * 1e3
+
+
+class Orphan(unittest.TestCase):
+    def test_a_reparented_grandchild_stays_in_the_tree_and_outlives_the_root(self):
+        with Workload("family") as family, \
+                Collectd(RULE, "FlushInterval 0.1\n", interval=0.5) as collectd:
+            collectd.wait_ready()
+            orphan = int(family.ask("orphan"))
+            self.assertNotEqual(parent_of(orphan), family.pid)
+
+            line = collectd.wait_for_lines(family.pid, count=3, after_ms=now_ms() + 500)[-1]
+            self.assertEqual([child["pid"] for child in line["children"]], [orphan])
+            self.assertEqual(line["children"][0]["command"], "family")
+            self.assertEqual(line["aggregated"]["process_count"], 2)
+            self.assertEqual(collectd.latest("family", "ps_count"), [2, 2])
+
+            family.kill()
+            line = collectd.wait_for_lines(family.pid, count=3, after_ms=now_ms() + 500)[-1]
+            self.assertIsNone(line["parent"])
+            self.assertEqual([child["pid"] for child in line["children"]], [orphan])
+            self.assertEqual(line["aggregated"]["process_count"], 1)
+            self.assertNotIn("exit", line)
+            wait_until(lambda: collectd.latest("family", "ps_count") == [1, 1], "one process")
+
+            os.kill(orphan, signal.SIGKILL)
+            wait_until(lambda: collectd.latest("family", "ps_count") == [0, 0], "no process")
+            collectd.wait_for_values("family", "ps_count", after=time.time() + 0.5)
+            count = len(collectd.samples_of(family.pid))
+            collectd.wait_for_values("family", "ps_count", after=time.time() + 1)
+            self.assertEqual(len(collectd.samples_of(family.pid)), count)
+            self.assertEqual(len(collectd.files()), 1, "one file for each tree")
+
+    def test_descendants_that_were_there_before_collectd_are_in_the_tree(self):
+        with Workload("family") as family:
+            family.tell("worker 0 3000")
+            with Collectd(RULE, interval=0.5) as collectd:
+                line = collectd.wait_for_lines(family.pid, count=2)[-1]
+                self.assertEqual(len(line["children"]), 1)
+                self.assertEqual(line["aggregated"]["process_count"], 2)
+                self.assertEqual(len(collectd.files()), 1)
+
+
+class Sums(unittest.TestCase):
+    """Workers write known bytes, end, and are waited for: from then on the kernel's /proc/PID/io of
+    the parent has their bytes too."""
+
+    BYTES = 4 * MIB
+    WORKERS = 3
+
+    @classmethod
+    def setUpClass(cls):
+        family = cls.enterClassContext(Workload("family"))
+        cls.pid = family.pid
+        cls.collectd = cls.enterClassContext(Collectd(RULE, interval=0.5))
+        cls.collectd.wait_ready()
+        cls.workers = [int(family.ask(f"worker {cls.BYTES} 300")) for _ in range(cls.WORKERS)]
+        cls.collectd.wait_for_lines(cls.pid, after_ms=now_ms() + 1200)
+        cls.collectd.wait_for_values("family", "ps_count", after=time.time() + 0.7)
+        cls.io_of_kernel = dict(line.split(": ") for line in
+                                Path(f"/proc/{cls.pid}/io").read_text().splitlines())
+        cls.lines = cls.collectd.samples_of(cls.pid)
+
+    def test_what_has_ended_stays_in_aggregated_once(self):
+        written = self.lines[-1]["aggregated"]["syscall_write_bytes"]
+        self.assertGreaterEqual(written, self.WORKERS * self.BYTES)
+        self.assertLess(written, self.WORKERS * self.BYTES + MIB)
+
+    def test_the_group_counts_it_once(self):
+        written = self.collectd.latest("family", "io_octets")[1]
+        self.assertGreaterEqual(written, self.WORKERS * self.BYTES)
+        self.assertLess(written, self.WORKERS * self.BYTES + MIB)
+
+    def test_a_parents_own_bytes_are_without_those_of_its_children(self):
+        self.assertGreaterEqual(int(self.io_of_kernel["wchar"]), self.WORKERS * self.BYTES)
+        for line in self.lines:
+            self.assertLess(line["parent"]["syscall_write_bytes"], MIB)
+
+    def test_cpu_of_ended_children_is_counted_once(self):
+        used = sum(self.collectd.latest("family", "ps_cputime")) / 1e6
+        self.assertGreaterEqual(used, 0.15 * self.WORKERS)  # 0.3 if nobody takes the CPU
+        self.assertLess(used, 0.45 * self.WORKERS)
+
+    def test_each_worker_was_seen_with_its_own_bytes(self):
+        for worker in self.workers:
+            of_worker = [child["metrics"] for line in self.lines for child in line["children"]
+                         if child["pid"] == worker]
+            self.assertTrue(of_worker)
+            self.assertEqual(of_worker[-1]["syscall_write_bytes"], self.BYTES)
+
+    def test_aggregated_is_the_sum_of_what_lives_and_what_has_ended(self):
+        ended = {}
+        last = {}
+        for line in self.lines:
+            living = {child["pid"]: child["metrics"] for child in line["children"]}
+            living[self.pid] = line["parent"]
+            for pid, metrics in last.items():
+                if pid not in living:
+                    ended[pid] = metrics
+            last = living
+            for key in ("syscall_write_bytes", "syscall_read_bytes", "disk_write_bytes"):
+                least = sum(metrics[key] for metrics in [*living.values(), *ended.values()])
+                # An ended one may have done a little after its last line.
+                self.assertGreaterEqual(line["aggregated"][key], least)
+                self.assertLessEqual(line["aggregated"][key], least + MIB)
+            for key in ("mem_rss_kb", "thread_count"):
+                self.assertEqual(line["aggregated"][key],
+                                 sum(metrics[key] for metrics in living.values()))
+            self.assertEqual(line["aggregated"]["process_count"], len(living))
+            self.assertEqual(line["aggregated"]["uptime_secs"],
+                             max(metrics["uptime_secs"] for metrics in living.values()))
+
+    def test_counters_of_consecutive_lines_never_fall(self):
+        keys = [key for key in self.lines[0]["aggregated"]
+                if key.endswith(("_bytes", "_ns", "_cached", "_disk", "voluntary"))]
+        for before, after in zip(self.lines, self.lines[1:]):
+            for key in keys:
+                self.assertGreaterEqual(after["aggregated"][key], before["aggregated"][key], key)
+                self.assertGreaterEqual(after["parent"][key], before["parent"][key], key)
+
+    def test_networks_of_the_namespace_begin_at_zero(self):
+        for line in self.lines:
+            for child in line["children"]:
+                self.assertLess(child["metrics"]["sys_net_rx_bytes"], 100 * MIB)
+        self.assertEqual(self.lines[0]["parent"]["sys_net_rx_bytes"], 0)

@@ -1,0 +1,249 @@
+"""Values equal the truth, as the kernel and the workloads themselves know it."""
+
+import os
+import statistics
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+from harness import Collectd, Workload, program, rule, wait_until
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+MIB = 1 << 20
+
+
+def own_rule(name, *lines):
+    return rule(name, f'Executable "{program(name)}"', *lines)
+
+
+def statm_bytes(pid):
+    vm, rss = Path(f"/proc/{pid}/statm").read_text().split()[:2]
+    return int(vm) * PAGE, int(rss) * PAGE
+
+
+def hurry(pid):
+    """Others on this machine must not take the CPU from a process that is to have all of it."""
+    if os.geteuid():
+        return
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        os.setpriority(os.PRIO_PROCESS, int(thread), -15)
+    group = Path(f"/proc/{pid}/autogroup")
+    if group.exists() and "/autogroup-0 " not in group.read_text():
+        group.write_text("-10")
+
+
+class CpuClock:
+    """What the kernel says that a process used between two times, clock_getcpuclockid(3)."""
+
+    def __init__(self, pid):
+        self.clock = ~pid << 3 | 2
+        self.points = []
+
+    def look(self):
+        self.points.append((time.time(), time.clock_gettime(self.clock)))
+
+    def _at(self, when):
+        later = next(i for i, point in enumerate(self.points) if point[0] >= when)
+        (t0, cpu0), (t1, cpu1) = self.points[later - 1], self.points[later]
+        return cpu0 + (cpu1 - cpu0) * (when - t0) / (t1 - t0)
+
+    def percent(self, start, end):
+        return 100 * (self._at(end) - self._at(start)) / (end - start)
+
+
+class CpuTime(unittest.TestCase):
+    SAMPLES = 5
+
+    def watch(self, threads, cpus):
+        """A second and more of warming up, and then SAMPLES one-second samples: (what denet says,
+        what the kernel says) of ps_cputime, of gauge-cpu_percent and of the file's lines."""
+        with Workload("busy", str(threads), cpus=cpus) as busy, \
+                Collectd("BaseInterval 1\nMaxInterval 1\n" + own_rule("busy")) as collectd:
+            hurry(busy.pid)
+            truth = CpuClock(busy.pid)
+            truth.look()
+            start = collectd.wait_for_values("busy", "ps_cputime", count=2)[-1].time
+
+            def enough():
+                truth.look()
+                return len([value for value in collectd.values("busy", "gauge-cpu_percent")
+                            if value.time > start]) > self.SAMPLES
+            wait_until(enough, "values", timeout=20)
+            self.assertEqual(collectd.latest("busy", "ps_count"), [1, threads + 1])
+            cpu = [value for value in collectd.values("busy", "ps_cputime")
+                   if value.time >= start][:self.SAMPLES + 1]
+            gauges = [value for value in collectd.values("busy", "gauge-cpu_percent")
+                      if value.time > start][:self.SAMPLES]
+            lines = [line for line in collectd.samples_of(busy.pid)
+                     if line["ts_ms"] > start * 1e3][:self.SAMPLES]
+        self.assertEqual(lines[-1]["aggregated"]["thread_count"], threads + 1)
+        figures = []
+        for before, after in zip(cpu, cpu[1:]):
+            used = (sum(after.numbers) - sum(before.numbers)) / 1e6
+            figures.append((100 * used / (after.time - before.time),
+                            truth.percent(before.time, after.time)))
+        for before, after in zip(cpu, gauges):
+            figures.append((after.numbers[0], truth.percent(before.time, after.time)))
+        for before, after in zip(lines, lines[1:]):
+            kernel = truth.percent(before["ts_ms"] / 1e3, after["ts_ms"] / 1e3)
+            figures.append((after["parent"]["cpu_usage"], kernel))
+            figures.append((after["aggregated"]["cpu_usage"], kernel))
+        return figures
+
+    def check(self, threads, expected, delta, cpus=None):
+        for _ in range(3):
+            figures = self.watch(threads, cpus)
+            kernel = statistics.median(kernel for _, kernel in figures)
+            errors = [denet - kernel for denet, kernel in figures]
+            self.assertAlmostEqual(statistics.median(errors), 0, delta=delta)
+            if abs(kernel - expected) < delta / 2:
+                break
+        else:
+            self.skipTest(f"others take the CPU: the kernel gave {kernel:.0f} % of {expected} %")
+        self.assertAlmostEqual(statistics.median(denet for denet, _ in figures), expected,
+                               delta=delta)
+
+    def test_a_busy_loop_is_a_hundred_percent_of_a_core(self):
+        self.check(1, 100, 3)
+
+    def test_four_busy_threads_on_two_cpus_are_two_hundred_percent(self):
+        cpus = sorted(os.sched_getaffinity(0))[:2]
+        if len(cpus) < 2:
+            self.skipTest("needs two CPUs")
+        self.check(4, 200, 10, set(cpus))
+
+
+class AtRest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.sleeper = cls.enterClassContext(
+            Workload("sleeper", environment={b"SLEEPER_MIB": b"20"}))
+        cls.threads = [cls.enterClassContext(Workload("threads", str(n))) for n in (1, 5, 12)]
+        cls.collectd = cls.enterClassContext(
+            Collectd(own_rule("sleeper", "Children false") + own_rule("threads"), interval=0.5))
+        cls.collectd.wait_for_values("sleeper", "gauge-cpu_percent", count=2)
+
+    def test_rss_and_vm_are_those_of_statm(self):
+        vm, rss = statm_bytes(self.sleeper.pid)
+        self.assertGreater(rss, 20 * MIB)
+        self.assertEqual(self.collectd.latest("sleeper", "ps_rss"), [rss])
+        self.assertEqual(self.collectd.latest("sleeper", "ps_vm"), [vm])
+        self.assertEqual(self.collectd.latest("sleeper", "gauge-rss_max"), [rss])
+        line = self.collectd.wait_for_lines(self.sleeper.pid)[-1]
+        self.assertEqual((line["mem_vms_kb"], line["mem_rss_kb"]), (vm // 1024, rss // 1024))
+
+    def test_processes_and_threads_are_exact(self):
+        self.assertEqual(self.collectd.latest("threads", "ps_count"), [3, 18])
+        for workload, count in zip(self.threads, (1, 5, 12)):
+            line = self.collectd.wait_for_lines(workload.pid)[-1]
+            self.assertEqual(line["aggregated"]["process_count"], 1)
+            self.assertEqual(line["aggregated"]["thread_count"], count)
+
+    def test_a_process_at_rest_uses_no_cpu(self):
+        self.assertLess(self.collectd.latest("sleeper", "gauge-cpu_percent")[0], 1)
+
+    def test_uptime_is_the_age(self):
+        line = self.collectd.wait_for_lines(self.sleeper.pid)[-1]
+        metadata = self.collectd.lines_of(self.sleeper.pid)[0]
+        fields = Path(f"/proc/{self.sleeper.pid}/stat").read_text().rpartition(")")[2].split()
+        boot_ms = time.time() * 1e3 - time.clock_gettime(time.CLOCK_BOOTTIME) * 1e3
+        born_ms = boot_ms + int(fields[19]) * 1e3 / os.sysconf("SC_CLK_TCK")
+        self.assertAlmostEqual(metadata["t0_ms"], born_ms, delta=50)
+        self.assertAlmostEqual(line["uptime_secs"], (line["ts_ms"] - born_ms) / 1e3, delta=1.05)
+
+    def test_all_values_of_one_report_have_one_time(self):
+        times = {}
+        for value in self.collectd.all_values():
+            times.setdefault(value.time, set()).add(value.type)
+        for kinds in list(times.values())[:-1]:
+            self.assertIn("ps_rss", kinds)
+            self.assertIn("ps_count", kinds)
+
+    def test_source_is_told(self):
+        self.assertEqual(self.collectd.latest("_self", "gauge-source"), [1])
+        processes = self.collectd.latest("_self", "count-processes")[0]
+        here = sum(name.isdigit() for name in os.listdir("/proc"))
+        self.assertAlmostEqual(processes, here, delta=max(20, here // 10))
+        self.assertEqual(self.collectd.latest("_self", "count-matched"), [4])
+
+
+class InsideTheInterval(unittest.TestCase):
+    def test_maxima_catch_what_happens_between_two_reports(self):
+        with Workload("sleeper") as sleeper, \
+                Collectd(own_rule("sleeper") + "BaseInterval 0.1\nMaxInterval 0.1\n",
+                         interval=3) as collectd:
+            first = collectd.wait_for_values("sleeper", "ps_rss", count=1)[-1]
+            sleeper.ask("touch 64")
+            after = collectd.wait_for_values("sleeper", "ps_rss", after=first.time + 0.1)[-1]
+            highest = [value for value in collectd.values("sleeper", "gauge-rss_max")
+                       if value.time >= after.time][0]
+            self.assertLess(after.numbers[0], 32 * MIB)
+            self.assertGreater(highest.numbers[0], 64 * MIB)
+            percent = collectd.wait_for_values("sleeper", "gauge-cpu_percent_max")[-1]
+            mean = [value for value in collectd.values("sleeper", "gauge-cpu_percent")
+                    if value.time == percent.time][0]
+            self.assertGreaterEqual(percent.numbers[0], mean.numbers[0])
+
+
+class Bytes(unittest.TestCase):
+    BYTES = 8 * MIB
+
+    @classmethod
+    def setUpClass(cls):
+        # Not /tmp, which may be memory.
+        folder = cls.enterClassContext(tempfile.TemporaryDirectory(dir="/var/tmp"))
+        cls.files = cls.enterClassContext(Workload("files", f"{folder}/data"))
+        cls.collectd = cls.enterClassContext(
+            Collectd(own_rule("files", "Children false"), interval=0.5))
+
+    def counters(self):
+        """disk_octets and io_octets as of now."""
+        now = time.time() + 0.2
+        disk = self.collectd.wait_for_values("files", "disk_octets", after=now)[-1].numbers
+        octets = self.collectd.wait_for_values("files", "io_octets", after=now)[-1].numbers
+        return disk + octets
+
+    def cost_of(self, words):
+        """Increases of disk read, disk written, read() and write() bytes, of group and file."""
+        before, line = self.counters(), self.collectd.wait_for_lines(self.files.pid)[-1]
+        answer = self.files.ask(words)
+        if answer != "done":
+            self.skipTest(f"{words} is not possible in /var/tmp")
+        after = self.counters()
+        last = self.collectd.wait_for_lines(self.files.pid, after_ms=time.time() * 1e3)[-1]
+        keys = ("disk_read_bytes", "disk_write_bytes", "syscall_read_bytes", "syscall_write_bytes")
+        of_group = [b - a for a, b in zip(before, after)]
+        self.assertEqual(of_group, [last[key] - line[key] for key in keys])
+        return of_group
+
+    def assert_about(self, bytes_counted, expected):
+        self.assertGreaterEqual(bytes_counted, expected)
+        self.assertLess(bytes_counted, expected + MIB)
+
+    def test_bytes_written_with_o_direct_show_in_disk_octets(self):
+        disk_read, disk_write, _, written = self.cost_of(f"direct {self.BYTES}")
+        self.assert_about(disk_write, self.BYTES)
+        self.assert_about(written, self.BYTES)
+        self.assertLess(disk_read, MIB)
+
+    def test_bytes_that_were_fsyncd_show_in_disk_octets(self):
+        _, disk_write, _, written = self.cost_of(f"fsync {self.BYTES}")
+        self.assert_about(disk_write, self.BYTES)
+        self.assert_about(written, self.BYTES)
+
+    def test_reads_from_the_page_cache_show_only_in_io_octets(self):
+        self.files.ask(f"fsync {self.BYTES}")
+        disk_read, disk_write, read, _ = self.cost_of(f"read {self.BYTES}")
+        self.assert_about(read, self.BYTES)
+        self.assertEqual((disk_read, disk_write), (0, 0))
+
+    def test_calls_are_counted(self):
+        now = time.time() + 0.2
+        before = self.collectd.wait_for_values("files", "io_ops", after=now)[-1].numbers
+        self.files.ask(f"fsync {self.BYTES}")
+        now = time.time() + 0.2
+        after = self.collectd.wait_for_values("files", "io_ops", after=now)[-1].numbers
+        self.assertAlmostEqual(after[1] - before[1], self.BYTES // 65536, delta=10)
+
+

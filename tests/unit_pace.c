@@ -1,0 +1,51 @@
+#include "core/pace.h"
+
+#include "tests/unit.h"
+
+#define MS UINT64_C(1000000)
+#define SECOND (1000 * MS)
+
+static const struct {
+  uint64_t base_ns, max_ns, age_ns, interval_ns;
+} rows[] = {
+    {100 * MS, SECOND, 0, 100 * MS},
+    {100 * MS, SECOND, SECOND - 1, 100 * MS},
+    {100 * MS, SECOND, SECOND, 100 * MS},
+    {100 * MS, SECOND, 2 * SECOND, 200 * MS},
+    {100 * MS, SECOND, 5 * SECOND + 500 * MS, 550 * MS},
+    {100 * MS, SECOND, 9 * SECOND, 900 * MS},
+    {100 * MS, SECOND, 10 * SECOND, SECOND},
+    {100 * MS, SECOND, 10 * SECOND + 1, SECOND},
+    {100 * MS, SECOND, UINT64_MAX, SECOND},
+    {SECOND, SECOND, 0, SECOND},
+    {SECOND, SECOND, 5 * SECOND, SECOND},
+    {10 * MS, 60 * SECOND, 10 * SECOND, 60 * SECOND},
+    {1, 1, 5 * SECOND, 1},
+};
+
+START_TEST(interval_goes_by_age) {
+  struct denet_pace pace = {rows[_i].base_ns, rows[_i].max_ns};
+  uint64_t interval_ns = denet_pace_interval(&pace, rows[_i].age_ns);
+  /* To the microsecond: it is computed in floating point. */
+  ck_assert_uint_le(interval_ns, rows[_i].interval_ns + 1000);
+  ck_assert_uint_ge(interval_ns + 1000, rows[_i].interval_ns);
+}
+END_TEST
+
+START_TEST(interval_never_shrinks_nor_leaves_its_bounds) {
+  struct denet_pace pace = {100 * MS, SECOND};
+  uint64_t before_ns = pace.base_ns;
+  for (uint64_t age_ns = 0; age_ns < 12 * SECOND; age_ns += 7 * MS) {
+    uint64_t interval_ns = denet_pace_interval(&pace, age_ns);
+    ck_assert_uint_ge(interval_ns, before_ns);
+    ck_assert_uint_le(interval_ns, pace.max_ns);
+    before_ns = interval_ns;
+  }
+  ck_assert_uint_eq(before_ns, pace.max_ns);
+}
+END_TEST
+
+void add_cases(Suite *suite) {
+  ADD_TABLE(suite, interval_goes_by_age, rows);
+  ADD_TEST(suite, interval_never_shrinks_nor_leaves_its_bounds);
+}
