@@ -2,6 +2,32 @@
 
 #include "threads.h"
 
+#include <stdio.h>
+#include <string.h>
+
+void denet_process_identify(struct denet_process *process, const struct denet_identity *identity) {
+  /* An exited main thread has no memory left to tell an exec by, and keeps its name. */
+  bool execd = !process->is_new && !identity->main_thread_exited &&
+               (process->never_execd != identity->never_execd ||
+                process->exec_stamp != identity->exec_stamp);
+  bool renamed = strncmp(process->name, identity->name, sizeof(process->name) - 1) != 0;
+  process->execd |= execd;
+  process->changed |= execd || renamed || process->is_new;
+  process->start_ticks = identity->start_ticks;
+  process->born_ns = identity->born_ns;
+  process->parent_pid = identity->parent_pid;
+  snprintf(process->name, sizeof(process->name), "%s", identity->name);
+  process->kernel_thread = identity->kernel_thread;
+  process->never_execd = identity->never_execd;
+  process->exec_stamp = identity->exec_stamp;
+  process->has_reaped = identity->has_reaped;
+  /* The main thread may be a zombie while others run. */
+  process->ended = identity->main_thread_exited && identity->threads <= 1;
+  process->main_thread_exited = identity->main_thread_exited && !process->ended;
+  process->has_exit_status = process->ended && identity->has_exit_status;
+  process->exit_status = process->has_exit_status ? identity->exit_status : 0;
+}
+
 void denet_process_advance(struct denet_process *process) {
   process->delta = process->now;
   for (unsigned m = 0; m < DENET_METRICS; m++) {

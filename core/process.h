@@ -71,6 +71,22 @@ struct denet_process {
   struct denet_threads *threads; /* owned */
 };
 
+/* Who a process is and how it is at one moment, whatever source says so. */
+struct denet_identity {
+  uint64_t start_ticks, born_ns;
+  pid_t parent_pid;
+  const char *name; /* NUL-terminated; cut at 15 bytes */
+  bool kernel_thread, never_execd, has_reaped;
+  uint64_t exec_stamp;
+  bool main_thread_exited;
+  uint64_t threads; /* of the process, the main one included until all are gone */
+  bool has_exit_status;
+  int exit_status; /* the main thread's, as wait(2) has it */
+};
+
+/* Takes the identity over, and notes what has changed since the last one. */
+void denet_process_identify(struct denet_process *process, const struct denet_identity *identity);
+
 /* Takes what was measured into delta and sum. A counter seen for the first time begins as base
  * says; one that ran backwards starts a new series: no delta for it this time. */
 void denet_process_advance(struct denet_process *process);

@@ -151,35 +151,38 @@ static void take_metrics(const struct denet_procfs *procfs, const struct denet_s
 static void take_identity(const struct denet_procfs *procfs, struct denet_process *process,
                           const struct denet_stat *stat) {
   uint64_t flags = stat->field[DENET_STAT_FLAGS];
-  uint64_t exec_stamp =
-      DENET_STAT_START_STACK < stat->fields ? stat->field[DENET_STAT_START_STACK] : 0;
-  bool never_execd = flags & PF_FORKNOEXEC;
-  bool gone_to_zombie = stat->state == 'Z' || stat->state == 'X';
-  /* A zombie has no memory left to tell an exec by, and keeps its name. */
-  bool execd = !process->is_new && !gone_to_zombie &&
-               (process->never_execd != never_execd || process->exec_stamp != exec_stamp);
-  process->execd |= execd;
-  process->changed |= execd || process->is_new || strcmp(process->name, stat->name);
-  process->start_ticks = stat->field[DENET_STAT_START_TICKS];
-  process->born_ns = process->start_ticks * procfs->host->tick_ns;
-  process->parent_pid = (pid_t)stat->field[DENET_STAT_PARENT];
-  memcpy(process->name, stat->name, sizeof(process->name));
-  process->has_reaped = stat->field[DENET_STAT_CHILDREN_MINOR_FAULTS] > 0;
-  process->kernel_thread = flags & PF_KTHREAD;
-  process->never_execd = never_execd;
-  process->exec_stamp = exec_stamp;
-  /* The first thread of a process may be a zombie while others run. */
-  process->ended = gone_to_zombie && stat->field[DENET_STAT_THREADS] <= 1;
-  process->main_thread_exited = gone_to_zombie && !process->ended;
-  process->has_exit_status = process->ended && DENET_STAT_EXIT_CODE < stat->fields;
-  if (process->has_exit_status)
-    process->exit_status = (int)stat->field[DENET_STAT_EXIT_CODE];
+  bool has_stack = DENET_STAT_START_STACK < stat->fields;
+  struct denet_identity identity = {
+      .start_ticks = stat->field[DENET_STAT_START_TICKS],
+      .born_ns = stat->field[DENET_STAT_START_TICKS] * procfs->host->tick_ns,
+      .parent_pid = (pid_t)stat->field[DENET_STAT_PARENT],
+      .name = stat->name,
+      .kernel_thread = flags & PF_KTHREAD,
+      .never_execd = flags & PF_FORKNOEXEC,
+      /* Where the stack begins is chosen anew by each exec (proc(5), startstack). */
+      .exec_stamp = has_stack ? stat->field[DENET_STAT_START_STACK] : 0,
+      .has_reaped = stat->field[DENET_STAT_CHILDREN_MINOR_FAULTS] > 0,
+      .main_thread_exited = stat->state == 'Z' || stat->state == 'X',
+      .threads = stat->field[DENET_STAT_THREADS],
+      .has_exit_status = DENET_STAT_EXIT_CODE < stat->fields,
+  };
+  if (identity.has_exit_status)
+    identity.exit_status = (int)stat->field[DENET_STAT_EXIT_CODE];
+  denet_process_identify(process, &identity);
 }
+
+/* A reading of a process's CPU clock. It is taken before stat is read: what happens in between is
+ * then still ahead at the next pass, which finds another reading. */
+struct cpu_reading {
+  bool is_known; /* pids are our own */
+  uint64_t cpu_ns, now_ns;
+};
 
 /* Reads stat and puts everything that it says into the process, which may turn out to be another
  * one with an old one's pid. */
 static int scan_stat(struct denet_procfs *procfs, struct denet_roster *roster,
-                     struct denet_process *process, const struct denet_procfs_listed *listed) {
+                     struct denet_process *process, const struct denet_procfs_listed *listed,
+                     const struct cpu_reading *cpu) {
   struct denet_text text;
   struct denet_stat stat;
   int outcome = denet_procfs_read(procfs, listed->pid, 0, "stat", &text);
@@ -199,8 +202,10 @@ static int scan_stat(struct denet_procfs *procfs, struct denet_roster *roster,
   take_metrics(procfs, &stat, &process->now);
   process->inode = listed->inode;
   process->has_run = true;
-  if (!read_cpu(procfs, listed->pid, &process->cpu_ns, &process->measured_ns))
-    denet_process_split_cpu(&process->now, process->cpu_ns, stat.field[DENET_STAT_USER_TICKS],
+  process->measured_ns = cpu->now_ns;
+  process->cpu_ns = cpu->cpu_ns;
+  if (cpu->is_known)
+    denet_process_split_cpu(&process->now, cpu->cpu_ns, stat.field[DENET_STAT_USER_TICKS],
                             stat.field[DENET_STAT_SYSTEM_TICKS]);
   return 0;
 }
@@ -211,12 +216,13 @@ static int scan_one(struct denet_procfs *procfs, struct denet_roster *roster,
   int error = denet_roster_see(roster, listed->pid, &process);
   if (error)
     return error;
-  uint64_t cpu_ns, now_ns;
-  bool is_idle = !process->is_new && process->inode == listed->inode &&
-                 !read_cpu(procfs, listed->pid, &cpu_ns, &now_ns) && cpu_ns == process->cpu_ns;
+  struct cpu_reading cpu = {0};
+  cpu.is_known = !read_cpu(procfs, listed->pid, &cpu.cpu_ns, &cpu.now_ns);
+  bool is_idle = cpu.is_known && !process->is_new && process->inode == listed->inode &&
+                 process->cpu_ns == cpu.cpu_ns;
   if (!is_idle)
-    return scan_stat(procfs, roster, process, listed);
-  process->measured_ns = now_ns;
+    return scan_stat(procfs, roster, process, listed, &cpu);
+  process->measured_ns = cpu.now_ns;
   return 0;
 }
 
