@@ -11,7 +11,8 @@
 struct denet_member;  /* tree.h */
 struct denet_threads; /* threads.h */
 
-/* How the counters of a process that is watched from now on begin. */
+/* How the counters of a process that is watched from now on begin. Those of a whole namespace, which
+ * members do not add up, always begin as DENET_BASE_NOW. */
 enum denet_base {
   DENET_BASE_NOW,   /* at zero: what it did before belongs to nobody */
   DENET_BASE_BIRTH, /* with all it has done */

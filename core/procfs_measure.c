@@ -141,12 +141,10 @@ static void measure_threads(struct denet_procfs *procfs, struct denet_process *p
   denet_threads_begin(process->threads);
   bool is_single =
       denet_values_has(&process->now, DENET_THREADS) && process->now.value[DENET_THREADS] == 1;
-  if (is_single)
-    measure_thread(procfs, process, process->pid, wanted);
-  else
-    measure_each_thread(procfs, process, wanted);
+  int outcome = is_single ? measure_thread(procfs, process, process->pid, wanted)
+                          : measure_each_thread(procfs, process, wanted);
   process->io_by_thread = process->has_reaped;
-  denet_threads_end(process->threads);
+  denet_threads_end(process->threads, !outcome);
   denet_threads_raise(process->threads, &process->now);
   const struct denet_values *sums = denet_threads_sums(process->threads);
   for (unsigned m = 0; m < DENET_METRICS; m++)
@@ -170,7 +168,7 @@ static uint64_t read_net_namespace(struct denet_procfs *procfs, struct denet_pro
 }
 
 /* The interface sums of a network namespace, read once a pass through whichever process asks
- * first. NULL when there is no memory. */
+ * first. NULL when they cannot be read. */
 static const struct denet_procfs_net *find_net(struct denet_procfs *procfs, uint64_t namespace,
                                                pid_t pid) {
   for (size_t i = 0; i < procfs->net_count; i++)
@@ -188,8 +186,10 @@ static const struct denet_procfs_net *find_net(struct denet_procfs *procfs, uint
   *net = (struct denet_procfs_net){.namespace = namespace};
   struct denet_text text;
   const struct denet_procfs_plan *plan = &procfs->plan[DENET_FILE_NET_DEV];
-  if (denet_procfs_read(procfs, pid, 0, "net/dev", &text))
-    return net;
+  if (denet_procfs_read(procfs, pid, 0, "net/dev", &text)) {
+    procfs->net_count--; /* whoever asks next may have more luck */
+    return NULL;
+  }
   for (unsigned i = 0; i < plan->count; i++)
     if (denet_parse_net_dev(text, plan->index[i], &net->value[i]))
       net->present |= 1u << i;
@@ -197,7 +197,7 @@ static const struct denet_procfs_net *find_net(struct denet_procfs *procfs, uint
 }
 
 static void measure_net(struct denet_procfs *procfs, struct denet_process *process, bool first) {
-  if (first || process->has_run)
+  if ((first || process->has_run) && !process->main_thread_exited)
     process->net_namespace = read_net_namespace(procfs, process);
   if (!process->net_namespace)
     return;

@@ -97,10 +97,10 @@ void denet_threads_add(struct denet_threads *threads, const struct denet_values 
   }
 }
 
-void denet_threads_end(struct denet_threads *threads) {
+void denet_threads_end(struct denet_threads *threads, bool complete) {
   size_t kept = 0;
   for (size_t i = 0; i < threads->count; i++)
-    if (threads->threads[i].alive)
+    if (threads->threads[i].alive || !complete)
       threads->threads[kept++] = threads->threads[i];
   threads->count = kept;
 }

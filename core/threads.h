@@ -4,6 +4,7 @@
 
 #include "metric.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -26,8 +27,9 @@ int denet_threads_visit(struct denet_threads *threads, pid_t tid, uint64_t run_n
  * thread that is new gains all that it has. */
 void denet_threads_add(struct denet_threads *threads, const struct denet_values *counters);
 
-/* Forgets the threads that were not visited; what they had stays in the sums. */
-void denet_threads_end(struct denet_threads *threads);
+/* Ends the pass. If it was complete, the threads that were not visited are forgotten, and what they
+ * had stays in the sums; after one that failed half-way they are kept. */
+void denet_threads_end(struct denet_threads *threads, bool complete);
 
 /* Raises each sum that is below the value in least: what is known of the process as a whole
  * includes threads that exited unseen. */

@@ -27,8 +27,8 @@ static const char *const fixtures[] = {
     "main_thread_exited", "main_thread_exits_young",
     "never_matched",      "pid_reuse",
     "reaped_child_io",    "rule_for_itself",
-    "thread_exits",       "unreadable_io",
-    "zombie_lingers",
+    "thread_exits",       "threads_unreadable_once",
+    "unreadable_io",      "zombie_lingers",
 };
 
 struct path {

@@ -197,7 +197,7 @@ START_TEST(done_may_be_called_twice) {
 END_TEST
 
 /* The same by the simplest means: what process, told by its start time, each pid is. */
-#define MODEL_PIDS 300
+#define MODEL_PIDS 100
 
 struct model {
   uint64_t start[MODEL_PIDS]; /* 0: not there */
@@ -280,7 +280,7 @@ static void pass_by_chance(struct model *model, struct denet_roster *roster, pid
 START_TEST(many_random_passes_are_what_a_simple_model_says) {
   OWN_ROSTER roster = {0};
   struct model model = {.random = (uint64_t)_i + 1};
-  for (int round = 0; round < 300; round++) {
+  for (int round = 0; round < 60; round++) {
     pass_by_chance(&model, &roster, MODEL_PIDS);
     compare(&model, &roster);
     if (roll(&model, 4))
@@ -294,7 +294,7 @@ END_TEST
 START_TEST(roster_is_sorted_whatever_was_shown) {
   OWN_ROSTER roster = {0};
   struct model model = {.random = (uint64_t)_i + 1};
-  for (int round = 0; round < 300; round++) {
+  for (int round = 0; round < 60; round++) {
     unsigned density = roll(&model, 11);
     denet_roster_begin(&roster);
     for (pid_t pid = 1; pid < MODEL_PIDS; pid++)
@@ -307,7 +307,7 @@ START_TEST(roster_is_sorted_whatever_was_shown) {
 }
 END_TEST
 
-static const int seeds[20];
+static const int seeds[10];
 
 void add_cases(Suite *suite) {
   ADD_TEST(suite, fresh_roster_is_empty);

@@ -26,7 +26,7 @@ static uint64_t total(const struct denet_threads *threads) {
 START_TEST(fresh_threads_have_no_sums) {
   OWN_THREADS threads = denet_threads_new();
   denet_threads_begin(threads);
-  denet_threads_end(threads);
+  denet_threads_end(threads, true);
   ck_assert_uint_eq(denet_threads_sums(threads)->present, 0);
 }
 END_TEST
@@ -38,7 +38,7 @@ START_TEST(sum_is_over_all_threads_in_any_order) {
     denet_threads_begin(threads);
     for (unsigned k = 0; k < 4; k++)
       see(threads, orders[i][k], 100, (uint64_t)orders[i][k]);
-    denet_threads_end(threads);
+    denet_threads_end(threads, true);
     ck_assert_uint_eq(total(threads), 10);
   }
 }
@@ -73,13 +73,13 @@ START_TEST(part_of_an_exited_thread_stays) {
   denet_threads_begin(threads);
   see(threads, 1, 100, 10);
   see(threads, 2, 100, 20);
-  denet_threads_end(threads);
+  denet_threads_end(threads, true);
   denet_threads_begin(threads);
   see(threads, 1, 110, 11);
-  denet_threads_end(threads);
+  denet_threads_end(threads, true);
   ck_assert_uint_eq(total(threads), 31);
   denet_threads_begin(threads);
-  denet_threads_end(threads);
+  denet_threads_end(threads, true);
   ck_assert_uint_eq(total(threads), 31);
 }
 END_TEST
@@ -88,12 +88,12 @@ START_TEST(reused_tid_of_a_forgotten_thread_counts_from_zero) {
   OWN_THREADS threads = denet_threads_new();
   denet_threads_begin(threads);
   see(threads, 2, 100, 20);
-  denet_threads_end(threads);
+  denet_threads_end(threads, true);
   denet_threads_begin(threads);
-  denet_threads_end(threads);
+  denet_threads_end(threads, true);
   denet_threads_begin(threads);
   ck_assert_int_eq(see(threads, 2, 100, 5), 1);
-  denet_threads_end(threads);
+  denet_threads_end(threads, true);
   ck_assert_uint_eq(total(threads), 25);
 }
 END_TEST
@@ -146,7 +146,7 @@ START_TEST(two_thousand_threads_come_and_go) {
       expected += tid % 3 ? 5 : 5 * pass;
       see(threads, tid, 100 * pass, 5 * pass);
     }
-    denet_threads_end(threads);
+    denet_threads_end(threads, true);
     ck_assert_uint_eq(total(threads), expected);
   }
 }
