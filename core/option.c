@@ -42,13 +42,6 @@ static void show_value(const struct denet_setting *setting, shown_value out_show
   }
 }
 
-/* A value may hold a newline, which would tear the line of the log. */
-static void blot_control_bytes(char *text) {
-  for (; *text != '\0'; text++)
-    if ((unsigned char)*text < 0x20 || *text == 0x7f)
-      *text = '?';
-}
-
 int denet_setting_refuse(const struct denet_setting *setting, struct denet_error *error,
                          const char *format, ...) {
   char reason[sizeof(error->text)];
@@ -59,10 +52,7 @@ int denet_setting_refuse(const struct denet_setting *setting, struct denet_error
 
   shown_value value = "";
   show_value(setting, value);
-  denet_error_set(error, -EINVAL, "%.60s %s: %s", setting->key, value, reason);
-  if (error)
-    blot_control_bytes(error->text);
-  return -EINVAL;
+  return denet_error_set(error, -EINVAL, "%.60s %s: %s", setting->key, value, reason);
 }
 
 int denet_setting_expect(const struct denet_setting *setting, enum denet_setting_type type,

@@ -23,6 +23,16 @@ static const struct denet_option options[] = {
      0, 0},
 };
 
+/* Logs a sentence about what somebody wrote, whatever bytes that has. */
+__attribute__((format(printf, 2, 3))) static void complain(int level, const char *format, ...) {
+  struct denet_error sentence;
+  va_list arguments;
+  va_start(arguments, format);
+  denet_error_write(&sentence, format, arguments);
+  va_end(arguments);
+  plugin_log(level, LOG_NAME "%s", sentence.text);
+}
+
 int denet_config_init(struct denet_config *config) {
   *config = (struct denet_config){.base_interval_ns = DEFAULT_BASE_NS,
                                   .max_interval_ns = DEFAULT_MAX_NS,
@@ -47,9 +57,10 @@ static void warn_of_long_name(const char *block, const char *rule, const char *n
   if (*name == '!')
     name++;
   if (*name != '~' && strlen(name) >= DENET_COMM_BYTES)
-    WARNING(LOG_NAME "%s \"%s\": the kernel keeps 15 bytes of a name, so that \"%s\" matches what "
-                     "is called \"%.15s\". CommandLine matches the whole command line.",
-            block, rule, name, name);
+    complain(LOG_WARNING,
+             "%s \"%s\": the kernel keeps 15 bytes of a name, so that \"%s\" matches what "
+             "is called \"%.15s\". CommandLine matches the whole command line.",
+             block, rule, name, name);
 }
 
 /* Lines that list several words (Report "cpu" "memory") are as many settings. 0, or -1 when the
@@ -68,11 +79,12 @@ static int read_rule_option(struct denet_rule *rule, const char *block,
     if (!outcome)
       outcome = denet_rule_set(rule, &setting, &error);
     if (outcome == DENET_UNKNOWN_OPTION) {
-      WARNING(LOG_NAME "%s \"%s\": unknown option %s is ignored.", block, rule->name, item->key);
+      complain(LOG_WARNING, "%s \"%s\": unknown option %s is ignored.", block, rule->name,
+               item->key);
       return 0;
     }
     if (outcome) {
-      ERROR(LOG_NAME "%s \"%s\": %s. The rule is skipped.", block, rule->name, error.text);
+      complain(LOG_ERR, "%s \"%s\": %s. The rule is skipped.", block, rule->name, error.text);
       return -1;
     }
     if (!strcasecmp(item->key, "Comm"))
@@ -126,19 +138,19 @@ static void read_rule(struct denet_config *config, const oconfig_item_t *item) {
   bool has_name = item->values_num && item->values[0].type == OCONFIG_TYPE_STRING;
   const char *name = has_name ? item->values[0].value.string : "";
   if (start_rule(&rule, item, &error)) {
-    ERROR(LOG_NAME "%s \"%s\": %s. The rule is skipped.", item->key, name, error.text);
+    complain(LOG_ERR, "%s \"%s\": %s. The rule is skipped.", item->key, name, error.text);
     return;
   }
   for (int i = 0; i < item->children_num; i++)
     if (read_rule_option(&rule, item->key, &item->children[i]))
       return;
   if (denet_rule_finish(&rule, &error))
-    ERROR(LOG_NAME "%s \"%s\": %s. The rule is skipped.", item->key, name, error.text);
+    complain(LOG_ERR, "%s \"%s\": %s. The rule is skipped.", item->key, name, error.text);
   else if (has_rule(config, name))
-    ERROR(LOG_NAME "%s \"%s\": there is a rule of this name already. The second one is skipped.",
-          item->key, name);
+    complain(LOG_ERR, "%s \"%s\": there is a rule of this name already. The second one is skipped.",
+             item->key, name);
   else if (append_rule(config, &rule))
-    ERROR(LOG_NAME "%s \"%s\": there is no memory. The rule is skipped.", item->key, name);
+    complain(LOG_ERR, "%s \"%s\": there is no memory. The rule is skipped.", item->key, name);
   else if (!strcasecmp(item->key, "Process"))
     warn_of_long_name(item->key, name, name);
 }
@@ -155,9 +167,9 @@ static void read_option(struct denet_config *config, const oconfig_item_t *item)
   if (!outcome)
     outcome = denet_option_set(options, DENET_COUNT_OF(options), config, &setting, &error);
   if (outcome == DENET_UNKNOWN_OPTION)
-    WARNING(LOG_NAME "unknown option %s is ignored.", item->key);
+    complain(LOG_WARNING, "unknown option %s is ignored.", item->key);
   else if (outcome)
-    ERROR(LOG_NAME "%s. The option is ignored.", error.text);
+    complain(LOG_ERR, "%s. The option is ignored.", error.text);
 }
 
 /* Replaces a string by its default. */
@@ -172,8 +184,9 @@ static void reset_string(char **string, const char *value) {
 /* What one option alone cannot tell. */
 static int check_options(struct denet_config *config) {
   if (config->base_interval_ns > config->max_interval_ns) {
-    ERROR(LOG_NAME "BaseInterval %g is above MaxInterval %g. Both are ignored: 0.1 and 1 are used.",
-          (double)config->base_interval_ns / 1e9, (double)config->max_interval_ns / 1e9);
+    complain(LOG_ERR,
+             "BaseInterval %g is above MaxInterval %g. Both are ignored: 0.1 and 1 are used.",
+             (double)config->base_interval_ns / 1e9, (double)config->max_interval_ns / 1e9);
     config->base_interval_ns = DEFAULT_BASE_NS;
     config->max_interval_ns = DEFAULT_MAX_NS;
   }
@@ -181,15 +194,16 @@ static int check_options(struct denet_config *config) {
   const char *name = config->plugin_name;
   size_t length = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.");
   if (name[length] || length > 60) {
-    ERROR(LOG_NAME "PluginName \"%s\": must be letters, digits, '_' and '.', at most 60; it goes "
-                   "wrong at character %zu. \"denet\" is used.",
-          name, length > 60 ? 61 : length + 1);
+    complain(LOG_ERR,
+             "PluginName \"%s\": must be letters, digits, '_' and '.', at most 60; it goes "
+             "wrong at character %zu. \"denet\" is used.",
+             name, length > 60 ? 61 : length + 1);
     reset_string(&config->plugin_name, "denet");
   }
   const char *source = config->source;
   if (!strcasecmp(source, "auto") || !strcasecmp(source, "bpf") || !strcasecmp(source, "procfs"))
     return 0;
-  ERROR(LOG_NAME "Source \"%s\": must be auto, bpf or procfs.", source);
+  complain(LOG_ERR, "Source \"%s\": must be auto, bpf or procfs.", source);
   return -1;
 }
 
@@ -204,7 +218,7 @@ int denet_config_read(struct denet_config *config, const oconfig_item_t *block) 
     has_rules |= is_rule(item);
   }
   if (has_rules && !config->rule_count) {
-    ERROR(LOG_NAME "there are rules, and not one of them can be used.");
+    complain(LOG_ERR, "there are rules, and not one of them can be used.");
     return -1;
   }
   return check_options(config);

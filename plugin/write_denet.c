@@ -109,7 +109,7 @@ static void apply_option(struct settings *settings, const oconfig_item_t *item) 
   if (!outcome)
     outcome = denet_option_set(options, DENET_COUNT_OF(options), settings, &setting, &error);
   if (outcome == DENET_UNKNOWN_OPTION)
-    WARNING(LOG_NAME "unknown option %s is ignored.", item->key);
+    WARNING(LOG_NAME "unknown option %.100s is ignored.", item->key);
   else if (outcome)
     ERROR(LOG_NAME "%s; it keeps its value.", outcome == -ENOMEM ? item->key : error.text);
 }

@@ -291,7 +291,7 @@ class Workload:
         set_cpus = (lambda: os.sched_setaffinity(0, cpus)) if cpus else None
         self.process = subprocess.Popen(
             [*command, *arguments], executable=None if prefix else path, preexec_fn=set_cpus,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, start_new_session=True,
             env={**os.environb, **(environment or {})})
         self.pid = self.process.pid
         self.answer = self._read_answer()

@@ -1,6 +1,7 @@
 """The record files: their format, their parts, and that none of it is lost."""
 
 import os
+import signal
 import stat
 import time
 import unittest
@@ -236,6 +237,15 @@ class Flushing(unittest.TestCase):
 
     def test_a_short_flush_interval_shows_each_line(self):
         self.assertLess(self.longest_gap(0.05), 0.25)
+
+
+    def test_sigusr1_flushes(self):
+        with Workload("sleeper") as sleeper, \
+                Collectd(executable_rule("a", "sleeper"), "FlushInterval 600\n") as collectd:
+            collectd.wait_for_values("a", "ps_count", count=3)
+            before = len(collectd.samples_of(sleeper.pid))
+            collectd.process.send_signal(signal.SIGUSR1)
+            wait_until(lambda: len(collectd.samples_of(sleeper.pid)) > before, "the flushed lines")
 
 
 class Parts(unittest.TestCase):

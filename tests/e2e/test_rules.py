@@ -98,6 +98,43 @@ class PidFiles(unittest.TestCase):
                 wait_until(lambda: collectd.latest("service", "ps_count") == [0, 0], "nobody")
 
 
+class Units(unittest.TestCase):
+    NAME = f"e2e-{os.getpid()}@1.service"
+
+    def make_cgroup(self):
+        """A group below our own that looks like a systemd unit, where this machine has one."""
+        places = {line.split(":", 2)[1]: line.split(":", 2)[2]
+                  for line in Path("/proc/self/cgroup").read_text().splitlines()}
+        for mount, controller in (("/sys/fs/cgroup", ""), ("/sys/fs/cgroup/unified", ""),
+                                  ("/sys/fs/cgroup/systemd", "name=systemd")):
+            here = Path(mount + places.get(controller, "/nowhere"))
+            if (here / "cgroup.procs").exists():
+                try:
+                    (here / self.NAME).mkdir()
+                except OSError:
+                    continue
+                return here / self.NAME
+        self.skipTest("no cgroup can be made here")
+
+    def test_a_unit_is_matched_and_names_its_instance(self):
+        group = self.make_cgroup()
+        with Workload("sleeper") as workload:
+            self.addCleanup(lambda: wait_until(lambda: not group.exists() or group.rmdir() is None,
+                                               "the cgroup to go"))
+            try:
+                (group / "cgroup.procs").write_text(str(workload.pid))
+            except OSError as error:
+                self.skipTest(f"no process can be moved: {error}")
+            rules = rule("unit", 'Unit "e2e-*@*.service"', 'Instance "%{unit}"') + \
+                rule("group", f'Cgroup "*/{self.NAME}"', 'Instance "g%{cgroup}"') + \
+                rule("none", f'Executable "{program("sleeper")}"', 'Unit "!e2e-*"')
+            with Collectd(rules, interval=0.5) as collectd:
+                collectd.wait_for_values(self.NAME.replace("@", "_"), "ps_count")
+                wait_until(lambda: [name for name in collectd.instances() if name.startswith("g_")
+                                    and name.endswith("_1.service")], "the cgroup's group")
+                self.assertEqual(collectd.latest("none", "ps_count"), [0, 0])
+
+
 class Names(unittest.TestCase):
     """How processes are named and so grouped."""
 

@@ -1,7 +1,9 @@
 """Descendants: they stay after re-parenting, and what they did stays after their end."""
 
 import os
+import shlex
 import signal
+import subprocess
 import time
 import unittest
 from pathlib import Path
@@ -60,6 +62,30 @@ class Orphan(unittest.TestCase):
                 self.assertEqual(len(collectd.files()), 1)
 
 
+class Depth(unittest.TestCase):
+    LEVELS = 6
+
+    def test_descendants_of_any_depth_are_in_the_tree_once(self):
+        words = f"{program('sleeper')}; true"
+        for _ in range(self.LEVELS - 2):
+            words = f"sh -c {shlex.quote(words)}; true"
+        top = f"e2e-top-{os.getpid()}"
+        with Collectd(rule("deep", f'CommandLine "{top}$"'), interval=0.5) as collectd, \
+                subprocess.Popen(["/bin/sh", "-c", words, top], stdin=subprocess.PIPE,
+                                 stdout=subprocess.PIPE, bufsize=0) as shell:
+            self.assertEqual(shell.stdout.readline(), b"ready\n")
+            wait_until(lambda: collectd.latest("deep", "ps_count") == [self.LEVELS] * 2, "all")
+            line = collectd.wait_for_lines(shell.pid, after_ms=now_ms() + 200)[-1]
+            self.assertEqual(line["aggregated"]["process_count"], self.LEVELS)
+            pids = [child["pid"] for child in line["children"]]
+            self.assertEqual(len(set(pids)), self.LEVELS - 1)
+            self.assertEqual(sum(child["command"] == "sleeper" for child in line["children"]), 1)
+            self.assertEqual(len(collectd.files()), 1)
+            shell.stdin.close()
+            wait_until(lambda: collectd.latest("deep", "ps_count") == [0, 0], "none")
+            self.assertEqual(collectd.latest("deep", "derive-exits"), [self.LEVELS])
+
+
 class Sums(unittest.TestCase):
     """Workers write known bytes, end, and are waited for: from then on the kernel's /proc/PID/io of
     the parent has their bytes too."""
@@ -97,8 +123,8 @@ class Sums(unittest.TestCase):
 
     def test_cpu_of_ended_children_is_counted_once(self):
         used = sum(self.collectd.latest("family", "ps_cputime")) / 1e6
-        self.assertGreaterEqual(used, 0.15 * self.WORKERS)  # 0.3 if nobody takes the CPU
-        self.assertLess(used, 0.45 * self.WORKERS)
+        self.assertGreaterEqual(used, 0.3 * self.WORKERS)
+        self.assertLess(used, 0.3 * self.WORKERS + 0.15)
 
     def test_each_worker_was_seen_with_its_own_bytes(self):
         for worker in self.workers:
@@ -137,8 +163,5 @@ class Sums(unittest.TestCase):
                 self.assertGreaterEqual(after["aggregated"][key], before["aggregated"][key], key)
                 self.assertGreaterEqual(after["parent"][key], before["parent"][key], key)
 
-    def test_networks_of_the_namespace_begin_at_zero(self):
-        for line in self.lines:
-            for child in line["children"]:
-                self.assertLess(child["metrics"]["sys_net_rx_bytes"], 100 * MIB)
+    def test_counters_of_the_network_begin_at_zero(self):
         self.assertEqual(self.lines[0]["parent"]["sys_net_rx_bytes"], 0)

@@ -69,7 +69,7 @@ class CpuTime(unittest.TestCase):
                 truth.look()
                 return len([value for value in collectd.values("busy", "gauge-cpu_percent")
                             if value.time > start]) > self.SAMPLES
-            wait_until(enough, "values", timeout=20)
+            wait_until(enough, "values", timeout=20, pause=0.2)
             self.assertEqual(collectd.latest("busy", "ps_count"), [1, threads + 1])
             cpu = [value for value in collectd.values("busy", "ps_cputime")
                    if value.time >= start][:self.SAMPLES + 1]
@@ -91,13 +91,15 @@ class CpuTime(unittest.TestCase):
             figures.append((after["aggregated"]["cpu_usage"], kernel))
         return figures
 
-    def check(self, threads, expected, delta, cpus=None):
+    def check(self, threads, expected, delta, error, cpus=None):
+        """denet must be within error of the kernel, and within delta of what is expected whenever
+        the kernel is, as the machine may have other things to do."""
         for _ in range(3):
             figures = self.watch(threads, cpus)
             kernel = statistics.median(kernel for _, kernel in figures)
-            errors = [denet - kernel for denet, kernel in figures]
-            self.assertAlmostEqual(statistics.median(errors), 0, delta=delta)
-            if abs(kernel - expected) < delta / 2:
+            difference = statistics.median(denet - kernel for denet, kernel in figures)
+            self.assertAlmostEqual(difference, 0, delta=error)
+            if abs(kernel - expected) <= delta - error:
                 break
         else:
             self.skipTest(f"others take the CPU: the kernel gave {kernel:.0f} % of {expected} %")
@@ -105,13 +107,13 @@ class CpuTime(unittest.TestCase):
                                delta=delta)
 
     def test_a_busy_loop_is_a_hundred_percent_of_a_core(self):
-        self.check(1, 100, 3)
+        self.check(1, 100, delta=3, error=1)
 
     def test_four_busy_threads_on_two_cpus_are_two_hundred_percent(self):
         cpus = sorted(os.sched_getaffinity(0))[:2]
         if len(cpus) < 2:
             self.skipTest("needs two CPUs")
-        self.check(4, 200, 10, set(cpus))
+        self.check(4, 200, delta=25, error=3, cpus=set(cpus))
 
 
 class AtRest(unittest.TestCase):

@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 
 #define ORPHANED_AFTER 1.5 /* /proc shows who descends from whom only while the parent lives */
-#define WORKER_REST 0.7 /* long enough to be sampled after its work */
+#define WORKER_REST 0.7    /* long enough to be sampled after its work */
 
 static void answer_pid(pid_t pid) {
   char words[32];
@@ -48,7 +48,7 @@ static void run_worker(size_t bytes, double seconds) {
   static char block[4096];
   prctl(PR_SET_PDEATHSIG, 9);
   int fd = open("/dev/null", O_WRONLY);
-  burn_seconds(seconds);
+  burn_seconds(CLOCK_PROCESS_CPUTIME_ID, seconds);
   for (; bytes >= sizeof(block); bytes -= sizeof(block))
     (void)!write(fd, block, sizeof(block));
   usleep((useconds_t)(WORKER_REST * 1e6));

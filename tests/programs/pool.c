@@ -8,7 +8,7 @@ static void start_worker(double life) {
   if (fork())
     return;
   prctl(PR_SET_PDEATHSIG, 9);
-  burn_seconds(life);
+  burn_seconds(CLOCK_MONOTONIC, life);
   _exit(0);
 }
 

@@ -9,9 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static inline void say(const char *words) {
-  dprintf(STDOUT_FILENO, "%s\n", words);
-}
+static inline void say(const char *words) { dprintf(STDOUT_FILENO, "%s\n", words); }
 
 /* The next word that the test says, without its newline; ends the process when there is none. */
 static inline char *listen_for_word(void) {
@@ -28,14 +26,16 @@ static inline char *listen_for_word(void) {
   exit(9);
 }
 
-static inline double seconds_now(void) {
+static inline double read_clock(clockid_t clock) {
   struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
+  clock_gettime(clock, &now);
   return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-static inline void burn_seconds(double seconds) {
-  for (double end = seconds_now() + seconds; seconds_now() < end;)
+/* Busy for so long on that clock: CLOCK_MONOTONIC, or CLOCK_PROCESS_CPUTIME_ID for a known cost
+ * whoever else wants the CPU. */
+static inline void burn_seconds(clockid_t clock, double seconds) {
+  for (double end = read_clock(clock) + seconds; read_clock(clock) < end;)
     for (volatile int i = 0; i < 10000; i++)
       ;
 }
