@@ -34,6 +34,8 @@ class HostileNames(unittest.TestCase):
             (b"zero", b"cut")[:1 + (os.geteuid() == 0 and can_cut_arguments())]]
         cls.collectd = cls.enterClassContext(Collectd(rules, interval=0.5))
         cls.collectd.wait_for_values("long", "gauge-cpu_percent", count=2)
+        for workload in [cls.long, *cls.emptied, *cls.workloads.values()]:
+            cls.collectd.wait_for_lines(workload.pid)
 
     def instance_of(self, pid):
         return {path.parent.name for path in self.collectd.files()
