@@ -59,6 +59,18 @@ static int read_cgroup(struct denet_facts_reader *reader, struct denet_source *s
   return outcome;
 }
 
+static const struct denet_user *find_user(struct denet_facts_reader *reader,
+                                          const struct denet_host *host, uid_t uid) {
+  struct denet_user *user = &reader->users[uid % DENET_USERS];
+  uint64_t now_ns = host->boot_ns(host->context);
+  if (user->uid == uid && now_ns < user->forgotten_ns)
+    return user;
+  user->uid = uid;
+  user->forgotten_ns = now_ns + DENET_USER_NS;
+  user->is_known = !host->user_name(host->context, uid, user->name, sizeof(user->name));
+  return user;
+}
+
 static int read_user(struct denet_facts_reader *reader, struct denet_source *source,
                      const struct denet_host *host, struct denet_process *process,
                      struct denet_facts *facts) {
@@ -67,8 +79,9 @@ static int read_user(struct denet_facts_reader *reader, struct denet_source *sou
   if (outcome)
     return outcome;
   facts->uid = uid;
-  if (!host->user_name(host->context, uid, reader->user, sizeof(reader->user)))
-    facts->subject[DENET_SUBJECT_USER] = denet_text_of(reader->user);
+  const struct denet_user *user = find_user(reader, host, uid);
+  if (user->is_known)
+    facts->subject[DENET_SUBJECT_USER] = denet_text_of(user->name);
   return 0;
 }
 

@@ -4,10 +4,21 @@
 #include "rule.h"
 #include "source.h"
 
+/* A user's name as it was told last; asking may take a directory service's time. */
+struct denet_user {
+  uid_t uid;
+  bool is_known;         /* somebody knows it */
+  uint64_t forgotten_ns; /* boot clock, when it is asked for again; 0: empty */
+  char name[64];
+};
+
+#define DENET_USERS 64
+#define DENET_USER_NS UINT64_C(60000000000)
+
 /* Texts of one process at a time; the memory is used again for the next. Zeroed is fresh. */
 struct denet_facts_reader {
   struct denet_buffer arguments, command_line, executable, cgroup, unit;
-  char user[64];
+  struct denet_user users[DENET_USERS]; /* at uid % DENET_USERS */
 };
 
 void denet_facts_reader_done(struct denet_facts_reader *reader);

@@ -89,7 +89,8 @@ static void remove_group(struct denet_groups *groups, size_t index) {
   groups->groups[index] = groups->groups[--groups->count];
 }
 
-/* Makes room for one more group of the rule. False when its MaxInstances all have members. */
+/* Makes room for one more group of the rule. False when its MaxInstances all have members, or had
+ * some that no report has told of yet. */
 static bool make_room(struct denet_groups *groups, const struct denet_rule *rule) {
   unsigned count = 0;
   size_t oldest = SIZE_MAX;
@@ -98,7 +99,8 @@ static bool make_room(struct denet_groups *groups, const struct denet_rule *rule
     if (group->rule != rule || group->is_overflow)
       continue;
     count++;
-    if (!group->members &&
+    bool is_told = group->reported_ns > group->empty_since_ns;
+    if (!group->members && is_told &&
         (oldest == SIZE_MAX || group->empty_since_ns < groups->groups[oldest]->empty_since_ns))
       oldest = i;
   }

@@ -10,6 +10,11 @@
 static const uint64_t look_again_ns[] = {UINT64_C(1000000000), UINT64_C(10000000000)};
 #define LOOKS (sizeof(look_again_ns) / sizeof(look_again_ns[0]))
 
+/* A process that is seen before it execs the program that is watched is in the middle of its start
+ * for so long at the most. */
+#define LAUNCH_NS UINT64_C(2000000000)
+#define SETTLE_NS UINT64_C(500000000)
+
 #define SUBJECT(name) (1u << DENET_SUBJECT_##name)
 /* What can change without the kernel telling. */
 #define SILENT_SUBJECTS (SUBJECT(COMMAND_LINE) | SUBJECT(USER) | SUBJECT(CGROUP) | SUBJECT(UNIT))
@@ -72,7 +77,7 @@ static int expand_instance(struct denet_matcher *matcher, const struct denet_wat
 /* Copies what the metadata line will need, while the process is still there to be asked. */
 static int keep_metadata(struct denet_matcher *matcher, struct denet_tree *tree,
                          struct denet_process *process) {
-  if (!matcher->wants_metadata || !tree->watch->rule.records)
+  if (!matcher->wants_metadata || !tree->watch->rule.records || tree->is_silent)
     return 0;
   struct denet_source *source = matcher->source;
   tree->wants_metadata = true;
@@ -92,6 +97,43 @@ static uint64_t find_start_ms(const struct denet_host *host, const struct denet_
   return boot_unix_ms + process->born_ns / 1000000;
 }
 
+/* One that came after denet did, or had been there and came to be matched. */
+static bool is_start(const struct denet_matcher *matcher, const struct denet_process *process) {
+  return process->born_under_watch || process->seen_ns != matcher->now_ns;
+}
+
+/* The group that the rule's instance names for the process. */
+static int find_group(struct denet_matcher *matcher, struct denet_watch *watch,
+                      const struct denet_process *process, const struct denet_facts *facts,
+                      const struct denet_captures *captures, unsigned slot,
+                      struct denet_group **out_group) {
+  int error = expand_instance(matcher, watch, process, facts, captures, slot);
+  if (error)
+    return error;
+  return denet_groups_get(matcher->groups, &watch->rule, denet_buffer_text(&matcher->instance),
+                          out_group);
+}
+
+/* A process heads its old tree again if others live on in it, or else a new one. */
+static int enter_tree(struct denet_matcher *matcher, struct denet_watch *watch,
+                      struct denet_process *process, struct denet_group *group,
+                      struct denet_tree **out_tree) {
+  bool starts = is_start(matcher, process);
+  struct denet_tree *old = denet_tree_find_headed(matcher->forest, watch, group, process);
+  int error = old ? denet_tree_rejoin(matcher->forest, old, process, starts)
+                  : denet_tree_plant(matcher->forest, watch, group, process, starts, out_tree);
+  if (error)
+    return error;
+  if (old) {
+    old->root = old->last;
+    *out_tree = old;
+  } else {
+    (*out_tree)->t0_ms = find_start_ms(matcher->host, process);
+  }
+  /* The old tree's file has its metadata already, unless the process is another program now. */
+  return !old || process->execd ? keep_metadata(matcher, *out_tree, process) : 0;
+}
+
 /* Starts a tree of a process that meets the rule, in the group that its instance names. */
 static int plant(struct denet_matcher *matcher, struct denet_watch *watch,
                  struct denet_process *process, const struct denet_facts *facts,
@@ -103,23 +145,21 @@ static int plant(struct denet_matcher *matcher, struct denet_watch *watch,
   int error = has_slot ? denet_slots_take(&watch->slots, &slot) : 0;
   if (error)
     return error;
-  error = expand_instance(matcher, watch, process, facts, captures, slot);
+  error = find_group(matcher, watch, process, facts, captures, slot, &group);
   if (!error)
-    error = denet_groups_get(matcher->groups, &watch->rule, denet_buffer_text(&matcher->instance),
-                             &group);
-  if (!error)
-    error = denet_tree_plant(matcher->forest, watch, group, process, !matcher->is_first, &tree);
-  if (error) {
-    if (has_slot)
-      denet_slots_give_back(&watch->slots, slot);
+    error = enter_tree(matcher, watch, process, group, &tree);
+  bool keeps_slot = has_slot && !error && !tree->has_slot;
+  if (has_slot && !keeps_slot)
+    denet_slots_give_back(&watch->slots, slot);
+  if (error)
     return error;
+  if (keeps_slot) {
+    tree->has_slot = true;
+    tree->slot = slot;
   }
-  tree->has_slot = has_slot;
-  tree->slot = slot;
   tree->due_ns = matcher->now_ns;
-  tree->t0_ms = find_start_ms(matcher->host, process);
   matcher->has_grown |= !process->is_new;
-  return keep_metadata(matcher, tree, process);
+  return 0;
 }
 
 /* Whether the tree that the process heads is still the one its rule would give it. */
@@ -164,7 +204,7 @@ static int apply_rule(struct denet_matcher *matcher, struct denet_watch *watch,
       parent && watch->rule.children ? denet_tree_find(parent, watch) : NULL;
   if (above && !above->leaves) {
     matcher->has_grown |= !process->is_new;
-    return denet_tree_join(matcher->forest, above->tree, process, !matcher->is_first);
+    return denet_tree_join(matcher->forest, above->tree, process, is_start(matcher, process));
   }
   struct denet_captures captures = {0};
   if (!facts || !denet_rule_matches(&watch->rule, facts, &captures))
@@ -172,28 +212,29 @@ static int apply_rule(struct denet_matcher *matcher, struct denet_watch *watch,
   return plant(matcher, watch, process, facts, &captures);
 }
 
-/* What is known of a process that has just been seen for the first time. */
+/* What is known of a process that has just been seen for the first time. Start times are exact to
+ * 10 ms. */
 static void welcome(struct denet_matcher *matcher, struct denet_process *process) {
   process->seen_ns = matcher->now_ns;
-  process->born_under_watch = !matcher->is_first;
+  process->born_under_watch = process->born_ns + matcher->host->tick_ns > matcher->began_ns;
   process->base = process->born_under_watch ? DENET_BASE_BIRTH : matcher->base;
   uint64_t age_ns = matcher->now_ns > process->born_ns ? matcher->now_ns - process->born_ns : 0;
-  while (process->looks < LOOKS && age_ns >= look_again_ns[process->looks])
+  bool is_looked_at_again = matcher->subjects & SILENT_SUBJECTS;
+  while (process->looks < LOOKS && (!is_looked_at_again || age_ns >= look_again_ns[process->looks]))
     process->looks++;
 }
 
 /* What a process did before it came to be watched does not count, but for the fork that execs the
  * program that is watched, right after it was first seen. */
 static void choose_base(const struct denet_matcher *matcher, struct denet_process *process) {
-  bool was_new = process->seen_ns == matcher->last_ns;
-  if (!process->members && !(was_new && process->execd))
+  bool is_launching = process->execd && matcher->now_ns - process->seen_ns <= LAUNCH_NS;
+  if (!process->members && !is_launching && process->seen_ns != matcher->now_ns)
     process->base = matcher->base;
 }
 
 static bool is_time_to_look_again(const struct denet_matcher *matcher,
                                   struct denet_process *process) {
-  if (process->looks == LOOKS || process->main_thread_exited ||
-      !(matcher->subjects & SILENT_SUBJECTS))
+  if (process->looks == LOOKS || process->is_hollow || !(matcher->subjects & SILENT_SUBJECTS))
     return false;
   if (matcher->now_ns < process->born_ns + look_again_ns[process->looks])
     return false;
@@ -236,7 +277,8 @@ static int settle(struct denet_matcher *matcher, struct denet_process *process) 
   }
   for (size_t i = 0; i < matcher->watch_count && !error; i++)
     error = apply_rule(matcher, &matcher->watches[i], process, parent, must_look ? &facts : NULL);
-  process->changed = process->execd = error != 0;
+  process->changed = error != 0;
+  process->execd = process->execd && error;
   return error;
 }
 
@@ -247,6 +289,8 @@ static int settle_pass(struct denet_matcher *matcher, bool all) {
     bool is_young = process->looks < LOOKS;
     if (!all && !process->changed && !is_young)
       continue;
+    if (matcher->host->boot_ns(matcher->host->context) - matcher->now_ns > SETTLE_NS)
+      break;
     int error = settle(matcher, process);
     if (error)
       return error;
@@ -255,9 +299,10 @@ static int settle_pass(struct denet_matcher *matcher, bool all) {
 }
 
 int denet_matcher_settle(struct denet_matcher *matcher, uint64_t now_ns) {
-  matcher->is_first = !matcher->pass++;
-  matcher->last_ns = matcher->now_ns;
+  matcher->pass++;
   matcher->now_ns = now_ns;
+  if (!matcher->began_ns)
+    matcher->began_ns = now_ns;
   matcher->has_grown = false;
   int error = settle_pass(matcher, false);
   /* New members may have children that were settled before they were members. */

@@ -18,11 +18,11 @@ struct denet_matcher {
   unsigned subjects; /* what the rules look at, as in struct denet_rule */
   struct denet_facts_reader reader;
   struct denet_buffer instance;
-  uint64_t pass;            /* number of the pass over the roster, from 1 */
-  bool is_first;            /* the first tick: what is there now was there before denet */
-  uint64_t now_ns, last_ns; /* boot clock: this tick, the one before */
-  enum denet_base base;     /* of processes that were there before */
-  bool has_grown;           /* a process that was known got into a tree: its children may follow */
+  uint64_t pass;        /* number of the pass over the roster, from 1 */
+  uint64_t now_ns;      /* boot clock, this tick */
+  uint64_t began_ns;    /* the first tick: what was born before was there before denet */
+  enum denet_base base; /* of processes that were there before */
+  bool has_grown;       /* a process that was known got into a tree: its children may follow */
 };
 
 /* Fills subjects from the rules. */
@@ -33,6 +33,7 @@ void denet_matcher_done(struct denet_matcher *matcher);
  * name now. After a scan. */
 void denet_matcher_read_pid_files(struct denet_matcher *matcher);
 
-/* Settles every process of the roster for the tick that begins at now_ns. 0 or -ENOMEM (then the
- * rest is settled in the next one). */
+/* Settles the processes of the roster for the tick that begins at now_ns. What cannot be settled in
+ * half a second waits for the next tick: somebody may be starting processes with command lines that
+ * are slow to match. 0 or -ENOMEM (then the rest waits likewise). */
 int denet_matcher_settle(struct denet_matcher *matcher, uint64_t now_ns);

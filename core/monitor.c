@@ -137,12 +137,13 @@ static void measure(struct denet_monitor *monitor, struct denet_process *process
   uint64_t wanted = 0;
   for (const struct denet_member *m = process->members; m; m = m->next_of_process)
     wanted |= m->tree->watch->wanted;
-  /* A zombie has given its memory back: its last line says what it had before. */
-  if (process->ended)
+  /* A zombie has given its memory back: its last line says what it had before, if that is known. */
+  if (process->ended && denet_values_has(&process->now, DENET_RSS))
     wanted &= ~of_memory;
-  bool first = !process->counted.present;
+  bool first = wanted & ~process->measured;
   if (!process->vanished)
     monitor->source->measure(monitor->source, process, wanted, first);
+  process->measured |= wanted;
 }
 
 /* Takes a process's values into its own sums and its groups' counters, once a tick. */
@@ -156,11 +157,50 @@ static void advance(struct denet_monitor *monitor, struct denet_process *process
                    now_ns > process->born_ns ? now_ns - process->born_ns : 0);
   denet_process_advance(process);
   denet_process_rate(process, monitor->pace.base_ns - monitor->pace.base_ns / 10);
-  process->has_run = false;
   for (struct denet_member *m = process->members; m; m = m->next_of_process) {
     if (m->counts && !m->is_late)
       denet_group_add(m->tree->group, process);
     m->is_late = false;
+  }
+}
+
+static bool is_tree_over(const struct denet_tree *tree) {
+  for (const struct denet_member *m = tree->first; m; m = m->next)
+    if (!denet_tree_is_ending(m))
+      return false;
+  return true;
+}
+
+static void remove_ending(struct denet_monitor *monitor, struct denet_tree *tree, uint64_t now_ns) {
+  for (struct denet_member *m = tree->first, *next; m; m = next) {
+    next = m->next;
+    if (denet_tree_is_ending(m))
+      denet_tree_leave(&monitor->forest, m, now_ns);
+  }
+}
+
+/* Writes the tree's last line and ends it. */
+static void finish_tree(struct denet_monitor *monitor, struct denet_tree *tree, uint64_t ts_ms,
+                        uint64_t now_ns) {
+  tree->is_over = true;
+  denet_scribe_write(&monitor->scribe, tree, ts_ms, now_ns);
+  remove_ending(monitor, tree, now_ns);
+  denet_tree_fell(&monitor->forest, tree);
+}
+
+/* What has ended leaves its trees and groups before new processes come into them: a slot or a
+ * group's place that has become free is theirs. */
+static void end_members(struct denet_monitor *monitor, uint64_t now_ns) {
+  uint64_t ts_ms = monitor->host->unix_ms(monitor->host->context);
+  for (struct denet_tree *tree = monitor->forest.first, *next; tree; tree = next) {
+    next = tree->next;
+    for (struct denet_member *m = tree->first; m; m = m->next)
+      if (denet_tree_is_ending(m))
+        advance(monitor, m->process, now_ns);
+    if (is_tree_over(tree))
+      finish_tree(monitor, tree, ts_ms, now_ns);
+    else
+      remove_ending(monitor, tree, now_ns);
   }
 }
 
@@ -188,37 +228,19 @@ static void make_gauges(struct denet_monitor *monitor) {
     denet_group_gauges_end(monitor->groups.groups[i]);
 }
 
-static bool is_tree_over(const struct denet_tree *tree) {
-  for (const struct denet_member *m = tree->first; m; m = m->next)
-    if (!denet_tree_is_ending(m))
-      return false;
-  return true;
-}
-
-static void remove_ending(struct denet_monitor *monitor, struct denet_tree *tree, uint64_t now_ns) {
-  for (struct denet_member *m = tree->first, *next; m; m = next) {
-    next = m->next;
-    if (denet_tree_is_ending(m))
-      denet_tree_leave(&monitor->forest, m, now_ns);
-  }
-}
-
 /* Writes the lines that are due, ends what is over, and sets when each tree is due again. */
 static void write_trees(struct denet_monitor *monitor, enum denet_tick_scope scope,
                         uint64_t now_ns) {
   uint64_t ts_ms = monitor->host->unix_ms(monitor->host->context);
   for (struct denet_tree *tree = monitor->forest.first, *next; tree; tree = next) {
     next = tree->next;
-    tree->is_over = is_tree_over(tree);
-    if (!tree->is_over)
-      remove_ending(monitor, tree, now_ns);
-    if (tree->is_over || tree->is_due || scope == DENET_TICK_FINAL)
-      denet_scribe_write(&monitor->scribe, tree, ts_ms, now_ns);
-    if (tree->is_over) {
-      remove_ending(monitor, tree, now_ns);
-      denet_tree_fell(&monitor->forest, tree);
+    if (is_tree_over(tree)) {
+      finish_tree(monitor, tree, ts_ms, now_ns);
       continue;
     }
+    remove_ending(monitor, tree, now_ns);
+    if (tree->is_due || scope == DENET_TICK_FINAL)
+      denet_scribe_write(&monitor->scribe, tree, ts_ms, now_ns);
     bool has_file = monitor->scribe.is_on && tree->watch->rule.records;
     uint64_t age_ns = now_ns > tree->young_since_ns ? now_ns - tree->young_since_ns : 0;
     uint64_t interval_ns =
@@ -246,6 +268,7 @@ int denet_monitor_tick(struct denet_monitor *monitor, enum denet_tick_scope scop
   monitor->matcher.wants_metadata = monitor->scribe.is_on;
   int failure = monitor->source->scan(monitor->source, &monitor->roster, error);
   end_vanished(monitor);
+  end_members(monitor, now_ns);
   denet_matcher_read_pid_files(&monitor->matcher);
   int settle_failure = denet_matcher_settle(&monitor->matcher, now_ns);
   if (settle_failure)

@@ -137,6 +137,10 @@ static const struct denet_option *find_option(const struct denet_option *options
   return NULL;
 }
 
+bool denet_option_is_known(const struct denet_option *options, size_t count, const char *key) {
+  return find_option(options, count, key) != NULL;
+}
+
 int denet_option_set(const struct denet_option *options, size_t count, void *target,
                      const struct denet_setting *setting, struct denet_error *error) {
   const struct denet_option *option = find_option(options, count, setting->key);

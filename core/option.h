@@ -42,6 +42,9 @@ struct denet_option {
 int denet_option_set(const struct denet_option *options, size_t count, void *target,
                      const struct denet_setting *setting, struct denet_error *error);
 
+/* Whether a row has the key. */
+bool denet_option_is_known(const struct denet_option *options, size_t count, const char *key);
+
 /* -EINVAL and the sentence unless setting has the type. */
 int denet_setting_expect(const struct denet_setting *setting, enum denet_setting_type type,
                          struct denet_error *error);

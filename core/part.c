@@ -13,8 +13,9 @@
 
 #define ENDING ".jsonl"
 #define NUMBER_MAX 1000000000 /* a name with a greater number is not ours */
-/* O_NONBLOCK: whoever puts a FIFO in the file's place must not stop the writer. */
-#define WRITE_FLAGS (O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+/* Read, too: the head. O_NONBLOCK: whoever puts a FIFO in the file's place must not stop the
+ * writer. */
+#define WRITE_FLAGS (O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
 
 static void write_stem(const struct denet_part *part, denet_part_name out_name) {
   snprintf(out_name, sizeof(denet_part_name), "%d-%" PRIu64, (int)part->pid, part->t0_ms);
@@ -106,6 +107,7 @@ int denet_part_start(struct denet_part *part, int folder, bool is_continued,
   next.fd = fd;
   if (!error)
     error = denet_part_append(&next, head);
+  next.head_bytes = next.bytes;
   if (error) {
     denet_part_name name;
     denet_part_name_of(&next, name);
@@ -135,6 +137,30 @@ int denet_part_reopen(struct denet_part *part, int folder) {
   if (!is_same_file(part, &status))
     return DENET_GONE;
   part->fd = DENET_TAKE_FD(fd);
+  return 0;
+}
+
+/* No JSON text has a newline inside; a file that was cut and has grown again has zeros there. */
+static bool is_one_line(const struct denet_buffer *line) {
+  const char *newline = memchr(line->bytes, '\n', line->length);
+  return line->bytes[0] == '{' && newline == line->bytes + line->length - 1;
+}
+
+int denet_part_read_head(const struct denet_part *part, struct denet_buffer *out_head) {
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer head = {0};
+  /* Writes go to the end wherever this leaves the offset (O_APPEND). */
+  int error = lseek(part->fd, 0, SEEK_SET) < 0 ? -errno : 0;
+  if (!error)
+    error = denet_buffer_reserve(&head, part->head_bytes);
+  if (!error)
+    error = denet_buffer_read(&head, part->fd, part->head_bytes);
+  if (error)
+    return error;
+  if (head.length != part->head_bytes || !is_one_line(&head))
+    return DENET_GONE;
+  head.bytes[--head.length] = '\0';
+  *out_head = head;
+  head = (struct denet_buffer){0};
   return 0;
 }
 

@@ -12,8 +12,9 @@
 struct denet_part {
   pid_t pid;
   uint64_t t0_ms;
-  unsigned number; /* of the latest part: 1, 2, ...; 0 before the first */
-  uint64_t bytes;  /* written to that part; 0 when no part is open for lines */
+  unsigned number;     /* of the latest part: 1, 2, ...; 0 before the first */
+  uint64_t bytes;      /* written to that part; 0 when no part is open for lines */
+  uint64_t head_bytes; /* of those, the first line with its newline */
   dev_t device;
   ino_t inode;
   int fd; /* -1: closed, but lines may still come */
@@ -32,6 +33,11 @@ int denet_part_start(struct denet_part *part, int folder, bool is_continued,
 
 /* Opens a closed part again. 0; DENET_GONE when the name is gone or leads to another file. */
 int denet_part_reopen(struct denet_part *part, int folder);
+
+/* Reads the first line of an open part back, without its newline. out_head's memory passes to the
+ * caller, what it held before is not freed. 0; DENET_GONE when others have cut the file or written
+ * over it so that this is no longer the head; -errno. */
+int denet_part_read_head(const struct denet_part *part, struct denet_buffer *out_head);
 
 /* Whether an open part's file is as it was left: not removed, cut or written to by others. */
 bool denet_part_is_intact(const struct denet_part *part);

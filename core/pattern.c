@@ -146,11 +146,12 @@ size_t denet_pattern_groups(const struct denet_pattern *pattern) {
   return pattern->kind == DENET_PATTERN_REGEX ? pattern->regex.re_nsub : 0;
 }
 
-static bool match_regex(const struct denet_pattern *pattern, const char *text,
-                        struct denet_captures *captures, size_t first) {
-  regmatch_t found[1 + DENET_CAPTURES];
-  size_t wanted = captures ? DENET_COUNT_OF(found) : 0;
-  if (regexec(&pattern->regex, text, wanted, found, 0) != 0)
+/* regexec() on length bytes of text. */
+static bool match_regex(const struct denet_pattern *pattern, const char *text, size_t length,
+                        int flags, struct denet_captures *captures, size_t first) {
+  regmatch_t found[1 + DENET_CAPTURES] = {{.rm_so = 0, .rm_eo = (regoff_t)length}};
+  /* No REG_NOSUB: with REG_STARTEND the first entry is read in any case. */
+  if (regexec(&pattern->regex, text, DENET_COUNT_OF(found), found, flags | REG_STARTEND) != 0)
     return false;
   size_t groups = captures ? pattern->regex.re_nsub : 0;
   for (size_t i = 0; i < groups && first + i < DENET_CAPTURES; i++) {
@@ -160,6 +161,17 @@ static bool match_regex(const struct denet_pattern *pattern, const char *text,
     captures->group[first + i] = group->rm_so < 0 ? absent : view;
   }
   return true;
+}
+
+/* The C library takes time that grows with the square of the text's length, and whoever wrote the
+ * text may mean to keep us busy: of a long one the beginning and the end are looked at. */
+static bool match_ends(const struct denet_pattern *pattern, struct denet_text text,
+                       struct denet_captures *captures, size_t first) {
+  size_t length = strnlen(text.bytes, text.length), half = DENET_PATTERN_TEXT / 2;
+  if (length <= DENET_PATTERN_TEXT)
+    return match_regex(pattern, text.bytes, length, 0, captures, first);
+  return match_regex(pattern, text.bytes, half, REG_NOTEOL, captures, first) ||
+         match_regex(pattern, text.bytes + length - half, half, REG_NOTBOL, captures, first);
 }
 
 bool denet_pattern_matches(const struct denet_pattern *pattern, struct denet_text text,
@@ -172,7 +184,7 @@ bool denet_pattern_matches(const struct denet_pattern *pattern, struct denet_tex
   case DENET_PATTERN_GLOB:
     return fnmatch(pattern->text, text.bytes, 0) == 0;
   case DENET_PATTERN_REGEX:
-    return match_regex(pattern, text.bytes, captures, first);
+    return match_ends(pattern, text, captures, first);
   }
   return false;
 }

@@ -14,6 +14,10 @@ enum denet_pattern_kind {
   DENET_PATTERN_GLOB,  /* glob(7) on the whole text; * matches / too */
 };
 
+/* A regex looks at so many bytes: of a longer text at the first half and at the last half of so
+ * many, each by itself. */
+#define DENET_PATTERN_TEXT (16 * 1024)
+
 struct denet_pattern; /* owned by whoever made it */
 
 /* What %{1}..%{9} stand for: views into the text that was matched; absent where a group took no

@@ -6,8 +6,9 @@
 #include <string.h>
 
 void denet_process_identify(struct denet_process *process, const struct denet_identity *identity) {
-  /* An exited main thread has no memory left to tell an exec by, and keeps its name. */
-  bool execd = !process->is_new && !identity->main_thread_exited &&
+  /* A main thread that exits has no memory left to tell an exec by, and keeps its name. */
+  bool is_hollow = identity->is_zombie || identity->is_hollow;
+  bool execd = !process->is_new && !is_hollow &&
                (process->never_execd != identity->never_execd ||
                 process->exec_stamp != identity->exec_stamp);
   bool renamed = strncmp(process->name, identity->name, sizeof(process->name) - 1) != 0;
@@ -19,11 +20,12 @@ void denet_process_identify(struct denet_process *process, const struct denet_id
   snprintf(process->name, sizeof(process->name), "%s", identity->name);
   process->kernel_thread = identity->kernel_thread;
   process->never_execd = identity->never_execd;
-  process->exec_stamp = identity->exec_stamp;
+  if (!is_hollow)
+    process->exec_stamp = identity->exec_stamp;
   process->has_reaped = identity->has_reaped;
   /* The main thread may be a zombie while others run. */
-  process->ended = identity->main_thread_exited && identity->threads <= 1;
-  process->main_thread_exited = identity->main_thread_exited && !process->ended;
+  process->ended = identity->is_zombie && identity->threads <= 1;
+  process->is_hollow = is_hollow && !process->ended;
   process->has_exit_status = process->ended && identity->has_exit_status;
   process->exit_status = process->has_exit_status ? identity->exit_status : 0;
 }
@@ -45,7 +47,8 @@ void denet_process_advance(struct denet_process *process) {
     uint64_t before = first ? 0 : process->counted.value[m];
     uint64_t delta = now >= before ? now - before : 0;
     uint64_t sum = denet_values_has(&process->sum, m) ? process->sum.value[m] : 0;
-    denet_values_set(&process->sum, m, first && base == DENET_BASE_NOW ? sum : sum + delta);
+    uint64_t all = base == DENET_BASE_LINES ? now : sum;
+    denet_values_set(&process->sum, m, first && base != DENET_BASE_BIRTH ? all : sum + delta);
     process->delta.value[m] = first && base != DENET_BASE_BIRTH ? 0 : delta;
     denet_values_set(&process->counted, m, now);
   }
@@ -63,8 +66,17 @@ void denet_process_rate(struct denet_process *process, uint64_t window_ns) {
   process->cores_cpu_ns = cpu_ns;
 }
 
+void denet_process_enter_net(struct denet_process *process, uint64_t namespace) {
+  if (process->net_namespace != namespace)
+    for (unsigned m = 0; m < DENET_METRICS; m++)
+      if (denet_metric_info[m].file == DENET_FILE_NET_DEV)
+        process->counted.present &= ~(UINT64_C(1) << m);
+  process->net_namespace = namespace;
+}
+
 void denet_process_unwatch(struct denet_process *process) {
   process->counted.present = 0;
+  process->measured = 0;
   process->cores_ns = 0;
   process->cpu_cores = 0;
 }

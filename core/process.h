@@ -11,8 +11,8 @@
 struct denet_member;  /* tree.h */
 struct denet_threads; /* threads.h */
 
-/* How the counters of a process that is watched from now on begin. Those of a whole namespace, which
- * members do not add up, always begin as DENET_BASE_NOW. */
+/* How the counters of a process that is watched from now on begin. Those of a whole namespace,
+ * which members do not add up, always begin as DENET_BASE_NOW. */
 enum denet_base {
   DENET_BASE_NOW,   /* at zero: what it did before belongs to nobody */
   DENET_BASE_BIRTH, /* with all it has done */
@@ -31,13 +31,14 @@ struct denet_process {
   uint64_t exec_stamp; /* another number after each exec */
 
   /* What became of it since the last pass. */
-  bool is_new;             /* seen for the first time in this pass */
-  bool execd;              /* runs another program than when the rules looked at it last */
-  bool changed;            /* new, exec'd or renamed since then: the rules must look again */
-  bool has_run;            /* may have used CPU since it was measured last: its values may differ */
-  bool ended;              /* nothing of it runs any more; it may still be there as a zombie */
-  bool vanished;           /* not even as that */
-  bool main_thread_exited; /* while others run: the kernel has no texts and memory for the pid */
+  bool is_new;    /* seen for the first time in this pass */
+  bool execd;     /* runs another program than when the rules looked at it last */
+  bool changed;   /* new, exec'd or renamed since then: the rules must look again */
+  bool has_run;   /* may have used CPU since it was measured last: its values may differ */
+  bool ended;     /* nothing of it runs any more; it may still be there as a zombie */
+  bool vanished;  /* not even as that */
+  bool is_hollow; /* the kernel has no texts and no memory for the pid: its main thread has exited
+                     while others run, or is about to exit */
   bool has_exit_status;
   int exit_status; /* as wait(2) has it */
 
@@ -60,11 +61,14 @@ struct denet_process {
   uint64_t cores_ns;           /* when that sample was taken, and */
   uint64_t cores_cpu_ns;       /* its CPU time then (of sum) */
 
+  uint64_t measured; /* bit m: metric m has been asked for since it is watched */
+  bool has_headed_tree;
   struct denet_member *members; /* the trees that it counts in */
 
   unsigned lacks; /* denet_lack bits: what of it may not be read */
 
   /* The source's own notes. */
+  bool hides_exit; /* how it ends is not for us to see */
   uint64_t inode;  /* of /proc/PID, procfs.c */
   uint64_t cpu_ns; /* of all its threads, exited ones included */
   uint64_t net_namespace;
@@ -79,7 +83,8 @@ struct denet_identity {
   const char *name; /* NUL-terminated; cut at 15 bytes */
   bool kernel_thread, never_execd, has_reaped;
   uint64_t exec_stamp;
-  bool main_thread_exited;
+  bool is_zombie; /* the main thread */
+  bool is_hollow; /* it has no memory, as a zombie or in the middle of its exit; no kernel thread */
   uint64_t threads; /* of the process, the main one included until all are gone */
   bool has_exit_status;
   int exit_status; /* the main thread's, as wait(2) has it */
@@ -94,6 +99,10 @@ void denet_process_advance(struct denet_process *process);
 
 /* Brings cpu_cores up to date if at least window_ns have passed since it was last. */
 void denet_process_rate(struct denet_process *process, uint64_t window_ns);
+
+/* The process's network namespace is this one (its number, 0 if unknown). Another one's counts
+ * begin anew. */
+void denet_process_enter_net(struct denet_process *process, uint64_t namespace);
 
 /* Nothing looks at the process any more: what it does until somebody does again is not counted. */
 void denet_process_unwatch(struct denet_process *process);

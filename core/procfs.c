@@ -36,8 +36,8 @@ int denet_procfs_open_file(const struct denet_procfs *procfs, pid_t pid, pid_t t
   return openat(procfs->proc_fd, path, flags | O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 }
 
-int denet_procfs_read(struct denet_procfs *procfs, pid_t pid, pid_t tid, const char *name,
-                      struct denet_text *out_text) {
+static int read_text(struct denet_procfs *procfs, pid_t pid, pid_t tid, const char *name,
+                     struct denet_text *out_text) {
   DENET_CLOSE int fd = denet_procfs_open_file(procfs, pid, tid, name, 0);
   if (fd < 0)
     return denet_procfs_outcome();
@@ -49,6 +49,14 @@ int denet_procfs_read(struct denet_procfs *procfs, pid_t pid, pid_t tid, const c
   procfs->text[got] = '\0';
   *out_text = (struct denet_text){procfs->text, (size_t)got};
   return 0;
+}
+
+int denet_procfs_read(struct denet_procfs *procfs, pid_t pid, pid_t tid, const char *name,
+                      struct denet_text *out_text) {
+  int outcome = read_text(procfs, pid, tid, name, out_text);
+  if (outcome < 0 && outcome != -EACCES && outcome != -EPERM)
+    procfs->read_failure = outcome;
+  return outcome;
 }
 
 void denet_procfs_note_lack(struct denet_procfs *procfs, struct denet_process *process,
@@ -162,12 +170,18 @@ static void take_identity(const struct denet_procfs *procfs, struct denet_proces
       /* Where the stack begins is chosen anew by each exec (proc(5), startstack). */
       .exec_stamp = has_stack ? stat->field[DENET_STAT_START_STACK] : 0,
       .has_reaped = stat->field[DENET_STAT_CHILDREN_MINOR_FAULTS] > 0,
-      .main_thread_exited = stat->state == 'Z' || stat->state == 'X',
+      .is_zombie = stat->state == 'Z' || stat->state == 'X',
+      .is_hollow = !(flags & PF_KTHREAD) && !stat->field[DENET_STAT_VM_BYTES],
       .threads = stat->field[DENET_STAT_THREADS],
-      .has_exit_status = DENET_STAT_EXIT_CODE < stat->fields,
   };
-  if (identity.has_exit_status)
+  if (DENET_STAT_EXIT_CODE < stat->fields)
     identity.exit_status = (int)stat->field[DENET_STAT_EXIT_CODE];
+  /* To whom it may not be told it says 0, and of a living process that its code starts at 1
+   * (do_task_stat, fs/proc/array.c). */
+  bool has_memory = stat->field[DENET_STAT_VM_BYTES] != 0;
+  if (has_memory || process->is_new)
+    process->hides_exit = has_memory ? stat->field[DENET_STAT_START_CODE] == 1 : !procfs->sees_all;
+  identity.has_exit_status = identity.exit_status || !process->hides_exit;
   denet_process_identify(process, &identity);
 }
 
@@ -177,6 +191,18 @@ struct cpu_reading {
   bool is_known; /* pids are our own */
   uint64_t cpu_ns, now_ns;
 };
+
+/* The process could not be looked at. Only if it is gone is it not there: for want of a descriptor
+ * or memory one that is known stays as it was. */
+static int pass_by(struct denet_procfs *procfs, struct denet_roster *roster,
+                   const struct denet_process *process, int outcome) {
+  bool is_gone = outcome == DENET_GONE || outcome == -EINVAL;
+  if (is_gone || process->is_new)
+    denet_roster_unsee(roster);
+  if (!is_gone)
+    procfs->scan_failure = outcome;
+  return 0;
+}
 
 /* Reads stat and puts everything that it says into the process, which may turn out to be another
  * one with an old one's pid. */
@@ -188,10 +214,8 @@ static int scan_stat(struct denet_procfs *procfs, struct denet_roster *roster,
   int outcome = denet_procfs_read(procfs, listed->pid, 0, "stat", &text);
   if (!outcome)
     outcome = denet_parse_stat(text, &stat);
-  if (outcome) {
-    denet_roster_unsee(roster);
-    return outcome == -ENOMEM ? outcome : 0;
-  }
+  if (outcome)
+    return pass_by(procfs, roster, process, outcome);
   uint64_t start_ticks = stat.field[DENET_STAT_START_TICKS];
   if (!process->is_new && process->start_ticks != start_ticks) {
     int error = denet_roster_replace(roster, &process);
@@ -234,14 +258,14 @@ static int scan(struct denet_source *source, struct denet_roster *roster,
   if (failure)
     return denet_error_set(error, failure, "%s cannot be listed: %s", procfs->host->proc_path,
                            strerror(-failure));
-  denet_roster_begin(roster);
+  procfs->scan_failure = 0;
+  failure = denet_roster_begin(roster);
   for (size_t i = 0; i < procfs->listed_count && !failure; i++)
     failure = scan_one(procfs, roster, &procfs->listed[i]);
-  int end_failure = denet_roster_end(roster, !failure);
-  failure = failure ? failure : end_failure;
+  denet_roster_end(roster, !failure);
+  failure = failure ? failure : procfs->scan_failure;
   if (failure)
-    return denet_error_set(error, failure, "the processes cannot be listed: %s",
-                           strerror(-failure));
+    return denet_error_set(error, failure, "not every process can be read: %s", strerror(-failure));
   return 0;
 }
 
@@ -251,6 +275,7 @@ static void free_procfs(struct denet_source *source) {
     closedir(procfs->folder); /* closes proc_fd */
   free(procfs->listed);
   free(procfs->nets);
+  denet_buffer_done(&procfs->net_text);
   free(procfs);
 }
 
@@ -283,6 +308,14 @@ static bool has_own_pids(int proc_fd) {
   return denet_procfs_parse_pid(link) == getpid();
 }
 
+/* Whether stat tells all of other users' processes: it does of the first one. */
+static bool can_see_all(struct denet_procfs *procfs) {
+  struct denet_text text;
+  struct denet_stat stat;
+  return !denet_procfs_read(procfs, 1, 0, "stat", &text) && !denet_parse_stat(text, &stat) &&
+         stat.fields > DENET_STAT_START_STACK && stat.field[DENET_STAT_START_STACK];
+}
+
 int denet_procfs_open(const struct denet_host *host, struct denet_error *error,
                       struct denet_source **out_source) {
   DIR *folder = opendir(host->proc_path);
@@ -311,6 +344,7 @@ int denet_procfs_open(const struct denet_host *host, struct denet_error *error,
   if (has_self && faccessat(procfs->proc_fd, "self/io", F_OK, 0))
     procfs->source.lacks |= DENET_LACK_IO_ACCOUNTING;
   procfs->source.met_lacks = procfs->source.lacks;
+  procfs->sees_all = can_see_all(procfs);
   make_plans(procfs);
   *out_source = &procfs->source;
   return 0;

@@ -36,12 +36,16 @@ struct denet_procfs {
   const struct denet_host *host;
   DIR *folder;
   int proc_fd;   /* of folder */
+  bool sees_all; /* may read all of stat of other users' processes */
   bool own_pids; /* pids in there are pids of ours, so that CPU clocks can be asked for by pid */
   struct denet_procfs_plan plan[DENET_FILES];
   struct denet_procfs_listed *listed;
   size_t listed_count, listed_capacity;
+  int read_failure; /* the last one that was neither a process gone nor a lack of rights */
+  int scan_failure; /* of this pass: something other than a process that is gone */
   struct denet_procfs_net *nets; /* read in this pass */
   size_t net_count, net_capacity;
+  struct denet_buffer net_text;
   char text[DENET_PROCFS_TEXT + 1];
 };
 
@@ -52,8 +56,9 @@ int denet_procfs_outcome(void);
 int denet_procfs_open_file(const struct denet_procfs *procfs, pid_t pid, pid_t tid,
                            const char *name, int flags);
 
-/* Reads a small file with one read(), as the kernel makes these texts whole in one call. 0 with the
- * text (borrowed until the next read), DENET_GONE, -errno; -EMSGSIZE if it does not fit. */
+/* Reads a small file with one read(), as the kernel makes the texts of one process or thread whole
+ * in one call. 0 with the text (borrowed until the next read), DENET_GONE, -errno; -EMSGSIZE if it
+ * does not fit. */
 int denet_procfs_read(struct denet_procfs *procfs, pid_t pid, pid_t tid, const char *name,
                       struct denet_text *out_text);
 

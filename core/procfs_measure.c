@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NET_TEXT_BYTES (16u << 20) /* some 100,000 interfaces */
+
 static void take_fields(const struct denet_procfs_plan *plan, struct denet_text text,
                         struct denet_values *out) {
   uint64_t value;
@@ -32,11 +34,13 @@ static void close_folder(DIR **folder) {
 }
 
 /* The folder of a process's threads; NULL with errno. */
-static DIR *open_tasks(const struct denet_procfs *procfs, pid_t pid) {
+static DIR *open_tasks(struct denet_procfs *procfs, pid_t pid) {
   DENET_CLOSE int fd = denet_procfs_open_file(procfs, pid, 0, "task", O_DIRECTORY);
   DIR *tasks = fd < 0 ? NULL : fdopendir(fd);
   if (tasks)
     DENET_TAKE_FD(fd);
+  else if (denet_procfs_outcome() < 0)
+    procfs->read_failure = -errno;
   return tasks;
 }
 
@@ -52,7 +56,7 @@ static int measure_memory_of(struct denet_procfs *procfs, struct denet_process *
 /* The process's memory. When its main thread has exited its own file says zero, but those of the
  * other threads still tell. */
 static void measure_memory(struct denet_procfs *procfs, struct denet_process *process) {
-  if (!process->main_thread_exited) {
+  if (!process->is_hollow) {
     measure_memory_of(procfs, process, 0);
     return;
   }
@@ -184,12 +188,14 @@ static const struct denet_procfs_net *find_net(struct denet_procfs *procfs, uint
   }
   struct denet_procfs_net *net = &procfs->nets[procfs->net_count++];
   *net = (struct denet_procfs_net){.namespace = namespace};
-  struct denet_text text;
   const struct denet_procfs_plan *plan = &procfs->plan[DENET_FILE_NET_DEV];
-  if (denet_procfs_read(procfs, pid, 0, "net/dev", &text)) {
+  /* Made of many records: one read gives as many as fit a page, not all. */
+  DENET_CLOSE int fd = denet_procfs_open_file(procfs, pid, 0, "net/dev", 0);
+  if (fd < 0 || denet_buffer_read(&procfs->net_text, fd, NET_TEXT_BYTES)) {
     procfs->net_count--; /* whoever asks next may have more luck */
     return NULL;
   }
+  struct denet_text text = denet_buffer_text(&procfs->net_text);
   for (unsigned i = 0; i < plan->count; i++)
     if (denet_parse_net_dev(text, plan->index[i], &net->value[i]))
       net->present |= 1u << i;
@@ -197,8 +203,8 @@ static const struct denet_procfs_net *find_net(struct denet_procfs *procfs, uint
 }
 
 static void measure_net(struct denet_procfs *procfs, struct denet_process *process, bool first) {
-  if ((first || process->has_run) && !process->main_thread_exited)
-    process->net_namespace = read_net_namespace(procfs, process);
+  if ((first || process->has_run) && !process->is_hollow)
+    denet_process_enter_net(process, read_net_namespace(procfs, process));
   if (!process->net_namespace)
     return;
   const struct denet_procfs_net *net = find_net(procfs, process->net_namespace, process->pid);
@@ -215,6 +221,7 @@ void denet_procfs_measure(struct denet_source *source, struct denet_process *pro
   uint64_t of_threads =
       plan[DENET_FILE_THREAD_STATUS].mask | plan[DENET_FILE_THREAD_SCHEDSTAT].mask;
   bool may_differ = first || process->has_run;
+  procfs->read_failure = 0;
   if (wanted & plan[DENET_FILE_STATM].mask)
     measure_memory(procfs, process);
   /* The kernel adds the I/O of a child to its parent's when that waits for it (wait_task_zombie,
@@ -228,4 +235,6 @@ void denet_procfs_measure(struct denet_source *source, struct denet_process *pro
     measure_threads(procfs, process, wanted);
   if (wanted & plan[DENET_FILE_NET_DEV].mask)
     measure_net(procfs, process, first);
+  /* What could not be read for want of a descriptor or memory is due again. */
+  process->has_run = procfs->read_failure != 0;
 }

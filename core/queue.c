@@ -94,7 +94,9 @@ static int pack_line(struct denet_buffer *buffer, const struct denet_line *line,
                           .instance_bytes = strlen(line->instance) + 1,
                           .json_bytes = line->json.length};
   size_t needed = sizeof(packed) + packed.instance_bytes + packed.json_bytes;
-  if (needed > limit || buffer->length > limit - needed)
+  if (needed > limit)
+    return -EMSGSIZE;
+  if (buffer->length > limit - needed)
     return -ENOBUFS;
   /* The buffer has had room for limit bytes from the start. */
   denet_buffer_append(buffer, &packed, sizeof(packed));
@@ -128,7 +130,7 @@ static int push_locked(struct denet_queue *queue, const struct denet_line *line)
 int denet_queue_push(struct denet_queue *queue, const struct denet_line *line) {
   pthread_mutex_lock(&queue->lock);
   int error = push_locked(queue, line);
-  if (error)
+  if (error && error != -EMSGSIZE)
     queue->dropped_count++;
   pthread_mutex_unlock(&queue->lock);
   return error;

@@ -18,10 +18,11 @@ int denet_queue_new(size_t bytes, struct denet_queue **out_queue);
 void denet_queue_free(struct denet_queue *queue);
 
 /* Copies the line into the queue; never waits for the taker. 0; -ENOBUFS when it is full: the line
- * is dropped and counted; -EPIPE once the queue is closed, likewise. */
+ * is dropped and counted; -EPIPE once the queue is closed, likewise; -EMSGSIZE when the line would
+ * not even fit into an empty queue: dropped, too, but for the caller to count. */
 int denet_queue_push(struct denet_queue *queue, const struct denet_line *line);
 
-/* Lines dropped so far. */
+/* Lines dropped so far, those that could never fit left out. */
 uint64_t denet_queue_dropped(struct denet_queue *queue);
 
 /* The taker's wait: returns when a flush was asked for, the queue was closed, half of the room is

@@ -68,17 +68,18 @@ int denet_record_metadata(struct denet_json *json, const struct denet_record_ori
   return denet_json_text(json, out_line);
 }
 
-/* CPU use in percent of one core since *line_ns, when *line_cpu_ns had been used; moves both on. */
+/* CPU use in percent of one core since *line_ns, when *line_cpu_ns had been used; moves all on.
+ * Where nothing newer is known, for a process that vanished, it is what it was. */
 static double take_cpu_usage(uint64_t now_ns, uint64_t cpu_ns, uint64_t *line_ns,
-                             uint64_t *line_cpu_ns) {
+                             uint64_t *line_cpu_ns, double *line_usage) {
   bool has_window = *line_ns && now_ns > *line_ns && cpu_ns >= *line_cpu_ns;
-  double usage =
-      has_window ? 100.0 * (double)(cpu_ns - *line_cpu_ns) / (double)(now_ns - *line_ns) : 0;
+  if (has_window)
+    *line_usage = 100.0 * (double)(cpu_ns - *line_cpu_ns) / (double)(now_ns - *line_ns);
   if (has_window || !*line_ns) {
     *line_ns = now_ns;
     *line_cpu_ns = cpu_ns;
   }
-  return usage;
+  return *line_usage;
 }
 
 /* The keys of one metrics object, without its braces. */
@@ -101,7 +102,7 @@ static void write_metrics(struct denet_json *json, const struct denet_values *va
 static void write_member(struct denet_json *json, struct denet_member *member, uint64_t ts_ms) {
   const struct denet_process *process = member->process;
   double usage = take_cpu_usage(process->measured_ns, denet_values_cpu_ns(&process->sum),
-                                &member->line_ns, &member->line_cpu_ns);
+                                &member->line_ns, &member->line_cpu_ns, &member->line_usage);
   write_metrics(json, &process->sum, ts_ms, usage, DENET_SCOPE_ONE);
 }
 
@@ -123,6 +124,15 @@ static void write_children(struct denet_json *json, struct denet_tree *tree, uin
   denet_json_array_close(json);
 }
 
+/* When the tree's CPU time was read last. */
+static uint64_t find_moment(const struct denet_tree *tree, uint64_t now_ns) {
+  uint64_t moment_ns = 0;
+  for (const struct denet_member *m = tree->first; m; m = m->next)
+    if (m->process->measured_ns > moment_ns)
+      moment_ns = m->process->measured_ns;
+  return moment_ns ? moment_ns : now_ns;
+}
+
 static void write_tree(struct denet_json *json, struct denet_tree *tree, uint64_t ts_ms,
                        uint64_t now_ns) {
   write_unsigned(json, "ts_ms", ts_ms);
@@ -137,8 +147,8 @@ static void write_tree(struct denet_json *json, struct denet_tree *tree, uint64_
   write_children(json, tree, ts_ms);
   struct denet_values totals;
   denet_tree_totals(tree, &totals);
-  double usage =
-      take_cpu_usage(now_ns, denet_values_cpu_ns(&totals), &tree->line_ns, &tree->line_cpu_ns);
+  double usage = take_cpu_usage(find_moment(tree, now_ns), denet_values_cpu_ns(&totals),
+                                &tree->line_ns, &tree->line_cpu_ns, &tree->line_usage);
   denet_json_key(json, "aggregated");
   denet_json_object_open(json);
   write_metrics(json, &totals, ts_ms, usage, DENET_SCOPE_ALL_OF);

@@ -25,9 +25,9 @@ void denet_roster_done(struct denet_roster *roster) {
 
 /* Makes room for one more in a list. */
 static int reserve(struct denet_process ***list, size_t count, size_t *capacity) {
-  if (count < *capacity)
+  if (count <= *capacity)
     return 0;
-  size_t more = *capacity ? 2 * *capacity : 256;
+  size_t more = count > 2 * *capacity ? count : 2 * *capacity;
   struct denet_process **grown = reallocarray(*list, more, sizeof(struct denet_process *));
   if (!grown)
     return -ENOMEM;
@@ -37,20 +37,22 @@ static int reserve(struct denet_process ***list, size_t count, size_t *capacity)
 }
 
 static int append(struct denet_roster *roster, struct denet_process *process) {
-  int error = reserve(&roster->processes, roster->count, &roster->capacity);
+  int error = reserve(&roster->processes, roster->count + 1, &roster->capacity);
   if (!error)
     roster->processes[roster->count++] = process;
   return error;
 }
 
-static int bury(struct denet_roster *roster, struct denet_process *process) {
-  int error = reserve(&roster->gone, roster->gone_count, &roster->gone_capacity);
-  if (!error)
-    roster->gone[roster->gone_count++] = process;
-  return error;
+/* There is room: denet_roster_begin() has made it. */
+static void bury(struct denet_roster *roster, struct denet_process *process) {
+  roster->gone[roster->gone_count++] = process;
 }
 
-void denet_roster_begin(struct denet_roster *roster) {
+int denet_roster_begin(struct denet_roster *roster) {
+  /* All that are there now may stay, and all may be gone. */
+  if (reserve(&roster->before, roster->count, &roster->before_capacity) ||
+      reserve(&roster->gone, roster->count, &roster->gone_capacity))
+    return -ENOMEM;
   for (size_t i = 0; i < roster->gone_count; i++)
     free_process(roster->gone[i]);
   roster->gone_count = 0;
@@ -64,19 +66,17 @@ void denet_roster_begin(struct denet_roster *roster) {
   roster->before_count = roster->count;
   roster->count = 0;
   roster->cursor = 0;
+  return 0;
 }
 
 /* Gives up the processes before pid that were not shown. */
-static int pass_over(struct denet_roster *roster, pid_t pid) {
+static void pass_over(struct denet_roster *roster, pid_t pid) {
   for (; roster->cursor < roster->before_count; roster->cursor++) {
     struct denet_process *process = roster->before[roster->cursor];
     if (process->pid >= pid)
-      return 0;
-    int error = bury(roster, process);
-    if (error)
-      return error;
+      return;
+    bury(roster, process);
   }
-  return 0;
 }
 
 static int append_new(struct denet_roster *roster, pid_t pid, struct denet_process **out_process) {
@@ -94,13 +94,11 @@ static int append_new(struct denet_roster *roster, pid_t pid, struct denet_proce
 }
 
 int denet_roster_see(struct denet_roster *roster, pid_t pid, struct denet_process **out_process) {
-  int error = pass_over(roster, pid);
-  if (error)
-    return error;
+  pass_over(roster, pid);
   if (roster->cursor == roster->before_count || roster->before[roster->cursor]->pid != pid)
     return append_new(roster, pid, out_process);
   struct denet_process *process = roster->before[roster->cursor];
-  error = append(roster, process);
+  int error = append(roster, process);
   if (error)
     return error;
   roster->cursor++;
@@ -110,12 +108,13 @@ int denet_roster_see(struct denet_roster *roster, pid_t pid, struct denet_proces
 }
 
 int denet_roster_replace(struct denet_roster *roster, struct denet_process **out_process) {
-  struct denet_process *old = roster->processes[roster->count - 1];
-  int error = bury(roster, old);
+  struct denet_process *old = roster->processes[--roster->count];
+  int error = append_new(roster, old->pid, out_process);
   if (error)
-    return error;
-  roster->count--;
-  return append_new(roster, old->pid, out_process);
+    roster->processes[roster->count++] = old;
+  else
+    bury(roster, old);
+  return error;
 }
 
 void denet_roster_unsee(struct denet_roster *roster) {
@@ -126,17 +125,15 @@ void denet_roster_unsee(struct denet_roster *roster) {
     roster->cursor--;
 }
 
-int denet_roster_end(struct denet_roster *roster, bool complete) {
+void denet_roster_end(struct denet_roster *roster, bool complete) {
   for (; roster->cursor < roster->before_count; roster->cursor++) {
     struct denet_process *process = roster->before[roster->cursor];
-    if (complete && !bury(roster, process))
-      continue;
     process->is_new = false;
-    if (append(roster, process))
-      return -ENOMEM;
+    /* New ones may have taken the room of those that were there. */
+    if (complete || append(roster, process))
+      bury(roster, process);
   }
   roster->before_count = 0;
-  return 0;
 }
 
 struct denet_process *denet_roster_find(const struct denet_roster *roster, pid_t pid) {

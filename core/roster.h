@@ -23,8 +23,9 @@ struct denet_roster {
 /* Zeroed is a fresh roster. Frees everything. */
 void denet_roster_done(struct denet_roster *roster);
 
-/* Starts a pass; frees the processes that were gone after the last one. */
-void denet_roster_begin(struct denet_roster *roster);
+/* Starts a pass; frees the processes that were gone after the last one. 0 or -ENOMEM, then no pass
+ * has begun. */
+int denet_roster_begin(struct denet_roster *roster);
 
 /* The process with this pid, as far as is known: a new one is zero but for pid and is_new. pids
  * must ascend within a pass. The pointer stays good until the process is freed. 0 or -ENOMEM. */
@@ -38,9 +39,9 @@ int denet_roster_replace(struct denet_roster *roster, struct denet_process **out
  * shown. */
 void denet_roster_unsee(struct denet_roster *roster);
 
-/* Ends the pass. If it was complete, what was not shown is gone; after one that was cut short by a
- * failure it stays. 0 or -ENOMEM, then some that are gone stay until the next pass. */
-int denet_roster_end(struct denet_roster *roster, bool complete);
+/* Ends the pass, if one has begun. If it was complete, what was not shown is gone; after one that
+ * was cut short by a failure it stays. */
+void denet_roster_end(struct denet_roster *roster, bool complete);
 
 /* The process with this pid, or NULL. Between passes. */
 struct denet_process *denet_roster_find(const struct denet_roster *roster, pid_t pid);

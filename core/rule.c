@@ -228,6 +228,11 @@ static const struct condition_key *find_condition_key(const char *key) {
   return NULL;
 }
 
+bool denet_rule_knows(const char *key) {
+  return strcasecmp(key, "Report") == 0 || find_condition_key(key) ||
+         denet_option_is_known(options, DENET_COUNT_OF(options), key);
+}
+
 int denet_rule_set(struct denet_rule *rule, const struct denet_setting *setting,
                    struct denet_error *error) {
   if (strcasecmp(setting->key, "Report") == 0)

@@ -73,6 +73,9 @@ void denet_rule_done(struct denet_rule *rule);
 int denet_rule_set(struct denet_rule *rule, const struct denet_setting *setting,
                    struct denet_error *error);
 
+/* Whether a line of a <Rule> block may have this key. */
+bool denet_rule_knows(const char *key);
+
 /* The two forms of collectd's processes plugin; they leave a rule that is ready to be finished,
  * with Children false. A process name is compared as the kernel keeps it, cut at 15 bytes. */
 int denet_rule_init_process(struct denet_rule *rule, const char *name, struct denet_error *error);

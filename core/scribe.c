@@ -44,7 +44,7 @@ static int write_metadata(struct denet_scribe *scribe, struct denet_tree *tree) 
 
 void denet_scribe_write(struct denet_scribe *scribe, struct denet_tree *tree, uint64_t ts_ms,
                         uint64_t now_ns) {
-  if (!scribe->is_on || !tree->watch->rule.records)
+  if (!scribe->is_on || tree->is_silent || !tree->watch->rule.records)
     return;
   struct denet_text json;
   int error = tree->wants_metadata ? write_metadata(scribe, tree) : 0;

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <search.h>
 #include <stdbool.h>
 #include <string.h>
@@ -17,11 +18,15 @@
 #define FOLDER_MODE 0750
 #define PROBE_NAME ".probe"
 
+#define LONG_HEAD_BYTES 4096 /* a head above it is read back from its file instead of kept */
+#define KEPT_HEADS_BYTES (4 << 20)
+#define WORTHY_LINES_BYTES (8 * LONG_HEAD_BYTES)
+
 /* What was written for one key, from its metadata line to its last line. */
 struct record {
   char *instance; /* owned */
   struct denet_part part;
-  struct denet_buffer head;   /* the metadata line, for the parts to come */
+  struct denet_buffer head;   /* the metadata line, for the parts to come; empty: not kept */
   TAILQ_ENTRY(record) recent; /* linked while the part has a descriptor */
 };
 
@@ -32,6 +37,7 @@ struct denet_store {
   struct denet_budget budget;
   void *records; /* tsearch(3) */
   size_t record_count;
+  uint64_t kept_bytes;                    /* of all records' heads */
   TAILQ_HEAD(record_list, record) recent; /* records with a descriptor, the latest used first */
   unsigned open_count;                    /* how many those are */
 };
@@ -56,7 +62,36 @@ static void free_record(struct record *record) {
 
 static void free_recordp(struct record **record) { free_record(*record); }
 
+static void forget_head(struct denet_store *store, struct record *record) {
+  store->kept_bytes -= record->head.length;
+  denet_buffer_done(&record->head);
+}
+
+/* Keeps head, whose memory it takes, until limit_heads(). */
+static void keep_head(struct denet_store *store, struct record *record, struct denet_buffer head) {
+  forget_head(store, record);
+  record->head = head;
+  store->kept_bytes += head.length;
+}
+
+static bool has_part(const struct record *record) { return record->part.bytes > 0; }
+
+/* Forgets a head that memory need not hold, since a file has it, or must not. */
+static void limit_heads(struct denet_store *store, struct record *record) {
+  bool is_free = !has_part(record) && store->kept_bytes <= KEPT_HEADS_BYTES;
+  if (record->head.length > LONG_HEAD_BYTES && !is_free)
+    forget_head(store, record);
+}
+
+/* Gets a head that is not kept from the part that has it. What fails leaves it to a stand-in. */
+static void recall_head(struct denet_store *store, struct record *record) {
+  struct denet_buffer head;
+  if (!record->head.length && record->part.fd >= 0 && !denet_part_read_head(&record->part, &head))
+    keep_head(store, record, head);
+}
+
 static void drop_record(struct denet_store *store, struct record *record) {
+  forget_head(store, record);
   tdelete(record, &store->records, compare_records);
   store->record_count--;
   free_record(record);
@@ -82,8 +117,6 @@ static int add_record(struct denet_store *store, const struct denet_line *line,
   *out_record = DENET_TAKE(record);
   return 0;
 }
-
-static bool has_part(const struct record *record) { return record->part.bytes > 0; }
 
 static void close_part(struct denet_store *store, struct record *record) {
   if (record->part.fd < 0)
@@ -173,8 +206,7 @@ static int open_instance(const struct denet_store *store, const char *instance, 
   return host < 0 ? host : open_below(host, instance, make);
 }
 
-static int start_part(struct denet_store *store, struct record *record) {
-  struct denet_text head = denet_buffer_text(&record->head);
+static int make_part(struct denet_store *store, struct record *record, struct denet_text head) {
   close_least_recent(store);
   denet_budget_make_room(&store->budget, head.length + 1);
   DENET_CLOSE int folder = open_instance(store, record->instance, true);
@@ -188,6 +220,22 @@ static int start_part(struct denet_store *store, struct record *record) {
   note_opened(store, record);
   store->budget.total_bytes += record->part.bytes;
   return 0;
+}
+
+static int start_part(struct denet_store *store, struct record *record) {
+  const struct denet_part *part = &record->part;
+  struct denet_text head = denet_buffer_text(&record->head);
+  char stand_in[128];
+  if (!head.length) {
+    snprintf(stand_in, sizeof(stand_in),
+             "{\"kind\":\"metadata\",\"pid\":%d,\"cmd\":[],\"executable\":\"\",\"t0_ms\":%" PRIu64
+             "}",
+             (int)part->pid, part->t0_ms);
+    head = denet_text_of(stand_in);
+  }
+  int error = make_part(store, record, head);
+  limit_heads(store, record);
+  return error;
 }
 
 /* 0; DENET_GONE when the file is no longer there. */
@@ -204,28 +252,39 @@ static int reopen_part(struct denet_store *store, struct record *record) {
   return outcome;
 }
 
-/* Whether the part gets no more lines. One line after the head fits into any. */
+/* Whether the part's lines are worth its head, which the next part repeats. */
+static bool is_worth_its_head(const struct denet_part *part) {
+  uint64_t lines_bytes = part->bytes - part->head_bytes;
+  if (lines_bytes < part->head_bytes)
+    return false;
+  return lines_bytes >= 8 * part->head_bytes || lines_bytes >= WORTHY_LINES_BYTES;
+}
+
+/* Whether the part gets no more lines. */
 static bool is_full(const struct denet_store *store, const struct record *record) {
   uint64_t share = store->limits.total_bytes / 2 / store->record_count;
   uint64_t limit = share < store->limits.file_bytes ? share : store->limits.file_bytes;
-  return record->part.bytes >= limit && record->part.bytes > record->head.length + 1;
+  return record->part.bytes >= limit && is_worth_its_head(&record->part);
 }
 
 /* Leaves the record with an open part that takes lines: the one it has, or the next. */
 static int ready_part(struct denet_store *store, struct record *record) {
-  if (has_part(record) && is_full(store, record))
-    finish_part(store, record);
   if (!has_part(record))
     return start_part(store, record);
   int outcome = record->part.fd < 0 ? reopen_part(store, record) : 0;
   if (outcome < 0)
     return outcome;
-  if (outcome == DENET_GONE || !denet_part_is_intact(&record->part)) {
-    abandon_part(store, record);
-    return start_part(store, record);
+  bool is_ours = !outcome && denet_part_is_intact(&record->part);
+  if (is_ours && !is_full(store, record)) {
+    note_used(store, record);
+    return 0;
   }
-  note_used(store, record);
-  return 0;
+  recall_head(store, record);
+  if (is_ours)
+    finish_part(store, record);
+  else
+    abandon_part(store, record);
+  return start_part(store, record);
 }
 
 static int append_line(struct denet_store *store, struct record *record, struct denet_text json) {
@@ -246,8 +305,9 @@ static int begin_part(struct denet_store *store, const struct denet_line *line,
   if (error)
     return error;
   finish_part(store, record);
-  denet_buffer_clear(&record->head);
-  error = denet_buffer_append(&record->head, line->json.bytes, line->json.length);
+  struct denet_buffer head = {0};
+  error = denet_buffer_append(&head, line->json.bytes, line->json.length);
+  keep_head(store, record, head);
   if (error) {
     /* Without its head no part can follow. */
     drop_record(store, record);

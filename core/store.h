@@ -10,12 +10,16 @@
 struct denet_store; /* owned by whoever opened it */
 
 struct denet_store_limits {
-  uint64_t file_bytes;  /* a part that has reached this gets no more lines */
+  uint64_t file_bytes;  /* a part that has reached this gets no more lines; but see below */
   uint64_t total_bytes; /* of all *.jsonl files below the folder; the oldest finished go first. Open
                            files never go, so a part is also full when all open ones, were they as
                            long, would take more than half of this */
   unsigned open_files; /* descriptors kept, at least 1; a file beyond it is opened for each write */
 };
+
+/* A command line may be megabytes long, and each part starts with it. So that it is not written
+ * again and again, no part is full before it has eight times as many bytes of lines as its head
+ * has, or 32 KiB of them; and never before they are as many as the head. */
 
 /* Makes the folder (mode 0750, with its parents) and tries whether a file can be made in it; a full
  * disk is no failure. 0 or -errno with a sentence that names the folder and the reason. */
@@ -36,7 +40,13 @@ int denet_store_open(const char *folder, const char *host, const struct denet_st
  * was never given: not written; -EINVAL when the instance is no safe name; -errno with a sentence,
  * then the line is lost, but what was written of it is taken back, so that the file still ends with
  * a whole line. A METADATA line is kept even then, and heads a file as soon as one can be made for
- * a later line. */
+ * a later line.
+ *
+ * A METADATA line of more than 4 KiB stays in memory only while no file has it, and only as far as
+ * all that are in memory take no more than 4 MiB; a next part gets it from the part before. Where
+ * that is no longer there or was written over, and where the 4 MiB were used up, a stand-in with the
+ * required keys heads the part: {"kind":"metadata","pid":N,"cmd":[],"executable":"","t0_ms":N}. No
+ * other line is lost for that. */
 int denet_store_write(struct denet_store *store, const struct denet_line *line,
                       struct denet_error *error);
 

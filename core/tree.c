@@ -3,6 +3,40 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* What the members' maxima come to, without what is gone. */
+static uint64_t find_maximum(const struct denet_tree *tree, unsigned metric) {
+  uint64_t maximum = 0;
+  for (const struct denet_member *m = tree->first; m; m = m->next)
+    if (denet_values_has(&m->process->sum, metric) && m->process->sum.value[metric] > maximum)
+      maximum = m->process->sum.value[metric];
+  return maximum;
+}
+
+static bool is_shared_counter(unsigned metric) {
+  return denet_metric_info[metric].kind == DENET_KIND_COUNTER &&
+         denet_metric_info[metric].combine == DENET_COMBINE_MAX;
+}
+
+/* Around a change of membership: take before it, give back after it, and the totals stay. */
+static void carry_maxima(struct denet_tree *tree, bool before) {
+  for (unsigned m = 0; m < DENET_METRICS; m++) {
+    if (!is_shared_counter(m))
+      continue;
+    uint64_t maximum = find_maximum(tree, m);
+    for (const struct denet_member *member = tree->first; member; member = member->next)
+      tree->ended.present |= member->process->sum.present & UINT64_C(1) << m;
+    tree->ended.value[m] += before ? maximum : -maximum;
+  }
+}
+
+static bool heads_tree_of_group(const struct denet_process *process,
+                                const struct denet_group *group) {
+  for (const struct denet_member *m = process->members; m; m = m->next_of_process)
+    if (m->tree->group == group && m->tree->pid == process->pid && !m->tree->is_silent)
+      return true;
+  return false;
+}
+
 int denet_tree_plant(struct denet_forest *forest, struct denet_watch *watch,
                      struct denet_group *group, struct denet_process *process, bool is_start,
                      struct denet_tree **out_tree) {
@@ -15,6 +49,7 @@ int denet_tree_plant(struct denet_forest *forest, struct denet_watch *watch,
   tree->parent_pid = process->parent_pid;
   tree->born_ns = process->born_ns;
   tree->young_since_ns = process->born_under_watch ? process->seen_ns : process->born_ns;
+  tree->is_silent = heads_tree_of_group(process, group);
   tree->next = forest->first;
   if (tree->next)
     tree->next->previous = tree;
@@ -26,8 +61,22 @@ int denet_tree_plant(struct denet_forest *forest, struct denet_watch *watch,
   }
   tree->root = tree->first;
   tree->line_ns = tree->root->line_ns;
+  process->has_headed_tree = true;
   *out_tree = tree;
   return 0;
+}
+
+struct denet_tree *denet_tree_find_headed(const struct denet_forest *forest,
+                                          const struct denet_watch *watch,
+                                          const struct denet_group *group,
+                                          const struct denet_process *process) {
+  if (!process->has_headed_tree)
+    return NULL;
+  for (struct denet_tree *tree = forest->first; tree; tree = tree->next)
+    if (tree->watch == watch && tree->group == group && tree->pid == process->pid &&
+        tree->born_ns == process->born_ns && !tree->root)
+      return tree;
+  return NULL;
 }
 
 static bool is_in_group(const struct denet_process *process, const struct denet_group *group) {
@@ -48,15 +97,40 @@ int denet_tree_join(struct denet_forest *forest, struct denet_tree *tree,
   member->is_late = process->counted.present != 0;
   if (process->base == DENET_BASE_BIRTH)
     member->line_ns = process->born_ns;
+  bool is_first = !tree->first;
+  if (!is_first)
+    carry_maxima(tree, true);
   member->next_of_process = process->members;
   process->members = member;
   member->previous = tree->last;
   *(tree->last ? &tree->last->next : &tree->first) = member;
   tree->last = member;
+  if (!is_first)
+    carry_maxima(tree, false);
   forest->member_count++;
   if (member->counts)
     denet_group_join(tree->group, is_start);
   return 0;
+}
+
+/* The counters of a process that a tree adds up. */
+static void get_summed(const struct denet_process *process, struct denet_values *out_counters) {
+  struct denet_values counters = {0};
+  for (unsigned m = 0; m < DENET_METRICS; m++)
+    if (denet_metric_info[m].kind == DENET_KIND_COUNTER && !is_shared_counter(m) &&
+        denet_values_has(&process->sum, m))
+      denet_values_set(&counters, m, process->sum.value[m]);
+  *out_counters = counters;
+}
+
+int denet_tree_rejoin(struct denet_forest *forest, struct denet_tree *tree,
+                      struct denet_process *process, bool is_start) {
+  struct denet_values before;
+  get_summed(process, &before);
+  int error = denet_tree_join(forest, tree, process, is_start);
+  for (unsigned m = 0; m < DENET_METRICS && !error; m++)
+    tree->ended.value[m] -= before.value[m];
+  return error;
 }
 
 bool denet_tree_is_ending(const struct denet_member *member) {
@@ -80,12 +154,10 @@ static bool pass_on_count(const struct denet_member *member) {
 
 void denet_tree_leave(struct denet_forest *forest, struct denet_member *member, uint64_t now_ns) {
   struct denet_tree *tree = member->tree;
-  struct denet_values counters = {0};
-  for (unsigned m = 0; m < DENET_METRICS; m++)
-    if (denet_metric_info[m].kind == DENET_KIND_COUNTER &&
-        denet_values_has(&member->process->sum, m))
-      denet_values_set(&counters, m, member->process->sum.value[m]);
+  struct denet_values counters;
+  get_summed(member->process, &counters);
   denet_values_combine(&tree->ended, &counters);
+  carry_maxima(tree, true);
   unlink_from_process(member);
   if (member->counts && !pass_on_count(member))
     denet_group_leave(tree->group, now_ns);
@@ -93,6 +165,7 @@ void denet_tree_leave(struct denet_forest *forest, struct denet_member *member, 
     denet_process_unwatch(member->process);
   *(member->previous ? &member->previous->next : &tree->first) = member->next;
   *(member->next ? &member->next->previous : &tree->last) = member->previous;
+  carry_maxima(tree, false);
   if (tree->root == member) {
     tree->root = NULL;
     tree->has_exit_status = member->process->has_exit_status;
@@ -133,5 +206,8 @@ void denet_tree_totals(const struct denet_tree *tree, struct denet_values *out_t
   struct denet_values totals = tree->ended;
   for (const struct denet_member *m = tree->first; m; m = m->next)
     denet_values_combine(&totals, &m->process->sum);
+  for (unsigned m = 0; m < DENET_METRICS; m++)
+    if (is_shared_counter(m))
+      totals.value[m] = tree->ended.value[m] + find_maximum(tree, m);
   *out_totals = totals;
 }

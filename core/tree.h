@@ -29,6 +29,7 @@ struct denet_member {
   bool leaves;          /* its process does not meet the rule any more */
   uint64_t line_ns;     /* when it was in a line last, */
   uint64_t line_cpu_ns; /* and its CPU time (of sum) then */
+  double line_usage;    /* the CPU use that it had there */
 };
 
 struct denet_tree {
@@ -45,8 +46,9 @@ struct denet_tree {
   pid_t parent_pid;
   uint64_t born_ns, t0_ms;
   uint64_t young_since_ns; /* what its pace is counted from */
-  bool wants_metadata;     /* the next line is headed by a metadata line */
-  bool is_over;            /* all its processes are ending: the next line is the last */
+  bool is_silent;      /* its root heads another tree of the group, and they would share one file */
+  bool wants_metadata; /* the next line is headed by a metadata line */
+  bool is_over;        /* all its processes are ending: the next line is the last */
   struct denet_buffer arguments, executable; /* of the root, until the metadata is written */
   bool has_uid;
   uid_t uid;
@@ -54,10 +56,13 @@ struct denet_tree {
   int exit_status;
 
   /* Its lines. */
-  struct denet_values ended; /* sums of the members that are gone */
-  uint64_t due_ns;           /* when it is to be sampled next */
+  /* Sums of the members that are gone. For a counter that is combined by its maximum, what the
+   * maximum of those that are there lacks (mod 2^64), so that no coming or going makes it jump. */
+  struct denet_values ended;
+  uint64_t due_ns; /* when it is to be sampled next */
   bool is_due;
   uint64_t line_ns, line_cpu_ns; /* at the last line, of all members together */
+  double line_usage;
 };
 
 struct denet_forest {
@@ -70,9 +75,20 @@ int denet_tree_plant(struct denet_forest *forest, struct denet_watch *watch,
                      struct denet_group *group, struct denet_process *process, bool is_start,
                      struct denet_tree **out_tree);
 
+/* The tree of this rule and group that the process headed before and has left since, while others
+ * live on in it; or NULL. */
+struct denet_tree *denet_tree_find_headed(const struct denet_forest *forest,
+                                          const struct denet_watch *watch,
+                                          const struct denet_group *group,
+                                          const struct denet_process *process);
+
 /* Adds a process. 0 or -ENOMEM. */
 int denet_tree_join(struct denet_forest *forest, struct denet_tree *tree,
                     struct denet_process *process, bool is_start);
+
+/* Adds a process that had left the tree; its sums go on where they were. 0 or -ENOMEM. */
+int denet_tree_rejoin(struct denet_forest *forest, struct denet_tree *tree,
+                      struct denet_process *process, bool is_start);
 
 /* Whether the member's part in the tree is over: it ended or leaves. */
 bool denet_tree_is_ending(const struct denet_member *member);

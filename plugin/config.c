@@ -69,6 +69,10 @@ static int read_rule_option(struct denet_rule *rule, const char *block,
                             const oconfig_item_t *item) {
   struct denet_error error = {0};
   struct denet_setting setting;
+  if (!denet_rule_knows(item->key)) {
+    complain(LOG_WARNING, "%s \"%s\": unknown option %s is ignored.", block, rule->name, item->key);
+    return 0;
+  }
   int count = item->values_num ? item->values_num : 1;
   for (int i = 0; i < count; i++) {
     int outcome = 0;
@@ -78,11 +82,6 @@ static int read_rule_option(struct denet_rule *rule, const char *block,
       outcome = denet_block_setting(item, &setting, &error);
     if (!outcome)
       outcome = denet_rule_set(rule, &setting, &error);
-    if (outcome == DENET_UNKNOWN_OPTION) {
-      complain(LOG_WARNING, "%s \"%s\": unknown option %s is ignored.", block, rule->name,
-               item->key);
-      return 0;
-    }
     if (outcome) {
       complain(LOG_ERR, "%s \"%s\": %s. The rule is skipped.", block, rule->name, error.text);
       return -1;
@@ -163,12 +162,14 @@ static bool is_rule(const oconfig_item_t *item) {
 static void read_option(struct denet_config *config, const oconfig_item_t *item) {
   struct denet_error error = {0};
   struct denet_setting setting;
+  if (!denet_option_is_known(options, DENET_COUNT_OF(options), item->key)) {
+    complain(LOG_WARNING, "unknown option %s is ignored.", item->key);
+    return;
+  }
   int outcome = denet_block_setting(item, &setting, &error);
   if (!outcome)
     outcome = denet_option_set(options, DENET_COUNT_OF(options), config, &setting, &error);
-  if (outcome == DENET_UNKNOWN_OPTION)
-    complain(LOG_WARNING, "unknown option %s is ignored.", item->key);
-  else if (outcome)
+  if (outcome)
     complain(LOG_ERR, "%s. The option is ignored.", error.text);
 }
 
@@ -181,8 +182,7 @@ static void reset_string(char **string, const char *value) {
   *string = copy;
 }
 
-/* What one option alone cannot tell. */
-static int check_options(struct denet_config *config) {
+static void check_intervals(struct denet_config *config) {
   if (config->base_interval_ns > config->max_interval_ns) {
     complain(LOG_ERR,
              "BaseInterval %g is above MaxInterval %g. Both are ignored: 0.1 and 1 are used.",
@@ -190,6 +190,10 @@ static int check_options(struct denet_config *config) {
     config->base_interval_ns = DEFAULT_BASE_NS;
     config->max_interval_ns = DEFAULT_MAX_NS;
   }
+}
+
+/* What one option alone cannot tell. */
+static int check_options(struct denet_config *config) {
   /* collectd takes an identifier apart at '/' and at the first '-'. */
   const char *name = config->plugin_name;
   size_t length = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.");
@@ -225,6 +229,7 @@ int denet_config_read(struct denet_config *config, const oconfig_item_t *block) 
 }
 
 int denet_config_finish(struct denet_config *config) {
+  check_intervals(config);
   if (config->rule_count)
     return 0;
   DENET_CLEANUP(denet_rule_done) struct denet_rule rule = {0};

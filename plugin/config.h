@@ -26,5 +26,6 @@ void denet_config_done(struct denet_config *config);
  */
 int denet_config_read(struct denet_config *config, const oconfig_item_t *block);
 
-/* Once all blocks are read: without any rule, the default one. 0 or -ENOMEM. */
+/* Once all blocks are read: checks what they say together; without any rule, makes the default one.
+ * 0 or -ENOMEM. */
 int denet_config_finish(struct denet_config *config);

@@ -85,6 +85,8 @@ static int read_values(void) {
     return -1;
   denet_values_batch_clear(&plugin.batch);
   denet_sampler_report(plugin.sampler, denet_values_batch_add, &plugin.batch, &stats);
+  if (plugin.batch.lost)
+    ERROR(LOG_NAME "there is no memory for the values of %zu groups.", plugin.batch.lost);
   denet_values_dispatch(plugin.config.plugin_name, &plugin.batch, &stats,
                         denet_sampler_source_gauge(plugin.sampler));
   return 0;

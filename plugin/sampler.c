@@ -40,17 +40,24 @@ static void tick(struct denet_sampler *sampler, enum denet_tick_scope scope) {
   log_lacks(sampler);
 }
 
-/* Waits until the next tick is due, which a report may put off meanwhile. False: the thread is to
- * end. */
-static bool wait_for_tick(struct denet_sampler *sampler) {
+static uint64_t read_boot_ns(void) {
+  struct timespec boot;
+  clock_gettime(CLOCK_BOOTTIME, &boot);
+  return (uint64_t)boot.tv_sec * 1000000000 + (uint64_t)boot.tv_nsec;
+}
+
+/* Waits until the next tick is due, which a report may put off or bring forward meanwhile, but not
+ * before rested_ns. False: the thread is to end. */
+static bool wait_for_tick(struct denet_sampler *sampler, uint64_t rested_ns) {
   while (!sampler->is_stopping) {
-    struct timespec boot, until;
-    clock_gettime(CLOCK_BOOTTIME, &boot);
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    uint64_t now_ns = (uint64_t)boot.tv_sec * 1000000000 + (uint64_t)boot.tv_nsec;
+    struct timespec until;
     uint64_t next_ns = denet_monitor_next_ns(sampler->monitor);
+    if (next_ns < rested_ns)
+      next_ns = rested_ns;
+    uint64_t now_ns = read_boot_ns();
     if (now_ns >= next_ns)
       return true;
+    clock_gettime(CLOCK_MONOTONIC, &until);
     uint64_t ns = (uint64_t)until.tv_nsec + (next_ns - now_ns);
     until.tv_sec += (time_t)(ns / 1000000000);
     until.tv_nsec = (long)(ns % 1000000000);
@@ -63,9 +70,16 @@ static void *run(void *context) {
   struct denet_sampler *sampler = context;
   pthread_setname_np(pthread_self(), "denet-sampler");
   pthread_mutex_lock(&sampler->lock);
-  do
+  uint64_t began_ns, rested_ns;
+  do {
+    began_ns = read_boot_ns();
     tick(sampler, DENET_TICK_DUE);
-  while (wait_for_tick(sampler));
+    /* As long a rest as the work took, at least: reports and the end of collectd must get their
+     * turn at the lock, and the host half of a CPU, however short the intervals and slow the ticks.
+     */
+    uint64_t ended_ns = read_boot_ns();
+    rested_ns = ended_ns + (ended_ns - began_ns) + 1;
+  } while (wait_for_tick(sampler, rested_ns));
   pthread_mutex_unlock(&sampler->lock);
   return NULL;
 }
@@ -111,6 +125,7 @@ void denet_sampler_report(struct denet_sampler *sampler,
   pthread_mutex_lock(&sampler->lock);
   tick(sampler, DENET_TICK_ALL);
   denet_monitor_report(sampler->monitor, each, context, out_stats);
+  pthread_cond_signal(&sampler->wake); /* the next tick may be due at another time now */
   pthread_mutex_unlock(&sampler->lock);
 }
 

@@ -61,6 +61,7 @@ static struct {
   atomic_bool is_broken;  /* init failed: there will be none */
   struct trouble trouble;
   struct overflow overflow;
+  atomic_uint_fast64_t oversize_count; /* lines that an empty queue could not take either */
 } writer = {
     .settings = {.total_bytes = DEFAULT_TOTAL_BYTES,
                  .flush_ns = NS_PER_SECOND,
@@ -145,9 +146,13 @@ static struct denet_queue *get_queue(void) {
 static void write_line(void *context, const struct denet_line *line) {
   struct trouble *trouble = context;
   struct denet_error error = {0};
-  /* DENET_GONE: the metadata was dropped, which has been told as such. */
-  if (denet_store_write(writer.store, line, &error) >= 0)
+  int outcome = denet_store_write(writer.store, line, &error);
+  if (!outcome)
     return;
+  /* denet sends no line before we have taken its process's metadata, so this should not be. */
+  if (outcome == DENET_GONE)
+    denet_error_set(&error, outcome, "process %d of %s has no file", (int)line->pid,
+                    line->instance);
   if (!trouble->lost_count++)
     ERROR(LOG_NAME "lines are being lost: %s.", error.text);
   trouble->latest = cdtime();
@@ -178,10 +183,13 @@ static void watch_overflow(struct overflow *overflow, struct denet_queue *queue)
 
 /* What went on until the end. */
 static void tell_losses(const struct trouble *trouble, uint64_t dropped_count) {
+  uint64_t oversize_count = atomic_load(&writer.oversize_count);
   if (trouble->lost_count)
     ERROR(LOG_NAME "%" PRIu64 " lines were lost.", trouble->lost_count);
   if (dropped_count > writer.overflow.told_count)
     WARNING(LOG_NAME "%" PRIu64 " lines were dropped.", dropped_count - writer.overflow.told_count);
+  if (oversize_count)
+    WARNING(LOG_NAME "%" PRIu64 " lines were too long for QueueSize.", oversize_count);
 }
 
 static void *run_writer(void *context) {
@@ -247,14 +255,23 @@ static int init_writer(void) {
   return error;
 }
 
+static void tell_dropped(const struct denet_line *line, int error) {
+  if (error != -EMSGSIZE && !atomic_exchange(&writer.overflow.is_on, true))
+    WARNING(LOG_NAME "the queue is full, lines are being dropped: the disk is too "
+                     "slow or QueueSize too small.");
+  if (error == -EMSGSIZE && !atomic_fetch_add(&writer.oversize_count, 1))
+    WARNING(LOG_NAME "QueueSize is too small for a line of %zu bytes; such lines are dropped.",
+            line->json.length);
+}
+
+/* 0 or an errno; ENOENT: there is no writer and will be none, which makes denet send no more. */
 static int push_line(const struct denet_line *line) {
   struct denet_queue *queue = atomic_load(&writer.is_broken) ? NULL : get_queue();
   if (!queue)
-    return EIO;
+    return ENOENT;
   int error = denet_queue_push(queue, line);
-  if (error && !atomic_exchange(&writer.overflow.is_on, true))
-    WARNING(LOG_NAME "the queue is full, lines are being dropped: the disk is too "
-                     "slow or QueueSize too small.");
+  if (error)
+    tell_dropped(line, error);
   return -error;
 }
 

@@ -1,5 +1,6 @@
 /* Whole ticks over the folders in tests/fixtures: each tickN there is a /proc, expected.jsonl has
  * the lines that the monitor must hand over, expected.files which file each belongs to and as what.
+ * A file "options" has options that are not a rule's.
  */
 #include "core/cleanup.h"
 #include "core/monitor.h"
@@ -18,17 +19,35 @@
 #define TEXT_LIMIT (1 << 20)
 
 static const char *const fixtures[] = {
-    "born_and_died",      "changes_instance",
-    "child_exits",        "child_reparented",
-    "exec_again",         "fork_then_exec",
-    "hostile_name",       "kernel_thread",
-    "killed_by_signal",   "late_match",
-    "late_match_tree",    "leaves_rule",
-    "main_thread_exited", "main_thread_exits_young",
-    "never_matched",      "pid_reuse",
-    "reaped_child_io",    "rule_for_itself",
-    "thread_exits",       "threads_unreadable_once",
-    "unreadable_io",      "zombie_lingers",
+    "born_and_died",
+    "changes_instance",
+    "changes_network",
+    "child_exits",
+    "child_reparented",
+    "exec_again",
+    "exit_hidden",
+    "fork_then_exec",
+    "hostile_name",
+    "kernel_thread",
+    "killed_by_signal",
+    "late_match",
+    "late_match_tree",
+    "leaves_rule",
+    "main_thread_exited",
+    "main_thread_exits_young",
+    "many_interfaces",
+    "mid_exit",
+    "never_matched",
+    "pid_reuse",
+    "reaped_child_io",
+    "reenters_rule",
+    "reenters_rule_since_start",
+    "rule_for_itself",
+    "thread_exits",
+    "threads_unreadable_once",
+    "unreadable_io",
+    "vanishes_busy",
+    "zombie_lingers",
 };
 
 struct path {
@@ -160,6 +179,21 @@ static size_t load_rules(const char *fixture, struct denet_rule *rules, size_t r
   return count;
 }
 
+/* Takes over what the file "options" says, if there is one. */
+static void load_options(const char *fixture, struct denet_monitor_settings *settings) {
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
+  struct path path = fixture_path(fixture, "options");
+  if (access(path.text, F_OK))
+    return;
+  read_file(path.text, &text);
+  char *rest = text.bytes, *line;
+  while ((line = next_line(&rest))) {
+    struct denet_setting setting = parse_setting(line);
+    ck_assert_str_eq(setting.key, "SinceProcessStart");
+    settings->since_process_start = setting.boolean;
+  }
+}
+
 static int take_line(void *context, const struct denet_line *line) {
   static const char *const kinds[] = {[DENET_LINE_METADATA] = "metadata",
                                       [DENET_LINE_SAMPLE] = "sample",
@@ -204,6 +238,7 @@ static struct denet_monitor *open_monitor(struct run *run, const struct denet_ho
   struct denet_source *source = NULL;
   struct denet_monitor *monitor = NULL;
   size_t count = load_rules(run->name, rules, DENET_COUNT_OF(rules));
+  load_options(run->name, &settings);
   ck_assert_msg(denet_procfs_open(host, &error, &source) == 0, "%s", error.text);
   ck_assert_int_eq(denet_monitor_new(&settings, host, source, rules, count, &error, &monitor), 0);
   return monitor;

@@ -142,13 +142,26 @@ START_TEST(a_process_named_as_other_is_not_in_it) {
 }
 END_TEST
 
-/* Makes the group and empties it at that time. */
+/* Makes the group, empties it at that time, and reports it a second later. */
 static void come_and_go(struct denet_groups *groups, const struct denet_rule *rule, const char *raw,
                         uint64_t gone_ns) {
+  struct denet_group_report report;
   struct denet_group *group = get(groups, rule, raw);
   denet_group_join(group, true);
   denet_group_leave(group, gone_ns);
+  denet_group_take_report(group, gone_ns + SECOND, &report);
 }
+
+START_TEST(empty_group_that_no_report_has_told_of_stays) {
+  OWN_GROUPS groups = {0};
+  struct denet_rule rule = make_rule(1);
+  struct denet_group *group = get(&groups, &rule, "brief");
+  denet_group_join(group, true);
+  denet_group_leave(group, SECOND);
+  ck_assert_str_eq(get(&groups, &rule, "next")->name, "web-_other");
+  ck_assert_ptr_nonnull(find(&groups, "brief"));
+}
+END_TEST
 
 START_TEST(longest_empty_group_gives_way) {
   OWN_GROUPS groups = {0};
@@ -177,6 +190,8 @@ START_TEST(other_gives_way_to_nobody) {
   come_and_go(&groups, &rule, "b", SECOND);
   ck_assert_ptr_nonnull(find(&groups, "web-_other"));
   denet_group_leave(only, 2 * SECOND);
+  struct denet_group_report report;
+  denet_group_take_report(only, 3 * SECOND, &report);
   ck_assert_str_eq(get(&groups, &rule, "c")->name, "c");
   ck_assert_ptr_nonnull(find(&groups, "web-_other"));
 }
@@ -227,7 +242,9 @@ START_TEST(empty_group_lingers_and_ends_after_its_last_report) {
   struct denet_group_report report;
   rule.uses.pid = ends[_i].by_pid;
   rule.instance = ends[_i].is_fixed ? by_rule : by_exe;
-  come_and_go(&groups, &rule, "a", 100 * SECOND);
+  struct denet_group *group = get(&groups, &rule, "a");
+  denet_group_join(group, true);
+  denet_group_leave(group, 100 * SECOND);
   if (ends[_i].has_member)
     denet_group_join(get(&groups, &rule, "a"), true);
   if (ends[_i].reported_ns)
@@ -275,6 +292,7 @@ void add_cases(Suite *suite) {
   ADD_TABLE(suite, other_is_named_after_its_rule, others);
   ADD_TEST(suite, other_of_a_long_rule_name_is_still_one);
   ADD_TEST(suite, a_process_named_as_other_is_not_in_it);
+  ADD_TEST(suite, empty_group_that_no_report_has_told_of_stays);
   ADD_TEST(suite, longest_empty_group_gives_way);
   ADD_TEST(suite, other_gives_way_to_nobody);
   ADD_TABLE(suite, group_is_fixed_when_its_name_says_nothing_of_a_process, templates);

@@ -136,9 +136,27 @@ START_TEST(the_last_eighth_is_for_first_and_last_lines) {
 }
 END_TEST
 
-START_TEST(a_line_longer_than_the_queue_is_dropped) {
-  struct denet_queue *queue = new_queue(16);
-  ck_assert_int_eq(push(queue, DENET_LINE_METADATA, 1, "{}"), -ENOBUFS);
+/* Of 4096 bytes a sample may have seven eighths. */
+static const struct {
+  enum denet_line_kind kind;
+  size_t json_bytes;
+  int outcome;
+} oversizes[] = {
+    {DENET_LINE_METADATA, 3900, 0},       {DENET_LINE_METADATA, 4096, -EMSGSIZE},
+    {DENET_LINE_LAST, 3900, 0},           {DENET_LINE_LAST, 1000000, -EMSGSIZE},
+    {DENET_LINE_SAMPLE, 3900, -EMSGSIZE}, {DENET_LINE_SAMPLE, 3000, 0},
+};
+
+START_TEST(a_line_that_never_fits_is_told_from_a_full_queue) {
+  static char json[1000000];
+  struct denet_queue *queue = new_queue(4096);
+  struct denet_line line = {
+      .kind = oversizes[_i].kind, .instance = "web", .json = {json, oversizes[_i].json_bytes}};
+  ck_assert_int_eq(denet_queue_push(queue, &line), oversizes[_i].outcome);
+  ck_assert_uint_eq(denet_queue_dropped(queue), 0);
+  fill(queue);
+  int outcome = oversizes[_i].outcome ? oversizes[_i].outcome : -ENOBUFS;
+  ck_assert_int_eq(denet_queue_push(queue, &line), outcome);
   denet_queue_free(queue);
 }
 END_TEST
@@ -252,7 +270,7 @@ void add_cases(Suite *suite) {
   ADD_TEST(suite, lines_come_out_as_they_went_in);
   ADD_TEST(suite, a_full_queue_drops_and_counts);
   ADD_TEST(suite, the_last_eighth_is_for_first_and_last_lines);
-  ADD_TEST(suite, a_line_longer_than_the_queue_is_dropped);
+  ADD_TABLE(suite, a_line_that_never_fits_is_told_from_a_full_queue, oversizes);
   ADD_TEST(suite, a_line_waits_as_long_as_asked);
   ADD_TEST(suite, half_full_wakes_the_taker);
   ADD_TEST(suite, flush_waits_for_the_taker);

@@ -13,6 +13,8 @@ GOING_ON = [
     Case("unknown option", "Frequency 3\n", words=("Frequency",), level="warning"),
     Case("unknown option in a rule", rule("odd", 'Comm "x"', "Colour 3"), words=("odd", "Colour"),
          level="warning"),
+    Case("unknown block in a rule", rule("odd", 'Comm "x"', "<Extra>", "  Foo 1", "</Extra>"),
+         words=("odd", "Extra"), level="warning"),
     Case("number expected", 'BaseInterval "fast"\n', words=("BaseInterval", "fast")),
     Case("boolean expected", rule("bad", 'Comm "x"', 'Children "maybe"'),
          words=("bad", "Children", "maybe")),
@@ -141,6 +143,13 @@ class BadConfiguration(unittest.TestCase):
         collectd = Collectd(self.good, extra="<Plugin denet>\n</Plugin>\n")
         self.assertEqual(collectd.run_once(), 0)
         self.assert_good_rule_works(collectd)
+
+    def test_a_rule_with_an_unknown_block_goes_on(self):
+        for block in ("<Extra>\n  Foo 1\n</Extra>", '<Extra "name">\n</Extra>'):
+            collectd = Collectd(self.good.replace("</Rule>", block + "\n</Rule>"))
+            self.assertEqual(collectd.run_once(), 0)
+            self.assert_good_rule_works(collectd)
+            self.assert_told(collectd, Case("", words=("good", "Extra"), level="warning"))
 
     def test_keys_are_read_without_regard_to_case(self):
         collectd = Collectd(self.good.replace("Executable", "eXecutable").replace("Rule", "RULE"))

@@ -11,7 +11,8 @@ NAMES = [b"foo )bar", b"a b", b"a_b", b"a.b", b"qu\"o'te", b"new\nline", b"\xff\
          b".", b"..", b"_self", b"%{pid}", b"back\\slash", b"\xc3\xbcml\xc3\xa4ut", b"tab\there",
          b"", b"1) R 1 1 1 1 1", b"-dash"]
 SAFE = re.compile(r"[A-Za-z0-9_.-]+")
-LONG = b"x" * 100_000
+# The first 16 KiB of a command line are matched.
+LONG = [b"x" * 15_000, b"needle-within-bounds", b"x" * 100_000, b"needle-at-the-end"]
 
 
 class HostileNames(unittest.TestCase):
@@ -21,14 +22,15 @@ class HostileNames(unittest.TestCase):
         rules = rule("comm", executable, 'Instance "%{comm}"', "Children false") + \
             rule("argument", executable, 'CommandLine "^hostile=(.*) end$"',
                  'Instance "%{1}"', "Records false") + \
-            rule("needle", 'CommandLine "needle-at-the-end$"') + \
+            rule("needle", 'CommandLine "x needle-within-bounds x"') + \
+            rule("beyond", 'CommandLine "needle-at-the-end"') + \
             rule("named", executable, 'CommandLine "^\\\\[emptied.*\\\\]$"')
         cls.workloads = {
             name: cls.enterClassContext(Workload(
                 "sleeper", b"end", argv0=b"hostile=" + name, environment={b"SLEEPER_COMM": name}))
             for name in NAMES}
         cls.long = cls.enterClassContext(
-            Workload("sleeper", LONG, b"needle-at-the-end", environment={b"SLEEPER_COMM": b"long"}))
+            Workload("sleeper", *LONG, environment={b"SLEEPER_COMM": b"long"}))
         cls.emptied = [cls.enterClassContext(Workload("sleeper", environment={
             b"SLEEPER_COMM": b"emptied-" + how, b"SLEEPER_CLEAR": how})) for how in
             (b"zero", b"cut")[:1 + (os.geteuid() == 0 and can_cut_arguments())]]
@@ -88,10 +90,11 @@ class HostileNames(unittest.TestCase):
             except UnicodeDecodeError:
                 self.assertIn("\N{REPLACEMENT CHARACTER}", metadata["cmd"][0])
 
-    def test_a_long_command_line_is_matched_and_kept_whole(self):
+    def test_a_long_command_line_is_matched_by_its_beginning_and_kept_whole(self):
         self.assertEqual(self.collectd.latest("needle", "ps_count"), [1, 1])
+        self.assertEqual(self.collectd.latest("beyond", "ps_count"), [0, 0])
         metadata = self.collectd.lines_of(self.long.pid, "needle")[0]
-        self.assertEqual(metadata["cmd"][1:], [LONG.decode(), "needle-at-the-end"])
+        self.assertEqual(metadata["cmd"][1:], [argument.decode() for argument in LONG])
 
     def test_an_empty_command_line_is_the_name_in_brackets(self):
         for workload in self.emptied:

@@ -1,0 +1,358 @@
+"""What went wrong once: hosts that are too slow, too full or too quick for the one that looks."""
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import time
+import unittest
+from pathlib import Path
+
+from harness import Collectd, Workload, program, rule, wait_until
+
+MIB = 1 << 20
+
+
+def now_ms():
+    return time.time() * 1e3
+
+
+def written_by(pid):
+    """Bytes that the process has given to write(), as the kernel counts them."""
+    text = Path(f"/proc/{pid}/io").read_text()
+    return int(text.partition("wchar: ")[2].split()[0])
+
+
+class TooManyToSample(unittest.TestCase):
+    """More processes than can be sampled within the interval that was asked for."""
+
+    COUNT = 1500
+
+    def start_sleepers(self):
+        herd = subprocess.Popen(
+            ["/bin/sh", "-c", f'i=0; while [ $i -lt {self.COUNT} ]; do sleep 300 & i=$((i+1)); done;'
+             " echo ready; wait"], stdout=subprocess.PIPE, start_new_session=True)
+        self.addCleanup(herd.stdout.close)
+        self.addCleanup(herd.wait)
+        self.addCleanup(os.killpg, herd.pid, signal.SIGKILL)
+        self.assertEqual(herd.stdout.readline(), b"ready\n")
+
+    def test_reports_go_on_and_the_end_is_prompt(self):
+        self.start_sleepers()
+        with Collectd("BaseInterval 0.01\nMaxInterval 0.01\n" +
+                      rule("herd", 'Comm "sleep"', "Children false"),
+                      'MaxTotalSize 200\n') as collectd:
+            collectd.wait_for_values("herd", "ps_count", timeout=30)
+            start = time.time()
+            time.sleep(8)  # this is what is tested: what is reported in that time
+            end = time.time()
+            times = [value.time for value in collectd.values("herd", "ps_count")
+                     if start <= value.time <= end]
+            self.assertGreaterEqual(len(times), 6)
+            gaps = [b - a for a, b in zip(times, times[1:])]
+            self.assertLess(max(gaps), 2.5)
+            self.assertGreaterEqual(collectd.latest("herd", "ps_count")[0], self.COUNT)
+            start = time.monotonic()
+            self.assertEqual(collectd.stop(), 0)
+            self.assertLess(time.monotonic() - start, 5)
+
+
+class OutOfFiles(unittest.TestCase):
+    """For a while collectd may open nothing: what cannot be looked at has not ended."""
+
+    BUSY_BEFORE = 3  # seconds, that must not show up as a jump
+
+    @classmethod
+    def setUpClass(cls):
+        cls.busy = cls.enterClassContext(Workload("busy"))
+        time.sleep(cls.BUSY_BEFORE)
+        cls.collectd = cls.enterClassContext(
+            Collectd(rule("busy", f'Executable "{program("busy")}"')))
+        cls.collectd.wait_for_values("busy", "ps_cputime", count=3)
+        before = resource.prlimit(cls.collectd.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(cls.collectd.pid, resource.RLIMIT_NOFILE, (3, before[1]))
+        try:
+            time.sleep(1.5)
+        finally:
+            resource.prlimit(cls.collectd.pid, resource.RLIMIT_NOFILE, before)
+        cls.back = time.time()
+        cls.collectd.wait_for_values("busy", "ps_cputime", count=3, after=cls.back)
+        cls.collectd.wait_for_lines(cls.busy.pid, count=2, after_ms=cls.back * 1e3)
+
+    def test_cpu_time_does_not_jump(self):
+        values = self.collectd.values("busy", "ps_cputime")
+        for before, after in zip(values, values[1:]):
+            used = (sum(after.numbers) - sum(before.numbers)) / 1e6
+            self.assertGreaterEqual(used, 0)
+            self.assertLessEqual(used, 1.2 * (after.time - before.time) + 0.1)
+        for value in self.collectd.values("busy", "gauge-cpu_percent"):
+            self.assertLessEqual(value.numbers[0], 130)
+
+    def test_cpu_time_of_the_meantime_is_not_lost(self):
+        values = [value for value in self.collectd.values("busy", "ps_cputime")]
+        used = (sum(values[-1].numbers) - sum(values[0].numbers)) / 1e6
+        self.assertGreater(used, (values[-1].time - values[0].time) * 0.5)
+
+    def test_nothing_has_ended_or_started(self):
+        self.assertEqual(self.collectd.latest("busy", "derive-exits"), [0])
+        self.assertEqual(self.collectd.latest("busy", "derive-starts"), [0])
+        self.assertEqual(self.collectd.latest("busy", "ps_count"), [1, 2])
+
+    def test_one_file_without_an_end(self):
+        self.assertEqual([path.name.partition("-")[0] for path in self.collectd.files()],
+                         [str(self.busy.pid)])
+        lines = self.collectd.lines_of(self.busy.pid)
+        self.assertEqual([line["kind"] for line in lines], ["metadata"] + ["tree"] * (len(lines) - 1))
+        self.assertFalse([line for line in lines if "exit" in line])
+        self.assertTrue(all(line["parent"] for line in lines[1:]))
+
+
+class LongCommandLines(unittest.TestCase):
+    def longest_tick(self, collectd):
+        return max(value.numbers[0] for value in collectd.values("_self", "duration-tick"))
+
+    def test_a_regex_over_a_long_command_line_does_not_stall(self):
+        with Collectd(rule("java", 'CommandLine "java.*-Dapp"')) as collectd:
+            collectd.wait_ready()
+            # 30,000 places to start at, and from each of them all the way to the end in vain.
+            with Workload("sleeper", "java" * 30_000) as workload:
+                born = time.time()
+                collectd.wait_for_values("_self", "duration-tick", count=3, after=born, timeout=60)
+                # It is looked at again when it is 1 s and 10 s old.
+                collectd.wait_for_values("_self", "duration-tick", after=born + 11.5, timeout=60)
+                self.assertEqual(collectd.lines_of(workload.pid), [])
+            self.assertLess(self.longest_tick(collectd), 1)
+
+    def test_what_stands_early_in_a_long_command_line_matches(self):
+        with Workload("sleeper", "java -Dapp", "x" * 120_000) as workload, \
+                Collectd(rule("java", 'CommandLine "java.*-Dapp"')) as collectd:
+            collectd.wait_for_lines(workload.pid)
+            self.assertEqual(collectd.latest("java", "ps_count"), [1, 1])
+
+
+class TwoRulesOneInstance(unittest.TestCase):
+    """Two rules may send one process to one group: it has one file there."""
+
+    def check(self, first, second):
+        with Workload("sleeper", environment={b"SLEEPER_COMM": b"e2e-twice"}) as workload:
+            rules = rule("a", 'Comm "e2e-twice"', 'Instance "web"', *first) + \
+                rule("b", f'Executable "{program("sleeper")}"', 'Instance "web"', *second)
+            with Collectd("BaseInterval 0.2\nMaxInterval 0.2\n" + rules,
+                          "FlushInterval 0.1\n") as collectd:
+                collectd.wait_for_lines(workload.pid, count=8)
+                workload.ask("touch 1")
+                collectd.wait_for_values("web", "ps_count", count=2)
+                self.assertEqual(collectd.latest("web", "ps_count"), [1, 1])
+                workload.kill()
+                wait_until(lambda: collectd.latest("web", "ps_count") == [0, 0], "the end")
+                self.assertEqual(collectd.stop(), 0)
+                path, = collectd.files()
+                self.assertEqual(path.parent.name, "web")
+                lines = collectd.lines_of(workload.pid)
+                self.assertEqual([line["kind"] for line in lines].count("metadata"), 1)
+                self.assertEqual(lines[0]["kind"], "metadata")
+                self.assertEqual(len({line["kind"] for line in lines[1:]}), 1)
+                times = [line["ts_ms"] for line in lines[1:]]
+                self.assertEqual(times, sorted(set(times)), "each line once")
+                self.assertFalse([line for line in lines[:-1] if "exit" in line])
+                self.assertEqual(collectd.latest("web", "derive-exits"), [1])
+                self.assertEqual(collectd.complaints(), [])
+
+    def test_a_tree_and_a_single_process(self):
+        self.check((), ("Children false",))
+
+    def test_a_single_process_and_a_tree(self):
+        self.check(("Children false",), ())
+
+    def test_two_trees(self):
+        self.check((), ())
+
+
+class Reentry(unittest.TestCase):
+    """A root that leaves its rule while its child lives on, and comes back."""
+
+    BEFORE = 50_000_000  # bytes that it wrote before collectd looked
+
+    def run_it(self, option=""):
+        self.writer = self.enterContext(Workload("writer"))
+        self.writer.ask("name e2e-reenter")
+        self.writer.ask(f"write {self.BEFORE}")
+        self.child = int(self.writer.ask("child"))
+        self.collectd = self.enterContext(Collectd(
+            option + "BaseInterval 0.2\nMaxInterval 0.2\n" + rule("a", 'Comm "e2e-reenter"'),
+            "FlushInterval 0.1\n", interval=0.5))
+        pid = self.writer.pid
+        self.collectd.wait_for_lines(pid, count=3)
+        self.writer.ask("write 3000000")
+        self.collectd.wait_for_lines(pid, count=3, after_ms=now_ms())
+        self.writer.ask("name other")
+        wait_until(lambda: self.collectd.latest("a", "ps_count") == [1, 1], "the root to leave")
+        self.alone = self.collectd.wait_for_lines(pid, count=4, after_ms=now_ms() + 500)[-3:]
+        self.writer.ask("name e2e-reenter")
+        wait_until(lambda: self.collectd.latest("a", "ps_count") == [2, 2], "the root to return")
+        self.together = self.collectd.wait_for_lines(pid, count=4, after_ms=now_ms() + 500)[-3:]
+        self.writer.ask("write 2000000")
+        self.collectd.wait_for_lines(pid, count=3, after_ms=now_ms() + 500)
+        self.most = written_by(pid) + written_by(self.child)
+        self.lines = self.collectd.samples_of(pid, "a")
+
+    def check_consistent(self):
+        """The lines of one file are those of one tree, whoever is in it."""
+        path, = self.collectd.files()
+        self.assertTrue(path.name.startswith(f"{self.writer.pid}-"))
+        self.assertEqual({line["kind"] for line in self.lines}, {"tree"})
+        times = [line["ts_ms"] for line in self.lines]
+        self.assertEqual(times, sorted(set(times)), "each line once")
+        self.assertLess(max(b - a for a, b in zip(times, times[1:])), 1500)
+        counters = [key for key in self.lines[0]["aggregated"]
+                    if key.endswith(("_bytes", "_ns", "_cached", "_disk", "voluntary"))]
+        self.assertGreater(len(counters), 6)
+        for before, after in zip(self.lines, self.lines[1:]):
+            for key in counters:
+                self.assertGreaterEqual(after["aggregated"][key], before["aggregated"][key], key)
+        for line in self.alone:
+            self.assertIsNone(line["parent"])
+            self.assertEqual([child["pid"] for child in line["children"]], [self.child])
+        for line in self.together:
+            self.assertIsNotNone(line["parent"])
+            self.assertEqual([child["pid"] for child in line["children"]], [self.child])
+            self.assertEqual(line["aggregated"]["process_count"], 2)
+        self.assertFalse([line for line in self.lines if "exit" in line])
+        self.assertEqual(self.collectd.complaints(), [])
+
+    def written(self, line):
+        return line["aggregated"]["syscall_write_bytes"]
+
+    def test_the_old_tree_goes_on_in_its_file(self):
+        self.run_it()
+        self.check_consistent()
+        self.assertLess(self.written(self.lines[0]), 1_000_000)
+        # 3,000,000 and 2,000,000 of the root, and the child's trickle.
+        self.assertGreater(self.written(self.lines[-1]), 5_000_000)
+        self.assertLess(self.written(self.lines[-1]), 7_000_000)
+
+    def test_what_was_before_counts_once_with_since_process_start(self):
+        self.run_it("SinceProcessStart true\n")
+        self.check_consistent()
+        self.assertGreaterEqual(self.written(self.lines[0]), self.BEFORE)
+        self.assertGreaterEqual(self.written(self.lines[-1]), self.BEFORE + 5_000_000)
+        for line in self.lines:
+            self.assertLessEqual(self.written(line), self.most)
+            if line["parent"]:
+                self.assertLessEqual(line["parent"]["syscall_write_bytes"], self.most)
+        octets = self.collectd.latest("a", "io_octets")
+        self.assertLess(octets[1], 7_000_000, "the groups never count what was before")
+
+    def test_alone_it_counts_once_as_well(self):
+        """Without a child the tree ends when its root leaves, and another one begins."""
+        with Workload("writer") as writer:
+            writer.ask("name e2e-back")
+            writer.ask(f"write {self.BEFORE}")
+            with Collectd("SinceProcessStart true\nBaseInterval 0.2\nMaxInterval 0.2\n" +
+                          rule("a", 'Comm "e2e-back"'), "FlushInterval 0.1\n",
+                          interval=0.5) as collectd:
+                collectd.wait_for_lines(writer.pid, count=2)
+                writer.ask("name other")
+                wait_until(lambda: collectd.latest("a", "ps_count") == [0, 0], "the root to leave")
+                writer.ask("name e2e-back")
+                wait_until(lambda: collectd.latest("a", "ps_count") == [1, 1], "its return")
+                lines = collectd.wait_for_lines(writer.pid, count=3, after_ms=now_ms() + 500)
+                most = written_by(writer.pid)
+            self.assertGreaterEqual(self.written(lines[0]), self.BEFORE)
+            for line in lines:
+                self.assertLessEqual(self.written(line), most)
+                if line["parent"]:
+                    self.assertLessEqual(line["parent"]["syscall_write_bytes"], most)
+
+
+@unittest.skipUnless(os.geteuid() == 0 and all(map(shutil.which, ("ip", "unshare", "nsenter"))),
+                     "needs root, ip, unshare and nsenter")
+class ManyInterfaces(unittest.TestCase):
+    COUNT = 120
+    # The kernel hands out net/dev in pieces of a page: what counts must be behind the first.
+    SETUP = f"""for i in $(seq {COUNT}); do
+                  ip link add den$i type dummy || exit 9; ip link set den$i up; done
+                ip addr add 10.97.0.1/24 dev den{COUNT} &&
+                ip neigh add 10.97.0.2 lladdr 02:00:00:00:00:01 dev den{COUNT} && exec "$@" """
+    SEND = ("import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+            "for _ in range(200): s.sendto(b'x' * 1000, ('10.97.0.2', 9))")
+
+    def test_traffic_of_the_last_interface_counts(self):
+        try:
+            workload = self.enterContext(Workload(
+                "sleeper", prefix=["unshare", "-n", "sh", "-c", self.SETUP, "sh"]))
+        except AssertionError as error:
+            self.skipTest(f"no interfaces can be made here: {error}")
+        table = Path(f"/proc/{workload.pid}/net/dev").read_text()
+        self.assertGreater(table.index(f"den{self.COUNT}:"), 8192)
+        collectd = self.enterContext(Collectd(
+            "BaseInterval 0.2\nMaxInterval 0.2\n" +
+            rule("a", f'Executable "{program("sleeper")}"', "Children false"), "FlushInterval 0.1\n"))
+        before = collectd.wait_for_lines(workload.pid, count=2)[-1]
+        subprocess.run(["nsenter", "-n", "-t", str(workload.pid), shutil.which("python3"), "-c",
+                        self.SEND], check=True)
+        after = collectd.wait_for_lines(workload.pid, count=2, after_ms=now_ms() + 300)[-1]
+        sent = after["sys_net_tx_bytes"] - before["sys_net_tx_bytes"]
+        self.assertGreaterEqual(sent, 200_000)
+        self.assertLess(sent, 300_000)
+
+
+class SlotsAtOnce(unittest.TestCase):
+    def test_workers_that_are_replaced_between_two_looks_get_their_slots(self):
+        def start_two():
+            return [Workload("sleeper", argv0="e2e-worker") for _ in range(2)]
+
+        rules = rule("worker", f'Executable "{program("sleeper")}"', 'CommandLine "^e2e-worker"',
+                     'Instance "worker-%{slot}"', "MaxInstances 2", "Children false")
+        workers = start_two()
+        self.addCleanup(lambda: [worker.close() for worker in workers])
+        with Collectd("BaseInterval 1\nMaxInterval 1\n" + rules) as collectd:
+            for instance in ("worker-0", "worker-1"):
+                collectd.wait_for_values(instance, "ps_count", count=2)
+            for worker in workers:
+                collectd.wait_for_lines(worker.pid, count=2)
+            collectd.wait_for_values("worker-1", "ps_count", after=time.time())  # just after a tick
+            old = [worker.pid for worker in workers]
+            for worker in workers:
+                worker.close()
+            workers[:] = start_two()
+            for worker in workers:
+                collectd.wait_for_lines(worker.pid, count=2)
+            collectd.wait_for_values("worker-1", "ps_count", count=3, after=time.time())
+            self.assertEqual(collectd.instances(), {"worker-0", "worker-1"})
+            files = {}
+            for path in collectd.files():
+                files.setdefault(path.parent.name, []).append(int(path.name.partition("-")[0]))
+            self.assertEqual(set(files), {"worker-0", "worker-1"})
+            for pids in files.values():
+                self.assertEqual(len(pids), 2)
+                self.assertEqual(len(set(pids) & set(old)), 1)
+            for instance in files:
+                self.assertEqual(collectd.latest(instance, "ps_count"), [1, 1])
+                self.assertEqual(collectd.latest(instance, "derive-exits"), [1])
+
+
+class SplitConfiguration(unittest.TestCase):
+    """Options in more than one block belong together."""
+
+    def check(self, first, second):
+        # Old enough for the longest interval, and just born.
+        pid_file = Path(program("sleeper")).parent.parent / "old.pid"
+        pid_file.write_text("1\n")
+        rules = rule("old", f'PidFile "{pid_file}"', "Children false") + \
+            rule("young", f'Executable "{program("sleeper")}"', "Children false")
+        with Collectd(first + rules, "FlushInterval 0.1\n", interval=10,
+                      extra=f"<Plugin denet>\n{second}</Plugin>\n") as collectd, \
+                Workload("sleeper") as young:
+            old = [line["ts_ms"] for line in collectd.wait_for_lines(1, count=3, timeout=30)]
+            new = [line["ts_ms"] for line in collectd.wait_for_lines(young.pid, count=2)]
+            self.assertEqual(collectd.complaints(), [])
+            self.assertAlmostEqual(new[1] - new[0], 2000, delta=400)
+            self.assertAlmostEqual(old[2] - old[1], 5000, delta=600)
+
+    def test_base_in_the_first_block_max_in_the_second(self):
+        self.check("BaseInterval 2\n", "MaxInterval 5\n")
+
+    def test_max_in_the_first_block_base_in_the_second(self):
+        self.check("MaxInterval 5\n", "BaseInterval 2\n")
