@@ -76,9 +76,12 @@ static int add_group(struct denet_groups *groups, const struct denet_rule *rule,
   group->rule = rule;
   group->report = rule->report;
   group->is_fixed = denet_group_is_fixed(rule);
-  /* These are true of no member at all. */
-  denet_values_set(&group->values, DENET_PROCESSES, 0);
-  denet_values_set(&group->values, DENET_THREADS, 0);
+  /* Of no member at all every sum is 0, which is what the rate of the first one's counters needs.
+   */
+  uint64_t wanted = denet_metrics_wanted(rule->report, false);
+  for (unsigned m = 0; m < DENET_METRICS; m++)
+    if (wanted >> m & 1 && denet_metric_info[m].combine == DENET_COMBINE_SUM)
+      denet_values_set(&group->values, m, 0);
   groups->groups[groups->count++] = group;
   *out_group = group;
   return 0;
@@ -168,6 +171,10 @@ void denet_group_add(struct denet_group *group, const struct denet_process *proc
   for (unsigned m = 0; m < DENET_METRICS; m++)
     if (denet_metric_info[m].kind == DENET_KIND_COUNTER && denet_values_has(&process->delta, m))
       denet_values_set(&increase, m, process->delta.value[m]);
+  /* What cannot be read of the members is not 0. */
+  for (unsigned m = 0; m < DENET_METRICS; m++)
+    if (!denet_values_has(&process->now, m) && !group->values.value[m])
+      group->values.present &= ~(UINT64_C(1) << m);
   denet_values_combine(&group->values, &increase);
 }
 

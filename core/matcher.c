@@ -213,10 +213,11 @@ static int apply_rule(struct denet_matcher *matcher, struct denet_watch *watch,
 }
 
 /* What is known of a process that has just been seen for the first time. Start times are exact to
- * 10 ms. */
+ * 10 ms, so whoever the first tick saw was there before, whatever its start time says. */
 static void welcome(struct denet_matcher *matcher, struct denet_process *process) {
   process->seen_ns = matcher->now_ns;
-  process->born_under_watch = process->born_ns + matcher->host->tick_ns > matcher->began_ns;
+  process->born_under_watch = matcher->now_ns != matcher->began_ns &&
+                              process->born_ns + matcher->host->tick_ns > matcher->began_ns;
   process->base = process->born_under_watch ? DENET_BASE_BIRTH : matcher->base;
   uint64_t age_ns = matcher->now_ns > process->born_ns ? matcher->now_ns - process->born_ns : 0;
   bool is_looked_at_again = matcher->subjects & SILENT_SUBJECTS;

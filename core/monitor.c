@@ -146,6 +146,15 @@ static void measure(struct denet_monitor *monitor, struct denet_process *process
   process->measured |= wanted;
 }
 
+/* A sample of CPU use is over the interval at which the process is sampled, or nearly: a report
+ * that comes in between does not make it shorter. */
+static uint64_t find_rate_window(const struct denet_monitor *monitor,
+                                 const struct denet_process *process, uint64_t now_ns) {
+  uint64_t young_since_ns = process->born_under_watch ? process->seen_ns : process->born_ns;
+  uint64_t age_ns = now_ns > young_since_ns ? now_ns - young_since_ns : 0;
+  return denet_pace_interval(&monitor->pace, age_ns) / 10 * 9;
+}
+
 /* Takes a process's values into its own sums and its groups' counters, once a tick. */
 static void advance(struct denet_monitor *monitor, struct denet_process *process, uint64_t now_ns) {
   if (process->advanced_ns == now_ns)
@@ -156,7 +165,7 @@ static void advance(struct denet_monitor *monitor, struct denet_process *process
   denet_values_set(&process->now, DENET_UPTIME,
                    now_ns > process->born_ns ? now_ns - process->born_ns : 0);
   denet_process_advance(process);
-  denet_process_rate(process, monitor->pace.base_ns - monitor->pace.base_ns / 10);
+  denet_process_rate(process, find_rate_window(monitor, process, now_ns));
   for (struct denet_member *m = process->members; m; m = m->next_of_process) {
     if (m->counts && !m->is_late)
       denet_group_add(m->tree->group, process);

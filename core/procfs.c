@@ -195,12 +195,18 @@ struct cpu_reading {
 /* The process could not be looked at. Only if it is gone is it not there: for want of a descriptor
  * or memory one that is known stays as it was. */
 static int pass_by(struct denet_procfs *procfs, struct denet_roster *roster,
-                   const struct denet_process *process, int outcome) {
+                   struct denet_process *process, const struct cpu_reading *cpu, int outcome) {
   bool is_gone = outcome == DENET_GONE || outcome == -EINVAL;
   if (is_gone || process->is_new)
     denet_roster_unsee(roster);
   if (!is_gone)
     procfs->scan_failure = outcome;
+  if (!is_gone && !process->is_new && cpu->is_known) {
+    /* The clock was had without a descriptor; how it splits has to wait. */
+    uint64_t user = process->now.value[DENET_CPU_USER];
+    denet_process_split_cpu(&process->now, cpu->cpu_ns, user, process->now.value[DENET_CPU_SYSTEM]);
+    process->measured_ns = cpu->now_ns;
+  }
   return 0;
 }
 
@@ -215,7 +221,7 @@ static int scan_stat(struct denet_procfs *procfs, struct denet_roster *roster,
   if (!outcome)
     outcome = denet_parse_stat(text, &stat);
   if (outcome)
-    return pass_by(procfs, roster, process, outcome);
+    return pass_by(procfs, roster, process, cpu, outcome);
   uint64_t start_ticks = stat.field[DENET_STAT_START_TICKS];
   if (!process->is_new && process->start_ticks != start_ticks) {
     int error = denet_roster_replace(roster, &process);

@@ -7,11 +7,14 @@
 
 const struct denet_lack_info denet_lack_info[DENET_LACKS] = {
     {DENET_LACK_EXECUTABLE, "executable", NOT_PERMITTED,
-     "the executables of other users' processes cannot be read: Executable conditions do not match "
-     "them, %{exe} is their name; CAP_SYS_PTRACE brings it back"},
+     "the executable of a process may not be read: Executable conditions do not match such ones, "
+     "and "
+     "%{exe} is their name; for other users' processes CAP_SYS_PTRACE brings it back"},
     {DENET_LACK_IO, "io", NOT_PERMITTED " and CAP_DAC_READ_SEARCH",
-     "/proc/PID/io of other users' processes cannot be read: their disk_octets, io_octets and "
-     "io_ops are left out; CAP_SYS_PTRACE with CAP_DAC_READ_SEARCH brings them back"},
+     "/proc/PID/io of a process may not be read: disk_octets, io_octets and io_ops of such ones "
+     "are "
+     "left out; for other users' processes CAP_SYS_PTRACE with CAP_DAC_READ_SEARCH brings them "
+     "back"},
     {DENET_LACK_IO_ACCOUNTING, "io", "the kernel was built without CONFIG_TASK_IO_ACCOUNTING",
      "there is no /proc/PID/io: disk_octets, io_octets and io_ops are left out; a kernel with "
      "CONFIG_TASK_IO_ACCOUNTING brings them back"},
@@ -19,8 +22,9 @@ const struct denet_lack_info denet_lack_info[DENET_LACKS] = {
      "there is no /proc/PID/schedstat: run queue times are left out; a kernel with "
      "CONFIG_SCHED_INFO brings them back"},
     {DENET_LACK_NAMESPACES, "sys_net", NOT_PERMITTED,
-     "the network namespaces of other users' processes cannot be told: sys_net_rx_bytes and "
-     "sys_net_tx_bytes are left out of their files; CAP_SYS_PTRACE brings them back"},
+     "the network namespace of a process may not be read: sys_net_rx_bytes and sys_net_tx_bytes "
+     "are "
+     "left out of such ones' files; for other users' processes CAP_SYS_PTRACE brings them back"},
 };
 
 int denet_source_open(const char *choice, const struct denet_host *host, struct denet_error *error,

@@ -44,9 +44,9 @@ int denet_store_open(const char *folder, const char *host, const struct denet_st
  *
  * A METADATA line of more than 4 KiB stays in memory only while no file has it, and only as far as
  * all that are in memory take no more than 4 MiB; a next part gets it from the part before. Where
- * that is no longer there or was written over, and where the 4 MiB were used up, a stand-in with the
- * required keys heads the part: {"kind":"metadata","pid":N,"cmd":[],"executable":"","t0_ms":N}. No
- * other line is lost for that. */
+ * that is no longer there or was written over, and where the 4 MiB were used up, a stand-in heads
+ * the part: {"kind":"metadata","pid":N,"cmd":[],"executable":"","t0_ms":N}. No other line is lost
+ * for that. */
 int denet_store_write(struct denet_store *store, const struct denet_line *line,
                       struct denet_error *error);
 

@@ -45,12 +45,25 @@ static bool is_known(const struct denet_group_report *report, enum denet_derived
   return report->derived_present >> derived & 1;
 }
 
-START_TEST(fresh_group_has_no_processes_and_nothing_else) {
+START_TEST(fresh_group_has_a_zero_for_every_sum) {
   OWN_GROUPS groups = {0};
   const struct denet_group *group = make_group(&groups);
-  ck_assert_uint_eq(group->values.present, UINT64_C(1) << DENET_PROCESSES | UINT64_C(1)
-                                                                                << DENET_THREADS);
-  ck_assert_uint_eq(group->values.value[DENET_PROCESSES], 0);
+  uint64_t maxima = UINT64_C(1) << DENET_UPTIME;
+  ck_assert_uint_eq(group->values.present, denet_metrics_wanted(DENET_REPORT_ALL, false) & ~maxima);
+  for (unsigned m = 0; m < DENET_METRICS; m++)
+    ck_assert_uint_eq(group->values.value[m], 0);
+}
+END_TEST
+
+START_TEST(what_no_member_lets_be_read_is_no_zero) {
+  OWN_GROUPS groups = {0};
+  struct denet_group *group = make_group(&groups);
+  struct denet_process one = {.base = DENET_BASE_BIRTH};
+  denet_values_set(&one.now, DENET_MINOR_FAULTS, 3);
+  denet_process_advance(&one);
+  denet_group_add(group, &one);
+  ck_assert(!denet_values_has(&group->values, DENET_DISK_READ));
+  ck_assert_uint_eq(group->values.value[DENET_MINOR_FAULTS], 3);
 }
 END_TEST
 
@@ -245,7 +258,7 @@ START_TEST(highest_memory_is_of_the_time_since_the_last_report) {
 }
 END_TEST
 
-START_TEST(group_that_never_had_a_member_reports_only_counts) {
+START_TEST(group_that_never_had_a_member_reports_zeros) {
   OWN_GROUPS groups = {0};
   struct denet_group *group = make_group(&groups);
   struct denet_group_report report;
@@ -253,12 +266,15 @@ START_TEST(group_that_never_had_a_member_reports_only_counts) {
   denet_group_take_report(group, 1 * SECOND, &report);
   make_gauges(group, NULL, 0);
   denet_group_take_report(group, 2 * SECOND, &report);
-  ck_assert_uint_eq(report.derived_present, 1u << DENET_DERIVED_STARTS | 1u << DENET_DERIVED_EXITS);
+  ck_assert_uint_eq(report.derived_present, (1u << DENET_DERIVEDS) - 1);
+  for (unsigned d = 0; d < DENET_DERIVEDS; d++)
+    ck_assert_double_eq(report.derived[d], 0);
 }
 END_TEST
 
 void add_cases(Suite *suite) {
-  ADD_TEST(suite, fresh_group_has_no_processes_and_nothing_else);
+  ADD_TEST(suite, fresh_group_has_a_zero_for_every_sum);
+  ADD_TEST(suite, what_no_member_lets_be_read_is_no_zero);
   ADD_TEST(suite, counters_are_the_sum_of_increases_and_stay_when_members_leave);
   ADD_TEST(suite, lines_that_count_from_the_start_do_not_move_the_group);
   ADD_TEST(suite, counters_never_fall_whatever_members_do);
@@ -270,5 +286,5 @@ void add_cases(Suite *suite) {
   ADD_TEST(suite, highest_use_is_never_below_the_mean);
   ADD_TEST(suite, two_reports_at_one_time_do_not_divide_by_zero);
   ADD_TEST(suite, highest_memory_is_of_the_time_since_the_last_report);
-  ADD_TEST(suite, group_that_never_had_a_member_reports_only_counts);
+  ADD_TEST(suite, group_that_never_had_a_member_reports_zeros);
 }

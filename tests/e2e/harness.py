@@ -171,7 +171,7 @@ PluginDir "{plugins_folder()}"
         """Warnings and errors, but for those that are not about denet's own doings."""
         passed_over = ["left after shutting down"]  # collectd -T never empties its queue
         if not can_read_every_executable():
-            passed_over.append("of other users' processes")
+            passed_over.append("of a process may not be read")
         return [line for line in self.log() if ("[warning]" in line or "[error]" in line)
                 and not any(words in line for words in passed_over)]
 

@@ -12,7 +12,7 @@ NAMES = [b"foo )bar", b"a b", b"a_b", b"a.b", b"qu\"o'te", b"new\nline", b"\xff\
          b"", b"1) R 1 1 1 1 1", b"-dash"]
 SAFE = re.compile(r"[A-Za-z0-9_.-]+")
 # The first 16 KiB of a command line are matched.
-LONG = [b"x" * 15_000, b"needle-within-bounds", b"x" * 100_000, b"needle-at-the-end"]
+LONG = [b"x" * 7_000, b"needle-within-bounds", b"x" * 100_000, b"needle-at-the-end"]
 
 
 class HostileNames(unittest.TestCase):
@@ -23,7 +23,8 @@ class HostileNames(unittest.TestCase):
             rule("argument", executable, 'CommandLine "^hostile=(.*) end$"',
                  'Instance "%{1}"', "Records false") + \
             rule("needle", 'CommandLine "x needle-within-bounds x"') + \
-            rule("beyond", 'CommandLine "needle-at-the-end"') + \
+            rule("at-end", 'CommandLine "needle-at-the-end$"') + \
+            rule("beyond", 'CommandLine "^needle-at-the-end"') + \
             rule("named", executable, 'CommandLine "^\\\\[emptied.*\\\\]$"')
         cls.workloads = {
             name: cls.enterClassContext(Workload(
@@ -90,8 +91,9 @@ class HostileNames(unittest.TestCase):
             except UnicodeDecodeError:
                 self.assertIn("\N{REPLACEMENT CHARACTER}", metadata["cmd"][0])
 
-    def test_a_long_command_line_is_matched_by_its_beginning_and_kept_whole(self):
+    def test_a_long_command_line_is_matched_by_its_ends_and_kept_whole(self):
         self.assertEqual(self.collectd.latest("needle", "ps_count"), [1, 1])
+        self.assertEqual(self.collectd.latest("at-end", "ps_count"), [1, 1])
         self.assertEqual(self.collectd.latest("beyond", "ps_count"), [0, 0])
         metadata = self.collectd.lines_of(self.long.pid, "needle")[0]
         self.assertEqual(metadata["cmd"][1:], [argument.decode() for argument in LONG])

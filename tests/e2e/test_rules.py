@@ -72,9 +72,12 @@ class Conditions(unittest.TestCase):
         expected = sorted(self.workloads[letter].pid for letter in self.ROWS[name][1])
         count = self.collectd.latest(name, "ps_count")
         self.assertEqual(count, [len(expected)] * 2)
-        found = sorted(int(path.name.partition("-")[0]) for path in self.collectd.files()
-                       if path.parent.name == name)
-        self.assertEqual(found, expected)
+
+        def found():
+            return sorted(int(path.name.partition("-")[0]) for path in self.collectd.files()
+                          if path.parent.name == name)
+        wait_until(lambda: len(found()) >= len(expected), f"the files of {name}")
+        self.assertEqual(found(), expected)
 
 
 for row in Conditions.ROWS:

@@ -238,7 +238,8 @@ class Bytes(unittest.TestCase):
         self.files.ask(f"fsync {self.BYTES}")
         disk_read, disk_write, read, _ = self.cost_of(f"read {self.BYTES}")
         self.assert_about(read, self.BYTES)
-        self.assertEqual((disk_read, disk_write), (0, 0))
+        self.assertEqual(disk_read, 0)
+        self.assertLess(disk_write, 65536)  # the file system may note the time of the access
 
     def test_calls_are_counted(self):
         now = time.time() + 0.2
