@@ -199,7 +199,9 @@ show_table() {
       if (!((group, key) in value) || value[group, key] ~ /nan/) return "-"
       return sprintf("%.1f", value[group, key] / scale)
     }
+    # The sort key; groups without processes come last.
     function cpu(group) {
+      if (value[group, "ps_count.1"] + 0 == 0) return -2
       return (group, "gauge-cpu_percent") in value ? value[group, "gauge-cpu_percent"] + 0 : -1
     }
     # PUTVAL HOST/PLUGIN-GROUP/TYPE interval=I TIME:VALUE[:VALUE]

@@ -225,12 +225,13 @@ static void welcome(struct denet_matcher *matcher, struct denet_process *process
     process->looks++;
 }
 
-/* What a process did before it came to be watched does not count, but for the fork that execs the
- * program that is watched, right after it was first seen. */
+/* What a process did before it came to be watched is not its group's, but for the fork that execs the
+ * program that is watched, right after it was first seen. Its lines have all of it, if denet was there
+ * when it was born. */
 static void choose_base(const struct denet_matcher *matcher, struct denet_process *process) {
   bool is_launching = process->execd && matcher->now_ns - process->seen_ns <= LAUNCH_NS;
   if (!process->members && !is_launching && process->seen_ns != matcher->now_ns)
-    process->base = matcher->base;
+    process->base = process->born_under_watch ? DENET_BASE_LINES : matcher->base;
 }
 
 static bool is_time_to_look_again(const struct denet_matcher *matcher,

@@ -31,8 +31,8 @@ class TooManyToSample(unittest.TestCase):
 
     def start_sleepers(self):
         herd = subprocess.Popen(
-            ["/bin/sh", "-c", f'i=0; while [ $i -lt {self.COUNT} ]; do sleep 300 & i=$((i+1)); done;'
-             " echo ready; wait"], stdout=subprocess.PIPE, start_new_session=True)
+            ["/bin/sh", "-c", f"i=0; while [ $i -lt {self.COUNT} ]; do sleep 300 & i=$((i+1));"
+             " done; echo ready; wait"], stdout=subprocess.PIPE, start_new_session=True)
         self.addCleanup(herd.stdout.close)
         self.addCleanup(herd.wait)
         self.addCleanup(os.killpg, herd.pid, signal.SIGKILL)
@@ -104,7 +104,8 @@ class OutOfFiles(unittest.TestCase):
         self.assertEqual([path.name.partition("-")[0] for path in self.collectd.files()],
                          [str(self.busy.pid)])
         lines = self.collectd.lines_of(self.busy.pid)
-        self.assertEqual([line["kind"] for line in lines], ["metadata"] + ["tree"] * (len(lines) - 1))
+        self.assertEqual([line["kind"] for line in lines],
+                         ["metadata"] + ["tree"] * (len(lines) - 1))
         self.assertFalse([line for line in lines if "exit" in line])
         self.assertTrue(all(line["parent"] for line in lines[1:]))
 
@@ -291,7 +292,8 @@ class ManyInterfaces(unittest.TestCase):
         self.assertGreater(table.index(f"den{self.PAIRS}:"), 8192)
         collectd = self.enterContext(Collectd(
             "BaseInterval 0.2\nMaxInterval 0.2\n" +
-            rule("a", f'Executable "{program("sleeper")}"', "Children false"), "FlushInterval 0.1\n"))
+            rule("a", f'Executable "{program("sleeper")}"', "Children false"),
+            "FlushInterval 0.1\n"))
         before = collectd.wait_for_lines(workload.pid, count=2)[-1]
         subprocess.run(["nsenter", "-n", "-t", str(workload.pid), shutil.which("python3"), "-c",
                         self.SEND], check=True)
@@ -339,16 +341,23 @@ class SlotsAtOnce(unittest.TestCase):
 class SplitConfiguration(unittest.TestCase):
     """Options in more than one block belong together."""
 
+    @classmethod
+    def setUpClass(cls):
+        """This process is one of ten seconds, which has the longest interval."""
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        born = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        wait_until(lambda: time.clock_gettime(time.CLOCK_BOOTTIME) > born + 10, "our age")
+
     def check(self, first, second):
-        # Old enough for the longest interval, and just born.
         pid_file = Path(program("sleeper")).parent.parent / "old.pid"
-        pid_file.write_text("1\n")
+        pid_file.write_text(f"{os.getpid()}\n")
         rules = rule("old", f'PidFile "{pid_file}"', "Children false") + \
             rule("young", f'Executable "{program("sleeper")}"', "Children false")
         with Collectd(first + rules, "FlushInterval 0.1\n", interval=10,
                       extra=f"<Plugin denet>\n{second}</Plugin>\n") as collectd, \
                 Workload("sleeper") as young:
-            old = [line["ts_ms"] for line in collectd.wait_for_lines(1, count=3, timeout=30)]
+            old = [line["ts_ms"]
+                   for line in collectd.wait_for_lines(os.getpid(), count=3, timeout=30)]
             new = [line["ts_ms"] for line in collectd.wait_for_lines(young.pid, count=2)]
             self.assertEqual(collectd.complaints(), [])
             self.assertAlmostEqual(new[1] - new[0], 2000, delta=400)
