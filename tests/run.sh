@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 out=${DENET_TEST_BUILD:-build/tests}
 
 packages="build-essential cmake pkg-config collectd-core collectd-dev libyajl-dev check
-          python3 procps util-linux"
+          python3 procps util-linux iproute2"
 missing=$(dpkg-query -W -f='${Package} ${Status}\n' $packages 2>/dev/null |
           awk '/install ok installed/ {print $1}' | sort |
           comm -13 - <(printf '%s\n' $packages | sort))
