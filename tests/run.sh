@@ -7,9 +7,12 @@ out=${DENET_TEST_BUILD:-build/tests}
 
 packages="build-essential cmake pkg-config collectd-core collectd-dev libyajl-dev check
           python3 procps util-linux iproute2"
-missing=$(dpkg-query -W -f='${Package} ${Status}\n' $packages 2>/dev/null |
-          awk '/install ok installed/ {print $1}' | sort |
-          comm -13 - <(printf '%s\n' $packages | sort))
+# dpkg-query fails when it does not know one of them, which is what we want to hear of.
+installed=$(dpkg-query -W -f='${Package} ${Status}\n' $packages 2>/dev/null || true)
+missing=
+for package in $packages; do
+  grep -q "^$package install ok installed" <<<"$installed" || missing="$missing $package"
+done
 if [ -n "$missing" ]; then
   apt-get update -q
   DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing
