@@ -66,8 +66,8 @@ static const struct denet_user *find_user(struct denet_facts_reader *reader,
   if (user->uid == uid && now_ns < user->forgotten_ns)
     return user;
   user->uid = uid;
-  user->forgotten_ns = now_ns + DENET_USER_NS;
   user->is_known = !host->user_name(host->context, uid, user->name, sizeof(user->name));
+  user->forgotten_ns = now_ns + (user->is_known ? DENET_USER_NS : DENET_USER_RETRY_NS);
   return user;
 }
 

@@ -14,6 +14,8 @@ struct denet_user {
 
 #define DENET_USERS 64
 #define DENET_USER_NS UINT64_C(60000000000)
+/* A failure is soon asked for again: the directory service may just be starting. */
+#define DENET_USER_RETRY_NS UINT64_C(900000000)
 
 /* Texts of one process at a time; the memory is used again for the next. Zeroed is fresh. */
 struct denet_facts_reader {

@@ -102,7 +102,7 @@ static bool make_room(struct denet_groups *groups, const struct denet_rule *rule
     if (group->rule != rule || group->is_overflow)
       continue;
     count++;
-    bool is_told = group->reported_ns > group->empty_since_ns;
+    bool is_told = group->reported_ns >= group->empty_since_ns;
     if (!group->members && is_told &&
         (oldest == SIZE_MAX || group->empty_since_ns < groups->groups[oldest]->empty_since_ns))
       oldest = i;
@@ -148,7 +148,7 @@ int denet_groups_get(struct denet_groups *groups, const struct denet_rule *rule,
 void denet_groups_expire(struct denet_groups *groups, uint64_t now_ns) {
   for (size_t i = groups->count; i-- > 0;) {
     const struct denet_group *group = groups->groups[i];
-    if (group->is_fixed || group->members || group->reported_ns <= group->empty_since_ns)
+    if (group->is_fixed || group->members || group->reported_ns < group->empty_since_ns)
       continue;
     if (group->rule->uses.pid || now_ns - group->empty_since_ns >= DENET_GROUP_LINGER_NS)
       remove_group(groups, i);
@@ -171,9 +171,10 @@ void denet_group_add(struct denet_group *group, const struct denet_process *proc
   for (unsigned m = 0; m < DENET_METRICS; m++)
     if (denet_metric_info[m].kind == DENET_KIND_COUNTER && denet_values_has(&process->delta, m))
       denet_values_set(&increase, m, process->delta.value[m]);
-  /* What cannot be read of the members is not 0. */
+  /* What could be read of no member is not 0. */
+  group->had |= process->now.present;
   for (unsigned m = 0; m < DENET_METRICS; m++)
-    if (!denet_values_has(&process->now, m) && !group->values.value[m])
+    if (denet_metric_info[m].kind == DENET_KIND_COUNTER && !(group->had >> m & 1))
       group->values.present &= ~(UINT64_C(1) << m);
   denet_values_combine(&group->values, &increase);
 }

@@ -19,6 +19,7 @@ struct denet_group {
   unsigned members;
   uint64_t empty_since_ns;
 
+  uint64_t had;               /* bit m: some member had metric m */
   struct denet_values values; /* counters: sums of all increases; gauges: of the members */
   uint64_t starts, exits;     /* members that came after the first pass; that went */
 

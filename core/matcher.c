@@ -77,7 +77,7 @@ static int expand_instance(struct denet_matcher *matcher, const struct denet_wat
 /* Copies what the metadata line will need, while the process is still there to be asked. */
 static int keep_metadata(struct denet_matcher *matcher, struct denet_tree *tree,
                          struct denet_process *process) {
-  if (!matcher->wants_metadata || !tree->watch->rule.records || tree->is_silent)
+  if (!matcher->wants_metadata || !tree->watch->rule.records)
     return 0;
   struct denet_source *source = matcher->source;
   tree->wants_metadata = true;
@@ -225,13 +225,17 @@ static void welcome(struct denet_matcher *matcher, struct denet_process *process
     process->looks++;
 }
 
-/* What a process did before it came to be watched is not its group's, but for the fork that execs the
- * program that is watched, right after it was first seen. Its lines have all of it, if denet was there
- * when it was born. */
+/* What a process did before it came to be watched is not its group's, but for the fork that execs
+ * the program that is watched, right after it was first seen. Its lines have all of it, if denet
+ * was there when it was born. */
 static void choose_base(const struct denet_matcher *matcher, struct denet_process *process) {
   bool is_launching = process->execd && matcher->now_ns - process->seen_ns <= LAUNCH_NS;
-  if (!process->members && !is_launching && process->seen_ns != matcher->now_ns)
-    process->base = process->born_under_watch ? DENET_BASE_LINES : matcher->base;
+  bool is_fresh = is_launching || process->seen_ns == matcher->now_ns;
+  if (process->members)
+    return;
+  process->base = matcher->base;
+  if (process->born_under_watch)
+    process->base = is_fresh ? DENET_BASE_BIRTH : DENET_BASE_LINES;
 }
 
 static bool is_time_to_look_again(const struct denet_matcher *matcher,
@@ -284,34 +288,40 @@ static int settle(struct denet_matcher *matcher, struct denet_process *process) 
   return error;
 }
 
-/* Settles those that are new or have changed, or all. */
-static int settle_pass(struct denet_matcher *matcher, bool all) {
-  for (size_t i = 0; i < matcher->roster->count; i++) {
-    struct denet_process *process = matcher->roster->processes[i];
+/* Settles those that are new or have changed, or all, from where the last pass ran out of time. 1
+ * when this one does. */
+static int settle_pass(struct denet_matcher *matcher, bool all, uint64_t deadline_ns) {
+  const struct denet_host *host = matcher->host;
+  size_t count = matcher->roster->count, first = count ? matcher->cursor % count : 0;
+  for (size_t i = 0; i < count; i++) {
+    struct denet_process *process = matcher->roster->processes[(first + i) % count];
     bool is_young = process->looks < LOOKS;
     if (!all && !process->changed && !is_young)
       continue;
-    if (matcher->host->boot_ns(matcher->host->context) - matcher->now_ns > SETTLE_NS)
-      break;
     int error = settle(matcher, process);
     if (error)
       return error;
+    matcher->cursor = (first + i + 1) % count;
+    if (host->boot_ns(host->context) > deadline_ns)
+      return 1;
   }
   return 0;
 }
 
 int denet_matcher_settle(struct denet_matcher *matcher, uint64_t now_ns) {
+  uint64_t deadline_ns = matcher->host->boot_ns(matcher->host->context) + SETTLE_NS;
   matcher->pass++;
   matcher->now_ns = now_ns;
   if (!matcher->began_ns)
     matcher->began_ns = now_ns;
-  matcher->has_grown = false;
-  int error = settle_pass(matcher, false);
+  int outcome = settle_pass(matcher, false, deadline_ns);
   /* New members may have children that were settled before they were members. */
-  while (!error && matcher->has_grown) {
+  while (!outcome && matcher->has_grown) {
     matcher->has_grown = false;
     matcher->pass++;
-    error = settle_pass(matcher, true);
+    outcome = settle_pass(matcher, true, deadline_ns);
+    if (outcome)
+      matcher->has_grown = true; /* the next tick owes them that */
   }
-  return error;
+  return outcome < 0 ? outcome : 0;
 }

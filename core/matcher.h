@@ -23,6 +23,7 @@ struct denet_matcher {
   uint64_t began_ns;    /* the first tick: what was born before was there before denet */
   enum denet_base base; /* of processes that were there before */
   bool has_grown;       /* a process that was known got into a tree: its children may follow */
+  size_t cursor;        /* where the next pass begins */
 };
 
 /* Fills subjects from the rules. */

@@ -237,17 +237,11 @@ static void make_gauges(struct denet_monitor *monitor) {
     denet_group_gauges_end(monitor->groups.groups[i]);
 }
 
-/* Writes the lines that are due, ends what is over, and sets when each tree is due again. */
+/* Writes the lines that are due, and sets when each tree is due again. */
 static void write_trees(struct denet_monitor *monitor, enum denet_tick_scope scope,
                         uint64_t now_ns) {
   uint64_t ts_ms = monitor->host->unix_ms(monitor->host->context);
-  for (struct denet_tree *tree = monitor->forest.first, *next; tree; tree = next) {
-    next = tree->next;
-    if (is_tree_over(tree)) {
-      finish_tree(monitor, tree, ts_ms, now_ns);
-      continue;
-    }
-    remove_ending(monitor, tree, now_ns);
+  for (struct denet_tree *tree = monitor->forest.first; tree; tree = tree->next) {
     if (tree->is_due || scope == DENET_TICK_FINAL)
       denet_scribe_write(&monitor->scribe, tree, ts_ms, now_ns);
     bool has_file = monitor->scribe.is_on && tree->watch->rule.records;
@@ -285,6 +279,7 @@ int denet_monitor_tick(struct denet_monitor *monitor, enum denet_tick_scope scop
                               strerror(-settle_failure));
   sample_trees(monitor, scope, now_ns);
   make_gauges(monitor);
+  end_members(monitor, now_ns); /* those that the rules sent away: their last lines come first */
   write_trees(monitor, scope, now_ns);
   schedule(monitor, now_ns);
   uint64_t tick_ns = host->boot_ns(host->context) - now_ns;

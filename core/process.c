@@ -67,10 +67,12 @@ void denet_process_rate(struct denet_process *process, uint64_t window_ns) {
 }
 
 void denet_process_enter_net(struct denet_process *process, uint64_t namespace) {
-  if (process->net_namespace != namespace)
-    for (unsigned m = 0; m < DENET_METRICS; m++)
-      if (denet_metric_info[m].file == DENET_FILE_NET_DEV)
-        process->counted.present &= ~(UINT64_C(1) << m);
+  for (unsigned m = 0; m < DENET_METRICS && process->net_namespace != namespace; m++) {
+    if (denet_metric_info[m].file != DENET_FILE_NET_DEV)
+      continue;
+    process->counted.present &= ~(UINT64_C(1) << m);
+    process->now.present &= ~(UINT64_C(1) << m);
+  }
   process->net_namespace = namespace;
 }
 

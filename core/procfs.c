@@ -196,7 +196,9 @@ struct cpu_reading {
  * or memory one that is known stays as it was. */
 static int pass_by(struct denet_procfs *procfs, struct denet_roster *roster,
                    struct denet_process *process, const struct cpu_reading *cpu, int outcome) {
-  bool is_gone = outcome == DENET_GONE || outcome == -EINVAL;
+  /* With hidepid (proc(5)) some may be listed that are none of our business. */
+  bool is_gone =
+      outcome == DENET_GONE || outcome == -EINVAL || outcome == -EACCES || outcome == -EPERM;
   if (is_gone || process->is_new)
     denet_roster_unsee(roster);
   if (!is_gone)

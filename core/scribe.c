@@ -34,6 +34,8 @@ static int write_metadata(struct denet_scribe *scribe, struct denet_tree *tree) 
   int error = denet_record_metadata(scribe->json, &scribe->origin, tree, &json);
   if (!error)
     error = hand_over(scribe, tree, DENET_LINE_METADATA, json);
+  if (error == EMSGSIZE)
+    tree->is_silent = true; /* the writer will never take it */
   if (error)
     return error;
   tree->wants_metadata = false;

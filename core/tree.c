@@ -29,12 +29,37 @@ static void carry_maxima(struct denet_tree *tree, bool before) {
   }
 }
 
-static bool heads_tree_of_group(const struct denet_process *process,
-                                const struct denet_group *group) {
-  for (const struct denet_member *m = process->members; m; m = m->next_of_process)
-    if (m->tree->group == group && m->tree->pid == process->pid && !m->tree->is_silent)
+static bool is_ending_all(const struct denet_tree *tree) {
+  for (const struct denet_member *m = tree->first; m; m = m->next)
+    if (!denet_tree_is_ending(m))
+      return false;
+  return true;
+}
+
+static bool has_same_file(const struct denet_tree *a, const struct denet_tree *b) {
+  return a != b && a->group == b->group && a->pid == b->pid && a->born_ns == b->born_ns;
+}
+
+/* Whether another tree has the file that this one's root would give it: one of the same group with
+ * the same root. */
+static bool is_file_taken(const struct denet_forest *forest, const struct denet_tree *tree) {
+  for (const struct denet_tree *other = forest->first; other; other = other->next)
+    if (has_same_file(other, tree) && other->watch->rule.records && !other->is_silent &&
+        !is_ending_all(other))
       return true;
   return false;
+}
+
+/* The tree's file is finished: another that waits for its name may have it. */
+static void pass_on_file(struct denet_forest *forest, const struct denet_tree *tree) {
+  if (tree->is_silent || !tree->watch->rule.records)
+    return;
+  for (struct denet_tree *other = forest->first; other; other = other->next) {
+    if (has_same_file(other, tree) && other->is_silent && other->watch->rule.records) {
+      other->is_silent = false;
+      return;
+    }
+  }
 }
 
 int denet_tree_plant(struct denet_forest *forest, struct denet_watch *watch,
@@ -49,7 +74,7 @@ int denet_tree_plant(struct denet_forest *forest, struct denet_watch *watch,
   tree->parent_pid = process->parent_pid;
   tree->born_ns = process->born_ns;
   tree->young_since_ns = process->born_under_watch ? process->seen_ns : process->born_ns;
-  tree->is_silent = heads_tree_of_group(process, group);
+  tree->is_silent = process->has_headed_tree && is_file_taken(forest, tree);
   tree->next = forest->first;
   if (tree->next)
     tree->next->previous = tree;
@@ -98,6 +123,9 @@ int denet_tree_join(struct denet_forest *forest, struct denet_tree *tree,
   if (process->base == DENET_BASE_BIRTH)
     member->line_ns = process->born_ns;
   bool is_first = !tree->first;
+  /* Its whole life at once would be a jump in a tree that has lines. */
+  if (tree->line_ns && !process->members && process->base == DENET_BASE_LINES)
+    process->base = DENET_BASE_NOW;
   if (!is_first)
     carry_maxima(tree, true);
   member->next_of_process = process->members;
@@ -176,6 +204,7 @@ void denet_tree_leave(struct denet_forest *forest, struct denet_member *member, 
 }
 
 void denet_tree_fell(struct denet_forest *forest, struct denet_tree *tree) {
+  pass_on_file(forest, tree);
   if (tree->has_slot)
     denet_slots_give_back(&tree->watch->slots, tree->slot);
   *(tree->previous ? &tree->previous->next : &forest->first) = tree->next;
