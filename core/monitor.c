@@ -173,13 +173,6 @@ static void advance(struct denet_monitor *monitor, struct denet_process *process
   }
 }
 
-static bool is_tree_over(const struct denet_tree *tree) {
-  for (const struct denet_member *m = tree->first; m; m = m->next)
-    if (!denet_tree_is_ending(m))
-      return false;
-  return true;
-}
-
 static void remove_ending(struct denet_monitor *monitor, struct denet_tree *tree, uint64_t now_ns) {
   for (struct denet_member *m = tree->first, *next; m; m = next) {
     next = m->next;
@@ -206,7 +199,7 @@ static void end_members(struct denet_monitor *monitor, uint64_t now_ns) {
     for (struct denet_member *m = tree->first; m; m = m->next)
       if (denet_tree_is_ending(m))
         advance(monitor, m->process, now_ns);
-    if (is_tree_over(tree))
+    if (denet_tree_is_over(tree))
       finish_tree(monitor, tree, ts_ms, now_ns);
     else
       remove_ending(monitor, tree, now_ns);

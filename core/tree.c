@@ -29,13 +29,6 @@ static void carry_maxima(struct denet_tree *tree, bool before) {
   }
 }
 
-static bool is_ending_all(const struct denet_tree *tree) {
-  for (const struct denet_member *m = tree->first; m; m = m->next)
-    if (!denet_tree_is_ending(m))
-      return false;
-  return true;
-}
-
 static bool has_same_file(const struct denet_tree *a, const struct denet_tree *b) {
   return a != b && a->group == b->group && a->pid == b->pid && a->born_ns == b->born_ns;
 }
@@ -45,7 +38,7 @@ static bool has_same_file(const struct denet_tree *a, const struct denet_tree *b
 static bool is_file_taken(const struct denet_forest *forest, const struct denet_tree *tree) {
   for (const struct denet_tree *other = forest->first; other; other = other->next)
     if (has_same_file(other, tree) && other->watch->rule.records && !other->is_silent &&
-        !is_ending_all(other))
+        !denet_tree_is_over(other))
       return true;
   return false;
 }
@@ -163,6 +156,13 @@ int denet_tree_rejoin(struct denet_forest *forest, struct denet_tree *tree,
 
 bool denet_tree_is_ending(const struct denet_member *member) {
   return member->leaves || member->process->ended;
+}
+
+bool denet_tree_is_over(const struct denet_tree *tree) {
+  for (const struct denet_member *m = tree->first; m; m = m->next)
+    if (!denet_tree_is_ending(m))
+      return false;
+  return true;
 }
 
 static void unlink_from_process(struct denet_member *member) {

@@ -93,6 +93,9 @@ int denet_tree_rejoin(struct denet_forest *forest, struct denet_tree *tree,
 /* Whether the member's part in the tree is over: it ended or leaves. */
 bool denet_tree_is_ending(const struct denet_member *member);
 
+/* Whether that is so of all its members. */
+bool denet_tree_is_over(const struct denet_tree *tree);
+
 /* Removes a member; what it had so far stays in tree->ended. */
 void denet_tree_leave(struct denet_forest *forest, struct denet_member *member, uint64_t now_ns);
 
