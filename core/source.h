@@ -47,7 +47,8 @@ struct denet_source {
 
   /* Brings the wanted metrics (bit m: metric m) of process->now up to date. first: also those that
    * cannot have changed since the last pass. Those that cannot be read stay as they were, absent or
-   * as last read: a process that vanishes meanwhile is no event. */
+   * as last read: a process that vanishes meanwhile is no event. Clears process->has_run, unless
+   * something is to be tried again. */
   void (*measure)(struct denet_source *source, struct denet_process *process, uint64_t wanted,
                   bool first);
 

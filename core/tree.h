@@ -109,6 +109,6 @@ void denet_forest_done(struct denet_forest *forest);
 struct denet_member *denet_tree_find(const struct denet_process *process,
                                      const struct denet_watch *watch);
 
-/* The sums over what lives and what has ended: counters since each is watched, gauges of what
- * lives. */
+/* The sums over what lives and what has ended: counters from where each one's sum begins (enum
+ * denet_base), gauges of what lives. */
 void denet_tree_totals(const struct denet_tree *tree, struct denet_values *out_totals);

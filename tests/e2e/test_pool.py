@@ -6,7 +6,7 @@ import unittest
 
 from harness import Collectd, Workload, program, rule
 
-SECONDS = 15
+SECONDS = 30
 DERIVES = ("ps_cputime", "disk_octets", "io_octets", "io_ops", "ps_pagefaults",
            "contextswitch-voluntary", "contextswitch-involuntary", "total_time_in_ms-runqueue",
            "derive-starts", "derive-exits")
