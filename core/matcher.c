@@ -14,6 +14,7 @@ static const uint64_t look_again_ns[] = {UINT64_C(1000000000), UINT64_C(10000000
  * for so long at the most. */
 #define LAUNCH_NS UINT64_C(2000000000)
 #define SETTLE_NS UINT64_C(500000000)
+#define PARENTS_MOST 1000 /* in a chain that nobody has settled yet; each is a call deeper */
 
 #define SUBJECT(name) (1u << DENET_SUBJECT_##name)
 /* What can change without the kernel telling. */
@@ -94,7 +95,7 @@ static uint64_t find_start_ms(const struct denet_host *host, const struct denet_
   uint64_t unix_ms = host->unix_ms(host->context);
   uint64_t since_boot_ms = host->boot_ns(host->context) / 1000000;
   uint64_t boot_unix_ms = (unix_ms - since_boot_ms + 5) / 10 * 10;
-  return boot_unix_ms + process->born_ns / 1000000;
+  return boot_unix_ms + process->start_ticks * host->tick_ns / 1000000;
 }
 
 /* One that came after denet did, or had been there and came to be matched. */
@@ -248,11 +249,24 @@ static bool is_time_to_look_again(const struct denet_matcher *matcher,
   return true;
 }
 
-/* The parent, if the process with its pid can be it: it is not younger. */
+/* The parent, if a process with its pid can be it: it is not younger. */
 static struct denet_process *find_parent(const struct denet_matcher *matcher,
                                          const struct denet_process *process) {
   struct denet_process *parent = denet_roster_find(matcher->roster, process->parent_pid);
-  return parent && parent->start_ticks <= process->start_ticks ? parent : NULL;
+  if (parent && parent->start_ticks <= process->start_ticks)
+    return parent;
+  return denet_roster_find_gone(matcher->roster, process->parent_pid, process->born_ns);
+}
+
+static int settle(struct denet_matcher *matcher, struct denet_process *process);
+
+static int settle_parent(struct denet_matcher *matcher, struct denet_process *parent) {
+  if (!parent || matcher->depth == PARENTS_MOST)
+    return 0;
+  matcher->depth++;
+  int error = settle(matcher, parent);
+  matcher->depth--;
+  return error;
 }
 
 static int settle(struct denet_matcher *matcher, struct denet_process *process) {
@@ -264,12 +278,12 @@ static int settle(struct denet_matcher *matcher, struct denet_process *process) 
     welcome(matcher, process);
   else
     choose_base(matcher, process);
-  /* A zombie of before our time is nobody's business; one that was born and died between two looks
-   * still counts. */
-  if (process->ended && !(is_unknown && process->born_under_watch))
+  /* A zombie of before our time is nobody's business; what was born or exec'd and died between two
+   * looks still counts. */
+  if (process->ended && !(is_unknown ? process->born_under_watch : process->execd))
     return 0;
   struct denet_process *parent = find_parent(matcher, process);
-  int error = parent ? settle(matcher, parent) : 0;
+  int error = settle_parent(matcher, parent);
   if (error)
     return error;
 
@@ -288,10 +302,13 @@ static int settle(struct denet_matcher *matcher, struct denet_process *process) 
   return error;
 }
 
+static bool is_time_over(const struct denet_matcher *matcher) {
+  return matcher->host->boot_ns(matcher->host->context) > matcher->deadline_ns;
+}
+
 /* Settles those that are new or have changed, or all, from where the last pass ran out of time. 1
  * when this one does. */
-static int settle_pass(struct denet_matcher *matcher, bool all, uint64_t deadline_ns) {
-  const struct denet_host *host = matcher->host;
+static int settle_pass(struct denet_matcher *matcher, bool all) {
   size_t count = matcher->roster->count, first = count ? matcher->cursor % count : 0;
   for (size_t i = 0; i < count; i++) {
     struct denet_process *process = matcher->roster->processes[(first + i) % count];
@@ -302,24 +319,49 @@ static int settle_pass(struct denet_matcher *matcher, bool all, uint64_t deadlin
     if (error)
       return error;
     matcher->cursor = (first + i + 1) % count;
-    if (host->boot_ns(host->context) > deadline_ns)
+    if (is_time_over(matcher))
       return 1;
   }
   return 0;
 }
 
-int denet_matcher_settle(struct denet_matcher *matcher, uint64_t now_ns) {
-  uint64_t deadline_ns = matcher->host->boot_ns(matcher->host->context) + SETTLE_NS;
-  matcher->pass++;
+void denet_matcher_begin(struct denet_matcher *matcher, uint64_t now_ns) {
   matcher->now_ns = now_ns;
   if (!matcher->began_ns)
     matcher->began_ns = now_ns;
-  int outcome = settle_pass(matcher, false, deadline_ns);
+  matcher->deadline_ns = matcher->host->boot_ns(matcher->host->context) + SETTLE_NS;
+}
+
+int denet_matcher_settle_ended(struct denet_matcher *matcher) {
+  const struct denet_roster *roster = matcher->roster;
+  int error = 0;
+  matcher->pass++;
+  for (size_t i = 0; i < roster->gone_count; i++) {
+    bool is_missed = error || is_time_over(matcher);
+    if (is_missed)
+      matcher->missed += roster->gone[i]->changed;
+    else
+      error = settle(matcher, roster->gone[i]);
+  }
+  for (size_t i = 0; i < roster->count && !error && !is_time_over(matcher); i++) {
+    struct denet_process *process = roster->processes[i];
+    if (!process->changed)
+      continue;
+    const struct denet_process *parent = find_parent(matcher, process);
+    if (process->ended || (parent && parent->ended))
+      error = settle(matcher, process);
+  }
+  return error;
+}
+
+int denet_matcher_settle(struct denet_matcher *matcher) {
+  matcher->pass++;
+  int outcome = settle_pass(matcher, false);
   /* New members may have children that were settled before they were members. */
   while (!outcome && matcher->has_grown) {
     matcher->has_grown = false;
     matcher->pass++;
-    outcome = settle_pass(matcher, true, deadline_ns);
+    outcome = settle_pass(matcher, true);
     if (outcome)
       matcher->has_grown = true; /* the next tick owes them that */
   }

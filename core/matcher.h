@@ -22,6 +22,9 @@ struct denet_matcher {
   uint64_t now_ns;      /* boot clock, this tick */
   uint64_t began_ns;    /* the first tick: what was born before was there before denet */
   enum denet_base base; /* of processes that were there before */
+  uint64_t deadline_ns; /* until when this tick may match */
+  uint64_t missed;      /* processes that were over before there was time to match them */
+  unsigned depth;       /* of parents that are being settled first */
   bool has_grown;       /* a process that was known got into a tree: its children may follow */
   size_t cursor;        /* where the next pass begins */
 };
@@ -30,11 +33,19 @@ struct denet_matcher {
 void denet_matcher_init(struct denet_matcher *matcher);
 void denet_matcher_done(struct denet_matcher *matcher);
 
+/* Begins the tick at now_ns (boot clock), after a scan. */
+void denet_matcher_begin(struct denet_matcher *matcher, uint64_t now_ns);
+
+/* Settles what has ended since the last tick and has not been looked at as it was at its end, and
+ * what it has left behind: before the dead leave their trees. 0 or -ENOMEM; what could not be
+ * settled is counted in missed. */
+int denet_matcher_settle_ended(struct denet_matcher *matcher);
+
 /* Reads the pid files of the rules; has the rules look again at the processes that they named and
  * name now. After a scan. */
 void denet_matcher_read_pid_files(struct denet_matcher *matcher);
 
-/* Settles the processes of the roster for the tick that begins at now_ns. What cannot be settled in
- * half a second waits for the next tick: somebody may be starting processes with command lines that
- * are slow to match. 0 or -ENOMEM (then the rest waits likewise). */
-int denet_matcher_settle(struct denet_matcher *matcher, uint64_t now_ns);
+/* Settles the processes of the roster. What cannot be settled in half a second waits for the next
+ * tick: somebody may be starting processes with command lines that are slow to match. 0 or -ENOMEM
+ * (then the rest waits likewise). */
+int denet_matcher_settle(struct denet_matcher *matcher);

@@ -162,8 +162,9 @@ static void advance(struct denet_monitor *monitor, struct denet_process *process
   process->advanced_ns = now_ns;
   measure(monitor, process);
   denet_values_set(&process->now, DENET_PROCESSES, 1);
+  uint64_t until_ns = process->ended_ns ? process->ended_ns : now_ns;
   denet_values_set(&process->now, DENET_UPTIME,
-                   now_ns > process->born_ns ? now_ns - process->born_ns : 0);
+                   until_ns > process->born_ns ? until_ns - process->born_ns : 0);
   denet_process_advance(process);
   denet_process_rate(process, find_rate_window(monitor, process, now_ns));
   for (struct denet_member *m = process->members; m; m = m->next_of_process) {
@@ -181,11 +182,31 @@ static void remove_ending(struct denet_monitor *monitor, struct denet_tree *tree
   }
 }
 
+/* A tree's lines never go back in time, whatever the calendar does. */
+static void write_line(struct denet_monitor *monitor, struct denet_tree *tree, uint64_t ts_ms,
+                       uint64_t now_ns) {
+  if (tree->ts_ms < ts_ms)
+    tree->ts_ms = ts_ms;
+  denet_scribe_write(&monitor->scribe, tree, tree->ts_ms, now_ns);
+}
+
+/* How long ago the last of the tree's processes ended; 0 where that is not known. */
+static uint64_t find_time_since_end(const struct denet_tree *tree, uint64_t now_ns) {
+  uint64_t last_ns = 0;
+  for (const struct denet_member *m = tree->first; m; m = m->next) {
+    if (!m->process->ended || !m->process->ended_ns || m->process->ended_ns > now_ns)
+      return 0;
+    if (m->process->ended_ns > last_ns)
+      last_ns = m->process->ended_ns;
+  }
+  return now_ns - last_ns;
+}
+
 /* Writes the tree's last line and ends it. */
 static void finish_tree(struct denet_monitor *monitor, struct denet_tree *tree, uint64_t ts_ms,
                         uint64_t now_ns) {
   tree->is_over = true;
-  denet_scribe_write(&monitor->scribe, tree, ts_ms, now_ns);
+  write_line(monitor, tree, ts_ms - find_time_since_end(tree, now_ns) / 1000000, now_ns);
   remove_ending(monitor, tree, now_ns);
   denet_tree_fell(&monitor->forest, tree);
 }
@@ -236,7 +257,7 @@ static void write_trees(struct denet_monitor *monitor, enum denet_tick_scope sco
   uint64_t ts_ms = monitor->host->unix_ms(monitor->host->context);
   for (struct denet_tree *tree = monitor->forest.first; tree; tree = tree->next) {
     if (tree->is_due || scope == DENET_TICK_FINAL)
-      denet_scribe_write(&monitor->scribe, tree, ts_ms, now_ns);
+      write_line(monitor, tree, ts_ms, now_ns);
     bool has_file = monitor->scribe.is_on && tree->watch->rule.records;
     uint64_t age_ns = now_ns > tree->young_since_ns ? now_ns - tree->young_since_ns : 0;
     uint64_t interval_ns =
@@ -256,6 +277,16 @@ static void schedule(struct denet_monitor *monitor, uint64_t now_ns) {
       monitor->next_ns = tree->due_ns;
 }
 
+/* Has the rules look at what is new or has changed, and what has ended leave. */
+static int settle(struct denet_monitor *monitor, uint64_t now_ns) {
+  denet_matcher_begin(&monitor->matcher, now_ns);
+  int ended_failure = denet_matcher_settle_ended(&monitor->matcher);
+  end_members(monitor, now_ns);
+  denet_matcher_read_pid_files(&monitor->matcher);
+  int failure = denet_matcher_settle(&monitor->matcher);
+  return ended_failure ? ended_failure : failure;
+}
+
 int denet_monitor_tick(struct denet_monitor *monitor, enum denet_tick_scope scope,
                        struct denet_error *error) {
   const struct denet_host *host = monitor->host;
@@ -264,9 +295,7 @@ int denet_monitor_tick(struct denet_monitor *monitor, enum denet_tick_scope scop
   monitor->matcher.wants_metadata = monitor->scribe.is_on;
   int failure = monitor->source->scan(monitor->source, &monitor->roster, error);
   end_vanished(monitor);
-  end_members(monitor, now_ns);
-  denet_matcher_read_pid_files(&monitor->matcher);
-  int settle_failure = denet_matcher_settle(&monitor->matcher, now_ns);
+  int settle_failure = settle(monitor, now_ns);
   if (settle_failure)
     failure = denet_error_set(error, settle_failure, "not every process could be matched: %s",
                               strerror(-settle_failure));
@@ -306,6 +335,7 @@ void denet_monitor_report(struct denet_monitor *monitor,
       .records_dropped = monitor->scribe.dropped,
       .processes = monitor->roster.count,
       .matched = count_matched(monitor),
+      .lost = monitor->source->lost + monitor->matcher.missed,
   };
   monitor->longest_tick_ns = 0;
 }

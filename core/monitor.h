@@ -25,6 +25,7 @@ struct denet_monitor_stats {
   uint64_t tick_ns; /* longest tick since the last report */
   uint64_t records, records_dropped;
   uint64_t processes, matched; /* on the host; in some tree */
+  uint64_t lost; /* beginnings and ends of processes that could not be told or not be matched */
 };
 
 /* Takes over source and the rules (their content is moved out of the array, which stays the

@@ -6,9 +6,8 @@
 #include <string.h>
 
 void denet_process_identify(struct denet_process *process, const struct denet_identity *identity) {
-  /* A main thread that exits has no memory left to tell an exec by, and keeps its name. */
   bool is_hollow = identity->is_zombie || identity->is_hollow;
-  bool execd = !process->is_new && !is_hollow &&
+  bool execd = !process->is_new && identity->has_exec_stamp &&
                (process->never_execd != identity->never_execd ||
                 process->exec_stamp != identity->exec_stamp);
   bool renamed = strncmp(process->name, identity->name, sizeof(process->name) - 1) != 0;
@@ -20,7 +19,7 @@ void denet_process_identify(struct denet_process *process, const struct denet_id
   snprintf(process->name, sizeof(process->name), "%s", identity->name);
   process->kernel_thread = identity->kernel_thread;
   process->never_execd = identity->never_execd;
-  if (!is_hollow)
+  if (identity->has_exec_stamp)
     process->exec_stamp = identity->exec_stamp;
   process->has_reaped = identity->has_reaped;
   /* The main thread may be a zombie while others run. */
@@ -28,6 +27,7 @@ void denet_process_identify(struct denet_process *process, const struct denet_id
   process->is_hollow = is_hollow && !process->ended;
   process->has_exit_status = process->ended && identity->has_exit_status;
   process->exit_status = process->has_exit_status ? identity->exit_status : 0;
+  process->oom_killed = process->ended && identity->oom_killed;
 }
 
 void denet_process_advance(struct denet_process *process) {

@@ -40,7 +40,9 @@ struct denet_process {
   bool is_hollow; /* the kernel has no texts and no memory for the pid: its main thread has exited
                      while others run, or is about to exit */
   bool has_exit_status;
-  int exit_status; /* as wait(2) has it */
+  int exit_status;   /* as wait(2) has it */
+  bool oom_killed;   /* the OOM killer chose it */
+  uint64_t ended_ns; /* boot clock; 0 if it is not known when */
 
   /* Its time in here. */
   uint64_t born_ns;      /* boot clock */
@@ -74,6 +76,8 @@ struct denet_process {
   uint64_t net_namespace;
   bool io_by_thread;             /* I/O is summed over threads, as has_reaped */
   struct denet_threads *threads; /* owned */
+  bool is_watched;               /* the kernel has been asked to tell all of it, source_bpf.c */
+  uint64_t missed_ns;            /* since when it is not seen, though its end is yet to be told */
 };
 
 /* Who a process is and how it is at one moment, whatever source says so. */
@@ -82,12 +86,14 @@ struct denet_identity {
   pid_t parent_pid;
   const char *name; /* NUL-terminated; cut at 15 bytes */
   bool kernel_thread, never_execd, has_reaped;
+  bool has_exec_stamp; /* also of one that is a zombie or hollow */
   uint64_t exec_stamp;
   bool is_zombie; /* the main thread */
   bool is_hollow; /* it has no memory, as a zombie or in the middle of its exit; no kernel thread */
   uint64_t threads; /* of the process, the main one included until all are gone */
   bool has_exit_status;
   int exit_status; /* the main thread's, as wait(2) has it */
+  bool oom_killed;
 };
 
 /* Takes the identity over, and notes what has changed since the last one. */

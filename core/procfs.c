@@ -94,6 +94,23 @@ static int read_cpu(const struct denet_procfs *procfs, pid_t pid, uint64_t *out_
   return outcome;
 }
 
+int denet_procfs_read_cpu(struct denet_source *source, struct denet_process *process) {
+  uint64_t cpu_ns, now_ns;
+  int outcome = read_cpu(self(source), process->pid, &cpu_ns, &now_ns);
+  if (outcome)
+    return outcome;
+  if (cpu_ns > process->cpu_ns)
+    process->cpu_ns = cpu_ns;
+  process->measured_ns = now_ns;
+  return 0;
+}
+
+bool denet_procfs_has_own_pids(const struct denet_source *source) {
+  return ((const struct denet_procfs *)source)->own_pids;
+}
+
+void denet_procfs_forget_nets(struct denet_source *source) { self(source)->net_count = 0; }
+
 static int compare_listed(const void *a, const void *b) {
   const struct denet_procfs_listed *left = a, *right = b;
   return (left->pid > right->pid) - (left->pid < right->pid);
@@ -160,6 +177,8 @@ static void take_identity(const struct denet_procfs *procfs, struct denet_proces
                           const struct denet_stat *stat) {
   uint64_t flags = stat->field[DENET_STAT_FLAGS];
   bool has_stack = DENET_STAT_START_STACK < stat->fields;
+  bool is_zombie = stat->state == 'Z' || stat->state == 'X';
+  bool is_hollow = !(flags & PF_KTHREAD) && !stat->field[DENET_STAT_VM_BYTES];
   struct denet_identity identity = {
       .start_ticks = stat->field[DENET_STAT_START_TICKS],
       .born_ns = stat->field[DENET_STAT_START_TICKS] * procfs->host->tick_ns,
@@ -170,8 +189,10 @@ static void take_identity(const struct denet_procfs *procfs, struct denet_proces
       /* Where the stack begins is chosen anew by each exec (proc(5), startstack). */
       .exec_stamp = has_stack ? stat->field[DENET_STAT_START_STACK] : 0,
       .has_reaped = stat->field[DENET_STAT_CHILDREN_MINOR_FAULTS] > 0,
-      .is_zombie = stat->state == 'Z' || stat->state == 'X',
-      .is_hollow = !(flags & PF_KTHREAD) && !stat->field[DENET_STAT_VM_BYTES],
+      /* A main thread that exits has no memory left to tell an exec by. */
+      .has_exec_stamp = !is_zombie && !is_hollow,
+      .is_zombie = is_zombie,
+      .is_hollow = is_hollow,
       .threads = stat->field[DENET_STAT_THREADS],
   };
   if (DENET_STAT_EXIT_CODE < stat->fields)
@@ -261,7 +282,7 @@ static int scan_one(struct denet_procfs *procfs, struct denet_roster *roster,
 static int scan(struct denet_source *source, struct denet_roster *roster,
                 struct denet_error *error) {
   struct denet_procfs *procfs = self(source);
-  procfs->net_count = 0;
+  denet_procfs_forget_nets(source);
   int failure = list_processes(procfs);
   if (failure)
     return denet_error_set(error, failure, "%s cannot be listed: %s", procfs->host->proc_path,
@@ -336,7 +357,8 @@ int denet_procfs_open(const struct denet_host *host, struct denet_error *error,
     return denet_error_set(error, -ENOMEM, "there is no memory");
   }
   procfs->source = (struct denet_source){.name = "procfs",
-                                         .gauge = 1,
+                                         .gauge = DENET_GAUGE_PROCFS,
+                                         .call_fd = -1,
                                          .scan = scan,
                                          .measure = denet_procfs_measure,
                                          .describe = denet_procfs_describe,
@@ -346,6 +368,9 @@ int denet_procfs_open(const struct denet_host *host, struct denet_error *error,
   procfs->folder = folder;
   procfs->proc_fd = dirfd(folder);
   procfs->own_pids = has_own_pids(procfs->proc_fd);
+  struct stat own_net;
+  if (procfs->own_pids && !fstatat(procfs->proc_fd, "self/ns/net", &own_net, 0))
+    procfs->own_net = own_net.st_ino;
   bool has_self = !faccessat(procfs->proc_fd, "self/stat", F_OK, 0);
   if (has_self && faccessat(procfs->proc_fd, "self/schedstat", F_OK, 0))
     procfs->source.lacks |= DENET_LACK_SCHEDSTAT;

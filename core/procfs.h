@@ -35,9 +35,10 @@ struct denet_procfs {
   struct denet_source source; /* first: the one is the other */
   const struct denet_host *host;
   DIR *folder;
-  int proc_fd;   /* of folder */
-  bool sees_all; /* may read all of stat of other users' processes */
-  bool own_pids; /* pids in there are pids of ours, so that CPU clocks can be asked for by pid */
+  int proc_fd;      /* of folder */
+  bool sees_all;    /* may read all of stat of other users' processes */
+  bool own_pids;    /* pids in there are pids of ours, so that CPU clocks can be asked for by pid */
+  uint64_t own_net; /* our own network namespace, if own_pids; else 0 */
   struct denet_procfs_plan plan[DENET_FILES];
   struct denet_procfs_listed *listed;
   size_t listed_count, listed_capacity;
@@ -68,6 +69,18 @@ void denet_procfs_note_lack(struct denet_procfs *procfs, struct denet_process *p
 
 /* The pid that a folder's name is, 0 if it is none. */
 pid_t denet_procfs_parse_pid(const char *name);
+
+/* For a source that has its processes from elsewhere. */
+bool denet_procfs_has_own_pids(const struct denet_source *source);
+void denet_procfs_forget_nets(struct denet_source *source); /* a new pass has begun */
+
+/* Brings cpu_ns and measured_ns up to date by the process's CPU clock. 0; DENET_GONE; -ENOTSUP when
+ * pids are not our own. */
+int denet_procfs_read_cpu(struct denet_source *source, struct denet_process *process);
+
+/* Network counts of process->net_namespace, as far as they are wanted. */
+void denet_procfs_measure_net(struct denet_source *source, struct denet_process *process,
+                              uint64_t wanted);
 
 /* The source's functions, see source.h. */
 void denet_procfs_measure(struct denet_source *source, struct denet_process *process,

@@ -190,7 +190,8 @@ static const struct denet_procfs_net *find_net(struct denet_procfs *procfs, uint
   *net = (struct denet_procfs_net){.namespace = namespace};
   const struct denet_procfs_plan *plan = &procfs->plan[DENET_FILE_NET_DEV];
   /* Made of many records: one read gives as many as fit a page, not all. */
-  DENET_CLOSE int fd = denet_procfs_open_file(procfs, pid, 0, "net/dev", 0);
+  pid_t owner = namespace == procfs->own_net ? getpid() : pid;
+  DENET_CLOSE int fd = denet_procfs_open_file(procfs, owner, 0, "net/dev", 0);
   if (fd < 0 || denet_buffer_read(&procfs->net_text, fd, NET_TEXT_BYTES)) {
     procfs->net_count--; /* whoever asks next may have more luck */
     return NULL;
@@ -202,13 +203,13 @@ static const struct denet_procfs_net *find_net(struct denet_procfs *procfs, uint
   return net;
 }
 
-static void measure_net(struct denet_procfs *procfs, struct denet_process *process, bool first) {
-  if ((first || process->has_run) && !process->is_hollow)
-    denet_process_enter_net(process, read_net_namespace(procfs, process));
-  if (!process->net_namespace)
+void denet_procfs_measure_net(struct denet_source *source, struct denet_process *process,
+                              uint64_t wanted) {
+  struct denet_procfs *procfs = (struct denet_procfs *)source;
+  const struct denet_procfs_plan *plan = &procfs->plan[DENET_FILE_NET_DEV];
+  if (!(wanted & plan->mask) || !process->net_namespace)
     return;
   const struct denet_procfs_net *net = find_net(procfs, process->net_namespace, process->pid);
-  const struct denet_procfs_plan *plan = &procfs->plan[DENET_FILE_NET_DEV];
   for (unsigned i = 0; net && i < plan->count; i++)
     if (net->present >> i & 1)
       denet_values_set(&process->now, plan->metric[i], net->value[i]);
@@ -233,8 +234,9 @@ void denet_procfs_measure(struct denet_source *source, struct denet_process *pro
     measure_io(procfs, process);
   if (may_differ && wanted & of_threads)
     measure_threads(procfs, process, wanted);
-  if (wanted & plan[DENET_FILE_NET_DEV].mask)
-    measure_net(procfs, process, first);
+  if (may_differ && wanted & plan[DENET_FILE_NET_DEV].mask && !process->is_hollow)
+    denet_process_enter_net(process, read_net_namespace(procfs, process));
+  denet_procfs_measure_net(source, process, wanted);
   /* What could not be read for want of a descriptor or memory is due again. */
   process->has_run = procfs->read_failure != 0;
 }

@@ -155,15 +155,28 @@ static void write_tree(struct denet_json *json, struct denet_tree *tree, uint64_
   denet_json_object_close(json);
 }
 
-/* {"code":N} or {"signal":N}, wait(2). */
-static void write_exit(struct denet_json *json, int status) {
+/* {"code":N} or {"signal":N}, wait(2); with "oom":true when it was the OOM killer's. */
+static void write_exit(struct denet_json *json, int status, bool oom_killed) {
   denet_json_key(json, "exit");
   denet_json_object_open(json);
   if (WIFSIGNALED(status))
     write_unsigned(json, "signal", (uint64_t)WTERMSIG(status));
   else
     write_unsigned(json, "code", (uint64_t)WEXITSTATUS(status));
+  if (oom_killed && WIFSIGNALED(status)) {
+    denet_json_key(json, "oom");
+    denet_json_bool(json, true);
+  }
   denet_json_object_close(json);
+}
+
+/* A root that has left before its tree was over has left word of how it ended. */
+static void write_end(struct denet_json *json, const struct denet_tree *tree) {
+  const struct denet_process *root = tree->root ? tree->root->process : NULL;
+  if (root && root->has_exit_status)
+    write_exit(json, root->exit_status, root->oom_killed);
+  else if (tree->has_exit_status)
+    write_exit(json, tree->exit_status, tree->oom_killed);
 }
 
 int denet_record_sample(struct denet_json *json, struct denet_tree *tree, uint64_t ts_ms,
@@ -179,10 +192,8 @@ int denet_record_sample(struct denet_json *json, struct denet_tree *tree, uint64
     if (tree->root)
       write_member(json, tree->root, ts_ms);
   }
-  if (tree->is_over && tree->root && tree->root->process->has_exit_status)
-    write_exit(json, tree->root->process->exit_status);
-  else if (tree->is_over && tree->has_exit_status)
-    write_exit(json, tree->exit_status);
+  if (tree->is_over)
+    write_end(json, tree);
   denet_json_object_close(json);
   return denet_json_text(json, out_line);
 }

@@ -43,7 +43,7 @@ static int append(struct denet_roster *roster, struct denet_process *process) {
   return error;
 }
 
-/* There is room: denet_roster_begin() has made it. */
+/* There is room: denet_roster_begin() and denet_roster_add_gone() have made it. */
 static void bury(struct denet_roster *roster, struct denet_process *process) {
   roster->gone[roster->gone_count++] = process;
 }
@@ -69,22 +69,29 @@ int denet_roster_begin(struct denet_roster *roster) {
   return 0;
 }
 
-/* Gives up the processes before pid that were not shown. */
-static void pass_over(struct denet_roster *roster, pid_t pid) {
-  for (; roster->cursor < roster->before_count; roster->cursor++) {
-    struct denet_process *process = roster->before[roster->cursor];
-    if (process->pid >= pid)
-      return;
-    bury(roster, process);
+struct denet_process *denet_roster_unseen(const struct denet_roster *roster, pid_t limit) {
+  if (roster->cursor == roster->before_count || roster->before[roster->cursor]->pid >= limit)
+    return NULL;
+  return roster->before[roster->cursor];
+}
+
+void denet_roster_miss(struct denet_roster *roster) {
+  bury(roster, roster->before[roster->cursor++]);
+}
+
+static struct denet_process *make_process(pid_t pid) {
+  struct denet_process *process = calloc(1, sizeof(*process));
+  if (process) {
+    process->pid = pid;
+    process->is_new = true;
   }
+  return process;
 }
 
 static int append_new(struct denet_roster *roster, pid_t pid, struct denet_process **out_process) {
-  struct denet_process *process = calloc(1, sizeof(*process));
+  struct denet_process *process = make_process(pid);
   if (!process)
     return -ENOMEM;
-  process->pid = pid;
-  process->is_new = true;
   int error = append(roster, process);
   if (error)
     free_process(process);
@@ -94,7 +101,8 @@ static int append_new(struct denet_roster *roster, pid_t pid, struct denet_proce
 }
 
 int denet_roster_see(struct denet_roster *roster, pid_t pid, struct denet_process **out_process) {
-  pass_over(roster, pid);
+  while (denet_roster_unseen(roster, pid))
+    denet_roster_miss(roster);
   if (roster->cursor == roster->before_count || roster->before[roster->cursor]->pid != pid)
     return append_new(roster, pid, out_process);
   struct denet_process *process = roster->before[roster->cursor];
@@ -125,6 +133,28 @@ void denet_roster_unsee(struct denet_roster *roster) {
     roster->cursor--;
 }
 
+int denet_roster_add_gone(struct denet_roster *roster, pid_t pid,
+                          struct denet_process **out_process) {
+  /* Those that were there before may all still have to go in as well. */
+  size_t most = roster->gone_count + 1 + (roster->before_count - roster->cursor);
+  struct denet_process *process = make_process(pid);
+  if (!process || reserve(&roster->gone, most, &roster->gone_capacity)) {
+    free(process);
+    return -ENOMEM;
+  }
+  bury(roster, process);
+  *out_process = process;
+  return 0;
+}
+
+static int compare_gone(const void *a, const void *b) {
+  const struct denet_process *left = *(struct denet_process *const *)a;
+  const struct denet_process *right = *(struct denet_process *const *)b;
+  if (left->pid != right->pid)
+    return left->pid < right->pid ? -1 : 1;
+  return (left->born_ns > right->born_ns) - (left->born_ns < right->born_ns);
+}
+
 void denet_roster_end(struct denet_roster *roster, bool complete) {
   for (; roster->cursor < roster->before_count; roster->cursor++) {
     struct denet_process *process = roster->before[roster->cursor];
@@ -134,6 +164,9 @@ void denet_roster_end(struct denet_roster *roster, bool complete) {
       bury(roster, process);
   }
   roster->before_count = 0;
+  roster->cursor = 0;
+  if (roster->gone_count)
+    qsort(roster->gone, roster->gone_count, sizeof(struct denet_process *), compare_gone);
 }
 
 struct denet_process *denet_roster_find(const struct denet_roster *roster, pid_t pid) {
@@ -149,4 +182,18 @@ struct denet_process *denet_roster_find(const struct denet_roster *roster, pid_t
       high = middle;
   }
   return NULL;
+}
+
+struct denet_process *denet_roster_find_gone(const struct denet_roster *roster, pid_t pid,
+                                             uint64_t born_ns) {
+  size_t low = 0, high = roster->gone_count; /* the first that is too young or of another pid */
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    const struct denet_process *process = roster->gone[middle];
+    if (process->pid < pid || (process->pid == pid && process->born_ns <= born_ns))
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low && roster->gone[low - 1]->pid == pid ? roster->gone[low - 1] : NULL;
 }

@@ -10,7 +10,8 @@
 struct denet_roster {
   struct denet_process **processes; /* sorted by pid; owned, valid between end and begin */
   size_t count;
-  struct denet_process **gone; /* processes that the last pass did not find; owned until begin */
+  struct denet_process **gone; /* processes that the last pass did not find, sorted by pid and
+                                  birth; owned until begin */
   size_t gone_count;
 
   /* Inside a pass. */
@@ -39,9 +40,24 @@ int denet_roster_replace(struct denet_roster *roster, struct denet_process **out
  * shown. */
 void denet_roster_unsee(struct denet_roster *roster);
 
+/* The next process that was there before and has not been shown, if its pid is below the limit; or
+ * NULL. It can still be shown, or denet_roster_miss() gives it up. Inside a pass. */
+struct denet_process *denet_roster_unseen(const struct denet_roster *roster, pid_t limit);
+void denet_roster_miss(struct denet_roster *roster);
+
+/* A process that was never seen is known to have lived: a new one that is gone at once. Inside a
+ * pass. 0 or -ENOMEM. */
+int denet_roster_add_gone(struct denet_roster *roster, pid_t pid,
+                          struct denet_process **out_process);
+
 /* Ends the pass, if one has begun. If it was complete, what was not shown is gone; after one that
  * was cut short by a failure it stays. */
 void denet_roster_end(struct denet_roster *roster, bool complete);
 
-/* The process with this pid, or NULL. Between passes. */
+/* The process with this pid, or NULL. Inside a pass: among those that were shown. */
 struct denet_process *denet_roster_find(const struct denet_roster *roster, pid_t pid);
+
+/* Of the processes that are gone the youngest with this pid that was born at born_ns (boot clock)
+ * or before, or NULL. Between passes. */
+struct denet_process *denet_roster_find_gone(const struct denet_roster *roster, pid_t pid,
+                                             uint64_t born_ns);

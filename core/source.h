@@ -35,11 +35,17 @@ struct denet_lack_info {
 #define DENET_LACKS 5
 extern const struct denet_lack_info denet_lack_info[DENET_LACKS];
 
+/* gauge-source of _self. */
+#define DENET_GAUGE_PROCFS 1
+#define DENET_GAUGE_BPF 2
+
 struct denet_source {
   const char *name;   /* "bpf" or "procfs" */
-  unsigned gauge;     /* its number in gauge-source: 2 bpf, 1 procfs */
+  unsigned gauge;     /* DENET_GAUGE_* */
   unsigned lacks;     /* denet_lack bits: what no process has here */
   unsigned met_lacks; /* of what some process did not let be read so far, and of lacks */
+  uint64_t lost;      /* beginnings and ends of processes that could not be told */
+  int call_fd;        /* readable when a pass should not wait, lest something be lost; or -1 */
 
   /* One pass over every process: who is there, and as much of what it costs as comes with that.
    * 0 or -errno with a sentence; the roster is whole in either case. */

@@ -198,6 +198,7 @@ void denet_tree_leave(struct denet_forest *forest, struct denet_member *member, 
     tree->root = NULL;
     tree->has_exit_status = member->process->has_exit_status;
     tree->exit_status = member->process->exit_status;
+    tree->oom_killed = member->process->oom_killed;
   }
   forest->member_count--;
   free(member);

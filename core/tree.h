@@ -52,8 +52,9 @@ struct denet_tree {
   struct denet_buffer arguments, executable; /* of the root, until the metadata is written */
   bool has_uid;
   uid_t uid;
-  bool has_exit_status;
+  bool has_exit_status, oom_killed;
   int exit_status;
+  uint64_t ts_ms; /* of its last line */
 
   /* Its lines. */
   /* Sums of the members that are gone. For a counter that is combined by its maximum, what the

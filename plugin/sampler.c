@@ -3,9 +3,12 @@
 #include "collectd_api.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #define LOG_NAME "denet plugin: "
 
@@ -13,7 +16,7 @@ struct denet_sampler {
   struct denet_monitor *monitor;
   pthread_t thread;
   pthread_mutex_t lock; /* guards all below and the monitor */
-  pthread_cond_t wake;
+  int wake_fd;          /* an eventfd(2): something about the next tick has changed */
   bool is_stopping;
   bool is_failing; /* the last tick failed: that has been logged */
   unsigned logged_lacks;
@@ -46,22 +49,37 @@ static uint64_t read_boot_ns(void) {
   return (uint64_t)boot.tv_sec * 1000000000 + (uint64_t)boot.tv_nsec;
 }
 
-/* Waits until the next tick is due, which a report may put off or bring forward meanwhile, but not
- * before rested_ns. False: the thread is to end. */
+static void wake(const struct denet_sampler *sampler) { eventfd_write(sampler->wake_fd, 1); }
+
+/* Lets others have the lock until_ns comes, somebody wakes the thread, or (unless it is -1) call_fd
+ * is readable. Returns whether it is. */
+static bool doze(struct denet_sampler *sampler, uint64_t until_ns, uint64_t now_ns, int call_fd) {
+  struct pollfd fds[] = {{.fd = sampler->wake_fd, .events = POLLIN},
+                         {.fd = call_fd, .events = POLLIN}};
+  uint64_t ns = until_ns - now_ns;
+  struct timespec time = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
+  eventfd_t count;
+  pthread_mutex_unlock(&sampler->lock);
+  int ready = ppoll(fds, 2, &time, NULL);
+  pthread_mutex_lock(&sampler->lock);
+  if (ready > 0 && fds[0].revents)
+    eventfd_read(sampler->wake_fd, &count);
+  return ready > 0 && fds[1].revents;
+}
+
+/* Waits until the next tick is due, which a report may put off or bring forward meanwhile and the
+ * source may call for, but not before rested_ns. False: the thread is to end. */
 static bool wait_for_tick(struct denet_sampler *sampler, uint64_t rested_ns) {
+  int call_fd = denet_monitor_source(sampler->monitor)->call_fd;
+  bool is_called = false;
   while (!sampler->is_stopping) {
-    struct timespec until;
-    uint64_t next_ns = denet_monitor_next_ns(sampler->monitor);
+    uint64_t next_ns = is_called ? rested_ns : denet_monitor_next_ns(sampler->monitor);
     if (next_ns < rested_ns)
       next_ns = rested_ns;
     uint64_t now_ns = read_boot_ns();
     if (now_ns >= next_ns)
       return true;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    uint64_t ns = (uint64_t)until.tv_nsec + (next_ns - now_ns);
-    until.tv_sec += (time_t)(ns / 1000000000);
-    until.tv_nsec = (long)(ns % 1000000000);
-    pthread_cond_timedwait(&sampler->wake, &sampler->lock, &until);
+    is_called |= doze(sampler, next_ns, now_ns, is_called ? -1 : call_fd);
   }
   return false;
 }
@@ -95,7 +113,8 @@ static int start_thread(struct denet_sampler *sampler) {
 }
 
 static void free_sampler(struct denet_sampler *sampler) {
-  pthread_cond_destroy(&sampler->wake);
+  if (sampler->wake_fd >= 0)
+    close(sampler->wake_fd);
   pthread_mutex_destroy(&sampler->lock);
   free(sampler);
 }
@@ -106,12 +125,8 @@ int denet_sampler_start(struct denet_monitor *monitor, struct denet_sampler **ou
     return -ENOMEM;
   sampler->monitor = monitor;
   pthread_mutex_init(&sampler->lock, NULL);
-  pthread_condattr_t attributes;
-  pthread_condattr_init(&attributes);
-  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-  pthread_cond_init(&sampler->wake, &attributes);
-  pthread_condattr_destroy(&attributes);
-  int error = start_thread(sampler);
+  sampler->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  int error = sampler->wake_fd < 0 ? -errno : start_thread(sampler);
   if (error)
     free_sampler(sampler);
   else
@@ -125,7 +140,7 @@ void denet_sampler_report(struct denet_sampler *sampler,
   pthread_mutex_lock(&sampler->lock);
   tick(sampler, DENET_TICK_ALL);
   denet_monitor_report(sampler->monitor, each, context, out_stats);
-  pthread_cond_signal(&sampler->wake); /* the next tick may be due at another time now */
+  wake(sampler); /* the next tick may be due at another time now */
   pthread_mutex_unlock(&sampler->lock);
 }
 
@@ -138,7 +153,7 @@ void denet_sampler_stop(struct denet_sampler *sampler) {
     return;
   pthread_mutex_lock(&sampler->lock);
   sampler->is_stopping = true;
-  pthread_cond_signal(&sampler->wake);
+  wake(sampler);
   pthread_mutex_unlock(&sampler->lock);
   pthread_join(sampler->thread, NULL);
   tick(sampler, DENET_TICK_FINAL);

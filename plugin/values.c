@@ -96,6 +96,8 @@ static void dispatch_derived(value_list_t *list, const struct denet_group_report
 
 static void dispatch_self(value_list_t *list, const struct denet_monitor_stats *stats,
                           unsigned source_gauge) {
+  /* /proc cannot tell what it does not show. */
+  bool knows_losses = source_gauge == DENET_GAUGE_BPF;
   const struct {
     const char *type, *type_instance;
     value_t value;
@@ -106,9 +108,11 @@ static void dispatch_self(value_list_t *list, const struct denet_monitor_stats *
       {"count", "processes", {.gauge = (gauge_t)stats->processes}},
       {"count", "matched", {.gauge = (gauge_t)stats->matched}},
       {"gauge", "source", {.gauge = source_gauge}},
+      {"derive", "bpf_lost", {.derive = (derive_t)stats->lost}},
   };
+  size_t count = sizeof(rows) / sizeof(rows[0]) - !knows_losses;
   snprintf(list->plugin_instance, sizeof(list->plugin_instance), "%s", SELF);
-  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+  for (size_t i = 0; i < count; i++) {
     value_t value = rows[i].value;
     dispatch(list, rows[i].type, rows[i].type_instance, &value, 1);
   }

@@ -65,6 +65,7 @@ static int scan(struct denet_source *source, struct denet_roster *roster,
                                       .born_ns = fake->born_ns,
                                       .parent_pid = fake->parent,
                                       .name = fake->name,
+                                      .has_exec_stamp = true,
                                       .exec_stamp = fake->exec_id,
                                       .threads = 1};
     denet_process_identify(process, &identity);

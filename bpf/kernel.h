@@ -1,0 +1,212 @@
+/* The few kernel types that the programs read, with just the fields that they use: CO-RE finds the
+ * real offsets when they are loaded (names as in include/linux/sched.h, sched/signal.h, mm_types.h,
+ * cgroup-defs.h, kernfs.h, fs.h, fs/mount.h). A type NAME___FORM is another kernel's form of NAME.
+ */
+#pragma once
+
+#include <linux/bpf.h>
+#include <stdbool.h>
+
+typedef int pid_t;
+
+#define PF_EXITING 0x00000004    /* include/linux/sched.h, as the next two */
+#define PF_FORKNOEXEC 0x00000040 /* forked but did not exec */
+#define PF_KTHREAD 0x00200000
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct task_io_accounting {
+  __u64 rchar, wchar, syscr, syscw, read_bytes, write_bytes;
+};
+
+struct sched_info {
+  unsigned long long run_delay;
+};
+
+struct sched_entity {
+  __u64 sum_exec_runtime;
+};
+
+struct list_head {
+  struct list_head *next;
+};
+
+/* Files and their paths. */
+
+struct qstr {
+  const unsigned char *name;
+};
+
+struct dentry {
+  struct dentry *d_parent;
+  struct qstr d_name;
+};
+
+struct vfsmount {
+  struct dentry *mnt_root;
+};
+
+struct mount {
+  struct mount *mnt_parent;
+  struct dentry *mnt_mountpoint;
+  struct vfsmount mnt;
+};
+
+struct path {
+  struct vfsmount *mnt;
+  struct dentry *dentry;
+};
+
+struct file {
+  struct path f_path;
+};
+
+/* Memory. */
+
+struct percpu_counter {
+  __s64 count;
+  __s32 *counters;
+};
+
+struct mm_struct {
+  unsigned long total_vm, arg_start, arg_end;
+  struct file *exe_file;
+  struct percpu_counter rss_stat[4]; /* MM_FILEPAGES, MM_ANONPAGES, MM_SWAPENTS, MM_SHMEMPAGES */
+};
+
+/* Before Linux 6.2. */
+struct mm_rss_stat {
+  struct {
+    long counter;
+  } count[4];
+};
+
+struct mm_struct___plain {
+  struct mm_rss_stat rss_stat;
+};
+
+/* Control groups. */
+
+struct kernfs_node {
+  struct kernfs_node *__parent;
+  const char *name;
+};
+
+/* Before Linux 6.15. */
+struct kernfs_node___old {
+  struct kernfs_node *parent;
+};
+
+struct cgroup_root {
+  char name[64];
+};
+
+struct cgroup {
+  struct kernfs_node *kn;
+  struct cgroup_root *root;
+};
+
+struct cgrp_cset_link {
+  struct cgroup *cgrp;
+  struct list_head cgrp_link;
+};
+
+struct css_set {
+  struct cgroup *dfl_cgrp;
+  struct list_head cgrp_links;
+};
+
+/* Processes. */
+
+typedef struct {
+  int counter;
+} atomic_t;
+
+struct signal_struct {
+  atomic_t live;
+  int nr_threads;
+  __u64 utime, stime;
+  unsigned long nvcsw, nivcsw, min_flt, maj_flt, cmin_flt, maxrss;
+  unsigned long long sum_sched_runtime;
+  struct task_io_accounting ioac;
+  struct mm_struct *oom_mm;
+};
+
+typedef struct {
+  unsigned int val;
+} kuid_t;
+
+struct cred {
+  kuid_t uid;
+};
+
+struct ns_common {
+  unsigned int inum;
+};
+
+struct net {
+  struct ns_common ns;
+};
+
+struct nsproxy {
+  struct net *net_ns;
+};
+
+struct thread_info {
+  __u32 cpu;
+};
+
+struct task_struct {
+  struct thread_info thread_info;
+  unsigned int flags;
+  int on_cpu;
+  struct sched_entity se;
+  struct sched_info sched_info;
+  struct mm_struct *mm;
+  int exit_state, exit_code;
+  pid_t pid, tgid;
+  struct task_struct *real_parent, *group_leader;
+  __u64 utime, stime;
+  unsigned long nvcsw, nivcsw, min_flt, maj_flt;
+  __u64 start_boottime, self_exec_id;
+  const struct cred *real_cred;
+  char comm[16];
+  struct nsproxy *nsproxy;
+  struct signal_struct *signal;
+  struct task_io_accounting ioac;
+  struct css_set *cgroups;
+};
+
+/* Before Linux 5.16. */
+struct task_struct___cpu {
+  unsigned int cpu;
+};
+
+/* What the programs are called with. */
+
+struct seq_file;
+
+struct bpf_iter_meta {
+  struct seq_file *seq;
+};
+
+struct bpf_iter__task {
+  struct bpf_iter_meta *meta;
+  struct task_struct *task;
+};
+
+struct bpf_map {
+  __u32 id;
+};
+
+struct bpf_array {
+  struct bpf_map map;
+  void *pptrs[0];
+};
+
+struct bpf_iter__bpf_map {
+  struct bpf_iter_meta *meta;
+  struct bpf_map *map;
+};
+
+#pragma clang attribute pop

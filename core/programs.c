@@ -1,0 +1,182 @@
+#include "programs.h"
+
+#include "bpf/record.h"
+#include "cleanup.h"
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <string.h>
+
+#include "denet.skel.h" /* made from bpf/denet.bpf.c by the build */
+
+#define READ_BYTES (1024 * 1024) /* fewer reads, each of which the kernel begins anew */
+
+struct denet_programs {
+  struct denet_bpf *bpf; /* owned, as is all */
+  struct bpf_link *tasks;
+  struct ring_buffer *events, *calls;
+  int (*take)(void *context, const void *event, size_t size); /* while they are drained */
+  void *context;
+};
+
+static int take_event(void *context, void *event, size_t size) {
+  struct denet_programs *programs = context;
+  return programs->take(programs->context, event, size);
+}
+
+static int take_call(void *context, void *event, size_t size) {
+  (void)context;
+  (void)event;
+  (void)size;
+  return 0;
+}
+
+static int read_iterator(const struct bpf_link *link, struct denet_buffer *records) {
+  DENET_CLOSE int fd = bpf_iter_create(bpf_link__fd(link));
+  if (fd < 0)
+    return -errno;
+  denet_buffer_clear(records);
+  for (;;) {
+    int error = denet_buffer_reserve(records, READ_BYTES);
+    if (error)
+      return error;
+    ssize_t got =
+        read(fd, records->bytes + records->length, records->capacity - records->length - 1);
+    if (got == 0)
+      return 0;
+    if (got < 0 && errno != EINTR && errno != EAGAIN)
+      return -errno;
+    records->length += got > 0 ? (size_t)got : 0;
+  }
+}
+
+int denet_programs_list(struct denet_programs *programs, uint64_t settled_ns,
+                        struct denet_buffer *records) {
+  programs->bpf->bss->settled_ns = settled_ns;
+  return read_iterator(programs->tasks, records);
+}
+
+int denet_programs_drain(struct denet_programs *programs,
+                         int (*take)(void *context, const void *event, size_t size),
+                         void *context) {
+  programs->take = take;
+  programs->context = context;
+  ring_buffer__consume(programs->calls);
+  __atomic_store_n(&programs->bpf->bss->has_called, 0, __ATOMIC_RELEASE);
+  int outcome = ring_buffer__consume(programs->events);
+  return outcome < 0 ? outcome : 0;
+}
+
+int denet_programs_watch(struct denet_programs *programs, pid_t pid, bool is_watched) {
+  int map = bpf_map__fd(programs->bpf->maps.watched);
+  denet_u32 key = (denet_u32)pid, one = 1;
+  int error =
+      is_watched ? bpf_map_update_elem(map, &key, &one, BPF_ANY) : bpf_map_delete_elem(map, &key);
+  return error && !(errno == ENOENT && !is_watched) ? -errno : 0;
+}
+
+uint64_t denet_programs_lost(const struct denet_programs *programs) {
+  return __atomic_load_n(&programs->bpf->bss->lost, __ATOMIC_RELAXED);
+}
+
+int denet_programs_call_fd(const struct denet_programs *programs) {
+  return bpf_map__fd(programs->bpf->maps.calls);
+}
+
+void denet_programs_free(struct denet_programs *programs) {
+  if (!programs)
+    return;
+  ring_buffer__free(programs->calls);
+  ring_buffer__free(programs->events);
+  bpf_link__destroy(programs->tasks);
+  denet_bpf__destroy(programs->bpf);
+  free(programs);
+}
+
+static void free_programsp(struct denet_programs **programs) { denet_programs_free(*programs); }
+
+static void destroy_link(struct bpf_link **link) { bpf_link__destroy(*link); }
+
+static void free_btf(struct btf **btf) { btf__free(*btf); }
+
+/* Since Linux 6.2 a part of each RSS counter is kept per CPU; before, they were plain. */
+static bool has_percpu_rss(const struct btf *kernel) {
+  return btf__find_by_name_kind(kernel, "mm_rss_stat", BTF_KIND_STRUCT) < 0;
+}
+
+/* Learns where the CPUs have their parts of a per-CPU variable. */
+static int learn_cpu_offsets(struct denet_bpf *bpf) {
+  struct bpf_map_info info = {0};
+  denet_u32 length = sizeof(info);
+  struct denet_buffer DENET_CLEANUP(denet_buffer_done) nothing = {0};
+  if (bpf_obj_get_info_by_fd(bpf_map__fd(bpf->maps.probe), &info, &length))
+    return -errno;
+  bpf->bss->probe_id = info.id;
+  DENET_CLEANUP(destroy_link)
+  struct bpf_link *link = bpf_program__attach_iter(bpf->progs.find_offsets, NULL);
+  int error = link ? read_iterator(link, &nothing) : -errno;
+  if (error)
+    return error;
+  for (denet_u32 cpu = 0; cpu < bpf->rodata->cpu_count; cpu++)
+    bpf->bss->cpu_offset[cpu] = bpf->bss->probe_place[cpu] - bpf->bss->probe_base;
+  return bpf->bss->probe_base ? 0 : -ENOENT;
+}
+
+static denet_u32 count_cpus(void) {
+  int cpus = libbpf_num_possible_cpus();
+  return cpus < 0 ? 0 : cpus > DENET_BPF_CPUS ? DENET_BPF_CPUS : (denet_u32)cpus;
+}
+
+static int load(struct denet_programs *programs, const struct btf *kernel) {
+  bool percpu = has_percpu_rss(kernel);
+  programs->bpf = denet_bpf__open();
+  if (!programs->bpf)
+    return -errno;
+  struct denet_bpf *bpf = programs->bpf;
+  bpf->rodata->cpu_count = count_cpus();
+  bpf_program__set_autoload(bpf->progs.find_offsets, percpu);
+  bpf_program__set_autoattach(bpf->progs.find_offsets, false);
+  bpf_program__set_autoattach(bpf->progs.list_tasks, false);
+  int error = denet_bpf__load(bpf);
+  if (!error && percpu)
+    error = learn_cpu_offsets(bpf);
+  return error;
+}
+
+static int attach(struct denet_programs *programs) {
+  struct denet_bpf *bpf = programs->bpf;
+  programs->events = ring_buffer__new(bpf_map__fd(bpf->maps.events), take_event, programs, NULL);
+  programs->calls = ring_buffer__new(bpf_map__fd(bpf->maps.calls), take_call, programs, NULL);
+  programs->tasks = bpf_program__attach_iter(bpf->progs.list_tasks, NULL);
+  if (!programs->events || !programs->calls || !programs->tasks)
+    return -errno;
+  return denet_bpf__attach(bpf);
+}
+
+static int explain(int failure, struct denet_error *error) {
+  if (failure == -EPERM || failure == -EACCES)
+    return denet_error_set(error, failure,
+                           "BPF is not permitted: it needs CAP_BPF and CAP_PERFMON");
+  return denet_error_set(error, failure, "the BPF programs cannot be loaded: %s",
+                         strerror(-failure));
+}
+
+int denet_programs_open(struct denet_error *error, struct denet_programs **out_programs) {
+  DENET_CLEANUP(free_programsp) struct denet_programs *programs = calloc(1, sizeof(*programs));
+  if (!programs)
+    return denet_error_set(error, -ENOMEM, "there is no memory");
+  libbpf_set_print(NULL); /* what goes wrong is in our own sentence */
+  DENET_CLEANUP(free_btf) struct btf *kernel = btf__load_vmlinux_btf();
+  if (!kernel)
+    return denet_error_set(
+        error, -ENOTSUP, "the kernel does not describe its types: it needs CONFIG_DEBUG_INFO_BTF");
+  int failure = load(programs, kernel);
+  if (!failure)
+    failure = attach(programs);
+  if (failure)
+    return explain(failure, error);
+  *out_programs = DENET_TAKE(programs);
+  return 0;
+}

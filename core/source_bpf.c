@@ -1,0 +1,480 @@
+/* The BPF source: one pass of the kernel's task iterator gives every process of the host, and its
+ * events tell what began and ended in between. Texts of living processes and network counts come
+ * from /proc. */
+#include "bpf/record.h"
+#include "cleanup.h"
+#include "ledger.h"
+#include "procfs.h"
+#include "programs.h"
+#include "tally.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define PF_FORKNOEXEC 0x40             /* include/linux/sched.h */
+#define PF_KTHREAD 0x00200000          /* include/linux/sched.h */
+#define PID_NAMESPACE_INODE 0xEFFFFFFC /* PROC_PID_INIT_INO, include/linux/proc_ns.h */
+
+/* A process gets its start time a little before it can be seen. */
+#define FORK_NS UINT64_C(2000000000)
+/* The kernel tells of an end only after an RCU grace period, which a lazy one draws out to 10 s. */
+#define END_NS UINT64_C(12000000000)
+/* A life of which nothing more is heard; its last event was lost. */
+#define LIFE_NS UINT64_C(60000000000)
+/* The rest of the events waits in the kernel for the next tick: ours is the smaller memory. */
+#define LIVES_MOST 50000
+
+struct bpf_source {
+  struct denet_source source; /* first: the one is the other */
+  const struct denet_host *host;
+  struct denet_source *procfs; /* owned, as is all below */
+  struct denet_programs *programs;
+  struct denet_ledger ledger;
+  struct denet_buffer records;   /* of the last pass */
+  struct denet_tallies tallies;  /* likewise */
+  struct denet_roster *roster;   /* that it went into; borrowed */
+  uint64_t opened_ns;            /* boot clock, as all here: what was born before is not new */
+  uint64_t begun_ns, settled_ns; /* the last pass, complete passes: when they began */
+  uint64_t notes_lost;           /* events that could not be taken down */
+  uint64_t lost_before;          /* source.lost as of the pass before */
+  bool is_relisted;              /* this pass was read a second time, all at length */
+  int note_failure;              /* of this pass: why an event could not be taken down */
+};
+
+static struct bpf_source *self(struct denet_source *source) { return (struct bpf_source *)source; }
+
+static void take_identity(const struct bpf_source *bpf, struct denet_process *process,
+                          const struct denet_bpf_identity *record, int exit_code) {
+  char name[DENET_BPF_COMM + 1];
+  snprintf(name, sizeof(name), "%.*s", DENET_BPF_COMM, record->name);
+  struct denet_identity identity = {
+      .start_ticks = record->head.start_ns / bpf->host->tick_ns,
+      .born_ns = record->head.start_ns,
+      .parent_pid = (pid_t)record->parent_pid,
+      .name = name,
+      .kernel_thread = record->flags & PF_KTHREAD,
+      .never_execd = record->flags & PF_FORKNOEXEC,
+      .has_exec_stamp = true,
+      .exec_stamp = record->exec_id,
+      .has_reaped = record->state & DENET_BPF_HAS_REAPED,
+      .is_zombie = record->state & DENET_BPF_ZOMBIE,
+      .is_hollow = record->state & DENET_BPF_HOLLOW,
+      .threads = record->threads,
+      .has_exit_status = true,
+      .exit_status = exit_code,
+      .oom_killed = record->state & DENET_BPF_OOM_KILLED,
+  };
+  denet_process_identify(process, &identity);
+}
+
+/* What is known of when and in which state it ended. */
+static void take_exit(const struct bpf_source *bpf, struct denet_process *process,
+                      const struct denet_life *life) {
+  uint64_t page_bytes = bpf->host->page_bytes;
+  if (!life || !life->has_exited)
+    return;
+  process->ended_ns = life->exit.exit_ns;
+  if (!life->exit.rss_pages)
+    return;
+  denet_values_set(&process->now, DENET_RSS, life->exit.rss_pages * page_bytes);
+  denet_values_set(&process->now, DENET_VM, life->exit.vm_pages * page_bytes);
+}
+
+/* A process that is seen for the first time at its end has all that its lines need. */
+static void complete(struct denet_process *process) {
+  struct denet_values *now = &process->now;
+  if (!denet_values_has(now, DENET_THREADS))
+    denet_values_set(now, DENET_THREADS, 1);
+  /* Its namespace's counts are counted from when it is first seen. */
+  if (!denet_values_has(now, DENET_NET_RX))
+    denet_values_set(now, DENET_NET_RX, 0);
+  if (!denet_values_has(now, DENET_NET_TX))
+    denet_values_set(now, DENET_NET_TX, 0);
+}
+
+/* The process is over: who it was and what it cost in all. */
+static void take_end(const struct bpf_source *bpf, struct denet_process *process,
+                     struct denet_life *life) {
+  const struct denet_bpf_free *end = &life->end;
+  life->is_taken = true;
+  process->missed_ns = 0;
+  process->vanished = true;
+  if (process->ended) /* it was seen as a zombie, and that was its end */
+    return;
+  struct denet_bpf_identity identity = {
+      .head = end->head,
+      .exec_id = end->exec_id,
+      .flags = end->flags,
+      .state = end->state | DENET_BPF_ZOMBIE,
+  };
+  pid_t parent_pid = life->was_forked ? life->parent_pid : (pid_t)life->exit.parent_pid;
+  identity.parent_pid = (denet_u32)(process->is_new ? parent_pid : process->parent_pid);
+  memcpy(identity.name, end->name, sizeof(identity.name));
+  take_identity(bpf, process, &identity, end->exit_code);
+  denet_tally_take_costs(process, &end->costs, bpf->source.lacks);
+  denet_values_set(&process->now, DENET_CPU_CORE, end->cpu);
+  take_exit(bpf, process, life);
+  if (!denet_values_has(&process->now, DENET_RSS))
+    denet_values_set(&process->now, DENET_RSS, end->peak_rss_pages * bpf->host->page_bytes);
+  process->measured_ns = process->ended_ns ? process->ended_ns : bpf->begun_ns;
+  complete(process);
+}
+
+static struct denet_life *find_life(const struct bpf_source *bpf,
+                                    const struct denet_process *process) {
+  return denet_ledger_find(&bpf->ledger, process->pid, process->born_ns);
+}
+
+/* A process that was there and is not: it goes as soon as its end is told, or can't be any more.
+ * Returns whether it stays until then. */
+static bool awaits_end(struct bpf_source *bpf, struct denet_process *process) {
+  struct denet_life *life = find_life(bpf, process);
+  bool has_lost = bpf->source.lost != bpf->lost_before;
+  if (life && life->is_over) {
+    take_end(bpf, process, life);
+    return false;
+  }
+  if (!process->missed_ns) {
+    process->missed_ns = bpf->begun_ns;
+    return true;
+  }
+  return !has_lost && bpf->begun_ns - process->missed_ns < END_NS;
+}
+
+static int pass_unseen(struct bpf_source *bpf, struct denet_roster *roster, pid_t limit) {
+  struct denet_process *process;
+  int error = 0;
+  while (!error && (process = denet_roster_unseen(roster, limit))) {
+    if (awaits_end(bpf, process))
+      error = denet_roster_see(roster, process->pid, &process);
+    else
+      denet_roster_miss(roster);
+  }
+  return error;
+}
+
+/* Finds or makes the record's process. */
+static int see_process(struct bpf_source *bpf, struct denet_roster *roster,
+                       const struct denet_bpf_identity *record,
+                       struct denet_process **out_process) {
+  struct denet_process *process;
+  int error = pass_unseen(bpf, roster, (pid_t)record->head.pid);
+  if (!error)
+    error = denet_roster_see(roster, (pid_t)record->head.pid, &process);
+  if (error)
+    return error;
+  if (!process->is_new && process->born_ns != record->head.start_ns) {
+    struct denet_life *life = find_life(bpf, process);
+    if (life && life->is_over)
+      take_end(bpf, process, life);
+    error = denet_roster_replace(roster, &process);
+  }
+  *out_process = process;
+  return error;
+}
+
+/* By now it may have been given to another parent. */
+static void take_birth(const struct bpf_source *bpf, struct denet_process *process) {
+  const struct denet_life *life = process->is_new ? find_life(bpf, process) : NULL;
+  if (life && life->was_forked)
+    process->parent_pid = life->parent_pid;
+}
+
+/* One that nobody counts any more need not be told of at length. */
+static void update_watch(struct bpf_source *bpf, struct denet_process *process, bool is_watched) {
+  if (process->is_watched != is_watched &&
+      !denet_programs_watch(bpf->programs, process->pid, is_watched))
+    process->is_watched = is_watched;
+}
+
+static int take_process(struct bpf_source *bpf, struct denet_roster *roster,
+                        const struct denet_bpf_identity *record) {
+  struct denet_process *process;
+  bool is_full = record->head.kind == DENET_BPF_PROCESS;
+  const struct denet_bpf_process *full = is_full ? (const void *)record : NULL;
+  int error = see_process(bpf, roster, record, &process);
+  if (error)
+    return error;
+  process->missed_ns = 0;
+  take_identity(bpf, process, record, full ? full->exit_code : 0);
+  take_birth(bpf, process);
+  if (process->is_watched && !process->members)
+    update_watch(bpf, process, false);
+  if (!full) {
+    process->is_watched = false;
+    return 0;
+  }
+  if (full->net_namespace)
+    denet_process_enter_net(process, full->net_namespace);
+  if (process->ended)
+    take_exit(bpf, process, find_life(bpf, process));
+  return denet_tallies_add(&bpf->tallies, process, full);
+}
+
+/* A process that lived and died between two passes is in none. */
+static int take_ends(struct bpf_source *bpf, struct denet_roster *roster) {
+  int error = 0;
+  for (size_t i = 0; i < bpf->ledger.count && !error; i++) {
+    struct denet_life *life = bpf->ledger.lives[i];
+    if (!life->is_over || life->is_taken)
+      continue;
+    struct denet_process *process = denet_roster_find(roster, life->pid);
+    bool is_known = process && process->born_ns == life->start_ns;
+    if (!is_known && life->start_ns < bpf->opened_ns) {
+      life->is_taken = true; /* its end came before our time, or was given up */
+      continue;
+    }
+    if (!is_known)
+      error = denet_roster_add_gone(roster, life->pid, &process);
+    if (!error)
+      take_end(bpf, process, life);
+  }
+  return error;
+}
+
+static int fill_roster(struct bpf_source *bpf, struct denet_roster *roster) {
+  size_t offset = 0;
+  const struct denet_bpf_head *head;
+  denet_tallies_clear(&bpf->tallies);
+  int error = denet_roster_begin(roster);
+  while (!error && (head = denet_tally_next(&bpf->records, &offset)))
+    if (head->kind != DENET_BPF_THREAD)
+      error = take_process(bpf, roster, (const struct denet_bpf_identity *)head);
+  if (!error)
+    error = pass_unseen(bpf, roster, INT32_MAX);
+  if (!error)
+    error = take_ends(bpf, roster);
+  denet_roster_end(roster, !error);
+  return error;
+}
+
+/* Forgets what is not needed any more since the last pass: ends that were taken, and what began and
+ * has been settled by the rules. */
+static void forget_settled(struct bpf_source *bpf, const struct denet_roster *roster) {
+  for (size_t i = 0; i < bpf->ledger.count; i++) {
+    struct denet_life *life = bpf->ledger.lives[i];
+    const struct denet_process *process = denet_roster_find(roster, life->pid);
+    bool is_there = process && process->born_ns == life->start_ns;
+    bool is_newer = life->texts && is_there && life->texts->exec_id != process->exec_stamp;
+    bool is_settled = is_there && !process->changed && !is_newer && !life->has_exited;
+    bool is_stale = bpf->begun_ns - life->noted_ns > LIFE_NS;
+    if (life->is_taken || is_settled || is_stale)
+      denet_ledger_drop(&bpf->ledger, life);
+  }
+  bpf->ledger.count = 0;
+}
+
+static int take_event(void *context, const void *event, size_t size) {
+  struct bpf_source *bpf = context;
+  int error = denet_ledger_note(&bpf->ledger, event, size, bpf->begun_ns);
+  if (error) {
+    bpf->note_failure = error;
+    bpf->notes_lost++;
+  }
+  return bpf->ledger.size < LIVES_MOST ? 0 : -ENOBUFS;
+}
+
+static int read_pass(struct bpf_source *bpf) {
+  uint64_t settled_ns = bpf->settled_ns > FORK_NS ? bpf->settled_ns - FORK_NS : 0;
+  bpf->is_relisted = settled_ns == 0;
+  int error = denet_programs_list(bpf->programs, settled_ns, &bpf->records);
+  denet_programs_drain(bpf->programs, take_event, bpf);
+  bpf->lost_before = bpf->source.lost;
+  bpf->source.lost = denet_programs_lost(bpf->programs) + bpf->notes_lost;
+  int list_error = denet_ledger_list(&bpf->ledger);
+  return error ? error : list_error;
+}
+
+static int scan(struct denet_source *source, struct denet_roster *roster,
+                struct denet_error *error) {
+  struct bpf_source *bpf = self(source);
+  bpf->begun_ns = bpf->host->boot_ns(bpf->host->context);
+  bpf->roster = roster;
+  bpf->note_failure = 0;
+  forget_settled(bpf, roster);
+  int failure = read_pass(bpf);
+  if (failure)
+    return denet_error_set(error, failure, "the task iterator cannot be read: %s",
+                           strerror(-failure));
+  failure = fill_roster(bpf, roster);
+  denet_tallies_add_threads(&bpf->tallies, &bpf->records);
+  denet_tallies_take(&bpf->tallies, bpf->host, source->lacks);
+  denet_procfs_forget_nets(bpf->procfs);
+  if (!failure)
+    bpf->settled_ns = bpf->begun_ns;
+  failure = failure ? failure : bpf->note_failure;
+  if (failure)
+    return denet_error_set(error, failure, "not every process can be followed: %s",
+                           strerror(-failure));
+  return 0;
+}
+
+/* Reads everything again at length: a process came to count somewhere that had been told of in
+ * brief. Its next pass will have it. */
+static void relist(struct bpf_source *bpf) {
+  size_t offset = 0;
+  const struct denet_bpf_head *head;
+  if (bpf->is_relisted)
+    return;
+  bpf->is_relisted = true;
+  denet_tallies_clear(&bpf->tallies);
+  if (denet_programs_list(bpf->programs, 0, &bpf->records))
+    return;
+  while ((head = denet_tally_next(&bpf->records, &offset))) {
+    if (head->kind != DENET_BPF_PROCESS)
+      continue;
+    struct denet_process *process = denet_roster_find(bpf->roster, (pid_t)head->pid);
+    if (!process || process->born_ns != head->start_ns)
+      continue;
+    const struct denet_bpf_process *full = (const void *)head;
+    if (full->net_namespace)
+      denet_process_enter_net(process, full->net_namespace);
+    if (denet_tallies_add(&bpf->tallies, process, full))
+      return;
+  }
+  denet_tallies_add_threads(&bpf->tallies, &bpf->records);
+  denet_tallies_take(&bpf->tallies, bpf->host, bpf->source.lacks);
+}
+
+/* Nearly everything came with the pass. Of a process on a CPU the kernel's sums are up to a tick
+ * old; its CPU clock is not. */
+static void measure(struct denet_source *source, struct denet_process *process, uint64_t wanted,
+                    bool first) {
+  struct bpf_source *bpf = self(source);
+  (void)first;
+  process->has_run = false;
+  if (process->ended)
+    complete(process);
+  if (process->ended || process->missed_ns)
+    return;
+  update_watch(bpf, process, true);
+  const struct denet_tally *tally = denet_tallies_find(&bpf->tallies, process->pid);
+  if (!tally) {
+    relist(bpf);
+    tally = denet_tallies_find(&bpf->tallies, process->pid);
+  }
+  if (tally && tally->is_on_cpu && !denet_procfs_read_cpu(bpf->procfs, process))
+    denet_process_split_cpu(&process->now, process->cpu_ns, tally->costs.user_ns,
+                            tally->costs.system_ns);
+  denet_procfs_measure_net(bpf->procfs, process, wanted);
+}
+
+/* As the kernel told it: of the program that the process runs, or ran at its end. */
+static int describe_life(const struct bpf_source *bpf, const struct denet_process *process,
+                         enum denet_text_kind kind, struct denet_buffer *out) {
+  const struct denet_life *life = find_life(bpf, process);
+  if (!life || !life->texts || life->texts->exec_id != process->exec_stamp)
+    return DENET_GONE;
+  denet_buffer_clear(out);
+  return denet_life_text(life, kind, out);
+}
+
+/* A process that never exec'd runs what its parent ran when it forked, and may still. */
+static struct denet_process *find_like(const struct bpf_source *bpf,
+                                       const struct denet_process *process) {
+  struct denet_process *parent = denet_roster_find(bpf->roster, process->parent_pid);
+  bool is_like =
+      parent && process->never_execd && !parent->ended && parent->exec_stamp == process->exec_stamp;
+  return is_like ? parent : NULL;
+}
+
+static int describe_living(struct bpf_source *bpf, struct denet_process *process,
+                           enum denet_text_kind kind, struct denet_buffer *out) {
+  int outcome = bpf->procfs->describe(bpf->procfs, process, kind, out);
+  bpf->source.met_lacks |= bpf->procfs->met_lacks & DENET_LACK_EXECUTABLE;
+  return outcome;
+}
+
+/* An executable changes with an exec only; arguments and control group may have changed since. */
+static int describe(struct denet_source *source, struct denet_process *process,
+                    enum denet_text_kind kind, struct denet_buffer *out) {
+  struct bpf_source *bpf = self(source);
+  bool is_there = !process->ended && !process->is_hollow && !process->missed_ns;
+  int outcome = is_there && kind != DENET_TEXT_EXECUTABLE ? describe_living(bpf, process, kind, out)
+                                                          : DENET_GONE;
+  if (outcome && outcome != -ENOMEM)
+    outcome = describe_life(bpf, process, kind, out);
+  if (outcome == DENET_GONE && is_there && kind == DENET_TEXT_EXECUTABLE)
+    outcome = describe_living(bpf, process, kind, out);
+  struct denet_process *like = outcome == DENET_GONE ? find_like(bpf, process) : NULL;
+  if (like)
+    outcome = describe_living(bpf, like, kind, out);
+  /* Of a zombie of before our time nothing is known. */
+  if (outcome == DENET_GONE && !is_there && !process->vanished)
+    outcome = describe_living(bpf, process, kind, out);
+  return outcome;
+}
+
+static int owner(struct denet_source *source, const struct denet_process *process, uid_t *out_uid) {
+  const struct bpf_source *bpf = self(source);
+  const struct denet_tally *tally = denet_tallies_find(&bpf->tallies, process->pid);
+  if (tally && tally->process == process) {
+    *out_uid = tally->record->uid;
+    return 0;
+  }
+  const struct denet_life *life = find_life(bpf, process);
+  if (life && (life->is_over || life->texts)) {
+    *out_uid = life->is_over ? life->end.uid : life->texts->uid;
+    return 0;
+  }
+  return bpf->procfs->owner(bpf->procfs, process, out_uid);
+}
+
+static void free_bpf(struct denet_source *source) {
+  struct bpf_source *bpf = self(source);
+  denet_programs_free(bpf->programs);
+  denet_source_free(bpf->procfs);
+  denet_ledger_done(&bpf->ledger);
+  denet_buffer_done(&bpf->records);
+  denet_tallies_done(&bpf->tallies);
+  free(bpf);
+}
+
+static void free_sourcep(struct bpf_source **bpf) {
+  if (*bpf)
+    free_bpf(&(*bpf)->source);
+}
+
+/* The kernel names processes by the pids of the host. Ours must be the same, and ProcPath's. */
+static int check_pids(const struct bpf_source *bpf, struct denet_error *error) {
+  struct stat namespace;
+  if (stat("/proc/self/ns/pid", &namespace) || namespace.st_ino != PID_NAMESPACE_INODE)
+    return denet_error_set(error, -ENOTSUP,
+                           "collectd runs in a pid namespace of its own, and BPF names processes "
+                           "by the pids of the host");
+  if (!denet_procfs_has_own_pids(bpf->procfs))
+    return denet_error_set(error, -ENOTSUP,
+                           "%s has the pids of another pid namespace, which are not those that "
+                           "BPF names processes by",
+                           bpf->host->proc_path);
+  return 0;
+}
+
+int denet_bpf_open(const struct denet_host *host, struct denet_error *error,
+                   struct denet_source **out_source) {
+  DENET_CLEANUP(free_sourcep) struct bpf_source *bpf = calloc(1, sizeof(*bpf));
+  if (!bpf)
+    return denet_error_set(error, -ENOMEM, "there is no memory");
+  bpf->host = host;
+  bpf->opened_ns = host->boot_ns(host->context);
+  int failure = denet_procfs_open(host, error, &bpf->procfs);
+  if (!failure)
+    failure = check_pids(bpf, error);
+  if (!failure)
+    failure = denet_programs_open(error, &bpf->programs);
+  if (failure)
+    return failure;
+  bpf->source = (struct denet_source){.name = "bpf",
+                                      .gauge = DENET_GAUGE_BPF,
+                                      .lacks = bpf->procfs->lacks,
+                                      .met_lacks = bpf->procfs->lacks,
+                                      .call_fd = denet_programs_call_fd(bpf->programs),
+                                      .scan = scan,
+                                      .measure = measure,
+                                      .describe = describe,
+                                      .owner = owner,
+                                      .free = free_bpf};
+  *out_source = &DENET_TAKE(bpf)->source;
+  return 0;
+}
