@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
+import unittest
 from collections import namedtuple
 from pathlib import Path
 
@@ -27,6 +28,26 @@ _PUTVAL = re.compile(
 
 def plugins_folder():
     return Path(os.environ["DENET_PLUGINS"])
+
+
+def source_in_use():
+    """Which source this run tests: "procfs" or "bpf"."""
+    return os.environ.get("DENET_E2E_SOURCE", "procfs")
+
+
+def bpf_is_required():
+    return os.environ.get("DENET_REQUIRE_BPF") == "1"
+
+
+bpf_only = unittest.skipUnless(source_in_use() == "bpf", "tests the BPF source")
+
+
+def need(test, is_there, what):
+    """Skips a test of the BPF source that lacks something; where BPF is required it fails."""
+    if not is_there and bpf_is_required():
+        test.fail(f"needs {what}")
+    if not is_there:
+        test.skipTest(f"needs {what}")
 
 
 @functools.lru_cache
@@ -87,6 +108,8 @@ class Collectd:
         self.prefix = list(prefix)
         self.process = None
         self.stopped_at = None
+        if "Source " not in denet:
+            denet = f'  Source "{source_in_use()}"\n{denet}'
         blocks = {"denet": denet, "write_denet": write}
         self.config = self.folder / "collectd.conf"
         text = f"""Hostname "{HOST}"
@@ -275,6 +298,44 @@ def program(name):
     subprocess.run(["cc", "-O1", "-D_GNU_SOURCE", "-pthread", "-Wall", "-Wextra", "-o", str(out),
                     str(SOURCES / f"{name}.c")], check=True)
     return str(out)
+
+
+def make_cgroup(name):
+    """A cgroup below our own, in the hierarchy whose path is a process's; None if none can be."""
+    places = {line.split(":", 2)[1]: line.split(":", 2)[2]
+              for line in Path("/proc/self/cgroup").read_text().splitlines()}
+    for mount, controller in (("/sys/fs/cgroup", ""), ("/sys/fs/cgroup/unified", ""),
+                              ("/sys/fs/cgroup/systemd", "name=systemd")):
+        here = Path(mount + places.get(controller, "/nowhere"))
+        if (here / "cgroup.procs").exists():
+            try:
+                (here / name).mkdir()
+            except OSError:
+                continue
+            return here / name
+    return None
+
+
+def remove_cgroup(group):
+    """Once the last process in it is gone, which takes the kernel a moment."""
+    def is_gone():
+        try:
+            group.rmdir()
+        except FileNotFoundError:
+            pass
+        except OSError:
+            return False
+        return True
+    wait_until(is_gone, f"{group} to go")
+
+
+def why_no_bpf():
+    """Why this machine or this build cannot have the BPF source; "" if it can."""
+    collectd = Collectd('Source "bpf"\n' + rule("me", 'Comm "collectd"'))
+    if collectd.run_once() == 0:
+        return ""
+    told = [line.partition("] denet plugin: ")[2] for line in collectd.complaints()]
+    return next(filter(None, told), "collectd did not start, and denet did not say why")
 
 
 def comm_of(pid):

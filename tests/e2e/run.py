@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Runs the end-to-end tests: run.py --plugins DIR [NAME...]; a NAME is a part of a test's name,
-such as test_rules, test_rules.Slots or a method. The closing line is
-"e2e: N passed, N failed, N skipped"."""
+"""Runs the end-to-end tests: run.py --plugins DIR [--source procfs|bpf] [NAME...]; a NAME is a part
+of a test's name, such as test_rules, test_rules.Slots or a method. The closing line is
+"e2e: N passed, N failed, N skipped". The exit status is 77 if the source cannot be had here and so
+every test was skipped; with DENET_REQUIRE_BPF=1 in the environment every test fails instead."""
 
 import argparse
+import importlib
 import os
 import shutil
 import sys
@@ -64,9 +66,29 @@ def select(suite, names):
             yield test
 
 
+def refuse(tests, reason, result):
+    """What becomes of the tests when their source cannot be had."""
+    for test in tests:
+        if os.environ.get("DENET_REQUIRE_BPF") == "1":
+            result.bad.append((test.id(), f"BPF cannot be had: {reason}\n"))
+        else:
+            result.addSkip(test, f"BPF cannot be had: {reason}")
+
+
+def run(names, source, result):
+    found = unittest.defaultTestLoader.discover(str(HERE), "test_*.py", str(HERE))
+    tests = list(select(found, names))
+    reason = importlib.import_module("harness").why_no_bpf() if source == "bpf" else ""
+    if reason:
+        refuse(tests, reason, result)
+    else:
+        unittest.TestSuite(tests).run(result)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--plugins", required=True, help="the folder with denet.so")
+    parser.add_argument("--source", default="procfs", choices=["procfs", "bpf"])
     parser.add_argument("--keep", action="store_true", help="leave the folders of the runs behind")
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
@@ -75,13 +97,13 @@ def main():
     os.chmod(folder, 0o755)
     os.environ["DENET_PLUGINS"] = str(Path(options.plugins).resolve())
     os.environ["DENET_E2E_FOLDER"] = folder
+    os.environ["DENET_E2E_SOURCE"] = options.source
     sys.path.insert(0, str(HERE))
     sys.dont_write_bytecode = True
 
     result = Result()
-    found = unittest.defaultTestLoader.discover(str(HERE), "test_*.py", str(HERE))
     try:
-        unittest.TestSuite(select(found, options.names)).run(result)
+        run(options.names, options.source, result)
     finally:
         if options.keep:
             print(f"kept: {folder}")
@@ -90,6 +112,8 @@ def main():
     for name, trace in result.bad:
         print(f"\n--- {name}\n{trace}", end="")
     print(f"e2e: {result.passed} passed, {len(result.bad)} failed, {len(result.skipped)} skipped")
+    if not result.passed and not result.bad and result.skipped:
+        return 77
     return 0 if result.passed and not result.bad else 1
 
 

@@ -1,4 +1,4 @@
-"""What cannot be read is left out, and one log line says what would bring it back."""
+"""What cannot be read of /proc is left out, and one log line says what would bring it back."""
 
 import os
 import shutil
@@ -17,8 +17,8 @@ class WithoutCapabilities(unittest.TestCase):
         cls.others = cls.enterClassContext(Workload("sleeper", "of-another-user", prefix=other))
         # The kernel lets nobody look into a process that may do more than the one that asks.
         cls.own = cls.enterClassContext(Workload("threads", "2", prefix=DROP))
-        rules = rule("other", 'CommandLine "of-another-user$"', 'Comm "sleeper"',
-                     "Children false") + \
+        rules = 'Source "procfs"\n' + \
+            rule("other", 'CommandLine "of-another-user$"', 'Comm "sleeper"', "Children false") + \
             rule("own", f'CommandLine "{program("threads")}"', 'Comm "threads"', "Children false")
         cls.collectd = cls.enterClassContext(Collectd(rules, interval=0.5, prefix=DROP))
         cls.collectd.wait_for_values("other", "gauge-cpu_percent", count=2)

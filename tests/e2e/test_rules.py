@@ -6,7 +6,8 @@ import time
 import unittest
 from pathlib import Path
 
-from harness import Collectd, Workload, program, quote, rule, wait_until
+from harness import (Collectd, Workload, make_cgroup, program, quote, remove_cgroup, rule,
+                     wait_until)
 
 COMM = f"e2e{os.getpid()}"
 USER = pwd.getpwuid(os.getuid()).pw_name
@@ -104,26 +105,12 @@ class PidFiles(unittest.TestCase):
 class Units(unittest.TestCase):
     NAME = f"e2e-{os.getpid()}@1.service"
 
-    def make_cgroup(self):
-        """A group below our own that looks like a systemd unit, where this machine has one."""
-        places = {line.split(":", 2)[1]: line.split(":", 2)[2]
-                  for line in Path("/proc/self/cgroup").read_text().splitlines()}
-        for mount, controller in (("/sys/fs/cgroup", ""), ("/sys/fs/cgroup/unified", ""),
-                                  ("/sys/fs/cgroup/systemd", "name=systemd")):
-            here = Path(mount + places.get(controller, "/nowhere"))
-            if (here / "cgroup.procs").exists():
-                try:
-                    (here / self.NAME).mkdir()
-                except OSError:
-                    continue
-                return here / self.NAME
-        self.skipTest("no cgroup can be made here")
-
     def test_a_unit_is_matched_and_names_its_instance(self):
-        group = self.make_cgroup()
+        group = make_cgroup(self.NAME)
+        if not group:
+            self.skipTest("no cgroup can be made here")
+        self.addCleanup(remove_cgroup, group)
         with Workload("sleeper") as workload:
-            self.addCleanup(lambda: wait_until(lambda: not group.exists() or group.rmdir() is None,
-                                               "the cgroup to go"))
             try:
                 (group / "cgroup.procs").write_text(str(workload.pid))
             except OSError as error:

@@ -7,7 +7,7 @@ import time
 import unittest
 from pathlib import Path
 
-from harness import Collectd, Workload, program, rule, wait_until
+from harness import Collectd, Workload, program, rule, source_in_use, wait_until
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 MIB = 1 << 20
@@ -116,6 +116,37 @@ class CpuTime(unittest.TestCase):
         self.check(4, 200, delta=25, error=3, cpus=set(cpus))
 
 
+class DutyCycle(unittest.TestCase):
+    """Busy for 30 ms of each 100 ms, and looked at every 100 ms."""
+
+    SAMPLES = 50
+
+    def shares(self, begins_ms):
+        """(when, cpu_usage) of each line; begins_ms: how long after a look the process is busy."""
+        with Workload("duty", "30", "100") as duty, \
+                Collectd("BaseInterval 0.1\nMaxInterval 0.1\n" + own_rule("duty", "Children false"),
+                         "FlushInterval 0.1\n") as collectd:
+            hurry(duty.pid)
+            look = collectd.wait_for_lines(duty.pid, count=10)[-1]["ts_ms"]
+            duty.ask(f"at {(look + begins_ms) % 100}")
+            lines = collectd.wait_for_lines(duty.pid, count=self.SAMPLES,
+                                            after_ms=time.time() * 1e3 + 300)
+        return [(line["ts_ms"], line["cpu_usage"]) for line in lines]
+
+    def test_busy_between_two_looks(self):
+        shares = [share for _, share in self.shares(35)]
+        good = [share for share in shares if abs(share - 30) <= 2]
+        self.assertGreaterEqual(len(good), 0.9 * len(shares), shares)
+
+    def test_busy_while_it_is_looked_at(self):
+        """A look that is late has more of a turn in it: then the next one has less."""
+        lines = self.shares(85)
+        used_ms = 0
+        for (before, _), (now, share) in zip(lines, lines[1:]):
+            used_ms += share / 100 * (now - before)
+            self.assertAlmostEqual(used_ms, 0.3 * (now - lines[0][0]), delta=30, msg=str(lines))
+
+
 class AtRest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -163,7 +194,8 @@ class AtRest(unittest.TestCase):
             self.assertIn("ps_count", kinds)
 
     def test_source_is_told(self):
-        self.assertEqual(self.collectd.latest("_self", "gauge-source"), [1])
+        self.assertEqual(self.collectd.latest("_self", "gauge-source"),
+                         [{"procfs": 1, "bpf": 2}[source_in_use()]])
         processes = self.collectd.latest("_self", "count-processes")[0]
         here = sum(name.isdigit() for name in os.listdir("/proc"))
         self.assertAlmostEqual(processes, here, delta=max(20, here // 10))
@@ -208,7 +240,9 @@ class Bytes(unittest.TestCase):
 
     def cost_of(self, words):
         """Increases of disk read, disk written, read() and write() bytes, of group and file."""
-        before, line = self.counters(), self.collectd.wait_for_lines(self.files.pid)[-1]
+        start = time.time() * 1e3
+        before = self.counters()
+        line = self.collectd.wait_for_lines(self.files.pid, after_ms=start)[-1]
         answer = self.files.ask(words)
         if answer != "done":
             self.skipTest(f"{words} is not possible in /var/tmp")

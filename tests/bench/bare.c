@@ -1,0 +1,89 @@
+/* bare [PASSES] [PERIOD_MS]: CPU time of a pass over every task with the bare iterator of
+ * bare.bpf.c. PASSES (8) are measured, one begun each PERIOD_MS (1000, so that caches are as cold
+ * as they are for somebody who looks once a second; 0: back to back), after one that is not. Prints
+ * the number of tasks, and the mean and median CPU ms of a pass. */
+#include "bare.h"
+
+#include "bare.skel.h"
+
+#include <bpf/bpf.h>
+#include <err.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BUFFER_BYTES (1 << 20)
+
+static char buffer[BUFFER_BYTES];
+
+static double read_cpu_ms(void) {
+  struct timespec used;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+  return (double)used.tv_sec * 1e3 + (double)used.tv_nsec / 1e6;
+}
+
+/* The iterator runs in the reader's context, so its time is this thread's. */
+static size_t pass(const struct bpf_link *link) {
+  int fd = bpf_iter_create(bpf_link__fd(link));
+  if (fd < 0)
+    err(1, "bpf_iter_create");
+  ssize_t got;
+  size_t bytes = 0;
+  while ((got = read(fd, buffer, sizeof(buffer))) > 0)
+    bytes += (size_t)got;
+  if (got < 0 || bytes % sizeof(struct bare_record))
+    err(1, "reading the iterator");
+  close(fd);
+  return bytes / sizeof(struct bare_record);
+}
+
+static void wait_until(struct timespec *next, long period_ms) {
+  next->tv_nsec += period_ms % 1000 * 1000000;
+  next->tv_sec += period_ms / 1000 + next->tv_nsec / 1000000000;
+  next->tv_nsec %= 1000000000;
+  clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, next, NULL);
+}
+
+static int compare(const void *a, const void *b) {
+  double left = *(const double *)a, right = *(const double *)b;
+  return (left > right) - (left < right);
+}
+
+static void measure(const struct bpf_link *link, size_t count, long period_ms) {
+  double *costs_ms = calloc(count, sizeof(*costs_ms)), sum_ms = 0;
+  if (!costs_ms)
+    err(1, "calloc");
+  size_t tasks = pass(link);
+  struct timespec next;
+  clock_gettime(CLOCK_MONOTONIC, &next);
+  for (size_t i = 0; i < count; i++) {
+    if (period_ms)
+      wait_until(&next, period_ms);
+    double before_ms = read_cpu_ms();
+    tasks = pass(link);
+    costs_ms[i] = read_cpu_ms() - before_ms;
+    sum_ms += costs_ms[i];
+  }
+  qsort(costs_ms, count, sizeof(*costs_ms), compare);
+  double median_ms = (costs_ms[(count - 1) / 2] + costs_ms[count / 2]) / 2;
+  printf("%zu tasks, CPU ms a pass: mean %.4f median %.4f\n", tasks, sum_ms / (double)count,
+         median_ms);
+  free(costs_ms);
+}
+
+int main(int argc, char **argv) {
+  long count = argc > 1 ? strtol(argv[1], NULL, 10) : 8;
+  long period_ms = argc > 2 ? strtol(argv[2], NULL, 10) : 1000;
+  if (argc > 3 || count < 1 || period_ms < 0)
+    errx(2, "usage: bare [PASSES] [PERIOD_MS]");
+  struct bare *bare = bare__open_and_load();
+  if (!bare)
+    err(1, "loading the iterator");
+  struct bpf_link *link = bpf_program__attach_iter(bare->progs.list_tasks, NULL);
+  if (!link)
+    err(1, "attaching the iterator");
+  measure(link, (size_t)count, period_ms);
+  bpf_link__destroy(link);
+  bare__destroy(bare);
+}

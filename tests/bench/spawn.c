@@ -1,0 +1,111 @@
+/* spawn exec|fork COUNT: makes COUNT processes one after the other, each waited for, on the one CPU
+ * that this one keeps to. exec: by posix_spawn, of this very program, which then ends at once (link
+ * it statically: so it is about the smallest that there is); fork: which end at once without an
+ * exec. Prints wall and CPU time of one, in us; the CPU time is this process's and theirs. */
+#include <err.h>
+#include <sched.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Large enough that what comes a little later, freeing above all, is in it; small enough that what
+ * the rest of the host does disturbs only some. */
+#define BATCH 50
+
+static double read_wall_us(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
+}
+
+static double read_cpu_us_of(int who) {
+  struct rusage usage;
+  getrusage(who, &usage);
+  return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e6 +
+         (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+}
+
+static double read_cpu_us(void) {
+  return read_cpu_us_of(RUSAGE_SELF) + read_cpu_us_of(RUSAGE_CHILDREN);
+}
+
+static void keep_to_last_cpu(void) {
+  cpu_set_t allowed, last;
+  if (sched_getaffinity(0, sizeof(allowed), &allowed))
+    err(1, "sched_getaffinity");
+  CPU_ZERO(&last);
+  for (int cpu = CPU_SETSIZE - 1; cpu >= 0 && !CPU_COUNT(&last); cpu--)
+    if (CPU_ISSET(cpu, &allowed))
+      CPU_SET(cpu, &last);
+  if (sched_setaffinity(0, sizeof(last), &last))
+    err(1, "sched_setaffinity");
+}
+
+static pid_t start_exec(char *name) {
+  char *arguments[] = {name, NULL}, *none[] = {NULL};
+  pid_t pid;
+  if (posix_spawn(&pid, "/proc/self/exe", NULL, NULL, arguments, none))
+    errx(1, "posix_spawn failed");
+  return pid;
+}
+
+static pid_t start_fork(char *name) {
+  (void)name;
+  pid_t pid = fork();
+  if (pid < 0)
+    err(1, "fork");
+  if (pid == 0)
+    _exit(0);
+  return pid;
+}
+
+static void make_all(pid_t (*start)(char *name), char *name, long count) {
+  for (long i = 0; i < count; i++)
+    if (waitpid(start(name), NULL, 0) < 0)
+      err(1, "waitpid");
+}
+
+static int compare(const void *a, const void *b) {
+  double left = *(const double *)a, right = *(const double *)b;
+  return (left > right) - (left < right);
+}
+
+static double find_median(double *values, long count) {
+  qsort(values, (size_t)count, sizeof(*values), compare);
+  return (values[(count - 1) / 2] + values[count / 2]) / 2;
+}
+
+static void measure(pid_t (*start)(char *name), char *name, long batches) {
+  double *wall_us = calloc((size_t)batches, sizeof(*wall_us));
+  double *cpu_us = calloc((size_t)batches, sizeof(*cpu_us));
+  if (!wall_us || !cpu_us)
+    err(1, "calloc");
+  for (long i = 0; i < batches; i++) {
+    double wall_before_us = read_wall_us(), cpu_before_us = read_cpu_us();
+    make_all(start, name, BATCH);
+    wall_us[i] = (read_wall_us() - wall_before_us) / BATCH;
+    cpu_us[i] = (read_cpu_us() - cpu_before_us) / BATCH;
+  }
+  printf("%.3f %.3f\n", find_median(wall_us, batches), find_median(cpu_us, batches));
+  free(wall_us);
+  free(cpu_us);
+}
+
+int main(int argc, char **argv) {
+  if (argc == 1) /* a child */
+    return 0;
+  long count = argc == 3 ? strtol(argv[2], NULL, 10) : 0;
+  bool by_exec = strcmp(argv[1], "exec") == 0;
+  if (count < BATCH || (!by_exec && strcmp(argv[1], "fork") != 0))
+    errx(2, "usage: spawn exec|fork COUNT, at least 50");
+  pid_t (*start)(char *name) = by_exec ? start_exec : start_fork;
+  keep_to_last_cpu();
+  make_all(start, argv[0], BATCH);
+  measure(start, argv[0], count / BATCH);
+}

@@ -1,0 +1,174 @@
+#!/usr/bin/env python3
+"""What denet adds to the life of a process: fork, exec, exit and wait, with and without it.
+
+spawn.py --plugins DIR [--source bpf|procfs] [--count 5000] [--pairs 11]
+
+A program makes processes one after the other on one CPU (spawn.c): by posix_spawn of a small static
+program, and by fork without an exec. It does so without a collectd, and with one whose rule matches
+none of them, and with one whose rule matches all of them by their command line; no writer is loaded.
+A run's figure is the median of batches of 50. Each run with is paired with one without right before or after it, in turn. Prints a Markdown table
+of medians: wall time of one process, what is added (of the pairs' differences), and what collectd
+itself uses, on whichever CPU, for each of them.
+
+A few us more or less drown in what else the host does. So a second table, with bpf, has how long denet's
+programs ran for one process, as the kernel counts it (kernel.bpf_stats_enabled, on for this run
+only): without the way into them and what they push out of the caches, but hardly disturbed by
+anything.
+"""
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+from daemon import Daemon, cpu_seconds, denet_body
+
+HERE = pathlib.Path(__file__).parent
+
+SETTLE = 2  # seconds after collectd has started or ended
+TICK = 1.2  # seconds in which the sampler surely takes in what has happened
+PATTERNS = {"none": "^matches nothing$", "all": "bench-spawn"}
+KINDS = {"exec": "vfork, exec, exit", "fork": "fork, exit"}
+
+
+def spawn(program, count, kind):
+    """Wall and CPU us of one process."""
+    said = subprocess.run([program, kind, str(count)], check=True, stdout=subprocess.PIPE, text=True)
+    return [float(word) for word in said.stdout.split()]
+
+
+def run_without(program, arguments):
+    time.sleep(SETTLE)
+    return {kind: spawn(program, arguments.count, kind) for kind in KINDS}
+
+
+def run_with(program, arguments, pattern):
+    """As run_without(), and collectd's own us for each."""
+    results = {}
+    with Daemon(denet_body(arguments.plugins, arguments.source, pattern), 10) as daemon:
+        time.sleep(SETTLE)
+        for kind in KINDS:
+            used = cpu_seconds(daemon.pid)
+            results[kind] = spawn(program, arguments.count, kind)
+            time.sleep(TICK)
+            used = cpu_seconds(daemon.pid) - used
+            results[kind].append(1e6 * used / arguments.count)
+    return results
+
+
+def run_pair(program, arguments, pattern, without_first):
+    if without_first:
+        without = run_without(program, arguments)
+        return without, run_with(program, arguments, pattern)
+    found = run_with(program, arguments, pattern)
+    return run_without(program, arguments), found
+
+
+@contextlib.contextmanager
+def program_statistics():
+    switch = pathlib.Path("/proc/sys/kernel/bpf_stats_enabled")
+    before = switch.read_text()
+    switch.write_text("1")
+    try:
+        yield
+    finally:
+        switch.write_text(before)
+
+
+def program_times():
+    """How often each BPF program of the host has run and for how many ns in all, by name and id."""
+    said = subprocess.run(["bpftool", "--json", "prog", "show"], check=True, stdout=subprocess.PIPE)
+    return {(program.get("name", ""), program["id"]):
+            (program.get("run_cnt", 0), program.get("run_time_ns", 0))
+            for program in json.loads(said.stdout)}
+
+
+def us_a_run(before, after, runs_least):
+    """By name, of those that have run so often since."""
+    spent = {}
+    for key, (runs, ns) in after.items():
+        runs, ns = runs - before[key][0], ns - before[key][1]
+        if runs >= runs_least:
+            spent[key[0]] = ns / runs / 1000
+    return spent
+
+
+def print_program_rows(program, arguments, matched):
+    foreign = program_times()
+    body = denet_body(arguments.plugins, arguments.source, PATTERNS[matched])
+    with program_statistics(), Daemon(body, 10):
+        time.sleep(SETTLE)
+        for kind in KINDS:
+            before = program_times()
+            spawn(program, arguments.count, kind)
+            after = {key: value for key, value in program_times().items() if key not in foreign}
+            # The iterator runs at each tick, so much less often.
+            spent = us_a_run(before, after, arguments.count / 2)
+            parts = ", ".join(f"{name} {us:.2f}" for name, us in spent.items())
+            print(f"| {KINDS[kind]} | {matched} | {sum(spent.values()):.2f} | {parts} |", flush=True)
+
+
+def median(values):
+    return statistics.median(values)
+
+
+def print_row(kind, matched, pairs):
+    wall = median(without[kind][0] for without, _ in pairs)
+    added = [found[kind][0] - without[kind][0] for without, found in pairs]
+    share = [found[kind][0] / without[kind][0] - 1 for without, found in pairs]
+    added_cpu = median(found[kind][1] - without[kind][1] for without, found in pairs)
+    own = median(found[kind][2] for _, found in pairs)
+    # Twice each, for there may be just one.
+    low, _, high = statistics.quantiles(added * 2, n=4, method="inclusive")
+    print(f"| {KINDS[kind]} | {matched} | {wall:.1f} | {median(added):+.2f} "
+          f"({low:+.2f} to {high:+.2f}) | {100 * median(share):+.1f} % | {added_cpu:+.2f} "
+          f"| {own:.2f} |", flush=True)
+
+
+def compare_walls(program, arguments):
+    pairs = {matched: [] for matched in PATTERNS}
+    for i in range(arguments.pairs):
+        for matched, pattern in PATTERNS.items():
+            pairs[matched].append(run_pair(program, arguments, pattern, i % 2 == 0))
+    print(f"us for one process; medians of {arguments.pairs} pairs of {arguments.count:,} processes, "
+          f"denet with {arguments.source}\n")
+    print("| what | matched | without denet | added (quartiles) | added | added CPU "
+          "| collectd's own CPU |\n|---|---|---|---|---|---|---|")
+    for kind in KINDS:
+        for matched in PATTERNS:
+            print_row(kind, matched, pairs[matched])
+
+
+def compare_programs(program, arguments):
+    print("\nus in denet's BPF programs for one process\n")
+    print("| what | matched | in all | of which |\n|---|---|---|---|")
+    for matched in PATTERNS:
+        print_program_rows(program, arguments, matched)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--plugins", required=True, type=os.path.abspath)
+    parser.add_argument("--source", choices=("bpf", "procfs"), default="bpf")
+    parser.add_argument("--count", type=int, default=5000, help="of processes in one run")
+    parser.add_argument("--pairs", type=int, default=11)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        program = os.path.join(folder, "bench-spawn")
+        subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-static", "-o", program,
+                        str(HERE / "spawn.c")], check=True)
+        compare_walls(program, arguments)
+        if arguments.source == "bpf" and shutil.which("bpftool"):
+            compare_programs(program, arguments)
+
+
+if __name__ == "__main__":
+    main()

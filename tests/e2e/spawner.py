@@ -1,0 +1,81 @@
+"""Processes of known cost, with what the kernel says of each, and what denet made of them."""
+
+import json
+import time
+
+from harness import Workload, wait_until
+
+# Of the kernel, as the spawner calls it, in what denet sends of a group and in a line of a file.
+OF_GROUP = {
+    "ps_pagefaults": ("minflt", "majflt"),
+    "contextswitch-voluntary": ("nvcsw",),
+    "contextswitch-involuntary": ("nivcsw",),
+    "io_octets": ("rchar", "wchar"),
+    "io_ops": ("syscr", "syscw"),
+    "disk_octets": ("read_bytes", "write_bytes"),
+}
+OF_LINE = {
+    "page_faults_cached": "minflt",
+    "page_faults_disk": "majflt",
+    "ctx_switches_voluntary": "nvcsw",
+    "ctx_switches_involuntary": "nivcsw",
+    "syscall_read_bytes": "rchar",
+    "syscall_write_bytes": "wchar",
+    "disk_read_bytes": "read_bytes",
+    "disk_write_bytes": "write_bytes",
+}
+
+
+class Spawner(Workload):
+    """Runs programs and waits for each of them."""
+
+    def __init__(self):
+        super().__init__("spawner")
+        self.pid_of = {}  # role -> pid, of processes that those of the last run made
+
+    def run(self, *command, count=1, at_once=1):
+        """What the kernel says of each process, in the order of their numbers."""
+        self.tell(f"run {count} {at_once} {' '.join(map(str, command))}")
+        rows, self.pid_of = [], {}
+        for line in iter(self._read_answer, "done"):
+            row = json.loads(line)
+            if "role" in row:
+                self.pid_of[row["role"]] = row["pid"]
+            else:
+                rows.append(row)
+        return sorted(rows, key=lambda row: row["number"])
+
+
+def sums(rows, keys):
+    return [sum(row[key] for row in rows) for key in keys]
+
+
+def end_of(row):
+    """What the key "exit" of its last line says."""
+    return {kind: row[kind] for kind in ("code", "signal") if kind in row}
+
+
+def cpu_us(rows):
+    return sum(row["utime_us"] + row["stime_us"] for row in rows)
+
+
+def differences(row, metrics):
+    """Where a line's metrics are not those of the kernel: {key: (denet's, the kernel's)}."""
+    return {key: (metrics.get(key), row[name]) for key, name in OF_LINE.items()
+            if metrics.get(key) != row[name]}
+
+
+def totals(collectd, instance, exits):
+    """Every series of a group, {what: numbers}, once so many of its members have ended, or it was
+    told that some were lost."""
+    def are_all_told():
+        told = collectd.latest(instance, "derive-exits") or [0]
+        return told[0] >= exits or collectd.latest("_self", "derive-bpf_lost")[0]
+    try:
+        wait_until(are_all_told, f"{exits} exits of {instance}")
+    except AssertionError:
+        pass  # what there is instead says more
+    collectd.wait_for_values(instance, "ps_count", after=time.time())
+    return {"-".join(filter(None, (value.type, value.type_instance))): value.numbers
+            for value in sorted(collectd.all_values(), key=lambda value: value.time)
+            if value.instance == instance}

@@ -1,0 +1,178 @@
+"""The BPF source: the same numbers as /proc, where /proc has them, what it needs, and what it
+leaves behind."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import unittest
+from pathlib import Path
+
+from harness import Collectd, Workload, bpf_only, need, program, rule, wait_until, work_folder
+from spawner import Spawner, end_of, totals
+
+# The two look one after the other, and the network is everybody's.
+NOT_AT_ONE_MOMENT = {"ts_ms", "cpu_usage", "uptime_secs", "cpu_core", "sys_net_rx_bytes",
+                     "sys_net_tx_bytes"}
+OBJECTS = ("prog", "map", "link")
+
+
+def lines_of_both(pids):
+    """The last lines of two collectds that watch the same processes: {source: {pid: line}}."""
+    rules = "SinceProcessStart true\n" + \
+        rule("all", 'Comm "~^(threads|files|family|sleeper|writer)$"', "Children false")
+    with Collectd('Source "bpf"\n' + rules) as bpf, \
+            Collectd('Source "procfs"\n' + rules) as procfs:
+        return {name: {pid: collectd.wait_for_lines(pid, count=3)[-1] for pid in pids}
+                for name, collectd in (("bpf", bpf), ("procfs", procfs))}
+
+
+@bpf_only
+class SameAsProc(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.many = cls.enterClassContext(Workload("threads", "40"))
+        cls.io = cls.enterClassContext(Workload("files", str(work_folder() / "bpf-file")))
+        cls.parent = cls.enterClassContext(Workload("family"))
+        cls.writer = cls.enterClassContext(Workload("writer"))
+        cls.rest = cls.enterClassContext(
+            Workload("sleeper", "at rest", environment={b"SLEEPER_MIB": b"20"}))
+        cls.io.ask("fsync 1048576")
+        cls.io.ask("read 6553600")
+        cls.writer.ask("write 3000000")
+        cls.parent.ask("worker 40960 50")  # what it did is not its parent's
+        cls.pids = {"threads": cls.many.pid, "I/O": cls.io.pid, "parent": cls.parent.pid,
+                    "writer": cls.writer.pid, "rest": cls.rest.pid}
+        cls.lines = lines_of_both(cls.pids.values())
+
+    def test_every_metric_of_a_process_at_rest_is_the_same(self):
+        for name, pid in self.pids.items():
+            ours, theirs = (self.lines[source][pid] for source in ("bpf", "procfs"))
+            self.assertEqual(set(ours), set(theirs))
+            for key in set(ours) - NOT_AT_ONE_MOMENT:
+                with self.subTest(process=name, metric=key):
+                    self.assertEqual(ours[key], theirs[key])
+
+    def test_io_and_threads_are_what_the_processes_did(self):
+        self.assertEqual(self.lines["bpf"][self.many.pid]["thread_count"], 40)
+        line = self.lines["bpf"][self.io.pid]
+        self.assertGreaterEqual(line["disk_write_bytes"], 1048576)
+        self.assertGreaterEqual(line["syscall_read_bytes"], 6553600)
+        self.assertGreaterEqual(self.lines["bpf"][self.writer.pid]["syscall_write_bytes"], 3000000)
+
+
+@bpf_only
+class WithoutCapabilities(unittest.TestCase):
+    """Each capability alone, so that the log line names the one that is missing."""
+
+    RULES = rule("me", 'Comm "collectd"') + \
+        rule("job", f'CommandLine "^{program("job")} of-somebody "', "Children false")
+
+    def started_without(self, *capabilities):
+        need(self, shutil.which("setpriv") and os.geteuid() == 0, "setpriv and root")
+        bounding = ",".join("-" + name for name in capabilities)
+        prefix = ["setpriv", "--inh-caps=-all", f"--bounding-set={bounding}"]
+        return self.enterContext(Collectd('Source "auto"\n' + self.RULES, prefix=prefix))
+
+    def source_of(self, collectd):
+        return collectd.wait_for_values("_self", "gauge-source")[-1].numbers
+
+    def test_all_others_can_go(self):
+        names = subprocess.run(["setpriv", "--list-caps"], capture_output=True, text=True)
+        collectd = self.started_without(*(set(names.stdout.split()) - {"bpf", "perfmon"}))
+        self.assertEqual(self.source_of(collectd), [2])
+        spawner = self.enterContext(Spawner())
+        spawner.ask("as 65534")
+        jobs = spawner.run(program("job"), "of-somebody", 2, 0, 0, count=10)
+        found = totals(collectd, "job", 10)
+        self.assertEqual((found["derive-starts"], found["derive-exits"]), ([10], [10]))
+        lines = wait_until(lambda: collectd.lines_of(jobs[-1]["pid"]), "its file")
+        self.assertEqual((lines[0]["executable"], lines[0]["uid"]), (program("job"), 65534))
+        self.assertEqual(lines[-1]["exit"], end_of(jobs[-1]))
+
+    def check_falls_back(self, capability):
+        collectd = self.started_without(capability, "sys_admin")
+        self.assertEqual(self.source_of(collectd), [1])
+        word = "CAP_" + capability.upper()
+        self.assertEqual(len([line for line in collectd.log() if word in line]), 1)
+
+    def test_without_cap_bpf_it_falls_back_on_proc_and_says_so(self):
+        self.check_falls_back("bpf")
+
+    def test_without_cap_perfmon_it_falls_back_on_proc_and_says_so(self):
+        self.check_falls_back("perfmon")
+
+
+def objects_of(pid):
+    """The programs, maps and links in the kernel that a process holds: {("prog", 12), ...}."""
+    texts = [path.read_text() for path in Path(f"/proc/{pid}/fdinfo").iterdir()]
+    return {(kind, int(number)) for text in texts for kind in OBJECTS
+            for number in re.findall(rf"^{kind}_id:\s*(\d+)", text, re.MULTILINE)}
+
+
+def objects_in_kernel():
+    found = set()
+    for kind in OBJECTS:
+        listing = subprocess.run(["bpftool", "-j", kind, "list"], capture_output=True, text=True,
+                                 check=True).stdout
+        found |= {(kind, entry["id"]) for entry in json.loads(listing or "[]")}
+    return found
+
+
+@bpf_only
+class Traces(unittest.TestCase):
+    STORM = 3000
+
+    def kill(self, collectd):
+        """By SIGKILL; nothing of it may stay in the kernel."""
+        ours = objects_of(collectd.pid)
+        self.assertEqual({kind for kind, _ in ours} & {"prog", "map"}, {"prog", "map"})
+        self.assertLessEqual(ours, objects_in_kernel())
+        collectd.process.kill()
+        collectd.process.wait()
+        wait_until(lambda: not ours & objects_in_kernel(), "the kernel to forget them")
+
+    def pinned(self):
+        return {str(path) for path in Path("/sys/fs/bpf").rglob("*")}
+
+    def test_a_run_after_a_kill_counts_only_what_is_born_under_it(self):
+        need(self, shutil.which("bpftool"), "bpftool")
+        before = self.pinned()
+        job = [program("job"), "steady", 2, 0, 0]
+        rules = rule("watched", f'Executable "{program("sleeper")}"', "Children false") + \
+            "".join(rule(name, f'CommandLine "^{program("job")} {name} "', "Children false")
+                    for name in ("steady", "churn"))
+        spawner, churn = (self.enterContext(Spawner()) for _ in range(2))
+        self.enterContext(Workload("sleeper"))
+        first = self.enterContext(Collectd(rules))
+        first.wait_ready()
+        churn.tell(f"storm {self.STORM} {program('job')} churn 3 0 0 1")
+        spawner.run(*job, count=50)
+        self.assertEqual(totals(first, "steady", 50)["derive-starts"], [50])
+        self.kill(first)
+        spawner.run(*job, count=30)  # nobody looks
+
+        second = self.enterContext(Collectd(rules))
+        second.wait_ready()
+        spawner.run(*job, count=40)
+        found = totals(second, "steady", 40)
+        self.assertEqual((found["derive-starts"], found["derive-exits"]), ([40], [40]))
+        found = totals(second, "watched", 0)
+        self.assertEqual((found["ps_count"], found["derive-starts"], found["derive-exits"]),
+                         ([1, 1], [0], [0]))
+        starts = [run.latest("churn", "derive-starts")[0] for run in (first, second)]
+        self.assertTrue(all(starts), starts)
+        self.assertLessEqual(sum(starts), self.STORM)
+        self.assertEqual(self.pinned(), before)
+
+    def test_no_file_of_a_known_process_is_opened(self):
+        need(self, shutil.which("strace"), "strace")
+        with Workload("sleeper", "watched") as process, \
+                Collectd(rule("x", 'Comm "sleeper"', "Records false")) as collectd:
+            collectd.wait_for_values("x", "ps_rss", count=3)
+            trace = subprocess.run(
+                ["timeout", "3", "strace", "-f", "-e", "trace=open,openat,openat2", "-p",
+                 str(collectd.pid)], capture_output=True, text=True)
+        self.assertIn("attached", trace.stderr)
+        self.assertNotIn(f"/{process.pid}/", trace.stderr)

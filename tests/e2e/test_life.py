@@ -1,0 +1,365 @@
+"""Lives that begin and end between two looks: each is matched, counted and has its file, and what
+it cost is what the kernel told its parent."""
+
+import os
+import tempfile
+import unittest
+from pathlib import Path
+
+from harness import (Collectd, bpf_only, make_cgroup, program, remove_cgroup, rule, wait_until,
+                     work_folder)
+from spawner import OF_GROUP, Spawner, cpu_us, differences, end_of, sums, totals
+
+# One look a second, so that nearly all of these lives fall between two.
+SLOW = "BaseInterval 1\nMaxInterval 1\n"
+MIB = 1 << 20
+NOBODY = 65534
+
+
+def io_of(pid):
+    text = Path(f"/proc/{pid}/io").read_text()
+    return {key: int(number) for key, number in (line.split(": ") for line in text.splitlines())}
+
+
+@bpf_only
+class OneAfterTheOther(unittest.TestCase):
+    COUNT = 1000
+    AT_ONCE = 1
+    INTERVALS = SLOW
+    CPU_MS, BYTES, PAGES = 5, 16384, 50
+
+    @classmethod
+    def setUpClass(cls):
+        # Not /tmp, which may be memory.
+        folder = cls.enterClassContext(tempfile.TemporaryDirectory(dir="/var/tmp"))
+        cls.command = [program("job"), folder, cls.CPU_MS, cls.BYTES, cls.PAGES]
+        cls.spawner = cls.enterClassContext(Spawner())
+        rules = rule("job", f'CommandLine "^{program("job")} {folder} "', "Children false")
+        cls.collectd = cls.enterClassContext(Collectd(cls.INTERVALS + rules))
+        cls.collectd.wait_ready()
+        cls.jobs = cls.spawner.run(*cls.command, count=cls.COUNT, at_once=cls.AT_ONCE)
+        cls.totals = totals(cls.collectd, "job", cls.COUNT)
+        cls.collectd.stop()
+        # By number: a busy machine gives a pid to more than one of them.
+        cls.lines = {int(lines[0]["cmd"][-1]): lines for lines in cls.collectd.records().values()}
+
+    def test_the_jobs_did_what_they_were_told(self):
+        self.assertEqual([job["code"] for job in self.jobs], [n % 200 for n in range(self.COUNT)])
+        self.assertEqual(sums(self.jobs, ["wchar"]), [self.COUNT * self.BYTES])
+        self.assertGreaterEqual(sums(self.jobs, ["write_bytes"])[0], self.COUNT * self.BYTES)
+        self.assertGreaterEqual(min(job["minflt"] for job in self.jobs), self.PAGES)
+        self.assertGreaterEqual(min(cpu_us([job]) for job in self.jobs), self.CPU_MS * 1000)
+
+    def test_starts_and_exits_are_exact(self):
+        self.assertEqual(self.totals["derive-starts"], [self.COUNT])
+        self.assertEqual(self.totals["derive-exits"], [self.COUNT])
+        self.assertEqual(self.totals["ps_count"], [0, 0])
+
+    def test_cpu_time_is_that_of_the_kernel(self):
+        used = cpu_us(self.jobs)
+        self.assertAlmostEqual(sum(self.totals["ps_cputime"]), used, delta=used / 1000)
+
+    def test_every_other_counter_is_exactly_that_of_the_kernel(self):
+        for what, keys in OF_GROUP.items():
+            with self.subTest(series=what):
+                self.assertEqual(self.totals[what], sums(self.jobs, keys))
+
+    def test_each_has_a_file_that_says_who_it_was(self):
+        self.assertEqual(set(self.lines), set(range(self.COUNT)))
+        self.assertEqual(len(self.collectd.files()), self.COUNT)
+        for job in self.jobs:
+            metadata = self.lines[job["number"]][0]
+            self.assertEqual(metadata["cmd"], [*map(str, self.command), str(job["number"])])
+            self.assertEqual((metadata["pid"], metadata["executable"], metadata["uid"],
+                              metadata["ppid"]),
+                             (job["pid"], program("job"), os.getuid(), self.spawner.pid))
+
+    def test_each_file_ends_with_how_its_process_ended(self):
+        for job in self.jobs:
+            samples = self.lines[job["number"]][1:]
+            self.assertEqual([line.get("exit") for line in samples],
+                             [None] * (len(samples) - 1) + [end_of(job)], job)
+
+    def test_the_last_line_of_each_has_exactly_its_own_totals(self):
+        for job in self.jobs:
+            self.assertEqual(differences(job, self.lines[job["number"]][-1]), {}, job)
+
+    def test_nothing_was_lost(self):
+        for what in ("derive-bpf_lost", "derive-records_dropped"):
+            self.assertEqual(self.collectd.latest("_self", what), [0])
+        self.assertEqual(self.collectd.complaints(), [])
+
+
+@bpf_only
+class TwentyAtOnce(OneAfterTheOther):
+    """And looked at more often, so that some are seen alive."""
+
+    AT_ONCE = 20
+    INTERVALS = "BaseInterval 0.1\nMaxInterval 0.1\n"
+
+
+def make_memory_cgroup(name, limit):
+    """A cgroup whose processes may not have more than limit bytes; None if none can be made."""
+    for place, bound, swap in (
+            ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"),
+            ("/sys/fs/cgroup", "memory.max", "memory.swap.max")):
+        group = Path(place, name)
+        try:
+            group.mkdir()
+            (group / bound).write_text(str(limit))
+            if (group / swap).exists():
+                (group / swap).write_text(str(limit) if "memsw" in swap else "0")
+            return group
+        except OSError:
+            if group.exists():
+                group.rmdir()
+    return None
+
+
+@bpf_only
+class Shapes(unittest.TestCase):
+    JOB_BYTES = 4096
+
+    @classmethod
+    def setUpClass(cls):
+        folder = cls.enterClassContext(tempfile.TemporaryDirectory(dir="/var/tmp"))
+        job = [program("job"), folder, 3, cls.JOB_BYTES, 10]
+        last = [program("job"), folder, 4, cls.JOB_BYTES, 10]
+        lives = program("lives")
+        shapes = {"fork": "fork", "exec-first": "exec", "killed": "killed", "thread": "thread",
+                  "reap": "reap", "hungry": "hungry"}
+        trees = {"fork-tree": "fork", "double": "double"}
+        words = " ".join(map(str, last))
+        rules = rule("exec-last", f'CommandLine "^{words} "', "Children false") + \
+            "".join(rule(name, f'CommandLine "^{lives} {shape}"', "Children false")
+                    for name, shape in shapes.items()) + \
+            "".join(rule(name, f'CommandLine "^{lives} {shape}"') for name, shape in trees.items())
+        cls.spawner = cls.enterClassContext(Spawner())
+        cls.collectd = cls.enterClassContext(Collectd(SLOW + rules, "FlushInterval 0.1\n"))
+        cls.collectd.wait_ready()
+        commands = {"fork": [], "exec": last, "killed": [], "thread": [], "double": job,
+                    "reap": [MIB]}
+        cls.rows, cls.pid_of = {}, {}
+        for shape, words in commands.items():
+            cls.rows[shape], = cls.spawner.run(lives, shape, *words)
+            cls.pid_of.update(cls.spawner.pid_of)
+
+    def check_counts(self, instance, lives):
+        found = totals(self.collectd, instance, lives)
+        self.assertEqual((found["derive-starts"], found["derive-exits"]), ([lives], [lives]))
+        self.assertEqual(found["ps_count"], [0, 0])
+        return found
+
+    def lines_of(self, pid, instance):
+        """The lines of one that has ended."""
+        return wait_until(lambda: any("exit" in line for line in
+                                      self.collectd.samples_of(pid, instance)) and
+                          self.collectd.lines_of(pid, instance), f"the end of {pid} in {instance}")
+
+    def check_single(self, instance, row):
+        """One life that nobody else is part of: group and file are what the kernel says."""
+        found = self.check_counts(instance, 1)
+        for what, keys in OF_GROUP.items():
+            self.assertEqual(found[what], sums([row], keys), what)
+        self.assertAlmostEqual(sum(found["ps_cputime"]), cpu_us([row]), delta=20)
+        lines = self.lines_of(row["pid"], instance)
+        self.assertLessEqual(end_of(row).items(), lines[-1]["exit"].items())  # it may say more
+        self.assertEqual(differences(row, lines[-1]), {})
+        return lines
+
+    def pids_of_files(self, instance):
+        return sorted(int(path.name.partition("-")[0]) for path in self.collectd.files()
+                      if path.parent.name == instance)
+
+    def test_a_child_without_exec_is_a_process_of_its_own(self):
+        parent, child = self.rows["fork"]["pid"], self.pid_of["child"]
+        self.check_counts("fork", 2)
+        for pid, code in ((parent, 0), (child, 7)):
+            lines = self.lines_of(pid, "fork")
+            self.assertEqual(lines[0]["cmd"], [program("lives"), "fork", "0"])
+            self.assertEqual(lines[-1]["exit"], {"code": code})
+        self.assertEqual(self.lines_of(child, "fork")[0]["ppid"], parent)
+        self.assertEqual(self.pids_of_files("fork"), sorted([parent, child]))
+
+    def test_a_child_without_exec_is_in_the_tree_of_its_parent(self):
+        row = self.rows["fork"]
+        found = self.check_counts("fork-tree", 2)
+        # What a parent has waited for is part of what the kernel says of it.
+        for what in ("ps_pagefaults", "io_octets", "io_ops"):
+            self.assertEqual(found[what], sums([row], OF_GROUP[what]), what)
+        self.assertAlmostEqual(sum(found["ps_cputime"]), cpu_us([row]), delta=100)
+        last = self.lines_of(row["pid"], "fork-tree")[-1]
+        self.assertEqual(last["aggregated"]["page_faults_cached"], row["minflt"])
+        self.assertEqual(self.pids_of_files("fork-tree"), [row["pid"]])
+
+    def test_one_that_execs_twice_is_its_last_program(self):
+        lines = self.check_single("exec-last", self.rows["exec"])
+        self.assertEqual(lines[0]["cmd"][0], program("job"))
+        self.assertEqual(lines[0]["executable"], program("job"))
+        self.assertEqual(self.collectd.latest("exec-first", "derive-starts"), [0])
+        self.assertEqual(self.pids_of_files("exec-first"), [])
+
+    def test_one_that_is_killed_says_which_signal(self):
+        lines = self.check_single("killed", self.rows["killed"])
+        self.assertEqual(lines[-1]["exit"], {"signal": 9})
+
+    def test_one_whose_main_thread_ends_first_is_whole(self):
+        lines = self.check_single("thread", self.rows["thread"])
+        self.assertEqual(lines[-1]["exit"], {"code": 3})
+
+    def test_a_grandchild_whose_parent_ended_at_once_is_in_the_tree(self):
+        row = self.rows["double"]
+        found = self.check_counts("double", 3)
+        written = row["wchar"] + self.JOB_BYTES
+        self.assertEqual(found["io_octets"][1], written)
+        self.assertEqual(self.pids_of_files("double"), [row["pid"]])
+        wait_until(lambda: self.collectd.samples_of(row["pid"], "double")[-1]["aggregated"]
+                   ["syscall_write_bytes"] == written, "all bytes of the tree")
+
+    def test_what_a_short_lived_parent_has_reaped_counts_once(self):
+        found = self.check_counts("reap", 2)
+        for what in ("io_octets", "io_ops", "disk_octets", "ps_pagefaults"):
+            self.assertEqual(found[what], sums([self.rows["reap"]], OF_GROUP[what]), what)
+        self.assertGreaterEqual(found["io_octets"][1], MIB)
+
+    def test_one_that_the_kernel_kills_for_its_memory_ends_by_signal_9(self):
+        group = make_memory_cgroup(f"denet-{os.getpid()}", 32 * MIB)
+        if not group:
+            self.skipTest("no cgroup with a memory limit can be made here")
+        self.addCleanup(remove_cgroup, group)
+        self.spawner.ask(f"in {group}/cgroup.procs")
+        self.addCleanup(self.spawner.ask, "in ")
+        row, = self.spawner.run(program("lives"), "hungry", 256)
+        self.assertEqual(end_of(row), {"signal": 9})
+        self.check_single("hungry", row)
+
+
+@bpf_only
+class Identity(unittest.TestCase):
+    """Who a process was can be told after its end."""
+
+    CGROUP = f"denet-{os.getpid()}-life"
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = Path(cls.enterClassContext(tempfile.TemporaryDirectory(dir=work_folder())))
+        cls.folder.chmod(0o755)
+        cls.link, cls.script = cls.folder / "link", cls.folder / "script"
+        cls.link.symlink_to(program("job"))
+        cls.script.write_text("#!/bin/sh\nexit 3\n")
+        cls.script.chmod(0o755)
+        job = f'Executable "{program("job")}"'
+        rules = {"executable": [job], "user": [job, f"User {NOBODY}"],
+                 "cgroup": [job, f'Cgroup "*/{cls.CGROUP}"'],
+                 "link": [f'CommandLine "^{cls.link} "'], "script": [f'CommandLine "{cls.script}"'],
+                 "relative": ['CommandLine "^\\\\./job is-relative "']}
+        cls.spawner = cls.enterClassContext(Spawner())
+        cls.collectd = cls.enterClassContext(Collectd(SLOW + "".join(
+            rule(name, *lines, "Children false") for name, lines in rules.items()),
+            "FlushInterval 0.1\n"))
+        cls.collectd.wait_ready()
+
+    def check(self, instance, *command, executable=program("job"), uid=os.getuid()):
+        before = self.collectd.latest(instance, "derive-starts")[0]
+        row, = self.spawner.run(*command)
+        found = totals(self.collectd, instance, before + 1)
+        self.assertEqual(found["derive-starts"], found["derive-exits"])
+        self.assertEqual(found["derive-starts"], [before + 1])
+        lines = wait_until(lambda: self.collectd.lines_of(row["pid"], instance), "its file")
+        self.assertEqual((lines[0]["executable"], lines[0]["uid"]), (executable, uid))
+        self.assertEqual(lines[-1]["exit"], end_of(row))
+        return lines[0]
+
+    def job(self, path=program("job")):
+        return path, "-", 1, 0, 0
+
+    def test_a_symbolic_link_is_followed(self):
+        metadata = self.check("link", *self.job(self.link))
+        self.assertEqual(metadata["cmd"][0], str(self.link))
+
+    def test_a_relative_path_is_made_whole(self):
+        self.spawner.ask(f"at {Path(program('job')).parent}")
+        self.check("relative", "./job", "is-relative", 1, 0, 0)
+
+    def test_the_executable_of_a_script_is_its_interpreter(self):
+        shell = os.path.realpath("/bin/sh")
+        metadata = self.check("script", self.script, "word", executable=shell)
+        self.assertEqual(metadata["cmd"], ["/bin/sh", str(self.script), "word", "0"])
+
+    def test_a_rule_by_user_matches(self):
+        self.spawner.ask(f"as {NOBODY}")
+        self.addCleanup(self.spawner.ask, "as 0")
+        self.check("user", *self.job(), uid=NOBODY)
+
+    def test_a_rule_by_cgroup_matches(self):
+        group = make_cgroup(self.CGROUP)
+        if not group:
+            self.skipTest("no cgroup can be made here")
+        self.addCleanup(remove_cgroup, group)
+        self.spawner.ask(f"in {group}/cgroup.procs")
+        self.addCleanup(self.spawner.ask, "in ")
+        self.check("cgroup", *self.job())
+
+    def test_a_rule_by_executable_matches_whatever_it_was_called(self):
+        before = self.collectd.latest("executable", "derive-starts")[0]
+        rows = [*self.spawner.run(*self.job()), *self.spawner.run(*self.job(self.link))]
+        found = totals(self.collectd, "executable", before + 2)
+        self.assertEqual(found["derive-starts"], found["derive-exits"])
+        self.assertEqual(found["derive-starts"], [before + 2])
+        for row in rows:
+            wait_until(lambda: self.collectd.lines_of(row["pid"], "executable"), "its file")
+
+
+@bpf_only
+class Reaped(unittest.TestCase):
+    JOBS = 20
+
+    def test_what_a_living_parent_has_reaped_counts_once(self):
+        rules = rule("both", f'Executable "{program("spawner")}"',
+                     f'Executable "{program("job")}"', "Children false")
+        with tempfile.TemporaryDirectory(dir="/var/tmp") as folder, Spawner() as spawner, \
+                Collectd(SLOW + rules) as collectd:
+            collectd.wait_for_lines(spawner.pid)
+            # The kernel's counts of the parent contain those of the children that it waited for.
+            before = io_of(spawner.pid)
+            self.assertEqual(len(spawner.run(program("job"), folder, 2, 65536, 0,
+                                             count=self.JOBS)), self.JOBS)
+            found = totals(collectd, "both", self.JOBS)
+            after = io_of(spawner.pid)
+            for what in ("io_octets", "io_ops", "disk_octets"):
+                self.assertEqual(found[what], [after[key] - before[key] for key in OF_GROUP[what]])
+            self.assertGreaterEqual(found["io_octets"][1], self.JOBS * 65536)
+            self.assertEqual(found["ps_count"], [1, 1])
+
+
+@bpf_only
+class Storm(unittest.TestCase):
+    FORKS = 100_000
+    EXECS = 3000
+
+    def resident(self, pid):
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def test_each_is_counted_or_told_to_be_lost(self):
+        name = f"storm{os.getpid()}"
+        program_of_that_name = work_folder() / name
+        program_of_that_name.symlink_to(program("lives"))
+        spawner = self.enterContext(Spawner())
+        spawner.ask(f"name {name}")
+        self.collectd = self.enterContext(Collectd(
+            rule("storm", f'Comm "{name}"', "Children false", "Records false")))
+        self.collectd.wait_for_values("storm", "ps_count")
+        before = self.resident(self.collectd.pid)
+        for words in (f"storm {self.FORKS}", f"storm {self.EXECS} {program_of_that_name} exit"):
+            self.assertEqual(spawner.ask(words), "done")
+
+        born = self.FORKS + self.EXECS
+        found = totals(self.collectd, "storm", born)
+        wait_until(lambda: self.collectd.latest("storm", "ps_count") == [1, 1], "the calm after it")
+        self.assertIsNone(self.collectd.process.poll())
+        self.assertLess(self.resident(self.collectd.pid), before + 32 * MIB)
+        self.assertLessEqual(found["derive-starts"], [born])
+        if self.collectd.latest("_self", "derive-bpf_lost") == [0]:
+            self.assertEqual((found["derive-starts"], found["derive-exits"]), ([born], [born]))
+        self.assertGreater(len(self.collectd.values("storm", "ps_count")), 3)
+        self.assertEqual(self.collectd.files(), [])
