@@ -23,6 +23,7 @@ struct process_key {
 struct exited_costs {
   denet_u64 run_delay_ns;
   denet_u64 read_chars, write_chars, read_calls, write_calls, read_bytes, write_bytes;
+  denet_u64 is_not_kept; /* of the whole process: there was no room to keep its main thread */
 };
 
 struct {

@@ -222,6 +222,7 @@ static __always_inline void send_texts(struct task_struct *task) {
   texts->head = make_head(task, DENET_BPF_TEXTS);
   texts->exec_id = task->self_exec_id;
   texts->uid = task->real_cred->uid.val;
+  bpf_probe_read_kernel(texts->name, sizeof(texts->name), task->comm);
   room->used = 0;
   append_arguments(room, mm);
   denet_u64 arguments = room->used;
@@ -245,16 +246,20 @@ int BPF_PROG(note_exec, struct task_struct *task) {
   return 0;
 }
 
-/* Adds the thread to what exited ones of its process have cost. */
-static __always_inline void sum_up(struct task_struct *task) {
+/* What exited threads of its process have cost, made with the first of them. */
+static __always_inline struct exited_costs *find_sums(struct task_struct *task) {
   struct process_key key = key_of(task);
   struct exited_costs *sums = bpf_map_lookup_elem(&exited, &key);
-  if (!sums) {
-    struct exited_costs first = {};
-    read_exited_io(task->signal, &first);
-    bpf_map_update_elem(&exited, &key, &first, BPF_NOEXIST);
-    sums = bpf_map_lookup_elem(&exited, &key);
-  }
+  if (sums)
+    return sums;
+  struct exited_costs first = {};
+  read_exited_io(task->signal, &first);
+  bpf_map_update_elem(&exited, &key, &first, BPF_NOEXIST);
+  return bpf_map_lookup_elem(&exited, &key);
+}
+
+static __always_inline void sum_up(struct task_struct *task) {
+  struct exited_costs *sums = find_sums(task);
   if (!sums) {
     count_loss();
     return;
@@ -270,6 +275,55 @@ static __always_inline void sum_up(struct task_struct *task) {
   __sync_fetch_and_add(&sums->write_bytes, task->ioac.write_bytes);
 }
 
+/* Since Linux 6.3 a task can be kept: then its end can be told as soon as somebody asks, and there
+ * is no need to wait for note_free(). */
+const volatile bool keeps_tasks = false;
+
+struct ending {
+  struct task_struct *task; /* the main thread; user space marks it as a kptr, clang 14 cannot */
+};
+
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __uint(max_entries, DENET_BPF_ENDING_MOST);
+  __type(key, struct process_key);
+  __type(value, struct ending);
+} ending SEC(".maps");
+
+struct task_struct *bpf_task_acquire(struct task_struct *task) __ksym __weak;
+void bpf_task_release(struct task_struct *task) __ksym __weak;
+
+static __always_inline bool keep(struct task_struct *task) {
+  struct process_key key = key_of(task);
+  struct ending none = {};
+  bpf_map_update_elem(&ending, &key, &none, BPF_NOEXIST);
+  struct ending *kept = bpf_map_lookup_elem(&ending, &key);
+  if (!kept)
+    return false;
+  task = bpf_task_acquire(task->group_leader);
+  if (!task)
+    return false;
+  task = bpf_kptr_xchg(&kept->task, task);
+  if (task)
+    bpf_task_release(task);
+  return true;
+}
+
+/* Takes the task out of what is kept: who gets it tells its end. */
+static __always_inline struct task_struct *take_kept(struct process_key *key) {
+  struct ending *kept = bpf_map_lookup_elem(&ending, key);
+  return kept ? bpf_kptr_xchg(&kept->task, 0) : 0;
+}
+
+static __always_inline void mark_not_kept(struct task_struct *task) {
+  struct exited_costs *sums = find_sums(task);
+  if (sums)
+    sums->is_not_kept = 1;
+  else
+    count_loss();
+}
+
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(note_exit, struct task_struct *task) {
   if (task->pid != task->tgid)
@@ -278,6 +332,8 @@ int BPF_PROG(note_exit, struct task_struct *task) {
     return 0;
   if (task->flags & PF_FORKNOEXEC)
     send_texts(task);
+  if (keeps_tasks && !keep(task))
+    mark_not_kept(task);
   struct denet_bpf_exit *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
   if (!event) {
     count_loss();
@@ -305,28 +361,66 @@ static __always_inline void read_final(struct task_struct *task, struct denet_bp
   add_summed(task, has_own_io, costs);
 }
 
+static __always_inline void send_end(struct task_struct *task) {
+  struct denet_bpf_free *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+  if (!event) {
+    count_loss();
+    return;
+  }
+  __builtin_memset(event, 0, sizeof(*event));
+  event->head = (struct denet_bpf_head){DENET_BPF_FREE, task->tgid, task->start_boottime};
+  event->exec_id = task->self_exec_id;
+  event->flags = task->flags;
+  event->state = state_of(task);
+  event->peak_rss_pages = task->signal->maxrss;
+  event->uid = task->real_cred->uid.val;
+  event->cpu = read_cpu(task);
+  event->exit_code = task->exit_code;
+  bpf_probe_read_kernel(event->name, sizeof(event->name), task->comm);
+  read_final(task, event);
+  submit(event);
+}
+
+/* After an RCU grace period, in whichever context that ends. */
 SEC("tp_btf/sched_process_free")
 int BPF_PROG(note_free, struct task_struct *task) {
   if (task->pid != task->tgid)
     return 0;
   struct process_key key = {task->tgid, task->start_boottime};
-  struct denet_bpf_free *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
-  if (event) {
-    __builtin_memset(event, 0, sizeof(*event));
-    event->head = (struct denet_bpf_head){DENET_BPF_FREE, task->tgid, task->start_boottime};
-    event->exec_id = task->self_exec_id;
-    event->flags = task->flags;
-    event->state = state_of(task);
-    event->peak_rss_pages = task->signal->maxrss;
-    event->uid = task->real_cred->uid.val;
-    event->cpu = read_cpu(task);
-    event->exit_code = task->exit_code;
-    bpf_probe_read_kernel(event->name, sizeof(event->name), task->comm);
-    read_final(task, event);
-    submit(event);
-  } else {
-    count_loss();
+  struct exited_costs *sums = bpf_map_lookup_elem(&exited, &key);
+  bool is_untold = !keeps_tasks || (sums && sums->is_not_kept);
+  if (keeps_tasks) {
+    struct task_struct *kept = take_kept(&key);
+    if (kept)
+      bpf_task_release(kept);
+    is_untold |= kept != 0;
+    bpf_map_delete_elem(&ending, &key);
   }
+  if (is_untold)
+    send_end(task);
+  bpf_map_delete_elem(&exited, &key);
+  return 0;
+}
+
+/* User space asks, which does not see the process any more. Its sums are final once it has no
+ * signal handlers (__exit_signal, kernel/exit.c). */
+SEC("syscall")
+int tell_end(struct denet_bpf_question *question) {
+  struct process_key key = {question->pid, question->start_ns};
+  struct task_struct *task = take_kept(&key);
+  if (!task)
+    return 0;
+  if (task->sighand) {
+    struct ending *kept = bpf_map_lookup_elem(&ending, &key);
+    if (kept)
+      task = bpf_kptr_xchg(&kept->task, task);
+    if (task)
+      bpf_task_release(task);
+    return 0;
+  }
+  send_end(task);
+  bpf_task_release(task);
+  bpf_map_delete_elem(&ending, &key);
   bpf_map_delete_elem(&exited, &key);
   return 0;
 }

@@ -156,6 +156,8 @@ struct thread_info {
   __u32 cpu;
 };
 
+struct sighand_struct;
+
 struct task_struct {
   struct thread_info thread_info;
   unsigned int flags;
@@ -173,6 +175,7 @@ struct task_struct {
   char comm[16];
   struct nsproxy *nsproxy;
   struct signal_struct *signal;
+  struct sighand_struct *sighand;
   struct task_io_accounting ioac;
   struct css_set *cgroups;
 };

@@ -21,6 +21,7 @@ typedef uint64_t denet_u64;
 #define DENET_BPF_RING_BYTES (4u << 20)   /* of events that nobody has read yet */
 #define DENET_BPF_CALL_BYTES 4096         /* of wake-up calls: a page is the least there is */
 #define DENET_BPF_WATCHED_MOST (1u << 18) /* processes; made one by one as they come */
+#define DENET_BPF_ENDING_MOST (1u << 14)  /* processes that have exited and are kept; likewise */
 #define DENET_BPF_EXITED_MOST (1u << 16)  /* processes with exited threads; likewise */
 
 enum denet_bpf_kind {
@@ -111,6 +112,7 @@ struct denet_bpf_texts {
   denet_u64 exec_id;
   denet_u32 uid;
   denet_u32 argument_bytes, executable_bytes, cgroup_bytes;
+  char name[DENET_BPF_COMM];
 };
 
 /* The last thread is about to exit. */
@@ -120,6 +122,11 @@ struct denet_bpf_exit {
   denet_u64 rss_pages, vm_pages; /* 0 where the kernel has taken them away by then */
   denet_u32 parent_pid;
   denet_u32 unused;
+};
+
+/* Asks for the end of a process that has exited. */
+struct denet_bpf_question {
+  denet_u64 pid, start_ns;
 };
 
 /* The process has been waited for: what all its threads cost, for good. */
@@ -141,6 +148,6 @@ _Static_assert(sizeof(struct denet_bpf_identity) == 16 + 8 + 16 + 16, "no paddin
 _Static_assert(sizeof(struct denet_bpf_process) == 56 + 112 + 24 + 16, "no padding");
 _Static_assert(sizeof(struct denet_bpf_thread) == 16 + 112 + 16 + 8, "no padding");
 _Static_assert(sizeof(struct denet_bpf_fork) == 24, "no padding");
-_Static_assert(sizeof(struct denet_bpf_texts) == 16 + 8 + 16, "no padding");
+_Static_assert(sizeof(struct denet_bpf_texts) == 16 + 8 + 16 + 16, "no padding");
 _Static_assert(sizeof(struct denet_bpf_exit) == 16 + 24 + 8, "no padding");
 _Static_assert(sizeof(struct denet_bpf_free) == 16 + 112 + 16 + 24 + 16, "no padding");

@@ -11,7 +11,7 @@ void denet_process_identify(struct denet_process *process, const struct denet_id
                (process->never_execd != identity->never_execd ||
                 process->exec_stamp != identity->exec_stamp);
   bool renamed = strncmp(process->name, identity->name, sizeof(process->name) - 1) != 0;
-  process->execd |= execd;
+  process->execd |= execd || process->is_new;
   process->changed |= execd || renamed || process->is_new;
   process->start_ticks = identity->start_ticks;
   process->born_ns = identity->born_ns;

@@ -77,6 +77,14 @@ int denet_programs_watch(struct denet_programs *programs, pid_t pid, bool is_wat
   return error && !(errno == ENOENT && !is_watched) ? -errno : 0;
 }
 
+void denet_programs_ask(struct denet_programs *programs, pid_t pid, uint64_t start_ns) {
+  struct denet_bpf_question question = {(denet_u64)pid, start_ns};
+  LIBBPF_OPTS(bpf_test_run_opts, run, .ctx_in = &question, .ctx_size_in = sizeof(question));
+  int program = bpf_program__fd(programs->bpf->progs.tell_end);
+  if (program >= 0)
+    bpf_prog_test_run_opts(program, &run);
+}
+
 uint64_t denet_programs_lost(const struct denet_programs *programs) {
   return __atomic_load_n(&programs->bpf->bss->lost, __ATOMIC_RELAXED);
 }
@@ -124,22 +132,43 @@ static int learn_cpu_offsets(struct denet_bpf *bpf) {
   return bpf->bss->probe_base ? 0 : -ENOENT;
 }
 
+/* Marks the pointer in struct ending as one that holds a reference: what btf_type_tag("kptr") does
+ * for newer compilers than Debian 12's. */
+static int tag_kept_task(const struct denet_bpf *bpf) {
+  struct btf *btf = bpf_object__btf(bpf->obj);
+  int owner = btf__find_by_name_kind(btf, "ending", BTF_KIND_STRUCT);
+  int task = btf__find_by_name_kind(btf, "task_struct", BTF_KIND_STRUCT);
+  int tag = task < 0 ? task : btf__add_type_tag(btf, "kptr", task);
+  int pointer = tag < 0 ? tag : btf__add_ptr(btf, tag);
+  if (owner < 0 || pointer < 0)
+    return owner < 0 ? owner : pointer;
+  btf_members((struct btf_type *)btf__type_by_id(btf, (denet_u32)owner))[0].type =
+      (denet_u32)pointer;
+  return 0;
+}
+
 static denet_u32 count_cpus(void) {
   int cpus = libbpf_num_possible_cpus();
   return cpus < 0 ? 0 : cpus > DENET_BPF_CPUS ? DENET_BPF_CPUS : (denet_u32)cpus;
 }
 
-static int load(struct denet_programs *programs, const struct btf *kernel) {
+/* keeps_tasks: for kernels since 6.3, see there. */
+static int load(struct denet_programs *programs, const struct btf *kernel, bool keeps_tasks) {
   bool percpu = has_percpu_rss(kernel);
   programs->bpf = denet_bpf__open();
   if (!programs->bpf)
     return -errno;
   struct denet_bpf *bpf = programs->bpf;
   bpf->rodata->cpu_count = count_cpus();
+  bpf->rodata->keeps_tasks = keeps_tasks;
+  bpf_program__set_autoload(bpf->progs.tell_end, keeps_tasks);
+  bpf_map__set_autocreate(bpf->maps.ending, keeps_tasks);
   bpf_program__set_autoload(bpf->progs.find_offsets, percpu);
   bpf_program__set_autoattach(bpf->progs.find_offsets, false);
   bpf_program__set_autoattach(bpf->progs.list_tasks, false);
-  int error = denet_bpf__load(bpf);
+  int error = keeps_tasks ? tag_kept_task(bpf) : 0;
+  if (!error)
+    error = denet_bpf__load(bpf);
   if (!error && percpu)
     error = learn_cpu_offsets(bpf);
   return error;
@@ -172,7 +201,11 @@ int denet_programs_open(struct denet_error *error, struct denet_programs **out_p
   if (!kernel)
     return denet_error_set(
         error, -ENOTSUP, "the kernel does not describe its types: it needs CONFIG_DEBUG_INFO_BTF");
-  int failure = load(programs, kernel);
+  int failure = load(programs, kernel, true);
+  if (failure) {
+    denet_bpf__destroy(DENET_TAKE(programs->bpf));
+    failure = load(programs, kernel, false);
+  }
   if (!failure)
     failure = attach(programs);
   if (failure)

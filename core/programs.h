@@ -26,6 +26,10 @@ int denet_programs_list(struct denet_programs *programs, uint64_t settled_ns,
 int denet_programs_drain(struct denet_programs *programs,
                          int (*take)(void *context, const void *event, size_t size), void *context);
 
+/* Asks for the end of a process that has exited and that no pass shows any more: its event comes
+ * with the next drain, if the kernel can tell it before it does so by itself. */
+void denet_programs_ask(struct denet_programs *programs, pid_t pid, uint64_t start_ns);
+
 /* Whether the pid's process is told of at length however old it is. 0 or -errno. */
 int denet_programs_watch(struct denet_programs *programs, pid_t pid, bool is_watched);
 

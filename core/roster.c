@@ -72,7 +72,9 @@ int denet_roster_begin(struct denet_roster *roster) {
 struct denet_process *denet_roster_unseen(const struct denet_roster *roster, pid_t limit) {
   if (roster->cursor == roster->before_count || roster->before[roster->cursor]->pid >= limit)
     return NULL;
-  return roster->before[roster->cursor];
+  struct denet_process *process = roster->before[roster->cursor];
+  process->is_new = false; /* it was, in the last pass */
+  return process;
 }
 
 void denet_roster_miss(struct denet_roster *roster) {

@@ -22,8 +22,8 @@
 #define END_NS UINT64_C(12000000000)
 /* A life of which nothing more is heard; its last event was lost. */
 #define LIFE_NS UINT64_C(60000000000)
-/* The rest of the events waits in the kernel for the next tick: ours is the smaller memory. */
-#define LIVES_MOST 50000
+/* Of events in one pass, three or four to a process. The rest waits in the kernel. */
+#define EVENTS_MOST 30000
 
 struct bpf_source {
   struct denet_source source; /* first: the one is the other */
@@ -36,6 +36,7 @@ struct bpf_source {
   struct denet_roster *roster;   /* that it went into; borrowed */
   uint64_t opened_ns;            /* boot clock, as all here: what was born before is not new */
   uint64_t begun_ns, settled_ns; /* the last pass, complete passes: when they began */
+  uint64_t events;               /* taken in this pass */
   uint64_t notes_lost;           /* events that could not be taken down */
   uint64_t lost_before;          /* source.lost as of the pass before */
   bool is_relisted;              /* this pass was read a second time, all at length */
@@ -207,29 +208,41 @@ static int take_process(struct bpf_source *bpf, struct denet_roster *roster,
   }
   if (full->net_namespace)
     denet_process_enter_net(process, full->net_namespace);
-  if (process->ended)
+  if (process->ended || process->is_hollow)
     take_exit(bpf, process, find_life(bpf, process));
   return denet_tallies_add(&bpf->tallies, process, full);
 }
 
-/* A process that lived and died between two passes is in none. */
-static int take_ends(struct bpf_source *bpf, struct denet_roster *roster) {
-  int error = 0;
-  for (size_t i = 0; i < bpf->ledger.count && !error; i++) {
-    struct denet_life *life = bpf->ledger.lives[i];
-    if (!life->is_over || life->is_taken)
-      continue;
-    struct denet_process *process = denet_roster_find(roster, life->pid);
-    bool is_known = process && process->born_ns == life->start_ns;
-    if (!is_known && life->start_ns < bpf->opened_ns) {
-      life->is_taken = true; /* its end came before our time, or was given up */
-      continue;
-    }
-    if (!is_known)
-      error = denet_roster_add_gone(roster, life->pid, &process);
-    if (!error)
-      take_end(bpf, process, life);
+/* The process has exec'd since the pass saw it. */
+static void take_exec(struct denet_process *process, const struct denet_bpf_texts *texts) {
+  snprintf(process->name, sizeof(process->name), "%.*s", DENET_BPF_COMM, texts->name);
+  process->exec_stamp = texts->exec_id;
+  process->never_execd = false;
+  process->execd = process->changed = true;
+}
+
+/* Takes what the pass could not see: a process that lived and died before it is nowhere else. */
+static int take_life(struct bpf_source *bpf, struct denet_roster *roster, struct denet_life *life) {
+  struct denet_process *process = denet_roster_find(roster, life->pid);
+  bool is_known = process && process->born_ns == life->start_ns;
+  if (is_known && !life->is_over && life->texts && life->texts->exec_id > process->exec_stamp)
+    take_exec(process, life->texts);
+  if (!life->is_over || life->is_taken)
+    return 0;
+  if (!is_known && life->start_ns < bpf->opened_ns) {
+    life->is_taken = true; /* it ended before our time, or was given up */
+    return 0;
   }
+  int error = is_known ? 0 : denet_roster_add_gone(roster, life->pid, &process);
+  if (!error)
+    take_end(bpf, process, life);
+  return error;
+}
+
+static int take_lives(struct bpf_source *bpf, struct denet_roster *roster) {
+  int error = 0;
+  for (size_t i = 0; i < bpf->ledger.count && !error; i++)
+    error = take_life(bpf, roster, bpf->ledger.lives[i]);
   return error;
 }
 
@@ -244,7 +257,7 @@ static int fill_roster(struct bpf_source *bpf, struct denet_roster *roster) {
   if (!error)
     error = pass_unseen(bpf, roster, INT32_MAX);
   if (!error)
-    error = take_ends(bpf, roster);
+    error = take_lives(bpf, roster);
   denet_roster_end(roster, !error);
   return error;
 }
@@ -257,7 +270,8 @@ static void forget_settled(struct bpf_source *bpf, const struct denet_roster *ro
     const struct denet_process *process = denet_roster_find(roster, life->pid);
     bool is_there = process && process->born_ns == life->start_ns;
     bool is_newer = life->texts && is_there && life->texts->exec_id != process->exec_stamp;
-    bool is_settled = is_there && !process->changed && !is_newer && !life->has_exited;
+    bool is_needed = life->has_exited && !(is_there && process->ended);
+    bool is_settled = is_there && !process->changed && !is_newer && !is_needed;
     bool is_stale = bpf->begun_ns - life->noted_ns > LIFE_NS;
     if (life->is_taken || is_settled || is_stale)
       denet_ledger_drop(&bpf->ledger, life);
@@ -272,7 +286,13 @@ static int take_event(void *context, const void *event, size_t size) {
     bpf->note_failure = error;
     bpf->notes_lost++;
   }
-  return bpf->ledger.size < LIVES_MOST ? 0 : -ENOBUFS;
+  return ++bpf->events < EVENTS_MOST ? 0 : -ENOBUFS;
+}
+
+/* What has exited and was not in the pass is over, but for a zombie that is younger than the pass.
+ */
+static bool is_awaited(const struct bpf_source *bpf, const struct denet_life *life) {
+  return life->has_exited && !life->is_over && life->exit.exit_ns < bpf->begun_ns;
 }
 
 static int read_pass(struct bpf_source *bpf) {
@@ -280,9 +300,13 @@ static int read_pass(struct bpf_source *bpf) {
   bpf->is_relisted = settled_ns == 0;
   int error = denet_programs_list(bpf->programs, settled_ns, &bpf->records);
   denet_programs_drain(bpf->programs, take_event, bpf);
+  int list_error = denet_ledger_list(&bpf->ledger);
+  for (size_t i = 0; i < bpf->ledger.count; i++)
+    if (is_awaited(bpf, bpf->ledger.lives[i]))
+      denet_programs_ask(bpf->programs, bpf->ledger.lives[i]->pid, bpf->ledger.lives[i]->start_ns);
+  denet_programs_drain(bpf->programs, take_event, bpf);
   bpf->lost_before = bpf->source.lost;
   bpf->source.lost = denet_programs_lost(bpf->programs) + bpf->notes_lost;
-  int list_error = denet_ledger_list(&bpf->ledger);
   return error ? error : list_error;
 }
 
@@ -292,6 +316,7 @@ static int scan(struct denet_source *source, struct denet_roster *roster,
   bpf->begun_ns = bpf->host->boot_ns(bpf->host->context);
   bpf->roster = roster;
   bpf->note_failure = 0;
+  bpf->events = 0;
   forget_settled(bpf, roster);
   int failure = read_pass(bpf);
   if (failure)
@@ -379,31 +404,39 @@ static struct denet_process *find_like(const struct bpf_source *bpf,
   return is_like ? parent : NULL;
 }
 
+/* Whether the process is in the middle of an exec: it runs another program than its parent did, but
+ * which one has not been told yet. */
+static bool is_launching(const struct bpf_source *bpf, const struct denet_process *process,
+                         const struct denet_life *life) {
+  bool is_told = process->born_ns > bpf->opened_ns && !bpf->source.lost;
+  return is_told && process->execd && !process->never_execd && !(life && life->texts);
+}
+
+/* From /proc. What is another program's by now is not the process's as it was seen, and what is
+ * empty may be a zombie's: then it is as if the process were gone. */
 static int describe_living(struct bpf_source *bpf, struct denet_process *process,
                            enum denet_text_kind kind, struct denet_buffer *out) {
   int outcome = bpf->procfs->describe(bpf->procfs, process, kind, out);
   bpf->source.met_lacks |= bpf->procfs->met_lacks & DENET_LACK_EXECUTABLE;
-  return outcome;
+  denet_programs_drain(bpf->programs, take_event, bpf);
+  const struct denet_life *life = find_life(bpf, process);
+  bool has_execd = life && life->texts && life->texts->exec_id != process->exec_stamp;
+  bool is_emptied = life && life->has_exited && !out->length;
+  return has_execd || is_emptied || is_launching(bpf, process, life) ? DENET_GONE : outcome;
 }
 
-/* An executable changes with an exec only; arguments and control group may have changed since. */
+/* What the kernel told is as of the exec, or of the end. */
 static int describe(struct denet_source *source, struct denet_process *process,
                     enum denet_text_kind kind, struct denet_buffer *out) {
   struct bpf_source *bpf = self(source);
-  bool is_there = !process->ended && !process->is_hollow && !process->missed_ns;
-  int outcome = is_there && kind != DENET_TEXT_EXECUTABLE ? describe_living(bpf, process, kind, out)
-                                                          : DENET_GONE;
-  if (outcome && outcome != -ENOMEM)
-    outcome = describe_life(bpf, process, kind, out);
-  if (outcome == DENET_GONE && is_there && kind == DENET_TEXT_EXECUTABLE)
+  int outcome = describe_life(bpf, process, kind, out);
+  if (outcome == DENET_GONE && !process->vanished) {
     outcome = describe_living(bpf, process, kind, out);
+    if (outcome == DENET_GONE) /* something has been told meanwhile */
+      outcome = describe_life(bpf, process, kind, out);
+  }
   struct denet_process *like = outcome == DENET_GONE ? find_like(bpf, process) : NULL;
-  if (like)
-    outcome = describe_living(bpf, like, kind, out);
-  /* Of a zombie of before our time nothing is known. */
-  if (outcome == DENET_GONE && !is_there && !process->vanished)
-    outcome = describe_living(bpf, process, kind, out);
-  return outcome;
+  return like ? describe_living(bpf, like, kind, out) : outcome;
 }
 
 static int owner(struct denet_source *source, const struct denet_process *process, uid_t *out_uid) {
