@@ -44,13 +44,11 @@ int find_offsets(struct bpf_iter__bpf_map *ctx) {
  * told of at length. */
 denet_u64 settled_ns = 0;
 
-struct {
-  __uint(type, BPF_MAP_TYPE_HASH);
-  __uint(map_flags, BPF_F_NO_PREALLOC);
-  __uint(max_entries, DENET_BPF_WATCHED_MOST);
-  __type(key, denet_u32);
-  __type(value, denet_u32);
-} watched SEC(".maps");
+denet_u32 watched[DENET_BPF_PIDS / 32]; /* a bit for each pid, set by user space */
+
+static __always_inline bool is_watched(denet_u32 pid) {
+  return watched[pid / 32 & (DENET_BPF_PIDS / 32 - 1)] >> (pid & 31) & 1;
+}
 
 static __always_inline bool is_on_cpu(struct task_struct *task) {
   return bpf_core_field_exists(task->on_cpu) && task->on_cpu;
@@ -74,14 +72,14 @@ static __always_inline denet_u32 state_of(struct task_struct *task) {
 
 static __always_inline void identify(struct task_struct *task,
                                      struct denet_bpf_identity *identity) {
-  identity->head.pid = task->tgid;
-  identity->head.start_ns = task->start_boottime;
-  identity->exec_id = task->self_exec_id;
+  identity->brief.head.pid = task->tgid;
+  identity->brief.head.start_ns = task->start_boottime;
+  identity->brief.exec_id = task->self_exec_id;
   identity->parent_pid = task->real_parent->tgid;
   identity->flags = task->flags;
   identity->state = state_of(task);
   identity->threads = task->signal->nr_threads;
-  bpf_probe_read_kernel(identity->name, sizeof(identity->name), task->comm);
+  bpf_probe_read_kernel(identity->brief.name, sizeof(identity->brief.name), task->comm);
 }
 
 static __always_inline void read_memory(struct mm_struct *mm, denet_u64 *rss, denet_u64 *vm) {
@@ -126,25 +124,32 @@ static __always_inline int list_thread(struct task_struct *task, struct seq_file
   return 0;
 }
 
+/* No more is read than what tells whether it has changed: each line of memory counts. */
+static __always_inline int list_briefly(struct task_struct *task, struct seq_file *seq) {
+  struct denet_bpf_brief brief = {
+      .head = {DENET_BPF_BRIEF, task->tgid, task->start_boottime},
+      .exec_id = task->self_exec_id,
+  };
+  bpf_probe_read_kernel(brief.name, sizeof(brief.name), task->comm);
+  bpf_seq_write(seq, &brief, sizeof(brief));
+  return 0;
+}
+
 SEC("iter/task")
 int list_tasks(struct bpf_iter__task *ctx) {
   struct task_struct *task = ctx->task;
   if (!task)
     return 0;
   struct seq_file *seq = ctx->meta->seq;
-  denet_u32 pid = task->tgid;
   bool is_brief = task->group_leader->start_boottime < settled_ns && !task->exit_state &&
-                  !bpf_map_lookup_elem(&watched, &pid);
+                  !is_watched(task->tgid);
   if (task->pid != task->tgid)
     return is_brief ? 0 : list_thread(task, seq);
+  if (is_brief)
+    return list_briefly(task, seq);
   struct denet_bpf_process process = {};
   identify(task, &process.identity);
-  if (is_brief) {
-    process.identity.head.kind = DENET_BPF_BRIEF;
-    bpf_seq_write(seq, &process.identity, sizeof(process.identity));
-    return 0;
-  }
-  process.identity.head.kind = DENET_BPF_PROCESS;
+  process.identity.brief.head.kind = DENET_BPF_PROCESS;
   read_process(task, &process);
   bpf_seq_write(seq, &process, sizeof(process));
   return 0;

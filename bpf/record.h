@@ -18,15 +18,15 @@ typedef uint64_t denet_u64;
 #define DENET_BPF_COMM 16
 
 /* Memory that the kernel keeps for us. */
-#define DENET_BPF_RING_BYTES (4u << 20)   /* of events that nobody has read yet */
-#define DENET_BPF_CALL_BYTES 4096         /* of wake-up calls: a page is the least there is */
-#define DENET_BPF_WATCHED_MOST (1u << 18) /* processes; made one by one as they come */
-#define DENET_BPF_ENDING_MOST (1u << 14)  /* processes that have exited and are kept; likewise */
-#define DENET_BPF_EXITED_MOST (1u << 16)  /* processes with exited threads; likewise */
+#define DENET_BPF_RING_BYTES (4u << 20) /* of events that nobody has read yet */
+#define DENET_BPF_CALL_BYTES 4096       /* of wake-up calls: a page is the least there is */
+#define DENET_BPF_PIDS (1u << 22)       /* PID_MAX_LIMIT, include/linux/threads.h; a bit for each */
+#define DENET_BPF_ENDING_MOST (1u << 14) /* processes that have exited and are kept; likewise */
+#define DENET_BPF_EXITED_MOST (1u << 16) /* processes with exited threads; likewise */
 
 enum denet_bpf_kind {
   /* The task iterator. */
-  DENET_BPF_BRIEF = 1, /* struct denet_bpf_identity */
+  DENET_BPF_BRIEF = 1, /* struct denet_bpf_brief */
   DENET_BPF_PROCESS,   /* struct denet_bpf_process */
   DENET_BPF_THREAD,    /* struct denet_bpf_thread */
   /* Events. */
@@ -52,22 +52,26 @@ struct denet_bpf_costs {
   denet_u64 read_chars, write_chars, read_calls, write_calls, read_bytes, write_bytes;
 };
 
-/* What denet_bpf_identity.state says. */
+/* What a state says. */
 #define DENET_BPF_ON_CPU 1u      /* the main thread is running at this moment */
 #define DENET_BPF_ZOMBIE 2u      /* the main thread has exited and is off its CPU for good */
 #define DENET_BPF_HOLLOW 4u      /* the main thread has no memory, and is no kernel thread */
 #define DENET_BPF_HAS_REAPED 8u  /* the process has waited for a child */
 #define DENET_BPF_OOM_KILLED 16u /* chosen by the OOM killer */
 
-/* A process that has not changed and counts nowhere: it is still there. */
-struct denet_bpf_identity {
+/* A process that was there before and counts nowhere: enough to see whether it has changed. */
+struct denet_bpf_brief {
   struct denet_bpf_head head;
   denet_u64 exec_id; /* counts the execs */
+  char name[DENET_BPF_COMM];
+};
+
+struct denet_bpf_identity {
+  struct denet_bpf_brief brief;
   denet_u32 parent_pid;
   denet_u32 flags; /* PF_*, include/linux/sched.h */
-  denet_u32 state;
+  denet_u32 state; /* DENET_BPF_ON_CPU and so on */
   denet_u32 threads;
-  char name[DENET_BPF_COMM];
 };
 
 /* Any other process, with the costs of its main thread and of the threads that have exited. Its I/O
@@ -144,7 +148,8 @@ struct denet_bpf_free {
 
 _Static_assert(sizeof(struct denet_bpf_head) == 16, "no padding");
 _Static_assert(sizeof(struct denet_bpf_costs) == 14 * 8, "no padding");
-_Static_assert(sizeof(struct denet_bpf_identity) == 16 + 8 + 16 + 16, "no padding");
+_Static_assert(sizeof(struct denet_bpf_brief) == 16 + 8 + 16, "no padding");
+_Static_assert(sizeof(struct denet_bpf_identity) == 40 + 16, "no padding");
 _Static_assert(sizeof(struct denet_bpf_process) == 56 + 112 + 24 + 16, "no padding");
 _Static_assert(sizeof(struct denet_bpf_thread) == 16 + 112 + 16 + 8, "no padding");
 _Static_assert(sizeof(struct denet_bpf_fork) == 24, "no padding");

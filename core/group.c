@@ -167,37 +167,29 @@ void denet_group_leave(struct denet_group *group, uint64_t now_ns) {
 }
 
 void denet_group_add(struct denet_group *group, const struct denet_process *process) {
-  struct denet_values increase = {0};
-  for (unsigned m = 0; m < DENET_METRICS; m++)
-    if (denet_metric_info[m].kind == DENET_KIND_COUNTER && denet_values_has(&process->delta, m))
-      denet_values_set(&increase, m, process->delta.value[m]);
+  uint64_t present = process->delta.present & denet_counters;
   /* What could be read of no member is not 0. */
   group->had |= process->now.present;
-  for (unsigned m = 0; m < DENET_METRICS; m++)
-    if (denet_metric_info[m].kind == DENET_KIND_COUNTER && !(group->had >> m & 1))
-      group->values.present &= ~(UINT64_C(1) << m);
-  denet_values_combine(&group->values, &increase);
+  group->values.present &= group->had | ~denet_counters;
+  for (unsigned m; denet_take_metric(&present, &m);)
+    denet_values_merge(&group->values, m, process->delta.value[m]);
 }
 
 void denet_group_gauges_begin(struct denet_group *group) {
-  for (unsigned m = 0; m < DENET_METRICS; m++) {
-    const struct denet_metric_info *info = &denet_metric_info[m];
-    if (info->kind != DENET_KIND_GAUGE)
-      continue;
+  uint64_t gauges = ~denet_counters & ((UINT64_C(1) << DENET_METRICS) - 1);
+  for (unsigned m; denet_take_metric(&gauges, &m);) {
     group->values.value[m] = 0;
     /* No member's sum is 0; no member's maximum is nothing. */
-    if (info->combine == DENET_COMBINE_MAX)
+    if (denet_metric_info[m].combine == DENET_COMBINE_MAX)
       group->values.present &= ~(UINT64_C(1) << m);
   }
   group->cpu_cores = 0;
 }
 
 void denet_group_gauges_show(struct denet_group *group, const struct denet_process *process) {
-  struct denet_values gauges = {0};
-  for (unsigned m = 0; m < DENET_METRICS; m++)
-    if (denet_metric_info[m].kind == DENET_KIND_GAUGE && denet_values_has(&process->sum, m))
-      denet_values_set(&gauges, m, process->sum.value[m]);
-  denet_values_combine(&group->values, &gauges);
+  uint64_t present = process->sum.present & ~denet_counters;
+  for (unsigned m; denet_take_metric(&present, &m);)
+    denet_values_merge(&group->values, m, process->sum.value[m]);
   group->cpu_cores += process->cpu_cores;
 }
 

@@ -332,25 +332,28 @@ void denet_matcher_begin(struct denet_matcher *matcher, uint64_t now_ns) {
   matcher->deadline_ns = matcher->host->boot_ns(matcher->host->context) + SETTLE_NS;
 }
 
+/* Whether the rules should look at it before the dead leave: it is one of them, or a child. */
+static bool is_left_behind(const struct denet_matcher *matcher,
+                           const struct denet_process *process) {
+  if (!process->changed || process->ended)
+    return process->changed;
+  const struct denet_process *parent = find_parent(matcher, process);
+  return parent && parent->ended;
+}
+
 int denet_matcher_settle_ended(struct denet_matcher *matcher) {
   const struct denet_roster *roster = matcher->roster;
   int error = 0;
   matcher->pass++;
   for (size_t i = 0; i < roster->gone_count; i++) {
-    bool is_missed = error || is_time_over(matcher);
-    if (is_missed)
+    if (error || is_time_over(matcher))
       matcher->missed += roster->gone[i]->changed;
     else
       error = settle(matcher, roster->gone[i]);
   }
-  for (size_t i = 0; i < roster->count && !error && !is_time_over(matcher); i++) {
-    struct denet_process *process = roster->processes[i];
-    if (!process->changed)
-      continue;
-    const struct denet_process *parent = find_parent(matcher, process);
-    if (process->ended || (parent && parent->ended))
-      error = settle(matcher, process);
-  }
+  for (size_t i = 0; i < roster->count && !error; i++)
+    if (is_left_behind(matcher, roster->processes[i]) && !is_time_over(matcher))
+      error = settle(matcher, roster->processes[i]);
   return error;
 }
 

@@ -41,23 +41,16 @@ const struct denet_derived_info denet_derived_info[DENET_DERIVEDS] = {
 #undef DENET_METRIC
 #undef DENET_DERIVED
 
-bool denet_values_has(const struct denet_values *values, enum denet_metric metric) {
-  return values->present >> metric & 1;
-}
-
-void denet_values_set(struct denet_values *values, enum denet_metric metric, uint64_t value) {
-  values->present |= UINT64_C(1) << metric;
-  values->value[metric] = value;
+void denet_values_merge(struct denet_values *values, enum denet_metric metric, uint64_t value) {
+  uint64_t mine = denet_values_has(values, metric) ? values->value[metric] : 0;
+  bool add = denet_metric_info[metric].combine == DENET_COMBINE_SUM;
+  denet_values_set(values, metric, add ? mine + value : mine > value ? mine : value);
 }
 
 void denet_values_combine(struct denet_values *values, const struct denet_values *other) {
-  for (unsigned m = 0; m < DENET_METRICS; m++) {
-    if (!denet_values_has(other, m))
-      continue;
-    uint64_t mine = denet_values_has(values, m) ? values->value[m] : 0, theirs = other->value[m];
-    bool add = denet_metric_info[m].combine == DENET_COMBINE_SUM;
-    denet_values_set(values, m, add ? mine + theirs : mine > theirs ? mine : theirs);
-  }
+  uint64_t rest = other->present;
+  for (unsigned m; denet_take_metric(&rest, &m);)
+    denet_values_merge(values, m, other->value[m]);
 }
 
 uint64_t denet_values_cpu_ns(const struct denet_values *values) {

@@ -89,10 +89,39 @@ struct denet_values {
 
 _Static_assert(DENET_METRICS <= 64, "present has a bit for each metric");
 
-bool denet_values_has(const struct denet_values *values, enum denet_metric metric);
-void denet_values_set(struct denet_values *values, enum denet_metric metric, uint64_t value);
+/* Bit m: metric m is a counter. */
+static const uint64_t denet_counters =
+#define DENET_METRIC(id, kind, ...)                                                                \
+  (uint64_t)(DENET_KIND_##kind == DENET_KIND_COUNTER) << DENET_##id |
+#define DENET_DERIVED(...)
+#include "metrics.def"
+#undef DENET_METRIC
+#undef DENET_DERIVED
+    0;
 
-/* Adds other into values as metrics.def combines members: sum or maximum. What only one has stays
+/* The lowest metric of a set, which it leaves: for (unsigned m; denet_take_metric(&set, &m);) */
+static inline bool denet_take_metric(uint64_t *set, unsigned *out_metric) {
+  if (!*set)
+    return false;
+  *out_metric = (unsigned)__builtin_ctzll(*set);
+  *set &= *set - 1;
+  return true;
+}
+
+static inline bool denet_values_has(const struct denet_values *values, enum denet_metric metric) {
+  return values->present >> metric & 1;
+}
+
+static inline void denet_values_set(struct denet_values *values, enum denet_metric metric,
+                                    uint64_t value) {
+  values->present |= UINT64_C(1) << metric;
+  values->value[metric] = value;
+}
+
+/* Adds one value as metrics.def combines members: sum or maximum. */
+void denet_values_merge(struct denet_values *values, enum denet_metric metric, uint64_t value);
+
+/* Adds all of other into values in the same way. What only one has stays
  * what it is. */
 void denet_values_combine(struct denet_values *values, const struct denet_values *other);
 

@@ -16,7 +16,8 @@ void denet_process_identify(struct denet_process *process, const struct denet_id
   process->start_ticks = identity->start_ticks;
   process->born_ns = identity->born_ns;
   process->parent_pid = identity->parent_pid;
-  snprintf(process->name, sizeof(process->name), "%s", identity->name);
+  if (renamed)
+    snprintf(process->name, sizeof(process->name), "%s", identity->name);
   process->kernel_thread = identity->kernel_thread;
   process->never_execd = identity->never_execd;
   if (identity->has_exec_stamp)
@@ -30,27 +31,34 @@ void denet_process_identify(struct denet_process *process, const struct denet_id
   process->oom_killed = process->ended && identity->oom_killed;
 }
 
+/* Takes one counter into sum and gives what is new of it. */
+static uint64_t advance_counter(struct denet_process *process, unsigned m) {
+  /* What members do not add up is not their own: it began before they were born. */
+  bool is_own = denet_metric_info[m].combine == DENET_COMBINE_SUM;
+  enum denet_base base = is_own ? process->base : DENET_BASE_NOW;
+  bool first = !denet_values_has(&process->counted, m);
+  uint64_t now = process->now.value[m], before = first ? 0 : process->counted.value[m];
+  uint64_t delta = now >= before ? now - before : 0;
+  uint64_t sum = denet_values_has(&process->sum, m) ? process->sum.value[m] : 0;
+  uint64_t all = base == DENET_BASE_LINES ? now : sum;
+  bool is_old = first && base != DENET_BASE_BIRTH;
+  denet_values_set(&process->sum, m, is_old ? all : sum + delta);
+  denet_values_set(&process->counted, m, now);
+  return is_old ? 0 : delta;
+}
+
 void denet_process_advance(struct denet_process *process) {
-  process->delta = process->now;
-  for (unsigned m = 0; m < DENET_METRICS; m++) {
-    if (!denet_values_has(&process->now, m))
-      continue;
-    uint64_t now = process->now.value[m];
-    if (denet_metric_info[m].kind == DENET_KIND_GAUGE) {
-      denet_values_set(&process->sum, m, now);
-      continue;
-    }
-    /* What members do not add up is not their own: it began before they were born. */
-    bool is_own = denet_metric_info[m].combine == DENET_COMBINE_SUM;
-    enum denet_base base = is_own ? process->base : DENET_BASE_NOW;
-    bool first = !denet_values_has(&process->counted, m);
-    uint64_t before = first ? 0 : process->counted.value[m];
-    uint64_t delta = now >= before ? now - before : 0;
-    uint64_t sum = denet_values_has(&process->sum, m) ? process->sum.value[m] : 0;
-    uint64_t all = base == DENET_BASE_LINES ? now : sum;
-    denet_values_set(&process->sum, m, first && base != DENET_BASE_BIRTH ? all : sum + delta);
-    process->delta.value[m] = first && base != DENET_BASE_BIRTH ? 0 : delta;
-    denet_values_set(&process->counted, m, now);
+  const struct denet_values *now = &process->now;
+  process->delta.present = now->present;
+  uint64_t gauges = now->present & ~denet_counters, counters = now->present & denet_counters;
+  for (unsigned m; denet_take_metric(&gauges, &m);) {
+    process->delta.value[m] = now->value[m];
+    denet_values_set(&process->sum, m, now->value[m]);
+  }
+  for (unsigned m; denet_take_metric(&counters, &m);) {
+    bool is_still =
+        denet_values_has(&process->counted, m) && process->counted.value[m] == now->value[m];
+    process->delta.value[m] = is_still ? 0 : advance_counter(process, m);
   }
 }
 

@@ -54,15 +54,6 @@ struct denet_process {
   uint64_t settled_pass; /* the pass in which its trees were decided last */
   uint64_t advanced_ns;  /* the tick in which its values were taken last */
 
-  /* What it costs. */
-  struct denet_values now;     /* as the kernel counts, since the process's birth */
-  struct denet_values counted; /* counters: the part of now that is in sum already */
-  struct denet_values delta;   /* counters: what the last advance added; gauges: as now */
-  struct denet_values sum;     /* counters: since it is watched, never falling; gauges: as now */
-  double cpu_cores;            /* CPU time per time at its last sample */
-  uint64_t cores_ns;           /* when that sample was taken, and */
-  uint64_t cores_cpu_ns;       /* its CPU time then (of sum) */
-
   uint64_t measured; /* bit m: metric m has been asked for since it is watched */
   bool has_headed_tree;
   struct denet_member *members; /* the trees that it counts in */
@@ -78,6 +69,15 @@ struct denet_process {
   struct denet_threads *threads; /* owned */
   bool is_watched;               /* the kernel has been asked to tell all of it, source_bpf.c */
   uint64_t missed_ns;            /* since when it is not seen, though its end is yet to be told */
+
+  /* What it costs: last, for passes that look at who it is only. */
+  struct denet_values now;     /* as the kernel counts, since the process's birth */
+  struct denet_values counted; /* counters: the part of now that is in sum already */
+  struct denet_values delta;   /* counters: what the last advance added; gauges: as now */
+  struct denet_values sum;     /* counters: since it is watched, never falling; gauges: as now */
+  double cpu_cores;            /* CPU time per time at its last sample */
+  uint64_t cores_ns;           /* when that sample was taken, and */
+  uint64_t cores_cpu_ns;       /* its CPU time then (of sum) */
 };
 
 /* Who a process is and how it is at one moment, whatever source says so. */

@@ -69,12 +69,10 @@ int denet_programs_drain(struct denet_programs *programs,
   return outcome < 0 ? outcome : 0;
 }
 
-int denet_programs_watch(struct denet_programs *programs, pid_t pid, bool is_watched) {
-  int map = bpf_map__fd(programs->bpf->maps.watched);
-  denet_u32 key = (denet_u32)pid, one = 1;
-  int error =
-      is_watched ? bpf_map_update_elem(map, &key, &one, BPF_ANY) : bpf_map_delete_elem(map, &key);
-  return error && !(errno == ENOENT && !is_watched) ? -errno : 0;
+void denet_programs_watch(struct denet_programs *programs, pid_t pid, bool is_watched) {
+  denet_u32 bit = 1u << ((denet_u32)pid & 31);
+  denet_u32 *word = &programs->bpf->bss->watched[(denet_u32)pid / 32 % (DENET_BPF_PIDS / 32)];
+  *word = is_watched ? *word | bit : *word & ~bit;
 }
 
 void denet_programs_ask(struct denet_programs *programs, pid_t pid, uint64_t start_ns) {

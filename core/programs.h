@@ -30,8 +30,8 @@ int denet_programs_drain(struct denet_programs *programs,
  * with the next drain, if the kernel can tell it before it does so by itself. */
 void denet_programs_ask(struct denet_programs *programs, pid_t pid, uint64_t start_ns);
 
-/* Whether the pid's process is told of at length however old it is. 0 or -errno. */
-int denet_programs_watch(struct denet_programs *programs, pid_t pid, bool is_watched);
+/* Whether the pid's process is told of at length however old it is. */
+void denet_programs_watch(struct denet_programs *programs, pid_t pid, bool is_watched);
 
 /* Events that were lost since the programs were loaded. */
 uint64_t denet_programs_lost(const struct denet_programs *programs);

@@ -39,6 +39,7 @@ struct bpf_source {
   uint64_t events;               /* taken in this pass */
   uint64_t notes_lost;           /* events that could not be taken down */
   uint64_t lost_before;          /* source.lost as of the pass before */
+  bool has_missed;               /* this pass: a process was told of in brief that was not known */
   bool is_relisted;              /* this pass was read a second time, all at length */
   int note_failure;              /* of this pass: why an event could not be taken down */
 };
@@ -47,17 +48,16 @@ static struct bpf_source *self(struct denet_source *source) { return (struct bpf
 
 static void take_identity(const struct bpf_source *bpf, struct denet_process *process,
                           const struct denet_bpf_identity *record, int exit_code) {
-  char name[DENET_BPF_COMM + 1];
-  snprintf(name, sizeof(name), "%.*s", DENET_BPF_COMM, record->name);
+  const struct denet_bpf_brief *brief = &record->brief;
   struct denet_identity identity = {
-      .start_ticks = record->head.start_ns / bpf->host->tick_ns,
-      .born_ns = record->head.start_ns,
+      .start_ticks = brief->head.start_ns / bpf->host->tick_ns,
+      .born_ns = brief->head.start_ns,
       .parent_pid = (pid_t)record->parent_pid,
-      .name = name,
+      .name = brief->name, /* the kernel ends it with a NUL (__set_task_comm, fs/exec.c) */
       .kernel_thread = record->flags & PF_KTHREAD,
       .never_execd = record->flags & PF_FORKNOEXEC,
       .has_exec_stamp = true,
-      .exec_stamp = record->exec_id,
+      .exec_stamp = brief->exec_id,
       .has_reaped = record->state & DENET_BPF_HAS_REAPED,
       .is_zombie = record->state & DENET_BPF_ZOMBIE,
       .is_hollow = record->state & DENET_BPF_HOLLOW,
@@ -104,14 +104,13 @@ static void take_end(const struct bpf_source *bpf, struct denet_process *process
   if (process->ended) /* it was seen as a zombie, and that was its end */
     return;
   struct denet_bpf_identity identity = {
-      .head = end->head,
-      .exec_id = end->exec_id,
+      .brief = {.head = end->head, .exec_id = end->exec_id},
       .flags = end->flags,
       .state = end->state | DENET_BPF_ZOMBIE,
   };
   pid_t parent_pid = life->was_forked ? life->parent_pid : (pid_t)life->exit.parent_pid;
   identity.parent_pid = (denet_u32)(process->is_new ? parent_pid : process->parent_pid);
-  memcpy(identity.name, end->name, sizeof(identity.name));
+  memcpy(identity.brief.name, end->name, sizeof(identity.brief.name));
   take_identity(bpf, process, &identity, end->exit_code);
   denet_tally_take_costs(process, &end->costs, bpf->source.lacks);
   denet_values_set(&process->now, DENET_CPU_CORE, end->cpu);
@@ -157,15 +156,14 @@ static int pass_unseen(struct bpf_source *bpf, struct denet_roster *roster, pid_
 
 /* Finds or makes the record's process. */
 static int see_process(struct bpf_source *bpf, struct denet_roster *roster,
-                       const struct denet_bpf_identity *record,
-                       struct denet_process **out_process) {
+                       const struct denet_bpf_head *head, struct denet_process **out_process) {
   struct denet_process *process;
-  int error = pass_unseen(bpf, roster, (pid_t)record->head.pid);
+  int error = pass_unseen(bpf, roster, (pid_t)head->pid);
   if (!error)
-    error = denet_roster_see(roster, (pid_t)record->head.pid, &process);
+    error = denet_roster_see(roster, (pid_t)head->pid, &process);
   if (error)
     return error;
-  if (!process->is_new && process->born_ns != record->head.start_ns) {
+  if (!process->is_new && process->born_ns != head->start_ns) {
     struct denet_life *life = find_life(bpf, process);
     if (life && life->is_over)
       take_end(bpf, process, life);
@@ -182,43 +180,59 @@ static void take_birth(const struct bpf_source *bpf, struct denet_process *proce
     process->parent_pid = life->parent_pid;
 }
 
-/* One that nobody counts any more need not be told of at length. */
-static void update_watch(struct bpf_source *bpf, struct denet_process *process, bool is_watched) {
-  if (process->is_watched != is_watched &&
-      !denet_programs_watch(bpf->programs, process->pid, is_watched))
-    process->is_watched = is_watched;
+static void set_watched(struct bpf_source *bpf, struct denet_process *process, bool is_watched) {
+  denet_programs_watch(bpf->programs, process->pid, is_watched);
+  process->is_watched = is_watched;
+}
+
+/* The process runs another program than when it was seen last. */
+static void take_exec(struct denet_process *process, const char name[DENET_BPF_COMM],
+                      uint64_t exec_id) {
+  snprintf(process->name, sizeof(process->name), "%.*s", DENET_BPF_COMM, name);
+  process->exec_stamp = exec_id;
+  process->never_execd = false;
+  process->execd = process->changed = true;
+}
+
+static int take_brief(struct bpf_source *bpf, struct denet_roster *roster,
+                      const struct denet_bpf_brief *brief) {
+  struct denet_process *process;
+  int error = see_process(bpf, roster, &brief->head, &process);
+  if (error)
+    return error;
+  if (process->is_new) { /* it was not seen when it should have been: now all are told at length */
+    denet_roster_unsee(roster);
+    bpf->has_missed = true;
+    return 0;
+  }
+  process->missed_ns = 0;
+  process->is_watched = false;
+  if (process->exec_stamp != brief->exec_id)
+    take_exec(process, brief->name, brief->exec_id);
+  if (strncmp(process->name, brief->name, sizeof(process->name))) {
+    snprintf(process->name, sizeof(process->name), "%.*s", DENET_BPF_COMM, brief->name);
+    process->changed = true;
+  }
+  return 0;
 }
 
 static int take_process(struct bpf_source *bpf, struct denet_roster *roster,
-                        const struct denet_bpf_identity *record) {
+                        const struct denet_bpf_process *record) {
   struct denet_process *process;
-  bool is_full = record->head.kind == DENET_BPF_PROCESS;
-  const struct denet_bpf_process *full = is_full ? (const void *)record : NULL;
-  int error = see_process(bpf, roster, record, &process);
+  int error = see_process(bpf, roster, &record->identity.brief.head, &process);
   if (error)
     return error;
   process->missed_ns = 0;
-  take_identity(bpf, process, record, full ? full->exit_code : 0);
+  take_identity(bpf, process, &record->identity, record->exit_code);
   take_birth(bpf, process);
-  if (process->is_watched && !process->members)
-    update_watch(bpf, process, false);
-  if (!full) {
-    process->is_watched = false;
-    return 0;
-  }
-  if (full->net_namespace)
-    denet_process_enter_net(process, full->net_namespace);
+  /* One that nobody counts need not be told of at length. */
+  if (!process->members)
+    set_watched(bpf, process, false);
+  if (record->net_namespace)
+    denet_process_enter_net(process, record->net_namespace);
   if (process->ended || process->is_hollow)
     take_exit(bpf, process, find_life(bpf, process));
-  return denet_tallies_add(&bpf->tallies, process, full);
-}
-
-/* The process has exec'd since the pass saw it. */
-static void take_exec(struct denet_process *process, const struct denet_bpf_texts *texts) {
-  snprintf(process->name, sizeof(process->name), "%.*s", DENET_BPF_COMM, texts->name);
-  process->exec_stamp = texts->exec_id;
-  process->never_execd = false;
-  process->execd = process->changed = true;
+  return denet_tallies_add(&bpf->tallies, process, record);
 }
 
 /* Takes what the pass could not see: a process that lived and died before it is nowhere else. */
@@ -226,7 +240,7 @@ static int take_life(struct bpf_source *bpf, struct denet_roster *roster, struct
   struct denet_process *process = denet_roster_find(roster, life->pid);
   bool is_known = process && process->born_ns == life->start_ns;
   if (is_known && !life->is_over && life->texts && life->texts->exec_id > process->exec_stamp)
-    take_exec(process, life->texts);
+    take_exec(process, life->texts->name, life->texts->exec_id);
   if (!life->is_over || life->is_taken)
     return 0;
   if (!is_known && life->start_ns < bpf->opened_ns) {
@@ -252,8 +266,10 @@ static int fill_roster(struct bpf_source *bpf, struct denet_roster *roster) {
   denet_tallies_clear(&bpf->tallies);
   int error = denet_roster_begin(roster);
   while (!error && (head = denet_tally_next(&bpf->records, &offset)))
-    if (head->kind != DENET_BPF_THREAD)
-      error = take_process(bpf, roster, (const struct denet_bpf_identity *)head);
+    if (head->kind == DENET_BPF_PROCESS)
+      error = take_process(bpf, roster, (const struct denet_bpf_process *)head);
+    else if (head->kind == DENET_BPF_BRIEF)
+      error = take_brief(bpf, roster, (const struct denet_bpf_brief *)head);
   if (!error)
     error = pass_unseen(bpf, roster, INT32_MAX);
   if (!error)
@@ -317,6 +333,7 @@ static int scan(struct denet_source *source, struct denet_roster *roster,
   bpf->roster = roster;
   bpf->note_failure = 0;
   bpf->events = 0;
+  bpf->has_missed = false;
   forget_settled(bpf, roster);
   int failure = read_pass(bpf);
   if (failure)
@@ -326,8 +343,7 @@ static int scan(struct denet_source *source, struct denet_roster *roster,
   denet_tallies_add_threads(&bpf->tallies, &bpf->records);
   denet_tallies_take(&bpf->tallies, bpf->host, source->lacks);
   denet_procfs_forget_nets(bpf->procfs);
-  if (!failure)
-    bpf->settled_ns = bpf->begun_ns;
+  bpf->settled_ns = failure || bpf->has_missed ? 0 : bpf->begun_ns;
   failure = failure ? failure : bpf->note_failure;
   if (failure)
     return denet_error_set(error, failure, "not every process can be followed: %s",
@@ -373,7 +389,8 @@ static void measure(struct denet_source *source, struct denet_process *process, 
     complete(process);
   if (process->ended || process->missed_ns)
     return;
-  update_watch(bpf, process, true);
+  if (!process->is_watched)
+    set_watched(bpf, process, true);
   const struct denet_tally *tally = denet_tallies_find(&bpf->tallies, process->pid);
   if (!tally) {
     relist(bpf);
