@@ -52,16 +52,18 @@ static struct denet_life *find_or_add(struct denet_ledger *ledger, pid_t pid, ui
   return life;
 }
 
-static int note_texts(struct denet_life *life, const void *event, size_t size) {
+static size_t count_texts(const struct denet_bpf_texts *texts) {
+  return (size_t)texts->argument_bytes + texts->executable_bytes + texts->cgroup_bytes;
+}
+
+static int note_texts(struct denet_life *life, const void *event) {
   struct denet_bpf_texts texts;
   memcpy(&texts, event, sizeof(texts));
-  uint64_t behind = (uint64_t)texts.argument_bytes + texts.executable_bytes + texts.cgroup_bytes;
-  if (behind > size - sizeof(texts))
-    return -EINVAL;
-  struct denet_bpf_texts *copy = malloc(sizeof(texts) + behind);
+  size_t size = sizeof(texts) + count_texts(&texts);
+  struct denet_bpf_texts *copy = malloc(size);
   if (!copy)
     return -ENOMEM;
-  memcpy(copy, event, sizeof(texts) + behind);
+  memcpy(copy, event, size);
   free(life->texts);
   life->texts = copy;
   return 0;
@@ -83,19 +85,34 @@ static size_t size_of(denet_u32 kind) {
   }
 }
 
-int denet_ledger_note(struct denet_ledger *ledger, const void *event, size_t size,
-                      uint64_t now_ns) {
+/* Whether it is an event, whole; its head then. */
+static bool is_event(const void *event, size_t size, struct denet_bpf_head *out_head) {
   struct denet_bpf_head head = {0};
   if (size >= sizeof(head))
     memcpy(&head, event, sizeof(head));
   size_t least = size_of(head.kind);
   if (!least || size < least || !head.pid || head.pid > INT32_MAX)
+    return false;
+  struct denet_bpf_texts texts;
+  if (head.kind == DENET_BPF_TEXTS) {
+    memcpy(&texts, event, sizeof(texts));
+    if (count_texts(&texts) > size - sizeof(texts))
+      return false;
+  }
+  *out_head = head;
+  return true;
+}
+
+int denet_ledger_note(struct denet_ledger *ledger, const void *event, size_t size,
+                      uint64_t now_ns) {
+  struct denet_bpf_head head;
+  if (!is_event(event, size, &head))
     return -EINVAL;
   struct denet_life *life = find_or_add(ledger, (pid_t)head.pid, head.start_ns, now_ns);
   if (!life)
     return -ENOMEM;
   if (head.kind == DENET_BPF_TEXTS)
-    return note_texts(life, event, size);
+    return note_texts(life, event);
   if (head.kind == DENET_BPF_FORK) {
     struct denet_bpf_fork fork;
     memcpy(&fork, event, sizeof(fork));

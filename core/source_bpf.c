@@ -1,12 +1,9 @@
 /* The BPF source: one pass of the kernel's task iterator gives every process of the host, and its
  * events tell what began and ended in between. Texts of living processes and network counts come
  * from /proc. */
-#include "bpf/record.h"
+#include "source_bpf.h"
+
 #include "cleanup.h"
-#include "ledger.h"
-#include "procfs.h"
-#include "programs.h"
-#include "tally.h"
 
 #include <errno.h>
 #include <string.h>
@@ -25,28 +22,11 @@
 /* Of events in one pass, three or four to a process. The rest waits in the kernel. */
 #define EVENTS_MOST 30000
 
-struct bpf_source {
-  struct denet_source source; /* first: the one is the other */
-  const struct denet_host *host;
-  struct denet_source *procfs; /* owned, as is all below */
-  struct denet_programs *programs;
-  struct denet_ledger ledger;
-  struct denet_buffer records;   /* of the last pass */
-  struct denet_tallies tallies;  /* likewise */
-  struct denet_roster *roster;   /* that it went into; borrowed */
-  uint64_t opened_ns;            /* boot clock, as all here: what was born before is not new */
-  uint64_t begun_ns, settled_ns; /* the last pass, complete passes: when they began */
-  uint64_t events;               /* taken in this pass */
-  uint64_t notes_lost;           /* events that could not be taken down */
-  uint64_t lost_before;          /* source.lost as of the pass before */
-  bool has_missed;               /* this pass: a process was told of in brief that was not known */
-  bool is_relisted;              /* this pass was read a second time, all at length */
-  int note_failure;              /* of this pass: why an event could not be taken down */
-};
+static struct denet_bpf_source *self(struct denet_source *source) {
+  return (struct denet_bpf_source *)source;
+}
 
-static struct bpf_source *self(struct denet_source *source) { return (struct bpf_source *)source; }
-
-static void take_identity(const struct bpf_source *bpf, struct denet_process *process,
+static void take_identity(const struct denet_bpf_source *bpf, struct denet_process *process,
                           const struct denet_bpf_identity *record, int exit_code) {
   const struct denet_bpf_brief *brief = &record->brief;
   struct denet_identity identity = {
@@ -70,7 +50,7 @@ static void take_identity(const struct bpf_source *bpf, struct denet_process *pr
 }
 
 /* What is known of when and in which state it ended. */
-static void take_exit(const struct bpf_source *bpf, struct denet_process *process,
+static void take_exit(const struct denet_bpf_source *bpf, struct denet_process *process,
                       const struct denet_life *life) {
   uint64_t page_bytes = bpf->host->page_bytes;
   if (!life || !life->has_exited)
@@ -95,7 +75,7 @@ static void complete(struct denet_process *process) {
 }
 
 /* The process is over: who it was and what it cost in all. */
-static void take_end(const struct bpf_source *bpf, struct denet_process *process,
+static void take_end(const struct denet_bpf_source *bpf, struct denet_process *process,
                      struct denet_life *life) {
   const struct denet_bpf_free *end = &life->end;
   life->is_taken = true;
@@ -121,15 +101,15 @@ static void take_end(const struct bpf_source *bpf, struct denet_process *process
   complete(process);
 }
 
-static struct denet_life *find_life(const struct bpf_source *bpf,
-                                    const struct denet_process *process) {
+struct denet_life *denet_bpf_source_life(const struct denet_bpf_source *bpf,
+                                         const struct denet_process *process) {
   return denet_ledger_find(&bpf->ledger, process->pid, process->born_ns);
 }
 
 /* A process that was there and is not: it goes as soon as its end is told, or can't be any more.
  * Returns whether it stays until then. */
-static bool awaits_end(struct bpf_source *bpf, struct denet_process *process) {
-  struct denet_life *life = find_life(bpf, process);
+static bool awaits_end(struct denet_bpf_source *bpf, struct denet_process *process) {
+  struct denet_life *life = denet_bpf_source_life(bpf, process);
   bool has_lost = bpf->source.lost != bpf->lost_before;
   if (life && life->is_over) {
     take_end(bpf, process, life);
@@ -142,7 +122,7 @@ static bool awaits_end(struct bpf_source *bpf, struct denet_process *process) {
   return !has_lost && bpf->begun_ns - process->missed_ns < END_NS;
 }
 
-static int pass_unseen(struct bpf_source *bpf, struct denet_roster *roster, pid_t limit) {
+static int pass_unseen(struct denet_bpf_source *bpf, struct denet_roster *roster, pid_t limit) {
   struct denet_process *process;
   int error = 0;
   while (!error && (process = denet_roster_unseen(roster, limit))) {
@@ -155,7 +135,7 @@ static int pass_unseen(struct bpf_source *bpf, struct denet_roster *roster, pid_
 }
 
 /* Finds or makes the record's process. */
-static int see_process(struct bpf_source *bpf, struct denet_roster *roster,
+static int see_process(struct denet_bpf_source *bpf, struct denet_roster *roster,
                        const struct denet_bpf_head *head, struct denet_process **out_process) {
   struct denet_process *process;
   int error = pass_unseen(bpf, roster, (pid_t)head->pid);
@@ -164,7 +144,7 @@ static int see_process(struct bpf_source *bpf, struct denet_roster *roster,
   if (error)
     return error;
   if (!process->is_new && process->born_ns != head->start_ns) {
-    struct denet_life *life = find_life(bpf, process);
+    struct denet_life *life = denet_bpf_source_life(bpf, process);
     if (life && life->is_over)
       take_end(bpf, process, life);
     error = denet_roster_replace(roster, &process);
@@ -174,13 +154,14 @@ static int see_process(struct bpf_source *bpf, struct denet_roster *roster,
 }
 
 /* By now it may have been given to another parent. */
-static void take_birth(const struct bpf_source *bpf, struct denet_process *process) {
-  const struct denet_life *life = process->is_new ? find_life(bpf, process) : NULL;
+static void take_birth(const struct denet_bpf_source *bpf, struct denet_process *process) {
+  const struct denet_life *life = process->is_new ? denet_bpf_source_life(bpf, process) : NULL;
   if (life && life->was_forked)
     process->parent_pid = life->parent_pid;
 }
 
-static void set_watched(struct bpf_source *bpf, struct denet_process *process, bool is_watched) {
+static void set_watched(struct denet_bpf_source *bpf, struct denet_process *process,
+                        bool is_watched) {
   denet_programs_watch(bpf->programs, process->pid, is_watched);
   process->is_watched = is_watched;
 }
@@ -194,7 +175,7 @@ static void take_exec(struct denet_process *process, const char name[DENET_BPF_C
   process->execd = process->changed = true;
 }
 
-static int take_brief(struct bpf_source *bpf, struct denet_roster *roster,
+static int take_brief(struct denet_bpf_source *bpf, struct denet_roster *roster,
                       const struct denet_bpf_brief *brief) {
   struct denet_process *process;
   int error = see_process(bpf, roster, &brief->head, &process);
@@ -216,7 +197,7 @@ static int take_brief(struct bpf_source *bpf, struct denet_roster *roster,
   return 0;
 }
 
-static int take_process(struct bpf_source *bpf, struct denet_roster *roster,
+static int take_process(struct denet_bpf_source *bpf, struct denet_roster *roster,
                         const struct denet_bpf_process *record) {
   struct denet_process *process;
   int error = see_process(bpf, roster, &record->identity.brief.head, &process);
@@ -231,12 +212,13 @@ static int take_process(struct bpf_source *bpf, struct denet_roster *roster,
   if (record->net_namespace)
     denet_process_enter_net(process, record->net_namespace);
   if (process->ended || process->is_hollow)
-    take_exit(bpf, process, find_life(bpf, process));
+    take_exit(bpf, process, denet_bpf_source_life(bpf, process));
   return denet_tallies_add(&bpf->tallies, process, record);
 }
 
 /* Takes what the pass could not see: a process that lived and died before it is nowhere else. */
-static int take_life(struct bpf_source *bpf, struct denet_roster *roster, struct denet_life *life) {
+static int take_life(struct denet_bpf_source *bpf, struct denet_roster *roster,
+                     struct denet_life *life) {
   struct denet_process *process = denet_roster_find(roster, life->pid);
   bool is_known = process && process->born_ns == life->start_ns;
   if (is_known && !life->is_over && life->texts && life->texts->exec_id > process->exec_stamp)
@@ -253,14 +235,14 @@ static int take_life(struct bpf_source *bpf, struct denet_roster *roster, struct
   return error;
 }
 
-static int take_lives(struct bpf_source *bpf, struct denet_roster *roster) {
+static int take_lives(struct denet_bpf_source *bpf, struct denet_roster *roster) {
   int error = 0;
   for (size_t i = 0; i < bpf->ledger.count && !error; i++)
     error = take_life(bpf, roster, bpf->ledger.lives[i]);
   return error;
 }
 
-static int fill_roster(struct bpf_source *bpf, struct denet_roster *roster) {
+static int fill_roster(struct denet_bpf_source *bpf, struct denet_roster *roster) {
   size_t offset = 0;
   const struct denet_bpf_head *head;
   denet_tallies_clear(&bpf->tallies);
@@ -280,7 +262,7 @@ static int fill_roster(struct bpf_source *bpf, struct denet_roster *roster) {
 
 /* Forgets what is not needed any more since the last pass: ends that were taken, and what began and
  * has been settled by the rules. */
-static void forget_settled(struct bpf_source *bpf, const struct denet_roster *roster) {
+static void forget_settled(struct denet_bpf_source *bpf, const struct denet_roster *roster) {
   for (size_t i = 0; i < bpf->ledger.count; i++) {
     struct denet_life *life = bpf->ledger.lives[i];
     const struct denet_process *process = denet_roster_find(roster, life->pid);
@@ -296,7 +278,7 @@ static void forget_settled(struct bpf_source *bpf, const struct denet_roster *ro
 }
 
 static int take_event(void *context, const void *event, size_t size) {
-  struct bpf_source *bpf = context;
+  struct denet_bpf_source *bpf = context;
   int error = denet_ledger_note(&bpf->ledger, event, size, bpf->begun_ns);
   if (error) {
     bpf->note_failure = error;
@@ -305,22 +287,26 @@ static int take_event(void *context, const void *event, size_t size) {
   return ++bpf->events < EVENTS_MOST ? 0 : -ENOBUFS;
 }
 
+void denet_bpf_source_drain(struct denet_bpf_source *bpf) {
+  denet_programs_drain(bpf->programs, take_event, bpf);
+}
+
 /* What has exited and was not in the pass is over, but for a zombie that is younger than the pass.
  */
-static bool is_awaited(const struct bpf_source *bpf, const struct denet_life *life) {
+static bool is_awaited(const struct denet_bpf_source *bpf, const struct denet_life *life) {
   return life->has_exited && !life->is_over && life->exit.exit_ns < bpf->begun_ns;
 }
 
-static int read_pass(struct bpf_source *bpf) {
+static int read_pass(struct denet_bpf_source *bpf) {
   uint64_t settled_ns = bpf->settled_ns > FORK_NS ? bpf->settled_ns - FORK_NS : 0;
   bpf->is_relisted = settled_ns == 0;
   int error = denet_programs_list(bpf->programs, settled_ns, &bpf->records);
-  denet_programs_drain(bpf->programs, take_event, bpf);
+  denet_bpf_source_drain(bpf);
   int list_error = denet_ledger_list(&bpf->ledger);
   for (size_t i = 0; i < bpf->ledger.count; i++)
     if (is_awaited(bpf, bpf->ledger.lives[i]))
       denet_programs_ask(bpf->programs, bpf->ledger.lives[i]->pid, bpf->ledger.lives[i]->start_ns);
-  denet_programs_drain(bpf->programs, take_event, bpf);
+  denet_bpf_source_drain(bpf);
   bpf->lost_before = bpf->source.lost;
   bpf->source.lost = denet_programs_lost(bpf->programs) + bpf->notes_lost;
   return error ? error : list_error;
@@ -328,7 +314,7 @@ static int read_pass(struct bpf_source *bpf) {
 
 static int scan(struct denet_source *source, struct denet_roster *roster,
                 struct denet_error *error) {
-  struct bpf_source *bpf = self(source);
+  struct denet_bpf_source *bpf = self(source);
   bpf->begun_ns = bpf->host->boot_ns(bpf->host->context);
   bpf->roster = roster;
   bpf->note_failure = 0;
@@ -353,7 +339,7 @@ static int scan(struct denet_source *source, struct denet_roster *roster,
 
 /* Reads everything again at length: a process came to count somewhere that had been told of in
  * brief. Its next pass will have it. */
-static void relist(struct bpf_source *bpf) {
+static void relist(struct denet_bpf_source *bpf) {
   size_t offset = 0;
   const struct denet_bpf_head *head;
   if (bpf->is_relisted)
@@ -382,7 +368,7 @@ static void relist(struct bpf_source *bpf) {
  * old; its CPU clock is not. */
 static void measure(struct denet_source *source, struct denet_process *process, uint64_t wanted,
                     bool first) {
-  struct bpf_source *bpf = self(source);
+  struct denet_bpf_source *bpf = self(source);
   (void)first;
   process->has_run = false;
   if (process->ended)
@@ -402,77 +388,8 @@ static void measure(struct denet_source *source, struct denet_process *process, 
   denet_procfs_measure_net(bpf->procfs, process, wanted);
 }
 
-/* As the kernel told it: of the program that the process runs, or ran at its end. */
-static int describe_life(const struct bpf_source *bpf, const struct denet_process *process,
-                         enum denet_text_kind kind, struct denet_buffer *out) {
-  const struct denet_life *life = find_life(bpf, process);
-  if (!life || !life->texts || life->texts->exec_id != process->exec_stamp)
-    return DENET_GONE;
-  denet_buffer_clear(out);
-  return denet_life_text(life, kind, out);
-}
-
-/* A process that never exec'd runs what its parent ran when it forked, and may still. */
-static struct denet_process *find_like(const struct bpf_source *bpf,
-                                       const struct denet_process *process) {
-  struct denet_process *parent = denet_roster_find(bpf->roster, process->parent_pid);
-  bool is_like =
-      parent && process->never_execd && !parent->ended && parent->exec_stamp == process->exec_stamp;
-  return is_like ? parent : NULL;
-}
-
-/* Whether the process is in the middle of an exec: it runs another program than its parent did, but
- * which one has not been told yet. */
-static bool is_launching(const struct bpf_source *bpf, const struct denet_process *process,
-                         const struct denet_life *life) {
-  bool is_told = process->born_ns > bpf->opened_ns && !bpf->source.lost;
-  return is_told && process->execd && !process->never_execd && !(life && life->texts);
-}
-
-/* From /proc. What is another program's by now is not the process's as it was seen, and what is
- * empty may be a zombie's: then it is as if the process were gone. */
-static int describe_living(struct bpf_source *bpf, struct denet_process *process,
-                           enum denet_text_kind kind, struct denet_buffer *out) {
-  int outcome = bpf->procfs->describe(bpf->procfs, process, kind, out);
-  bpf->source.met_lacks |= bpf->procfs->met_lacks & DENET_LACK_EXECUTABLE;
-  denet_programs_drain(bpf->programs, take_event, bpf);
-  const struct denet_life *life = find_life(bpf, process);
-  bool has_execd = life && life->texts && life->texts->exec_id != process->exec_stamp;
-  bool is_emptied = life && life->has_exited && !out->length;
-  return has_execd || is_emptied || is_launching(bpf, process, life) ? DENET_GONE : outcome;
-}
-
-/* What the kernel told is as of the exec, or of the end. */
-static int describe(struct denet_source *source, struct denet_process *process,
-                    enum denet_text_kind kind, struct denet_buffer *out) {
-  struct bpf_source *bpf = self(source);
-  int outcome = describe_life(bpf, process, kind, out);
-  if (outcome == DENET_GONE && !process->vanished) {
-    outcome = describe_living(bpf, process, kind, out);
-    if (outcome == DENET_GONE) /* something has been told meanwhile */
-      outcome = describe_life(bpf, process, kind, out);
-  }
-  struct denet_process *like = outcome == DENET_GONE ? find_like(bpf, process) : NULL;
-  return like ? describe_living(bpf, like, kind, out) : outcome;
-}
-
-static int owner(struct denet_source *source, const struct denet_process *process, uid_t *out_uid) {
-  const struct bpf_source *bpf = self(source);
-  const struct denet_tally *tally = denet_tallies_find(&bpf->tallies, process->pid);
-  if (tally && tally->process == process) {
-    *out_uid = tally->record->uid;
-    return 0;
-  }
-  const struct denet_life *life = find_life(bpf, process);
-  if (life && (life->is_over || life->texts)) {
-    *out_uid = life->is_over ? life->end.uid : life->texts->uid;
-    return 0;
-  }
-  return bpf->procfs->owner(bpf->procfs, process, out_uid);
-}
-
 static void free_bpf(struct denet_source *source) {
-  struct bpf_source *bpf = self(source);
+  struct denet_bpf_source *bpf = self(source);
   denet_programs_free(bpf->programs);
   denet_source_free(bpf->procfs);
   denet_ledger_done(&bpf->ledger);
@@ -481,13 +398,13 @@ static void free_bpf(struct denet_source *source) {
   free(bpf);
 }
 
-static void free_sourcep(struct bpf_source **bpf) {
+static void free_sourcep(struct denet_bpf_source **bpf) {
   if (*bpf)
     free_bpf(&(*bpf)->source);
 }
 
 /* The kernel names processes by the pids of the host. Ours must be the same, and ProcPath's. */
-static int check_pids(const struct bpf_source *bpf, struct denet_error *error) {
+static int check_pids(const struct denet_bpf_source *bpf, struct denet_error *error) {
   struct stat namespace;
   if (stat("/proc/self/ns/pid", &namespace) || namespace.st_ino != PID_NAMESPACE_INODE)
     return denet_error_set(error, -ENOTSUP,
@@ -503,7 +420,7 @@ static int check_pids(const struct bpf_source *bpf, struct denet_error *error) {
 
 int denet_bpf_open(const struct denet_host *host, struct denet_error *error,
                    struct denet_source **out_source) {
-  DENET_CLEANUP(free_sourcep) struct bpf_source *bpf = calloc(1, sizeof(*bpf));
+  DENET_CLEANUP(free_sourcep) struct denet_bpf_source *bpf = calloc(1, sizeof(*bpf));
   if (!bpf)
     return denet_error_set(error, -ENOMEM, "there is no memory");
   bpf->host = host;
@@ -522,8 +439,8 @@ int denet_bpf_open(const struct denet_host *host, struct denet_error *error,
                                       .call_fd = denet_programs_call_fd(bpf->programs),
                                       .scan = scan,
                                       .measure = measure,
-                                      .describe = describe,
-                                      .owner = owner,
+                                      .describe = denet_bpf_source_describe,
+                                      .owner = denet_bpf_source_owner,
                                       .free = free_bpf};
   *out_source = &DENET_TAKE(bpf)->source;
   return 0;

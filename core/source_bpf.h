@@ -1,0 +1,41 @@
+/* What the files of the BPF source share: source_bpf.c scans and measures, source_bpf_describe.c
+ * tells who a process is. Nothing else includes this. */
+#pragma once
+
+#include "bpf/record.h"
+#include "ledger.h"
+#include "procfs.h"
+#include "programs.h"
+#include "tally.h"
+
+struct denet_bpf_source {
+  struct denet_source source; /* first: the one is the other */
+  const struct denet_host *host;
+  struct denet_source *procfs; /* owned, as is all below */
+  struct denet_programs *programs;
+  struct denet_ledger ledger;
+  struct denet_buffer records;   /* of the last pass */
+  struct denet_tallies tallies;  /* likewise */
+  struct denet_roster *roster;   /* that it went into; borrowed */
+  uint64_t opened_ns;            /* boot clock, as all here: what was born before is not new */
+  uint64_t begun_ns, settled_ns; /* the last pass, complete passes: when they began */
+  uint64_t events;               /* taken in this pass */
+  uint64_t notes_lost;           /* events that could not be taken down */
+  uint64_t lost_before;          /* source.lost as of the pass before */
+  bool has_missed;               /* this pass: a process was told of in brief that was not known */
+  bool is_relisted;              /* this pass was read a second time, all at length */
+  int note_failure;              /* of this pass: why an event could not be taken down */
+};
+
+/* What has been heard of the process, or NULL. */
+struct denet_life *denet_bpf_source_life(const struct denet_bpf_source *bpf,
+                                         const struct denet_process *process);
+
+/* Takes down what has been heard since the last time. */
+void denet_bpf_source_drain(struct denet_bpf_source *bpf);
+
+/* The source's functions, see source.h. */
+int denet_bpf_source_describe(struct denet_source *source, struct denet_process *process,
+                              enum denet_text_kind kind, struct denet_buffer *out);
+int denet_bpf_source_owner(struct denet_source *source, const struct denet_process *process,
+                           uid_t *out_uid);

@@ -1,0 +1,75 @@
+/* The texts of processes that the BPF source has: of those that live /proc knows them, of the
+ * others what the kernel told. */
+#include "source_bpf.h"
+
+#include <errno.h>
+
+/* As the kernel told it: of the program that the process runs, or ran at its end. */
+static int describe_life(const struct denet_bpf_source *bpf, const struct denet_process *process,
+                         enum denet_text_kind kind, struct denet_buffer *out) {
+  const struct denet_life *life = denet_bpf_source_life(bpf, process);
+  if (!life || !life->texts || life->texts->exec_id != process->exec_stamp)
+    return DENET_GONE;
+  denet_buffer_clear(out);
+  return denet_life_text(life, kind, out);
+}
+
+/* A process that never exec'd runs what its parent ran when it forked, and may still. */
+static struct denet_process *find_like(const struct denet_bpf_source *bpf,
+                                       const struct denet_process *process) {
+  struct denet_process *parent = denet_roster_find(bpf->roster, process->parent_pid);
+  bool is_like =
+      parent && process->never_execd && !parent->ended && parent->exec_stamp == process->exec_stamp;
+  return is_like ? parent : NULL;
+}
+
+/* Whether the process is in the middle of an exec: it runs another program than its parent did, but
+ * which one has not been told yet. */
+static bool is_launching(const struct denet_bpf_source *bpf, const struct denet_process *process,
+                         const struct denet_life *life) {
+  bool is_told = process->born_ns > bpf->opened_ns && !bpf->source.lost;
+  return is_told && process->execd && !process->never_execd && !(life && life->texts);
+}
+
+/* From /proc. What is another program's by now is not the process's as it was seen, and what is
+ * empty may be a zombie's: then it is as if the process were gone. */
+static int describe_living(struct denet_bpf_source *bpf, struct denet_process *process,
+                           enum denet_text_kind kind, struct denet_buffer *out) {
+  int outcome = bpf->procfs->describe(bpf->procfs, process, kind, out);
+  bpf->source.met_lacks |= bpf->procfs->met_lacks & DENET_LACK_EXECUTABLE;
+  denet_bpf_source_drain(bpf);
+  const struct denet_life *life = denet_bpf_source_life(bpf, process);
+  bool has_execd = life && life->texts && life->texts->exec_id != process->exec_stamp;
+  bool is_emptied = life && life->has_exited && !out->length;
+  return has_execd || is_emptied || is_launching(bpf, process, life) ? DENET_GONE : outcome;
+}
+
+/* What the kernel told is as of the exec, or of the end. */
+int denet_bpf_source_describe(struct denet_source *source, struct denet_process *process,
+                              enum denet_text_kind kind, struct denet_buffer *out) {
+  struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
+  int outcome = describe_life(bpf, process, kind, out);
+  if (outcome == DENET_GONE && !process->vanished) {
+    outcome = describe_living(bpf, process, kind, out);
+    if (outcome == DENET_GONE) /* something has been told meanwhile */
+      outcome = describe_life(bpf, process, kind, out);
+  }
+  struct denet_process *like = outcome == DENET_GONE ? find_like(bpf, process) : NULL;
+  return like ? describe_living(bpf, like, kind, out) : outcome;
+}
+
+int denet_bpf_source_owner(struct denet_source *source, const struct denet_process *process,
+                           uid_t *out_uid) {
+  const struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
+  const struct denet_tally *tally = denet_tallies_find(&bpf->tallies, process->pid);
+  if (tally && tally->process == process) {
+    *out_uid = tally->record->uid;
+    return 0;
+  }
+  const struct denet_life *life = denet_bpf_source_life(bpf, process);
+  if (life && (life->is_over || life->texts)) {
+    *out_uid = life->is_over ? life->end.uid : life->texts->uid;
+    return 0;
+  }
+  return bpf->procfs->owner(bpf->procfs, process, out_uid);
+}
