@@ -164,8 +164,8 @@ struct {
 
 denet_u64 lost = 0; /* events for which there was no room */
 
-/* User space reads the events at each of its ticks, and only before they have filled the ring is it
- * woken: by a word in a ring of its own. */
+/* User space reads the events at each of its ticks. When a program begins, or before they have
+ * filled the ring, it is woken: by a word in a ring of its own, once until it has read them. */
 denet_u32 has_called = 0; /* reset by user space */
 
 struct {
@@ -182,12 +182,17 @@ struct {
 
 static __always_inline void count_loss(void) { __sync_fetch_and_add(&lost, 1); }
 
-static __always_inline void call_if_full(void) {
-  if (has_called || bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) < DENET_BPF_RING_BYTES / 2)
+static __always_inline void call(void) {
+  if (has_called)
     return;
   has_called = 1;
   denet_u64 word = 0;
   bpf_ringbuf_output(&calls, &word, sizeof(word), BPF_RB_FORCE_WAKEUP);
+}
+
+static __always_inline void call_if_full(void) {
+  if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > DENET_BPF_RING_BYTES / 2)
+    call();
 }
 
 static __always_inline void submit(void *event) {
@@ -248,6 +253,7 @@ static __always_inline void send_texts(struct task_struct *task) {
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(note_exec, struct task_struct *task) {
   send_texts(task);
+  call();
   return 0;
 }
 

@@ -99,6 +99,8 @@ static __always_inline bool append_cgroup(struct texts_room *room, struct css_se
     node = BPF_CORE_READ(cgroup, kn);
     parent = parent_of(node);
   }
+  if (!parent) /* the root: one empty name */
+    return append_name(room, "");
   for (int i = 0; i < DENET_BPF_PATH_NAMES; i++) {
     if (!parent)
       return true;

@@ -66,6 +66,7 @@ static int note_texts(struct denet_life *life, const void *event) {
   memcpy(copy, event, size);
   free(life->texts);
   life->texts = copy;
+  life->is_heard = false;
   return 0;
 }
 
@@ -184,7 +185,7 @@ int denet_life_text(const struct denet_life *life, enum denet_text_kind kind,
   if (kind == DENET_TEXT_EXECUTABLE)
     return join_names(executable, out);
   if (kind == DENET_TEXT_CGROUP)
-    return cgroup.length ? join_names(cgroup, out) : denet_buffer_append(out, "/", 1);
+    return join_names(cgroup, out); /* of the root: one empty name */
   arguments = denet_parse_arguments(arguments);
   return denet_buffer_append(out, arguments.bytes, arguments.length);
 }

@@ -17,6 +17,7 @@ struct denet_life {
   uint64_t start_ns; /* boot clock; with the pid: the key */
   uint64_t noted_ns; /* when it was heard of first, boot clock */
   bool is_taken;     /* its end is in the roster's process */
+  bool is_heard;     /* somebody has looked at its texts */
   bool was_forked, has_exited, is_over;
   pid_t parent_pid;              /* if it was forked: by this one */
   struct denet_bpf_texts *texts; /* NULL: none; the bytes follow it. Owned */

@@ -332,6 +332,19 @@ void denet_matcher_begin(struct denet_matcher *matcher, uint64_t now_ns) {
   matcher->deadline_ns = matcher->host->boot_ns(matcher->host->context) + SETTLE_NS;
 }
 
+bool denet_matcher_wants(struct denet_matcher *matcher, struct denet_process *process) {
+  struct denet_facts facts;
+  if (denet_facts_read(&matcher->reader, matcher->source, matcher->host, process, matcher->subjects,
+                       &facts))
+    return false;
+  for (size_t i = 0; i < matcher->watch_count; i++) {
+    struct denet_captures captures = {0};
+    if (denet_rule_matches(&matcher->watches[i].rule, &facts, &captures))
+      return true;
+  }
+  return false;
+}
+
 /* Whether the rules should look at it before the dead leave: it is one of them, or a child. */
 static bool is_left_behind(const struct denet_matcher *matcher,
                            const struct denet_process *process) {

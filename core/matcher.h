@@ -41,6 +41,10 @@ void denet_matcher_begin(struct denet_matcher *matcher, uint64_t now_ns);
  * settled is counted in missed. */
 int denet_matcher_settle_ended(struct denet_matcher *matcher);
 
+/* Whether some rule wants a process that has just begun a program. It is no member of anything yet
+ * and need not be in the roster. */
+bool denet_matcher_wants(struct denet_matcher *matcher, struct denet_process *process);
+
 /* Reads the pid files of the rules; has the rules look again at the processes that they named and
  * name now. After a scan. */
 void denet_matcher_read_pid_files(struct denet_matcher *matcher);

@@ -190,23 +190,32 @@ static void write_line(struct denet_monitor *monitor, struct denet_tree *tree, u
   denet_scribe_write(&monitor->scribe, tree, tree->ts_ms, now_ns);
 }
 
-/* How long ago the last of the tree's processes ended; 0 where that is not known. */
-static uint64_t find_time_since_end(const struct denet_tree *tree, uint64_t now_ns) {
+/* One moment, by both clocks. */
+struct moment {
+  uint64_t boot_ns, unix_ms;
+};
+
+static struct moment read_moment(const struct denet_host *host) {
+  return (struct moment){host->boot_ns(host->context), host->unix_ms(host->context)};
+}
+
+/* When the last of the tree's processes ended, Unix ms; now where that is not known. */
+static uint64_t find_end_ms(const struct denet_tree *tree, struct moment now) {
   uint64_t last_ns = 0;
   for (const struct denet_member *m = tree->first; m; m = m->next) {
-    if (!m->process->ended || !m->process->ended_ns || m->process->ended_ns > now_ns)
-      return 0;
+    if (!m->process->ended || !m->process->ended_ns || m->process->ended_ns > now.boot_ns)
+      return now.unix_ms;
     if (m->process->ended_ns > last_ns)
       last_ns = m->process->ended_ns;
   }
-  return now_ns - last_ns;
+  return now.unix_ms - (now.boot_ns - last_ns) / 1000000;
 }
 
 /* Writes the tree's last line and ends it. */
-static void finish_tree(struct denet_monitor *monitor, struct denet_tree *tree, uint64_t ts_ms,
+static void finish_tree(struct denet_monitor *monitor, struct denet_tree *tree, struct moment now,
                         uint64_t now_ns) {
   tree->is_over = true;
-  write_line(monitor, tree, ts_ms - find_time_since_end(tree, now_ns) / 1000000, now_ns);
+  write_line(monitor, tree, find_end_ms(tree, now), now_ns);
   remove_ending(monitor, tree, now_ns);
   denet_tree_fell(&monitor->forest, tree);
 }
@@ -214,14 +223,14 @@ static void finish_tree(struct denet_monitor *monitor, struct denet_tree *tree, 
 /* What has ended leaves its trees and groups before new processes come into them: a slot or a
  * group's place that has become free is theirs. */
 static void end_members(struct denet_monitor *monitor, uint64_t now_ns) {
-  uint64_t ts_ms = monitor->host->unix_ms(monitor->host->context);
+  struct moment now = read_moment(monitor->host);
   for (struct denet_tree *tree = monitor->forest.first, *next; tree; tree = next) {
     next = tree->next;
     for (struct denet_member *m = tree->first; m; m = m->next)
       if (denet_tree_is_ending(m))
         advance(monitor, m->process, now_ns);
     if (denet_tree_is_over(tree))
-      finish_tree(monitor, tree, ts_ms, now_ns);
+      finish_tree(monitor, tree, now, now_ns);
     else
       remove_ending(monitor, tree, now_ns);
   }
@@ -311,6 +320,19 @@ int denet_monitor_tick(struct denet_monitor *monitor, enum denet_tick_scope scop
 }
 
 uint64_t denet_monitor_next_ns(const struct denet_monitor *monitor) { return monitor->next_ns; }
+
+int denet_monitor_call_fd(const struct denet_monitor *monitor) {
+  return monitor->source->hear ? monitor->source->call_fd : -1;
+}
+
+static bool is_wanted(void *context, struct denet_process *process) {
+  return denet_matcher_wants(context, process);
+}
+
+void denet_monitor_hear(struct denet_monitor *monitor) {
+  if (monitor->source->hear(monitor->source, is_wanted, &monitor->matcher))
+    monitor->next_ns = 0;
+}
 
 static uint64_t count_matched(const struct denet_monitor *monitor) {
   uint64_t matched = 0;

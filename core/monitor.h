@@ -49,6 +49,13 @@ int denet_monitor_tick(struct denet_monitor *monitor, enum denet_tick_scope scop
 /* When the next tick is due, boot clock. */
 uint64_t denet_monitor_next_ns(const struct denet_monitor *monitor);
 
+/* A descriptor that is readable when denet_monitor_hear() should be called; -1: never. */
+int denet_monitor_call_fd(const struct denet_monitor *monitor);
+
+/* Hears what has happened since the last tick, and has the next one come at once if it should not
+ * wait: a process that is wanted has begun. */
+void denet_monitor_hear(struct denet_monitor *monitor);
+
 /* Gives each group's values to each(); the rates are over the time since the last report. Call it
  * after a DENET_TICK_ALL. */
 void denet_monitor_report(struct denet_monitor *monitor,

@@ -137,8 +137,8 @@ void denet_roster_unsee(struct denet_roster *roster) {
 
 int denet_roster_add_gone(struct denet_roster *roster, pid_t pid,
                           struct denet_process **out_process) {
-  /* Those that were there before may all still have to go in as well. */
-  size_t most = roster->gone_count + 1 + (roster->before_count - roster->cursor);
+  /* The one that was shown last and all that were there before may still have to go in as well. */
+  size_t most = roster->gone_count + 2 + (roster->before_count - roster->cursor);
   struct denet_process *process = make_process(pid);
   if (!process || reserve(&roster->gone, most, &roster->gone_capacity)) {
     free(process);

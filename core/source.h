@@ -45,11 +45,17 @@ struct denet_source {
   unsigned lacks;     /* denet_lack bits: what no process has here */
   unsigned met_lacks; /* of what some process did not let be read so far, and of lacks */
   uint64_t lost;      /* beginnings and ends of processes that could not be told */
-  int call_fd;        /* readable when a pass should not wait, lest something be lost; or -1 */
+  int call_fd;        /* readable when hear() has something to tell; or -1: there is no hear() */
 
   /* One pass over every process: who is there, and as much of what it costs as comes with that.
    * 0 or -errno with a sentence; the roster is whole in either case. */
   int (*scan)(struct denet_source *source, struct denet_roster *roster, struct denet_error *error);
+
+  /* Between passes: takes in what has happened. Shows each process that has begun a program, as far
+   * as it is known, good for describe() and owner() during the call. True if a pass should not
+   * wait: is_wanted() said so of one, or something may be lost. NULL where call_fd is -1. */
+  bool (*hear)(struct denet_source *source,
+               bool (*is_wanted)(void *context, struct denet_process *process), void *context);
 
   /* Brings the wanted metrics (bit m: metric m) of process->now up to date. first: also those that
    * cannot have changed since the last pass. Those that cannot be read stay as they were, absent or

@@ -20,7 +20,7 @@
 /* A life of which nothing more is heard; its last event was lost. */
 #define LIFE_NS UINT64_C(60000000000)
 /* Of events in one pass, three or four to a process. The rest waits in the kernel. */
-#define EVENTS_MOST 30000
+#define EVENTS_MOST 16000
 
 static struct denet_bpf_source *self(struct denet_source *source) {
   return (struct denet_bpf_source *)source;
@@ -169,7 +169,7 @@ static void set_watched(struct denet_bpf_source *bpf, struct denet_process *proc
 /* The process runs another program than when it was seen last. */
 static void take_exec(struct denet_process *process, const char name[DENET_BPF_COMM],
                       uint64_t exec_id) {
-  snprintf(process->name, sizeof(process->name), "%.*s", DENET_BPF_COMM, name);
+  snprintf(process->name, sizeof(process->name), "%.*s", DENET_COMM_BYTES - 1, name);
   process->exec_stamp = exec_id;
   process->never_execd = false;
   process->execd = process->changed = true;
@@ -191,7 +191,7 @@ static int take_brief(struct denet_bpf_source *bpf, struct denet_roster *roster,
   if (process->exec_stamp != brief->exec_id)
     take_exec(process, brief->name, brief->exec_id);
   if (strncmp(process->name, brief->name, sizeof(process->name))) {
-    snprintf(process->name, sizeof(process->name), "%.*s", DENET_BPF_COMM, brief->name);
+    snprintf(process->name, sizeof(process->name), "%.*s", DENET_COMM_BYTES - 1, brief->name);
     process->changed = true;
   }
   return 0;
@@ -337,6 +337,35 @@ static int scan(struct denet_source *source, struct denet_roster *roster,
   return 0;
 }
 
+/* As much of the process as the event told. */
+static struct denet_process imagine(const struct denet_life *life) {
+  struct denet_process process = {.pid = life->pid,
+                                  .parent_pid = life->parent_pid,
+                                  .born_ns = life->start_ns,
+                                  .exec_stamp = life->texts->exec_id,
+                                  .vanished = true};
+  memcpy(process.name, life->texts->name, sizeof(process.name));
+  return process;
+}
+
+static bool hear(struct denet_source *source,
+                 bool (*is_wanted)(void *context, struct denet_process *process), void *context) {
+  struct denet_bpf_source *bpf = self(source);
+  denet_bpf_source_drain(bpf);
+  if (bpf->events > EVENTS_MOST / 2 || denet_ledger_list(&bpf->ledger))
+    return true;
+  for (size_t i = 0; i < bpf->ledger.count; i++) {
+    struct denet_life *life = bpf->ledger.lives[i];
+    if (!life->texts || life->is_heard)
+      continue;
+    life->is_heard = true;
+    struct denet_process process = imagine(life);
+    if (!life->has_exited && is_wanted(context, &process))
+      return true;
+  }
+  return false;
+}
+
 /* Reads everything again at length: a process came to count somewhere that had been told of in
  * brief. Its next pass will have it. */
 static void relist(struct denet_bpf_source *bpf) {
@@ -438,6 +467,7 @@ int denet_bpf_open(const struct denet_host *host, struct denet_error *error,
                                       .met_lacks = bpf->procfs->lacks,
                                       .call_fd = denet_programs_call_fd(bpf->programs),
                                       .scan = scan,
+                                      .hear = hear,
                                       .measure = measure,
                                       .describe = denet_bpf_source_describe,
                                       .owner = denet_bpf_source_owner,

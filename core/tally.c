@@ -110,7 +110,7 @@ static void add_thread(struct denet_tally *tally, const struct denet_bpf_thread 
   add_costs(&tally->costs, &thread->costs);
   tally->threads_seen++;
   tally->is_on_cpu |= (thread->state & DENET_BPF_ON_CPU) != 0;
-  if (!tally->rss_pages) {
+  if (!tally->vm_pages) { /* the main thread has no memory any more */
     tally->rss_pages = thread->rss_pages;
     tally->vm_pages = thread->vm_pages;
   }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define LOG_NAME "denet plugin: "
+#define HEAR_NS UINT64_C(20000000) /* the least between two looks at what has begun */
 
 struct denet_sampler {
   struct denet_monitor *monitor;
@@ -67,19 +68,23 @@ static bool doze(struct denet_sampler *sampler, uint64_t until_ns, uint64_t now_
   return ready > 0 && fds[1].revents;
 }
 
-/* Waits until the next tick is due, which a report may put off or bring forward meanwhile and the
- * source may call for, but not before rested_ns. False: the thread is to end. */
+/* Waits until the next tick is due, which a report may put off and a process that begins bring
+ * forward, but not before rested_ns. False: the thread is to end. */
 static bool wait_for_tick(struct denet_sampler *sampler, uint64_t rested_ns) {
-  int call_fd = denet_monitor_source(sampler->monitor)->call_fd;
-  bool is_called = false;
+  int call_fd = denet_monitor_call_fd(sampler->monitor);
+  uint64_t heard_ns = rested_ns;
   while (!sampler->is_stopping) {
-    uint64_t next_ns = is_called ? rested_ns : denet_monitor_next_ns(sampler->monitor);
+    uint64_t next_ns = denet_monitor_next_ns(sampler->monitor), now_ns = read_boot_ns();
     if (next_ns < rested_ns)
       next_ns = rested_ns;
-    uint64_t now_ns = read_boot_ns();
     if (now_ns >= next_ns)
       return true;
-    is_called |= doze(sampler, next_ns, now_ns, is_called ? -1 : call_fd);
+    bool is_listening = now_ns >= heard_ns;
+    uint64_t until_ns = is_listening || next_ns < heard_ns ? next_ns : heard_ns;
+    if (doze(sampler, until_ns, now_ns, is_listening ? call_fd : -1)) {
+      denet_monitor_hear(sampler->monitor);
+      heard_ns = read_boot_ns() + HEAR_NS;
+    }
   }
   return false;
 }

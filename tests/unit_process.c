@@ -245,6 +245,149 @@ START_TEST(unwatched_process_has_no_rate) {
 }
 END_TEST
 
+/* A process that runs its first program (stamp 7), and how it is seen next. */
+static const struct {
+  struct denet_identity next;
+  bool execd, changed, ended, is_hollow;
+} looks[] = {
+    {{.name = "app", .has_exec_stamp = true, .exec_stamp = 7, .threads = 1}, 0, 0, 0, 0},
+    {{.name = "app", .has_exec_stamp = true, .exec_stamp = 8, .threads = 1}, 1, 1, 0, 0},
+    {{.name = "new", .has_exec_stamp = true, .exec_stamp = 7, .threads = 1}, 0, 1, 0, 0},
+    {{.name = "new", .has_exec_stamp = true, .exec_stamp = 8, .threads = 1}, 1, 1, 0, 0},
+    {{.name = "app", .has_exec_stamp = true, .exec_stamp = 7, .threads = 1, .never_execd = true},
+     1,
+     1,
+     0,
+     0},
+    /* It has exec'd and died since: that it did is known, if there is a stamp. */
+    {{.name = "app", .has_exec_stamp = true, .exec_stamp = 8, .is_zombie = true}, 1, 1, 1, 0},
+    {{.name = "new", .has_exec_stamp = true, .exec_stamp = 8, .is_zombie = true}, 1, 1, 1, 0},
+    {{.name = "app", .has_exec_stamp = true, .exec_stamp = 7, .is_zombie = true}, 0, 0, 1, 0},
+    {{.name = "app", .has_exec_stamp = true, .exec_stamp = 7, .is_zombie = true, .threads = 1},
+     0,
+     0,
+     1,
+     0},
+    {{.name = "app", .exec_stamp = 8, .is_zombie = true}, 0, 0, 1, 0},
+    {{.name = "new", .exec_stamp = 8, .is_zombie = true}, 0, 1, 1, 0},
+    /* Its main thread has exited, or is about to. */
+    {{.name = "app", .has_exec_stamp = true, .exec_stamp = 8, .is_zombie = true, .threads = 2},
+     1,
+     1,
+     0,
+     1},
+    {{.name = "app", .has_exec_stamp = true, .exec_stamp = 7, .is_hollow = true, .threads = 1},
+     0,
+     0,
+     0,
+     1},
+    {{.name = "app", .has_exec_stamp = true, .exec_stamp = 8, .is_hollow = true, .threads = 1},
+     1,
+     1,
+     0,
+     1},
+    {{.name = "app", .exec_stamp = 8, .is_hollow = true, .threads = 1}, 0, 0, 0, 1},
+};
+
+static void identify_first(struct denet_process *process) {
+  struct denet_identity first = {
+      .name = "app", .has_exec_stamp = true, .exec_stamp = 7, .threads = 1};
+  denet_process_identify(process, &first);
+}
+
+START_TEST(identity_says_what_has_changed) {
+  struct denet_process process = {.exec_stamp = 7, .name = "app"};
+  denet_process_identify(&process, &looks[_i].next);
+  ck_assert_int_eq(process.execd, looks[_i].execd);
+  ck_assert_int_eq(process.changed, looks[_i].changed);
+  ck_assert_int_eq(process.ended, looks[_i].ended);
+  ck_assert_int_eq(process.is_hollow, looks[_i].is_hollow);
+  ck_assert_str_eq(process.name, looks[_i].next.name);
+}
+END_TEST
+
+START_TEST(exec_is_noticed_by_the_stamp_of_the_last_look_that_had_one) {
+  struct denet_process process = {.is_new = true};
+  identify_first(&process);
+  process.is_new = process.execd = process.changed = false;
+  denet_process_identify(&process, &(struct denet_identity){.name = "app", .is_hollow = true});
+  ck_assert(!process.execd);
+  identify_first(&process);
+  ck_assert(!process.execd && !process.changed);
+}
+END_TEST
+
+START_TEST(new_process_counts_as_one_that_execd) {
+  struct denet_process process = {.is_new = true};
+  denet_process_identify(&process, &looks[_i].next);
+  ck_assert(process.execd && process.changed);
+}
+END_TEST
+
+START_TEST(what_has_changed_stays_so_until_the_rules_have_looked) {
+  struct denet_process process = {.is_new = true};
+  identify_first(&process);
+  process.is_new = false;
+  identify_first(&process);
+  ck_assert(process.execd && process.changed);
+}
+END_TEST
+
+static const struct {
+  struct denet_identity identity;
+  bool has_exit_status;
+  int exit_status;
+  bool oom_killed;
+} ends[] = {
+    {{.threads = 1, .has_exit_status = true, .exit_status = 256}, false, 0, false},
+    {{.threads = 1, .oom_killed = true}, false, 0, false},
+    {{.is_zombie = true, .has_exit_status = true, .exit_status = 256}, true, 256, false},
+    {{.is_zombie = true, .has_exit_status = true, .exit_status = 9, .oom_killed = true},
+     true,
+     9,
+     true},
+    {{.is_zombie = true, .exit_status = 9, .oom_killed = true}, false, 0, true},
+    {{.is_zombie = true, .threads = 1, .has_exit_status = true, .exit_status = 9}, true, 9, false},
+    {{.is_zombie = true,
+      .threads = 2,
+      .has_exit_status = true,
+      .exit_status = 9,
+      .oom_killed = true},
+     false,
+     0,
+     false},
+    {{.is_hollow = true,
+      .threads = 1,
+      .has_exit_status = true,
+      .exit_status = 9,
+      .oom_killed = true},
+     false,
+     0,
+     false},
+};
+
+START_TEST(how_it_ended_is_known_of_what_has_ended) {
+  struct denet_process process = {.is_new = true};
+  struct denet_identity identity = ends[_i].identity;
+  identity.name = "app";
+  denet_process_identify(&process, &identity);
+  ck_assert_int_eq(process.has_exit_status, ends[_i].has_exit_status);
+  ck_assert_int_eq(process.exit_status, ends[_i].exit_status);
+  ck_assert_int_eq(process.oom_killed, ends[_i].oom_killed);
+}
+END_TEST
+
+START_TEST(name_is_cut_at_15_bytes_and_no_change_by_that) {
+  struct denet_process process = {.is_new = true};
+  struct denet_identity identity = {.name = "0123456789abcdefgh", .threads = 1};
+  denet_process_identify(&process, &identity);
+  ck_assert_str_eq(process.name, "0123456789abcde");
+  process.is_new = process.execd = process.changed = false;
+  denet_process_identify(&process, &identity);
+  ck_assert(!process.changed);
+}
+END_TEST
+
 START_TEST(done_may_be_called_on_anything_and_twice) {
   struct denet_process process = {.threads = denet_threads_new()};
   denet_process_done(NULL);
@@ -268,5 +411,11 @@ void add_cases(Suite *suite) {
   ADD_TEST(suite, rate_stays_when_time_does_not_pass);
   ADD_TEST(suite, rate_is_never_negative_nor_infinite);
   ADD_TEST(suite, unwatched_process_has_no_rate);
+  ADD_TABLE(suite, identity_says_what_has_changed, looks);
+  ADD_TEST(suite, exec_is_noticed_by_the_stamp_of_the_last_look_that_had_one);
+  ADD_TABLE(suite, new_process_counts_as_one_that_execd, looks);
+  ADD_TEST(suite, what_has_changed_stays_so_until_the_rules_have_looked);
+  ADD_TABLE(suite, how_it_ended_is_known_of_what_has_ended, ends);
+  ADD_TEST(suite, name_is_cut_at_15_bytes_and_no_change_by_that);
   ADD_TEST(suite, done_may_be_called_on_anything_and_twice);
 }

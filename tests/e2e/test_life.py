@@ -193,11 +193,18 @@ class Shapes(unittest.TestCase):
         self.assertEqual(self.pids_of_files("fork-tree"), [row["pid"]])
 
     def test_one_that_execs_twice_is_its_last_program(self):
-        lines = self.check_single("exec-last", self.rows["exec"])
-        self.assertEqual(lines[0]["cmd"][0], program("job"))
-        self.assertEqual(lines[0]["executable"], program("job"))
-        self.assertEqual(self.collectd.latest("exec-first", "derive-starts"), [0])
-        self.assertEqual(self.pids_of_files("exec-first"), [])
+        """The first may have been found as it began: then what it cost is its own."""
+        row = self.rows["exec"]
+        last, first = self.check_counts("exec-last", 1), totals(self.collectd, "exec-first", 0)
+        for what, keys in OF_GROUP.items():
+            both = [sum(pair) for pair in zip(last[what], first[what])]
+            self.assertEqual(both, sums([row], keys), what)
+        used = sum(last["ps_cputime"]) + sum(first["ps_cputime"])
+        self.assertAlmostEqual(used, cpu_us([row]), delta=20)
+        self.assertEqual(first["derive-starts"], first["derive-exits"])
+        lines = self.lines_of(row["pid"], "exec-last")
+        self.assertEqual((lines[0]["cmd"][0], lines[0]["executable"]), (program("job"),) * 2)
+        self.assertEqual(lines[-1]["exit"], end_of(row))
 
     def test_one_that_is_killed_says_which_signal(self):
         lines = self.check_single("killed", self.rows["killed"])
