@@ -18,11 +18,16 @@ struct process_key {
   denet_u64 pid, start_ns;
 };
 
-/* What the kernel adds up for no exited thread, or only together with the children's: summed here
- * as each thread exits. The main thread of a process is not in it. */
-struct exited_costs {
+/* What the kernel adds up for no exited thread, or only together with the children's. */
+struct sums {
   denet_u64 run_delay_ns;
   denet_u64 read_chars, write_chars, read_calls, write_calls, read_bytes, write_bytes;
+};
+
+/* Summed here as each thread of a process exits. */
+struct exited_costs {
+  struct sums threads;
+  struct sums leader;    /* the main thread: it counts by itself unless another one replaces it */
   denet_u64 is_not_kept; /* of the whole process: there was no room to keep its main thread */
 };
 
@@ -93,8 +98,7 @@ static __always_inline bool has_reaped(struct signal_struct *signal) {
 }
 
 /* The I/O of the threads that exited before the first one that was summed, if it can be told. */
-static __always_inline void read_exited_io(struct signal_struct *signal,
-                                           struct exited_costs *sums) {
+static __always_inline void read_exited_io(struct signal_struct *signal, struct sums *sums) {
   if (has_reaped(signal) || !has_io())
     return;
   sums->read_chars = signal->ioac.rchar;
@@ -105,14 +109,26 @@ static __always_inline void read_exited_io(struct signal_struct *signal,
   sums->write_bytes = signal->ioac.write_bytes;
 }
 
+/* What exited threads of its process have cost, made with the first that asks; 0: no room. */
+static __always_inline struct exited_costs *find_exited(struct task_struct *task) {
+  struct process_key key = key_of(task);
+  struct exited_costs *costs = bpf_map_lookup_elem(&exited, &key);
+  if (costs)
+    return costs;
+  struct exited_costs first = {};
+  read_exited_io(task->signal, &first.threads);
+  bpf_map_update_elem(&exited, &key, &first, BPF_NOEXIST);
+  return bpf_map_lookup_elem(&exited, &key);
+}
+
 /* What a process has of its exited threads beyond add_exited(). has_own_io: its I/O is there
- * already, from signal->ioac. */
+ * already, from signal->ioac, and is noted for when it won't be its own any more. */
 static __always_inline void add_summed(struct task_struct *task, bool has_own_io,
                                        struct denet_bpf_costs *costs) {
-  struct process_key key = key_of(task);
-  struct exited_costs *sums = bpf_map_lookup_elem(&exited, &key);
-  if (!sums)
+  struct exited_costs *exited_costs = find_exited(task);
+  if (!exited_costs)
     return;
+  struct sums *sums = &exited_costs->threads;
   costs->run_delay_ns += sums->run_delay_ns;
   if (has_own_io)
     return;
@@ -122,6 +138,12 @@ static __always_inline void add_summed(struct task_struct *task, bool has_own_io
   costs->write_calls += sums->write_calls;
   costs->read_bytes += sums->read_bytes;
   costs->write_bytes += sums->write_bytes;
+}
+
+/* As wait(2) tells it, also where the main thread exited before the others. */
+static __always_inline int read_exit_code(struct task_struct *task) {
+  struct signal_struct *signal = task->signal;
+  return signal->flags & SIGNAL_GROUP_EXIT ? signal->group_exit_code : task->exit_code;
 }
 
 #define RSS_COUNTERS 4

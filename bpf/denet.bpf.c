@@ -103,7 +103,7 @@ static __always_inline void read_process(struct task_struct *task,
   process->uid = task->real_cred->uid.val;
   process->cpu = read_cpu(task);
   process->net_namespace = task->nsproxy->net_ns->ns.inum;
-  process->exit_code = task->exit_code;
+  process->exit_code = read_exit_code(task);
   if (task->mm)
     read_memory(task->mm, &process->rss_pages, &process->vm_pages);
 }
@@ -250,31 +250,14 @@ static __always_inline void send_texts(struct task_struct *task) {
   call_if_full();
 }
 
-SEC("tp_btf/sched_process_exec")
-int BPF_PROG(note_exec, struct task_struct *task) {
-  send_texts(task);
-  call();
-  return 0;
-}
-
-/* What exited threads of its process have cost, made with the first of them. */
-static __always_inline struct exited_costs *find_sums(struct task_struct *task) {
-  struct process_key key = key_of(task);
-  struct exited_costs *sums = bpf_map_lookup_elem(&exited, &key);
-  if (sums)
-    return sums;
-  struct exited_costs first = {};
-  read_exited_io(task->signal, &first);
-  bpf_map_update_elem(&exited, &key, &first, BPF_NOEXIST);
-  return bpf_map_lookup_elem(&exited, &key);
-}
-
+/* Where a thread is summed: a main one apart. */
 static __always_inline void sum_up(struct task_struct *task) {
-  struct exited_costs *sums = find_sums(task);
-  if (!sums) {
+  struct exited_costs *costs = find_exited(task);
+  if (!costs) {
     count_loss();
     return;
   }
+  struct sums *sums = task->pid == task->tgid ? &costs->leader : &costs->threads;
   __sync_fetch_and_add(&sums->run_delay_ns, read_run_delay(task));
   if (!has_io())
     return;
@@ -286,9 +269,36 @@ static __always_inline void sum_up(struct task_struct *task) {
   __sync_fetch_and_add(&sums->write_bytes, task->ioac.write_bytes);
 }
 
+/* A thread that execs becomes the main one (de_thread, fs/exec.c): the old one is one of those that
+ * have exited. */
+static __always_inline void depose_leader(struct task_struct *task) {
+  struct exited_costs *costs = find_exited(task);
+  if (!costs)
+    return;
+  costs->threads.run_delay_ns += costs->leader.run_delay_ns;
+  costs->threads.read_chars += costs->leader.read_chars;
+  costs->threads.write_chars += costs->leader.write_chars;
+  costs->threads.read_calls += costs->leader.read_calls;
+  costs->threads.write_calls += costs->leader.write_calls;
+  costs->threads.read_bytes += costs->leader.read_bytes;
+  costs->threads.write_bytes += costs->leader.write_bytes;
+  costs->leader = (struct sums){};
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(note_exec, struct task_struct *task, pid_t old_pid) {
+  if (old_pid != task->pid)
+    depose_leader(task);
+  send_texts(task);
+  call();
+  return 0;
+}
+
+/* --- Tasks that are kept --- */
+
 /* Since Linux 6.3 a task can be kept: then its end can be told as soon as somebody asks, and there
- * is no need to wait for note_free(). */
-const volatile bool keeps_tasks = false;
+ * is no need to wait for note_free(). The programs that do it stand beside those for older kernels,
+ * of which some refuse any program with a function that they do not have. */
 
 struct ending {
   struct task_struct *task; /* the main thread; user space marks it as a kptr, clang 14 cannot */
@@ -321,35 +331,17 @@ static __always_inline bool keep(struct task_struct *task) {
   return true;
 }
 
-/* Takes the task out of what is kept: who gets it tells its end. */
-static __always_inline struct task_struct *take_kept(struct process_key *key) {
-  struct ending *kept = bpf_map_lookup_elem(&ending, key);
-  return kept ? bpf_kptr_xchg(&kept->task, 0) : 0;
-}
-
 static __always_inline void mark_not_kept(struct task_struct *task) {
-  struct exited_costs *sums = find_sums(task);
-  if (sums)
-    sums->is_not_kept = 1;
+  struct exited_costs *costs = find_exited(task);
+  if (costs)
+    costs->is_not_kept = 1;
   else
     count_loss();
 }
 
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(note_exit, struct task_struct *task) {
-  if (task->pid != task->tgid)
-    sum_up(task);
-  if (task->signal->live.counter)
-    return 0;
-  if (task->flags & PF_FORKNOEXEC)
-    send_texts(task);
-  if (keeps_tasks && !keep(task))
-    mark_not_kept(task);
-  struct denet_bpf_exit *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
-  if (!event) {
-    count_loss();
-    return 0;
-  }
+/* --- Ends --- */
+
+static __always_inline void send_exit(struct task_struct *task, struct denet_bpf_exit *event) {
   __builtin_memset(event, 0, sizeof(*event));
   event->head = make_head(task, DENET_BPF_EXIT);
   event->exit_ns = bpf_ktime_get_boot_ns();
@@ -358,8 +350,32 @@ int BPF_PROG(note_exit, struct task_struct *task) {
   if (task->mm)
     read_memory(task->mm, &event->rss_pages, &event->vm_pages);
   submit(event);
+}
+
+/* Only what is told to have exited is kept: nobody would ask for the others. */
+static __always_inline int exit_task(struct task_struct *task, bool keeps_tasks) {
+  bool is_last = !task->signal->live.counter;
+  if (!is_last || task->pid != task->tgid)
+    sum_up(task);
+  if (!is_last)
+    return 0;
+  if (task->flags & PF_FORKNOEXEC)
+    send_texts(task);
+  struct denet_bpf_exit *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+  if (!event)
+    count_loss();
+  if (keeps_tasks && (!event || !keep(task)))
+    mark_not_kept(task);
+  if (event)
+    send_exit(task, event);
   return 0;
 }
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(note_exit, struct task_struct *task) { return exit_task(task, false); }
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(note_exit_kept, struct task_struct *task) { return exit_task(task, true); }
 
 /* The signal_struct has the sums of all threads, the main one's included. */
 static __always_inline void read_final(struct task_struct *task, struct denet_bpf_free *event) {
@@ -372,12 +388,10 @@ static __always_inline void read_final(struct task_struct *task, struct denet_bp
   add_summed(task, has_own_io, costs);
 }
 
-static __always_inline void send_end(struct task_struct *task) {
+static __always_inline bool send_end(struct task_struct *task) {
   struct denet_bpf_free *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
-  if (!event) {
-    count_loss();
-    return;
-  }
+  if (!event)
+    return false;
   __builtin_memset(event, 0, sizeof(*event));
   event->head = (struct denet_bpf_head){DENET_BPF_FREE, task->tgid, task->start_boottime};
   event->exec_id = task->self_exec_id;
@@ -386,52 +400,50 @@ static __always_inline void send_end(struct task_struct *task) {
   event->peak_rss_pages = task->signal->maxrss;
   event->uid = task->real_cred->uid.val;
   event->cpu = read_cpu(task);
-  event->exit_code = task->exit_code;
+  event->exit_code = read_exit_code(task);
   bpf_probe_read_kernel(event->name, sizeof(event->name), task->comm);
   read_final(task, event);
   submit(event);
+  return true;
 }
 
-/* After an RCU grace period, in whichever context that ends. */
-SEC("tp_btf/sched_process_free")
-int BPF_PROG(note_free, struct task_struct *task) {
+/* After an RCU grace period, in whichever context that ends. Of a process that was kept somebody
+ * asks, or has. */
+static __always_inline int free_task(struct task_struct *task, bool keeps_tasks) {
   if (task->pid != task->tgid)
     return 0;
   struct process_key key = {task->tgid, task->start_boottime};
-  struct exited_costs *sums = bpf_map_lookup_elem(&exited, &key);
-  bool is_untold = !keeps_tasks || (sums && sums->is_not_kept);
-  if (keeps_tasks) {
-    struct task_struct *kept = take_kept(&key);
-    if (kept)
-      bpf_task_release(kept);
-    is_untold |= kept != 0;
-    bpf_map_delete_elem(&ending, &key);
-  }
-  if (is_untold)
-    send_end(task);
+  struct exited_costs *costs = bpf_map_lookup_elem(&exited, &key);
+  bool is_untold = !keeps_tasks || (costs && costs->is_not_kept);
+  if (is_untold && !send_end(task))
+    count_loss();
   bpf_map_delete_elem(&exited, &key);
   return 0;
 }
+
+SEC("tp_btf/sched_process_free")
+int BPF_PROG(note_free, struct task_struct *task) { return free_task(task, false); }
+
+SEC("tp_btf/sched_process_free")
+int BPF_PROG(note_free_kept, struct task_struct *task) { return free_task(task, true); }
 
 /* User space asks, which does not see the process any more. Its sums are final once it has no
  * signal handlers (__exit_signal, kernel/exit.c). */
 SEC("syscall")
 int tell_end(struct denet_bpf_question *question) {
   struct process_key key = {question->pid, question->start_ns};
-  struct task_struct *task = take_kept(&key);
+  struct ending *kept = bpf_map_lookup_elem(&ending, &key);
+  struct task_struct *task = kept ? bpf_kptr_xchg(&kept->task, 0) : 0;
   if (!task)
     return 0;
-  if (task->sighand) {
-    struct ending *kept = bpf_map_lookup_elem(&ending, &key);
-    if (kept)
-      task = bpf_kptr_xchg(&kept->task, task);
-    if (task)
-      bpf_task_release(task);
-    return 0;
+  bool is_told = !task->sighand && send_end(task);
+  if (!is_told)
+    task = bpf_kptr_xchg(&kept->task, task); /* to be asked for again */
+  if (task)
+    bpf_task_release(task);
+  if (is_told) {
+    bpf_map_delete_elem(&ending, &key);
+    bpf_map_delete_elem(&exited, &key);
   }
-  send_end(task);
-  bpf_task_release(task);
-  bpf_map_delete_elem(&ending, &key);
-  bpf_map_delete_elem(&exited, &key);
   return 0;
 }

@@ -12,6 +12,7 @@ typedef int pid_t;
 #define PF_EXITING 0x00000004    /* include/linux/sched.h, as the next two */
 #define PF_FORKNOEXEC 0x00000040 /* forked but did not exec */
 #define PF_KTHREAD 0x00200000
+#define SIGNAL_GROUP_EXIT 0x4 /* include/linux/sched/signal.h */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -124,7 +125,8 @@ typedef struct {
 
 struct signal_struct {
   atomic_t live;
-  int nr_threads;
+  int nr_threads, group_exit_code;
+  unsigned int flags;
   __u64 utime, stime;
   unsigned long nvcsw, nivcsw, min_flt, maj_flt, cmin_flt, maxrss;
   unsigned long long sum_sched_runtime;

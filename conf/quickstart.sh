@@ -80,7 +80,7 @@ trap 'exit 0' INT TERM HUP
 
 # --- packages and build ---------------------------------------------------------------------------
 
-packages=(build-essential cmake pkg-config collectd-core collectd-dev libyajl-dev)
+packages=(build-essential cmake pkg-config collectd-core collectd-dev libyajl-dev clang libbpf-dev bpftool)
 missing=()
 for package in "${packages[@]}"; do
   state=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
@@ -191,10 +191,13 @@ exec 3<"$folder/values"
 
 # One report of all groups as csv prints it -> a table, most CPU first.
 show_table() {
-  local now
+  local now why
   printf -v now '%(%T)T' -1
   [ ! -t 1 ] || printf '\033[H\033[2J'
-  awk -v rows="$rows" -v now="$now" '
+  # Why it is not BPF, if it is not.
+  why=$(sed -n 's/.*denet plugin: \(.*: sampling through .*\)/\1/p' "$folder/collectd.log")
+  why=$why awk -v rows="$rows" -v now="$now" '
+    BEGIN { why = ENVIRON["why"] }
     function shown(group, key, scale) {
       if (!((group, key) in value) || value[group, key] ~ /nan/) return "-"
       return sprintf("%.1f", value[group, key] / scale)
@@ -225,8 +228,10 @@ show_table() {
         for (j = i - 1; j > 0 && cpu(groups[j]) < cpu(group); j--) groups[j + 1] = groups[j]
         groups[j + 1] = group
       }
-      printf "%s  denet: %d processes, %d matched, longest sample took %.1f ms\n",
-        now, self["count-processes"], self["count-matched"], self["duration-tick"] * 1000
+      printf "%s  denet: %d processes through %s, %d matched, longest sample took %.1f ms\n",
+        now, self["count-processes"], self["gauge-source"] == 2 ? "BPF" : "/proc",
+        self["count-matched"], self["duration-tick"] * 1000
+      if (why) print why
       format = "%-28.28s %6s %7s %7s %9s %10s %10s %10s %10s\n"
       printf format, "instance", "procs", "CPU %", "max %", "RSS MiB", "disk r", "disk w", "I/O r",
         "I/O w"

@@ -33,8 +33,8 @@ struct denet_life *denet_ledger_find(const struct denet_ledger *ledger, pid_t pi
   return found ? *(struct denet_life **)found : NULL;
 }
 
-static struct denet_life *find_or_add(struct denet_ledger *ledger, pid_t pid, uint64_t start_ns,
-                                      uint64_t now_ns) {
+struct denet_life *denet_ledger_add(struct denet_ledger *ledger, pid_t pid, uint64_t start_ns,
+                                    uint64_t now_ns) {
   struct denet_life *life = denet_ledger_find(ledger, pid, start_ns);
   if (life)
     return life;
@@ -109,7 +109,7 @@ int denet_ledger_note(struct denet_ledger *ledger, const void *event, size_t siz
   struct denet_bpf_head head;
   if (!is_event(event, size, &head))
     return -EINVAL;
-  struct denet_life *life = find_or_add(ledger, (pid_t)head.pid, head.start_ns, now_ns);
+  struct denet_life *life = denet_ledger_add(ledger, (pid_t)head.pid, head.start_ns, now_ns);
   if (!life)
     return -ENOMEM;
   if (head.kind == DENET_BPF_TEXTS)

@@ -18,6 +18,7 @@ struct denet_life {
   uint64_t noted_ns; /* when it was heard of first, boot clock */
   bool is_taken;     /* its end is in the roster's process */
   bool is_heard;     /* somebody has looked at its texts */
+  bool was_given_up; /* nobody waits for its end any more */
   bool was_forked, has_exited, is_over;
   pid_t parent_pid;              /* if it was forked: by this one */
   struct denet_bpf_texts *texts; /* NULL: none; the bytes follow it. Owned */
@@ -34,6 +35,10 @@ struct denet_ledger {
 
 /* Zeroed is a fresh ledger. */
 void denet_ledger_done(struct denet_ledger *ledger);
+
+/* The process's life, a new one if nothing has been heard of it; NULL: no memory. */
+struct denet_life *denet_ledger_add(struct denet_ledger *ledger, pid_t pid, uint64_t start_ns,
+                                    uint64_t now_ns);
 
 /* Takes an event down at now_ns. 0; -EINVAL for what is no event; -ENOMEM. */
 int denet_ledger_note(struct denet_ledger *ledger, const void *event, size_t size, uint64_t now_ns);

@@ -292,7 +292,9 @@ static int settle(struct denet_matcher *matcher, struct denet_process *process) 
   if (must_look) {
     int outcome = denet_facts_read(&matcher->reader, matcher->source, matcher->host, process,
                                    matcher->subjects, &facts);
-    if (outcome)
+    if (outcome == DENET_GONE && process->ended)
+      must_look = false; /* there is nothing left to look at, but it may be some member's child */
+    else if (outcome)
       return outcome == DENET_GONE ? 0 : outcome;
   }
   for (size_t i = 0; i < matcher->watch_count && !error; i++)

@@ -150,7 +150,7 @@ static denet_u32 count_cpus(void) {
   return cpus < 0 ? 0 : cpus > DENET_BPF_CPUS ? DENET_BPF_CPUS : (denet_u32)cpus;
 }
 
-/* keeps_tasks: for kernels since 6.3, see there. */
+/* keeps_tasks: with the programs that keep the tasks of processes that have exited. */
 static int load(struct denet_programs *programs, const struct btf *kernel, bool keeps_tasks) {
   bool percpu = has_percpu_rss(kernel);
   programs->bpf = denet_bpf__open();
@@ -158,7 +158,10 @@ static int load(struct denet_programs *programs, const struct btf *kernel, bool 
     return -errno;
   struct denet_bpf *bpf = programs->bpf;
   bpf->rodata->cpu_count = count_cpus();
-  bpf->rodata->keeps_tasks = keeps_tasks;
+  bpf_program__set_autoload(bpf->progs.note_exit, !keeps_tasks);
+  bpf_program__set_autoload(bpf->progs.note_free, !keeps_tasks);
+  bpf_program__set_autoload(bpf->progs.note_exit_kept, keeps_tasks);
+  bpf_program__set_autoload(bpf->progs.note_free_kept, keeps_tasks);
   bpf_program__set_autoload(bpf->progs.tell_end, keeps_tasks);
   bpf_map__set_autocreate(bpf->maps.ending, keeps_tasks);
   bpf_program__set_autoload(bpf->progs.find_offsets, percpu);

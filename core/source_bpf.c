@@ -18,7 +18,9 @@
 /* The kernel tells of an end only after an RCU grace period, which a lazy one draws out to 10 s. */
 #define END_NS UINT64_C(12000000000)
 /* A life of which nothing more is heard; its last event was lost. */
-#define LIFE_NS UINT64_C(60000000000)
+#define LIFE_NS UINT64_C(30000000000)
+/* How long the rules may look at what has begun. */
+#define HEAR_NS UINT64_C(20000000)
 /* Of events in one pass, three or four to a process. The rest waits in the kernel. */
 #define EVENTS_MOST 16000
 
@@ -106,20 +108,39 @@ struct denet_life *denet_bpf_source_life(const struct denet_bpf_source *bpf,
   return denet_ledger_find(&bpf->ledger, process->pid, process->born_ns);
 }
 
+/* What is told of the process's end from now on is of one that nobody knows any more. */
+static void give_up(struct denet_bpf_source *bpf, const struct denet_process *process) {
+  struct denet_life *life =
+      denet_ledger_add(&bpf->ledger, process->pid, process->born_ns, bpf->begun_ns);
+  if (life)
+    life->was_given_up = true;
+}
+
+/* Takes the end of a process that is not there any more, if it can be had. */
+static bool try_end(struct denet_bpf_source *bpf, struct denet_process *process) {
+  struct denet_life *life = denet_bpf_source_life(bpf, process);
+  if (!life || !life->is_over) {
+    denet_programs_ask(bpf->programs, process->pid, process->born_ns);
+    denet_bpf_source_drain(bpf);
+    life = denet_bpf_source_life(bpf, process);
+  }
+  if (!life || !life->is_over)
+    return false;
+  take_end(bpf, process, life);
+  return true;
+}
+
 /* A process that was there and is not: it goes as soon as its end is told, or can't be any more.
  * Returns whether it stays until then. */
 static bool awaits_end(struct denet_bpf_source *bpf, struct denet_process *process) {
-  struct denet_life *life = denet_bpf_source_life(bpf, process);
-  bool has_lost = bpf->source.lost != bpf->lost_before;
-  if (life && life->is_over) {
-    take_end(bpf, process, life);
+  if (try_end(bpf, process))
     return false;
-  }
-  if (!process->missed_ns) {
+  if (!process->missed_ns)
     process->missed_ns = bpf->begun_ns;
+  if (!process->ended && bpf->begun_ns - process->missed_ns < END_NS)
     return true;
-  }
-  return !has_lost && bpf->begun_ns - process->missed_ns < END_NS;
+  give_up(bpf, process);
+  return false;
 }
 
 static int pass_unseen(struct denet_bpf_source *bpf, struct denet_roster *roster, pid_t limit) {
@@ -144,9 +165,8 @@ static int see_process(struct denet_bpf_source *bpf, struct denet_roster *roster
   if (error)
     return error;
   if (!process->is_new && process->born_ns != head->start_ns) {
-    struct denet_life *life = denet_bpf_source_life(bpf, process);
-    if (life && life->is_over)
-      take_end(bpf, process, life);
+    if (!try_end(bpf, process))
+      give_up(bpf, process);
     error = denet_roster_replace(roster, &process);
   }
   *out_process = process;
@@ -225,8 +245,8 @@ static int take_life(struct denet_bpf_source *bpf, struct denet_roster *roster,
     take_exec(process, life->texts->name, life->texts->exec_id);
   if (!life->is_over || life->is_taken)
     return 0;
-  if (!is_known && life->start_ns < bpf->opened_ns) {
-    life->is_taken = true; /* it ended before our time, or was given up */
+  if (life->was_given_up || (!is_known && life->start_ns < bpf->opened_ns)) {
+    life->is_taken = true; /* of one that is known no more, or was before our time */
     return 0;
   }
   int error = is_known ? 0 : denet_roster_add_gone(roster, life->pid, &process);
@@ -268,9 +288,9 @@ static void forget_settled(struct denet_bpf_source *bpf, const struct denet_rost
     const struct denet_process *process = denet_roster_find(roster, life->pid);
     bool is_there = process && process->born_ns == life->start_ns;
     bool is_newer = life->texts && is_there && life->texts->exec_id != process->exec_stamp;
-    bool is_needed = life->has_exited && !(is_there && process->ended);
+    bool is_needed = (life->has_exited || life->is_over) && !(is_there && process->ended);
     bool is_settled = is_there && !process->changed && !is_newer && !is_needed;
-    bool is_stale = bpf->begun_ns - life->noted_ns > LIFE_NS;
+    bool is_stale = !is_there && bpf->begun_ns - life->noted_ns > LIFE_NS;
     if (life->is_taken || is_settled || is_stale)
       denet_ledger_drop(&bpf->ledger, life);
   }
@@ -300,6 +320,7 @@ static bool is_awaited(const struct denet_bpf_source *bpf, const struct denet_li
 static int read_pass(struct denet_bpf_source *bpf) {
   uint64_t settled_ns = bpf->settled_ns > FORK_NS ? bpf->settled_ns - FORK_NS : 0;
   bpf->is_relisted = settled_ns == 0;
+  denet_tallies_clear(&bpf->tallies); /* they point into the records */
   int error = denet_programs_list(bpf->programs, settled_ns, &bpf->records);
   denet_bpf_source_drain(bpf);
   int list_error = denet_ledger_list(&bpf->ledger);
@@ -307,7 +328,6 @@ static int read_pass(struct denet_bpf_source *bpf) {
     if (is_awaited(bpf, bpf->ledger.lives[i]))
       denet_programs_ask(bpf->programs, bpf->ledger.lives[i]->pid, bpf->ledger.lives[i]->start_ns);
   denet_bpf_source_drain(bpf);
-  bpf->lost_before = bpf->source.lost;
   bpf->source.lost = denet_programs_lost(bpf->programs) + bpf->notes_lost;
   return error ? error : list_error;
 }
@@ -354,6 +374,7 @@ static bool hear(struct denet_source *source,
   denet_bpf_source_drain(bpf);
   if (bpf->events > EVENTS_MOST / 2 || denet_ledger_list(&bpf->ledger))
     return true;
+  uint64_t deadline_ns = bpf->host->boot_ns(bpf->host->context) + HEAR_NS;
   for (size_t i = 0; i < bpf->ledger.count; i++) {
     struct denet_life *life = bpf->ledger.lives[i];
     if (!life->texts || life->is_heard)
@@ -362,6 +383,8 @@ static bool hear(struct denet_source *source,
     struct denet_process process = imagine(life);
     if (!life->has_exited && is_wanted(context, &process))
       return true;
+    if (bpf->host->boot_ns(bpf->host->context) > deadline_ns)
+      return true; /* the rules take their time: the tick bounds it */
   }
   return false;
 }
@@ -453,7 +476,6 @@ int denet_bpf_open(const struct denet_host *host, struct denet_error *error,
   if (!bpf)
     return denet_error_set(error, -ENOMEM, "there is no memory");
   bpf->host = host;
-  bpf->opened_ns = host->boot_ns(host->context);
   int failure = denet_procfs_open(host, error, &bpf->procfs);
   if (!failure)
     failure = check_pids(bpf, error);
@@ -461,6 +483,7 @@ int denet_bpf_open(const struct denet_host *host, struct denet_error *error,
     failure = denet_programs_open(error, &bpf->programs);
   if (failure)
     return failure;
+  bpf->opened_ns = host->boot_ns(host->context);
   bpf->source = (struct denet_source){.name = "bpf",
                                       .gauge = DENET_GAUGE_BPF,
                                       .lacks = bpf->procfs->lacks,

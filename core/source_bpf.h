@@ -21,7 +21,6 @@ struct denet_bpf_source {
   uint64_t begun_ns, settled_ns; /* the last pass, complete passes: when they began */
   uint64_t events;               /* taken in this pass */
   uint64_t notes_lost;           /* events that could not be taken down */
-  uint64_t lost_before;          /* source.lost as of the pass before */
   bool has_missed;               /* this pass: a process was told of in brief that was not known */
   bool is_relisted;              /* this pass was read a second time, all at length */
   int note_failure;              /* of this pass: why an event could not be taken down */

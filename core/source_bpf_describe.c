@@ -4,6 +4,9 @@
 
 #include <errno.h>
 
+#define LAUNCH_NS UINT64_C(2000000000) /* an exec takes less, or its event was lost */
+#define ANCESTORS_MOST 16
+
 /* As the kernel told it: of the program that the process runs, or ran at its end. */
 static int describe_life(const struct denet_bpf_source *bpf, const struct denet_process *process,
                          enum denet_text_kind kind, struct denet_buffer *out) {
@@ -14,12 +17,14 @@ static int describe_life(const struct denet_bpf_source *bpf, const struct denet_
   return denet_life_text(life, kind, out);
 }
 
-/* A process that never exec'd runs what its parent ran when it forked, and may still. */
+/* A process that never exec'd runs what its parent ran when it forked, and may still. The parent
+ * may be gone as well. */
 static struct denet_process *find_like(const struct denet_bpf_source *bpf,
                                        const struct denet_process *process) {
   struct denet_process *parent = denet_roster_find(bpf->roster, process->parent_pid);
-  bool is_like =
-      parent && process->never_execd && !parent->ended && parent->exec_stamp == process->exec_stamp;
+  if (!parent || parent->born_ns > process->born_ns)
+    parent = denet_roster_find_gone(bpf->roster, process->parent_pid, process->born_ns);
+  bool is_like = parent && process->never_execd && parent->exec_stamp == process->exec_stamp;
   return is_like ? parent : NULL;
 }
 
@@ -27,7 +32,8 @@ static struct denet_process *find_like(const struct denet_bpf_source *bpf,
  * which one has not been told yet. */
 static bool is_launching(const struct denet_bpf_source *bpf, const struct denet_process *process,
                          const struct denet_life *life) {
-  bool is_told = process->born_ns > bpf->opened_ns && !bpf->source.lost;
+  bool is_young = bpf->begun_ns < process->born_ns + LAUNCH_NS;
+  bool is_told = is_young && process->born_ns > bpf->opened_ns && !bpf->source.lost;
   return is_told && process->execd && !process->never_execd && !(life && life->texts);
 }
 
@@ -44,18 +50,38 @@ static int describe_living(struct denet_bpf_source *bpf, struct denet_process *p
   return has_execd || is_emptied || is_launching(bpf, process, life) ? DENET_GONE : outcome;
 }
 
+/* Whether the kernel told less than /proc may: cut arguments, a path that is too deep. */
+static bool is_poor(enum denet_text_kind kind, int outcome, const struct denet_buffer *text) {
+  size_t most = DENET_BPF_ARGUMENT_BYTES - 2; /* without a NUL at the end */
+  return outcome == -ENOENT || (kind == DENET_TEXT_ARGUMENTS && text->length >= most);
+}
+
 /* What the kernel told is as of the exec, or of the end. */
+static int describe_one(struct denet_bpf_source *bpf, struct denet_process *process,
+                        enum denet_text_kind kind, struct denet_buffer *out) {
+  int outcome = describe_life(bpf, process, kind, out);
+  bool is_wanting = outcome == DENET_GONE || is_poor(kind, outcome, out);
+  if (!is_wanting || process->vanished)
+    return outcome;
+  outcome = describe_living(bpf, process, kind, out);
+  if (outcome && outcome != -ENOMEM) { /* it is gone meanwhile, or something has been told */
+    int told = describe_life(bpf, process, kind, out);
+    outcome = told == DENET_GONE ? outcome : told;
+  }
+  return outcome;
+}
+
 int denet_bpf_source_describe(struct denet_source *source, struct denet_process *process,
                               enum denet_text_kind kind, struct denet_buffer *out) {
   struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
-  int outcome = describe_life(bpf, process, kind, out);
-  if (outcome == DENET_GONE && !process->vanished) {
-    outcome = describe_living(bpf, process, kind, out);
-    if (outcome == DENET_GONE) /* something has been told meanwhile */
-      outcome = describe_life(bpf, process, kind, out);
+  int outcome = describe_one(bpf, process, kind, out);
+  for (int i = 0; i < ANCESTORS_MOST && outcome == DENET_GONE; i++) {
+    process = find_like(bpf, process);
+    if (!process)
+      return outcome;
+    outcome = describe_one(bpf, process, kind, out);
   }
-  struct denet_process *like = outcome == DENET_GONE ? find_like(bpf, process) : NULL;
-  return like ? describe_living(bpf, like, kind, out) : outcome;
+  return outcome;
 }
 
 int denet_bpf_source_owner(struct denet_source *source, const struct denet_process *process,

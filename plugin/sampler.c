@@ -82,8 +82,10 @@ static bool wait_for_tick(struct denet_sampler *sampler, uint64_t rested_ns) {
     bool is_listening = now_ns >= heard_ns;
     uint64_t until_ns = is_listening || next_ns < heard_ns ? next_ns : heard_ns;
     if (doze(sampler, until_ns, now_ns, is_listening ? call_fd : -1)) {
+      uint64_t began_ns = read_boot_ns();
       denet_monitor_hear(sampler->monitor);
-      heard_ns = read_boot_ns() + HEAR_NS;
+      uint64_t ended_ns = read_boot_ns(), took_ns = ended_ns - began_ns;
+      heard_ns = ended_ns + (took_ns > HEAR_NS ? took_ns : HEAR_NS);
     }
   }
   return false;

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 out=${DENET_TEST_BUILD:-build/tests}
 
 packages="build-essential cmake pkg-config collectd-core collectd-dev libyajl-dev check
-          python3 procps util-linux iproute2"
+          clang libbpf-dev bpftool strace python3 procps util-linux iproute2"
 # dpkg-query fails when it does not know one of them, which is what we want to hear of.
 installed=$(dpkg-query -W -f='${Package} ${Status}\n' $packages 2>/dev/null || true)
 missing=
@@ -36,26 +36,35 @@ run_ctest() {
   passed=$((passed + total - bad - skip)) failed=$((failed + bad)) skipped=$((skipped + skip))
 }
 
+# Runs the end-to-end tests with a source and adds up what they did.
+run_e2e() {
+  local log="$out/e2e-$1.log" counts p f s
+  python3 tests/e2e/run.py --plugins "$out/release" --source "$1" | tee "$log" || true
+  counts=$(sed -n 's/^e2e: \([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p' "$log")
+  if [ -z "$counts" ] || [ "$counts" = "0 0 0" ]; then
+    echo "the end-to-end tests with $1 did not run to their end"
+    counts="0 1 0"
+  fi
+  read -r p f s <<<"$counts"
+  passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+}
+
 echo "== build"
-cmake -S . -B "$out/release" -DCMAKE_BUILD_TYPE=RelWithDebInfo
+cmake -S . -B "$out/release" -DDENET_BPF=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo
 cmake --build "$out/release" -j "$(nproc)"
 echo "== unit tests"
 run_ctest release
 
 echo "== unit tests with sanitizers"
-cmake -S . -B "$out/sanitized" -DCMAKE_BUILD_TYPE=Debug -DDENET_SANITIZE=address,undefined
+cmake -S . -B "$out/sanitized" -DDENET_BPF=ON -DCMAKE_BUILD_TYPE=Debug \
+  -DDENET_SANITIZE=address,undefined
 cmake --build "$out/sanitized" -j "$(nproc)"
 run_ctest sanitized
 
-echo "== end to end, under collectd"
-if python3 tests/e2e/run.py --plugins "$out/release" | tee "$out/e2e.log"; then :; fi
-counts=$(sed -n 's/^e2e: \([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p' "$out/e2e.log")
-if [ -z "$counts" ]; then
-  echo "the end-to-end tests did not finish"
-  counts="0 1 0"
-fi
-read -r p f s <<<"$counts"
-passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+echo "== end to end, under collectd, with /proc"
+run_e2e procfs
+echo "== end to end, under collectd, with BPF"
+run_e2e bpf
 
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]

@@ -39,7 +39,16 @@ def bpf_is_required():
     return os.environ.get("DENET_REQUIRE_BPF") == "1"
 
 
-bpf_only = unittest.skipUnless(source_in_use() == "bpf", "tests the BPF source")
+def bpf_only(case):
+    """A test case of what only the BPF source has: run.py leaves it out of other runs."""
+    case.only_source = "bpf"
+    return case
+
+
+def procfs_only(case):
+    """One of /proc, or for which the source makes no difference: it is run once, with /proc."""
+    case.only_source = "procfs"
+    return case
 
 
 def need(test, is_there, what):

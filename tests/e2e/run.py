@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Runs the end-to-end tests: run.py --plugins DIR [--source procfs|bpf] [NAME...]; a NAME is a part
-of a test's name, such as test_rules, test_rules.Slots or a method. The closing line is
+of a test's name, such as test_rules, test_rules.Slots or a method. Tests that are for the other
+source alone are left out (harness.bpf_only, harness.procfs_only). The closing line is
 "e2e: N passed, N failed, N skipped". The exit status is 77 if the source cannot be had here and so
 every test was skipped; with DENET_REQUIRE_BPF=1 in the environment every test fails instead."""
 
@@ -58,11 +59,13 @@ class Result(unittest.TestResult):
         self._say("skip", test, reason)
 
 
-def select(suite, names):
+def select(suite, names, source):
+    """The tests of that name which are for the source."""
     for test in suite:
         if isinstance(test, unittest.TestSuite):
-            yield from select(test, names)
-        elif not names or any(name in test.id() for name in names):
+            yield from select(test, names, source)
+        elif getattr(test, "only_source", source) == source and \
+                (not names or any(name in test.id() for name in names)):
             yield test
 
 
@@ -77,7 +80,7 @@ def refuse(tests, reason, result):
 
 def run(names, source, result):
     found = unittest.defaultTestLoader.discover(str(HERE), "test_*.py", str(HERE))
-    tests = list(select(found, names))
+    tests = list(select(found, names, source))
     reason = importlib.import_module("harness").why_no_bpf() if source == "bpf" else ""
     if reason:
         refuse(tests, reason, result)

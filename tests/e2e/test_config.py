@@ -4,7 +4,7 @@ import os
 import unittest
 from collections import namedtuple
 
-from harness import Collectd, Workload, program, rule
+from harness import Collectd, Workload, procfs_only, program, rule
 
 # What is wrong, its text (in <Plugin denet>, or write: in <Plugin write_denet>), what one line of the
 # log must say, whether that is an error or a warning.
@@ -87,6 +87,7 @@ NOT_STARTING = [
 ]
 
 
+@procfs_only
 class BadConfiguration(unittest.TestCase):
     @classmethod
     def setUpClass(cls):

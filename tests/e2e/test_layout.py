@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import unittest
 
-from harness import COLLECTD, PROJECT, plugins_folder
+from harness import COLLECTD, PROJECT, plugins_folder, procfs_only
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+[<"]([^>"]+)[>"]', re.MULTILINE)
 FOREIGN = {"yajl": "yajl/", "regex": "regex.h", "libbpf": "bpf/libbpf.h", "elf": "elfutils/"}
@@ -20,6 +20,7 @@ def includes(path):
     return INCLUDE.findall(path.read_text())
 
 
+@procfs_only
 class Includes(unittest.TestCase):
     def assert_none(self, paths, pattern):
         self.assertTrue(paths)
@@ -88,6 +89,7 @@ def libraries(path):
     return re.findall(r"(/\S+) \(0x", text)
 
 
+@procfs_only
 @unittest.skipUnless(shutil.which("nm"), "needs nm")
 class Symbols(unittest.TestCase):
     PLUGINS = ("denet.so", "write_denet.so")

@@ -4,11 +4,12 @@ import os
 import shutil
 import unittest
 
-from harness import Collectd, Workload, program, rule
+from harness import Collectd, Workload, procfs_only, program, rule
 
 DROP = ["setpriv", "--inh-caps=-all", "--bounding-set=-sys_ptrace,-dac_read_search"]
 
 
+@procfs_only
 @unittest.skipUnless(os.geteuid() == 0 and shutil.which("setpriv"), "needs root and setpriv")
 class WithoutCapabilities(unittest.TestCase):
     @classmethod
