@@ -178,11 +178,12 @@ class Reentry(unittest.TestCase):
 
     def run_it(self, option=""):
         self.writer = self.enterContext(Workload("writer"))
-        self.writer.ask("name e2e-reenter")
+        name = f"e2e-reenter{len(option)}"  # not that of the other test's child, which may linger
+        self.writer.ask(f"name {name}")
         self.writer.ask(f"write {self.BEFORE}")
         self.child = int(self.writer.ask("child"))
         self.collectd = self.enterContext(Collectd(
-            option + "BaseInterval 0.2\nMaxInterval 0.2\n" + rule("a", 'Comm "e2e-reenter"'),
+            option + "BaseInterval 0.2\nMaxInterval 0.2\n" + rule("a", f'Comm "{name}"'),
             "FlushInterval 0.1\n", interval=0.5))
         pid = self.writer.pid
         self.collectd.wait_for_lines(pid, count=3)
@@ -191,7 +192,7 @@ class Reentry(unittest.TestCase):
         self.writer.ask("name other")
         wait_until(lambda: self.collectd.latest("a", "ps_count") == [1, 1], "the root to leave")
         self.alone = self.collectd.wait_for_lines(pid, count=4, after_ms=now_ms() + 500)[-3:]
-        self.writer.ask("name e2e-reenter")
+        self.writer.ask(f"name {name}")
         wait_until(lambda: self.collectd.latest("a", "ps_count") == [2, 2], "the root to return")
         self.together = self.collectd.wait_for_lines(pid, count=4, after_ms=now_ms() + 500)[-3:]
         self.writer.ask("write 2000000")
