@@ -122,10 +122,9 @@ static __always_inline struct exited_costs *find_exited(struct task_struct *task
 }
 
 /* What a process has of its exited threads beyond add_exited(). has_own_io: its I/O is there
- * already, from signal->ioac, and is noted for when it won't be its own any more. */
-static __always_inline void add_summed(struct task_struct *task, bool has_own_io,
+ * already, from signal->ioac. */
+static __always_inline void add_summed(struct exited_costs *exited_costs, bool has_own_io,
                                        struct denet_bpf_costs *costs) {
-  struct exited_costs *exited_costs = find_exited(task);
   if (!exited_costs)
     return;
   struct sums *sums = &exited_costs->threads;

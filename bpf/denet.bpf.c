@@ -97,8 +97,9 @@ static __always_inline void read_process(struct task_struct *task,
   add_io(&task->ioac, costs);
   if (has_own_io)
     add_io(&signal->ioac, costs);
-  if (signal->sum_sched_runtime) /* some thread has exited */
-    add_summed(task, has_own_io, costs);
+  /* Some thread has exited. Its I/O is noted for when signal->ioac won't be the process's own. */
+  if (signal->sum_sched_runtime)
+    add_summed(find_exited(task), has_own_io, costs);
   process->seen_ns = bpf_ktime_get_boot_ns();
   process->uid = task->real_cred->uid.val;
   process->cpu = read_cpu(task);
@@ -381,11 +382,12 @@ int BPF_PROG(note_exit_kept, struct task_struct *task) { return exit_task(task, 
 static __always_inline void read_final(struct task_struct *task, struct denet_bpf_free *event) {
   struct signal_struct *signal = task->signal;
   struct denet_bpf_costs *costs = &event->costs;
+  struct process_key key = {task->tgid, task->start_boottime};
   bool has_own_io = !has_reaped(signal);
   add_exited(signal, costs);
   costs->run_delay_ns = read_run_delay(task);
   add_io(has_own_io ? &signal->ioac : &task->ioac, costs);
-  add_summed(task, has_own_io, costs);
+  add_summed(bpf_map_lookup_elem(&exited, &key), has_own_io, costs);
 }
 
 static __always_inline bool send_end(struct task_struct *task) {

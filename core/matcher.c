@@ -336,12 +336,13 @@ void denet_matcher_begin(struct denet_matcher *matcher, uint64_t now_ns) {
 
 bool denet_matcher_wants(struct denet_matcher *matcher, struct denet_process *process) {
   struct denet_facts facts;
-  if (denet_facts_read(&matcher->reader, matcher->source, matcher->host, process, matcher->subjects,
-                       &facts))
+  if (!matcher->wants_metadata || denet_facts_read(&matcher->reader, matcher->source, matcher->host,
+                                                   process, matcher->subjects, &facts))
     return false;
   for (size_t i = 0; i < matcher->watch_count; i++) {
+    const struct denet_rule *rule = &matcher->watches[i].rule;
     struct denet_captures captures = {0};
-    if (denet_rule_matches(&matcher->watches[i].rule, &facts, &captures))
+    if (rule->records && denet_rule_matches(rule, &facts, &captures))
       return true;
   }
   return false;

@@ -41,8 +41,9 @@ void denet_matcher_begin(struct denet_matcher *matcher, uint64_t now_ns);
  * settled is counted in missed. */
 int denet_matcher_settle_ended(struct denet_matcher *matcher);
 
-/* Whether some rule wants a process that has just begun a program. It is no member of anything yet
- * and need not be in the roster. */
+/* Whether some rule that writes files wants a process that has just begun a program: its first
+ * second is to be sampled closely. It is no member of anything yet and need not be in the roster.
+ */
 bool denet_matcher_wants(struct denet_matcher *matcher, struct denet_process *process);
 
 /* Reads the pid files of the rules; has the rules look again at the processes that they named and

@@ -330,8 +330,10 @@ static bool is_wanted(void *context, struct denet_process *process) {
 }
 
 void denet_monitor_hear(struct denet_monitor *monitor) {
-  if (monitor->source->hear(monitor->source, is_wanted, &monitor->matcher))
-    monitor->next_ns = 0;
+  uint64_t soon_ns = monitor->matcher.now_ns + monitor->pace.base_ns;
+  if (monitor->source->hear(monitor->source, is_wanted, &monitor->matcher) &&
+      soon_ns < monitor->next_ns)
+    monitor->next_ns = soon_ns;
 }
 
 static uint64_t count_matched(const struct denet_monitor *monitor) {

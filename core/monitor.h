@@ -52,8 +52,8 @@ uint64_t denet_monitor_next_ns(const struct denet_monitor *monitor);
 /* A descriptor that is readable when denet_monitor_hear() should be called; -1: never. */
 int denet_monitor_call_fd(const struct denet_monitor *monitor);
 
-/* Hears what has happened since the last tick, and has the next one come at once if it should not
- * wait: a process that is wanted has begun. */
+/* Hears what has happened since the last tick. If something should not wait, such as a process that
+ * is wanted and has begun, the next one comes the base interval after the last. */
 void denet_monitor_hear(struct denet_monitor *monitor);
 
 /* Gives each group's values to each(); the rates are over the time since the last report. Call it

@@ -121,6 +121,20 @@ def objects_in_kernel():
 
 
 @bpf_only
+class FoundAtOnce(unittest.TestCase):
+    def test_a_process_is_sampled_as_it_begins(self):
+        """Looks are ten seconds apart, but where somebody has just begun."""
+        rules = "MaxInterval 10\n" + rule("soon", 'CommandLine "e2e-found-at-once"')
+        with Collectd(rules, "FlushInterval 0.1\n", interval=10) as collectd:
+            collectd.wait_ready()
+            for _ in range(3):
+                with Workload("sleeper", "e2e-found-at-once") as process:
+                    line = collectd.wait_for_lines(process.pid, timeout=5)[0]
+                    metadata = collectd.lines_of(process.pid)[0]
+                    self.assertLess(line["ts_ms"] - metadata["t0_ms"], 1000)
+
+
+@bpf_only
 class Traces(unittest.TestCase):
     STORM = 3000
 
