@@ -416,8 +416,19 @@ static void relist(struct denet_bpf_source *bpf) {
   denet_tallies_take(&bpf->tallies, bpf->host, bpf->source.lacks);
 }
 
+/* Brings the CPU time up to date by the process's clock; without a tally it splits as it did. */
+static void measure_cpu(struct denet_bpf_source *bpf, struct denet_process *process,
+                        const struct denet_tally *tally) {
+  struct denet_values *now = &process->now;
+  if (denet_procfs_read_cpu(bpf->procfs, process))
+    return;
+  uint64_t user = tally ? tally->costs.user_ns : now->value[DENET_CPU_USER];
+  uint64_t system = tally ? tally->costs.system_ns : now->value[DENET_CPU_SYSTEM];
+  denet_process_split_cpu(now, process->cpu_ns, user, system);
+}
+
 /* Nearly everything came with the pass. Of a process on a CPU the kernel's sums are up to a tick
- * old; its CPU clock is not. */
+ * old; its CPU clock is not, and can be had too when no pass can, for want of a descriptor. */
 static void measure(struct denet_source *source, struct denet_process *process, uint64_t wanted,
                     bool first) {
   struct denet_bpf_source *bpf = self(source);
@@ -434,9 +445,8 @@ static void measure(struct denet_source *source, struct denet_process *process, 
     relist(bpf);
     tally = denet_tallies_find(&bpf->tallies, process->pid);
   }
-  if (tally && tally->is_on_cpu && !denet_procfs_read_cpu(bpf->procfs, process))
-    denet_process_split_cpu(&process->now, process->cpu_ns, tally->costs.user_ns,
-                            tally->costs.system_ns);
+  if (!tally || tally->is_on_cpu)
+    measure_cpu(bpf, process, tally);
   denet_procfs_measure_net(bpf->procfs, process, wanted);
 }
 
