@@ -194,8 +194,10 @@ void denet_group_gauges_show(struct denet_group *group, const struct denet_proce
 }
 
 void denet_group_gauges_end(struct denet_group *group) {
-  if (group->cpu_cores > group->cpu_cores_max)
-    group->cpu_cores_max = group->cpu_cores;
+  double cores = group->cpu_cores + group->ended_cores;
+  if (cores > group->cpu_cores_max)
+    group->cpu_cores_max = cores;
+  group->ended_cores = 0;
   if (group->values.value[DENET_RSS] > group->rss_max)
     group->rss_max = group->values.value[DENET_RSS];
 }

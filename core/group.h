@@ -23,6 +23,7 @@ struct denet_group {
   struct denet_values values; /* counters: sums of all increases; gauges: of the members */
   uint64_t starts, exits;     /* members that came after the first pass; that went */
 
+  double ended_cores;   /* of members that ended, over the time since they were sampled last */
   double cpu_cores;     /* of the members at their last samples; highest: */
   double cpu_cores_max; /* since the last report */
   uint64_t rss_max;     /* bytes, likewise */

@@ -149,7 +149,8 @@ static int plant(struct denet_matcher *matcher, struct denet_watch *watch,
   error = find_group(matcher, watch, process, facts, captures, slot, &group);
   if (!error)
     error = enter_tree(matcher, watch, process, group, &tree);
-  bool keeps_slot = has_slot && !error && !tree->has_slot;
+  /* One that has ended leaves its number to the next. */
+  bool keeps_slot = has_slot && !error && !tree->has_slot && !process->ended;
   if (has_slot && !keeps_slot)
     denet_slots_give_back(&watch->slots, slot);
   if (error)

@@ -23,6 +23,7 @@ struct denet_monitor {
   char boot_id[BOOT_ID_BYTES + 1];
   char host_name[256];
   uint64_t next_ns;
+  uint64_t ticked_ns; /* when the last tick began */
   uint64_t longest_tick_ns;
 };
 
@@ -155,9 +156,21 @@ static uint64_t find_rate_window(const struct denet_monitor *monitor,
   return denet_pace_interval(&monitor->pace, age_ns) / 10 * 9;
 }
 
+/* What a process that has ended used since it was sampled last, or since the last tick: of those
+ * that lived in between many may have had their turn on one CPU. */
+static double find_last_cores(const struct denet_monitor *monitor,
+                              const struct denet_process *process, uint64_t sampled_ns,
+                              uint64_t now_ns) {
+  uint64_t tick_ns = now_ns - monitor->ticked_ns;
+  uint64_t since_ns = sampled_ns ? now_ns - sampled_ns : 0;
+  uint64_t window_ns = since_ns > tick_ns ? since_ns : tick_ns;
+  return window_ns ? (double)denet_values_cpu_ns(&process->delta) / (double)window_ns : 0;
+}
+
 /* Takes a process's values into its own sums and its groups' counters, once a tick. */
 static void advance(struct denet_monitor *monitor, struct denet_process *process, uint64_t now_ns) {
-  if (process->advanced_ns == now_ns)
+  uint64_t sampled_ns = process->advanced_ns;
+  if (sampled_ns == now_ns)
     return;
   process->advanced_ns = now_ns;
   measure(monitor, process);
@@ -170,6 +183,8 @@ static void advance(struct denet_monitor *monitor, struct denet_process *process
   for (struct denet_member *m = process->members; m; m = m->next_of_process) {
     if (m->counts && !m->is_late)
       denet_group_add(m->tree->group, process);
+    if (m->counts && !m->is_late && process->ended)
+      m->tree->group->ended_cores += find_last_cores(monitor, process, sampled_ns, now_ns);
     m->is_late = false;
   }
 }
@@ -313,6 +328,7 @@ int denet_monitor_tick(struct denet_monitor *monitor, enum denet_tick_scope scop
   end_members(monitor, now_ns); /* those that the rules sent away: their last lines come first */
   write_trees(monitor, scope, now_ns);
   schedule(monitor, now_ns);
+  monitor->ticked_ns = now_ns;
   uint64_t tick_ns = host->boot_ns(host->context) - now_ns;
   if (tick_ns > monitor->longest_tick_ns)
     monitor->longest_tick_ns = tick_ns;

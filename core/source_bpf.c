@@ -93,14 +93,23 @@ static void take_end(const struct denet_bpf_source *bpf, struct denet_process *p
   pid_t parent_pid = life->was_forked ? life->parent_pid : (pid_t)life->exit.parent_pid;
   identity.parent_pid = (denet_u32)(process->is_new ? parent_pid : process->parent_pid);
   memcpy(identity.brief.name, end->name, sizeof(identity.brief.name));
+  uint64_t since_ns = process->is_new ? end->head.start_ns : process->measured_ns;
+  uint64_t cpu_ns = process->cpu_ns;
   take_identity(bpf, process, &identity, end->exit_code);
   denet_tally_take_costs(process, &end->costs, bpf->source.lacks);
   denet_values_set(&process->now, DENET_CPU_CORE, end->cpu);
   take_exit(bpf, process, life);
   if (!denet_values_has(&process->now, DENET_RSS))
     denet_values_set(&process->now, DENET_RSS, end->peak_rss_pages * bpf->host->page_bytes);
-  process->measured_ns = process->ended_ns ? process->ended_ns : bpf->begun_ns;
   complete(process);
+  process->measured_ns = process->ended_ns ? process->ended_ns : bpf->begun_ns;
+  /* It used CPU until it had given back all that it had, which is a little after its exit. */
+  uint64_t threads = process->now.value[DENET_THREADS];
+  uint64_t least_ns = since_ns + (process->cpu_ns - cpu_ns) / (threads ? threads : 1);
+  if (process->measured_ns < least_ns)
+    process->measured_ns = least_ns;
+  if (process->ended_ns)
+    process->ended_ns = process->measured_ns;
 }
 
 struct denet_life *denet_bpf_source_life(const struct denet_bpf_source *bpf,

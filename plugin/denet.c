@@ -35,6 +35,8 @@ static int open_source(struct denet_source **out_source) {
   if (error.text[0])
     INFO(LOG_NAME "%s: sampling through %s. What is born and dies between two samples is not seen.",
          error.text, plugin.config.proc_path);
+  else
+    INFO(LOG_NAME "sampling through %s.", (*out_source)->name);
   return 0;
 }
 
