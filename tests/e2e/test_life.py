@@ -318,6 +318,47 @@ class Identity(unittest.TestCase):
 
 
 @bpf_only
+class OneAtATime(unittest.TestCase):
+    """Two seconds of jobs that take turns on a CPU, several between two looks, in a long interval."""
+
+    COUNT, CPU_MS = 40, 50
+
+    @classmethod
+    def setUpClass(cls):
+        folder = cls.enterClassContext(tempfile.TemporaryDirectory(dir="/var/tmp"))
+        spawner = cls.enterClassContext(Spawner())
+        mine = f'CommandLine "^{program("job")} {folder} "'
+        rules = rule("turns", mine, "Children false") + \
+            rule("slots", mine, 'Instance "slot-%{slot}"', "Children false", "Records false")
+        cls.collectd = cls.enterClassContext(Collectd(SLOW + rules, interval=6))
+        cls.collectd.wait_ready()
+        cls.jobs = spawner.run(program("job"), folder, cls.CPU_MS, 1, 1, count=cls.COUNT)
+        cls.totals = totals(cls.collectd, "turns", cls.COUNT)
+        cls.collectd.stop()
+
+    def test_the_highest_sample_has_those_that_ended_in_it(self):
+        busy = [value for value in self.collectd.values("turns", "gauge-cpu_percent")
+                if value.numbers[0] > 1]
+        most = max(value.numbers[0]
+                   for value in self.collectd.values("turns", "gauge-cpu_percent_max"))
+        self.assertLess(max(value.numbers[0] for value in busy), 45)  # 2 s in 6
+        self.assertGreater(most, 60)
+        self.assertLess(most, 150)
+
+    def test_the_dead_leave_their_slots_to_the_next(self):
+        slots = {name for name in self.collectd.instances() if name.startswith("slot-")}
+        starts = sum(self.collectd.latest(name, "derive-starts")[0] for name in slots)
+        self.assertEqual(starts, self.COUNT)
+        self.assertLessEqual(slots, {"slot-0", "slot-1", "slot-2"})
+
+    def test_nobody_used_more_of_a_cpu_than_there_was(self):
+        usages = [line["cpu_usage"] for lines in self.collectd.records().values()
+                  for line in lines[1:]]
+        self.assertEqual(len(self.collectd.files()), self.COUNT)
+        self.assertLessEqual(max(usages), 100.1)
+
+
+@bpf_only
 class Reaped(unittest.TestCase):
     JOBS = 20
 
