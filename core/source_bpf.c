@@ -103,13 +103,7 @@ static void take_end(const struct denet_bpf_source *bpf, struct denet_process *p
     denet_values_set(&process->now, DENET_RSS, end->peak_rss_pages * bpf->host->page_bytes);
   complete(process);
   process->measured_ns = process->ended_ns ? process->ended_ns : bpf->begun_ns;
-  /* It used CPU until it had given back all that it had, which is a little after its exit. */
-  uint64_t threads = process->now.value[DENET_THREADS];
-  uint64_t least_ns = since_ns + (process->cpu_ns - cpu_ns) / (threads ? threads : 1);
-  if (process->measured_ns < least_ns)
-    process->measured_ns = least_ns;
-  if (process->ended_ns)
-    process->ended_ns = process->measured_ns;
+  denet_tally_delay_end(process, since_ns, cpu_ns);
 }
 
 struct denet_life *denet_bpf_source_life(const struct denet_bpf_source *bpf,

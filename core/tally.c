@@ -158,6 +158,15 @@ static void take_memory(const struct denet_tally *tally, const struct denet_host
   denet_values_set(&process->now, DENET_VM, tally->vm_pages * host->page_bytes);
 }
 
+void denet_tally_delay_end(struct denet_process *process, uint64_t since_ns, uint64_t cpu_ns) {
+  uint64_t threads = process->now.value[DENET_THREADS];
+  uint64_t least_ns = since_ns + (process->cpu_ns - cpu_ns) / (threads ? threads : 1);
+  if (process->measured_ns < least_ns)
+    process->measured_ns = least_ns;
+  if (process->ended_ns)
+    process->ended_ns = process->measured_ns;
+}
+
 void denet_tallies_take(const struct denet_tallies *tallies, const struct denet_host *host,
                         unsigned lacks) {
   for (size_t i = 0; i < tallies->count; i++) {
@@ -167,9 +176,13 @@ void denet_tallies_take(const struct denet_tallies *tallies, const struct denet_
     if (tally->threads_seen > tally->record->identity.threads &&
         denet_values_has(&process->now, DENET_CPU_USER))
       continue;
-    process->measured_ns =
-        process->ended && process->ended_ns ? process->ended_ns : tally->record->seen_ns;
+    uint64_t since_ns = process->is_new ? process->born_ns : process->measured_ns;
+    uint64_t cpu_ns = process->cpu_ns;
+    bool has_end = process->ended && process->ended_ns;
+    process->measured_ns = has_end ? process->ended_ns : tally->record->seen_ns;
     denet_tally_take_costs(process, &tally->costs, lacks);
+    if (has_end)
+      denet_tally_delay_end(process, since_ns, cpu_ns);
     denet_values_set(&process->now, DENET_THREADS, tally->record->identity.threads);
     denet_values_set(&process->now, DENET_CPU_CORE, tally->record->cpu);
     take_memory(tally, host);

@@ -41,6 +41,11 @@ void denet_tallies_add_threads(struct denet_tallies *tallies, const struct denet
 /* The process's tally, or NULL. */
 const struct denet_tally *denet_tallies_find(const struct denet_tallies *tallies, pid_t pid);
 
+/* A process that has ended used CPU until it had given back all that it had, which is a little
+ * after its exit: moves ended_ns and measured_ns to where what it has used since since_ns (boot
+ * clock), when its cpu_ns was this, fits in. */
+void denet_tally_delay_end(struct denet_process *process, uint64_t since_ns, uint64_t cpu_ns);
+
 /* Puts the values of all into their processes; lacks: denet_lack bits, what the kernel does not
  * count. */
 void denet_tallies_take(const struct denet_tallies *tallies, const struct denet_host *host,

@@ -321,7 +321,7 @@ class Identity(unittest.TestCase):
 class OneAtATime(unittest.TestCase):
     """Two seconds of jobs that take turns on a CPU, several between two looks, in a long interval."""
 
-    COUNT, CPU_MS = 40, 50
+    COUNT, CPU_MS, PAGES = 40, 50, 5000  # memory takes CPU to be given back too
 
     @classmethod
     def setUpClass(cls):
@@ -332,7 +332,7 @@ class OneAtATime(unittest.TestCase):
             rule("slots", mine, 'Instance "slot-%{slot}"', "Children false", "Records false")
         cls.collectd = cls.enterClassContext(Collectd(SLOW + rules, interval=6))
         cls.collectd.wait_ready()
-        cls.jobs = spawner.run(program("job"), folder, cls.CPU_MS, 1, 1, count=cls.COUNT)
+        spawner.run(program("job"), folder, cls.CPU_MS, 1, cls.PAGES, count=cls.COUNT)
         cls.totals = totals(cls.collectd, "turns", cls.COUNT)
         cls.collectd.stop()
 
