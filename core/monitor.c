@@ -197,11 +197,11 @@ static void remove_ending(struct denet_monitor *monitor, struct denet_tree *tree
   }
 }
 
-/* A tree's lines never go back in time, whatever the calendar does. */
+/* No two lines of a tree have one time, and it never goes back, whatever the calendar does and
+ * however soon the final tick follows another. */
 static void write_line(struct denet_monitor *monitor, struct denet_tree *tree, uint64_t ts_ms,
                        uint64_t now_ns) {
-  if (tree->ts_ms < ts_ms)
-    tree->ts_ms = ts_ms;
+  tree->ts_ms = tree->ts_ms < ts_ms ? ts_ms : tree->ts_ms + 1;
   denet_scribe_write(&monitor->scribe, tree, tree->ts_ms, now_ns);
 }
 

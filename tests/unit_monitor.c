@@ -547,6 +547,18 @@ START_TEST(tree_whose_root_ended_between_two_ticks_ends_with_its_last_child) {
 }
 END_TEST
 
+START_TEST(two_lines_never_have_one_time) {
+  struct denet_rule rule = make_rule("a", "Comm", "app");
+  begin(&rule, 1);
+  scene.processes[0] = (struct fake_process){10, 1, "app", scene.now_ns, 1, 0};
+  tick(0);
+  expect_in_last_line("\"ts_ms\":1000000,");
+  ck_assert_int_eq(denet_monitor_tick(scene.monitor, DENET_TICK_FINAL, NULL), 0);
+  expect_in_last_line("\"ts_ms\":1000001,");
+  denet_monitor_free(scene.monitor);
+}
+END_TEST
+
 /* Processes that ended before the first tick, or were born before it and never seen. */
 static const struct {
   unsigned ticks; /* before they are told of */
@@ -614,6 +626,7 @@ void add_cases(Suite *suite) {
   ADD_TEST(suite, member_that_execd_another_program_and_ended_has_one_last_line);
   ADD_TABLE(suite, child_joins_the_tree_of_a_parent_that_is_gone, families);
   ADD_TEST(suite, tree_whose_root_ended_between_two_ticks_ends_with_its_last_child);
+  ADD_TEST(suite, two_lines_never_have_one_time);
   ADD_TABLE(suite, ended_process_that_was_not_born_under_watch_is_not_counted, strangers);
   ADD_TEST(suite, ended_processes_that_there_was_no_time_to_match_are_told_as_lost);
 }
