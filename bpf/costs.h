@@ -20,7 +20,7 @@ struct process_key {
 
 /* What the kernel adds up for no exited thread, or only together with the children's. */
 struct sums {
-  denet_u64 run_delay_ns;
+  denet_u64 age_ns, run_delay_ns;
   denet_u64 read_chars, write_chars, read_calls, write_calls, read_bytes, write_bytes;
 };
 
@@ -49,12 +49,29 @@ static __always_inline denet_u64 read_run_delay(struct task_struct *task) {
   return bpf_core_field_exists(task->sched_info.run_delay) ? task->sched_info.run_delay : 0;
 }
 
-/* CPU time, switches and faults of one thread. */
+/* For how long a thread that is in a run queue has waited: the kernel adds it to run_delay once the
+ * wait is over (sched_info_arrive, kernel/sched/stats.h). By the queue's own clock, which is at
+ * most a tick old. */
+static __always_inline denet_u64 read_waiting(struct task_struct *task) {
+  if (!bpf_core_field_exists(task->sched_info.last_queued) ||
+      !bpf_core_field_exists(task->se.cfs_rq) || !bpf_core_field_exists(struct cfs_rq, rq))
+    return 0;
+  denet_u64 since_ns = task->sched_info.last_queued;
+  denet_u64 now_ns = since_ns ? task->se.cfs_rq->rq->clock : 0;
+  return now_ns > since_ns ? now_ns - since_ns : 0;
+}
+
+static __always_inline denet_u64 read_age(struct task_struct *task) {
+  return bpf_ktime_get_ns() - task->start_time;
+}
+
+/* CPU time, switches and faults of one thread, and its age unless that has been summed. */
 static __always_inline void read_thread(struct task_struct *task, struct denet_bpf_costs *costs) {
+  costs->age_ns = task->flags & PF_EXITING ? 0 : read_age(task);
   costs->run_ns = task->se.sum_exec_runtime;
   costs->user_ns = task->utime;
   costs->system_ns = task->stime;
-  costs->run_delay_ns = read_run_delay(task);
+  costs->run_delay_ns = read_run_delay(task) + read_waiting(task);
   costs->switches_voluntary = task->nvcsw;
   costs->switches_involuntary = task->nivcsw;
   costs->minor_faults = task->min_flt;
@@ -97,8 +114,10 @@ static __always_inline bool has_reaped(struct signal_struct *signal) {
   return signal->cmin_flt > 0;
 }
 
-/* The I/O of the threads that exited before the first one that was summed, if it can be told. */
-static __always_inline void read_exited_io(struct signal_struct *signal, struct sums *sums) {
+/* What is known of the threads that exited before the first one that was summed: they ran all their
+ * lives, and their I/O if it can be told. */
+static __always_inline void read_exited(struct signal_struct *signal, struct sums *sums) {
+  sums->age_ns = signal->sum_sched_runtime;
   if (has_reaped(signal) || !has_io())
     return;
   sums->read_chars = signal->ioac.rchar;
@@ -116,7 +135,7 @@ static __always_inline struct exited_costs *find_exited(struct task_struct *task
   if (costs)
     return costs;
   struct exited_costs first = {};
-  read_exited_io(task->signal, &first.threads);
+  read_exited(task->signal, &first.threads);
   bpf_map_update_elem(&exited, &key, &first, BPF_NOEXIST);
   return bpf_map_lookup_elem(&exited, &key);
 }
@@ -128,6 +147,7 @@ static __always_inline void add_summed(struct exited_costs *exited_costs, bool h
   if (!exited_costs)
     return;
   struct sums *sums = &exited_costs->threads;
+  costs->age_ns += sums->age_ns;
   costs->run_delay_ns += sums->run_delay_ns;
   if (has_own_io)
     return;

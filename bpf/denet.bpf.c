@@ -87,6 +87,13 @@ static __always_inline void read_memory(struct mm_struct *mm, denet_u64 *rss, de
   *vm = mm->total_vm;
 }
 
+/* Of a main thread that exited before others; of another one 0. */
+static __always_inline denet_u64 read_main_age(struct task_struct *task) {
+  struct process_key key = key_of(task);
+  struct exited_costs *costs = bpf_map_lookup_elem(&exited, &key);
+  return costs ? costs->leader.age_ns : 0;
+}
+
 static __always_inline void read_process(struct task_struct *task,
                                          struct denet_bpf_process *process) {
   struct signal_struct *signal = task->signal;
@@ -100,6 +107,8 @@ static __always_inline void read_process(struct task_struct *task,
   /* Some thread has exited. Its I/O is noted for when signal->ioac won't be the process's own. */
   if (signal->sum_sched_runtime)
     add_summed(find_exited(task), has_own_io, costs);
+  if (task->flags & PF_EXITING)
+    costs->age_ns += read_main_age(task);
   process->seen_ns = bpf_ktime_get_boot_ns();
   process->uid = task->real_cred->uid.val;
   process->cpu = read_cpu(task);
@@ -251,6 +260,26 @@ static __always_inline void send_texts(struct task_struct *task) {
   call_if_full();
 }
 
+/* A thread that execs takes the main one's place and start time (de_thread, fs/exec.c): NULL if
+ * there is none. */
+static __always_inline struct task_struct *find_usurper(struct signal_struct *signal) {
+  struct signal_struct___old *old = (void *)signal;
+  if (bpf_core_field_exists(old->group_exit_task))
+    return BPF_CORE_READ(old, group_exit_task);
+  return bpf_core_field_exists(signal->group_exec_task) ? signal->group_exec_task : 0;
+}
+
+/* The age with which a thread goes into the sums: a main one's without what the one that takes its
+ * place will have too much, which is what it was younger. */
+static __always_inline denet_u64 read_last_age(struct task_struct *task) {
+  denet_u64 age_ns = read_age(task);
+  struct task_struct *usurper = task->pid == task->tgid ? find_usurper(task->signal) : 0;
+  if (!usurper || usurper == task)
+    return age_ns;
+  denet_u64 gap_ns = BPF_CORE_READ(usurper, start_time) - task->start_time;
+  return gap_ns < age_ns ? age_ns - gap_ns : 0;
+}
+
 /* Where a thread is summed: a main one apart. */
 static __always_inline void sum_up(struct task_struct *task) {
   struct exited_costs *costs = find_exited(task);
@@ -259,6 +288,7 @@ static __always_inline void sum_up(struct task_struct *task) {
     return;
   }
   struct sums *sums = task->pid == task->tgid ? &costs->leader : &costs->threads;
+  __sync_fetch_and_add(&sums->age_ns, read_last_age(task));
   __sync_fetch_and_add(&sums->run_delay_ns, read_run_delay(task));
   if (!has_io())
     return;
@@ -276,6 +306,7 @@ static __always_inline void depose_leader(struct task_struct *task) {
   struct exited_costs *costs = find_exited(task);
   if (!costs)
     return;
+  costs->threads.age_ns += costs->leader.age_ns;
   costs->threads.run_delay_ns += costs->leader.run_delay_ns;
   costs->threads.read_chars += costs->leader.read_chars;
   costs->threads.write_chars += costs->leader.write_chars;
@@ -346,6 +377,7 @@ static __always_inline void send_exit(struct task_struct *task, struct denet_bpf
   __builtin_memset(event, 0, sizeof(*event));
   event->head = make_head(task, DENET_BPF_EXIT);
   event->exit_ns = bpf_ktime_get_boot_ns();
+  event->main_age_ns = task->pid == task->tgid ? read_age(task) : 0;
   event->parent_pid = task->real_parent->tgid;
   /* Since Linux 6.16; before, the memory is gone by now. */
   if (task->mm)
@@ -385,6 +417,7 @@ static __always_inline void read_final(struct task_struct *task, struct denet_bp
   struct process_key key = {task->tgid, task->start_boottime};
   bool has_own_io = !has_reaped(signal);
   add_exited(signal, costs);
+  costs->age_ns = read_main_age(task);
   costs->run_delay_ns = read_run_delay(task);
   add_io(has_own_io ? &signal->ioac : &task->ioac, costs);
   add_summed(bpf_map_lookup_elem(&exited, &key), has_own_io, costs);

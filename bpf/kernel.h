@@ -21,11 +21,20 @@ struct task_io_accounting {
 };
 
 struct sched_info {
-  unsigned long long run_delay;
+  unsigned long long run_delay, last_queued;
+};
+
+struct rq {
+  __u64 clock;
+};
+
+struct cfs_rq {
+  struct rq *rq;
 };
 
 struct sched_entity {
   __u64 sum_exec_runtime;
+  struct cfs_rq *cfs_rq;
 };
 
 struct list_head {
@@ -132,6 +141,12 @@ struct signal_struct {
   unsigned long long sum_sched_runtime;
   struct task_io_accounting ioac;
   struct mm_struct *oom_mm;
+  struct task_struct *group_exec_task;
+};
+
+/* Before Linux 5.17. */
+struct signal_struct___old {
+  struct task_struct *group_exit_task;
 };
 
 typedef struct {
@@ -172,7 +187,7 @@ struct task_struct {
   struct task_struct *real_parent, *group_leader;
   __u64 utime, stime;
   unsigned long nvcsw, nivcsw, min_flt, maj_flt;
-  __u64 start_boottime, self_exec_id;
+  __u64 start_time, start_boottime, self_exec_id;
   const struct cred *real_cred;
   char comm[16];
   struct nsproxy *nsproxy;

@@ -42,8 +42,9 @@ struct denet_bpf_head {
   denet_u64 start_ns; /* with the pid: which one; 0 in a thread's record */
 };
 
-/* What threads have cost so far. */
+/* What threads have cost so far. What is left of their ages is the time that they were blocked. */
 struct denet_bpf_costs {
+  denet_u64 age_ns;             /* without the time that the host was suspended */
   denet_u64 run_ns;             /* CPU time */
   denet_u64 user_ns, system_ns; /* as sampled at ticks: their ratio splits run_ns */
   denet_u64 run_delay_ns;
@@ -123,6 +124,7 @@ struct denet_bpf_texts {
 struct denet_bpf_exit {
   struct denet_bpf_head head;
   denet_u64 exit_ns;
+  denet_u64 main_age_ns;         /* of the main thread if it is this one; else it is in the sums */
   denet_u64 rss_pages, vm_pages; /* 0 where the kernel has taken them away by then */
   denet_u32 parent_pid;
   denet_u32 unused;
@@ -133,7 +135,7 @@ struct denet_bpf_question {
   denet_u64 pid, start_ns;
 };
 
-/* The process has been waited for: what all its threads cost, for good. */
+/* The process has been waited for: what all its threads cost, for good, but for main_age_ns. */
 struct denet_bpf_free {
   struct denet_bpf_head head;
   struct denet_bpf_costs costs;
@@ -147,12 +149,12 @@ struct denet_bpf_free {
 };
 
 _Static_assert(sizeof(struct denet_bpf_head) == 16, "no padding");
-_Static_assert(sizeof(struct denet_bpf_costs) == 14 * 8, "no padding");
+_Static_assert(sizeof(struct denet_bpf_costs) == 15 * 8, "no padding");
 _Static_assert(sizeof(struct denet_bpf_brief) == 16 + 8 + 16, "no padding");
 _Static_assert(sizeof(struct denet_bpf_identity) == 40 + 16, "no padding");
-_Static_assert(sizeof(struct denet_bpf_process) == 56 + 112 + 24 + 16, "no padding");
-_Static_assert(sizeof(struct denet_bpf_thread) == 16 + 112 + 16 + 8, "no padding");
+_Static_assert(sizeof(struct denet_bpf_process) == 56 + 120 + 24 + 16, "no padding");
+_Static_assert(sizeof(struct denet_bpf_thread) == 16 + 120 + 16 + 8, "no padding");
 _Static_assert(sizeof(struct denet_bpf_fork) == 24, "no padding");
 _Static_assert(sizeof(struct denet_bpf_texts) == 16 + 8 + 16 + 16, "no padding");
-_Static_assert(sizeof(struct denet_bpf_exit) == 16 + 24 + 8, "no padding");
-_Static_assert(sizeof(struct denet_bpf_free) == 16 + 112 + 16 + 24 + 16, "no padding");
+_Static_assert(sizeof(struct denet_bpf_exit) == 16 + 32 + 8, "no padding");
+_Static_assert(sizeof(struct denet_bpf_free) == 16 + 120 + 16 + 24 + 16, "no padding");

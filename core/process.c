@@ -107,6 +107,16 @@ void denet_process_split_cpu(struct denet_values *now, uint64_t cpu_ns, uint64_t
   denet_values_set(now, DENET_CPU_SYSTEM, cpu_ns - new_user);
 }
 
+void denet_process_derive_off_cpu(struct denet_process *process) {
+  struct denet_values *now = &process->now;
+  if (!denet_values_has(now, DENET_RUN_DELAY))
+    return;
+  uint64_t before_ns = denet_values_has(now, DENET_OFF_CPU) ? now->value[DENET_OFF_CPU] : 0;
+  uint64_t used_ns = process->cpu_ns + now->value[DENET_RUN_DELAY];
+  uint64_t off_ns = process->age_ns > used_ns ? process->age_ns - used_ns : 0;
+  denet_values_set(now, DENET_OFF_CPU, at_least(off_ns, before_ns));
+}
+
 void denet_process_done(struct denet_process *process) {
   if (!process)
     return;

@@ -64,6 +64,7 @@ struct denet_process {
   bool hides_exit; /* how it ends is not for us to see */
   uint64_t inode;  /* of /proc/PID, procfs.c */
   uint64_t cpu_ns; /* of all its threads, exited ones included */
+  uint64_t age_ns; /* likewise; when now was read */
   uint64_t net_namespace;
   bool io_by_thread;             /* I/O is summed over threads, as has_reaped */
   struct denet_threads *threads; /* owned */
@@ -117,6 +118,10 @@ void denet_process_unwatch(struct denet_process *process);
  * below what now has: the kernel's own way (cputime_adjust, kernel/sched/cputime.c). */
 void denet_process_split_cpu(struct denet_values *now, uint64_t cpu_ns, uint64_t user_ticks,
                              uint64_t system_ticks);
+
+/* Puts the time that its threads were blocked into now, which never falls: what is left of age_ns
+ * without CPU time and run queue delay. Nothing if now has no run queue delay. */
+void denet_process_derive_off_cpu(struct denet_process *process);
 
 /* Frees what it owns. NULL and zeroed are fine. */
 void denet_process_done(struct denet_process *process);

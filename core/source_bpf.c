@@ -97,6 +97,8 @@ static void take_end(const struct denet_bpf_source *bpf, struct denet_process *p
   uint64_t cpu_ns = process->cpu_ns;
   take_identity(bpf, process, &identity, end->exit_code);
   denet_tally_take_costs(process, &end->costs, bpf->source.lacks);
+  process->age_ns = end->costs.age_ns + life->exit.main_age_ns;
+  denet_process_derive_off_cpu(process);
   denet_values_set(&process->now, DENET_CPU_CORE, end->cpu);
   take_exit(bpf, process, life);
   if (!denet_values_has(&process->now, DENET_RSS))
@@ -234,9 +236,10 @@ static int take_process(struct denet_bpf_source *bpf, struct denet_roster *roste
     set_watched(bpf, process, false);
   if (record->net_namespace)
     denet_process_enter_net(process, record->net_namespace);
-  if (process->ended || process->is_hollow)
-    take_exit(bpf, process, denet_bpf_source_life(bpf, process));
-  return denet_tallies_add(&bpf->tallies, process, record);
+  bool is_ending = process->ended || process->is_hollow;
+  const struct denet_life *life = is_ending ? denet_bpf_source_life(bpf, process) : NULL;
+  take_exit(bpf, process, life);
+  return denet_tallies_add(&bpf->tallies, process, record, life ? life->exit.main_age_ns : 0);
 }
 
 /* Takes what the pass could not see: a process that lived and died before it is nowhere else. */
@@ -412,7 +415,7 @@ static void relist(struct denet_bpf_source *bpf) {
     const struct denet_bpf_process *full = (const void *)head;
     if (full->net_namespace)
       denet_process_enter_net(process, full->net_namespace);
-    if (denet_tallies_add(&bpf->tallies, process, full))
+    if (denet_tallies_add(&bpf->tallies, process, full, 0))
       return;
   }
   denet_tallies_add_threads(&bpf->tallies, &bpf->records);
@@ -423,8 +426,12 @@ static void relist(struct denet_bpf_source *bpf) {
 static void measure_cpu(struct denet_bpf_source *bpf, struct denet_process *process,
                         const struct denet_tally *tally) {
   struct denet_values *now = &process->now;
+  uint64_t read_ns = process->measured_ns;
   if (denet_procfs_read_cpu(bpf->procfs, process))
     return;
+  if (process->measured_ns > read_ns)
+    process->age_ns += now->value[DENET_THREADS] * (process->measured_ns - read_ns);
+  denet_process_derive_off_cpu(process);
   uint64_t user = tally ? tally->costs.user_ns : now->value[DENET_CPU_USER];
   uint64_t system = tally ? tally->costs.system_ns : now->value[DENET_CPU_SYSTEM];
   denet_process_split_cpu(now, process->cpu_ns, user, system);

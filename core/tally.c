@@ -58,7 +58,7 @@ void denet_tallies_done(struct denet_tallies *tallies) {
 void denet_tallies_clear(struct denet_tallies *tallies) { tallies->count = 0; }
 
 int denet_tallies_add(struct denet_tallies *tallies, struct denet_process *process,
-                      const struct denet_bpf_process *record) {
+                      const struct denet_bpf_process *record, uint64_t main_age_ns) {
   if (tallies->count == tallies->capacity) {
     size_t capacity = tallies->capacity ? 2 * tallies->capacity : 512;
     struct denet_tally *grown = reallocarray(tallies->tallies, capacity, sizeof(*grown));
@@ -71,6 +71,7 @@ int denet_tallies_add(struct denet_tallies *tallies, struct denet_process *proce
       .process = process,
       .record = record,
       .costs = record->costs,
+      .main_age_ns = main_age_ns,
       .rss_pages = record->rss_pages,
       .vm_pages = record->vm_pages,
       .threads_seen = 1,
@@ -183,6 +184,9 @@ void denet_tallies_take(const struct denet_tallies *tallies, const struct denet_
     denet_tally_take_costs(process, &tally->costs, lacks);
     if (has_end)
       denet_tally_delay_end(process, since_ns, cpu_ns);
+    process->age_ns = tally->costs.age_ns + tally->main_age_ns;
+    if (!tally->is_on_cpu) /* its CPU time is yet to be brought up to date */
+      denet_process_derive_off_cpu(process);
     denet_values_set(&process->now, DENET_THREADS, tally->record->identity.threads);
     denet_values_set(&process->now, DENET_CPU_CORE, tally->record->cpu);
     take_memory(tally, host);

@@ -14,6 +14,7 @@ struct denet_tally {
   struct denet_process *process;
   const struct denet_bpf_process *record; /* in the records */
   struct denet_bpf_costs costs;           /* of all its threads */
+  uint64_t main_age_ns;                   /* to be added to their age */
   denet_u64 rss_pages, vm_pages;
   denet_u32 threads_seen;
   bool is_on_cpu; /* one of its threads is */
@@ -30,10 +31,10 @@ const struct denet_bpf_head *denet_tally_next(const struct denet_buffer *records
 void denet_tallies_done(struct denet_tallies *tallies);
 void denet_tallies_clear(struct denet_tallies *tallies);
 
-/* Adds the process; pids ascend. The record is borrowed until the tallies are cleared. 0 or
- * -ENOMEM. */
+/* Adds the process; pids ascend. The record is borrowed until the tallies are cleared. main_age_ns:
+ * how old the main thread became that was the last to exit; 0 of all others. 0 or -ENOMEM. */
 int denet_tallies_add(struct denet_tallies *tallies, struct denet_process *process,
-                      const struct denet_bpf_process *record);
+                      const struct denet_bpf_process *record, uint64_t main_age_ns);
 
 /* Adds what the records say of the processes' other threads. */
 void denet_tallies_add_threads(struct denet_tallies *tallies, const struct denet_buffer *records);

@@ -396,6 +396,29 @@ START_TEST(done_may_be_called_on_anything_and_twice) {
 }
 END_TEST
 
+/* What is left of an age, after what there was before. */
+static const struct {
+  bool has_run_delay;
+  uint64_t before_ns, age_ns, cpu_ns, run_delay_ns, off_ns;
+} ages[] = {
+    {true, 0, 100, 30, 20, 50},  {true, 50, 200, 40, 20, 140}, {true, 0, 100, 0, 0, 100},
+    {true, 0, 100, 60, 40, 0},   {true, 0, 100, 90, 40, 0}, /* the clocks are not quite one */
+    {true, 60, 100, 30, 20, 60},                            /* it never falls */
+    {true, 60, 0, 30, 20, 60},   {false, 0, 100, 30, 20, 0},
+};
+
+START_TEST(threads_are_blocked_for_what_is_left_of_their_ages) {
+  struct denet_process process = {.age_ns = ages[_i].age_ns, .cpu_ns = ages[_i].cpu_ns};
+  if (ages[_i].has_run_delay)
+    denet_values_set(&process.now, DENET_RUN_DELAY, ages[_i].run_delay_ns);
+  if (ages[_i].before_ns)
+    denet_values_set(&process.now, DENET_OFF_CPU, ages[_i].before_ns);
+  denet_process_derive_off_cpu(&process);
+  ck_assert_int_eq(denet_values_has(&process.now, DENET_OFF_CPU), ages[_i].has_run_delay);
+  ck_assert_uint_eq(process.now.value[DENET_OFF_CPU], ages[_i].off_ns);
+}
+END_TEST
+
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, counter_begins_as_its_base_says_and_never_falls, counters);
   ADD_TEST(suite, gauge_is_what_it_is_now);
@@ -418,4 +441,5 @@ void add_cases(Suite *suite) {
   ADD_TABLE(suite, how_it_ended_is_known_of_what_has_ended, ends);
   ADD_TEST(suite, name_is_cut_at_15_bytes_and_no_change_by_that);
   ADD_TEST(suite, done_may_be_called_on_anything_and_twice);
+  ADD_TABLE(suite, threads_are_blocked_for_what_is_left_of_their_ages, ages);
 }

@@ -111,7 +111,7 @@ static void take(struct scene *scene, unsigned lacks) {
   while ((head = denet_tally_next(&scene->records, &offset)))
     if (head->kind == DENET_BPF_PROCESS)
       ck_assert_int_eq(denet_tallies_add(&scene->tallies, process_of(scene, head->pid),
-                                         (const struct denet_bpf_process *)head),
+                                         (const struct denet_bpf_process *)head, 0),
                        0);
   denet_tallies_add_threads(&scene->tallies, &scene->records);
   denet_tallies_take(&scene->tallies, &host, lacks);
@@ -523,7 +523,7 @@ START_TEST(tally_is_found_by_its_pid) {
   ck_assert_ptr_null(denet_tallies_find(&tallies, 1));
   for (pid_t i = 0; i < MANY; i++) {
     processes[i].pid = 2 * i + 2;
-    ck_assert_int_eq(denet_tallies_add(&tallies, &processes[i], &record), 0);
+    ck_assert_int_eq(denet_tallies_add(&tallies, &processes[i], &record, 0), 0);
   }
   for (pid_t pid = 0; pid <= 2 * MANY + 1; pid++) {
     const struct denet_tally *tally = denet_tallies_find(&tallies, pid);
@@ -540,7 +540,7 @@ START_TEST(done_may_be_called_twice) {
   struct denet_process process = {.pid = 1};
   struct denet_bpf_process record = make_process(1, 1);
   denet_tallies_done(&tallies);
-  ck_assert_int_eq(denet_tallies_add(&tallies, &process, &record), 0);
+  ck_assert_int_eq(denet_tallies_add(&tallies, &process, &record, 0), 0);
   denet_tallies_done(&tallies);
   denet_tallies_done(&tallies);
   ck_assert_ptr_null(denet_tallies_find(&tallies, 1));
