@@ -1,22 +1,13 @@
 /* What tasks have cost and the memory that they hold. */
 #pragma once
 
-#include "kernel.h"
-
-#include "record.h"
-
-#include <bpf/bpf_core_read.h>
-#include <bpf/bpf_helpers.h>
+#include "tasks.h"
 
 /* Set before loading. */
 const volatile denet_u32 cpu_count = 0;
 
 /* A per-CPU variable stands at its address plus an offset of the CPU. Set by user space. */
 denet_u64 cpu_offset[DENET_BPF_CPUS];
-
-struct process_key {
-  denet_u64 pid, start_ns;
-};
 
 /* What the kernel adds up for no exited thread, or only together with the children's. */
 struct sums {
@@ -38,32 +29,6 @@ struct {
   __type(key, struct process_key);
   __type(value, struct exited_costs);
 } exited SEC(".maps");
-
-static __always_inline struct process_key key_of(struct task_struct *task) {
-  struct process_key key = {task->tgid, task->group_leader->start_boottime};
-  return key;
-}
-
-/* Where the kernel has no CONFIG_SCHED_INFO this stays 0, and user space knows. */
-static __always_inline denet_u64 read_run_delay(struct task_struct *task) {
-  return bpf_core_field_exists(task->sched_info.run_delay) ? task->sched_info.run_delay : 0;
-}
-
-/* For how long a thread that is in a run queue has waited: the kernel adds it to run_delay once the
- * wait is over (sched_info_arrive, kernel/sched/stats.h). By the queue's own clock, which is at
- * most a tick old. */
-static __always_inline denet_u64 read_waiting(struct task_struct *task) {
-  if (!bpf_core_field_exists(task->sched_info.last_queued) ||
-      !bpf_core_field_exists(task->se.cfs_rq) || !bpf_core_field_exists(struct cfs_rq, rq))
-    return 0;
-  denet_u64 since_ns = task->sched_info.last_queued;
-  denet_u64 now_ns = since_ns ? task->se.cfs_rq->rq->clock : 0;
-  return now_ns > since_ns ? now_ns - since_ns : 0;
-}
-
-static __always_inline denet_u64 read_age(struct task_struct *task) {
-  return bpf_ktime_get_ns() - task->start_time;
-}
 
 /* CPU time, switches and faults of one thread, and its age unless that has been summed. */
 static __always_inline void read_thread(struct task_struct *task, struct denet_bpf_costs *costs) {

@@ -50,10 +50,6 @@ static __always_inline bool is_watched(denet_u32 pid) {
   return watched[pid / 32 & (DENET_BPF_PIDS / 32 - 1)] >> (pid & 31) & 1;
 }
 
-static __always_inline bool is_on_cpu(struct task_struct *task) {
-  return bpf_core_field_exists(task->on_cpu) && task->on_cpu;
-}
-
 static __always_inline denet_u32 state_of(struct task_struct *task) {
   struct signal_struct *signal = task->signal;
   denet_u32 state = 0;

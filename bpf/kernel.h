@@ -67,8 +67,22 @@ struct path {
   struct dentry *dentry;
 };
 
+struct inode {
+  unsigned short i_mode;
+};
+
 struct file {
   struct path f_path;
+  struct inode *f_inode;
+};
+
+struct fdtable {
+  unsigned int max_fds;
+  struct file **fd;
+};
+
+struct files_struct {
+  struct fdtable *fdt;
 };
 
 /* Memory. */
@@ -170,14 +184,20 @@ struct nsproxy {
 };
 
 struct thread_info {
-  __u32 cpu;
+  __u32 status, cpu;
+};
+
+/* arch/x86/include/asm/ptrace.h */
+struct pt_regs {
+  unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, sp;
 };
 
 struct sighand_struct;
+struct bpf_local_storage;
 
 struct task_struct {
   struct thread_info thread_info;
-  unsigned int flags;
+  unsigned int __state, flags;
   int on_cpu;
   struct sched_entity se;
   struct sched_info sched_info;
@@ -195,6 +215,14 @@ struct task_struct {
   struct sighand_struct *sighand;
   struct task_io_accounting ioac;
   struct css_set *cgroups;
+  struct files_struct *files;
+  struct bpf_local_storage *bpf_storage;
+  unsigned int in_iowait : 1;
+};
+
+/* Before Linux 5.14. */
+struct task_struct___state {
+  long state;
 };
 
 /* Before Linux 5.16. */

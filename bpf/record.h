@@ -3,12 +3,14 @@
 #pragma once
 
 #ifdef __bpf__
+typedef unsigned char denet_u8;
 typedef unsigned int denet_u32;
 typedef int denet_s32;
 typedef unsigned long long denet_u64;
 typedef long long denet_s64;
 #else
 #include <stdint.h>
+typedef uint8_t denet_u8;
 typedef uint32_t denet_u32;
 typedef int32_t denet_s32;
 typedef uint64_t denet_u64;

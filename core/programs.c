@@ -1,5 +1,6 @@
 #include "programs.h"
 
+#include "bpf.h"
 #include "bpf/record.h"
 #include "cleanup.h"
 
@@ -10,8 +11,6 @@
 #include <string.h>
 
 #include "denet.skel.h" /* made from bpf/denet.bpf.c by the build */
-
-#define READ_BYTES (1024 * 1024) /* fewer reads, each of which the kernel begins anew */
 
 struct denet_programs {
   struct denet_bpf *bpf; /* owned, as is all */
@@ -33,29 +32,10 @@ static int take_call(void *context, void *event, size_t size) {
   return 0;
 }
 
-static int read_iterator(const struct bpf_link *link, struct denet_buffer *records) {
-  DENET_CLOSE int fd = bpf_iter_create(bpf_link__fd(link));
-  if (fd < 0)
-    return -errno;
-  denet_buffer_clear(records);
-  for (;;) {
-    int error = denet_buffer_reserve(records, READ_BYTES);
-    if (error)
-      return error;
-    ssize_t got =
-        read(fd, records->bytes + records->length, records->capacity - records->length - 1);
-    if (got == 0)
-      return 0;
-    if (got < 0 && errno != EINTR && errno != EAGAIN)
-      return -errno;
-    records->length += got > 0 ? (size_t)got : 0;
-  }
-}
-
 int denet_programs_list(struct denet_programs *programs, uint64_t settled_ns,
                         struct denet_buffer *records) {
   programs->bpf->bss->settled_ns = settled_ns;
-  return read_iterator(programs->tasks, records);
+  return denet_bpf_read_iterator(bpf_link__fd(programs->tasks), records);
 }
 
 int denet_programs_drain(struct denet_programs *programs,
@@ -122,7 +102,7 @@ static int learn_cpu_offsets(struct denet_bpf *bpf) {
   bpf->bss->probe_id = info.id;
   DENET_CLEANUP(destroy_link)
   struct bpf_link *link = bpf_program__attach_iter(bpf->progs.find_offsets, NULL);
-  int error = link ? read_iterator(link, &nothing) : -errno;
+  int error = link ? denet_bpf_read_iterator(bpf_link__fd(link), &nothing) : -errno;
   if (error)
     return error;
   for (denet_u32 cpu = 0; cpu < bpf->rodata->cpu_count; cpu++)
@@ -185,14 +165,6 @@ static int attach(struct denet_programs *programs) {
   return denet_bpf__attach(bpf);
 }
 
-static int explain(int failure, struct denet_error *error) {
-  if (failure == -EPERM || failure == -EACCES)
-    return denet_error_set(error, failure,
-                           "BPF is not permitted: it needs CAP_BPF and CAP_PERFMON");
-  return denet_error_set(error, failure, "the BPF programs cannot be loaded: %s",
-                         strerror(-failure));
-}
-
 int denet_programs_open(struct denet_error *error, struct denet_programs **out_programs) {
   DENET_CLEANUP(free_programsp) struct denet_programs *programs = calloc(1, sizeof(*programs));
   if (!programs)
@@ -210,7 +182,7 @@ int denet_programs_open(struct denet_error *error, struct denet_programs **out_p
   if (!failure)
     failure = attach(programs);
   if (failure)
-    return explain(failure, error);
+    return denet_bpf_explain(failure, error);
   *out_programs = DENET_TAKE(programs);
   return 0;
 }

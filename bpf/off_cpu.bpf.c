@@ -1,0 +1,402 @@
+/* Follows threads that leave their CPUs and come back: how long they were off, why, and with which
+ * user stack. Only threads with a waiter are followed; of others next to nothing is looked at. */
+#include "reasons.h"
+
+#include "tasks.h"
+
+#include <bpf/bpf_tracing.h>
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
+
+#define PAGE_BYTES 4096
+#define STACK_PAGES (DENET_OFF_CPU_STACK_MOST / PAGE_BYTES + 1)
+#define BURST_NS 250000000 /* of stacks that were not taken before */
+
+/* Set before loading. */
+const volatile bool has_state = false;  /* sched_switch tells the state of the one that leaves */
+const volatile bool has_return = false; /* there is a sched_exit_tp */
+const volatile denet_u64 period_ns = 1000000; /* off-CPU time of a thread between two stacks */
+const volatile denet_u64 gap_ns = 5000000;    /* between two stacks of all */
+const volatile denet_u64 stack_bytes = 8192;  /* of each, at most */
+
+/* By pid, set by user space, and here of a followed process's child. */
+denet_u8 followed[DENET_BPF_PIDS];
+
+/* What could not be told. */
+denet_u64 lost_threads = 0;   /* there was no memory to follow them */
+denet_u64 lost_processes = 0; /* there was no room for the sums of their exited threads */
+denet_u64 lost_stacks = 0;    /* there was no room in the ring */
+denet_u64 lost_ends = 0;      /* likewise */
+
+denet_u64 next_stack_ns = 0;
+
+struct waiter {
+  struct denet_waits waits;
+  denet_u64 left_ns;      /* when it left its CPU; 0: it is on one, or nobody knows since when */
+  denet_u64 run_delay_ns; /* that it had then */
+  denet_u64 untold_ns;    /* off-CPU time that is over and that no stack was taken for yet */
+  denet_u64 told_ns;      /* of the time since left_ns, what a stack was taken for */
+  denet_u64 shown_ns;     /* the left_ns for which user space has been shown the registers */
+  denet_u32 reason;
+  denet_u32 unused;
+};
+
+struct {
+  __uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __type(key, int);
+  __type(value, struct waiter);
+} waiters SEC(".maps");
+
+/* Sums of threads that have exited while others of their process live. */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __uint(max_entries, DENET_OFF_CPU_EXITED_MOST);
+  __type(key, struct process_key);
+  __type(value, struct denet_waits);
+} exited_waits SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_RINGBUF);
+  __uint(max_entries, DENET_OFF_CPU_RING_BYTES);
+} happenings SEC(".maps");
+
+struct stack_room {
+  struct denet_off_cpu_stack stack;
+  char bytes[STACK_PAGES * PAGE_BYTES];
+};
+
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, denet_u32);
+  __type(value, struct stack_room);
+} stack_rooms SEC(".maps");
+
+static __always_inline void count(denet_u64 *what) { __sync_fetch_and_add(what, 1); }
+
+/* Most tasks have no storage at all, which one look tells. */
+static __always_inline struct waiter *find_waiter(struct task_struct *task) {
+  if (bpf_core_field_exists(task->bpf_storage) && !task->bpf_storage)
+    return 0;
+  return bpf_task_storage_get(&waiters, task, 0, 0);
+}
+
+static __always_inline struct waiter *make_waiter(struct task_struct *task) {
+  struct waiter *waiter = bpf_task_storage_get(&waiters, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+  if (!waiter)
+    count(&lost_threads);
+  return waiter;
+}
+
+static __always_inline void add_waits(struct denet_waits *sum, const struct denet_waits *part) {
+  for (int i = 0; i < DENET_REASONS; i++)
+    __sync_fetch_and_add(&sum->time_ns[i], part->time_ns[i]);
+  if (part->longest_ns > sum->longest_ns)
+    sum->longest_ns = part->longest_ns;
+  if (part->count && (!sum->count || part->shortest_ns < sum->shortest_ns))
+    sum->shortest_ns = part->shortest_ns;
+  __sync_fetch_and_add(&sum->count, part->count);
+}
+
+/* Adds one absence that ended, or goes on, after so long, of which it stood in the run queue for so
+ * long. It has been counted as it began. */
+static __always_inline void add_absence(struct denet_waits *waits, enum denet_reason reason,
+                                        denet_u64 off_ns, denet_u64 queued_ns) {
+  if (reason == DENET_REASON_RUNQUEUE || queued_ns > off_ns)
+    queued_ns = off_ns;
+  waits->time_ns[DENET_REASON_RUNQUEUE] += queued_ns;
+  if (reason < DENET_REASONS)
+    waits->time_ns[reason] += off_ns - queued_ns;
+  if (off_ns > waits->longest_ns)
+    waits->longest_ns = off_ns;
+  if (off_ns < waits->shortest_ns || !waits->shortest_ns)
+    waits->shortest_ns = off_ns;
+}
+
+/* --- Stacks --- */
+
+/* At most one a gap, and a few more after a time without any. Two CPUs at once may both have one.
+ */
+static __always_inline bool may_take_stack(denet_u64 now_ns) {
+  denet_u64 next_ns = next_stack_ns;
+  if (next_ns > now_ns)
+    return false;
+  if (next_ns + BURST_NS < now_ns)
+    next_ns = now_ns - BURST_NS;
+  next_stack_ns = next_ns + gap_ns;
+  return true;
+}
+
+/* By DWARF's numbers (System V ABI, AMD64 supplement, figure 3.36). */
+static __always_inline void read_registers(const struct pt_regs *from, denet_u64 *to) {
+  to[0] = from->ax, to[1] = from->dx, to[2] = from->cx, to[3] = from->bx;
+  to[4] = from->si, to[5] = from->di, to[6] = from->bp, to[7] = from->sp;
+  to[8] = from->r8, to[9] = from->r9, to[10] = from->r10, to[11] = from->r11;
+  to[12] = from->r12, to[13] = from->r13, to[14] = from->r14, to[15] = from->r15;
+  to[16] = from->ip;
+}
+
+/* A thread that has 64-bit user registers. */
+static __always_inline bool has_registers(struct task_struct *task) {
+  return !(task->flags & PF_KTHREAD) && !(task->thread_info.status & TS_COMPAT);
+}
+
+static __always_inline void read_place(struct task_struct *task, const struct waiter *waiter,
+                                       denet_u64 weight_ns, struct denet_off_cpu_place *place) {
+  place->exec_id = task->self_exec_id;
+  place->tid = task->pid;
+  place->reason = waiter->reason;
+  place->weight_ns = weight_ns;
+  bpf_probe_read_kernel(place->name, sizeof(place->name), task->comm);
+}
+
+/* Page by page, as far as they are in memory. */
+static __always_inline denet_u64 read_stack(denet_u64 from, char *to) {
+  denet_u64 used = 0;
+  for (int i = 0; i < STACK_PAGES && used < stack_bytes; i++) {
+    denet_u64 part = PAGE_BYTES - ((from + used) & (PAGE_BYTES - 1));
+    if (part > stack_bytes - used)
+      part = stack_bytes - used;
+    if (used > DENET_OFF_CPU_STACK_MOST || part > PAGE_BYTES)
+      break;
+    if (bpf_probe_read_user(to + used, part, (const void *)(from + used)))
+      break;
+    used += part;
+  }
+  return used;
+}
+
+/* Of the current task. */
+static __always_inline bool send_stack(struct task_struct *task, const struct waiter *waiter,
+                                       denet_u64 weight_ns) {
+  denet_u32 zero = 0;
+  struct stack_room *room = bpf_map_lookup_elem(&stack_rooms, &zero);
+  if (!room)
+    return false;
+  struct denet_off_cpu_stack *stack = &room->stack;
+  const struct pt_regs *registers = (const struct pt_regs *)bpf_task_pt_regs(task);
+  stack->head.kind = DENET_OFF_CPU_STACK;
+  stack->head.pid = task->tgid;
+  stack->head.start_ns = task->group_leader->start_boottime;
+  read_place(task, waiter, weight_ns, &stack->place);
+  read_registers(registers, stack->place.registers);
+  stack->stack_bytes = read_stack(stack->place.registers[7], room->bytes);
+  denet_u64 size = sizeof(*stack) + stack->stack_bytes;
+  if (size > sizeof(*room) || bpf_ringbuf_output(&happenings, stack, size, BPF_RB_NO_WAKEUP)) {
+    count(&lost_stacks);
+    return false;
+  }
+  return true;
+}
+
+/* Takes a stack if it is time for one: the kernel's side of sampling by off-CPU time. */
+static __always_inline void sample(struct task_struct *task, struct waiter *waiter,
+                                   denet_u64 now_ns) {
+  if (waiter->untold_ns < period_ns || !has_registers(task) || !may_take_stack(now_ns))
+    return;
+  if (send_stack(task, waiter, waiter->untold_ns))
+    waiter->untold_ns = 0;
+}
+
+/* --- Leaving a CPU, coming back --- */
+
+static __always_inline void leave(struct task_struct *task, struct waiter *waiter, bool is_runnable,
+                                  denet_u64 now_ns) {
+  waiter->reason = is_runnable ? DENET_REASON_RUNQUEUE : find_reason(task, waiter->reason);
+  waiter->run_delay_ns = read_run_delay(task);
+  waiter->told_ns = 0;
+  waiter->waits.count++;
+  waiter->left_ns = now_ns;
+}
+
+/* left_ns goes first: who reads the sums on another CPU takes an absence twice in no case. */
+static __always_inline void come_back(struct waiter *waiter, denet_u64 now_ns,
+                                      denet_u64 queued_ns) {
+  denet_u64 off_ns = now_ns - waiter->left_ns;
+  waiter->left_ns = 0;
+  barrier();
+  add_absence(&waiter->waits, waiter->reason, off_ns, queued_ns);
+  waiter->untold_ns += off_ns > waiter->told_ns ? off_ns - waiter->told_ns : 0;
+}
+
+static __always_inline bool is_dying(denet_u64 state) { return state & TASK_DEAD; }
+
+static __always_inline denet_u64 read_state(struct task_struct *task) {
+  const struct task_struct___state *old = (void *)task;
+  if (bpf_core_field_exists(old->state))
+    return BPF_CORE_READ(old, state);
+  return task->__state;
+}
+
+SEC("tp_btf/sched_switch")
+int BPF_PROG(note_switch, bool preempt, struct task_struct *previous, struct task_struct *next) {
+  struct waiter *waiter = find_waiter(previous);
+  if (waiter) {
+    denet_u64 now_ns = bpf_ktime_get_ns();
+    denet_u64 state = has_state ? (denet_u32)ctx[3] : read_state(previous);
+    if (!is_dying(state)) {
+      leave(previous, waiter, preempt || !state, now_ns);
+      if (!has_return)
+        sample(previous, waiter, now_ns);
+    }
+  }
+  waiter = has_return ? 0 : find_waiter(next);
+  if (waiter && waiter->left_ns) /* its wait in the run queue ends with this, but is not told yet */
+    come_back(waiter, bpf_ktime_get_ns(),
+              read_run_delay(next) - waiter->run_delay_ns + read_waiting(next));
+  return 0;
+}
+
+/* At the end of a switch, in the one that has come back. */
+SEC("tp_btf/sched_exit_tp")
+int BPF_PROG(note_return) {
+  struct task_struct *task = bpf_get_current_task_btf();
+  struct waiter *waiter = find_waiter(task);
+  if (!waiter || !waiter->left_ns)
+    return 0;
+  denet_u64 now_ns = bpf_ktime_get_ns();
+  come_back(waiter, now_ns, read_run_delay(task) - waiter->run_delay_ns);
+  sample(task, waiter, now_ns);
+  return 0;
+}
+
+/* --- Beginning and end --- */
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(follow_child, struct task_struct *parent, struct task_struct *child) {
+  if (!find_waiter(parent))
+    return 0;
+  if (child->pid == child->tgid)
+    followed[child->tgid & (DENET_BPF_PIDS - 1)] = 1;
+  struct waiter *waiter = make_waiter(child);
+  if (!waiter)
+    return 0;
+  waiter->reason = DENET_REASON_RUNQUEUE;
+  waiter->waits.count = 1;
+  waiter->left_ns = bpf_ktime_get_ns();
+  return 0;
+}
+
+static __always_inline struct denet_waits *find_exited_waits(const struct process_key *key) {
+  struct denet_waits none = {};
+  bpf_map_update_elem(&exited_waits, key, &none, BPF_NOEXIST);
+  return bpf_map_lookup_elem(&exited_waits, key);
+}
+
+static __always_inline void send_waits(const struct process_key *key,
+                                       const struct denet_waits *last) {
+  struct denet_off_cpu_process *event = bpf_ringbuf_reserve(&happenings, sizeof(*event), 0);
+  if (!event) {
+    count(&lost_ends);
+    return;
+  }
+  event->head.kind = DENET_OFF_CPU_END;
+  event->head.pid = key->pid;
+  event->head.start_ns = key->start_ns;
+  event->waits = *last;
+  const struct denet_waits *others = bpf_map_lookup_elem(&exited_waits, key);
+  if (others)
+    add_waits(&event->waits, others);
+  bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(note_exit, struct task_struct *task) {
+  struct waiter *waiter = find_waiter(task);
+  if (!waiter)
+    return 0;
+  struct process_key key = key_of(task);
+  if (task->signal->live.counter) {
+    struct denet_waits *sum = find_exited_waits(&key);
+    if (sum)
+      add_waits(sum, &waiter->waits);
+    else
+      count(&lost_processes);
+  } else {
+    send_waits(&key, &waiter->waits);
+    bpf_map_delete_elem(&exited_waits, &key);
+    followed[task->tgid & (DENET_BPF_PIDS - 1)] = 0;
+  }
+  bpf_task_storage_delete(&waiters, task);
+  return 0;
+}
+
+/* --- The task iterator --- */
+
+/* A thread that is off its CPU is so since now, as far as we know. */
+static __always_inline struct waiter *begin_to_follow(struct task_struct *task) {
+  struct waiter *waiter = task->flags & PF_EXITING ? 0 : make_waiter(task);
+  if (!waiter || is_on_cpu(task) || waiter->left_ns)
+    return waiter;
+  denet_u64 state = read_state(task);
+  leave(task, waiter, !state, bpf_ktime_get_ns());
+  return waiter;
+}
+
+/* Adds the absence that goes on. */
+static __always_inline void add_current(struct task_struct *task, struct waiter *waiter,
+                                        struct denet_off_cpu_thread *thread) {
+  denet_u64 left_ns = thread->left_ns, now_ns = bpf_ktime_get_ns();
+  denet_u64 off_ns = now_ns > left_ns ? now_ns - left_ns : 0;
+  denet_u64 queued_ns = read_run_delay(task) - waiter->run_delay_ns + read_waiting(task);
+  denet_u64 told_ns = waiter->told_ns;
+  denet_u64 weight_ns = waiter->untold_ns + (off_ns > told_ns ? off_ns - told_ns : 0);
+  add_absence(&thread->waits, waiter->reason, off_ns, queued_ns);
+  bool is_shown = waiter->shown_ns == left_ns;
+  bool is_sample =
+      weight_ns >= period_ns && has_registers(task) && (is_shown || may_take_stack(now_ns));
+  read_place(task, waiter, is_sample ? weight_ns : 0, &thread->place);
+  if (!is_sample)
+    return;
+  waiter->untold_ns = 0;
+  waiter->told_ns = off_ns;
+  waiter->shown_ns = left_ns;
+  thread->has_registers = !is_shown;
+  if (!is_shown)
+    read_registers((const struct pt_regs *)bpf_task_pt_regs(task), thread->place.registers);
+}
+
+static __always_inline void list_exited(struct task_struct *task, struct seq_file *seq) {
+  struct process_key key = key_of(task);
+  const struct denet_waits *waits = bpf_map_lookup_elem(&exited_waits, &key);
+  if (!waits)
+    return;
+  struct denet_off_cpu_process process = {.head = {DENET_OFF_CPU_EXITED, task->tgid, key.start_ns},
+                                          .waits = *waits};
+  bpf_seq_write(seq, &process, sizeof(process));
+}
+
+SEC("iter/task")
+int list_waiters(struct bpf_iter__task *ctx) {
+  struct task_struct *task = ctx->task;
+  if (!task)
+    return 0;
+  struct waiter *waiter = find_waiter(task);
+  if (!followed[task->tgid & (DENET_BPF_PIDS - 1)]) {
+    if (waiter)
+      bpf_task_storage_delete(&waiters, task);
+    return 0;
+  }
+  if (task->pid == task->tgid)
+    list_exited(task, ctx->meta->seq);
+  if (!waiter)
+    waiter = begin_to_follow(task);
+  if (!waiter)
+    return 0;
+  struct denet_off_cpu_thread thread = {
+      .head = {DENET_OFF_CPU_THREAD, task->tgid, task->group_leader->start_boottime},
+      .left_ns = waiter->left_ns};
+  barrier();
+  thread.waits = waiter->waits;
+  barrier();
+  if (thread.left_ns != waiter->left_ns || is_on_cpu(task))
+    thread.left_ns = 0;
+  if (thread.left_ns)
+    add_current(task, waiter, &thread);
+  else
+    read_place(task, waiter, 0, &thread.place);
+  bpf_seq_write(ctx->meta->seq, &thread, sizeof(thread));
+  return 0;
+}

@@ -1,0 +1,43 @@
+/* What the programs ask of a task. */
+#pragma once
+
+#include "kernel.h"
+
+#include "record.h"
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+struct process_key {
+  denet_u64 pid, start_ns;
+};
+
+static __always_inline struct process_key key_of(struct task_struct *task) {
+  struct process_key key = {task->tgid, task->group_leader->start_boottime};
+  return key;
+}
+
+static __always_inline bool is_on_cpu(struct task_struct *task) {
+  return bpf_core_field_exists(task->on_cpu) && task->on_cpu;
+}
+
+/* Where the kernel has no CONFIG_SCHED_INFO this stays 0, and user space knows. */
+static __always_inline denet_u64 read_run_delay(struct task_struct *task) {
+  return bpf_core_field_exists(task->sched_info.run_delay) ? task->sched_info.run_delay : 0;
+}
+
+/* For how long a thread that is in a run queue has waited: the kernel adds it to run_delay once the
+ * wait is over (sched_info_arrive, kernel/sched/stats.h). By the queue's own clock, which is at
+ * most a tick old. */
+static __always_inline denet_u64 read_waiting(struct task_struct *task) {
+  if (!bpf_core_field_exists(task->sched_info.last_queued) ||
+      !bpf_core_field_exists(task->se.cfs_rq) || !bpf_core_field_exists(struct cfs_rq, rq))
+    return 0;
+  denet_u64 since_ns = task->sched_info.last_queued;
+  denet_u64 now_ns = since_ns ? task->se.cfs_rq->rq->clock : 0;
+  return now_ns > since_ns ? now_ns - since_ns : 0;
+}
+
+static __always_inline denet_u64 read_age(struct task_struct *task) {
+  return bpf_ktime_get_ns() - task->start_time;
+}

@@ -1,0 +1,136 @@
+#include "tracer.h"
+
+#include "bpf.h"
+#include "cleanup.h"
+
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "off_cpu.skel.h" /* made from bpf/off_cpu.bpf.c by the build */
+
+#define MACHINE "x86_64" /* whose registers and system calls the programs know */
+#define SWITCH_STATE_ARGUMENTS 5 /* of btf_trace_sched_switch, since Linux 5.18 */
+
+struct denet_tracer {
+  struct off_cpu_bpf *bpf; /* owned, as is all */
+  struct bpf_link *waiters;
+  struct ring_buffer *happenings;
+  void (*take)(void *context, const struct denet_bpf_head *event, size_t size); /* as drained */
+  void *context;
+};
+
+static int take_event(void *context, void *event, size_t size) {
+  struct denet_tracer *tracer = context;
+  tracer->take(tracer->context, event, size);
+  return 0;
+}
+
+void denet_tracer_follow(struct denet_tracer *tracer, pid_t pid, bool is_followed) {
+  tracer->bpf->bss->followed[(denet_u32)pid % DENET_BPF_PIDS] = is_followed;
+}
+
+int denet_tracer_list(struct denet_tracer *tracer, struct denet_buffer *records) {
+  return denet_bpf_read_iterator(bpf_link__fd(tracer->waiters), records);
+}
+
+void denet_tracer_drain(struct denet_tracer *tracer,
+                        void (*take)(void *context, const struct denet_bpf_head *event,
+                                     size_t size),
+                        void *context) {
+  tracer->take = take;
+  tracer->context = context;
+  ring_buffer__consume(tracer->happenings);
+}
+
+struct denet_tracer_losses denet_tracer_losses(const struct denet_tracer *tracer) {
+  const struct off_cpu_bpf__bss *bss = tracer->bpf->bss;
+  return (struct denet_tracer_losses){bss->lost_threads, bss->lost_processes, bss->lost_stacks,
+                                      bss->lost_ends};
+}
+
+void denet_tracer_free(struct denet_tracer *tracer) {
+  if (!tracer)
+    return;
+  ring_buffer__free(tracer->happenings);
+  bpf_link__destroy(tracer->waiters);
+  off_cpu_bpf__destroy(tracer->bpf);
+  free(tracer);
+}
+
+static void free_tracerp(struct denet_tracer **tracer) { denet_tracer_free(*tracer); }
+
+static void free_btf(struct btf **btf) { btf__free(*btf); }
+
+/* How many arguments a tracepoint's probe has, its own context included; 0: there is no such one. */
+static unsigned count_arguments(const struct btf *kernel, const char *probe) {
+  int type = btf__find_by_name_kind(kernel, probe, BTF_KIND_TYPEDEF);
+  const struct btf_type *at = type < 0 ? NULL : btf__type_by_id(kernel, (denet_u32)type);
+  while (at && (btf_is_typedef(at) || btf_is_ptr(at)))
+    at = btf__type_by_id(kernel, at->type);
+  return at && btf_is_func_proto(at) ? btf_vlen(at) : 0;
+}
+
+static denet_u32 round_up(uint64_t bytes) {
+  denet_u32 power = 1u << 16;
+  while (power < bytes && power < 1u << 30)
+    power <<= 1;
+  return power;
+}
+
+static void configure(struct off_cpu_bpf *bpf, const struct btf *kernel,
+                      const struct denet_tracer_settings *settings) {
+  bool has_return = count_arguments(kernel, "btf_trace_sched_exit_tp") > 0;
+  bpf->rodata->has_return = has_return;
+  bpf->rodata->has_state =
+      count_arguments(kernel, "btf_trace_sched_switch") >= SWITCH_STATE_ARGUMENTS;
+  bpf->rodata->period_ns = settings->period_ns;
+  bpf->rodata->gap_ns = 1000000000 / settings->rate;
+  bpf->rodata->stack_bytes = settings->stack_bytes;
+  bpf_map__set_max_entries(bpf->maps.happenings, round_up(settings->ring_bytes));
+  bpf_map__set_max_entries(bpf->maps.exited_waits, settings->exited_most);
+  bpf_program__set_autoload(bpf->progs.note_return, has_return);
+  bpf_program__set_autoattach(bpf->progs.list_waiters, false);
+}
+
+static int attach(struct denet_tracer *tracer) {
+  struct off_cpu_bpf *bpf = tracer->bpf;
+  int events = bpf_map__fd(bpf->maps.happenings);
+  tracer->happenings = ring_buffer__new(events, take_event, tracer, NULL);
+  tracer->waiters = bpf_program__attach_iter(bpf->progs.list_waiters, NULL);
+  if (!tracer->happenings || !tracer->waiters)
+    return -errno;
+  return off_cpu_bpf__attach(bpf);
+}
+
+static int check_machine(struct denet_error *error) {
+  struct utsname name;
+  if (!uname(&name) && !strcmp(name.machine, MACHINE))
+    return 0;
+  return denet_error_set(error, -ENOTSUP, "stacks can be had on " MACHINE " alone");
+}
+
+int denet_tracer_open(const struct denet_tracer_settings *settings, struct denet_error *error,
+                      struct denet_tracer **out_tracer) {
+  DENET_CLEANUP(free_tracerp) struct denet_tracer *tracer = calloc(1, sizeof(*tracer));
+  if (!tracer)
+    return denet_error_set(error, -ENOMEM, "there is no memory");
+  int failure = check_machine(error);
+  if (failure)
+    return failure;
+  DENET_CLEANUP(free_btf) struct btf *kernel = btf__load_vmlinux_btf();
+  tracer->bpf = kernel ? off_cpu_bpf__open() : NULL;
+  failure = tracer->bpf ? 0 : -errno;
+  if (!failure) {
+    configure(tracer->bpf, kernel, settings);
+    failure = off_cpu_bpf__load(tracer->bpf);
+  }
+  if (!failure)
+    failure = attach(tracer);
+  if (failure)
+    return denet_bpf_explain(failure, error);
+  *out_tracer = DENET_TAKE(tracer);
+  return 0;
+}
