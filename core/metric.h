@@ -38,6 +38,7 @@ enum denet_report {
   DENET_REPORT_UPTIME = 1 << 6,
   DENET_REPORT_OFF_CPU = 1 << 7,
   DENET_REPORT_ALL = (1 << 8) - 1,
+  DENET_REPORT_REASONS = 1 << 8, /* no word's: off_cpu of a rule that has stacks */
 };
 
 /* The files of one process (THREAD_*: of each of its threads) that hold metrics. */

@@ -11,8 +11,10 @@
 
 struct denet_monitor {
   struct denet_pace pace;
-  const struct denet_host *host; /* borrowed */
-  struct denet_source *source;   /* owned, as is all below */
+  const struct denet_host *host;   /* borrowed */
+  struct denet_source *source;     /* owned, as is all below */
+  struct denet_profiler *profiler; /* NULL: none */
+  struct denet_off_cpu_losses off_cpu_losses;
   struct denet_watch *watches;
   size_t watch_count;
   struct denet_roster roster;
@@ -64,6 +66,9 @@ static void take_rules(struct denet_monitor *monitor, struct denet_rule *rules) 
     struct denet_watch *watch = &monitor->watches[i];
     watch->rule = rules[i];
     watch->wanted = denet_metrics_wanted(watch->rule.report, watch->rule.records);
+    if (watch->rule.off_cpu == DENET_OFF_CPU_NONE)
+      watch->wanted &= ~(UINT64_C(1) << DENET_RUN_DELAY | UINT64_C(1) << DENET_OFF_CPU);
+    watch->losses = monitor->profiler ? &monitor->off_cpu_losses : NULL;
     rules[i] = (struct denet_rule){0};
   }
 }
@@ -101,6 +106,7 @@ int denet_monitor_new(const struct denet_monitor_settings *settings, const struc
     return denet_error_set(error, -ENOMEM, "there is no memory");
   }
   monitor->source = source;
+  monitor->profiler = settings->profiler;
   monitor->watch_count = rule_count;
   take_rules(monitor, rules);
   connect_parts(monitor, settings);
@@ -123,6 +129,7 @@ void denet_monitor_free(struct denet_monitor *monitor) {
     denet_slots_done(&monitor->watches[i].slots);
   }
   free(monitor->watches);
+  denet_profiler_free(monitor->profiler);
   denet_source_free(monitor->source);
   free(monitor);
 }
@@ -144,6 +151,8 @@ static void measure(struct denet_monitor *monitor, struct denet_process *process
   bool first = wanted & ~process->measured;
   if (!process->vanished)
     monitor->source->measure(monitor->source, process, wanted, first);
+  if (monitor->profiler)
+    denet_profiler_measure(monitor->profiler, process);
   process->measured |= wanted;
 }
 
@@ -319,6 +328,8 @@ int denet_monitor_tick(struct denet_monitor *monitor, enum denet_tick_scope scop
   monitor->matcher.wants_metadata = monitor->scribe.is_on;
   int failure = monitor->source->scan(monitor->source, &monitor->roster, error);
   end_vanished(monitor);
+  if (monitor->profiler)
+    denet_profiler_listen(monitor->profiler, &monitor->roster);
   int settle_failure = settle(monitor, now_ns);
   if (settle_failure)
     failure = denet_error_set(error, settle_failure, "not every process could be matched: %s",
@@ -363,6 +374,9 @@ void denet_monitor_report(struct denet_monitor *monitor,
                           void (*each)(void *context, const struct denet_group_report *report),
                           void *context, struct denet_monitor_stats *out_stats) {
   uint64_t now_ns = monitor->matcher.now_ns;
+  const struct denet_off_cpu_losses *losses = &monitor->off_cpu_losses;
+  if (monitor->profiler)
+    denet_profiler_losses(monitor->profiler, &monitor->off_cpu_losses);
   for (size_t i = 0; i < monitor->groups.count; i++) {
     struct denet_group_report report;
     denet_group_take_report(monitor->groups.groups[i], now_ns, &report);
@@ -375,7 +389,8 @@ void denet_monitor_report(struct denet_monitor *monitor,
       .records_dropped = monitor->scribe.dropped,
       .processes = monitor->roster.count,
       .matched = count_matched(monitor),
-      .lost = monitor->source->lost + monitor->matcher.missed,
+      .lost = monitor->source->lost + monitor->matcher.missed + losses->threads +
+              losses->processes + losses->stacks,
   };
   monitor->longest_tick_ns = 0;
 }

@@ -6,6 +6,7 @@
 #include "group.h"
 #include "host.h"
 #include "pace.h"
+#include "profiler.h"
 #include "rule.h"
 #include "scribe.h"
 #include "source.h"
@@ -16,7 +17,8 @@ struct denet_monitor_settings {
   struct denet_pace pace;
   bool since_process_start; /* lines count since the process's start, not since it was first seen */
   const char *host_name;    /* for the metadata lines; borrowed */
-  denet_sink sink;          /* NULL: no lines */
+  struct denet_profiler *profiler; /* taken over with source; NULL: no rule has stacks */
+  denet_sink sink;                 /* NULL: no lines */
   void *sink_context;
 };
 
@@ -25,7 +27,8 @@ struct denet_monitor_stats {
   uint64_t tick_ns; /* longest tick since the last report */
   uint64_t records, records_dropped;
   uint64_t processes, matched; /* on the host; in some tree */
-  uint64_t lost; /* beginnings and ends of processes that could not be told or not be matched */
+  uint64_t lost; /* beginnings and ends of processes that could not be told or not be matched, and
+                    what could not be told of followed threads */
 };
 
 /* Takes over source and the rules (their content is moved out of the array, which stays the

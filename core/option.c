@@ -23,7 +23,7 @@ static const char *const type_demands[] = {
 static const enum denet_setting_type setting_types[] = {
     [DENET_OPTION_SECONDS] = DENET_SETTING_NUMBER,   [DENET_OPTION_COUNT] = DENET_SETTING_NUMBER,
     [DENET_OPTION_MEBIBYTES] = DENET_SETTING_NUMBER, [DENET_OPTION_BOOLEAN] = DENET_SETTING_BOOLEAN,
-    [DENET_OPTION_STRING] = DENET_SETTING_STRING,
+    [DENET_OPTION_STRING] = DENET_SETTING_STRING,    [DENET_OPTION_WORD] = DENET_SETTING_STRING,
 };
 
 static void show_value(const struct denet_setting *setting, shown_value out_shown) {
@@ -111,6 +111,27 @@ static int set_string(const struct denet_setting *setting, struct denet_error *e
   return 0;
 }
 
+static int refuse_word(const struct denet_option *option, const struct denet_setting *setting,
+                       struct denet_error *error) {
+  char list[200];
+  size_t length = 0;
+  for (const char *const *word = option->words; *word && length < sizeof(list); word++) {
+    const char *joint = word == option->words ? "" : word[1] ? ", " : " or ";
+    length += (size_t)snprintf(list + length, sizeof(list) - length, "%s%s", joint, *word);
+  }
+  return denet_setting_refuse(setting, error, "must be %s", list);
+}
+
+static int set_word(const struct denet_option *option, const struct denet_setting *setting,
+                    struct denet_error *error, unsigned *out_field) {
+  for (unsigned i = 0; option->words[i]; i++)
+    if (!strcasecmp(option->words[i], setting->string)) {
+      *out_field = i;
+      return 0;
+    }
+  return refuse_word(option, setting, error);
+}
+
 static int set_field(const struct denet_option *option, const struct denet_setting *setting,
                      struct denet_error *error, void *field) {
   switch (option->type) {
@@ -122,6 +143,8 @@ static int set_field(const struct denet_option *option, const struct denet_setti
     return set_count(option, setting, error, field);
   case DENET_OPTION_STRING:
     return set_string(setting, error, field);
+  case DENET_OPTION_WORD:
+    return set_word(option, setting, error, field);
   case DENET_OPTION_BOOLEAN:
     *(bool *)field = setting->boolean;
     return 0;

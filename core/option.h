@@ -24,6 +24,7 @@ enum denet_option_type {
   DENET_OPTION_MEBIBYTES, /* field: uint64_t, bytes; the number and its limits are MiB */
   DENET_OPTION_BOOLEAN,   /* field: bool */
   DENET_OPTION_STRING,    /* field: char *, owned, freed when it is replaced; "" is refused */
+  DENET_OPTION_WORD,      /* field: unsigned; which one of words, in any case */
 };
 
 struct denet_option {
@@ -31,6 +32,7 @@ struct denet_option {
   enum denet_option_type type;
   size_t offset; /* of the field in the target */
   double least, most;
+  const char *const *words; /* NULL behind the last */
 };
 
 #define DENET_UNKNOWN_OPTION 2

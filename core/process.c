@@ -1,8 +1,10 @@
 #include "process.h"
 
+#include "off_cpu.h"
 #include "threads.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 void denet_process_identify(struct denet_process *process, const struct denet_identity *identity) {
@@ -122,4 +124,8 @@ void denet_process_done(struct denet_process *process) {
     return;
   denet_threads_free(process->threads);
   process->threads = NULL;
+  if (process->off_cpu)
+    denet_off_cpu_done(process->off_cpu);
+  free(process->off_cpu);
+  process->off_cpu = NULL;
 }

@@ -10,6 +10,7 @@
 
 struct denet_member;  /* tree.h */
 struct denet_threads; /* threads.h */
+struct denet_off_cpu; /* off_cpu.h */
 
 /* How the counters of a process that is watched from now on begin. Those of a whole namespace,
  * which members do not add up, always begin as DENET_BASE_NOW. */
@@ -69,6 +70,8 @@ struct denet_process {
   bool io_by_thread;             /* I/O is summed over threads, as has_reaped */
   struct denet_threads *threads; /* owned */
   bool is_watched;               /* the kernel has been asked to tell all of it, source_bpf.c */
+  bool is_followed;              /* its threads are, off their CPUs, profiler.c */
+  struct denet_off_cpu *off_cpu; /* what came of it; owned, NULL: nothing */
   uint64_t missed_ns;            /* since when it is not seen, though its end is yet to be told */
 
   /* What it costs: last, for passes that look at who it is only. */

@@ -1,5 +1,7 @@
 #include "record.h"
 
+#include "record_off_cpu.h"
+
 #include <string.h>
 #include <sys/wait.h>
 
@@ -84,7 +86,8 @@ static double take_cpu_usage(uint64_t now_ns, uint64_t cpu_ns, uint64_t *line_ns
 
 /* The keys of one metrics object, without its braces. */
 static void write_metrics(struct denet_json *json, const struct denet_values *values,
-                          uint64_t ts_ms, double cpu_usage, enum denet_scope scope) {
+                          uint64_t wanted, uint64_t ts_ms, double cpu_usage,
+                          enum denet_scope scope) {
   write_unsigned(json, "ts_ms", ts_ms);
   if (denet_values_has(values, DENET_CPU_USER)) {
     denet_json_key(json, "cpu_usage");
@@ -94,7 +97,7 @@ static void write_metrics(struct denet_json *json, const struct denet_values *va
     const struct denet_metric_info *info = &denet_metric_info[m];
     if (info->json_scope != DENET_SCOPE_EVERY && info->json_scope != scope)
       continue;
-    if (denet_values_has(values, m))
+    if (denet_values_has(values, m) && wanted >> m & 1)
       write_unsigned(json, info->json_key, values->value[m] / info->json_unit);
   }
 }
@@ -103,7 +106,7 @@ static void write_member(struct denet_json *json, struct denet_member *member, u
   const struct denet_process *process = member->process;
   double usage = take_cpu_usage(process->measured_ns, denet_values_cpu_ns(&process->sum),
                                 &member->line_ns, &member->line_cpu_ns, &member->line_usage);
-  write_metrics(json, &process->sum, ts_ms, usage, DENET_SCOPE_ONE);
+  write_metrics(json, &process->sum, member->tree->watch->wanted, ts_ms, usage, DENET_SCOPE_ONE);
 }
 
 static void write_children(struct denet_json *json, struct denet_tree *tree, uint64_t ts_ms) {
@@ -151,7 +154,8 @@ static void write_tree(struct denet_json *json, struct denet_tree *tree, uint64_
                                 &tree->line_ns, &tree->line_cpu_ns, &tree->line_usage);
   denet_json_key(json, "aggregated");
   denet_json_object_open(json);
-  write_metrics(json, &totals, ts_ms, usage, DENET_SCOPE_ALL_OF);
+  write_metrics(json, &totals, tree->watch->wanted, ts_ms, usage, DENET_SCOPE_ALL_OF);
+  denet_record_off_cpu(json, tree, &totals);
   denet_json_object_close(json);
 }
 
@@ -189,8 +193,10 @@ int denet_record_sample(struct denet_json *json, struct denet_tree *tree, uint64
     write_tree(json, tree, ts_ms, now_ns);
   } else {
     write_unsigned(json, "pid", (uint64_t)tree->pid);
-    if (tree->root)
+    if (tree->root) {
       write_member(json, tree->root, ts_ms);
+      denet_record_off_cpu(json, tree, &tree->root->process->sum);
+    }
   }
   if (tree->is_over)
     write_end(json, tree);

@@ -31,11 +31,15 @@ static const struct condition_key condition_keys[] = {
     {"PidFile", DENET_SUBJECT_PID_FILE, DENET_PATTERN_EXACT},
 };
 
+const char *const denet_off_cpu_modes[] = {"off", "times", "stacks", NULL};
+
 static const struct denet_option options[] = {
-    {"Children", DENET_OPTION_BOOLEAN, offsetof(struct denet_rule, children), 0, 0},
-    {"Instance", DENET_OPTION_STRING, offsetof(struct denet_rule, instance), 0, 0},
-    {"MaxInstances", DENET_OPTION_COUNT, offsetof(struct denet_rule, max_instances), 1, 100000},
-    {"Records", DENET_OPTION_BOOLEAN, offsetof(struct denet_rule, records), 0, 0},
+    {"Children", DENET_OPTION_BOOLEAN, offsetof(struct denet_rule, children), 0, 0, NULL},
+    {"Instance", DENET_OPTION_STRING, offsetof(struct denet_rule, instance), 0, 0, NULL},
+    {"MaxInstances", DENET_OPTION_COUNT, offsetof(struct denet_rule, max_instances), 1, 100000,
+     NULL},
+    {"Records", DENET_OPTION_BOOLEAN, offsetof(struct denet_rule, records), 0, 0, NULL},
+    {"OffCPU", DENET_OPTION_WORD, offsetof(struct denet_rule, off_cpu), 0, 0, denet_off_cpu_modes},
 };
 
 static void pattern_freep(struct denet_pattern **pattern) { denet_pattern_free(*pattern); }
@@ -57,6 +61,7 @@ static int start_rule(struct denet_rule *rule, const char *name, const char *ins
       .records = true,
       .max_instances = 100,
       .report = DENET_REPORT_ALL,
+      .off_cpu = DENET_OFF_CPU_INHERITED,
   };
   return rule->name && rule->instance ? 0 : fail_memory(error);
 }
@@ -279,6 +284,16 @@ int denet_rule_init_default(struct denet_rule *rule, struct denet_error *error) 
   rule->skip_kernel_threads = true;
   rule->max_instances = 50;
   return rc;
+}
+
+void denet_rule_settle_off_cpu(struct denet_rule *rule, enum denet_off_cpu_mode inherited) {
+  if (rule->off_cpu == DENET_OFF_CPU_INHERITED)
+    rule->off_cpu = inherited;
+  rule->report &= ~(unsigned)DENET_REPORT_REASONS;
+  if (rule->off_cpu == DENET_OFF_CPU_NONE)
+    rule->report &= ~(unsigned)DENET_REPORT_OFF_CPU;
+  if (rule->off_cpu == DENET_OFF_CPU_STACKS && rule->report & DENET_REPORT_OFF_CPU)
+    rule->report |= DENET_REPORT_REASONS;
 }
 
 static unsigned subject_bit(bool wanted, enum denet_subject subject) {

@@ -32,6 +32,16 @@ struct denet_condition {
   size_t first_capture; /* index of its regex's first group among the rule's captures */
 };
 
+/* How much is told of the time that its processes are off their CPUs. */
+enum denet_off_cpu_mode {
+  DENET_OFF_CPU_NONE,
+  DENET_OFF_CPU_TIMES,
+  DENET_OFF_CPU_STACKS,
+  DENET_OFF_CPU_INHERITED, /* the rule does not say */
+};
+
+extern const char *const denet_off_cpu_modes[]; /* the words for the first three, then NULL */
+
 struct denet_rule {
   char *name;     /* owned */
   char *instance; /* owned; template, see instance.h */
@@ -44,9 +54,13 @@ struct denet_rule {
   bool skip_kernel_threads;
   bool report_given; /* report holds the words of Report lines, not the default */
   unsigned max_instances;
+  unsigned off_cpu;  /* enum denet_off_cpu_mode */
   unsigned report;   /* denet_report bits */
   unsigned subjects; /* bit s: a condition or the template looks at denet_subject s */
 };
+
+/* Gives a rule that does not say its mode, and makes its report agree with it. */
+void denet_rule_settle_off_cpu(struct denet_rule *rule, enum denet_off_cpu_mode inherited);
 
 /* What is known of a process. Text that could not be read is absent: it meets no condition, not
  * even a negated one; but a user without a name is still compared by the digits of uid. Only the

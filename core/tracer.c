@@ -11,7 +11,7 @@
 
 #include "off_cpu.skel.h" /* made from bpf/off_cpu.bpf.c by the build */
 
-#define MACHINE "x86_64" /* whose registers and system calls the programs know */
+#define MACHINE "x86_64"         /* whose registers and system calls the programs know */
 #define SWITCH_STATE_ARGUMENTS 5 /* of btf_trace_sched_switch, since Linux 5.18 */
 
 struct denet_tracer {
@@ -64,7 +64,8 @@ static void free_tracerp(struct denet_tracer **tracer) { denet_tracer_free(*trac
 
 static void free_btf(struct btf **btf) { btf__free(*btf); }
 
-/* How many arguments a tracepoint's probe has, its own context included; 0: there is no such one. */
+/* How many arguments a tracepoint's probe has, its own context included; 0: there is no such one.
+ */
 static unsigned count_arguments(const struct btf *kernel, const char *probe) {
   int type = btf__find_by_name_kind(kernel, probe, BTF_KIND_TYPEDEF);
   const struct btf_type *at = type < 0 ? NULL : btf__type_by_id(kernel, (denet_u32)type);

@@ -1,5 +1,5 @@
-/* The programs in the kernel that follow threads off their CPUs: loads them, reads what they say and
- * tells them whom to follow. They are gone when this process is. Not thread-safe. */
+/* The programs in the kernel that follow threads off their CPUs: loads them, reads what they say
+ * and tells them whom to follow. They are gone when this process is. Not thread-safe. */
 #pragma once
 
 #include "bpf/off_cpu.h"
@@ -30,7 +30,8 @@ int denet_tracer_open(const struct denet_tracer_settings *settings, struct denet
                       struct denet_tracer **out_tracer);
 void denet_tracer_free(struct denet_tracer *tracer); /* NULL is fine */
 
-/* Whether the threads of the pid's process, and what they start, are followed from the next list on.
+/* Whether the threads of the pid's process, and what they start, are followed from the next list
+ * on.
  */
 void denet_tracer_follow(struct denet_tracer *tracer, pid_t pid, bool is_followed);
 

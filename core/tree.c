@@ -185,6 +185,8 @@ void denet_tree_leave(struct denet_forest *forest, struct denet_member *member, 
   struct denet_values counters;
   get_summed(member->process, &counters);
   denet_values_combine(&tree->ended, &counters);
+  if (member->process->off_cpu)
+    denet_waits_add(&tree->extremes, &member->process->off_cpu->waits);
   carry_maxima(tree, true);
   unlink_from_process(member);
   if (member->counts && !pass_on_count(member))
@@ -213,6 +215,7 @@ void denet_tree_fell(struct denet_forest *forest, struct denet_tree *tree) {
     tree->next->previous = tree->previous;
   denet_buffer_done(&tree->arguments);
   denet_buffer_done(&tree->executable);
+  denet_stack_set_done(&tree->stacks);
   free(tree);
 }
 

@@ -3,8 +3,10 @@
 #pragma once
 
 #include "group.h"
+#include "off_cpu.h"
 #include "process.h"
 #include "slots.h"
+#include "stack_set.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,7 +17,8 @@ struct denet_tree;
 struct denet_watch {
   struct denet_rule rule;
   struct denet_slots slots;
-  uint64_t wanted; /* bit m: metric m is needed of its processes */
+  uint64_t wanted;                           /* bit m: metric m is needed of its processes */
+  const struct denet_off_cpu_losses *losses; /* of the whole host; borrowed, NULL: not known */
 };
 
 /* One process in one tree. */
@@ -60,7 +63,9 @@ struct denet_tree {
   /* Sums of the members that are gone. For a counter that is combined by its maximum, what the
    * maximum of those that are there lacks (mod 2^64), so that no coming or going makes it jump. */
   struct denet_values ended;
-  uint64_t due_ns; /* when it is to be sampled next */
+  struct denet_waits extremes;   /* of members that are gone: longest and shortest */
+  struct denet_stack_set stacks; /* since its last line */
+  uint64_t due_ns;               /* when it is to be sampled next */
   bool is_due;
   uint64_t line_ns, line_cpu_ns; /* at the last line, of all members together */
   double line_usage;

@@ -13,14 +13,27 @@
 
 static const struct denet_option options[] = {
     {"BaseInterval", DENET_OPTION_SECONDS, offsetof(struct denet_config, base_interval_ns), 0.01,
-     3600},
+     3600, NULL},
     {"MaxInterval", DENET_OPTION_SECONDS, offsetof(struct denet_config, max_interval_ns), 0.01,
-     3600},
-    {"Source", DENET_OPTION_STRING, offsetof(struct denet_config, source), 0, 0},
-    {"ProcPath", DENET_OPTION_STRING, offsetof(struct denet_config, proc_path), 0, 0},
-    {"PluginName", DENET_OPTION_STRING, offsetof(struct denet_config, plugin_name), 0, 0},
+     3600, NULL},
+    {"Source", DENET_OPTION_STRING, offsetof(struct denet_config, source), 0, 0, NULL},
+    {"ProcPath", DENET_OPTION_STRING, offsetof(struct denet_config, proc_path), 0, 0, NULL},
+    {"PluginName", DENET_OPTION_STRING, offsetof(struct denet_config, plugin_name), 0, 0, NULL},
     {"SinceProcessStart", DENET_OPTION_BOOLEAN, offsetof(struct denet_config, since_process_start),
-     0, 0},
+     0, 0, NULL},
+    {"OffCPU", DENET_OPTION_WORD, offsetof(struct denet_config, off_cpu), 0, 0,
+     denet_off_cpu_modes},
+    {"StackPeriod", DENET_OPTION_SECONDS, offsetof(struct denet_config, profiler.period_ns), 0.0001,
+     3600, NULL},
+    {"StackRate", DENET_OPTION_COUNT, offsetof(struct denet_config, profiler.rate), 1, 10000, NULL},
+    {"StackBytes", DENET_OPTION_COUNT, offsetof(struct denet_config, profiler.stack_bytes), 256,
+     DENET_OFF_CPU_STACK_MOST, NULL},
+    {"StackBuffer", DENET_OPTION_MEBIBYTES, offsetof(struct denet_config, profiler.ring_bytes), 0.1,
+     1024, NULL},
+    {"SymbolMemory", DENET_OPTION_MEBIBYTES, offsetof(struct denet_config, profiler.symbol_bytes),
+     1, 65536, NULL},
+    {"MaxThreadedProcesses", DENET_OPTION_COUNT,
+     offsetof(struct denet_config, profiler.exited_most), 1, 4194304, NULL},
 };
 
 /* Logs a sentence about what somebody wrote, whatever bytes that has. */
@@ -36,6 +49,13 @@ __attribute__((format(printf, 2, 3))) static void complain(int level, const char
 int denet_config_init(struct denet_config *config) {
   *config = (struct denet_config){.base_interval_ns = DEFAULT_BASE_NS,
                                   .max_interval_ns = DEFAULT_MAX_NS,
+                                  .off_cpu = DENET_OFF_CPU_TIMES,
+                                  .profiler = {.period_ns = 1000000,
+                                               .rate = 200,
+                                               .stack_bytes = 8192,
+                                               .ring_bytes = DENET_OFF_CPU_RING_BYTES,
+                                               .exited_most = DENET_OFF_CPU_EXITED_MOST,
+                                               .symbol_bytes = UINT64_C(64) << 20},
                                   .source = strdup("auto"),
                                   .proc_path = strdup("/proc"),
                                   .plugin_name = strdup("denet")};
@@ -228,13 +248,33 @@ int denet_config_read(struct denet_config *config, const oconfig_item_t *block) 
   return check_options(config);
 }
 
-int denet_config_finish(struct denet_config *config) {
-  check_intervals(config);
-  if (config->rule_count)
-    return 0;
+static int add_default_rule(struct denet_config *config) {
   DENET_CLEANUP(denet_rule_done) struct denet_rule rule = {0};
   int error = denet_rule_init_default(&rule, NULL);
   if (!error)
     error = denet_rule_finish(&rule, NULL);
   return error ? error : append_rule(config, &rule);
+}
+
+int denet_config_finish(struct denet_config *config) {
+  check_intervals(config);
+  int error = config->rule_count ? 0 : add_default_rule(config);
+  for (size_t i = 0; i < config->rule_count; i++)
+    denet_rule_settle_off_cpu(&config->rules[i], config->off_cpu);
+  return error;
+}
+
+bool denet_config_wants_stacks(const struct denet_config *config) {
+  for (size_t i = 0; i < config->rule_count; i++)
+    if (config->rules[i].off_cpu == DENET_OFF_CPU_STACKS)
+      return true;
+  return false;
+}
+
+void denet_config_forgo_stacks(struct denet_config *config) {
+  for (size_t i = 0; i < config->rule_count; i++) {
+    if (config->rules[i].off_cpu == DENET_OFF_CPU_STACKS)
+      config->rules[i].off_cpu = DENET_OFF_CPU_TIMES;
+    denet_rule_settle_off_cpu(&config->rules[i], DENET_OFF_CPU_TIMES);
+  }
 }

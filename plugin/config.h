@@ -2,6 +2,7 @@
 #pragma once
 
 #include "collectd_api.h"
+#include "core/profiler.h"
 #include "core/rule.h"
 
 #include <stdbool.h>
@@ -13,6 +14,8 @@ struct denet_config {
   char *proc_path;
   char *plugin_name;
   bool since_process_start;
+  unsigned off_cpu; /* enum denet_off_cpu_mode, of rules that do not say */
+  struct denet_profiler_settings profiler;
   struct denet_rule *rules;
   size_t rule_count;
 };
@@ -25,6 +28,10 @@ void denet_config_done(struct denet_config *config);
  * option's name and left out. 0; -1 when it has rules and not one can be used, or Source is none.
  */
 int denet_config_read(struct denet_config *config, const oconfig_item_t *block);
+
+/* Whether some rule asks for stacks; and has it do with times instead. */
+bool denet_config_wants_stacks(const struct denet_config *config);
+void denet_config_forgo_stacks(struct denet_config *config);
 
 /* Once all blocks are read: checks what they say together; without any rule, makes the default one.
  * 0 or -ENOMEM. */

@@ -40,6 +40,24 @@ static int open_source(struct denet_source **out_source) {
   return 0;
 }
 
+/* Off-CPU stacks, if a rule asks for them; NULL where they cannot be had, which one line says. */
+static struct denet_profiler *open_profiler(const struct denet_source *source) {
+  struct denet_config *config = &plugin.config;
+  struct denet_profiler *profiler = NULL;
+  struct denet_error error = {0};
+  if (!denet_config_wants_stacks(config))
+    return NULL;
+  if (source->gauge != DENET_GAUGE_BPF)
+    denet_error_set(&error, -ENOTSUP, "they need the bpf source");
+  else if (!denet_profiler_open(&config->profiler, config->proc_path, &error, &profiler))
+    return profiler;
+  WARNING(LOG_NAME "OffCPU \"stacks\" cannot be had: %s. Times are told, without reasons and "
+                   "stacks.",
+          error.text);
+  denet_config_forgo_stacks(config);
+  return NULL;
+}
+
 static int make_monitor(struct denet_source *source, struct denet_monitor **out_monitor) {
   struct denet_config *config = &plugin.config;
   struct denet_error error = {0};
@@ -48,11 +66,14 @@ static int make_monitor(struct denet_source *source, struct denet_monitor **out_
       .since_process_start = config->since_process_start,
       .host_name = hostname_g,
       .sink = send_line,
+      .profiler = open_profiler(source),
   };
   int failure = denet_monitor_new(&settings, &plugin.host, source, config->rules,
                                   config->rule_count, &error, out_monitor);
-  if (failure)
+  if (failure) {
     ERROR(LOG_NAME "%s.", error.text);
+    denet_profiler_free(settings.profiler);
+  }
   return failure;
 }
 

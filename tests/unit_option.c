@@ -18,14 +18,14 @@ struct target {
 };
 
 static const struct denet_option options[] = {
-    {"Interval", DENET_OPTION_SECONDS, offsetof(struct target, interval_ns), 0.01, 3600},
-    {"Count", DENET_OPTION_COUNT, offsetof(struct target, count), 1, 100000},
-    {"Size", DENET_OPTION_MEBIBYTES, offsetof(struct target, size_bytes), 0.5, 1048576},
-    {"Children", DENET_OPTION_BOOLEAN, offsetof(struct target, children), 0, 0},
-    {"Directory", DENET_OPTION_STRING, offsetof(struct target, directory), 0, 0},
-    {"AnyInterval", DENET_OPTION_SECONDS, offsetof(struct target, interval_ns), -1, INFINITY},
-    {"AnyCount", DENET_OPTION_COUNT, offsetof(struct target, count), -1, INFINITY},
-    {"AnySize", DENET_OPTION_MEBIBYTES, offsetof(struct target, size_bytes), -1, INFINITY},
+    {"Interval", DENET_OPTION_SECONDS, offsetof(struct target, interval_ns), 0.01, 3600, NULL},
+    {"Count", DENET_OPTION_COUNT, offsetof(struct target, count), 1, 100000, NULL},
+    {"Size", DENET_OPTION_MEBIBYTES, offsetof(struct target, size_bytes), 0.5, 1048576, NULL},
+    {"Children", DENET_OPTION_BOOLEAN, offsetof(struct target, children), 0, 0, NULL},
+    {"Directory", DENET_OPTION_STRING, offsetof(struct target, directory), 0, 0, NULL},
+    {"AnyInterval", DENET_OPTION_SECONDS, offsetof(struct target, interval_ns), -1, INFINITY, NULL},
+    {"AnyCount", DENET_OPTION_COUNT, offsetof(struct target, count), -1, INFINITY, NULL},
+    {"AnySize", DENET_OPTION_MEBIBYTES, offsetof(struct target, size_bytes), -1, INFINITY, NULL},
 };
 
 #define NUMBER(key_, number_)                                                                      \

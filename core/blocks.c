@@ -1,0 +1,206 @@
+#include "blocks.h"
+
+#include "cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <search.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/uio.h>
+
+#define KEPT_ROUNDS 128 /* a thread that is off its CPU is asked for in each */
+#define RSP 7           /* by DWARF's numbers */
+#define RIP 16
+
+/* A process's threads. */
+struct room {
+  pid_t pid;
+  uint64_t start_ns;
+  struct kept *kept; /* by ascending tid; owned */
+  size_t count, capacity;
+};
+
+struct kept {
+  pid_t tid;
+  uint64_t left_ns;
+  uint64_t round; /* in which it was asked for last */
+  struct denet_frames *frames;
+};
+
+struct denet_blocks {
+  char *proc_path;
+  size_t stack_bytes;
+  void *rooms; /* tsearch(3), of struct room */
+  uint64_t round;
+  struct denet_buffer stack;
+};
+
+static int compare_rooms(const void *left, const void *right) {
+  const struct room *a = left, *b = right;
+  if (a->pid != b->pid)
+    return a->pid < b->pid ? -1 : 1;
+  return a->start_ns < b->start_ns ? -1 : a->start_ns > b->start_ns;
+}
+
+struct denet_blocks *denet_blocks_new(const char *proc_path, size_t stack_bytes) {
+  struct denet_blocks *blocks = calloc(1, sizeof(*blocks));
+  if (!blocks)
+    return NULL;
+  blocks->stack_bytes = stack_bytes;
+  blocks->proc_path = strdup(proc_path);
+  if (blocks->proc_path && !denet_buffer_reserve(&blocks->stack, stack_bytes))
+    return blocks;
+  denet_blocks_free(blocks);
+  return NULL;
+}
+
+static void drop_room(struct denet_blocks *blocks, struct room *room) {
+  tdelete(room, &blocks->rooms, compare_rooms);
+  for (size_t i = 0; i < room->count; i++)
+    denet_frames_release(room->kept[i].frames);
+  free(room->kept);
+  free(room);
+}
+
+void denet_blocks_free(struct denet_blocks *blocks) {
+  if (!blocks)
+    return;
+  /* A node of the tree begins with the pointer to its room. */
+  while (blocks->rooms)
+    drop_room(blocks, *(struct room **)blocks->rooms);
+  denet_buffer_done(&blocks->stack);
+  free(blocks->proc_path);
+  free(blocks);
+}
+
+void denet_blocks_begin(struct denet_blocks *blocks) { blocks->round++; }
+
+static struct room *find_room(const struct denet_blocks *blocks, pid_t pid, uint64_t start_ns) {
+  struct room key = {.pid = pid, .start_ns = start_ns};
+  struct room **found = tfind(&key, &blocks->rooms, compare_rooms);
+  return found ? *found : NULL;
+}
+
+static struct room *make_room(struct denet_blocks *blocks, pid_t pid, uint64_t start_ns) {
+  struct room *room = calloc(1, sizeof(*room));
+  if (!room)
+    return NULL;
+  *room = (struct room){.pid = pid, .start_ns = start_ns};
+  if (tsearch(room, &blocks->rooms, compare_rooms))
+    return room;
+  free(room);
+  return NULL;
+}
+
+/* Where tid is, or would be inserted. */
+static size_t find_place(const struct room *room, pid_t tid) {
+  size_t low = 0, high = room->count;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    if (room->kept[middle].tid < tid)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+static struct kept *find_kept(const struct room *room, pid_t tid) {
+  size_t place = room ? find_place(room, tid) : 0;
+  bool is_there = room && place < room->count && room->kept[place].tid == tid;
+  return is_there ? &room->kept[place] : NULL;
+}
+
+struct denet_frames *denet_blocks_find(struct denet_blocks *blocks,
+                                       const struct denet_block *block) {
+  struct kept *kept = find_kept(find_room(blocks, block->pid, block->start_ns), block->tid);
+  if (!kept || kept->left_ns != block->left_ns)
+    return NULL;
+  kept->round = blocks->round;
+  return kept->frames;
+}
+
+/* Threads that have exited, or are on their CPUs more than off. */
+static void prune(const struct denet_blocks *blocks, struct room *room) {
+  size_t left = 0;
+  for (size_t i = 0; i < room->count; i++) {
+    if (blocks->round - room->kept[i].round < KEPT_ROUNDS)
+      room->kept[left++] = room->kept[i];
+    else
+      denet_frames_release(room->kept[i].frames);
+  }
+  room->count = left;
+}
+
+static struct kept *insert_kept(const struct denet_blocks *blocks, struct room *room, pid_t tid) {
+  if (room->count == room->capacity)
+    prune(blocks, room);
+  if (room->count == room->capacity) {
+    size_t capacity = room->capacity ? 2 * room->capacity : 4;
+    struct kept *grown = reallocarray(room->kept, capacity, sizeof(*grown));
+    if (!grown)
+      return NULL;
+    room->kept = grown;
+    room->capacity = capacity;
+  }
+  struct kept *at = room->kept + find_place(room, tid);
+  memmove(at + 1, at, (size_t)(room->kept + room->count - at) * sizeof(*at));
+  *at = (struct kept){.tid = tid};
+  room->count++;
+  return at;
+}
+
+void denet_blocks_keep(struct denet_blocks *blocks, const struct denet_block *block) {
+  struct room *room = find_room(blocks, block->pid, block->start_ns);
+  if (!room)
+    room = make_room(blocks, block->pid, block->start_ns);
+  struct kept *kept = find_kept(room, block->tid);
+  if (room && !kept)
+    kept = insert_kept(blocks, room, block->tid);
+  if (!kept)
+    return;
+  denet_frames_release(kept->frames);
+  kept->frames = denet_frames_hold(block->frames);
+  kept->left_ns = block->left_ns;
+  kept->round = blocks->round;
+}
+
+void denet_blocks_forget(struct denet_blocks *blocks, pid_t pid, uint64_t start_ns) {
+  struct room *room = find_room(blocks, pid, start_ns);
+  if (room)
+    drop_room(blocks, room);
+}
+
+/* Whether the thread is off its CPU in the place that the registers say: the last two words of
+ * /proc/PID/task/TID/syscall are its stack pointer and program counter (proc(5)). */
+static bool is_there(const struct denet_blocks *blocks, const struct denet_block *block,
+                     const denet_u64 *registers) {
+  char path[4096], text[256];
+  snprintf(path, sizeof(path), "%s/%d/task/%d/syscall", blocks->proc_path, (int)block->pid,
+           (int)block->tid);
+  DENET_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+  if (length <= 0)
+    return false;
+  text[length] = '\0';
+  char *counter = strrchr(text, ' ');
+  if (!counter)
+    return false;
+  *counter = '\0';
+  char *pointer = strrchr(text, ' ');
+  return pointer && strtoull(pointer + 1, NULL, 16) == registers[RSP] &&
+         strtoull(counter + 1, NULL, 16) == registers[RIP];
+}
+
+void denet_blocks_read(struct denet_blocks *blocks, const struct denet_block *block,
+                       const denet_u64 registers[DENET_OFF_CPU_REGISTERS],
+                       struct denet_text *out_stack) {
+  *out_stack = (struct denet_text){"", 0};
+  struct iovec local = {blocks->stack.bytes, blocks->stack_bytes};
+  struct iovec remote = {(void *)registers[RSP], blocks->stack_bytes}; /* NOLINT: not ours */
+  ssize_t got = process_vm_readv(block->tid, &local, 1, &remote, 1, 0);
+  if (got > 0 && is_there(blocks, block, registers))
+    *out_stack = (struct denet_text){blocks->stack.bytes, (size_t)got};
+}

@@ -1,0 +1,44 @@
+/* Threads that are off their CPUs for long: their stacks, read once for each time that they are.
+ * Not thread-safe. */
+#pragma once
+
+#include "bpf/off_cpu.h"
+#include "buffer.h"
+#include "stack_set.h"
+
+#include <stdint.h>
+#include <sys/types.h>
+
+struct denet_blocks;
+
+/* One absence of one thread. */
+struct denet_block {
+  pid_t pid, tid;
+  uint64_t start_ns; /* of the process */
+  uint64_t left_ns;  /* when the thread left its CPU */
+  struct denet_frames *frames;
+};
+
+/* proc_path is copied; stack_bytes: of a stack, at most. NULL: no memory. */
+struct denet_blocks *denet_blocks_new(const char *proc_path, size_t stack_bytes);
+void denet_blocks_free(struct denet_blocks *blocks); /* NULL is fine */
+
+/* A round begins: of threads that were not asked for in many rounds nothing need be kept. */
+void denet_blocks_begin(struct denet_blocks *blocks);
+
+/* The frames kept for this absence, borrowed until the next call; NULL: none. */
+struct denet_frames *denet_blocks_find(struct denet_blocks *blocks,
+                                       const struct denet_block *block);
+
+/* Keeps block->frames (with a reference of its own) instead of what the thread had before; without
+ * memory for it not even that. */
+void denet_blocks_keep(struct denet_blocks *blocks, const struct denet_block *block);
+
+/* Forgets the process's threads. */
+void denet_blocks_forget(struct denet_blocks *blocks, pid_t pid, uint64_t start_ns);
+
+/* Reads the user stack of a thread that has these registers. Empty unless the thread was there
+ * before and after; good until the next call. */
+void denet_blocks_read(struct denet_blocks *blocks, const struct denet_block *block,
+                       const denet_u64 registers[DENET_OFF_CPU_REGISTERS],
+                       struct denet_text *out_stack);

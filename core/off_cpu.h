@@ -1,0 +1,75 @@
+/* The off-CPU time of one followed process, by reason and by thread, as the kernel's programs tell
+ * it. Pure: knows the records' layout (bpf/off_cpu.h), not where they come from. */
+#pragma once
+
+#include "bpf/off_cpu.h"
+#include "buffer.h"
+#include "metric.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+extern const char *const denet_reason_names[DENET_REASONS];
+
+/* A thread that was there in the last pass. */
+struct denet_off_thread {
+  pid_t tid;
+  struct denet_waits waits;
+};
+
+struct denet_off_cpu {
+  uint64_t pass;                    /* the last one that told of it */
+  struct denet_waits waits;         /* of all its threads */
+  struct denet_off_thread *threads; /* owned */
+  size_t count, capacity;
+  bool is_over;         /* its last thread has exited: waits are final */
+  bool is_met;          /* its mappings have been asked for, profiler.c, */
+  uint64_t met_exec_id; /* in the program that it ran then */
+};
+
+/* What could not be told of followed threads, by cause. */
+struct denet_off_cpu_losses {
+  uint64_t threads;   /* there was no memory to follow them */
+  uint64_t processes; /* what their exited threads, or all in the end, had waited for */
+  uint64_t stacks;    /* samples */
+};
+
+/* Frees what it owns; zeroed is fine, and fresh. */
+void denet_off_cpu_done(struct denet_off_cpu *off_cpu);
+
+/* Takes a record of the pass (another number for each) into it. 0 or -ENOMEM. */
+int denet_off_cpu_add_thread(struct denet_off_cpu *off_cpu, uint64_t pass,
+                             const struct denet_off_cpu_thread *record);
+void denet_off_cpu_add_exited(struct denet_off_cpu *off_cpu, uint64_t pass,
+                              const struct denet_off_cpu_process *record);
+
+/* What all its threads had in the end. */
+void denet_off_cpu_end(struct denet_off_cpu *off_cpu, const struct denet_off_cpu_process *record);
+
+/* Puts the sums into values: OFF_CPU_*, none of which ever falls. */
+void denet_off_cpu_take(const struct denet_off_cpu *off_cpu, struct denet_values *values);
+
+/* Takes the OFF_CPU_* apart: time by reason, ns. Returns their sum. */
+uint64_t denet_off_cpu_reasons(const struct denet_values *values,
+                               uint64_t out_time_ns[DENET_REASONS]);
+
+/* Adds part to sum; longest and shortest are those of both. */
+void denet_waits_add(struct denet_waits *sum, const struct denet_waits *part);
+
+/* Time of all reasons together, ns. */
+uint64_t denet_waits_total(const struct denet_waits *waits);
+
+/* The record or event behind head, which is size bytes long, if it is of the kind and whole; else
+ * NULL. For a stack: with its bytes. */
+const struct denet_off_cpu_thread *denet_off_cpu_as_thread(const struct denet_bpf_head *head,
+                                                           size_t size);
+const struct denet_off_cpu_process *denet_off_cpu_as_process(const struct denet_bpf_head *head,
+                                                             size_t size);
+const struct denet_off_cpu_stack *denet_off_cpu_as_stack(const struct denet_bpf_head *head,
+                                                         size_t size);
+
+/* The record at *offset, which moves behind it; NULL at the end and where records make no sense. */
+const struct denet_bpf_head *denet_off_cpu_next(const struct denet_buffer *records, size_t *offset,
+                                                size_t *out_size);

@@ -1,0 +1,238 @@
+#include "profiler.h"
+
+#include "cleanup.h"
+#include "off_cpu.h"
+#include "symbolizer.h"
+#include "tracer.h"
+#include "tree.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define ENDS_MOST 4096 /* of processes that the roster does not know yet, or never will */
+
+struct denet_profiler {
+  struct denet_tracer *tracer;         /* owned, as is all */
+  struct denet_symbolizer *symbolizer; /* likewise */
+  struct denet_roster *roster;         /* borrowed, while it listens */
+  struct denet_buffer records;
+  struct denet_buffer ends; /* of struct denet_off_cpu_process */
+  uint64_t pass;
+  uint64_t lost_ends, lost_samples;
+};
+
+/* Of those that were there in the source's pass, and those that have gone in it. */
+static struct denet_process *find_process(const struct denet_profiler *profiler, pid_t pid,
+                                          uint64_t start_ns) {
+  struct denet_process *process = denet_roster_find(profiler->roster, pid);
+  if (!process || process->born_ns != start_ns)
+    process = denet_roster_find_gone(profiler->roster, pid, start_ns);
+  return process && process->born_ns == start_ns ? process : NULL;
+}
+
+static bool wants_stacks(const struct denet_process *process) {
+  for (const struct denet_member *m = process->members; m; m = m->next_of_process)
+    if (m->tree->watch->rule.off_cpu == DENET_OFF_CPU_STACKS)
+      return true;
+  return false;
+}
+
+/* NULL: no memory. */
+static struct denet_off_cpu *find_off_cpu(struct denet_process *process) {
+  if (!process->off_cpu)
+    process->off_cpu = calloc(1, sizeof(*process->off_cpu));
+  return process->off_cpu;
+}
+
+/* --- Who is followed --- */
+
+static void unfollow(struct denet_profiler *profiler, struct denet_process *process) {
+  denet_tracer_follow(profiler->tracer, process->pid, false);
+  denet_symbolizer_forget(profiler->symbolizer, process->pid, process->born_ns);
+  process->is_followed = false;
+  if (process->off_cpu)
+    denet_off_cpu_done(process->off_cpu);
+}
+
+void denet_profiler_measure(struct denet_profiler *profiler, struct denet_process *process) {
+  bool is_wanted = wants_stacks(process);
+  if (!process->ended && !process->vanished && process->is_followed != is_wanted) {
+    denet_tracer_follow(profiler->tracer, process->pid, is_wanted);
+    process->is_followed = is_wanted;
+  }
+  if (is_wanted && find_off_cpu(process))
+    denet_off_cpu_take(process->off_cpu, &process->now);
+}
+
+/* --- What the kernel tells --- */
+
+/* Its files are opened while they are there; a fork that has not exec'd has its parent's. */
+static void meet(struct denet_profiler *profiler, const struct denet_process *process,
+                 uint64_t exec_id) {
+  const struct denet_process *parent =
+      process->never_execd ? denet_roster_find(profiler->roster, process->parent_pid) : NULL;
+  struct denet_symbolizer_process known = {.pid = process->pid,
+                                           .start_ns = process->born_ns,
+                                           .exec_id = exec_id,
+                                           .parent_pid = parent ? parent->pid : 0,
+                                           .parent_start_ns = parent ? parent->born_ns : 0};
+  denet_symbolizer_meet(profiler->symbolizer, &known);
+  process->off_cpu->met_exec_id = exec_id;
+  process->off_cpu->is_met = true;
+}
+
+static void take_thread(struct denet_profiler *profiler, struct denet_process *process,
+                        const struct denet_off_cpu_thread *record) {
+  struct denet_off_cpu *off_cpu = find_off_cpu(process);
+  if (!off_cpu)
+    return;
+  uint64_t exec_id = record->place.exec_id;
+  if (!off_cpu->is_met || off_cpu->met_exec_id != exec_id)
+    meet(profiler, process, exec_id);
+  denet_off_cpu_add_thread(off_cpu, profiler->pass, record);
+  if (record->place.weight_ns)
+    denet_symbolizer_add_thread(profiler->symbolizer, record);
+}
+
+/* A child of a followed process is followed from its fork on; if the rules have looked at it and
+ * nobody wants it, that is over. */
+static bool is_unwanted(const struct denet_process *process) {
+  return !process->changed && !process->ended && !wants_stacks(process);
+}
+
+static void take_record(struct denet_profiler *profiler, const struct denet_bpf_head *head,
+                        size_t size) {
+  struct denet_process *process = find_process(profiler, (pid_t)head->pid, head->start_ns);
+  const struct denet_off_cpu_thread *thread = denet_off_cpu_as_thread(head, size);
+  const struct denet_off_cpu_process *exited = denet_off_cpu_as_process(head, size);
+  if (!process)
+    return;
+  if (is_unwanted(process))
+    unfollow(profiler, process);
+  else if (thread)
+    take_thread(profiler, process, thread);
+  else if (exited && find_off_cpu(process))
+    denet_off_cpu_add_exited(process->off_cpu, profiler->pass, exited);
+}
+
+static bool take_end(struct denet_profiler *profiler, const struct denet_off_cpu_process *end) {
+  struct denet_process *process = find_process(profiler, (pid_t)end->head.pid, end->head.start_ns);
+  if (!process || !find_off_cpu(process))
+    return false;
+  denet_off_cpu_end(process->off_cpu, end);
+  return true;
+}
+
+/* Until the roster knows the process; the oldest go first if there are too many. */
+static void keep_end(struct denet_profiler *profiler, const struct denet_off_cpu_process *end) {
+  struct denet_buffer *ends = &profiler->ends;
+  if (ends->length == ENDS_MOST * sizeof(*end)) {
+    ends->length -= sizeof(*end);
+    memmove(ends->bytes, ends->bytes + sizeof(*end), ends->length);
+  }
+  if (denet_buffer_append(ends, end, sizeof(*end)))
+    profiler->lost_ends++;
+}
+
+static void retry_ends(struct denet_profiler *profiler) {
+  struct denet_off_cpu_process *ends = (void *)profiler->ends.bytes;
+  size_t count = profiler->ends.length / sizeof(*ends), kept = 0;
+  for (size_t i = 0; i < count; i++)
+    if (!take_end(profiler, &ends[i]))
+      ends[kept++] = ends[i];
+  profiler->ends.length = kept * sizeof(*ends);
+}
+
+static void take_event(void *context, const struct denet_bpf_head *event, size_t size) {
+  struct denet_profiler *profiler = context;
+  const struct denet_off_cpu_stack *stack = denet_off_cpu_as_stack(event, size);
+  const struct denet_off_cpu_process *end = denet_off_cpu_as_process(event, size);
+  if (stack)
+    denet_symbolizer_add_stack(profiler->symbolizer, stack);
+  if (!end)
+    return;
+  denet_symbolizer_forget(profiler->symbolizer, (pid_t)event->pid, event->start_ns);
+  if (!take_end(profiler, end))
+    keep_end(profiler, end);
+}
+
+/* --- Stacks --- */
+
+static void take_sample(void *context, const struct denet_sample *sample) {
+  struct denet_profiler *profiler = context;
+  struct denet_process *process = find_process(profiler, sample->pid, sample->start_ns);
+  for (struct denet_member *m = process ? process->members : NULL; m; m = m->next_of_process)
+    if (m->tree->watch->rule.off_cpu == DENET_OFF_CPU_STACKS && m->tree->watch->rule.records)
+      denet_stack_set_add(&m->tree->stacks, &sample->stack);
+}
+
+/* Of one whose end was lost nothing more is told. */
+static void forget_gone(struct denet_profiler *profiler) {
+  for (size_t i = 0; i < profiler->roster->gone_count; i++) {
+    const struct denet_process *process = profiler->roster->gone[i];
+    if (process->off_cpu && !process->off_cpu->is_over)
+      denet_symbolizer_forget(profiler->symbolizer, process->pid, process->born_ns);
+  }
+}
+
+void denet_profiler_listen(struct denet_profiler *profiler, struct denet_roster *roster) {
+  size_t offset = 0, size;
+  const struct denet_bpf_head *head;
+  profiler->roster = roster;
+  profiler->pass++;
+  if (!denet_tracer_list(profiler->tracer, &profiler->records))
+    while ((head = denet_off_cpu_next(&profiler->records, &offset, &size)))
+      take_record(profiler, head, size);
+  retry_ends(profiler);
+  denet_tracer_drain(profiler->tracer, take_event, profiler);
+  denet_symbolizer_take(profiler->symbolizer, take_sample, profiler);
+  forget_gone(profiler);
+}
+
+void denet_profiler_losses(const struct denet_profiler *profiler,
+                           struct denet_off_cpu_losses *out_losses) {
+  struct denet_tracer_losses kernel = denet_tracer_losses(profiler->tracer);
+  *out_losses = (struct denet_off_cpu_losses){
+      .threads = kernel.threads,
+      .processes = kernel.processes + kernel.ends + profiler->lost_ends,
+      .stacks = kernel.stacks + denet_symbolizer_lost(profiler->symbolizer),
+  };
+}
+
+/* --- Start and end --- */
+
+void denet_profiler_free(struct denet_profiler *profiler) {
+  if (!profiler)
+    return;
+  denet_symbolizer_stop(profiler->symbolizer);
+  denet_tracer_free(profiler->tracer);
+  denet_buffer_done(&profiler->records);
+  denet_buffer_done(&profiler->ends);
+  free(profiler);
+}
+
+static void free_profilerp(struct denet_profiler **profiler) { denet_profiler_free(*profiler); }
+
+int denet_profiler_open(const struct denet_profiler_settings *settings, const char *proc_path,
+                        struct denet_error *error, struct denet_profiler **out_profiler) {
+  DENET_CLEANUP(free_profilerp) struct denet_profiler *profiler = calloc(1, sizeof(*profiler));
+  if (!profiler)
+    return denet_error_set(error, -ENOMEM, "there is no memory");
+  struct denet_tracer_settings tracer = {.period_ns = settings->period_ns,
+                                         .rate = settings->rate,
+                                         .stack_bytes = settings->stack_bytes,
+                                         .ring_bytes = settings->ring_bytes,
+                                         .exited_most = settings->exited_most};
+  struct denet_symbolizer_settings symbolizer = {.proc_path = proc_path,
+                                                 .symbol_bytes = settings->symbol_bytes,
+                                                 .stack_bytes = settings->stack_bytes};
+  int failure = denet_tracer_open(&tracer, error, &profiler->tracer);
+  if (failure)
+    return failure;
+  failure = denet_symbolizer_start(&symbolizer, &profiler->symbolizer);
+  if (failure)
+    return denet_error_set(error, failure, "the thread for stacks cannot be started: %s",
+                           strerror(-failure));
+  *out_profiler = DENET_TAKE(profiler);
+  return 0;
+}

@@ -1,0 +1,323 @@
+#include "symbolizer.h"
+
+#include "blocks.h"
+#include "cleanup.h"
+#include "unwinder.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+#include <time.h>
+
+#define QUEUE_BYTES_MOST (8 << 20)
+#define SAMPLES_MOST 16384
+#define STOP_SECONDS 2 /* a look at another process's memory may be held up by that process */
+
+enum job_kind { JOB_MEET, JOB_FORGET, JOB_STACK, JOB_THREAD };
+
+/* In the queue, with the stack's bytes behind it; a multiple of eight bytes. */
+struct job {
+  enum job_kind kind;
+  size_t stack_bytes;
+  struct denet_symbolizer_process process;
+  struct denet_off_cpu_place place;
+  uint64_t left_ns;
+  bool has_registers;
+};
+
+struct denet_symbolizer {
+  pthread_t thread;
+  pthread_mutex_t lock; /* guards what follows, up to the thread's own */
+  pthread_cond_t has_work;
+  bool is_stopping;
+  struct denet_buffer queue;    /* jobs */
+  struct denet_sample *samples; /* ready; owned, each with a reference to its frames */
+  size_t sample_count, sample_capacity;
+  uint64_t lost;
+
+  struct denet_unwinder *unwinder; /* the thread's own, as is all below */
+  struct denet_blocks *blocks;
+  struct denet_buffer jobs; /* being done */
+  struct denet_buffer names;
+};
+
+/* --- Asking --- */
+
+/* stack_bytes: to come from stack. Jobs that are no samples are taken when the queue is full too.
+ */
+static void put_job(struct denet_symbolizer *symbolizer, struct job job, const void *stack) {
+  static const char padding[8];
+  size_t stack_bytes = job.stack_bytes, rest = -stack_bytes % sizeof(padding);
+  bool is_sample = job.kind == JOB_STACK || job.kind == JOB_THREAD;
+  pthread_mutex_lock(&symbolizer->lock);
+  struct denet_buffer *queue = &symbolizer->queue;
+  bool is_full = is_sample && queue->length > QUEUE_BYTES_MOST;
+  if (is_full || denet_buffer_reserve(queue, sizeof(job) + stack_bytes + rest)) {
+    symbolizer->lost += is_sample;
+  } else {
+    denet_buffer_append(queue, &job, sizeof(job));
+    denet_buffer_append(queue, stack, stack_bytes);
+    denet_buffer_append(queue, padding, rest);
+    pthread_cond_signal(&symbolizer->has_work);
+  }
+  pthread_mutex_unlock(&symbolizer->lock);
+}
+
+void denet_symbolizer_meet(struct denet_symbolizer *symbolizer,
+                           const struct denet_symbolizer_process *process) {
+  put_job(symbolizer, (struct job){.kind = JOB_MEET, .process = *process}, NULL);
+}
+
+void denet_symbolizer_forget(struct denet_symbolizer *symbolizer, pid_t pid, uint64_t start_ns) {
+  struct denet_symbolizer_process process = {.pid = pid, .start_ns = start_ns};
+  put_job(symbolizer, (struct job){.kind = JOB_FORGET, .process = process}, NULL);
+}
+
+static struct job make_sample_job(enum job_kind kind, const struct denet_bpf_head *head,
+                                  const struct denet_off_cpu_place *place) {
+  return (struct job){
+      .kind = kind,
+      .process = {.pid = (pid_t)head->pid, .start_ns = head->start_ns, .exec_id = place->exec_id},
+      .place = *place};
+}
+
+void denet_symbolizer_add_stack(struct denet_symbolizer *symbolizer,
+                                const struct denet_off_cpu_stack *stack) {
+  struct job job = make_sample_job(JOB_STACK, &stack->head, &stack->place);
+  job.stack_bytes = stack->stack_bytes;
+  put_job(symbolizer, job, stack + 1);
+}
+
+void denet_symbolizer_add_thread(struct denet_symbolizer *symbolizer,
+                                 const struct denet_off_cpu_thread *thread) {
+  struct job job = make_sample_job(JOB_THREAD, &thread->head, &thread->place);
+  job.left_ns = thread->left_ns;
+  job.has_registers = thread->has_registers;
+  put_job(symbolizer, job, NULL);
+}
+
+void denet_symbolizer_take(struct denet_symbolizer *symbolizer,
+                           void (*each)(void *context, const struct denet_sample *sample),
+                           void *context) {
+  pthread_mutex_lock(&symbolizer->lock);
+  struct denet_sample *samples = DENET_TAKE(symbolizer->samples);
+  size_t count = symbolizer->sample_count;
+  symbolizer->sample_count = symbolizer->sample_capacity = 0;
+  pthread_mutex_unlock(&symbolizer->lock);
+  for (size_t i = 0; i < count; i++) {
+    each(context, &samples[i]);
+    denet_frames_release(samples[i].stack.frames);
+  }
+  free(samples);
+}
+
+uint64_t denet_symbolizer_lost(struct denet_symbolizer *symbolizer) {
+  pthread_mutex_lock(&symbolizer->lock);
+  uint64_t lost = symbolizer->lost;
+  pthread_mutex_unlock(&symbolizer->lock);
+  return lost;
+}
+
+/* --- The thread --- */
+
+/* Room for one more sample; the lock is held. */
+static bool reserve_sample(struct denet_symbolizer *symbolizer) {
+  if (symbolizer->sample_count < symbolizer->sample_capacity)
+    return true;
+  size_t capacity = symbolizer->sample_capacity ? 2 * symbolizer->sample_capacity : 256;
+  if (capacity > SAMPLES_MOST)
+    return false;
+  struct denet_sample *grown = reallocarray(symbolizer->samples, capacity, sizeof(*grown));
+  if (!grown)
+    return false;
+  symbolizer->samples = grown;
+  symbolizer->sample_capacity = capacity;
+  return true;
+}
+
+static void give_sample(struct denet_symbolizer *symbolizer, const struct job *job,
+                        struct denet_frames *frames) {
+  struct denet_sample sample = {.pid = job->process.pid,
+                                .start_ns = job->process.start_ns,
+                                .stack = {.frames = frames,
+                                          .reason = job->place.reason,
+                                          .time_ns = job->place.weight_ns,
+                                          .count = 1}};
+  memcpy(sample.stack.thread, job->place.name, sizeof(sample.stack.thread));
+  pthread_mutex_lock(&symbolizer->lock);
+  if (reserve_sample(symbolizer)) {
+    denet_frames_hold(frames);
+    symbolizer->samples[symbolizer->sample_count++] = sample;
+  } else {
+    symbolizer->lost++;
+  }
+  pthread_mutex_unlock(&symbolizer->lock);
+}
+
+/* NULL: no memory. */
+static struct denet_frames *unwind(struct denet_symbolizer *symbolizer, const struct job *job,
+                                   struct denet_text stack) {
+  _Static_assert(DENET_REGISTERS == DENET_OFF_CPU_REGISTERS, "the same registers");
+  struct denet_snapshot snapshot = {.pid = job->process.pid,
+                                    .start_ns = job->process.start_ns,
+                                    .exec_id = job->place.exec_id,
+                                    .stack = (const unsigned char *)stack.bytes,
+                                    .stack_bytes = stack.length};
+  memcpy(snapshot.registers, job->place.registers, sizeof(snapshot.registers));
+  denet_buffer_clear(&symbolizer->names);
+  if (denet_unwinder_frames(symbolizer->unwinder, &snapshot, &symbolizer->names))
+    denet_buffer_append(&symbolizer->names, DENET_TRUNCATED, sizeof(DENET_TRUNCATED));
+  return denet_frames_new(denet_buffer_text(&symbolizer->names));
+}
+
+static void do_stack(struct denet_symbolizer *symbolizer, const struct job *job) {
+  struct denet_frames *frames =
+      unwind(symbolizer, job, (struct denet_text){(const char *)(job + 1), job->stack_bytes});
+  if (frames)
+    give_sample(symbolizer, job, frames);
+  denet_frames_release(frames);
+}
+
+/* A thread that is still where it was has the same stack. */
+static void do_thread(struct denet_symbolizer *symbolizer, const struct job *job) {
+  struct denet_block block = {.pid = job->process.pid,
+                              .start_ns = job->process.start_ns,
+                              .tid = (pid_t)job->place.tid,
+                              .left_ns = job->left_ns};
+  struct denet_frames *known = denet_blocks_find(symbolizer->blocks, &block);
+  if (known) {
+    give_sample(symbolizer, job, known);
+    return;
+  }
+  struct denet_text stack = {"", 0};
+  if (job->has_registers)
+    denet_blocks_read(symbolizer->blocks, &block, job->place.registers, &stack);
+  block.frames = unwind(symbolizer, job, stack);
+  if (!block.frames)
+    return;
+  denet_blocks_keep(symbolizer->blocks, &block);
+  give_sample(symbolizer, job, block.frames);
+  denet_frames_release(block.frames);
+}
+
+static void do_job(struct denet_symbolizer *symbolizer, const struct job *job) {
+  const struct denet_symbolizer_process *process = &job->process;
+  switch (job->kind) {
+  case JOB_MEET:
+    denet_unwinder_meet(symbolizer->unwinder, process->pid, process->start_ns, process->exec_id,
+                        process->parent_pid, process->parent_start_ns);
+    break;
+  case JOB_FORGET:
+    denet_blocks_forget(symbolizer->blocks, process->pid, process->start_ns);
+    denet_unwinder_forget(symbolizer->unwinder, process->pid, process->start_ns);
+    break;
+  case JOB_STACK:
+    do_stack(symbolizer, job);
+    break;
+  case JOB_THREAD:
+    do_thread(symbolizer, job);
+    break;
+  }
+}
+
+static bool is_stopping(struct denet_symbolizer *symbolizer) {
+  pthread_mutex_lock(&symbolizer->lock);
+  bool stops = symbolizer->is_stopping;
+  pthread_mutex_unlock(&symbolizer->lock);
+  return stops;
+}
+
+/* Waits for jobs and takes them all. False: the thread is to end. */
+static bool take_jobs(struct denet_symbolizer *symbolizer) {
+  denet_buffer_clear(&symbolizer->jobs);
+  pthread_mutex_lock(&symbolizer->lock);
+  while (!symbolizer->queue.length && !symbolizer->is_stopping)
+    pthread_cond_wait(&symbolizer->has_work, &symbolizer->lock);
+  struct denet_buffer jobs = symbolizer->queue;
+  symbolizer->queue = symbolizer->jobs;
+  symbolizer->jobs = jobs;
+  bool goes_on = !symbolizer->is_stopping;
+  pthread_mutex_unlock(&symbolizer->lock);
+  return goes_on;
+}
+
+static void *run(void *context) {
+  struct denet_symbolizer *symbolizer = context;
+  pthread_setname_np(pthread_self(), "denet-stacks");
+  while (take_jobs(symbolizer)) {
+    denet_blocks_begin(symbolizer->blocks);
+    for (size_t at = 0; at < symbolizer->jobs.length && !is_stopping(symbolizer);) {
+      const struct job *job = (const void *)(symbolizer->jobs.bytes + at);
+      do_job(symbolizer, job);
+      at += sizeof(*job) + ((job->stack_bytes + 7) & ~(size_t)7);
+    }
+  }
+  return NULL;
+}
+
+/* --- Start and end --- */
+
+static void free_symbolizer(struct denet_symbolizer *symbolizer) {
+  for (size_t i = 0; i < symbolizer->sample_count; i++)
+    denet_frames_release(symbolizer->samples[i].stack.frames);
+  free(symbolizer->samples);
+  denet_buffer_done(&symbolizer->queue);
+  denet_buffer_done(&symbolizer->jobs);
+  denet_buffer_done(&symbolizer->names);
+  denet_blocks_free(symbolizer->blocks);
+  denet_unwinder_free(symbolizer->unwinder);
+  pthread_cond_destroy(&symbolizer->has_work);
+  pthread_mutex_destroy(&symbolizer->lock);
+  free(symbolizer);
+}
+
+static void free_symbolizerp(struct denet_symbolizer **symbolizer) {
+  if (*symbolizer)
+    free_symbolizer(*symbolizer);
+}
+
+/* Signals are for others. */
+static int start_thread(struct denet_symbolizer *symbolizer) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  int error = pthread_create(&symbolizer->thread, NULL, run, symbolizer);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return -error;
+}
+
+int denet_symbolizer_start(const struct denet_symbolizer_settings *settings,
+                           struct denet_symbolizer **out_symbolizer) {
+  DENET_CLEANUP(free_symbolizerp)
+  struct denet_symbolizer *symbolizer = calloc(1, sizeof(*symbolizer));
+  if (!symbolizer)
+    return -ENOMEM;
+  pthread_mutex_init(&symbolizer->lock, NULL);
+  pthread_cond_init(&symbolizer->has_work, NULL);
+  symbolizer->blocks = denet_blocks_new(settings->proc_path, settings->stack_bytes);
+  int error = symbolizer->blocks ? 0 : -ENOMEM;
+  if (!error)
+    error = denet_unwinder_new(settings->proc_path, settings->symbol_bytes, &symbolizer->unwinder);
+  if (!error)
+    error = start_thread(symbolizer);
+  if (!error)
+    *out_symbolizer = DENET_TAKE(symbolizer);
+  return error;
+}
+
+void denet_symbolizer_stop(struct denet_symbolizer *symbolizer) {
+  if (!symbolizer)
+    return;
+  pthread_mutex_lock(&symbolizer->lock);
+  symbolizer->is_stopping = true;
+  pthread_cond_signal(&symbolizer->has_work);
+  pthread_mutex_unlock(&symbolizer->lock);
+  struct timespec until;
+  clock_gettime(CLOCK_REALTIME, &until);
+  until.tv_sec += STOP_SECONDS;
+  /* One that does not end is left to the end of the process, with all that it uses. */
+  if (!pthread_timedjoin_np(symbolizer->thread, NULL, &until))
+    free_symbolizer(symbolizer);
+}

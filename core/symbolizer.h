@@ -1,0 +1,59 @@
+/* The thread that makes stacks of what the kernel sampled: it unwinds them and looks the names up,
+ * at its own pace. Whoever asks is never kept waiting. */
+#pragma once
+
+#include "bpf/off_cpu.h"
+#include "stack_set.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct denet_symbolizer;
+
+struct denet_symbolizer_settings {
+  const char *proc_path;
+  uint64_t symbol_bytes; /* the most memory for symbols of files */
+  unsigned stack_bytes;  /* of a stack that it reads itself, at most */
+};
+
+/* Which process, and the one that forked it if it has not exec'd (else 0). */
+struct denet_symbolizer_process {
+  pid_t pid, parent_pid;
+  uint64_t start_ns, parent_start_ns, exec_id;
+};
+
+/* A stack with the process that it is of. */
+struct denet_sample {
+  pid_t pid;
+  uint64_t start_ns;
+  struct denet_stack stack;
+};
+
+/* Starts the thread, named denet-stacks. 0 or -errno. */
+int denet_symbolizer_start(const struct denet_symbolizer_settings *settings,
+                           struct denet_symbolizer **out_symbolizer);
+
+/* Ends the thread; what is queued is dropped. NULL is fine. */
+void denet_symbolizer_stop(struct denet_symbolizer *symbolizer);
+
+/* Has the process's mappings read before it may be gone; forgets it. */
+void denet_symbolizer_meet(struct denet_symbolizer *symbolizer,
+                           const struct denet_symbolizer_process *process);
+void denet_symbolizer_forget(struct denet_symbolizer *symbolizer, pid_t pid, uint64_t start_ns);
+
+/* Queues a sample that has its stack with it. */
+void denet_symbolizer_add_stack(struct denet_symbolizer *symbolizer,
+                                const struct denet_off_cpu_stack *stack);
+
+/* Queues one of a thread that is off its CPU: its stack is read while it is. */
+void denet_symbolizer_add_thread(struct denet_symbolizer *symbolizer,
+                                 const struct denet_off_cpu_thread *thread);
+
+/* Gives each stack that is ready to each(), which borrows it. */
+void denet_symbolizer_take(struct denet_symbolizer *symbolizer,
+                           void (*each)(void *context, const struct denet_sample *sample),
+                           void *context);
+
+/* Samples that were dropped since there were too many to wait. */
+uint64_t denet_symbolizer_lost(struct denet_symbolizer *symbolizer);
