@@ -10,7 +10,8 @@ static void threads_freep(struct denet_threads **threads) { denet_threads_free(*
 
 /* Visits a thread whose run time and run queue delay are these; the delay is what is added up. */
 static int see(struct denet_threads *threads, pid_t tid, uint64_t run_ns, uint64_t delay_ns) {
-  int has_run = denet_threads_visit(threads, tid, run_ns, run_ns / 10);
+  const struct denet_thread_times times = {run_ns, delay_ns, run_ns / 10};
+  int has_run = denet_threads_visit(threads, tid, &times);
   ck_assert_int_ge(has_run, 0);
   struct denet_values counters = {0};
   denet_values_set(&counters, DENET_RUN_DELAY, delay_ns);
@@ -25,7 +26,7 @@ static uint64_t total(const struct denet_threads *threads) {
 
 START_TEST(fresh_threads_have_no_sums) {
   OWN_THREADS threads = denet_threads_new();
-  denet_threads_begin(threads);
+  denet_threads_begin(threads, 0);
   denet_threads_end(threads, true);
   ck_assert_uint_eq(denet_threads_sums(threads)->present, 0);
 }
@@ -35,7 +36,7 @@ START_TEST(sum_is_over_all_threads_in_any_order) {
   static const pid_t orders[][4] = {{1, 2, 3, 4}, {4, 3, 2, 1}, {3, 1, 4, 2}};
   for (unsigned i = 0; i < DENET_COUNT_OF(orders); i++) {
     OWN_THREADS threads = denet_threads_new();
-    denet_threads_begin(threads);
+    denet_threads_begin(threads, 0);
     for (unsigned k = 0; k < 4; k++)
       see(threads, orders[i][k], 100, (uint64_t)orders[i][k]);
     denet_threads_end(threads, true);
@@ -55,30 +56,32 @@ END_TEST
 
 START_TEST(another_timeslice_without_run_time_counts_as_having_run) {
   OWN_THREADS threads = denet_threads_new();
-  ck_assert_int_eq(denet_threads_visit(threads, 5, 100, 1), 1);
-  ck_assert_int_eq(denet_threads_visit(threads, 5, 100, 1), 0);
-  ck_assert_int_eq(denet_threads_visit(threads, 5, 100, 2), 1);
+  static const struct denet_thread_times times[] = {{100, 7, 1}, {100, 7, 1}, {100, 7, 2}};
+  static const int has_run[] = {1, 0, 1};
+  for (unsigned i = 0; i < DENET_COUNT_OF(times); i++)
+    ck_assert_int_eq(denet_threads_visit(threads, 5, &times[i]), has_run[i]);
 }
 END_TEST
 
 START_TEST(thread_that_has_never_run_is_new_once) {
   OWN_THREADS threads = denet_threads_new();
-  ck_assert_int_eq(denet_threads_visit(threads, 5, 0, 0), 1);
-  ck_assert_int_eq(denet_threads_visit(threads, 5, 0, 0), 0);
+  static const struct denet_thread_times never = {0};
+  ck_assert_int_eq(denet_threads_visit(threads, 5, &never), 1);
+  ck_assert_int_eq(denet_threads_visit(threads, 5, &never), 0);
 }
 END_TEST
 
 START_TEST(part_of_an_exited_thread_stays) {
   OWN_THREADS threads = denet_threads_new();
-  denet_threads_begin(threads);
+  denet_threads_begin(threads, 0);
   see(threads, 1, 100, 10);
   see(threads, 2, 100, 20);
   denet_threads_end(threads, true);
-  denet_threads_begin(threads);
+  denet_threads_begin(threads, 0);
   see(threads, 1, 110, 11);
   denet_threads_end(threads, true);
   ck_assert_uint_eq(total(threads), 31);
-  denet_threads_begin(threads);
+  denet_threads_begin(threads, 0);
   denet_threads_end(threads, true);
   ck_assert_uint_eq(total(threads), 31);
 }
@@ -86,12 +89,12 @@ END_TEST
 
 START_TEST(reused_tid_of_a_forgotten_thread_counts_from_zero) {
   OWN_THREADS threads = denet_threads_new();
-  denet_threads_begin(threads);
+  denet_threads_begin(threads, 0);
   see(threads, 2, 100, 20);
   denet_threads_end(threads, true);
-  denet_threads_begin(threads);
+  denet_threads_begin(threads, 0);
   denet_threads_end(threads, true);
-  denet_threads_begin(threads);
+  denet_threads_begin(threads, 0);
   ck_assert_int_eq(see(threads, 2, 100, 5), 1);
   denet_threads_end(threads, true);
   ck_assert_uint_eq(total(threads), 25);
@@ -103,9 +106,8 @@ static const struct {
   uint64_t run_ns, delay_ns; /* of the new one; the old one had 100 and 20 */
   uint64_t total;
 } reused[] = {
-    {50, 5, 25},   {50, 30, 50},
-    {0, 0, 20},    {200, 5, 20}, /* Cannot be told from the old one: but nothing goes backwards. */
-    {200, 25, 25},
+    {50, 5, 25}, {50, 30, 50}, {0, 0, 20}, {200, 5, 25},
+    {200, 25, 25}, /* Cannot be told from the old one: but nothing goes backwards. */
 };
 
 START_TEST(reused_tid_never_goes_backwards) {
@@ -123,7 +125,8 @@ START_TEST(counter_that_comes_later_gains_all_that_it_has) {
   see(threads, 2, 100, 20);
   struct denet_values counters = {0};
   denet_values_set(&counters, DENET_SYSCALL_READ, 700);
-  ck_assert_int_eq(denet_threads_visit(threads, 2, 100, 10), 0);
+  const struct denet_thread_times same = {100, 20, 10};
+  ck_assert_int_eq(denet_threads_visit(threads, 2, &same), 0);
   denet_threads_add(threads, &counters);
   ck_assert_uint_eq(denet_threads_sums(threads)->value[DENET_SYSCALL_READ], 700);
   ck_assert_uint_eq(total(threads), 20);
@@ -136,7 +139,7 @@ START_TEST(two_thousand_threads_come_and_go) {
   OWN_THREADS threads = denet_threads_new();
   uint64_t expected = 0;
   for (unsigned pass = 1; pass <= 20; pass++) {
-    denet_threads_begin(threads);
+    denet_threads_begin(threads, 0);
     for (unsigned i = 0; i < MANY; i++) {
       pid_t tid = (pid_t)(i * 7919 % MANY) + 1; /* every one, in no order */
       bool lives = tid % 3 != 0 || pass % 2 == 1;
