@@ -224,6 +224,7 @@ static int pass_by(struct denet_procfs *procfs, struct denet_roster *roster,
     denet_roster_unsee(roster);
   if (!is_gone)
     procfs->scan_failure = outcome;
+  process->has_run |= !is_gone;
   if (!is_gone && !process->is_new && cpu->is_known) {
     /* The clock was had without a descriptor; how it splits has to wait. */
     uint64_t user = process->now.value[DENET_CPU_USER];
@@ -345,6 +346,18 @@ static bool can_see_all(struct denet_procfs *procfs) {
          stat.fields > DENET_STAT_START_STACK && stat.field[DENET_STAT_START_STACK];
 }
 
+/* Whether the kernel does: of those that do not, some have no file and some zeros in it, also for
+ * us who have run. */
+static bool keeps_run_queue_times(struct denet_procfs *procfs) {
+  DENET_CLOSE int fd = openat(procfs->proc_fd, "self/schedstat", O_RDONLY | O_CLOEXEC);
+  if (fd < 0)
+    return errno != ENOENT;
+  ssize_t got = read(fd, procfs->text, DENET_PROCFS_TEXT);
+  struct denet_text text = {procfs->text, got > 0 ? (size_t)got : 0};
+  uint64_t timeslices;
+  return denet_parse_field(text, 3, &timeslices) && timeslices;
+}
+
 int denet_procfs_open(const struct denet_host *host, struct denet_error *error,
                       struct denet_source **out_source) {
   DIR *folder = opendir(host->proc_path);
@@ -372,7 +385,7 @@ int denet_procfs_open(const struct denet_host *host, struct denet_error *error,
   if (procfs->own_pids && !fstatat(procfs->proc_fd, "self/ns/net", &own_net, 0))
     procfs->own_net = own_net.st_ino;
   bool has_self = !faccessat(procfs->proc_fd, "self/stat", F_OK, 0);
-  if (has_self && faccessat(procfs->proc_fd, "self/schedstat", F_OK, 0))
+  if (has_self && !keeps_run_queue_times(procfs))
     procfs->source.lacks |= DENET_LACK_SCHEDSTAT;
   if (has_self && faccessat(procfs->proc_fd, "self/io", F_OK, 0))
     procfs->source.lacks |= DENET_LACK_IO_ACCOUNTING;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define OFF_CPU (UINT64_C(1) << DENET_OFF_CPU)
 #define NET_TEXT_BYTES (16u << 20) /* some 100,000 interfaces */
 
 static void take_fields(const struct denet_procfs_plan *plan, struct denet_text text,
@@ -94,25 +95,59 @@ static int take_thread_file(struct denet_procfs *procfs, const struct denet_proc
   return outcome;
 }
 
+/* Whether the main thread runs no more. */
+static bool has_lost_main(const struct denet_process *process) {
+  return process->ended || process->is_hollow;
+}
+
+/* Has the thread visited last counted in the blocked time, if it is not yet. It began in the tick
+ * that the kernel tells: in the middle of it, which is right on the average. */
+static void count_blocked(struct denet_procfs *procfs, const struct denet_process *process,
+                          pid_t tid) {
+  struct denet_text text;
+  struct denet_stat stat;
+  uint64_t start_ticks = process->start_ticks, tick_ns = procfs->host->tick_ns;
+  bool is_main = tid == process->pid;
+  if (!denet_threads_lacks_start(process->threads) || (is_main && has_lost_main(process)))
+    return;
+  if (!is_main) {
+    if (denet_procfs_read(procfs, process->pid, tid, "stat", &text) ||
+        denet_parse_stat(text, &stat))
+      return;
+    start_ticks = stat.field[DENET_STAT_START_TICKS];
+  }
+  denet_threads_start(process->threads, start_ticks * tick_ns + tick_ns / 2);
+}
+
+static void parse_times(struct denet_text text, struct denet_thread_times *out) {
+  *out = (struct denet_thread_times){0};
+  denet_parse_field(text, 1, &out->run_ns);
+  denet_parse_field(text, 2, &out->delay_ns);
+  denet_parse_field(text, 3, &out->timeslices);
+}
+
 /* Adds one thread's counters to its process's. If it has not run the rest of its files is spared.
  */
 static int measure_thread(struct denet_procfs *procfs, struct denet_process *process, pid_t tid,
                           uint64_t wanted) {
   struct denet_text text = {0};
+  struct denet_thread_times times;
   struct denet_values counters = {0};
   bool has_schedstat = !(procfs->source.lacks & DENET_LACK_SCHEDSTAT);
   int outcome =
       has_schedstat ? denet_procfs_read(procfs, process->pid, tid, "schedstat", &text) : 0;
   if (outcome)
     return outcome;
-  uint64_t run_ns = 0, timeslices = 0;
-  denet_parse_field(text, 1, &run_ns);
-  denet_parse_field(text, 3, &timeslices);
+  parse_times(text, &times);
   take_fields(&procfs->plan[DENET_FILE_THREAD_SCHEDSTAT], text, &counters);
-  int has_run = denet_threads_visit(process->threads, tid, run_ns, timeslices);
-  bool begins_io = process->has_reaped && !process->io_by_thread;
-  if (has_run < 0 || (has_schedstat && !has_run && !begins_io))
+  int has_run = denet_threads_visit(process->threads, tid, &times);
+  if (has_run < 0)
     return has_run;
+  if (has_schedstat && wanted & OFF_CPU)
+    count_blocked(procfs, process, tid);
+  bool begins_io = process->has_reaped && !process->io_by_thread;
+  if (has_schedstat && !has_run && !begins_io)
+    return 0;
   take_thread_file(procfs, process, tid, DENET_FILE_THREAD_STATUS, "status", wanted, &counters);
   if (process->has_reaped)
     note_io_lack(procfs, process,
@@ -136,24 +171,54 @@ static int measure_each_thread(struct denet_procfs *procfs, struct denet_process
   return outcome < 0 ? outcome : 0;
 }
 
+/* Looks after the threads that were there before and not in the folder: that skips some when one
+ * exits while it is read (next_tid, fs/proc/base.c), and they are not to begin anew the next time.
+ */
+static int measure_unlisted(struct denet_procfs *procfs, struct denet_process *process,
+                            uint64_t wanted) {
+  int outcome = 0;
+  pid_t tid = 0;
+  while (outcome >= 0 && (tid = denet_threads_next_missing(process->threads, tid)))
+    outcome = measure_thread(procfs, process, tid, wanted);
+  return outcome < 0 ? outcome : 0;
+}
+
+/* The time that the threads were blocked until now_ns, if it is known. */
+static void take_blocked(struct denet_process *process, uint64_t now_ns) {
+  uint64_t blocked_ns;
+  if (process->threads && denet_threads_blocked(process->threads, now_ns, &blocked_ns))
+    denet_values_set(&process->now, DENET_OFF_CPU, blocked_ns);
+}
+
+static void take_sums(struct denet_process *process) {
+  denet_threads_raise(process->threads, &process->now);
+  const struct denet_values *sums = denet_threads_sums(process->threads);
+  for (unsigned m = 0; m < DENET_METRICS; m++)
+    if (denet_values_has(sums, m))
+      denet_values_set(&process->now, m, sums->value[m]);
+}
+
 static void measure_threads(struct denet_procfs *procfs, struct denet_process *process,
                             uint64_t wanted) {
   if (!process->threads)
     process->threads = denet_threads_new();
   if (!process->threads)
     return;
-  denet_threads_begin(process->threads);
+  uint64_t now_ns = procfs->host->boot_ns(procfs->host->context);
+  denet_threads_begin(process->threads, now_ns);
+  denet_threads_note_main(process->threads, process->pid, process->exec_stamp,
+                          has_lost_main(process));
   bool is_single =
       denet_values_has(&process->now, DENET_THREADS) && process->now.value[DENET_THREADS] == 1;
   int outcome = is_single ? measure_thread(procfs, process, process->pid, wanted)
                           : measure_each_thread(procfs, process, wanted);
+  if (!outcome)
+    outcome = measure_unlisted(procfs, process, wanted);
   process->io_by_thread = process->has_reaped;
   denet_threads_end(process->threads, !outcome);
-  denet_threads_raise(process->threads, &process->now);
-  const struct denet_values *sums = denet_threads_sums(process->threads);
-  for (unsigned m = 0; m < DENET_METRICS; m++)
-    if (denet_values_has(sums, m))
-      denet_values_set(&process->now, m, sums->value[m]);
+  if (!outcome && wanted & OFF_CPU)
+    take_blocked(process, now_ns);
+  take_sums(process);
 }
 
 /* The number in "net:[4026531840]"; 0 when it cannot be told. */
@@ -220,7 +285,7 @@ void denet_procfs_measure(struct denet_source *source, struct denet_process *pro
   struct denet_procfs *procfs = (struct denet_procfs *)source;
   const struct denet_procfs_plan *plan = procfs->plan;
   uint64_t of_threads =
-      plan[DENET_FILE_THREAD_STATUS].mask | plan[DENET_FILE_THREAD_SCHEDSTAT].mask;
+      plan[DENET_FILE_THREAD_STATUS].mask | plan[DENET_FILE_THREAD_SCHEDSTAT].mask | OFF_CPU;
   bool may_differ = first || process->has_run;
   procfs->read_failure = 0;
   if (wanted & plan[DENET_FILE_STATM].mask)
@@ -234,6 +299,8 @@ void denet_procfs_measure(struct denet_source *source, struct denet_process *pro
     measure_io(procfs, process);
   if (may_differ && wanted & of_threads)
     measure_threads(procfs, process, wanted);
+  else if (wanted & OFF_CPU) /* nothing of it has run, but all of it is older */
+    take_blocked(process, process->measured_ns);
   if (may_differ && wanted & plan[DENET_FILE_NET_DEV].mask && !process->is_hollow)
     denet_process_enter_net(process, read_net_namespace(procfs, process));
   denet_procfs_measure_net(source, process, wanted);

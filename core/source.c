@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <strings.h>
 
+#define NO_SCHED_INFO "the kernel was built without CONFIG_SCHED_INFO"
 #define NOT_PERMITTED "not permitted: needs CAP_SYS_PTRACE"
 
 const struct denet_lack_info denet_lack_info[DENET_LACKS] = {
@@ -18,9 +19,11 @@ const struct denet_lack_info denet_lack_info[DENET_LACKS] = {
     {DENET_LACK_IO_ACCOUNTING, "io", "the kernel was built without CONFIG_TASK_IO_ACCOUNTING",
      "there is no /proc/PID/io: disk_octets, io_octets and io_ops are left out; a kernel with "
      "CONFIG_TASK_IO_ACCOUNTING brings them back"},
-    {DENET_LACK_SCHEDSTAT, "run_delay", "the kernel was built without CONFIG_SCHED_INFO",
-     "there is no /proc/PID/schedstat: run queue times are left out; a kernel with "
-     "CONFIG_SCHED_INFO brings them back"},
+    {DENET_LACK_SCHEDSTAT, "run_delay", NO_SCHED_INFO,
+     "the kernel keeps no run queue times (/proc/PID/schedstat): they and off-CPU times "
+     "(total_time_in_ms, delay_rate) are left out; a kernel with CONFIG_SCHED_INFO brings them "
+     "back"},
+    {DENET_LACK_SCHEDSTAT, "off_cpu", NO_SCHED_INFO, NULL},
     {DENET_LACK_NAMESPACES, "sys_net", NOT_PERMITTED,
      "the network namespace of a process may not be read: sys_net_rx_bytes and sys_net_tx_bytes "
      "are "

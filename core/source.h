@@ -29,10 +29,11 @@ struct denet_lack_info {
   enum denet_lack lack;
   const char *name;   /* as the files' capabilities block calls it; rows of one name are adjacent */
   const char *reason; /* what it needs, for that block */
-  const char *advice; /* one sentence for the log: what is lost and what brings it back */
+  const char *advice; /* one sentence for the log: what is lost and what brings it back; NULL if
+                         another row of the lack has it */
 };
 
-#define DENET_LACKS 5
+#define DENET_LACKS 6
 extern const struct denet_lack_info denet_lack_info[DENET_LACKS];
 
 /* gauge-source of _self. */

@@ -27,7 +27,7 @@ struct denet_sampler {
 static void log_lacks(struct denet_sampler *sampler) {
   unsigned fresh = denet_monitor_source(sampler->monitor)->met_lacks & ~sampler->logged_lacks;
   for (unsigned i = 0; i < DENET_LACKS; i++)
-    if (fresh & denet_lack_info[i].lack)
+    if (fresh & denet_lack_info[i].lack && denet_lack_info[i].advice)
       WARNING(LOG_NAME "%s.", denet_lack_info[i].advice);
   sampler->logged_lacks |= fresh;
 }
