@@ -299,13 +299,16 @@ def line_time(line):
 
 
 @functools.lru_cache
-def program(name):
-    """The path of a compiled program of tests/programs."""
-    out = work_folder() / "programs" / name
+def program(name, flags=(), suffix=""):
+    """The path of a compiled program of tests/programs; a suffix tells apart what other flags, after
+    the usual ones, make of the same source."""
+    source = next(path for path in (SOURCES / f"{name}.c", SOURCES / f"{name}.cc") if path.exists())
+    out = work_folder() / "programs" / (name + suffix)
     out.parent.mkdir(exist_ok=True)
     out.parent.chmod(0o755)
-    subprocess.run(["cc", "-O1", "-D_GNU_SOURCE", "-pthread", "-Wall", "-Wextra", "-o", str(out),
-                    str(SOURCES / f"{name}.c")], check=True)
+    compiler = "cc" if source.suffix == ".c" else "c++"
+    subprocess.run([compiler, "-O1", "-D_GNU_SOURCE", "-pthread", "-Wall", "-Wextra", *flags, "-o",
+                    str(out), str(source)], check=True)
     return str(out)
 
 
@@ -353,10 +356,12 @@ def comm_of(pid):
 
 class Workload:
     """One process of a program of ours. It says "ready" once it is what it should be, answers each
-    word that it is told with one line, and ends at the end of its input."""
+    word that it is told with one line, and ends at the end of its input. path: of one that was
+    compiled already, otherwise than usual."""
 
-    def __init__(self, name, *arguments, argv0=None, environment=None, prefix=(), cpus=None):
-        path = program(name)
+    def __init__(self, name, *arguments, argv0=None, environment=None, prefix=(), cpus=None,
+                 path=None):
+        path = path or program(name)
         command = [*prefix, path] if prefix else [argv0 if argv0 is not None else path]
         set_cpus = (lambda: os.sched_setaffinity(0, cpus)) if cpus else None
         self.process = subprocess.Popen(

@@ -1,0 +1,61 @@
+/* two_waits [LONG_MS SHORT_MS]: a thread "long-waiter" that blocks for LONG_MS of every turn of
+ * LONG_MS + 1 in wait_in_alpha(), and a thread "short-waiter" that blocks for SHORT_MS of each in
+ * wait_in_beta() and burns CPU in the rest. Told anything it answers {"long_ns":,"short_ns":}: how
+ * long each was blocked. */
+#include "truth.h"
+
+#include <pthread.h>
+
+static struct truth of_long, of_short;
+static double long_ms = 6, short_ms = 2;
+
+__attribute__((noinline)) static int wait_in_alpha(uint64_t ns) {
+  usleep((useconds_t)(ns / 1000));
+  return 1; /* after the call: so that it is one, and no jump */
+}
+
+__attribute__((noinline)) static int wait_in_beta(uint64_t ns) {
+  usleep((useconds_t)(ns / 1000));
+  return 2;
+}
+
+static void take_turn(struct truth *truth, int (*wait)(uint64_t ns), double ms) {
+  struct moment before = before_wait();
+  wait((uint64_t)(ms * 1e6));
+  after_wait(truth, before);
+  burn_ns((uint64_t)((long_ms - ms + 1) * 1e6));
+}
+
+static void *wait_long(void *unused) {
+  name_myself("long-waiter");
+  for (;;)
+    take_turn(&of_long, wait_in_alpha, long_ms);
+  return unused;
+}
+
+static void *wait_short(void *unused) {
+  name_myself("short-waiter");
+  for (;;)
+    take_turn(&of_short, wait_in_beta, short_ms);
+  return unused;
+}
+
+int main(int count, char **arguments) {
+  pthread_t threads[2];
+  if (count == 3) {
+    long_ms = atof(arguments[1]);
+    short_ms = atof(arguments[2]);
+  }
+  prctl(PR_SET_TIMERSLACK, 1);
+  if (pthread_create(&threads[0], NULL, wait_long, NULL) ||
+      pthread_create(&threads[1], NULL, wait_short, NULL))
+    return 9;
+  say("ready");
+  for (;;) {
+    char line[100];
+    listen_for_word();
+    snprintf(line, sizeof(line), "{\"long_ns\":%lld,\"short_ns\":%lld}",
+             (long long)blocked_ns(&of_long), (long long)blocked_ns(&of_short));
+    say(line);
+  }
+}
