@@ -1,9 +1,11 @@
 /* blocker KIND [BLOCK_MS BURN_MS [DATA]]: blocks in one way and burns CPU in turn, in one thread,
  * and measures both itself. DATA is a file of some MiB on a real disk, for disk, fsync and fault.
  * Told "tell" it answers {"blocked_ns":,"runqueue_ns":,"cpu_ns":,"waits":} of its waits so far;
- * told "stop" it answers the same and from then on only burns CPU, so that this stays true. KIND
- * "sleeper" sleeps once, for ever; it does not listen. Where somebody has to wake it that is
- * another process, whose command line begins with "helper". */
+ * told "stop" it answers the same and from then on only burns CPU, so that this stays true.
+ * Where somebody has to wake it that is another process, whose command line begins with "helper".
+ *
+ * KIND "sleeper" sleeps once, for ever; it does not listen. KIND "mixed" has a thread of each kind
+ * but child, one that only burns CPU, and the main thread, which listens and answers "done". */
 #include "truth.h"
 
 #include <linux/futex.h>
@@ -292,6 +294,8 @@ static void mix(char **arguments) {
   for (size_t i = 0; i <= count; i++) {
     pthread_t thread;
     void *kind = i < count ? (void *)&kinds[i] : NULL;
+    if (i < count && kinds[i].wait == wait_child) /* its children would be threads too */
+      continue;
     check(!pthread_create(&thread, NULL, take_turns_for_ever, kind), 51);
   }
   say("ready");
