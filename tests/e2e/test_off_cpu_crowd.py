@@ -1,0 +1,201 @@
+"""Blocked time of very many threads, and of those that asked for it."""
+
+import json
+import time
+import unittest
+from pathlib import Path
+
+from blocking import MIB, PACE, WRITE, blocker_rule, increase, off_cpu, wall_ns
+from harness import Collectd, Workload, bpf_only, procfs_only, program, rule, wait_until
+
+
+class Crowd(unittest.TestCase):
+    """2,000 threads and the one that tells them."""
+
+    MODE = "times"
+    THREADS = 2000
+
+    @classmethod
+    def setUpClass(cls):
+        cls.crowd = cls.enterClassContext(Workload("crowd", str(cls.THREADS)))
+        cls.collectd = cls.enterClassContext(Collectd(
+            f'{PACE}OffCPU "{cls.MODE}"\n' +
+            rule("crowd", f'Executable "{program("crowd")}"', "Children false"), WRITE))
+        cls.collectd.wait_for_lines(cls.crowd.pid, count=3)
+        cls.truth = json.loads(cls.crowd.ask("sleep 40 100"))
+        now_ms = time.time() * 1e3
+        cls.collectd.wait_for_lines(cls.crowd.pid, after_ms=now_ms + 200)
+        cls.lines = cls.collectd.samples_of(cls.crowd.pid)[2:]
+
+    def test_all_of_them_are_blocked_all_the_time(self):
+        ages = (self.THREADS + 1) * wall_ns(self.lines)
+        self.assertEqual(self.lines[-1]["thread_count"], self.THREADS + 1)
+        waited = increase(self.lines, "off_cpu_ns") + increase(self.lines, "run_delay_ns")
+        self.assertAlmostEqual(waited / ages, 1, delta=0.01)
+
+
+@bpf_only
+class CrowdWithReasons(Crowd):
+    MODE = "stacks"
+
+    def test_what_they_slept_is_what_they_know(self):
+        slept = increase(self.lines, lambda line: off_cpu(line)["by_reason"].get("sleep", 0))
+        self.assertAlmostEqual(slept / self.truth["blocked_ns"], 1, delta=0.01)
+
+    def test_the_total_is_the_sum_of_the_threads(self):
+        for line in self.lines[2:]:
+            found = off_cpu(line)
+            self.assertEqual(len(found["thread_stats"]), self.THREADS + 1)
+            self.assertEqual(found["total_time_ns"],
+                             sum(stats["total_time_ns"]
+                                 for stats in found["thread_stats"].values()))
+
+    def test_at_most_ten_are_named_the_longest_first(self):
+        top = off_cpu(self.lines[-1])["top_blocking_threads"]
+        self.assertEqual(len(top), 10)
+        times = [thread["time_ms"] for thread in top]
+        self.assertEqual(times, sorted(times, reverse=True))
+
+    def test_nothing_was_lost(self):
+        self.assertNotIn("lost", off_cpu(self.lines[-1]))
+
+
+def tasks_in_kernel():
+    """How many task_structs there are: also those of threads that ended, if somebody keeps them."""
+    for line in Path("/proc/slabinfo").read_text().splitlines():
+        if line.startswith("task_struct "):
+            return int(line.split()[1])
+    return None
+
+
+def memory_of(pid):
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) << 10
+
+
+@bpf_only
+class Storm(unittest.TestCase):
+    """Threads that sleep once and end, most of them between two looks."""
+
+    MODE = "times"
+    COUNT, AT_ONCE, SLEEP_MS = 100_000, 200, 5
+
+    @classmethod
+    def setUpClass(cls):
+        cls.crowd = cls.enterClassContext(Workload("crowd"))
+        cls.collectd = cls.enterClassContext(Collectd(
+            f'{PACE}OffCPU "{cls.MODE}"\n' +
+            rule("crowd", f'Executable "{program("crowd")}"', "Children false"), WRITE))
+        cls.collectd.wait_for_lines(cls.crowd.pid, count=3)
+        cls.start = cls.settled_line()
+        cls.storm(cls.COUNT // 10)  # what it takes once it may keep
+        cls.memory = memory_of(cls.collectd.pid)
+        cls.tasks = tasks_in_kernel()
+        cls.truth = cls.storm(cls.COUNT)
+        cls.end = cls.settled_line()
+
+    @classmethod
+    def storm(cls, count):
+        """What the threads of all storms so far know."""
+        return json.loads(cls.crowd.ask(f"storm {count} {cls.AT_ONCE} {cls.SLEEP_MS}"))
+
+    @classmethod
+    def settled_line(cls):
+        return cls.collectd.wait_for_lines(cls.crowd.pid, count=3,
+                                           after_ms=time.time() * 1e3)[-1]
+
+    def test_their_blocked_time_is_kept(self):
+        lines = [self.start, self.end]
+        # The main thread waits for them, or for the next word.
+        found = increase(lines, "off_cpu_ns")
+        least, most = self.truth["blocked_ns"], self.truth["blocked_ns"] + wall_ns(lines)
+        self.assertGreater(found, 0.99 * least)
+        self.assertLess(found, 1.01 * most)
+
+    def test_none_of_them_stays_in_the_kernel(self):
+        if self.tasks is None:
+            self.skipTest("needs /proc/slabinfo")
+        wait_until(lambda: tasks_in_kernel() < self.tasks + self.COUNT / 100, "their tasks to go")
+
+    def test_none_of_them_stays_in_memory(self):
+        self.assertLess(memory_of(self.collectd.pid) - self.memory, 8 * MIB)
+
+    def test_nothing_was_lost(self):
+        self.assertEqual(self.collectd.latest("_self", "derive-bpf_lost"), [0])
+
+
+@bpf_only
+class StormWithReasons(Storm):
+    MODE = "stacks"
+
+    def test_their_sleep_is_what_they_know(self):
+        lines = [self.start, self.end]
+        slept = increase(lines, lambda line: off_cpu(line)["by_reason"].get("sleep", 0))
+        self.assertAlmostEqual(slept / self.truth["blocked_ns"], 1, delta=0.01)
+
+    def test_no_stack_or_thread_was_lost(self):
+        self.assertNotIn("lost", off_cpu(self.end))
+
+
+class Modes(unittest.TestCase):
+    """What is asked for in the plugin's block and in a rule."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.sleeper = cls.enterClassContext(Workload("blocker", "sleeper"))
+        modes = {"nothing": ['OffCPU "off"'], "plain": [], "rich": ['OffCPU "stacks"']}
+        cls.collectd = cls.enterClassContext(Collectd(
+            PACE + "".join(blocker_rule(name, "sleeper", *lines)
+                           for name, lines in modes.items()), WRITE))
+        for name in modes:
+            cls.collectd.wait_for_lines(cls.sleeper.pid, count=3, instance=name)
+            cls.collectd.wait_for_values(name, "ps_count", count=2)
+
+    def line(self, name):
+        return self.collectd.samples_of(self.sleeper.pid, name)[-1]
+
+    def series(self, name):
+        return {value.type_instance for value in self.collectd.all_values()
+                if value.instance == name and value.type_instance.startswith("offcpu")}
+
+    def test_times_are_what_there_is_without_a_word(self):
+        self.assertIn("off_cpu_ns", self.line("plain"))
+        self.assertNotIn("ebpf", self.line("plain"))
+        self.assertEqual(self.series("plain"), {"offcpu"})
+
+    def test_off_leaves_them_out(self):
+        self.assertNotIn("off_cpu_ns", self.line("nothing"))
+        self.assertEqual(self.series("nothing"), set())
+
+    def test_stacks_of_one_rule_have_the_times_too(self):
+        self.assertIn("off_cpu_ns", self.line("rich"))
+        self.assertIn("offcpu", self.series("rich"))
+
+
+@procfs_only
+class Configuration(unittest.TestCase):
+    def complaints_of(self, line):
+        collectd = Collectd(line + "\n" + blocker_rule("x", "sleeper"))
+        self.assertEqual(collectd.run_once(), 0)
+        return collectd.complaints()
+
+    def test_a_mode_that_is_none_is_told_by_name(self):
+        self.assertTrue(any("OffCPU" in line for line in self.complaints_of('OffCPU "some"')))
+
+    def test_a_period_or_rate_out_of_range_is_told_by_name(self):
+        for option, value in (("StackPeriod", "-1"), ("StackPeriod", "0"), ("StackRate", "-1"),
+                              ("StackRate", "1e12")):
+            with self.subTest(option=option, value=value):
+                self.assertTrue(any(option in line
+                                    for line in self.complaints_of(f"{option} {value}")))
+
+    def test_stacks_without_bpf_are_times_and_the_log_says_so(self):
+        with Workload("blocker", "sleeper") as sleeper, \
+                Collectd('OffCPU "stacks"\n' + blocker_rule("x", "sleeper")) as collectd:
+            line = collectd.wait_for_lines(sleeper.pid, count=2)[-1]
+            metadata = collectd.lines_of(sleeper.pid)[0]
+            log = collectd.log()
+        self.assertIn("off_cpu_ns", line)
+        self.assertNotIn("ebpf", line)
+        self.assertTrue(any("stacks" in words for words in log), log)
+        self.assertIn("off_cpu", metadata["capabilities"])
