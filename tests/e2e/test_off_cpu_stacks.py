@@ -1,0 +1,306 @@
+"""Where in its code a thread was blocked: each stack is its own thread's, whole, and named."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+from blocking import PACE, WRITE, blocked, increase, off_cpu
+from harness import Collectd, SOURCES, Workload, bpf_only, need, program, rule, wait_until, \
+    work_folder
+
+CHAIN = [f"link_{number}" for number in range(10, 0, -1)] + ["main"]
+STACKS = f'{PACE}OffCPU "stacks"\n'
+
+
+def stacks_of(lines):
+    return [stack for line in lines for stack in off_cpu(line)["stacks"]]
+
+
+def function_of(frame):
+    """Of "main (app.c:12)"."""
+    return frame.partition(" (")[0]
+
+
+def time_in(stacks, function, **wanted):
+    """The ns of those stacks that the function is in and whose other keys have those values."""
+    return sum(stack["time_ns"] for stack in stacks
+               if any(function_of(frame) == function for frame in stack["frames"]) and
+               all(stack[key] == value for key, value in wanted.items()))
+
+
+def holds(frames, names):
+    """Whether the names stand in the frames in this order, one directly after the other."""
+    return any(frames[at:at + len(names)] == names for at in range(len(frames)))
+
+
+@bpf_only
+class TwoWaits(unittest.TestCase):
+    """Two threads that block in functions of their own, one three times as long as the other."""
+
+    RATE = ""
+    ERROR = 0.05
+
+    @classmethod
+    def setUpClass(cls):
+        cls.waits = cls.enterClassContext(Workload(
+            "two_waits", "24", "8", path=program("two_waits", ("-O2",), "-O2")))
+        path = program("two_waits", ("-O2",), "-O2")
+        cls.collectd = cls.enterClassContext(Collectd(STACKS + cls.RATE + "".join(
+            rule(name, f'Executable "{path}"', "Children false") for name in ("one", "other")),
+            WRITE))
+        cls.collectd.wait_for_lines(cls.waits.pid, count=3, instance="one")
+        before = json.loads(cls.waits.ask("tell"))
+        since_ms = time.time() * 1e3
+        time.sleep(6)  # this is what is measured
+        after = json.loads(cls.waits.ask("tell"))
+        cls.truth = {key: after[key] - before[key] for key in before}
+        cls.lines = {name: [line for line in cls.collectd.samples_of(cls.waits.pid, name)
+                            if line["ts_ms"] > since_ms] for name in ("one", "other")}
+        cls.stacks = stacks_of(cls.lines["one"])
+
+    def test_each_stack_is_its_own_threads(self):
+        for name, own, foreign in (("long-waiter", "wait_in_alpha", "wait_in_beta"),
+                                   ("short-waiter", "wait_in_beta", "wait_in_alpha")):
+            self.assertGreater(time_in(self.stacks, own, tid_name=name), 0)
+            self.assertEqual(time_in(self.stacks, foreign, tid_name=name), 0)
+
+    def test_their_times_have_the_programmed_ratio(self):
+        long = time_in(self.stacks, "wait_in_alpha", reason="sleep")
+        short = time_in(self.stacks, "wait_in_beta", reason="sleep")
+        truth = self.truth["long_ns"] / self.truth["short_ns"]
+        self.assertAlmostEqual(truth, 3, delta=0.1)
+        self.assertAlmostEqual(long / short / 3, 1, delta=self.ERROR)
+
+    def test_the_time_of_each_is_what_it_knows(self):
+        for function, key in (("wait_in_alpha", "long_ns"), ("wait_in_beta", "short_ns")):
+            with self.subTest(function=function):
+                found = time_in(self.stacks, function, reason="sleep")
+                self.assertAlmostEqual(found / self.truth[key], 1, delta=max(self.ERROR, 0.08))
+
+    def test_all_stacks_are_asleep_in_the_function_that_called_libc(self):
+        for stack in self.stacks:
+            if stack["reason"] != "sleep":
+                continue
+            names = [function_of(frame) for frame in stack["frames"]]
+            at = next((i for i, name in enumerate(names) if name.startswith("wait_in_")), None)
+            self.assertIsNotNone(at, stack)
+            self.assertGreater(at, 0, stack)
+            self.assertEqual(names[at + 1], "take_turn", stack)
+
+    def test_both_rules_have_them(self):
+        sums = [time_in(stacks_of(lines), "wait_in_alpha") for lines in self.lines.values()]
+        self.assertAlmostEqual(sums[0] / sums[1], 1, delta=0.08)
+
+
+@bpf_only
+class TwoWaitsAtALowRate(TwoWaits):
+    """Fewer stacks stand for the same time."""
+
+    RATE = "StackRate 20\n"
+    ERROR = 0.4
+
+    def test_there_are_no_more_stacks_than_were_asked_for(self):
+        seconds = increase(self.lines["one"], "ts_ms") / 1e3
+        self.assertLessEqual(sum(stack["count"] for stack in self.stacks), 20 * (seconds + 1) * 1.1)
+
+
+class InItsOwnRoot:
+    """The command that makes a root folder which no other process has and runs a program there."""
+
+    SCRIPT = """set -e
+root=$1 name=$2 program=$3
+mount -t tmpfs none "$root"
+cp "$program" "$root/$name"
+for file in $(ldd "$program" | grep -o '/[^ ]*'); do
+  cp --parents -L "$file" "$root"
+done
+exec chroot "$root" "/$name"
+"""
+
+    def __init__(self, folder):
+        self.name = f"{Path(folder).name}-chain"
+        self.prefix = ["unshare", "--mount", "--propagation", "private", "sh", "-c", self.SCRIPT,
+                       "sh", str(folder), self.name]
+
+
+def chain(*flags, suffix):
+    return program("chain", ("-O2", *flags), "-" + suffix)
+
+
+def functions_by_address(path):
+    """[(address, size, name)] of what a program defines."""
+    said = subprocess.run(["nm", "-S", "--defined-only", path], capture_output=True, text=True)
+    rows = [line.split() for line in said.stdout.splitlines()]
+    return [(int(row[0], 16), int(row[1], 16), row[3]) for row in rows if len(row) == 4]
+
+
+@bpf_only
+class WholeAndNamed(unittest.TestCase):
+    """Programs of all sorts, each of which sleeps in a known chain of calls."""
+
+    @classmethod
+    def setUpClass(cls):
+        folder = Path(cls.enterClassContext(tempfile.TemporaryDirectory(dir=work_folder())))
+        folder.chmod(0o755)
+        cls.deleted = folder / "chain-deleted"
+        cls.deleted.write_bytes(Path(chain(suffix="plain")).read_bytes())
+        cls.deleted.chmod(0o755)
+        cls.paths = {"plain": chain(suffix="plain"), "debug": chain("-g", suffix="debug"),
+                     "stripped": chain("-s", suffix="stripped"),
+                     "static": chain("-static", suffix="static"),
+                     "fixed": chain("-no-pie", suffix="fixed"), "deleted": str(cls.deleted),
+                     "exited": chain(suffix="exited"), "brief": chain(suffix="brief"),
+                     "cpp": program("chain_cpp", ("-O2",)), "jit": program("jit", ("-O2",))}
+        cls.root = InItsOwnRoot(cls.enterClassContext(tempfile.TemporaryDirectory(
+            dir=work_folder())))
+        rules = {name: path + "( |$)" for name, path in cls.paths.items()}
+        rules["root"] = f"/{cls.root.name}"
+        cls.collectd = cls.enterClassContext(Collectd(
+            STACKS + "StackRate 1000\n" +
+            "".join(rule(name, f'CommandLine "^{words}"', "Children false")
+                    for name, words in rules.items()), WRITE))
+        cls.collectd.wait_ready()
+        cls.start()
+        time.sleep(4)  # this is what is looked at
+        for name in ("exited", "brief"):
+            wait_until(lambda: cls.lines(name) and "exit" in cls.lines(name)[-1],
+                       f"the end of {name}")
+
+    @classmethod
+    def start(cls):
+        arguments = {"exited": ["0.7"], "brief": ["0.06"]}
+        cls.workloads = {}
+        for name, path in cls.paths.items():
+            source = "chain_cpp" if name == "cpp" else "jit" if name == "jit" else "chain"
+            if name == "jit" and os.uname().machine != "x86_64":
+                continue
+            cls.workloads[name] = cls.enterClassContext(
+                Workload(source, *arguments.get(name, []), path=path))
+        cls.deleted.unlink()
+        if os.geteuid() == 0 and shutil.which("unshare"):
+            cls.workloads["root"] = cls.enterClassContext(
+                Workload("chain", prefix=cls.root.prefix, path=cls.paths["plain"]))
+
+    @classmethod
+    def lines(cls, name):
+        return cls.collectd.samples_of(cls.workloads[name].pid, name)
+
+    def sleeps(self, name):
+        """The frames of the stacks of a program's sleeps, the ones with the most time first."""
+        need(self, name in self.workloads, "root, unshare and x86-64")
+        stacks = [stack for stack in stacks_of(self.lines(name)) if stack["reason"] == "sleep"]
+        self.assertTrue(stacks, f"no stack of {name}: {self.lines(name)[-1]}")
+        return [stack["frames"] for stack in
+                sorted(stacks, key=lambda stack: -stack["time_ns"])]
+
+    def check_chain(self, name, least=0.95):
+        """Nearly all of its stacks have each of its functions, and a leaf in libc before them."""
+        whole = [frames for frames in self.sleeps(name)
+                 if holds([function_of(frame) for frame in frames][1:], CHAIN)]
+        share = len(whole) / len(self.sleeps(name))
+        self.assertGreaterEqual(share, least, self.sleeps(name)[0])
+
+    def test_without_frame_pointers_every_frame_is_there(self):
+        self.check_chain("plain")
+
+    def test_the_leaf_is_in_libc(self):
+        leaf = function_of(self.sleeps("plain")[0][0])
+        self.assertRegex(leaf, r"nanosleep|usleep|^libc")
+
+    def test_with_debug_information_each_frame_has_file_and_line(self):
+        text = (SOURCES / "chain.c").read_text().splitlines()
+        wanted = [next(i for i, line in enumerate(text, 1) if line.startswith(f"LINK({name},"))
+                  for name in CHAIN[:-1]]
+        wanted.append(next(i for i, line in enumerate(text, 1) if "link_1(0);" in line))
+        frames = [f"{name} (chain.c:{line})" for name, line in zip(CHAIN, wanted)]
+        self.assertTrue(any(holds(found, frames) for found in self.sleeps("debug")),
+                        self.sleeps("debug")[0])
+
+    def test_without_symbols_each_frame_is_module_and_offset(self):
+        functions = functions_by_address(self.paths["plain"])
+        names = []
+        for frame in self.sleeps("stripped")[0]:
+            found = re.fullmatch(r"chain-stripped\+0x([0-9a-f]+)", frame)
+            if found:
+                offset = int(found.group(1), 16)
+                names += [name for address, size, name in functions
+                          if address <= offset < address + size]
+        self.assertEqual(names[:len(CHAIN)], CHAIN, self.sleeps("stripped")[0])
+
+    def test_a_static_program(self):
+        self.check_chain("static")
+
+    def test_one_that_is_not_position_independent(self):
+        self.check_chain("fixed")
+
+    def test_one_whose_file_was_deleted(self):
+        self.assertFalse(self.deleted.exists())
+        self.check_chain("deleted")
+
+    def test_one_in_a_root_and_mount_namespace_of_its_own(self):
+        self.assertFalse(Path("/", self.root.name).exists())
+        self.check_chain("root")
+
+    def test_one_that_has_exited(self):
+        self.check_chain("exited")
+
+    def test_one_that_lived_for_a_moment(self):
+        self.check_chain("brief", least=0.5)
+
+    def test_names_of_cpp_are_as_its_author_wrote_them(self):
+        text = "\n".join(self.sleeps("cpp")[0])
+        for name in (r"waits::Turn::sleep_in_method\(unsigned int\)",
+                     r"long waits::in_template<long>\(waits::Turn&, long\)",
+                     r"main::\{lambda\(long\)#1\}::operator\(\)\(long\)"):
+            self.assertRegex(text, name)
+        self.assertNotIn("_ZN", text)
+
+    def test_code_made_at_run_time_has_its_name_and_its_callers(self):
+        wanted = ["sleep_for_jit", "made_at_run_time", "main"]
+        frames = [[function_of(frame) for frame in found] for found in self.sleeps("jit")]
+        self.assertTrue(any(holds(found, wanted) for found in frames), frames[0])
+
+    def test_there_were_no_complaints(self):
+        self.assertEqual(self.collectd.complaints(), [])
+
+    def test_nothing_was_lost(self):
+        for name in self.workloads:
+            with self.subTest(program=name):
+                self.assertNotIn("lost", off_cpu(self.lines(name)[-1]))
+
+
+@bpf_only
+class Followed(unittest.TestCase):
+    """A process starts others, one after the other, that sleep; it waits for each."""
+
+    SLEEP_MS = 45
+
+    @classmethod
+    def setUpClass(cls):
+        collectd = cls.enterClassContext(Collectd(
+            STACKS + rule("tree", f'CommandLine "^{program("blocker")} child"'), WRITE))
+        collectd.wait_ready()
+        parent = cls.enterClassContext(Workload("blocker", "child", str(cls.SLEEP_MS), "5"))
+        time.sleep(4)  # this is what is measured
+        cls.truth = json.loads(parent.ask("stop"))
+        cls.line = collectd.wait_for_lines(parent.pid, count=3,
+                                           after_ms=time.time() * 1e3)[-1]["aggregated"]
+
+    def test_the_sleep_of_all_children_counts_from_their_beginning(self):
+        slept = off_cpu(self.line)["by_reason"]["sleep"]
+        self.assertAlmostEqual(slept / (self.truth["waits"] * self.SLEEP_MS * 1e6), 1, delta=0.01)
+
+    def test_the_wait_for_them_is_its_own(self):
+        waited = off_cpu(self.line)["by_reason"]["child"]
+        self.assertAlmostEqual(waited / self.truth["blocked_ns"], 1, delta=0.02)
+
+    def test_the_total_of_the_tree_is_the_sum_of_its_reasons(self):
+        found = off_cpu(self.line)
+        self.assertEqual(found["total_time_ns"], sum(found["by_reason"].values()))
+        self.assertAlmostEqual(blocked(self.line) / self.line["off_cpu_ns"], 1, delta=0.01)
