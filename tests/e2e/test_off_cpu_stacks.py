@@ -15,6 +15,7 @@ from harness import Collectd, SOURCES, Workload, bpf_only, need, program, rule, 
     work_folder
 
 CHAIN = [f"link_{number}" for number in range(10, 0, -1)] + ["main"]
+JITS = ("jit", "fifo", "huge")
 STACKS = f'{PACE}OffCPU "stacks"\n'
 
 
@@ -156,7 +157,8 @@ class WholeAndNamed(unittest.TestCase):
                      "static": chain("-static", suffix="static"),
                      "fixed": chain("-no-pie", suffix="fixed"), "deleted": str(cls.deleted),
                      "exited": chain(suffix="exited"), "brief": chain(suffix="brief"),
-                     "cpp": program("chain_cpp", ("-O2",)), "jit": program("jit", ("-O2",))}
+                     "cpp": program("chain_cpp", ("-O2",)),
+                     **{name: program("jit", ("-O2",), "-" + name) for name in JITS}}
         cls.root = InItsOwnRoot(cls.enterClassContext(tempfile.TemporaryDirectory(
             dir=work_folder())))
         rules = {name: path + "( |$)" for name, path in cls.paths.items()}
@@ -174,11 +176,11 @@ class WholeAndNamed(unittest.TestCase):
 
     @classmethod
     def start(cls):
-        arguments = {"exited": ["0.7"], "brief": ["0.06"]}
+        arguments = {"exited": ["0.7"], "brief": ["0.06"], "fifo": ["fifo"], "huge": ["huge"]}
         cls.workloads = {}
         for name, path in cls.paths.items():
-            source = "chain_cpp" if name == "cpp" else "jit" if name == "jit" else "chain"
-            if name == "jit" and os.uname().machine != "x86_64":
+            source = {"cpp": "chain_cpp", **dict.fromkeys(JITS, "jit")}.get(name, "chain")
+            if source == "jit" and os.uname().machine != "x86_64":
                 continue
             cls.workloads[name] = cls.enterClassContext(
                 Workload(source, *arguments.get(name, []), path=path))
@@ -265,6 +267,15 @@ class WholeAndNamed(unittest.TestCase):
         wanted = ["sleep_for_jit", "made_at_run_time", "main"]
         frames = [[function_of(frame) for frame in found] for found in self.sleeps("jit")]
         self.assertTrue(any(holds(found, wanted) for found in frames), frames[0])
+
+    def test_a_fifo_or_a_huge_file_in_place_of_names_stops_nobody(self):
+        for name in ("fifo", "huge"):
+            with self.subTest(file=name):
+                frames = [function_of(frame) for frame in self.sleeps(name)[0]]
+                at = frames.index("sleep_for_jit")
+                self.assertEqual(frames[at + 2], "main", frames)
+        status = Path(f"/proc/{self.collectd.pid}/status").read_text()
+        self.assertLess(int(status.partition("VmHWM:")[2].split()[0]), 300 << 10)
 
     def test_there_were_no_complaints(self):
         self.assertEqual(self.collectd.complaints(), [])

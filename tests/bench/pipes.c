@@ -1,0 +1,115 @@
+/* pipes ping threads|processes: passes a byte to and fro through two pipes, on the one CPU that it
+ * keeps to, between two threads of its own, or between itself and another process whose command
+ * line begins with "pipes pong". Says "ready", and for each "run ROUNDS" that it is told how many
+ * ns a context switch took: there are two in a round; a median of batches, as others use the CPU
+ * too. Ends at the end of its input. */
+#include <err.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BATCHES 50
+
+struct ends {
+  int in, out;
+};
+
+static double read_ns(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+}
+
+static void keep_to_last_cpu(void) {
+  cpu_set_t allowed, last;
+  if (sched_getaffinity(0, sizeof(allowed), &allowed))
+    err(1, "sched_getaffinity");
+  CPU_ZERO(&last);
+  for (int cpu = CPU_SETSIZE - 1; cpu >= 0 && !CPU_COUNT(&last); cpu--)
+    if (CPU_ISSET(cpu, &allowed))
+      CPU_SET(cpu, &last);
+  if (sched_setaffinity(0, sizeof(last), &last))
+    err(1, "sched_setaffinity");
+}
+
+static void *answer(void *of) {
+  struct ends ends = *(struct ends *)of;
+  for (char byte; read(ends.in, &byte, 1) == 1;)
+    if (write(ends.out, &byte, 1) != 1)
+      break;
+  return NULL;
+}
+
+static void ask(struct ends ends, long rounds) {
+  char byte = 0;
+  for (long i = 0; i < rounds; i++)
+    if (write(ends.out, &byte, 1) != 1 || read(ends.in, &byte, 1) != 1)
+      err(1, "pipe");
+}
+
+static int compare(const void *left, const void *right) {
+  double a = *(const double *)left, b = *(const double *)right;
+  return (a > b) - (a < b);
+}
+
+static double measure(struct ends ends, long rounds) {
+  double batches[BATCHES];
+  long batch = rounds / BATCHES + 1;
+  ask(ends, batch);
+  for (int i = 0; i < BATCHES; i++) {
+    double begun = read_ns();
+    ask(ends, batch);
+    batches[i] = (read_ns() - begun) / (2 * (double)batch);
+  }
+  qsort(batches, BATCHES, sizeof(batches[0]), compare);
+  return batches[BATCHES / 2];
+}
+
+static void start_thread(struct ends *ends) {
+  pthread_t thread;
+  if (pthread_create(&thread, NULL, answer, ends))
+    errx(1, "no thread");
+}
+
+static void start_process(const struct ends *ends) {
+  char in[16], out[16];
+  snprintf(in, sizeof(in), "%d", ends->in);
+  snprintf(out, sizeof(out), "%d", ends->out);
+  if (fork() == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    execl("/proc/self/exe", "pipes", "pong", in, out, (char *)NULL);
+    _exit(1);
+  }
+}
+
+int main(int count, char **arguments) {
+  int there[2], back[2];
+  char line[64];
+  if (count == 4 && !strcmp(arguments[1], "pong")) {
+    answer(&(struct ends){.in = atoi(arguments[2]), .out = atoi(arguments[3])});
+    return 0;
+  }
+  if (count != 3)
+    return 2;
+  keep_to_last_cpu();
+  if (pipe(there) || pipe(back))
+    err(1, "pipe");
+  struct ends own = {.in = back[0], .out = there[1]}, other = {.in = there[0], .out = back[1]};
+  if (!strcmp(arguments[2], "threads"))
+    start_thread(&other);
+  else
+    start_process(&other);
+  puts("ready");
+  fflush(stdout);
+  while (fgets(line, sizeof(line), stdin)) {
+    printf("%.2f\n", measure(own, strtol(line + strlen("run "), NULL, 10)));
+    fflush(stdout);
+  }
+  return 0;
+}
