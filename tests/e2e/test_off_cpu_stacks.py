@@ -182,8 +182,9 @@ class WholeAndNamed(unittest.TestCase):
             source = {"cpp": "chain_cpp", **dict.fromkeys(JITS, "jit")}.get(name, "chain")
             if source == "jit" and os.uname().machine != "x86_64":
                 continue
-            cls.workloads[name] = cls.enterClassContext(
+            workload = cls.workloads[name] = cls.enterClassContext(
                 Workload(source, *arguments.get(name, []), path=path))
+            cls.addClassCleanup(Path(f"/tmp/perf-{workload.pid}.map").unlink, missing_ok=True)
         cls.deleted.unlink()
         if os.geteuid() == 0 and shutil.which("unshare"):
             cls.workloads["root"] = cls.enterClassContext(
