@@ -137,6 +137,53 @@ class StormWithReasons(Storm):
         self.assertNotIn("lost", off_cpu(self.end))
 
 
+@bpf_only
+class EndOfAll(unittest.TestCase):
+    """Processes of many threads are killed: all of these end at the same time, on every CPU."""
+
+    MODE = "times"
+    PROCESSES, THREADS = 10, 100
+
+    @classmethod
+    def setUpClass(cls):
+        collectd = cls.enterClassContext(Collectd(
+            f'{PACE}OffCPU "{cls.MODE}"\n' +
+            rule("crowd", f'Executable "{program("crowd")}"', "Children false"), WRITE))
+        collectd.wait_ready()
+        crowds = [cls.enterClassContext(Workload("crowd", str(cls.THREADS)))
+                  for _ in range(cls.PROCESSES)]
+        time.sleep(3)  # this is what they are blocked for
+        for crowd in crowds:
+            crowd.kill()
+        cls.lines = [wait_until(lambda: cls.ended(collectd, crowd.pid), f"the end of {crowd.pid}")
+                     for crowd in crowds]
+
+    @staticmethod
+    def ended(collectd, pid):
+        """All lines of a process once it has ended."""
+        lines = collectd.lines_of(pid)
+        return lines and "exit" in lines[-1] and lines
+
+    def check_last(self, value):
+        for lines in self.lines:
+            # Its threads began a little later than itself, and ended a little earlier.
+            ages = (self.THREADS + 1) * (lines[-1]["ts_ms"] - lines[0]["t0_ms"]) * 1e6
+            self.assertEqual(lines[-1]["exit"], {"signal": 9})
+            self.assertGreaterEqual(value(lines[-1]), value(lines[-2]))
+            self.assertAlmostEqual(value(lines[-1]) / ages, 1, delta=0.04)
+
+    def test_the_last_line_has_the_blocked_time_of_all_of_them(self):
+        self.check_last(lambda line: line["off_cpu_ns"])
+
+
+@bpf_only
+class EndOfAllWithReasons(EndOfAll):
+    MODE = "stacks"
+
+    def test_the_last_line_has_the_waits_of_all_of_them(self):
+        self.check_last(lambda line: off_cpu(line)["total_time_ns"])
+
+
 class Modes(unittest.TestCase):
     """What is asked for in the plugin's block and in a rule."""
 

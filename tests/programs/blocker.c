@@ -138,7 +138,12 @@ static void set_up_pipe(struct waiter *waiter) {
   start_waker(waiter, "bytes", ends[1]);
 }
 
-static void wait_pipe(struct waiter *waiter) {
+static void set_up_event(struct waiter *waiter) {
+  waiter->file = eventfd(0, 0);
+  start_waker(waiter, "bytes", waiter->file);
+}
+
+static void wait_bytes(struct waiter *waiter) {
   uint64_t word;
   check(read(waiter->file, &word, sizeof(word)) == sizeof(word), 37);
 }
@@ -221,11 +226,11 @@ static const struct kind {
   void (*set_up)(struct waiter *waiter);
   void (*wait)(struct waiter *waiter);
 } kinds[] = {
-    {"futex", set_up_futex, wait_futex}, {"nanosleep", set_up_nothing, wait_nanosleep},
-    {"epoll", set_up_epoll, wait_epoll}, {"net", set_up_net, wait_net},
-    {"pipe", set_up_pipe, wait_pipe},    {"child", set_up_nothing, wait_child},
-    {"disk", set_up_disk, wait_disk},    {"fsync", set_up_fsync, wait_fsync},
-    {"fault", set_up_fault, wait_fault},
+    {"futex", set_up_futex, wait_futex},   {"nanosleep", set_up_nothing, wait_nanosleep},
+    {"epoll", set_up_epoll, wait_epoll},   {"net", set_up_net, wait_net},
+    {"pipe", set_up_pipe, wait_bytes},     {"event", set_up_event, wait_bytes},
+    {"child", set_up_nothing, wait_child}, {"disk", set_up_disk, wait_disk},
+    {"fsync", set_up_fsync, wait_fsync},   {"fault", set_up_fault, wait_fault},
 };
 
 static const struct kind *find_kind(const char *name) {
