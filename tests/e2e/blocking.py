@@ -11,8 +11,7 @@ MIB = 1 << 20
 
 # What a program does to block, and the reason that denet has for it.
 REASON_OF = {"futex": "lock", "nanosleep": "sleep", "epoll": "poll", "net": "net", "pipe": "pipe",
-             "event": "poll",
-             "child": "child", "disk": "disk", "fsync": "disk", "fault": "fault"}
+             "event": "poll", "child": "child", "disk": "disk", "fsync": "disk", "fault": "fault"}
 REASONS = {"runqueue", "disk", "lock", "sleep", "poll", "net", "pipe", "child", "fault", "other"}
 ON_DISK = {"disk", "fsync", "fault"}
 
