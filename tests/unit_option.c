@@ -15,7 +15,11 @@ struct target {
   uint64_t size_bytes;
   bool children;
   char *directory;
+  unsigned colour;
 };
+
+static const char *const colours[] = {"red", "green", "blue", NULL};
+static const char *const only_colour[] = {"grey", NULL};
 
 static const struct denet_option options[] = {
     {"Interval", DENET_OPTION_SECONDS, offsetof(struct target, interval_ns), 0.01, 3600, NULL},
@@ -23,6 +27,8 @@ static const struct denet_option options[] = {
     {"Size", DENET_OPTION_MEBIBYTES, offsetof(struct target, size_bytes), 0.5, 1048576, NULL},
     {"Children", DENET_OPTION_BOOLEAN, offsetof(struct target, children), 0, 0, NULL},
     {"Directory", DENET_OPTION_STRING, offsetof(struct target, directory), 0, 0, NULL},
+    {"Colour", DENET_OPTION_WORD, offsetof(struct target, colour), 0, 0, colours},
+    {"OnlyColour", DENET_OPTION_WORD, offsetof(struct target, colour), 0, 0, only_colour},
     {"AnyInterval", DENET_OPTION_SECONDS, offsetof(struct target, interval_ns), -1, INFINITY, NULL},
     {"AnyCount", DENET_OPTION_COUNT, offsetof(struct target, count), -1, INFINITY, NULL},
     {"AnySize", DENET_OPTION_MEBIBYTES, offsetof(struct target, size_bytes), -1, INFINITY, NULL},
@@ -56,6 +62,9 @@ static const struct {
     {NUMBER("Size", 64), {.size_bytes = 67108864}},
     {NUMBER("Size", 1048576), {.size_bytes = UINT64_C(1) << 40}},
     {BOOLEAN("children", true), {.children = true}},
+    {STRING("Colour", "red"), {.colour = 0}},
+    {STRING("Colour", "Green"), {.colour = 1}},
+    {STRING("colour", "BLUE"), {.colour = 2}},
 };
 
 START_TEST(value_is_stored_in_the_unit_of_its_field) {
@@ -66,6 +75,7 @@ START_TEST(value_is_stored_in_the_unit_of_its_field) {
   ck_assert_uint_eq(target.count, stored[_i].expected.count);
   ck_assert_uint_eq(target.size_bytes, stored[_i].expected.size_bytes);
   ck_assert_int_eq(target.children, stored[_i].expected.children);
+  ck_assert_uint_eq(target.colour, stored[_i].expected.colour);
   ck_assert_str_eq(error.text, "untouched");
 }
 END_TEST
@@ -99,6 +109,11 @@ static const struct {
     {BOOLEAN("Size", true), "Size true: must be a number"},
     {STRING("Children", "true"), "Children \"true\": must be true or false"},
     {NUMBER("children", 1), "children 1: must be true or false"},
+    {STRING("Colour", "violet"), "Colour \"violet\": must be red, green or blue"},
+    {STRING("Colour", ""), "Colour \"\": must be red, green or blue"},
+    {STRING("Colour", "redd"), "Colour \"redd\": must be red, green or blue"},
+    {STRING("OnlyColour", "red"), "OnlyColour \"red\": must be grey"},
+    {NUMBER("Colour", 1), "Colour 1: must be a string in quotes"},
     {STRING("Directory", ""), "Directory \"\": must not be empty"},
     {BOOLEAN("Directory", false), "Directory false: must be a string in quotes"},
     {STRING("Count", "a\nb\x01\x7f"), "Count \"a?b??\": must be a number"},
@@ -107,7 +122,7 @@ static const struct {
 
 START_TEST(refusal_names_option_and_value_and_leaves_the_target) {
   char directory[] = "before";
-  struct target target = {1, 2, 3, true, directory};
+  struct target target = {1, 2, 3, true, directory, 1};
   const struct target before = target;
   struct denet_error error = {""};
   ck_assert_int_eq(set(&target, &refused[_i].setting, &error), -EINVAL);

@@ -187,6 +187,61 @@ START_TEST(new_rule_has_the_documented_defaults) {
 }
 END_TEST
 
+#define REASONS DENET_REPORT_REASONS
+#define ALL_BUT_OFF_CPU (DENET_REPORT_ALL & ~DENET_REPORT_OFF_CPU)
+
+/* What a rule says of its off-CPU times, and what all others do. */
+static const struct {
+  const char *word; /* NULL: nothing */
+  enum denet_off_cpu_mode inherited, mode;
+  unsigned report;
+} modes[] = {
+    {NULL, DENET_OFF_CPU_NONE, DENET_OFF_CPU_NONE, ALL_BUT_OFF_CPU},
+    {NULL, DENET_OFF_CPU_TIMES, DENET_OFF_CPU_TIMES, DENET_REPORT_ALL},
+    {NULL, DENET_OFF_CPU_STACKS, DENET_OFF_CPU_STACKS, DENET_REPORT_ALL | REASONS},
+    {"off", DENET_OFF_CPU_STACKS, DENET_OFF_CPU_NONE, ALL_BUT_OFF_CPU},
+    {"times", DENET_OFF_CPU_STACKS, DENET_OFF_CPU_TIMES, DENET_REPORT_ALL},
+    {"times", DENET_OFF_CPU_NONE, DENET_OFF_CPU_TIMES, DENET_REPORT_ALL},
+    {"Stacks", DENET_OFF_CPU_TIMES, DENET_OFF_CPU_STACKS, DENET_REPORT_ALL | REASONS},
+};
+
+START_TEST(off_cpu_mode_is_the_rules_or_inherited_and_the_report_agrees) {
+  struct denet_rule rule;
+  struct denet_setting setting = STRING("offcpu", modes[_i].word);
+  ck_assert_int_eq(denet_rule_init(&rule, "rule", NULL), 0);
+  if (modes[_i].word)
+    ck_assert_int_eq(denet_rule_set(&rule, &setting, NULL), 0);
+  denet_rule_settle_off_cpu(&rule, modes[_i].inherited);
+  ck_assert_uint_eq(rule.off_cpu, modes[_i].mode);
+  ck_assert_uint_eq(rule.report, modes[_i].report);
+  denet_rule_done(&rule);
+}
+END_TEST
+
+START_TEST(rule_that_reports_no_off_cpu_times_reports_no_reasons) {
+  static const struct denet_setting settings[] = {STRING("Report", "cpu"),
+                                                  STRING("OffCPU", "stacks")};
+  struct denet_rule rule;
+  ck_assert_int_eq(denet_rule_init(&rule, "rule", NULL), 0);
+  for (size_t i = 0; i < DENET_COUNT_OF(settings); i++)
+    ck_assert_int_eq(denet_rule_set(&rule, &settings[i], NULL), 0);
+  denet_rule_settle_off_cpu(&rule, DENET_OFF_CPU_TIMES);
+  ck_assert_uint_eq(rule.report, DENET_REPORT_CPU);
+  denet_rule_done(&rule);
+}
+END_TEST
+
+START_TEST(rule_without_its_stacks_reports_times) {
+  struct denet_rule rule;
+  ck_assert_int_eq(denet_rule_init(&rule, "rule", NULL), 0);
+  denet_rule_settle_off_cpu(&rule, DENET_OFF_CPU_STACKS);
+  rule.off_cpu = DENET_OFF_CPU_TIMES;
+  denet_rule_settle_off_cpu(&rule, DENET_OFF_CPU_STACKS);
+  ck_assert_uint_eq(rule.report, DENET_REPORT_ALL);
+  denet_rule_done(&rule);
+}
+END_TEST
+
 START_TEST(options_replace_the_defaults) {
   static const struct denet_setting settings[] = {
       BOOLEAN("children", false), BOOLEAN("RECORDS", false), NUMBER("maxInstances", 100000),
@@ -434,6 +489,9 @@ static void add_line_cases(Suite *suite) {
   ADD_TABLE(suite, subjects_are_those_of_conditions_and_placeholders, looked_at);
   ADD_TEST(suite, new_rule_has_the_documented_defaults);
   ADD_TEST(suite, options_replace_the_defaults);
+  ADD_TABLE(suite, off_cpu_mode_is_the_rules_or_inherited_and_the_report_agrees, modes);
+  ADD_TEST(suite, rule_that_reports_no_off_cpu_times_reports_no_reasons);
+  ADD_TEST(suite, rule_without_its_stacks_reports_times);
   ADD_TEST(suite, rule_may_be_done_twice_and_half_built);
 }
 

@@ -1,0 +1,179 @@
+#include "core/off_cpu.h"
+
+#include "core/cleanup.h"
+#include "tests/unit.h"
+
+#include <string.h>
+
+#define OWN_OFF_CPU DENET_CLEANUP(denet_off_cpu_done) struct denet_off_cpu
+
+/* So many absences of a thread, all for one reason. */
+static struct denet_waits make_waits(enum denet_reason reason, uint64_t time_ns, uint64_t count) {
+  struct denet_waits waits = {.count = count,
+                              .longest_ns = count ? 2 * time_ns / count : 0,
+                              .shortest_ns = count ? time_ns / count / 2 : 0};
+  waits.time_ns[reason] = time_ns;
+  return waits;
+}
+
+static struct denet_off_cpu_thread make_thread(denet_u32 tid, struct denet_waits waits) {
+  return (struct denet_off_cpu_thread){
+      .head = {DENET_OFF_CPU_THREAD, 10, 1000}, .waits = waits, .place.tid = tid};
+}
+
+static struct denet_off_cpu_process make_process(denet_u32 kind, struct denet_waits waits) {
+  return (struct denet_off_cpu_process){.head = {kind, 10, 1000}, .waits = waits};
+}
+
+static void add_thread(struct denet_off_cpu *off_cpu, uint64_t pass, denet_u32 tid,
+                       struct denet_waits waits) {
+  struct denet_off_cpu_thread thread = make_thread(tid, waits);
+  ck_assert_int_eq(denet_off_cpu_add_thread(off_cpu, pass, &thread), 0);
+}
+
+static void expect_time(const struct denet_off_cpu *off_cpu, struct denet_values *values,
+                        enum denet_reason reason, uint64_t time_ns, uint64_t events) {
+  uint64_t by_reason[DENET_REASONS];
+  denet_off_cpu_take(off_cpu, values);
+  denet_off_cpu_reasons(values, by_reason);
+  ck_assert_uint_eq(by_reason[reason], time_ns);
+  ck_assert_uint_eq(values->value[DENET_OFF_CPU_EVENTS], events);
+}
+
+START_TEST(each_reason_has_a_name_and_a_metric_of_its_own) {
+  struct denet_off_cpu off_cpu = {.waits = make_waits(_i, 70, 1)};
+  struct denet_values values = {0};
+  uint64_t by_reason[DENET_REASONS];
+  ck_assert_uint_gt(strlen(denet_reason_names[_i]), 0);
+  denet_off_cpu_take(&off_cpu, &values);
+  ck_assert_uint_eq(denet_off_cpu_reasons(&values, by_reason), 70);
+  for (int i = 0; i < DENET_REASONS; i++)
+    ck_assert_uint_eq(by_reason[i], i == _i ? 70 : 0);
+  ck_assert_uint_eq(values.value[DENET_OFF_CPU_RUNQUEUE + _i], 70);
+}
+END_TEST
+
+START_TEST(process_has_the_sums_of_its_threads_living_and_exited) {
+  OWN_OFF_CPU off_cpu = {0};
+  struct denet_values values = {0};
+  struct denet_off_cpu_process exited =
+      make_process(DENET_OFF_CPU_EXITED, make_waits(DENET_REASON_LOCK, 100, 4));
+  denet_off_cpu_add_exited(&off_cpu, 1, &exited);
+  add_thread(&off_cpu, 1, 10, make_waits(DENET_REASON_LOCK, 30, 1));
+  add_thread(&off_cpu, 1, 11, make_waits(DENET_REASON_DISK, 5, 1));
+  expect_time(&off_cpu, &values, DENET_REASON_LOCK, 130, 6);
+  expect_time(&off_cpu, &values, DENET_REASON_DISK, 5, 6);
+  ck_assert_uint_eq(denet_waits_total(&off_cpu.waits), 135);
+  ck_assert_uint_eq(off_cpu.waits.longest_ns, 60);
+  ck_assert_uint_eq(off_cpu.waits.shortest_ns, 2);
+  ck_assert_uint_eq(off_cpu.count, 2);
+  ck_assert_int_eq(off_cpu.threads[1].tid, 11);
+}
+END_TEST
+
+START_TEST(threads_are_those_of_the_last_pass) {
+  OWN_OFF_CPU off_cpu = {0};
+  for (denet_u32 tid = 0; tid < 100; tid++)
+    add_thread(&off_cpu, 1, tid, make_waits(DENET_REASON_POLL, 10, 1));
+  add_thread(&off_cpu, 2, 7, make_waits(DENET_REASON_POLL, 10, 1));
+  ck_assert_uint_eq(off_cpu.count, 1);
+  ck_assert_int_eq(off_cpu.threads[0].tid, 7);
+}
+END_TEST
+
+/* A thread may exit while it is looked at, and be in neither sum. */
+START_TEST(time_never_falls) {
+  OWN_OFF_CPU off_cpu = {0};
+  struct denet_values values = {0};
+  add_thread(&off_cpu, 1, 10, make_waits(DENET_REASON_SLEEP, 500, 2));
+  expect_time(&off_cpu, &values, DENET_REASON_SLEEP, 500, 2);
+  add_thread(&off_cpu, 2, 10, make_waits(DENET_REASON_SLEEP, 300, 1));
+  expect_time(&off_cpu, &values, DENET_REASON_SLEEP, 500, 2);
+  add_thread(&off_cpu, 3, 10, make_waits(DENET_REASON_SLEEP, 700, 3));
+  expect_time(&off_cpu, &values, DENET_REASON_SLEEP, 700, 3);
+}
+END_TEST
+
+START_TEST(end_has_the_last_word) {
+  OWN_OFF_CPU off_cpu = {0};
+  struct denet_values values = {0};
+  struct denet_off_cpu_process end =
+      make_process(DENET_OFF_CPU_END, make_waits(DENET_REASON_NET, 900, 9));
+  add_thread(&off_cpu, 1, 10, make_waits(DENET_REASON_NET, 500, 2));
+  denet_off_cpu_end(&off_cpu, &end);
+  ck_assert(off_cpu.is_over);
+  expect_time(&off_cpu, &values, DENET_REASON_NET, 900, 9);
+}
+END_TEST
+
+START_TEST(shortest_is_not_of_threads_that_never_left_a_cpu) {
+  struct denet_waits sum = {0}, none = {0}, some = make_waits(DENET_REASON_LOCK, 50, 1);
+  denet_waits_add(&sum, &none);
+  denet_waits_add(&sum, &some);
+  denet_waits_add(&sum, &none);
+  ck_assert_mem_eq(&sum, &some, sizeof(sum));
+}
+END_TEST
+
+/* What the kernel's side is not trusted to have written whole. */
+static const struct {
+  denet_u32 kind;
+  size_t size;
+  bool is_record, is_thread, is_process, is_stack;
+} heads[] = {
+    {DENET_OFF_CPU_THREAD, sizeof(struct denet_off_cpu_thread), true, true, false, false},
+    {DENET_OFF_CPU_THREAD, sizeof(struct denet_off_cpu_thread) - 1, false, false, false, false},
+    {DENET_OFF_CPU_EXITED, sizeof(struct denet_off_cpu_process), true, false, true, false},
+    {DENET_OFF_CPU_EXITED, sizeof(struct denet_off_cpu_process) - 1, false, false, false, false},
+    {DENET_OFF_CPU_END, sizeof(struct denet_off_cpu_process), false, false, true, false},
+    {DENET_OFF_CPU_END, sizeof(struct denet_bpf_head), false, false, false, false},
+    {DENET_OFF_CPU_STACK, sizeof(struct denet_off_cpu_stack), false, false, false, true},
+    {DENET_OFF_CPU_STACK, sizeof(struct denet_off_cpu_stack) - 1, false, false, false, false},
+    {DENET_OFF_CPU_THREAD, sizeof(struct denet_bpf_head) - 1, false, false, false, false},
+    {0, 400, false, false, false, false},
+    {DENET_OFF_CPU_END + 1, 400, false, false, false, false},
+    {UINT32_MAX, 400, false, false, false, false},
+};
+
+START_TEST(records_and_events_are_whole_and_of_their_kind) {
+  struct denet_bpf_head head = {heads[_i].kind, 10, 1000};
+  size_t size = heads[_i].size, offset = 0, told = 0;
+  /* To the byte, so that a sanitizer sees what is read behind it. */
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer bytes = {calloc(1, size), size, 0};
+  memcpy(bytes.bytes, &head, size < sizeof(head) ? size : sizeof(head));
+  const struct denet_bpf_head *at = (const void *)bytes.bytes;
+  ck_assert_int_eq(denet_off_cpu_next(&bytes, &offset, &told) != NULL, heads[_i].is_record);
+  ck_assert_uint_eq(offset, heads[_i].is_record ? size : 0);
+  if (size < sizeof(head))
+    return;
+  ck_assert_int_eq(denet_off_cpu_as_thread(at, size) != NULL, heads[_i].is_thread);
+  ck_assert_int_eq(denet_off_cpu_as_process(at, size) != NULL, heads[_i].is_process);
+  ck_assert_int_eq(denet_off_cpu_as_stack(at, size) != NULL, heads[_i].is_stack);
+}
+END_TEST
+
+static const size_t cuts[] = {0, 1, 8, 8191, 8192};
+
+START_TEST(stack_has_as_many_bytes_as_it_says) {
+  union {
+    struct denet_off_cpu_stack stack;
+    char bytes[sizeof(struct denet_off_cpu_stack) + 8192];
+  } event = {.stack = {.head = {DENET_OFF_CPU_STACK, 10, 1000}, .stack_bytes = 8192}};
+  size_t size = sizeof(struct denet_off_cpu_stack) + cuts[_i];
+  ck_assert_int_eq(denet_off_cpu_as_stack(&event.stack.head, size) != NULL, cuts[_i] == 8192);
+  event.stack.stack_bytes = UINT64_MAX;
+  ck_assert_ptr_null(denet_off_cpu_as_stack(&event.stack.head, size));
+}
+END_TEST
+
+void add_cases(Suite *suite) {
+  static const char all_reasons[DENET_REASONS];
+  ADD_TABLE(suite, each_reason_has_a_name_and_a_metric_of_its_own, all_reasons);
+  ADD_TEST(suite, process_has_the_sums_of_its_threads_living_and_exited);
+  ADD_TEST(suite, threads_are_those_of_the_last_pass);
+  ADD_TEST(suite, time_never_falls);
+  ADD_TEST(suite, end_has_the_last_word);
+  ADD_TEST(suite, shortest_is_not_of_threads_that_never_left_a_cpu);
+  ADD_TABLE(suite, records_and_events_are_whole_and_of_their_kind, heads);
+  ADD_TABLE(suite, stack_has_as_many_bytes_as_it_says, cuts);
+}
