@@ -335,6 +335,8 @@ int denet_monitor_tick(struct denet_monitor *monitor, enum denet_tick_scope scop
     failure = denet_error_set(error, settle_failure, "not every process could be matched: %s",
                               strerror(-settle_failure));
   sample_trees(monitor, scope, now_ns);
+  if (monitor->profiler)
+    denet_profiler_begin(monitor->profiler);
   make_gauges(monitor);
   end_members(monitor, now_ns); /* those that the rules sent away: their last lines come first */
   write_trees(monitor, scope, now_ns);

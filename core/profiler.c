@@ -18,7 +18,8 @@ struct denet_profiler {
   struct denet_buffer records;
   struct denet_buffer ends; /* of struct denet_off_cpu_process */
   uint64_t pass;
-  uint64_t lost_ends, lost_samples;
+  uint64_t lost_ends;
+  bool has_new; /* processes to be followed that are not yet */
 };
 
 /* Of those that were there in the source's pass, and those that have gone in it. */
@@ -59,6 +60,7 @@ void denet_profiler_measure(struct denet_profiler *profiler, struct denet_proces
   if (!process->ended && !process->vanished && process->is_followed != is_wanted) {
     denet_tracer_follow(profiler->tracer, process->pid, is_wanted);
     process->is_followed = is_wanted;
+    profiler->has_new |= is_wanted;
   }
   if (is_wanted && find_off_cpu(process))
     denet_off_cpu_take(process->off_cpu, &process->now);
@@ -175,14 +177,26 @@ static void forget_gone(struct denet_profiler *profiler) {
   }
 }
 
-void denet_profiler_listen(struct denet_profiler *profiler, struct denet_roster *roster) {
+/* What the kernel lists it follows from then on. */
+static void take_list(struct denet_profiler *profiler) {
   size_t offset = 0, size;
   const struct denet_bpf_head *head;
-  profiler->roster = roster;
   profiler->pass++;
-  if (!denet_tracer_list(profiler->tracer, &profiler->records))
-    while ((head = denet_off_cpu_next(&profiler->records, &offset, &size)))
-      take_record(profiler, head, size);
+  profiler->has_new = false;
+  if (denet_tracer_list(profiler->tracer, &profiler->records))
+    return;
+  while ((head = denet_off_cpu_next(&profiler->records, &offset, &size)))
+    take_record(profiler, head, size);
+}
+
+void denet_profiler_begin(struct denet_profiler *profiler) {
+  if (profiler->has_new)
+    take_list(profiler);
+}
+
+void denet_profiler_listen(struct denet_profiler *profiler, struct denet_roster *roster) {
+  profiler->roster = roster;
+  take_list(profiler);
   retry_ends(profiler);
   denet_tracer_drain(profiler->tracer, take_event, profiler);
   denet_symbolizer_take(profiler->symbolizer, take_sample, profiler);

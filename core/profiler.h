@@ -6,7 +6,6 @@
 #include "off_cpu.h"
 #include "roster.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 
 struct denet_profiler;
@@ -28,9 +27,11 @@ void denet_profiler_free(struct denet_profiler *profiler); /* NULL is fine */
 /* Between the source's pass and the rules: takes in what has happened since the last time. */
 void denet_profiler_listen(struct denet_profiler *profiler, struct denet_roster *roster);
 
-/* Brings process->now's OFF_CPU_* up to date, and has the process followed from the next tick on if
- * one of its trees asks for it. */
+/* Brings process->now's OFF_CPU_* up to date, and notes whether one of its trees asks for them. */
 void denet_profiler_measure(struct denet_profiler *profiler, struct denet_process *process);
+
+/* Has those that were noted for the first time followed from now on. */
+void denet_profiler_begin(struct denet_profiler *profiler);
 
 /* What could not be told since the profiler was opened. */
 void denet_profiler_losses(const struct denet_profiler *profiler,

@@ -23,6 +23,8 @@ void denet_profiler_measure(struct denet_profiler *profiler, struct denet_proces
   (void)process;
 }
 
+void denet_profiler_begin(struct denet_profiler *profiler) { (void)profiler; }
+
 void denet_profiler_losses(const struct denet_profiler *profiler,
                            struct denet_off_cpu_losses *out_losses) {
   (void)profiler;
