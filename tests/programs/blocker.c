@@ -197,7 +197,9 @@ static void set_up_fault(struct waiter *waiter) {
   open_data(waiter, 0);
   waiter->memory = mmap(NULL, waiter->size, PROT_READ, MAP_SHARED, waiter->file, 0);
   check(waiter->memory != MAP_FAILED, 43);
-  /* Each page is one wait: nothing is read ahead. */
+  /* What is there now may be in larger pieces than the windows. Then each page is one wait: nothing
+   * is read ahead. */
+  check(!posix_fadvise(waiter->file, 0, 0, POSIX_FADV_DONTNEED), 43);
   check(!madvise(waiter->memory, waiter->size, MADV_RANDOM), 43);
 }
 
