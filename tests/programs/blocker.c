@@ -265,9 +265,9 @@ static void take_turns(const struct kind *kind, struct waiter *waiter) {
   uint64_t base_cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
   for (bool is_stopped = false;;) {
     if (!is_stopped) {
-      struct moment before = before_wait();
+      struct moment before = look();
       kind->wait(waiter);
-      after_wait(&truth, before);
+      add_wait(&truth, before);
     }
     burn_ns(waiter->burn_ns);
     if (is_spoken_to()) {
