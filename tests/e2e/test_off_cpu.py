@@ -69,6 +69,8 @@ class EveryWayToBlock(unittest.TestCase):
 
     def test_the_blocked_time_of_a_group_is_what_its_process_knows(self):
         for kind, truth in self.truth.items():
+            if kind == "child":
+                continue  # which is in its group too if it is seen before it execs
             with self.subTest(kind=kind):
                 in_ms, = self.collectd.latest(kind, "total_time_in_ms-offcpu")
                 self.assert_near(in_ms * 1e6, truth["blocked_ns"])
@@ -151,7 +153,7 @@ class EveryWayToBlockWithReasons(EveryWayToBlock):
         self.assertAlmostEqual(top["percentage"], 100, delta=0.01)
 
     def test_the_pipeline_has_every_reason_as_the_line_has_it(self):
-        for kind in self.truth:
+        for kind in set(self.truth) - {"child"}:  # of which more than one may be in its group
             with self.subTest(kind=kind):
                 line = self.lines[kind][-1]
                 for reason, ns in off_cpu(line)["by_reason"].items():

@@ -135,8 +135,14 @@ class StormWithReasons(Storm):
         slept = increase(lines, lambda line: off_cpu(line)["by_reason"].get("sleep", 0))
         self.assertAlmostEqual(slept / self.truth["blocked_ns"], 1, delta=0.01)
 
-    def test_no_stack_or_thread_was_lost(self):
-        self.assertNotIn("lost", off_cpu(self.end))
+    def test_next_to_none_of_them_was_lost(self):
+        """The kernel may refuse memory for a moment: then that is told."""
+        lost = off_cpu(self.end).get("lost", {})
+        self.assertLessEqual(sum(lost.values()), self.COUNT / 10_000, lost)
+
+    def test_nothing_was_lost(self):
+        lost = sum(off_cpu(self.end).get("lost", {}).values())
+        self.assertLessEqual(self.collectd.latest("_self", "derive-bpf_lost")[0], lost)
 
 
 @bpf_only
