@@ -42,13 +42,15 @@ class CrowdWithReasons(Crowd):
         slept = increase(self.lines, lambda line: off_cpu(line)["by_reason"].get("sleep", 0))
         self.assertAlmostEqual(slept / self.truth["blocked_ns"], 1, delta=0.01)
 
-    def test_the_total_is_the_sum_of_the_threads(self):
+    def test_the_threads_that_are_told_are_those_that_were_off_longest(self):
         for line in self.lines[2:]:
             found = off_cpu(line)
-            self.assertEqual(len(found["thread_stats"]), self.THREADS + 1)
-            self.assertEqual(found["total_time_ns"],
-                             sum(stats["total_time_ns"]
-                                 for stats in found["thread_stats"].values()))
+            threads = found["thread_stats"].values()
+            self.assertEqual(len(threads), 200)
+            mean = found["total_time_ns"] / (self.THREADS + 1)
+            self.assertGreaterEqual(min(stats["total_time_ns"] for stats in threads), mean)
+            self.assertLess(sum(stats["total_time_ns"] for stats in threads),
+                            found["total_time_ns"])
 
     def test_at_most_ten_are_named_the_longest_first(self):
         top = off_cpu(self.lines[-1])["top_blocking_threads"]
@@ -133,8 +135,14 @@ class StormWithReasons(Storm):
         slept = increase(lines, lambda line: off_cpu(line)["by_reason"].get("sleep", 0))
         self.assertAlmostEqual(slept / self.truth["blocked_ns"], 1, delta=0.01)
 
-    def test_no_stack_or_thread_was_lost(self):
-        self.assertNotIn("lost", off_cpu(self.end))
+    def test_next_to_none_of_them_was_lost(self):
+        """The kernel may refuse memory for a moment: then that is told."""
+        lost = off_cpu(self.end).get("lost", {})
+        self.assertLessEqual(sum(lost.values()), self.COUNT / 10_000, lost)
+
+    def test_nothing_was_lost(self):
+        lost = sum(off_cpu(self.end).get("lost", {}).values())
+        self.assertLessEqual(self.collectd.latest("_self", "derive-bpf_lost")[0], lost)
 
 
 @bpf_only
@@ -166,11 +174,12 @@ class EndOfAll(unittest.TestCase):
 
     def check_last(self, value):
         for lines in self.lines:
-            # Its threads began a little later than itself, and ended a little earlier.
-            ages = (self.THREADS + 1) * (lines[-1]["ts_ms"] - lines[0]["t0_ms"]) * 1e6
-            self.assertEqual(lines[-1]["exit"], {"signal": 9})
-            self.assertGreaterEqual(value(lines[-1]), value(lines[-2]))
-            self.assertAlmostEqual(value(lines[-1]) / ages, 1, delta=0.04)
+            samples = lines[2:]
+            self.assertEqual(samples[-1]["exit"], {"signal": 9})
+            self.assertGreaterEqual(value(samples[-1]), value(samples[-2]))
+            # They ended a little before they were told to have.
+            ages = (self.THREADS + 1) * wall_ns(samples)
+            self.assertAlmostEqual(increase(samples, value) / ages, 1, delta=0.04)
 
     def test_the_last_line_has_the_blocked_time_of_all_of_them(self):
         self.check_last(lambda line: line["off_cpu_ns"])

@@ -197,7 +197,9 @@ static void set_up_fault(struct waiter *waiter) {
   open_data(waiter, 0);
   waiter->memory = mmap(NULL, waiter->size, PROT_READ, MAP_SHARED, waiter->file, 0);
   check(waiter->memory != MAP_FAILED, 43);
-  /* Each page is one wait: nothing is read ahead. */
+  /* What is there now may be in larger pieces than the windows. Then each page is one wait: nothing
+   * is read ahead. */
+  check(!posix_fadvise(waiter->file, 0, 0, POSIX_FADV_DONTNEED), 43);
   check(!madvise(waiter->memory, waiter->size, MADV_RANDOM), 43);
 }
 
@@ -263,9 +265,9 @@ static void take_turns(const struct kind *kind, struct waiter *waiter) {
   uint64_t base_cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
   for (bool is_stopped = false;;) {
     if (!is_stopped) {
-      struct moment before = before_wait();
+      struct moment before = look();
       kind->wait(waiter);
-      after_wait(&truth, before);
+      add_wait(&truth, before);
     }
     burn_ns(waiter->burn_ns);
     if (is_spoken_to()) {

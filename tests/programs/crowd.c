@@ -14,19 +14,19 @@ static uint64_t turn_ns;
 static void *sleep_when_told(void *unused) {
   for (;;) {
     pthread_barrier_wait(&begins);
-    struct moment before = before_wait();
+    struct moment before = look();
     for (int i = 0; i < turns; i++)
       sleep_ns(turn_ns);
-    after_wait(&truth, before);
+    add_wait(&truth, before);
     pthread_barrier_wait(&ends);
   }
   return unused;
 }
 
 static void *sleep_once(void *unused) {
-  struct moment before = before_wait();
+  struct moment before = look();
   sleep_ns(turn_ns);
-  after_wait(&truth, before);
+  add_wait(&truth, before);
   end_waits();
   return unused;
 }

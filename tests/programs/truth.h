@@ -48,18 +48,22 @@ static inline void end_waits(void) {
   schedstat_file = -1;
 }
 
-static inline struct moment before_wait(void) {
-  struct moment moment = {.runqueue_ns = read_runqueue_ns()};
-  moment.cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
-  moment.wall_ns = clock_ns(CLOCK_MONOTONIC);
-  return moment;
+/* All three at one moment: whoever lost the CPU between two of them looks again. */
+static inline struct moment look(void) {
+  for (;;) {
+    struct moment moment = {.runqueue_ns = read_runqueue_ns()};
+    moment.cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    moment.wall_ns = clock_ns(CLOCK_MONOTONIC);
+    if (read_runqueue_ns() == moment.runqueue_ns)
+      return moment;
+  }
 }
 
-static inline void after_wait(struct truth *truth, struct moment before) {
-  uint64_t wall_ns = clock_ns(CLOCK_MONOTONIC), cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
-  atomic_fetch_add(&truth->runqueue_ns, read_runqueue_ns() - before.runqueue_ns);
-  atomic_fetch_add(&truth->cpu_ns, cpu_ns - before.cpu_ns);
-  atomic_fetch_add(&truth->wall_ns, wall_ns - before.wall_ns);
+static inline void add_wait(struct truth *truth, struct moment before) {
+  struct moment after = look();
+  atomic_fetch_add(&truth->runqueue_ns, after.runqueue_ns - before.runqueue_ns);
+  atomic_fetch_add(&truth->cpu_ns, after.cpu_ns - before.cpu_ns);
+  atomic_fetch_add(&truth->wall_ns, after.wall_ns - before.wall_ns);
   atomic_fetch_add(&truth->waits, 1);
 }
 

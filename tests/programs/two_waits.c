@@ -20,9 +20,9 @@ __attribute__((noinline)) static int wait_in_beta(uint64_t ns) {
 }
 
 static void take_turn(struct truth *truth, int (*wait)(uint64_t ns), double ms) {
-  struct moment before = before_wait();
+  struct moment before = look();
   wait((uint64_t)(ms * 1e6));
-  after_wait(truth, before);
+  add_wait(truth, before);
   burn_ns((uint64_t)((long_ms - ms + 1) * 1e6));
 }
 
