@@ -329,6 +329,9 @@ static const struct {
     {{{10, 0, 5, 0}, {11, 100, 600, 20}}, {10, 0, 610, 30}, {1275, 2255}, 30},
     {{{10, 0, 600, 20}, {11, 100, 5, 0}}, {10, 0, 15, 30}, {1275, 2235}, 50},
     {{{10, 0, 5, 0}, {11, 100, 600, 20}, {12, 200, 300, 0}}, {10, 0, 310, 1}, {1775, 2764}, 21},
+    /* By one that is next to these times in both of them, not in their sum. */
+    {{{10, 0, 5, 0}, {11, 100, 100, 300}, {12, 200, 600, 0}}, {10, 0, 110, 310}, {1695, 2675}, 310},
+    {{{10, 0, 5, 0}, {11, 100, 600, 0}, {12, 200, 500, 200}}, {10, 0, 610, 5}, {1395, 2380}, 205},
     /* By one of which nothing was known. */
     {{{10, 0, 600, 20}, {11, 100, 700, 0}}, {10, 0, 15, 30}, {580, 580}, 50},
 };
@@ -364,15 +367,39 @@ START_TEST(counters_of_the_thread_that_execs_are_not_added_again) {
 }
 END_TEST
 
+/* As before, but the main one has exited at 2000, before the exec by another one at 3000. The stamp
+ * is as good as none. */
+static const struct {
+  struct look before[LOOKS], after;
+  uint64_t blocked[2];
+} usurpers[] = {
+    {{{10, 0, 50, 0}, {11, 100, 200, 0}}, {10, 0, 210, 0}, {1650, 950 + 2690}},
+    {{{10, 0, 205, 0}, {11, 100, 200, 0}}, {10, 0, 210, 0}, {1495, 795 + 2690}},
+    {{{10, 0, 5, 0}, {11, 100, 200, 0}},
+     {10, 0, 20, 0},
+     {1695, 1695}}, /* nothing was known of it */
+};
+
 START_TEST(thread_that_execs_after_the_main_one_exited_is_told_without_a_stamp) {
-  static const struct look both[LOOKS] = {{10, 0, 50, 0}, {11, 100, 200, 0}};
-  static const struct look left[LOOKS] = {{10, 0, 210, 0}};
+  const struct look after[LOOKS] = {usurpers[_i].after};
   OWN_THREADS threads = denet_threads_new();
-  ck_assert_uint_eq(pass_at(threads, 1000, 0, both), 1650);
+  ck_assert_uint_eq(pass_at(threads, 1000, 0, usurpers[_i].before), usurpers[_i].blocked[0]);
   denet_threads_begin(threads, 2000);
   denet_threads_note_main(threads, MAIN, 0, true);
   denet_threads_end(threads, false);
-  ck_assert_uint_eq(pass_at(threads, 3000, 0, left), 950 + 2690);
+  ck_assert_uint_eq(pass_at(threads, 3000, 0, after), usurpers[_i].blocked[1]);
+  ck_assert_uint_eq(pass_at(threads, 4000, 0, after), usurpers[_i].blocked[1] + 1000);
+}
+END_TEST
+
+START_TEST(stamp_that_becomes_known_is_no_exec) {
+  static const struct look before[LOOKS] = {{10, 0, 50, 0}, {11, 400, 10, 100}};
+  static const struct look after[LOOKS] = {{10, 0, 60, 200}, {11, 400, 10, 100}};
+  OWN_THREADS threads = denet_threads_new();
+  ck_assert_uint_eq(pass_at(threads, 1000, 0, before), 1440);
+  ck_assert_uint_eq(pass_at(threads, 2000, 7, after), 3230);
+  ck_assert_uint_eq(pass_at(threads, 3000, 0, after), 5230);
+  ck_assert_uint_eq(pass_at(threads, 4000, 7, after), 7230);
 }
 END_TEST
 
@@ -436,7 +463,8 @@ void add_cases(Suite *suite) {
   ADD_TEST(suite, main_thread_that_exited_is_blocked_no_more);
   ADD_TABLE(suite, thread_that_execs_goes_on_in_the_place_of_the_main_one, execs);
   ADD_TABLE(suite, counters_of_the_thread_that_execs_are_not_added_again, execs);
-  ADD_TEST(suite, thread_that_execs_after_the_main_one_exited_is_told_without_a_stamp);
+  ADD_TABLE(suite, thread_that_execs_after_the_main_one_exited_is_told_without_a_stamp, usurpers);
+  ADD_TEST(suite, stamp_that_becomes_known_is_no_exec);
   ADD_TEST(suite, main_thread_with_less_time_than_before_is_another_one_without_a_past);
   ADD_TEST(suite, ten_thousand_threads_of_a_month_fit);
   ADD_TEST(suite, threads_that_were_not_visited_are_named);

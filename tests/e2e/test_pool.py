@@ -9,7 +9,7 @@ from harness import Collectd, Workload, program, rule
 SECONDS = 30
 DERIVES = ("ps_cputime", "disk_octets", "io_octets", "io_ops", "ps_pagefaults",
            "contextswitch-voluntary", "contextswitch-involuntary", "total_time_in_ms-runqueue",
-           "derive-starts", "derive-exits")
+           "total_time_in_ms-offcpu", "derive-starts", "derive-exits")
 
 
 class Pool(unittest.TestCase):

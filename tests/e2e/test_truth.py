@@ -151,6 +151,54 @@ class DutyCycle(unittest.TestCase):
             self.assertAlmostEqual(used_ms, 0.3 * (now - lines[0][0]), delta=30, msg=str(lines))
 
 
+class Budget(unittest.TestCase):
+    """At any time of its life a thread runs, waits for a CPU or is blocked."""
+
+    WINDOW_MS = 4000
+
+    def spend(self, name, *arguments, cpus=None):
+        """Seconds in which the threads of a workload ran, waited and were blocked, all together, and
+        how many passed meanwhile."""
+        with Workload(name, *arguments, cpus=cpus) as workload, \
+                Collectd("MaxInterval 0.5\n" + own_rule(name, "Children false")) as collectd:
+            hurry(workload.pid)
+            # When it is young there are many lines, and hurry() is yet to tell.
+            begin_ms = collectd.wait_for_lines(workload.pid)[0]["ts_ms"] + 1000
+            collectd.wait_for_lines(workload.pid, after_ms=begin_ms + self.WINDOW_MS)
+            lines = [line for line in collectd.samples_of(workload.pid)
+                     if line["ts_ms"] >= begin_ms]
+            group = [value.numbers[0] for value in collectd.values(name, "total_time_in_ms-offcpu")]
+        blocked = [line["off_cpu_ns"] for line in lines]
+        self.assertEqual(blocked, sorted(blocked))
+        self.assertEqual(group, sorted(group))
+        self.assertLessEqual(group[-1], blocked[-1] / 1e6 + 1)
+        ran = sum(after["cpu_usage"] / 100 * (after["ts_ms"] - before["ts_ms"]) / 1e3
+                  for before, after in zip(lines, lines[1:]))
+        waited = (lines[-1]["run_delay_ns"] - lines[0]["run_delay_ns"]) / 1e9
+        return ran, waited, (blocked[-1] - blocked[0]) / 1e9, \
+            (lines[-1]["ts_ms"] - lines[0]["ts_ms"]) / 1e3
+
+    def test_threads_that_sleep_are_blocked_all_the_time(self):
+        for threads in (1, 5):
+            with self.subTest(threads=threads):
+                ran, waited, blocked, passed = self.spend("threads", str(threads))
+                self.assertLess(ran + waited, 0.01 * passed)
+                self.assertAlmostEqual(blocked, threads * passed, delta=0.01 * threads * passed)
+
+    def test_busy_threads_on_one_cpu_wait_for_each_other(self):
+        """Beside them there is the main thread, asleep."""
+        ran, waited, blocked, passed = self.spend("busy", "4", cpus={min(os.sched_getaffinity(0))})
+        self.assertAlmostEqual(ran + waited + blocked, 5 * passed, delta=0.01 * 5 * passed)
+        self.assertAlmostEqual(blocked - passed, 0, delta=0.02 * 4 * passed)
+        self.assertAlmostEqual(waited / (4 * passed), 0.75, delta=0.05)
+
+    def test_a_thread_that_is_busy_now_and_then(self):
+        """It has its CPU time however long it must wait for it; beside it the main thread sleeps."""
+        ran, waited, blocked, passed = self.spend("duty", "30", "100")
+        self.assertAlmostEqual(ran + waited + blocked, 2 * passed, delta=0.01 * 2 * passed)
+        self.assertAlmostEqual(blocked - passed + waited, 0.7 * passed, delta=0.05 * passed)
+
+
 class AtRest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
