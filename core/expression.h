@@ -2,8 +2,8 @@
  * stack. The few of them that there are belong to linkage tables and signal frames. */
 #pragma once
 
-#include "core/cursor.h"
-#include "core/walk.h"
+#include "cursor.h"
+#include "walk.h"
 
 /* Computes with cfa on the stack first if has_cfa. False where the expression is none, asks for
  * what is not known, or does not end. */

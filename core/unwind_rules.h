@@ -2,8 +2,8 @@
  * each step holds from some instruction on (DWARF 5, section 6.4). */
 #pragma once
 
-#include "core/cursor.h"
-#include "core/walk.h"
+#include "cursor.h"
+#include "walk.h"
 
 struct denet_unwind_entry {
   uint64_t start, bytes; /* of the function; addresses of the file */

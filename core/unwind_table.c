@@ -26,12 +26,18 @@ struct index_entry {
   uint32_t offset; /* of its entry in the table */
 };
 
-struct denet_unwind_table {
+/* One section. */
+struct frame_section {
   unsigned char *bytes;
-  uint64_t size, address; /* of the section */
-  bool is_debug;          /* .debug_frame: a common part is told and found otherwise */
+  uint64_t size, address;
+  bool is_debug; /* .debug_frame: a common part is told and found otherwise */
   struct index_entry *entries;
   size_t count, capacity;
+};
+
+/* A program may have both: the functions of the runtime in the one, its own in the other. */
+struct denet_unwind_table {
+  struct frame_section sections[2];
 };
 
 /* What several functions have in common (CIE). */
@@ -44,15 +50,15 @@ struct common_part {
   struct denet_cursor program;
 };
 
-static struct denet_cursor cursor_at(const struct denet_unwind_table *table, uint64_t offset) {
-  struct denet_cursor cursor = {table->bytes, table->bytes + table->size, false};
+static struct denet_cursor cursor_at(const struct frame_section *section, uint64_t offset) {
+  struct denet_cursor cursor = {section->bytes, section->bytes + section->size, false};
   denet_cursor_take(&cursor, offset);
   return cursor;
 }
 
-static uint64_t read_pointer(const struct denet_unwind_table *table, unsigned encoding,
+static uint64_t read_pointer(const struct frame_section *section, unsigned encoding,
                              struct denet_cursor *cursor) {
-  uint64_t place = table->address + (uint64_t)(cursor->at - table->bytes), value = 0;
+  uint64_t place = section->address + (uint64_t)(cursor->at - section->bytes), value = 0;
   switch (encoding & 0x0f) {
   case POINTER_ABSOLUTE:
   case POINTER_U8:
@@ -78,17 +84,17 @@ static uint64_t read_pointer(const struct denet_unwind_table *table, unsigned en
 }
 
 /* The letters behind the 'z', each of which has something in the data. */
-static void read_augmentation(const struct denet_unwind_table *table, const char *letters,
-                              struct denet_cursor *data, struct common_part *part) {
+static void read_augmentation(const struct frame_section *section, const char *letters,
+                              struct denet_cursor *data, struct common_part *common) {
   for (; *letters; letters++) {
     if (*letters == 'R')
-      part->encoding = (unsigned)denet_cursor_number(data, 1);
+      common->encoding = (unsigned)denet_cursor_number(data, 1);
     else if (*letters == 'L')
       denet_cursor_number(data, 1);
     else if (*letters == 'P')
-      read_pointer(table, (unsigned)denet_cursor_number(data, 1), data);
+      read_pointer(section, (unsigned)denet_cursor_number(data, 1), data);
     else if (*letters == 'S')
-      part->is_signal = true;
+      common->is_signal = true;
     else if (*letters != 'B')
       return; /* unknown, and so is how long the rest is; the addresses' encoding comes early */
   }
@@ -105,52 +111,52 @@ static const char *read_letters(struct denet_cursor *body) {
   return text;
 }
 
-static bool read_common(const struct denet_unwind_table *table, uint64_t offset,
-                        struct common_part *out_part) {
-  struct denet_cursor cursor = cursor_at(table, offset);
+static bool read_common(const struct frame_section *section, uint64_t offset,
+                        struct common_part *out_common) {
+  struct denet_cursor cursor = cursor_at(section, offset);
   uint64_t length = denet_cursor_number(&cursor, 4);
   struct denet_cursor body = denet_cursor_take(&cursor, length);
   uint64_t id = denet_cursor_number(&body, 4);
-  if (length >= 0xfffffff0 || id != (table->is_debug ? 0xffffffff : 0))
+  if (length >= 0xfffffff0 || id != (section->is_debug ? 0xffffffff : 0))
     return false;
-  struct common_part part = {0};
+  struct common_part common = {0};
   uint64_t version = denet_cursor_number(&body, 1);
   const char *augmentation = read_letters(&body);
   if (version == 4)
     denet_cursor_number(&body, 2); /* sizes of an address and of a segment */
-  part.code_unit = denet_cursor_uleb(&body);
-  part.data_unit = denet_cursor_sleb(&body);
+  common.code_unit = denet_cursor_uleb(&body);
+  common.data_unit = denet_cursor_sleb(&body);
   uint64_t return_register =
       version == 1 ? denet_cursor_number(&body, 1) : denet_cursor_uleb(&body);
   if (augmentation[0] == 'z') {
-    part.has_data = true;
+    common.has_data = true;
     struct denet_cursor data = denet_cursor_take(&body, denet_cursor_uleb(&body));
-    read_augmentation(table, augmentation + 1, &data, &part);
+    read_augmentation(section, augmentation + 1, &data, &common);
   }
-  part.program = body;
-  *out_part = part;
+  common.program = body;
+  *out_common = common;
   return !body.failed && (version == 1 || version == 3 || version == 4) &&
          (augmentation[0] == 'z' || augmentation[0] == '\0') && return_register == DENET_RIP &&
-         !(part.encoding & 0x80) &&
-         ((part.encoding & 0x70) == 0 || (part.encoding & 0x70) == POINTER_RELATIVE);
+         !(common.encoding & 0x80) &&
+         ((common.encoding & 0x70) == 0 || (common.encoding & 0x70) == POINTER_RELATIVE);
 }
 
 /* The entry at offset; *out_next is behind it in any case, 0 at the end. False if it is none of a
  * function. The common part of the last call may be the same again. */
-static bool read_entry(const struct denet_unwind_table *table, uint64_t offset,
+static bool read_entry(const struct frame_section *section, uint64_t offset,
                        uint64_t *common_offset, struct common_part *common, uint64_t *out_next,
                        struct denet_unwind_entry *out_entry) {
-  struct denet_cursor cursor = cursor_at(table, offset);
+  struct denet_cursor cursor = cursor_at(section, offset);
   uint64_t length = denet_cursor_number(&cursor, 4);
   struct denet_cursor body = denet_cursor_take(&cursor, length);
   *out_next = cursor.failed ? 0 : offset + 4 + length;
   uint64_t id = denet_cursor_number(&body, 4);
-  if (body.failed || id == (table->is_debug ? 0xffffffff : 0))
+  if (body.failed || id == (section->is_debug ? 0xffffffff : 0))
     return false;
-  uint64_t wanted = table->is_debug ? id : offset + 4 - id;
+  uint64_t wanted = section->is_debug ? id : offset + 4 - id;
   if (wanted != *common_offset) {
     *common_offset = UINT64_MAX;
-    if (wanted >= table->size || !read_common(table, wanted, common))
+    if (wanted >= section->size || !read_common(section, wanted, common))
       return false;
     *common_offset = wanted;
   }
@@ -160,8 +166,8 @@ static bool read_entry(const struct denet_unwind_table *table, uint64_t offset,
       .is_signal = common->is_signal,
       .common = common->program,
   };
-  entry.start = read_pointer(table, common->encoding, &body);
-  entry.bytes = read_pointer(table, common->encoding & 0x0f, &body);
+  entry.start = read_pointer(section, common->encoding, &body);
+  entry.bytes = read_pointer(section, common->encoding & 0x0f, &body);
   if (common->has_data)
     denet_cursor_take(&body, denet_cursor_uleb(&body));
   entry.own = body;
@@ -169,18 +175,18 @@ static bool read_entry(const struct denet_unwind_table *table, uint64_t offset,
   return !body.failed && entry.start && entry.bytes && entry.bytes <= UINT32_MAX;
 }
 
-static int add(struct denet_unwind_table *table, uint64_t limit, struct index_entry entry) {
-  if (table->count == table->capacity) {
-    size_t capacity = table->capacity ? 2 * table->capacity : 256;
-    if (capacity * sizeof(*table->entries) > limit)
+static int add(struct frame_section *section, uint64_t limit, struct index_entry entry) {
+  if (section->count == section->capacity) {
+    size_t capacity = section->capacity ? 2 * section->capacity : 256;
+    if (capacity * sizeof(*section->entries) > limit)
       return -EFBIG;
-    struct index_entry *entries = reallocarray(table->entries, capacity, sizeof(*entries));
+    struct index_entry *entries = reallocarray(section->entries, capacity, sizeof(*entries));
     if (!entries)
       return -ENOMEM;
-    table->entries = entries;
-    table->capacity = capacity;
+    section->entries = entries;
+    section->capacity = capacity;
   }
-  table->entries[table->count++] = entry;
+  section->entries[section->count++] = entry;
   return 0;
 }
 
@@ -189,16 +195,16 @@ static int compare_entries(const void *left, const void *right) {
   return a->start < b->start ? -1 : a->start > b->start;
 }
 
-static int make_index(struct denet_unwind_table *table, uint64_t limit) {
+static int make_index(struct frame_section *section, uint64_t limit) {
   uint64_t common_offset = UINT64_MAX, next;
   struct common_part common = {0};
   struct denet_unwind_entry entry;
   bool is_sorted = true;
-  for (uint64_t offset = 0; offset < table->size; offset = next) {
-    if (read_entry(table, offset, &common_offset, &common, &next, &entry)) {
-      size_t last = table->count - 1;
-      is_sorted &= table->count == 0 || table->entries[last].start <= entry.start;
-      int error = add(table, limit,
+  for (uint64_t offset = 0; offset < section->size; offset = next) {
+    if (read_entry(section, offset, &common_offset, &common, &next, &entry)) {
+      size_t last = section->count - 1;
+      is_sorted &= section->count == 0 || section->entries[last].start <= entry.start;
+      int error = add(section, limit,
                       (struct index_entry){entry.start, (uint32_t)entry.bytes, (uint32_t)offset});
       if (error)
         return error;
@@ -207,26 +213,27 @@ static int make_index(struct denet_unwind_table *table, uint64_t limit) {
       break;
   }
   if (!is_sorted)
-    qsort(table->entries, table->count, sizeof(*table->entries), compare_entries);
-  struct index_entry *entries = reallocarray(table->entries, table->count + 1, sizeof(*entries));
+    qsort(section->entries, section->count, sizeof(*section->entries), compare_entries);
+  struct index_entry *entries =
+      reallocarray(section->entries, section->count + 1, sizeof(*entries));
   if (entries) {
-    table->entries = entries;
-    table->capacity = table->count + 1;
+    section->entries = entries;
+    section->capacity = section->count + 1;
   }
   return 0;
 }
 
 static int read_section(const struct denet_elf_file *file, const char *name, uint64_t limit,
-                        struct denet_unwind_table *table) {
-  const Elf64_Shdr *section = denet_elf_file_section(file, name);
-  if (!section || section->sh_flags & SHF_COMPRESSED || section->sh_size > UINT32_MAX)
-    return -ENOENT;
-  int error = denet_elf_file_read(file, section, limit, &table->bytes);
+                        struct frame_section *section) {
+  const Elf64_Shdr *header = denet_elf_file_section(file, name);
+  if (!header || header->sh_flags & SHF_COMPRESSED || header->sh_size > UINT32_MAX)
+    return 0;
+  int error = denet_elf_file_read(file, header, limit, &section->bytes);
   if (error)
     return error;
-  table->address = section->sh_addr;
-  table->size = section->sh_size;
-  return make_index(table, limit - section->sh_size);
+  section->address = header->sh_addr;
+  section->size = header->sh_size;
+  return make_index(section, limit - header->sh_size);
 }
 
 static void free_tablep(struct denet_unwind_table **table) { denet_unwind_table_free(*table); }
@@ -236,18 +243,13 @@ int denet_unwind_table_new(const struct denet_elf_file *file, uint64_t limit,
   DENET_CLEANUP(free_tablep) struct denet_unwind_table *table = calloc(1, sizeof(*table));
   if (!table)
     return -ENOMEM;
-  int error = read_section(file, ".eh_frame", limit, table);
-  if (error == -ENOENT || (!error && table->count == 0)) {
-    denet_unwind_table_free(table);
-    table = calloc(1, sizeof(*table));
-    if (!table)
-      return -ENOMEM;
-    table->is_debug = true;
-    error = read_section(file, ".debug_frame", limit, table);
-  }
+  table->sections[1].is_debug = true;
+  int error = read_section(file, ".eh_frame", limit, &table->sections[0]);
+  if (!error)
+    error = read_section(file, ".debug_frame", limit, &table->sections[1]);
   if (error)
     return error;
-  if (table->count == 0)
+  if (denet_unwind_table_count(table) == 0)
     return -ENOENT;
   *out_table = DENET_TAKE(table);
   return 0;
@@ -256,31 +258,47 @@ int denet_unwind_table_new(const struct denet_elf_file *file, uint64_t limit,
 void denet_unwind_table_free(struct denet_unwind_table *table) {
   if (!table)
     return;
-  free(table->bytes);
-  free(table->entries);
+  for (size_t i = 0; i < DENET_COUNT_OF(table->sections); i++) {
+    free(table->sections[i].bytes);
+    free(table->sections[i].entries);
+  }
   free(table);
 }
 
 uint64_t denet_unwind_table_bytes(const struct denet_unwind_table *table) {
-  return sizeof(*table) + table->size + table->capacity * sizeof(*table->entries);
+  uint64_t bytes = sizeof(*table);
+  for (size_t i = 0; i < DENET_COUNT_OF(table->sections); i++)
+    bytes +=
+        table->sections[i].size + table->sections[i].capacity * sizeof(*table->sections[i].entries);
+  return bytes;
 }
 
-size_t denet_unwind_table_count(const struct denet_unwind_table *table) { return table->count; }
+size_t denet_unwind_table_count(const struct denet_unwind_table *table) {
+  return table->sections[0].count + table->sections[1].count;
+}
 
-bool denet_unwind_table_find(const struct denet_unwind_table *table, uint64_t address,
-                             struct denet_unwind_entry *out_entry) {
-  size_t low = 0, high = table->count;
+static bool find_in_section(const struct frame_section *section, uint64_t address,
+                            struct denet_unwind_entry *out_entry) {
+  size_t low = 0, high = section->count;
   while (low < high) {
     size_t middle = low + (high - low) / 2;
-    if (table->entries[middle].start <= address)
+    if (section->entries[middle].start <= address)
       low = middle + 1;
     else
       high = middle;
   }
-  if (low == 0 || address - table->entries[low - 1].start >= table->entries[low - 1].bytes)
+  if (low == 0)
+    return false;
+  const struct index_entry *entry = &section->entries[low - 1];
+  if (address - entry->start >= entry->bytes)
     return false;
   uint64_t common_offset = UINT64_MAX, next;
   struct common_part common = {0};
-  return read_entry(table, table->entries[low - 1].offset, &common_offset, &common, &next,
-                    out_entry);
+  return read_entry(section, entry->offset, &common_offset, &common, &next, out_entry);
+}
+
+bool denet_unwind_table_find(const struct denet_unwind_table *table, uint64_t address,
+                             struct denet_unwind_entry *out_entry) {
+  return find_in_section(&table->sections[0], address, out_entry) ||
+         find_in_section(&table->sections[1], address, out_entry);
 }

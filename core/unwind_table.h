@@ -1,8 +1,8 @@
-/* The unwind table of one ELF file (.eh_frame, else .debug_frame): which entry is a function's. */
+/* The unwind table of one ELF file (.eh_frame and .debug_frame): which entry is a function's. */
 #pragma once
 
-#include "core/elf_file.h"
-#include "core/unwind_rules.h"
+#include "elf_file.h"
+#include "unwind_rules.h"
 
 struct denet_unwind_table;
 

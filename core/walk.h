@@ -2,7 +2,7 @@
  * decided about the way. A snapshot that agrees in just that has the same frames. */
 #pragma once
 
-#include "core/unwinder.h"
+#include "unwinder.h"
 
 #include <stdbool.h>
 
