@@ -275,7 +275,7 @@ const struct denet_unwind_table *denet_images_table(struct denet_images *images,
   image->table_tried = true;
   DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file file = {.fd = -1};
   if (open_elf(image, &file) ||
-      denet_unwind_table_new(&file, images->budget_bytes / 4, &image->table))
+      denet_unwind_table_new(&file, images->budget_bytes / 2, &image->table))
     return NULL;
   account(images, image, denet_unwind_table_bytes(image->table));
   return image->table;

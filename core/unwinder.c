@@ -184,8 +184,8 @@ static enum denet_step step_by_frame_pointer(struct denet_walk *walk, size_t dep
 static enum denet_step step(struct denet_unwinder *unwinder, struct known_process *process,
                             bool *is_exact, struct path *path) {
   struct denet_walk *walk = &unwinder->walk;
-  struct denet_image *image;
-  uint64_t pc = 0, file_address, stack_pointer = walk->now.value[DENET_RSP];
+  struct denet_image *image = NULL;
+  uint64_t pc = 0, file_address = 0, stack_pointer = walk->now.value[DENET_RSP];
   denet_walk_use_register(walk, DENET_RIP, &pc);
   uint64_t address = pc - (*is_exact ? 0 : 1);
   bool is_signal = false;
