@@ -2,7 +2,7 @@
  * frames, by the unwind tables of the files that the process has mapped. Not thread-safe. */
 #pragma once
 
-#include "core/buffer.h"
+#include "buffer.h"
 
 #include <stdint.h>
 #include <sys/types.h>

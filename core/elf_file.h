@@ -1,0 +1,42 @@
+/* An ELF file for x86-64, read piece by piece and never mapped: whoever owns it may cut it short or
+ * lie in it at any time. Addresses are those that the file gives itself. */
+#pragma once
+
+#include <elf.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct denet_elf_file {
+  int fd; /* borrowed */
+  uint64_t bytes;
+  Elf64_Phdr *programs; /* owned, as are the next two */
+  Elf64_Shdr *sections;
+  char *names; /* of the sections; the last byte is a NUL */
+  size_t program_count, section_count, names_bytes;
+};
+
+/* Reads the headers. 0; -ENOEXEC if it is no such file, or one with absurd headers; -ENOMEM; an
+ * error of pread(). */
+int denet_elf_file_open(int fd, struct denet_elf_file *out_file);
+
+void denet_elf_file_done(struct denet_elf_file *file);
+
+/* NULL if there is none that is in the file. */
+const Elf64_Shdr *denet_elf_file_section(const struct denet_elf_file *file, const char *name);
+const Elf64_Shdr *denet_elf_file_section_at(const struct denet_elf_file *file, size_t index);
+
+/* All of a section, with a NUL behind it. 0, then the caller owns *out_bytes; -EFBIG above limit;
+ * -ENOEXEC if it is not in the file; -ENOMEM; an error of pread(). */
+int denet_elf_file_read(const struct denet_elf_file *file, const Elf64_Shdr *section,
+                        uint64_t limit, unsigned char **out_bytes);
+
+/* The build-id, up to size bytes of it. Its length, 0 if there is none. */
+size_t denet_elf_file_build_id(const struct denet_elf_file *file, unsigned char *out, size_t size);
+
+/* The sections of these names that are there, as an ELF file in memory of nothing else. 0, then the
+ * caller owns *out_image; -ENOENT if none is there; -EFBIG if they are, uncompressed, above limit;
+ * as denet_elf_file_read. *out_uncompressed: their bytes. */
+int denet_elf_file_extract(const struct denet_elf_file *file, const char *const *names,
+                           size_t count, uint64_t limit, char **out_image, size_t *out_bytes,
+                           uint64_t *out_uncompressed);

@@ -1,0 +1,261 @@
+#include "program_space.h"
+
+#include "cleanup.h"
+#include "parse.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+
+#define MAPS_MOST (32u << 20)
+#define IMAGES_MOST 2048 /* a browser has 200 */
+#define STAT_MOST 4096
+#define AGAIN_NS UINT64_C(1000000000)
+
+static uint64_t now_ns(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static void release_images(struct denet_image **all, size_t count, struct denet_images *images) {
+  for (size_t i = 0; i < count; i++)
+    if (all[i])
+      denet_images_release(images, all[i]);
+  free(all);
+}
+
+void denet_program_space_done(struct denet_program_space *space, struct denet_images *images) {
+  release_images(space->images, space->image_count, images);
+  denet_mappings_done(&space->mappings);
+  denet_perf_map_done(&space->perf_map);
+  *space = (struct denet_program_space){.pid = space->pid};
+}
+
+static int read_start_ticks(int process_fd, uint64_t *out_ticks) {
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
+  struct denet_stat stat;
+  DENET_CLOSE int fd = openat(process_fd, "stat", O_RDONLY | O_CLOEXEC);
+  if (fd < 0)
+    return -errno;
+  int error = denet_buffer_read(&text, fd, STAT_MOST);
+  if (!error)
+    error = denet_parse_stat(denet_buffer_text(&text), &stat);
+  if (!error)
+    *out_ticks = stat.field[DENET_STAT_START_TICKS];
+  return error;
+}
+
+/* The folder of the process in /proc, and of that one alone: what is opened in it later fails when
+ * the process has exited, even if its pid is used again. A descriptor or -errno. */
+static int open_process(const char *proc_path, const struct denet_program_space *space,
+                        uint64_t *out_ticks) {
+  char path[PATH_MAX];
+  if (snprintf(path, sizeof(path), "%s/%d", proc_path, (int)space->pid) >= (int)sizeof(path))
+    return -ENAMETOOLONG;
+  DENET_CLOSE int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0)
+    return errno == ENOENT ? -ESRCH : -errno;
+  int error = read_start_ticks(fd, out_ticks);
+  if (error)
+    return error;
+  if (space->start_ticks && space->start_ticks != *out_ticks)
+    return -ESRCH;
+  return DENET_TAKE_FD(fd);
+}
+
+/* Opens a regular file to read, and nothing else: to open a device may be to do something. */
+static int open_regular(const char *proc_path, int folder_fd, const char *path) {
+  struct stat status;
+  char again[PATH_MAX];
+  DENET_CLOSE int fd = openat(folder_fd, path, O_PATH | O_CLOEXEC);
+  if (fd < 0 || fstat(fd, &status))
+    return -errno;
+  if (!S_ISREG(status.st_mode))
+    return -EINVAL;
+  if (snprintf(again, sizeof(again), "%s/self/fd/%d", proc_path, fd) >= (int)sizeof(again))
+    return -ENAMETOOLONG;
+  int readable = open(again, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+  return readable < 0 ? -errno : readable;
+}
+
+static bool is_mapped_file(int fd, const struct denet_mapping *mapping) {
+  struct stat status;
+  return fstat(fd, &status) == 0 && status.st_ino == mapping->inode &&
+         ((uint64_t)major(status.st_dev) << 32 | minor(status.st_dev)) == mapping->device;
+}
+
+/* A path that may lead to the mapped file, or to another one. */
+static int open_if_same(const char *proc_path, int process_fd, const char *path,
+                        const struct denet_mapping *mapping) {
+  DENET_CLOSE int fd = open_regular(proc_path, process_fd, path);
+  return fd >= 0 && is_mapped_file(fd, mapping) ? DENET_TAKE_FD(fd) : -ESTALE;
+}
+
+/* The first of these leads to the file itself, even if it is deleted or in another mount namespace,
+ * but may need a capability that we lack. */
+static int open_mapped(const char *proc_path, int process_fd, const struct denet_mapping *mapping,
+                       const char *file_path) {
+  char path[PATH_MAX];
+  snprintf(path, sizeof(path), "map_files/%" PRIx64 "-%" PRIx64, mapping->start, mapping->end);
+  int fd = open_regular(proc_path, process_fd, path);
+  if (fd < 0)
+    fd = open_if_same(proc_path, process_fd, "exe", mapping);
+  if (fd < 0 && file_path[0] == '/' &&
+      snprintf(path, sizeof(path), "root%s", file_path) < (int)sizeof(path))
+    fd = open_if_same(proc_path, process_fd, path, mapping);
+  return fd;
+}
+
+static struct denet_image *find_image(struct denet_images *images, const char *proc_path,
+                                      int process_fd, const struct denet_mappings *mappings,
+                                      const struct denet_mapping *mapping) {
+  const char *path = denet_mapping_path(mappings, mapping);
+  if (mapping->inode == 0)
+    return NULL;
+  struct denet_image *image = denet_images_find(images, mapping->device, mapping->inode);
+  if (image)
+    return image;
+  char name[DENET_MAPPING_NAME_MOST + 1];
+  denet_mapping_name(mappings, mapping, name);
+  int fd = open_mapped(proc_path, process_fd, mapping, path);
+  if (fd < 0 || denet_images_take(images, fd, mapping->device, name, &image))
+    return NULL;
+  return image;
+}
+
+static int read_mappings(int process_fd, struct denet_mappings *mappings) {
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
+  DENET_CLOSE int fd = openat(process_fd, "maps", O_RDONLY | O_CLOEXEC);
+  if (fd < 0)
+    return errno == ENOENT ? -ESRCH : -errno;
+  int error = denet_buffer_read(&text, fd, MAPS_MOST);
+  if (!error)
+    error = denet_mappings_parse(denet_buffer_text(&text), mappings);
+  /* A zombie has none left. */
+  return !error && mappings->count == 0 ? -ESRCH : error;
+}
+
+int denet_program_space_read(struct denet_program_space *space, struct denet_images *images,
+                             const char *proc_path) {
+  DENET_CLEANUP(denet_mappings_done) struct denet_mappings mappings = {0};
+  uint64_t ticks;
+  DENET_CLOSE int process_fd = open_process(proc_path, space, &ticks);
+  if (process_fd < 0)
+    return process_fd;
+  int error = read_mappings(process_fd, &mappings);
+  if (error)
+    return error;
+  struct denet_image **all = calloc(mappings.count, sizeof(struct denet_image *));
+  if (!all)
+    return -ENOMEM;
+  for (size_t i = 0; i < mappings.count && i < IMAGES_MOST; i++)
+    all[i] = find_image(images, proc_path, process_fd, &mappings, &mappings.all[i]);
+  release_images(space->images, space->image_count, images);
+  denet_mappings_done(&space->mappings);
+  space->images = all;
+  space->image_count = mappings.count;
+  space->mappings = mappings;
+  mappings = (struct denet_mappings){0};
+  space->start_ticks = ticks;
+  space->read_ns = now_ns();
+  return 0;
+}
+
+int denet_program_space_copy(const struct denet_program_space *from,
+                             struct denet_program_space *space) {
+  struct denet_image **all = calloc(from->image_count + 1, sizeof(struct denet_image *));
+  if (!all || denet_mappings_copy(&from->mappings, &space->mappings)) {
+    free(all);
+    return -ENOMEM;
+  }
+  for (size_t i = 0; i < from->image_count; i++) {
+    all[i] = from->images[i];
+    if (all[i])
+      denet_image_hold(all[i]);
+  }
+  space->images = all;
+  space->image_count = from->image_count;
+  return 0;
+}
+
+static void reopen(struct denet_program_space *space, struct denet_images *images,
+                   const char *proc_path, const struct denet_mapping *mapping,
+                   struct denet_image *image) {
+  uint64_t ticks;
+  DENET_CLOSE int process_fd = open_process(proc_path, space, &ticks);
+  if (process_fd < 0)
+    return;
+  int fd =
+      open_mapped(proc_path, process_fd, mapping, denet_mapping_path(&space->mappings, mapping));
+  if (fd >= 0)
+    denet_images_reopen(images, image, fd);
+}
+
+bool denet_program_space_find(struct denet_program_space *space, struct denet_images *images,
+                              const char *proc_path, uint64_t address,
+                              struct denet_image **out_image, uint64_t *out_address) {
+  const struct denet_mapping *mapping = denet_mappings_find(&space->mappings, address);
+  if (!mapping)
+    return false;
+  struct denet_image *image = space->images[mapping - space->mappings.all];
+  if (image && denet_image_wants_file(image))
+    reopen(space, images, proc_path, mapping, image);
+  uint64_t offset = address - mapping->start + mapping->offset;
+  *out_image = image;
+  if (!image || !denet_image_address(image, offset, out_address))
+    *out_address = offset;
+  return true;
+}
+
+/* What the just-in-time compiler calls it. The file is read again at most once a second. */
+static const char *find_in_perf_map(struct denet_program_space *space, const char *proc_path,
+                                    uint64_t address) {
+  const char *name = denet_perf_map_find(&space->perf_map, address);
+  uint64_t now = now_ns(), ticks;
+  bool is_new = false;
+  if (name || (space->perf_map_read_ns && now - space->perf_map_read_ns < AGAIN_NS))
+    return name;
+  space->perf_map_read_ns = now;
+  DENET_CLOSE int process_fd = open_process(proc_path, space, &ticks);
+  if (process_fd < 0 || denet_perf_map_read(&space->perf_map, process_fd, &is_new) || !is_new)
+    return NULL;
+  return denet_perf_map_find(&space->perf_map, address);
+}
+
+static int tell_without_symbols(struct denet_program_space *space, const char *proc_path,
+                                uint64_t address, uint64_t file_address,
+                                const struct denet_mapping *mapping, struct denet_buffer *out,
+                                bool *out_certain) {
+  char text[DENET_MAPPING_NAME_MOST + 32], file[DENET_MAPPING_NAME_MOST + 1];
+  const char *name = find_in_perf_map(space, proc_path, address);
+  *out_certain = name != NULL;
+  if (name)
+    return denet_buffer_append_string(out, name);
+  snprintf(text, sizeof(text), "0x%" PRIx64, address);
+  if (mapping && mapping->inode) {
+    denet_mapping_name(&space->mappings, mapping, file);
+    snprintf(text, sizeof(text), "%s+0x%" PRIx64, file, file_address);
+  }
+  return denet_buffer_append_string(out, text);
+}
+
+int denet_program_space_tell(struct denet_program_space *space, struct denet_images *images,
+                             const char *proc_path, uint64_t address, struct denet_buffer *out,
+                             bool *out_certain) {
+  struct denet_image *image = NULL;
+  uint64_t file_address = address;
+  denet_program_space_find(space, images, proc_path, address, &image, &file_address);
+  const struct denet_mapping *mapping = denet_mappings_find(&space->mappings, address);
+  *out_certain = true;
+  if (mapping && strcmp(denet_mapping_path(&space->mappings, mapping), "[vdso]") == 0)
+    return denet_buffer_append_string(out, "[vdso]");
+  if (image && image->is_elf)
+    return denet_images_tell(images, image, file_address, out);
+  return tell_without_symbols(space, proc_path, address, file_address, mapping, out, out_certain);
+}

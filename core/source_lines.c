@@ -1,0 +1,92 @@
+#include "source_lines.h"
+
+#include "cleanup.h"
+
+#include <elfutils/libdw.h>
+#include <errno.h>
+#include <string.h>
+
+struct denet_source_lines {
+  char *image; /* what elf reads; owned, as are the next two */
+  Elf *elf;
+  Dwarf *dwarf;
+  uint64_t bytes;
+};
+
+/* What leads from an address to its unit, and from there to its line. Not the variables, nor the
+ * frames: they are the larger part of it all. */
+static const char *const sections[] = {
+    ".debug_info", ".debug_abbrev", ".debug_aranges",  ".debug_line", ".debug_line_str",
+    ".debug_str",  ".debug_ranges", ".debug_rnglists", ".debug_addr", ".debug_str_offsets",
+};
+
+void denet_source_lines_free(struct denet_source_lines *lines) {
+  if (!lines)
+    return;
+  dwarf_end(lines->dwarf);
+  elf_end(lines->elf);
+  free(lines->image);
+  free(lines);
+}
+
+static void free_linesp(struct denet_source_lines **lines) { denet_source_lines_free(*lines); }
+
+/* libelf would take any time and memory for what a section claims to be: elf_file has looked. */
+static int open_image(struct denet_source_lines *lines, size_t bytes) {
+  elf_version(EV_CURRENT);
+  lines->elf = elf_memory(lines->image, bytes);
+  lines->dwarf = lines->elf ? dwarf_begin_elf(lines->elf, DWARF_C_READ, NULL) : NULL;
+  return lines->dwarf ? 0 : -ENOENT;
+}
+
+int denet_source_lines_new(const struct denet_elf_file *file, uint64_t limit,
+                           struct denet_source_lines **out_lines) {
+  if (!denet_elf_file_section(file, ".debug_line") || !denet_elf_file_section(file, ".debug_info"))
+    return -ENOENT;
+  DENET_CLEANUP(free_linesp) struct denet_source_lines *lines = calloc(1, sizeof(*lines));
+  if (!lines)
+    return -ENOMEM;
+  size_t bytes;
+  uint64_t uncompressed;
+  int error = denet_elf_file_extract(file, sections, DENET_COUNT_OF(sections), limit, &lines->image,
+                                     &bytes, &uncompressed);
+  if (error)
+    return error;
+  lines->bytes = sizeof(*lines) + bytes + uncompressed;
+  error = open_image(lines, bytes);
+  if (error)
+    return error;
+  *out_lines = DENET_TAKE(lines);
+  return 0;
+}
+
+uint64_t denet_source_lines_bytes(const struct denet_source_lines *lines) { return lines->bytes; }
+
+/* Compilers may leave out the table from addresses to units: clang does. */
+static bool find_unit_slowly(Dwarf *dwarf, uint64_t address, Dwarf_Die *out_unit) {
+  Dwarf_Off offset = 0, next;
+  size_t header_bytes;
+  while (dwarf_nextcu(dwarf, offset, &next, &header_bytes, NULL, NULL, NULL) == 0) {
+    if (dwarf_offdie(dwarf, offset + header_bytes, out_unit) && dwarf_haspc(out_unit, address) == 1)
+      return true;
+    offset = next;
+  }
+  return false;
+}
+
+int denet_source_lines_find(struct denet_source_lines *lines, uint64_t address,
+                            const char **out_file, int *out_line) {
+  Dwarf_Die unit;
+  if (!dwarf_addrdie(lines->dwarf, address, &unit) &&
+      !find_unit_slowly(lines->dwarf, address, &unit))
+    return -ENOENT;
+  Dwarf_Line *line = dwarf_getsrc_die(&unit, address);
+  const char *file = line ? dwarf_linesrc(line, NULL, NULL) : NULL;
+  int number;
+  if (!file || dwarf_lineno(line, &number) || number <= 0)
+    return -ENOENT;
+  const char *slash = strrchr(file, '/');
+  *out_file = slash ? slash + 1 : file;
+  *out_line = number;
+  return 0;
+}
