@@ -16,9 +16,9 @@ METADATA = {"kind", "pid", "cmd", "executable", "t0_ms", "host", "rule", "instan
 METRICS = {"ts_ms", "cpu_usage", "mem_rss_kb", "mem_vms_kb", "disk_read_bytes", "disk_write_bytes",
            "syscall_read_bytes", "syscall_write_bytes", "page_faults_cached", "page_faults_disk",
            "sys_net_rx_bytes", "sys_net_tx_bytes", "thread_count", "uptime_secs",
-           "ctx_switches_voluntary", "ctx_switches_involuntary", "run_delay_ns"}
+           "ctx_switches_voluntary", "ctx_switches_involuntary", "run_delay_ns", "off_cpu_ns"}
 ONE = METRICS | {"cpu_core"}
-OPTIONAL = {"off_cpu_ns", "ebpf"}  # what BPF adds
+OPTIONAL = {"ebpf"}  # what BPF adds
 TREE = {"kind", "ts_ms", "parent", "children", "aggregated"}
 
 
