@@ -1,7 +1,7 @@
 /* two_waits [LONG_MS SHORT_MS]: a thread "long-waiter" that blocks for LONG_MS of every turn of
  * LONG_MS + 1 in wait_in_alpha(), and a thread "short-waiter" that blocks for SHORT_MS of each in
- * wait_in_beta() and burns CPU in the rest. Told anything it answers {"long_ns":,"short_ns":}: how
- * long each was blocked. */
+ * wait_in_beta() and burns CPU until its end. Told anything it answers {"long_ns":,"short_ns":}:
+ * how long each was blocked. */
 #include "truth.h"
 
 #include <pthread.h>
@@ -23,7 +23,8 @@ static void take_turn(struct truth *truth, int (*wait)(uint64_t ns), double ms) 
   struct moment before = look();
   wait((uint64_t)(ms * 1e6));
   add_wait(truth, before);
-  burn_ns((uint64_t)((long_ms - ms + 1) * 1e6));
+  double end = ((double)before.wall_ns + (long_ms + 1) * 1e6) / 1e9;
+  burn_seconds(CLOCK_MONOTONIC, end - read_clock(CLOCK_MONOTONIC));
 }
 
 static void *wait_long(void *unused) {
