@@ -10,16 +10,16 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
 #define PAGE_BYTES 4096
 #define STACK_PAGES (DENET_OFF_CPU_STACK_MOST / PAGE_BYTES + 1)
-#define BURST_NS 250000000 /* of stacks that were not taken before */
+#define WINDOW_NS 250000000
 
 /* Set before loading. */
 const volatile bool has_state = false;  /* sched_switch tells the state of the one that leaves */
 const volatile bool has_return = false; /* there is a sched_exit_tp */
 const volatile denet_u64 period_ns = 1000000; /* off-CPU time of a thread between two stacks */
-const volatile denet_u64 gap_ns = 5000000;    /* between two stacks of all */
+const volatile denet_u32 window_stacks = 50;  /* of all threads in WINDOW_NS, at most */
 const volatile denet_u64 stack_bytes = 8192;  /* of each, at most */
 
-/* By pid, set by user space, and here of a followed process's child. */
+/* By pid, enum denet_followed: set by user space, and here when a process begins or ends. */
 denet_u8 followed[DENET_BPF_PIDS];
 
 /* What could not be told. */
@@ -28,17 +28,22 @@ denet_u64 lost_processes = 0; /* there was no room for the sums of their exited 
 denet_u64 lost_stacks = 0;    /* there was no room in the ring */
 denet_u64 lost_ends = 0;      /* likewise */
 
-denet_u64 next_stack_ns = 0;
+/* Where more stacks are wanted than there may be, the period grows for all threads alike: none is
+ * served better for coming first. */
+denet_u64 window_began_ns = 0;
+denet_u32 window_wanted = 0;       /* stacks in it, also those that were not taken */
+denet_u32 window_taken = 0;        /* those that were */
+denet_u64 stretched_period_ns = 0; /* 0: it is as it was set */
 
 struct waiter {
   struct denet_waits waits;
   denet_u64 left_ns;      /* when it left its CPU; 0: it is on one, or nobody knows since when */
   denet_u64 run_delay_ns; /* that it had then */
-  denet_u64 untold_ns;    /* off-CPU time that is over and that no stack was taken for yet */
-  denet_u64 told_ns;      /* of the time since left_ns, what a stack was taken for */
-  denet_u64 shown_ns;     /* the left_ns for which user space has been shown the registers */
+  denet_u64 untold_ns[DENET_REASONS]; /* of absences that are over, no stack told yet */
+  denet_u64 told_ns;                  /* of the one since left_ns, what a stack was taken for */
+  denet_u64 shown_ns; /* the left_ns for which user space has been shown the registers */
   denet_u32 reason;
-  denet_u32 unused;
+  denet_u32 is_sampled; /* its stacks are wanted too */
 };
 
 struct {
@@ -100,15 +105,29 @@ static __always_inline void add_waits(struct denet_waits *sum, const struct dene
   __sync_fetch_and_add(&sum->count, part->count);
 }
 
-/* Adds one absence that ended, or goes on, after so long, of which it stood in the run queue for so
- * long. It has been counted as it began. */
-static __always_inline void add_absence(struct denet_waits *waits, enum denet_reason reason,
-                                        denet_u64 off_ns, denet_u64 queued_ns) {
-  if (reason == DENET_REASON_RUNQUEUE || queued_ns > off_ns)
-    queued_ns = off_ns;
-  waits->time_ns[DENET_REASON_RUNQUEUE] += queued_ns;
+/* An absence that is over, or goes on. */
+struct absence {
+  denet_u64 off_ns;
+  denet_u64 queued_ns;  /* of it, in the run queue */
+  denet_u64 blocked_ns; /* the rest: of its reason; all of it if that is the run queue */
+};
+
+static __always_inline struct absence make_absence(enum denet_reason reason, denet_u64 off_ns,
+                                                   denet_u64 queued_ns) {
+  struct absence absence = {.off_ns = off_ns};
+  if (reason != DENET_REASON_RUNQUEUE)
+    absence.queued_ns = queued_ns < off_ns ? queued_ns : off_ns;
+  absence.blocked_ns = off_ns - absence.queued_ns;
+  return absence;
+}
+
+/* It has been counted as it began. */
+static __always_inline void add_absence(struct denet_waits *waits, denet_u32 reason,
+                                        const struct absence *absence) {
+  denet_u64 off_ns = absence->off_ns;
+  waits->time_ns[DENET_REASON_RUNQUEUE] += absence->queued_ns;
   if (reason < DENET_REASONS)
-    waits->time_ns[reason] += off_ns - queued_ns;
+    waits->time_ns[reason] += absence->blocked_ns;
   if (off_ns > waits->longest_ns)
     waits->longest_ns = off_ns;
   if (off_ns < waits->shortest_ns || !waits->shortest_ns)
@@ -117,15 +136,32 @@ static __always_inline void add_absence(struct denet_waits *waits, enum denet_re
 
 /* --- Stacks --- */
 
-/* At most one a gap, and a few more after a time without any. Two CPUs at once may both have one.
- */
-static __always_inline bool may_take_stack(denet_u64 now_ns) {
-  denet_u64 next_ns = next_stack_ns;
-  if (next_ns > now_ns)
+static __always_inline denet_u64 current_period(void) {
+  return stretched_period_ns > period_ns ? stretched_period_ns : period_ns;
+}
+
+/* The next window's period is the one with which as many stacks as there may be would have been
+ * wanted in this one; if they were few, nearer to what was set. */
+static __always_inline void begin_window(denet_u64 now_ns) {
+  denet_u64 period = current_period(), wanted = window_wanted;
+  if (wanted > window_stacks)
+    stretched_period_ns = period + period * (wanted - window_stacks) / window_stacks;
+  else if (wanted < window_stacks / 2)
+    stretched_period_ns = period - period / 4;
+  window_wanted = window_taken = 0;
+  window_began_ns = now_ns;
+}
+
+/* CPUs may do this at the same time: then some stacks more are taken, or less. */
+static __always_inline bool may_take_stack(denet_u64 untold_ns, denet_u64 now_ns) {
+  if (untold_ns < current_period())
     return false;
-  if (next_ns + BURST_NS < now_ns)
-    next_ns = now_ns - BURST_NS;
-  next_stack_ns = next_ns + gap_ns;
+  if (now_ns - window_began_ns > WINDOW_NS)
+    begin_window(now_ns);
+  window_wanted++;
+  if (window_taken >= window_stacks)
+    return false;
+  window_taken++;
   return true;
 }
 
@@ -143,11 +179,11 @@ static __always_inline bool has_registers(struct task_struct *task) {
   return !(task->flags & PF_KTHREAD) && !(task->thread_info.status & TS_COMPAT);
 }
 
-static __always_inline void read_place(struct task_struct *task, const struct waiter *waiter,
+static __always_inline void read_place(struct task_struct *task, denet_u32 reason,
                                        denet_u64 weight_ns, struct denet_off_cpu_place *place) {
   place->exec_id = task->self_exec_id;
   place->tid = task->pid;
-  place->reason = waiter->reason;
+  place->reason = reason;
   place->weight_ns = weight_ns;
   bpf_probe_read_kernel(place->name, sizeof(place->name), task->comm);
 }
@@ -169,7 +205,7 @@ static __always_inline denet_u64 read_stack(denet_u64 from, char *to) {
 }
 
 /* Of the current task. */
-static __always_inline bool send_stack(struct task_struct *task, const struct waiter *waiter,
+static __always_inline bool send_stack(struct task_struct *task, denet_u32 reason,
                                        denet_u64 weight_ns) {
   denet_u32 zero = 0;
   struct stack_room *room = bpf_map_lookup_elem(&stack_rooms, &zero);
@@ -180,7 +216,7 @@ static __always_inline bool send_stack(struct task_struct *task, const struct wa
   stack->head.kind = DENET_OFF_CPU_STACK;
   stack->head.pid = task->tgid;
   stack->head.start_ns = task->group_leader->start_boottime;
-  read_place(task, waiter, weight_ns, &stack->place);
+  read_place(task, reason, weight_ns, &stack->place);
   read_registers(registers, stack->place.registers);
   stack->stack_bytes = read_stack(stack->place.registers[7], room->bytes);
   denet_u64 size = sizeof(*stack) + stack->stack_bytes;
@@ -191,13 +227,15 @@ static __always_inline bool send_stack(struct task_struct *task, const struct wa
   return true;
 }
 
-/* Takes a stack if it is time for one: the kernel's side of sampling by off-CPU time. */
+/* Takes a stack if it is time for one of this reason: sampling by off-CPU time. */
 static __always_inline void sample(struct task_struct *task, struct waiter *waiter,
-                                   denet_u64 now_ns) {
-  if (waiter->untold_ns < period_ns || !has_registers(task) || !may_take_stack(now_ns))
+                                   denet_u64 reason, denet_u64 now_ns) {
+  barrier_var(reason); /* what is compared is to be what is used */
+  if (reason >= DENET_REASONS || !waiter->is_sampled || !has_registers(task))
     return;
-  if (send_stack(task, waiter, waiter->untold_ns))
-    waiter->untold_ns = 0;
+  denet_u64 *untold_ns = &waiter->untold_ns[reason];
+  if (may_take_stack(*untold_ns, now_ns) && send_stack(task, reason, *untold_ns))
+    *untold_ns = 0;
 }
 
 /* --- Leaving a CPU, coming back --- */
@@ -214,11 +252,14 @@ static __always_inline void leave(struct task_struct *task, struct waiter *waite
 /* left_ns goes first: who reads the sums on another CPU takes an absence twice in no case. */
 static __always_inline void come_back(struct waiter *waiter, denet_u64 now_ns,
                                       denet_u64 queued_ns) {
-  denet_u64 off_ns = now_ns - waiter->left_ns;
+  denet_u32 reason = waiter->reason;
+  struct absence absence = make_absence(reason, now_ns - waiter->left_ns, queued_ns);
   waiter->left_ns = 0;
   barrier();
-  add_absence(&waiter->waits, waiter->reason, off_ns, queued_ns);
-  waiter->untold_ns += off_ns > waiter->told_ns ? off_ns - waiter->told_ns : 0;
+  add_absence(&waiter->waits, reason, &absence);
+  waiter->untold_ns[DENET_REASON_RUNQUEUE] += absence.queued_ns;
+  if (reason < DENET_REASONS && absence.blocked_ns > waiter->told_ns)
+    waiter->untold_ns[reason] += absence.blocked_ns - waiter->told_ns;
 }
 
 static __always_inline bool is_dying(denet_u64 state) { return state & TASK_DEAD; }
@@ -239,7 +280,7 @@ int BPF_PROG(note_switch, bool preempt, struct task_struct *previous, struct tas
     if (!is_dying(state)) {
       leave(previous, waiter, preempt || !state, now_ns);
       if (!has_return)
-        sample(previous, waiter, now_ns);
+        sample(previous, waiter, waiter->reason, now_ns);
     }
   }
   waiter = has_return ? 0 : find_waiter(next);
@@ -258,24 +299,42 @@ int BPF_PROG(note_return) {
     return 0;
   denet_u64 now_ns = bpf_ktime_get_ns();
   come_back(waiter, now_ns, read_run_delay(task) - waiter->run_delay_ns);
-  sample(task, waiter, now_ns);
+  sample(task, waiter, waiter->reason, now_ns);
+  if (waiter->reason != DENET_REASON_RUNQUEUE)
+    sample(task, waiter, DENET_REASON_RUNQUEUE, now_ns);
   return 0;
 }
 
 /* --- Beginning and end --- */
 
+static __always_inline denet_u8 *find_followed(struct task_struct *task) {
+  return &followed[task->tgid & (DENET_BPF_PIDS - 1)];
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(follow_child, struct task_struct *parent, struct task_struct *child) {
-  if (!find_waiter(parent))
+  const struct waiter *parents = find_waiter(parent);
+  if (!parents)
     return 0;
   if (child->pid == child->tgid)
-    followed[child->tgid & (DENET_BPF_PIDS - 1)] = 1;
+    *find_followed(child) = *find_followed(parent);
   struct waiter *waiter = make_waiter(child);
   if (!waiter)
     return 0;
+  waiter->is_sampled = parents->is_sampled;
   waiter->reason = DENET_REASON_RUNQUEUE;
   waiter->waits.count = 1;
   waiter->left_ns = bpf_ktime_get_ns();
+  return 0;
+}
+
+/* What has begun may be wanted: then nothing of it is to be missing. */
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(follow_program, struct task_struct *task) {
+  if (find_waiter(task))
+    return 0;
+  *find_followed(task) = DENET_FOLLOWED_AT_FIRST;
+  make_waiter(task);
   return 0;
 }
 
@@ -317,7 +376,7 @@ int BPF_PROG(note_exit, struct task_struct *task) {
   } else {
     send_waits(&key, &waiter->waits);
     bpf_map_delete_elem(&exited_waits, &key);
-    followed[task->tgid & (DENET_BPF_PIDS - 1)] = 0;
+    *find_followed(task) = DENET_FOLLOWED_NOT;
   }
   bpf_task_storage_delete(&waiters, task);
   return 0;
@@ -335,24 +394,28 @@ static __always_inline struct waiter *begin_to_follow(struct task_struct *task) 
   return waiter;
 }
 
-/* Adds the absence that goes on. */
+/* Adds the absence that goes on, and tells its place if it is time for a stack: the registers once,
+ * from then on only that it goes on. */
 static __always_inline void add_current(struct task_struct *task, struct waiter *waiter,
                                         struct denet_off_cpu_thread *thread) {
   denet_u64 left_ns = thread->left_ns, now_ns = bpf_ktime_get_ns();
-  denet_u64 off_ns = now_ns > left_ns ? now_ns - left_ns : 0;
+  denet_u32 reason = waiter->reason;
   denet_u64 queued_ns = read_run_delay(task) - waiter->run_delay_ns + read_waiting(task);
-  denet_u64 told_ns = waiter->told_ns;
-  denet_u64 weight_ns = waiter->untold_ns + (off_ns > told_ns ? off_ns - told_ns : 0);
-  add_absence(&thread->waits, waiter->reason, off_ns, queued_ns);
-  bool is_shown = waiter->shown_ns == left_ns;
-  bool is_sample =
-      weight_ns >= period_ns && has_registers(task) && (is_shown || may_take_stack(now_ns));
-  read_place(task, waiter, is_sample ? weight_ns : 0, &thread->place);
-  if (!is_sample)
+  struct absence absence = make_absence(reason, now_ns > left_ns ? now_ns - left_ns : 0, queued_ns);
+  add_absence(&thread->waits, reason, &absence);
+  if (reason >= DENET_REASONS || !waiter->is_sampled || !has_registers(task))
     return;
-  waiter->untold_ns = 0;
-  waiter->told_ns = off_ns;
+  denet_u64 blocked_ns = absence.blocked_ns, told_ns = waiter->told_ns;
+  denet_u64 weight_ns =
+      waiter->untold_ns[reason] + (blocked_ns > told_ns ? blocked_ns - told_ns : 0);
+  bool is_shown = waiter->shown_ns == left_ns;
+  if (is_shown ? weight_ns < period_ns : !may_take_stack(weight_ns, now_ns))
+    return;
+  waiter->untold_ns[reason] = 0;
+  waiter->told_ns = blocked_ns;
   waiter->shown_ns = left_ns;
+  thread->place.reason = reason;
+  thread->place.weight_ns = weight_ns;
   thread->has_registers = !is_shown;
   if (!is_shown)
     read_registers((const struct pt_regs *)bpf_task_pt_regs(task), thread->place.registers);
@@ -374,7 +437,8 @@ int list_waiters(struct bpf_iter__task *ctx) {
   if (!task)
     return 0;
   struct waiter *waiter = find_waiter(task);
-  if (!followed[task->tgid & (DENET_BPF_PIDS - 1)]) {
+  denet_u8 is_followed = *find_followed(task);
+  if (!is_followed) {
     if (waiter)
       bpf_task_storage_delete(&waiters, task);
     return 0;
@@ -385,6 +449,7 @@ int list_waiters(struct bpf_iter__task *ctx) {
     waiter = begin_to_follow(task);
   if (!waiter)
     return 0;
+  waiter->is_sampled = is_followed == DENET_FOLLOWED;
   struct denet_off_cpu_thread thread = {
       .head = {DENET_OFF_CPU_THREAD, task->tgid, task->group_leader->start_boottime},
       .left_ns = waiter->left_ns};
@@ -393,10 +458,9 @@ int list_waiters(struct bpf_iter__task *ctx) {
   barrier();
   if (thread.left_ns != waiter->left_ns || is_on_cpu(task))
     thread.left_ns = 0;
+  read_place(task, waiter->reason, 0, &thread.place);
   if (thread.left_ns)
     add_current(task, waiter, &thread);
-  else
-    read_place(task, waiter, 0, &thread.place);
   bpf_seq_write(ctx->meta->seq, &thread, sizeof(thread));
   return 0;
 }

@@ -18,6 +18,13 @@ enum denet_reason {
 #define DENET_OFF_CPU_STACK_MOST (1u << 14) /* bytes of one stack */
 #define DENET_OFF_CPU_REGISTERS 17          /* DWARF's numbers, x86-64: 7 is RSP, 16 RIP */
 
+/* Whether a process is followed. */
+enum denet_followed {
+  DENET_FOLLOWED_NOT,
+  DENET_FOLLOWED,          /* somebody wants it */
+  DENET_FOLLOWED_AT_FIRST, /* it has exec'd, and until it is known whether somebody does */
+};
+
 enum denet_off_cpu_kind {
   /* The task iterator. */
   DENET_OFF_CPU_THREAD = 1, /* struct denet_off_cpu_thread */

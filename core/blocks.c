@@ -25,8 +25,10 @@ struct room {
 struct kept {
   pid_t tid;
   uint64_t left_ns;
-  uint64_t round; /* in which it was asked for last */
-  struct denet_frames *frames;
+  uint64_t round;              /* in which it was asked for last */
+  struct denet_frames *frames; /* NULL: none is known */
+  enum denet_reason owed_reason;
+  uint64_t owed_ns;
 };
 
 struct denet_blocks {
@@ -116,7 +118,7 @@ static struct kept *find_kept(const struct room *room, pid_t tid) {
 struct denet_frames *denet_blocks_find(struct denet_blocks *blocks,
                                        const struct denet_block *block) {
   struct kept *kept = find_kept(find_room(blocks, block->pid, block->start_ns), block->tid);
-  if (!kept || kept->left_ns != block->left_ns)
+  if (!kept || kept->left_ns != block->left_ns || !kept->frames)
     return NULL;
   kept->round = blocks->round;
   return kept->frames;
@@ -152,19 +154,47 @@ static struct kept *insert_kept(const struct denet_blocks *blocks, struct room *
   return at;
 }
 
-void denet_blocks_keep(struct denet_blocks *blocks, const struct denet_block *block) {
+/* Finds or makes what is kept of the thread; NULL: no memory. */
+static struct kept *make_kept(struct denet_blocks *blocks, const struct denet_block *block) {
   struct room *room = find_room(blocks, block->pid, block->start_ns);
   if (!room)
     room = make_room(blocks, block->pid, block->start_ns);
   struct kept *kept = find_kept(room, block->tid);
   if (room && !kept)
     kept = insert_kept(blocks, room, block->tid);
+  if (kept)
+    kept->round = blocks->round;
+  return kept;
+}
+
+void denet_blocks_keep(struct denet_blocks *blocks, const struct denet_block *block) {
+  struct kept *kept = make_kept(blocks, block);
   if (!kept)
     return;
   denet_frames_release(kept->frames);
   kept->frames = denet_frames_hold(block->frames);
   kept->left_ns = block->left_ns;
-  kept->round = blocks->round;
+}
+
+void denet_blocks_owe(struct denet_blocks *blocks, const struct denet_block *block,
+                      enum denet_reason reason, uint64_t time_ns) {
+  struct kept *kept = make_kept(blocks, block);
+  if (!kept)
+    return;
+  if (kept->owed_reason != reason)
+    kept->owed_ns = 0;
+  kept->owed_reason = reason;
+  kept->owed_ns += time_ns;
+}
+
+uint64_t denet_blocks_settle(struct denet_blocks *blocks, const struct denet_block *block,
+                             enum denet_reason reason) {
+  struct kept *kept = find_kept(find_room(blocks, block->pid, block->start_ns), block->tid);
+  if (!kept || kept->owed_reason != reason)
+    return 0;
+  uint64_t owed_ns = kept->owed_ns;
+  kept->owed_ns = 0;
+  return owed_ns;
 }
 
 void denet_blocks_forget(struct denet_blocks *blocks, pid_t pid, uint64_t start_ns) {
@@ -194,13 +224,16 @@ static bool is_there(const struct denet_blocks *blocks, const struct denet_block
          strtoull(counter + 1, NULL, 16) == registers[RIP];
 }
 
-void denet_blocks_read(struct denet_blocks *blocks, const struct denet_block *block,
-                       const denet_u64 registers[DENET_OFF_CPU_REGISTERS],
-                       struct denet_text *out_stack) {
-  *out_stack = (struct denet_text){"", 0};
+int denet_blocks_read(struct denet_blocks *blocks, const struct denet_block *block,
+                      const denet_u64 registers[DENET_OFF_CPU_REGISTERS],
+                      struct denet_text *out_stack) {
   struct iovec local = {blocks->stack.bytes, blocks->stack_bytes};
   struct iovec remote = {(void *)registers[RSP], blocks->stack_bytes}; /* NOLINT: not ours */
   ssize_t got = process_vm_readv(block->tid, &local, 1, &remote, 1, 0);
-  if (got > 0 && is_there(blocks, block, registers))
-    *out_stack = (struct denet_text){blocks->stack.bytes, (size_t)got};
+  if (got < 0)
+    return errno == ESRCH ? -EAGAIN : -errno;
+  if (!is_there(blocks, block, registers))
+    return -EAGAIN;
+  *out_stack = (struct denet_text){blocks->stack.bytes, (size_t)got};
+  return 0;
 }

@@ -30,15 +30,24 @@ void denet_blocks_begin(struct denet_blocks *blocks);
 struct denet_frames *denet_blocks_find(struct denet_blocks *blocks,
                                        const struct denet_block *block);
 
-/* Keeps block->frames (with a reference of its own) instead of what the thread had before; without
- * memory for it not even that. */
+/* Keeps block->frames (with a reference of its own) instead of what the thread had before, if there
+ * is memory for it. */
 void denet_blocks_keep(struct denet_blocks *blocks, const struct denet_block *block);
 
 /* Forgets the process's threads. */
 void denet_blocks_forget(struct denet_blocks *blocks, pid_t pid, uint64_t start_ns);
 
-/* Reads the user stack of a thread that has these registers. Empty unless the thread was there
- * before and after; good until the next call. */
-void denet_blocks_read(struct denet_blocks *blocks, const struct denet_block *block,
-                       const denet_u64 registers[DENET_OFF_CPU_REGISTERS],
-                       struct denet_text *out_stack);
+/* Reads the user stack of a thread that has these registers, good until the next call. 0; -EAGAIN
+ * if the thread is elsewhere by now; -errno, such as -EPERM, if it cannot be read. */
+int denet_blocks_read(struct denet_blocks *blocks, const struct denet_block *block,
+                      const denet_u64 registers[DENET_OFF_CPU_REGISTERS],
+                      struct denet_text *out_stack);
+
+/* Time of an absence whose stack could not be had is owed to the thread: its next stack of the same
+ * reason stands for it too. */
+void denet_blocks_owe(struct denet_blocks *blocks, const struct denet_block *block,
+                      enum denet_reason reason, uint64_t time_ns);
+
+/* What the thread is owed for the reason, ns, and from now on is not. */
+uint64_t denet_blocks_settle(struct denet_blocks *blocks, const struct denet_block *block,
+                             enum denet_reason reason);

@@ -137,13 +137,22 @@ static bool reserve_sample(struct denet_symbolizer *symbolizer) {
   return true;
 }
 
+static struct denet_block block_of(const struct job *job) {
+  return (struct denet_block){.pid = job->process.pid,
+                              .start_ns = job->process.start_ns,
+                              .tid = (pid_t)job->place.tid,
+                              .left_ns = job->left_ns};
+}
+
 static void give_sample(struct denet_symbolizer *symbolizer, const struct job *job,
                         struct denet_frames *frames) {
+  struct denet_block block = block_of(job);
+  uint64_t owed_ns = denet_blocks_settle(symbolizer->blocks, &block, job->place.reason);
   struct denet_sample sample = {.pid = job->process.pid,
                                 .start_ns = job->process.start_ns,
                                 .stack = {.frames = frames,
                                           .reason = job->place.reason,
-                                          .time_ns = job->place.weight_ns,
+                                          .time_ns = job->place.weight_ns + owed_ns,
                                           .count = 1}};
   memcpy(sample.stack.thread, job->place.name, sizeof(sample.stack.thread));
   pthread_mutex_lock(&symbolizer->lock);
@@ -180,20 +189,23 @@ static void do_stack(struct denet_symbolizer *symbolizer, const struct job *job)
   denet_frames_release(frames);
 }
 
-/* A thread that is still where it was has the same stack. */
+/* A thread that is still where it was has the same stack. Where the stack may not be read its leaf
+ * is all there is. */
 static void do_thread(struct denet_symbolizer *symbolizer, const struct job *job) {
-  struct denet_block block = {.pid = job->process.pid,
-                              .start_ns = job->process.start_ns,
-                              .tid = (pid_t)job->place.tid,
-                              .left_ns = job->left_ns};
+  struct denet_block block = block_of(job);
   struct denet_frames *known = denet_blocks_find(symbolizer->blocks, &block);
   if (known) {
     give_sample(symbolizer, job, known);
     return;
   }
   struct denet_text stack = {"", 0};
+  int error = -EAGAIN;
   if (job->has_registers)
-    denet_blocks_read(symbolizer->blocks, &block, job->place.registers, &stack);
+    error = denet_blocks_read(symbolizer->blocks, &block, job->place.registers, &stack);
+  if (error == -EAGAIN) {
+    denet_blocks_owe(symbolizer->blocks, &block, job->place.reason, job->place.weight_ns);
+    return;
+  }
   block.frames = unwind(symbolizer, job, stack);
   if (!block.frames)
     return;

@@ -29,7 +29,8 @@ static int take_event(void *context, void *event, size_t size) {
 }
 
 void denet_tracer_follow(struct denet_tracer *tracer, pid_t pid, bool is_followed) {
-  tracer->bpf->bss->followed[(denet_u32)pid % DENET_BPF_PIDS] = is_followed;
+  tracer->bpf->bss->followed[(denet_u32)pid % DENET_BPF_PIDS] =
+      is_followed ? DENET_FOLLOWED : DENET_FOLLOWED_NOT;
 }
 
 int denet_tracer_list(struct denet_tracer *tracer, struct denet_buffer *records) {
@@ -88,7 +89,7 @@ static void configure(struct off_cpu_bpf *bpf, const struct btf *kernel,
   bpf->rodata->has_state =
       count_arguments(kernel, "btf_trace_sched_switch") >= SWITCH_STATE_ARGUMENTS;
   bpf->rodata->period_ns = settings->period_ns;
-  bpf->rodata->gap_ns = 1000000000 / settings->rate;
+  bpf->rodata->window_stacks = settings->rate < 4 ? 1 : settings->rate / 4; /* of a second */
   bpf->rodata->stack_bytes = settings->stack_bytes;
   bpf_map__set_max_entries(bpf->maps.happenings, round_up(settings->ring_bytes));
   bpf_map__set_max_entries(bpf->maps.exited_waits, settings->exited_most);

@@ -160,8 +160,7 @@ static bool step_by_table(struct denet_unwinder *unwinder, struct denet_image *i
                           uint64_t address, bool *out_is_signal, enum denet_step *out_step) {
   const struct denet_unwind_table *table =
       image ? denet_images_table(&unwinder->images, image) : NULL;
-  return table &&
-         denet_unwind_table_step(table, address, &unwinder->walk, out_is_signal, out_step);
+  return table && denet_unwind_table_step(table, address, &unwinder->walk, out_is_signal, out_step);
 }
 
 /* The chain of frame pointers ends, where it is kept, with 0. */

@@ -4,6 +4,7 @@
 #include "core/cleanup.h"
 #include "tests/unit.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -100,6 +101,23 @@ START_TEST(threads_that_are_not_asked_for_make_room) {
 }
 END_TEST
 
+START_TEST(time_without_a_stack_is_owed_to_the_thread_and_its_reason) {
+  OWN_BLOCKS blocks = denet_blocks_new("/proc", STACK_BYTES);
+  denet_blocks_owe(blocks, &first, DENET_REASON_LOCK, 5);
+  denet_blocks_owe(blocks, &first, DENET_REASON_LOCK, 7);
+  expect(blocks, first, NULL);
+  for (size_t i = 0; i < 3; i++) /* the last of others is the same thread's next absence */
+    ck_assert_uint_eq(denet_blocks_settle(blocks, &others[i], DENET_REASON_LOCK), 0);
+  ck_assert_uint_eq(denet_blocks_settle(blocks, &first, DENET_REASON_NET), 0);
+  keep(blocks, others[3], "futex");
+  ck_assert_uint_eq(denet_blocks_settle(blocks, &others[3], DENET_REASON_LOCK), 12);
+  ck_assert_uint_eq(denet_blocks_settle(blocks, &others[3], DENET_REASON_LOCK), 0);
+  denet_blocks_owe(blocks, &first, DENET_REASON_LOCK, 5);
+  denet_blocks_owe(blocks, &first, DENET_REASON_NET, 3);
+  ck_assert_uint_eq(denet_blocks_settle(blocks, &first, DENET_REASON_NET), 3);
+}
+END_TEST
+
 /* A process that waits to be told to go, and has no other thread. */
 struct child {
   pid_t pid;
@@ -146,8 +164,10 @@ static void read_place(const struct child *child, denet_u64 *registers) {
 /* Where the thread is said to be, off from where it is; one that has exited by then. */
 static const struct {
   int64_t pointer_off, counter_off;
-  bool has_exited, is_read;
-} places[] = {{0, 0, false, true}, {8, 0, false, false}, {0, 1, false, false}, {0, 0, true, false}};
+  bool has_exited;
+  int outcome;
+} places[] = {
+    {0, 0, false, 0}, {8, 0, false, -EAGAIN}, {0, 1, false, -EAGAIN}, {0, 0, true, -EAGAIN}};
 
 START_TEST(stack_is_read_if_the_thread_is_where_it_was) {
   OWN_BLOCKS blocks = denet_blocks_new("/proc", STACK_BYTES);
@@ -160,9 +180,8 @@ START_TEST(stack_is_read_if_the_thread_is_where_it_was) {
   registers[RIP] += (denet_u64)places[_i].counter_off;
   if (places[_i].has_exited)
     end_child(&child);
-  denet_blocks_read(blocks, &block, registers, &stack);
-  ck_assert_uint_le(stack.length, STACK_BYTES);
-  ck_assert_int_eq(stack.length > 0, places[_i].is_read);
+  ck_assert_int_eq(denet_blocks_read(blocks, &block, registers, &stack), places[_i].outcome);
+  ck_assert(places[_i].outcome || (stack.length > 0 && stack.length <= STACK_BYTES));
   if (!places[_i].has_exited)
     end_child(&child);
 }
@@ -177,7 +196,7 @@ START_TEST(stack_that_is_read_is_the_threads) {
   denet_u64 registers[DENET_OFF_CPU_REGISTERS] = {0};
   struct denet_text stack;
   read_place(&child, registers);
-  denet_blocks_read(blocks, &block, registers, &stack);
+  ck_assert_int_eq(denet_blocks_read(blocks, &block, registers, &stack), 0);
   size_t at = (size_t)((uint64_t)(uintptr_t)&mark - registers[RSP]);
   ck_assert_uint_lt(at + sizeof(mark), stack.length);
   ck_assert_mem_eq(stack.bytes + at, (const void *)&mark, sizeof(mark));
@@ -191,8 +210,7 @@ START_TEST(registers_that_point_nowhere_give_no_stack) {
   struct denet_block block = {.pid = child.pid, .tid = child.pid};
   denet_u64 registers[DENET_OFF_CPU_REGISTERS] = {[RSP] = 16};
   struct denet_text stack;
-  denet_blocks_read(blocks, &block, registers, &stack);
-  ck_assert_uint_eq(stack.length, 0);
+  ck_assert_int_eq(denet_blocks_read(blocks, &block, registers, &stack), -EFAULT);
   end_child(&child);
 }
 END_TEST
@@ -202,6 +220,7 @@ void add_cases(Suite *suite) {
   ADD_TEST(suite, thread_has_the_frames_of_its_last_absence);
   ADD_TEST(suite, process_is_forgotten_with_all_its_threads);
   ADD_TEST(suite, threads_that_are_not_asked_for_make_room);
+  ADD_TEST(suite, time_without_a_stack_is_owed_to_the_thread_and_its_reason);
   ADD_TABLE(suite, stack_is_read_if_the_thread_is_where_it_was, places);
   ADD_TEST(suite, stack_that_is_read_is_the_threads);
   ADD_TEST(suite, registers_that_point_nowhere_give_no_stack);

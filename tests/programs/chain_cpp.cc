@@ -27,6 +27,7 @@ int main() {
   };
   if (write(STDOUT_FILENO, "ready\n", 6) != 6)
     return 1;
+  volatile long sum = 0; // so that no call is the last thing a function does
   while (poll(&input, 1, 0) == 0)
-    in_lambda(5000);
+    sum = in_lambda(5000);
 }
