@@ -53,14 +53,19 @@ struct {
   __type(value, struct waiter);
 } waiters SEC(".maps");
 
-/* Sums of threads that have exited while others of their process live. */
+/* Of a process with several threads: the sums of those that have exited. */
+struct exited_threads {
+  struct denet_waits waits;
+  denet_u64 session; /* of the iterator that told them last */
+};
+
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
   __uint(map_flags, BPF_F_NO_PREALLOC);
   __uint(max_entries, DENET_OFF_CPU_EXITED_MOST);
   __type(key, struct process_key);
-  __type(value, struct denet_waits);
-} exited_waits SEC(".maps");
+  __type(value, struct exited_threads);
+} exited_threads SEC(".maps");
 
 struct {
   __uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -338,10 +343,10 @@ int BPF_PROG(follow_program, struct task_struct *task) {
   return 0;
 }
 
-static __always_inline struct denet_waits *find_exited_waits(const struct process_key *key) {
-  struct denet_waits none = {};
-  bpf_map_update_elem(&exited_waits, key, &none, BPF_NOEXIST);
-  return bpf_map_lookup_elem(&exited_waits, key);
+static __always_inline struct exited_threads *find_exited_threads(const struct process_key *key) {
+  struct exited_threads none = {};
+  bpf_map_update_elem(&exited_threads, key, &none, BPF_NOEXIST);
+  return bpf_map_lookup_elem(&exited_threads, key);
 }
 
 static __always_inline void send_waits(const struct process_key *key,
@@ -355,9 +360,9 @@ static __always_inline void send_waits(const struct process_key *key,
   event->head.pid = key->pid;
   event->head.start_ns = key->start_ns;
   event->waits = *last;
-  const struct denet_waits *others = bpf_map_lookup_elem(&exited_waits, key);
+  const struct exited_threads *others = bpf_map_lookup_elem(&exited_threads, key);
   if (others)
-    add_waits(&event->waits, others);
+    add_waits(&event->waits, &others->waits);
   bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 }
 
@@ -368,14 +373,14 @@ int BPF_PROG(note_exit, struct task_struct *task) {
     return 0;
   struct process_key key = key_of(task);
   if (task->signal->live.counter) {
-    struct denet_waits *sum = find_exited_waits(&key);
+    struct exited_threads *sum = find_exited_threads(&key);
     if (sum)
-      add_waits(sum, &waiter->waits);
+      add_waits(&sum->waits, &waiter->waits);
     else
       count(&lost_processes);
   } else {
     send_waits(&key, &waiter->waits);
-    bpf_map_delete_elem(&exited_waits, &key);
+    bpf_map_delete_elem(&exited_threads, &key);
     *find_followed(task) = DENET_FOLLOWED_NOT;
   }
   bpf_task_storage_delete(&waiters, task);
@@ -421,14 +426,20 @@ static __always_inline void add_current(struct task_struct *task, struct waiter 
     read_registers((const struct pt_regs *)bpf_task_pt_regs(task), thread->place.registers);
 }
 
-static __always_inline void list_exited(struct task_struct *task, struct seq_file *seq) {
+/* Before the first of the process's threads: one that exits after it was listed is in what has been
+ * told of it alone, not in the sums too. */
+static __always_inline void list_exited(struct task_struct *task,
+                                        const struct bpf_iter_meta *meta) {
   struct process_key key = key_of(task);
-  const struct denet_waits *waits = bpf_map_lookup_elem(&exited_waits, &key);
-  if (!waits)
+  struct exited_threads *exited = bpf_map_lookup_elem(&exited_threads, &key);
+  if (!exited && task->signal->nr_threads > 1)
+    exited = find_exited_threads(&key);
+  if (!exited || exited->session == meta->session_id)
     return;
-  struct denet_off_cpu_process process = {.head = {DENET_OFF_CPU_EXITED, task->tgid, key.start_ns},
-                                          .waits = *waits};
-  bpf_seq_write(seq, &process, sizeof(process));
+  exited->session = meta->session_id;
+  struct denet_off_cpu_process process = {.head = {DENET_OFF_CPU_EXITED, task->tgid, key.start_ns}};
+  process.waits = exited->waits;
+  bpf_seq_write(meta->seq, &process, sizeof(process));
 }
 
 SEC("iter/task")
@@ -443,8 +454,7 @@ int list_waiters(struct bpf_iter__task *ctx) {
       bpf_task_storage_delete(&waiters, task);
     return 0;
   }
-  if (task->pid == task->tgid)
-    list_exited(task, ctx->meta->seq);
+  list_exited(task, ctx->meta);
   if (!waiter)
     waiter = begin_to_follow(task);
   if (!waiter)

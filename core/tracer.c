@@ -92,7 +92,7 @@ static void configure(struct off_cpu_bpf *bpf, const struct btf *kernel,
   bpf->rodata->window_stacks = settings->rate < 4 ? 1 : settings->rate / 4; /* of a second */
   bpf->rodata->stack_bytes = settings->stack_bytes;
   bpf_map__set_max_entries(bpf->maps.happenings, round_up(settings->ring_bytes));
-  bpf_map__set_max_entries(bpf->maps.exited_waits, settings->exited_most);
+  bpf_map__set_max_entries(bpf->maps.exited_threads, settings->exited_most);
   bpf_program__set_autoload(bpf->progs.note_return, has_return);
   bpf_program__set_autoattach(bpf->progs.list_waiters, false);
 }
