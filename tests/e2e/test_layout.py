@@ -9,7 +9,8 @@ import unittest
 from harness import COLLECTD, PROJECT, plugins_folder, procfs_only
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+[<"]([^>"]+)[>"]', re.MULTILINE)
-FOREIGN = {"yajl": "yajl/", "regex": "regex.h", "libbpf": "bpf/libbpf.h", "elf": "elfutils/"}
+FOREIGN = {"yajl": "yajl/", "regex": "regex.h", "libbpf": "bpf/libbpf.h", "elf": "elfutils/",
+           "lzma": "lzma.h"}
 
 
 def sources(folder, *endings):
