@@ -72,15 +72,14 @@ int denet_source_lines_new(const struct denet_elf_file *file, uint64_t limit,
   DENET_CLEANUP(free_linesp) struct denet_source_lines *lines = calloc(1, sizeof(*lines));
   if (!lines)
     return -ENOMEM;
-  size_t bytes;
-  uint64_t uncompressed;
-  int error = denet_elf_file_extract(file, sections, DENET_COUNT_OF(sections), limit, &lines->image,
-                                     &bytes, &uncompressed);
+  struct denet_elf_extract extract = {0};
+  int error = denet_elf_file_extract(file, sections, DENET_COUNT_OF(sections), limit, &extract);
   if (error)
     return error;
-  lines->bytes = sizeof(*lines) + bytes + uncompressed;
+  lines->image = extract.image;
+  lines->bytes = sizeof(*lines) + extract.bytes + extract.uncompressed;
   lines->left_bytes = limit / 8;
-  error = open_image(lines, bytes);
+  error = open_image(lines, extract.bytes);
   if (error)
     return error;
   *out_lines = DENET_TAKE(lines);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define LETTERS_MOST 16
+#define NOWHERE UINT64_MAX
 
 /* How addresses are written (Linux Standard Base, DWARF extensions). */
 enum {
@@ -42,6 +43,7 @@ struct denet_unwind_table {
 
 /* What several functions have in common (CIE). */
 struct common_part {
+  uint64_t offset; /* in the section; NOWHERE: none has been read */
   uint64_t code_unit;
   int64_t data_unit;
   unsigned encoding;
@@ -119,7 +121,7 @@ static bool read_common(const struct frame_section *section, uint64_t offset,
   uint64_t id = denet_cursor_number(&body, 4);
   if (length >= 0xfffffff0 || id != (section->is_debug ? 0xffffffff : 0))
     return false;
-  struct common_part common = {0};
+  struct common_part common = {.offset = offset};
   uint64_t version = denet_cursor_number(&body, 1);
   const char *augmentation = read_letters(&body);
   if (version == 4)
@@ -134,17 +136,19 @@ static bool read_common(const struct frame_section *section, uint64_t offset,
     read_augmentation(section, augmentation + 1, &data, &common);
   }
   common.program = body;
+  unsigned base = common.encoding & 0xf0; /* what addresses are relative to, in the file or not */
+  if (body.failed || (version != 1 && version != 3 && version != 4) ||
+      (augmentation[0] != 'z' && augmentation[0] != '\0') || return_register != DENET_RIP ||
+      (base != 0 && base != POINTER_RELATIVE))
+    return false;
   *out_common = common;
-  return !body.failed && (version == 1 || version == 3 || version == 4) &&
-         (augmentation[0] == 'z' || augmentation[0] == '\0') && return_register == DENET_RIP &&
-         !(common.encoding & 0x80) &&
-         ((common.encoding & 0x70) == 0 || (common.encoding & 0x70) == POINTER_RELATIVE);
+  return true;
 }
 
 /* The entry at offset; *out_next is behind it in any case, 0 at the end. False if it is none of a
  * function. The common part of the last call may be the same again. */
 static bool read_entry(const struct frame_section *section, uint64_t offset,
-                       uint64_t *common_offset, struct common_part *common, uint64_t *out_next,
+                       struct common_part *common, uint64_t *out_next,
                        struct denet_unwind_entry *out_entry) {
   struct denet_cursor cursor = cursor_at(section, offset);
   uint64_t length = denet_cursor_number(&cursor, 4);
@@ -154,11 +158,10 @@ static bool read_entry(const struct frame_section *section, uint64_t offset,
   if (body.failed || id == (section->is_debug ? 0xffffffff : 0))
     return false;
   uint64_t wanted = section->is_debug ? id : offset + 4 - id;
-  if (wanted != *common_offset) {
-    *common_offset = UINT64_MAX;
+  if (wanted != common->offset) {
+    common->offset = NOWHERE;
     if (wanted >= section->size || !read_common(section, wanted, common))
       return false;
-    *common_offset = wanted;
   }
   struct denet_unwind_entry entry = {
       .code_unit = common->code_unit,
@@ -196,12 +199,12 @@ static int compare_entries(const void *left, const void *right) {
 }
 
 static int make_index(struct frame_section *section, uint64_t limit) {
-  uint64_t common_offset = UINT64_MAX, next;
-  struct common_part common = {0};
+  uint64_t next;
+  struct common_part common = {.offset = NOWHERE};
   struct denet_unwind_entry entry;
   bool is_sorted = true;
   for (uint64_t offset = 0; offset < section->size; offset = next) {
-    if (read_entry(section, offset, &common_offset, &common, &next, &entry)) {
+    if (read_entry(section, offset, &common, &next, &entry)) {
       size_t last = section->count - 1;
       is_sorted &= section->count == 0 || section->entries[last].start <= entry.start;
       int error = add(section, limit,
@@ -292,9 +295,9 @@ static bool find_in_section(const struct frame_section *section, uint64_t addres
   const struct index_entry *entry = &section->entries[low - 1];
   if (address - entry->start >= entry->bytes)
     return false;
-  uint64_t common_offset = UINT64_MAX, next;
-  struct common_part common = {0};
-  return read_entry(section, entry->offset, &common_offset, &common, &next, out_entry);
+  uint64_t next;
+  struct common_part common = {.offset = NOWHERE};
+  return read_entry(section, entry->offset, &common, &next, out_entry);
 }
 
 bool denet_unwind_table_find(const struct denet_unwind_table *table, uint64_t address,
