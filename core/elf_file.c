@@ -272,8 +272,7 @@ static int fill(const struct denet_elf_file *file, const struct extract *extract
 }
 
 int denet_elf_file_extract(const struct denet_elf_file *file, const char *const *names,
-                           size_t count, uint64_t limit, char **out_image, size_t *out_bytes,
-                           uint64_t *out_uncompressed) {
+                           size_t count, uint64_t limit, struct denet_elf_extract *out_extract) {
   struct extract extract = {
       .section_count = 1, .names_bytes = 1, .bytes = round_up(sizeof(Elf64_Ehdr), 8)};
   int error = 0;
@@ -291,8 +290,6 @@ int denet_elf_file_extract(const struct denet_elf_file *file, const char *const 
   error = fill(file, &extract, image);
   if (error)
     return error;
-  *out_image = DENET_TAKE(image);
-  *out_bytes = bytes;
-  *out_uncompressed = extract.uncompressed;
+  *out_extract = (struct denet_elf_extract){DENET_TAKE(image), bytes, extract.uncompressed};
   return 0;
 }

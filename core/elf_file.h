@@ -34,9 +34,14 @@ int denet_elf_file_read(const struct denet_elf_file *file, const Elf64_Shdr *sec
 /* The build-id, up to size bytes of it. Its length, 0 if there is none. */
 size_t denet_elf_file_build_id(const struct denet_elf_file *file, unsigned char *out, size_t size);
 
-/* The sections of these names that are there, as an ELF file in memory of nothing else. 0, then the
- * caller owns *out_image; -ENOENT if none is there; -EFBIG if they are, uncompressed, above limit;
- * as denet_elf_file_read. *out_uncompressed: their bytes. */
+/* An ELF file in memory, made of some sections of another. */
+struct denet_elf_extract {
+  char *image; /* owned by whoever has it made */
+  size_t bytes;
+  uint64_t uncompressed; /* bytes of the sections, once unpacked */
+};
+
+/* Of the sections of these names (at most 16) those that are there. 0; -ENOENT if none is there;
+ * -EFBIG if they are, uncompressed, above limit; as denet_elf_file_read. */
 int denet_elf_file_extract(const struct denet_elf_file *file, const char *const *names,
-                           size_t count, uint64_t limit, char **out_image, size_t *out_bytes,
-                           uint64_t *out_uncompressed);
+                           size_t count, uint64_t limit, struct denet_elf_extract *out_extract);

@@ -173,13 +173,13 @@ static void read_loads(struct denet_image *image) {
   }
 }
 
-static int add(struct denet_images *images, const struct denet_image_key *key, int fd,
-               uint64_t mapped_device, const char *name, struct denet_image **out_image) {
+/* Takes over the file; NULL where there is no memory, and then it does not. */
+static struct denet_image *add(struct denet_images *images, const struct denet_image_key *key,
+                               int fd, const char *name) {
   struct denet_image *image = calloc(1, sizeof(*image));
   if (!image)
-    return -ENOMEM;
+    return NULL;
   image->key = *key;
-  image->mapped_device = mapped_device;
   image->fd = -1;
   snprintf(image->name, sizeof(image->name), "%s", name);
   set_file(images, image, fd);
@@ -188,8 +188,7 @@ static int add(struct denet_images *images, const struct denet_image_key *key, i
   image->next = *bucket;
   *bucket = image;
   images->count++;
-  *out_image = image;
-  return 0;
+  return image;
 }
 
 int denet_images_take(struct denet_images *images, int fd, uint64_t mapped_device, const char *name,
@@ -203,13 +202,14 @@ int denet_images_take(struct denet_images *images, int fd, uint64_t mapped_devic
   while (image && !is_same(&image->key, &key))
     image = image->next;
   if (!image)
-    error = add(images, &key, owned, mapped_device, name, &image);
+    image = add(images, &key, owned, name);
   else if (image->fd < 0)
     set_file(images, image, owned);
-  if (error)
-    return error;
+  if (!image)
+    return -ENOMEM;
   if (image->fd == owned)
     DENET_TAKE_FD(owned);
+  image->mapped_device = mapped_device;
   image->users++;
   use(images, image);
   *out_image = image;

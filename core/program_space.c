@@ -23,18 +23,19 @@ static uint64_t now_ns(void) {
   return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-static void release_images(struct denet_image **all, size_t count, struct denet_images *images) {
-  for (size_t i = 0; i < count; i++)
-    if (all[i])
-      denet_images_release(images, all[i]);
-  free(all);
+static void release_images(struct denet_program_space *space) {
+  for (size_t i = 0; i < space->mapped_count; i++)
+    if (space->mapped[i])
+      denet_images_release(space->images, space->mapped[i]);
+  free(space->mapped);
 }
 
-void denet_program_space_done(struct denet_program_space *space, struct denet_images *images) {
-  release_images(space->images, space->image_count, images);
+void denet_program_space_done(struct denet_program_space *space) {
+  release_images(space);
   denet_mappings_done(&space->mappings);
   denet_perf_map_done(&space->perf_map);
-  *space = (struct denet_program_space){.pid = space->pid};
+  *space = (struct denet_program_space){
+      .pid = space->pid, .images = space->images, .proc_path = space->proc_path};
 }
 
 static int read_start_ticks(int process_fd, uint64_t *out_ticks) {
@@ -53,10 +54,9 @@ static int read_start_ticks(int process_fd, uint64_t *out_ticks) {
 
 /* The folder of the process in /proc, and of that one alone: what is opened in it later fails when
  * the process has exited, even if its pid is used again. A descriptor or -errno. */
-static int open_process(const char *proc_path, const struct denet_program_space *space,
-                        uint64_t *out_ticks) {
+static int open_process(const struct denet_program_space *space, uint64_t *out_ticks) {
   char path[PATH_MAX];
-  if (snprintf(path, sizeof(path), "%s/%d", proc_path, (int)space->pid) >= (int)sizeof(path))
+  if (snprintf(path, sizeof(path), "%s/%d", space->proc_path, (int)space->pid) >= (int)sizeof(path))
     return -ENAMETOOLONG;
   DENET_CLOSE int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0)
@@ -112,19 +112,19 @@ static int open_mapped(const char *proc_path, int process_fd, const struct denet
   return fd;
 }
 
-static struct denet_image *find_image(struct denet_images *images, const char *proc_path,
-                                      int process_fd, const struct denet_mappings *mappings,
+static struct denet_image *find_image(const struct denet_program_space *space, int process_fd,
+                                      const struct denet_mappings *mappings,
                                       const struct denet_mapping *mapping) {
-  const char *path = denet_mapping_path(mappings, mapping);
   if (mapping->inode == 0)
     return NULL;
-  struct denet_image *image = denet_images_find(images, mapping->device, mapping->inode);
+  struct denet_image *image = denet_images_find(space->images, mapping->device, mapping->inode);
   if (image)
     return image;
   char name[DENET_MAPPING_NAME_MOST + 1];
   denet_mapping_name(mappings, mapping, name);
-  int fd = open_mapped(proc_path, process_fd, mapping, path);
-  if (fd < 0 || denet_images_take(images, fd, mapping->device, name, &image))
+  int fd =
+      open_mapped(space->proc_path, process_fd, mapping, denet_mapping_path(mappings, mapping));
+  if (fd < 0 || denet_images_take(space->images, fd, mapping->device, name, &image))
     return NULL;
   return image;
 }
@@ -141,25 +141,24 @@ static int read_mappings(int process_fd, struct denet_mappings *mappings) {
   return !error && mappings->count == 0 ? -ESRCH : error;
 }
 
-int denet_program_space_read(struct denet_program_space *space, struct denet_images *images,
-                             const char *proc_path) {
+int denet_program_space_read(struct denet_program_space *space) {
   DENET_CLEANUP(denet_mappings_done) struct denet_mappings mappings = {0};
   uint64_t ticks;
-  DENET_CLOSE int process_fd = open_process(proc_path, space, &ticks);
+  DENET_CLOSE int process_fd = open_process(space, &ticks);
   if (process_fd < 0)
     return process_fd;
   int error = read_mappings(process_fd, &mappings);
   if (error)
     return error;
-  struct denet_image **all = calloc(mappings.count, sizeof(struct denet_image *));
-  if (!all)
+  struct denet_image **mapped = calloc(mappings.count, sizeof(struct denet_image *));
+  if (!mapped)
     return -ENOMEM;
   for (size_t i = 0; i < mappings.count && i < IMAGES_MOST; i++)
-    all[i] = find_image(images, proc_path, process_fd, &mappings, &mappings.all[i]);
-  release_images(space->images, space->image_count, images);
+    mapped[i] = find_image(space, process_fd, &mappings, &mappings.all[i]);
+  release_images(space);
   denet_mappings_done(&space->mappings);
-  space->images = all;
-  space->image_count = mappings.count;
+  space->mapped = mapped;
+  space->mapped_count = mappings.count;
   space->mappings = mappings;
   mappings = (struct denet_mappings){0};
   space->start_ticks = ticks;
@@ -169,43 +168,41 @@ int denet_program_space_read(struct denet_program_space *space, struct denet_ima
 
 int denet_program_space_copy(const struct denet_program_space *from,
                              struct denet_program_space *space) {
-  struct denet_image **all = calloc(from->image_count + 1, sizeof(struct denet_image *));
-  if (!all || denet_mappings_copy(&from->mappings, &space->mappings)) {
-    free(all);
+  struct denet_image **mapped = calloc(from->mapped_count + 1, sizeof(struct denet_image *));
+  if (!mapped || denet_mappings_copy(&from->mappings, &space->mappings)) {
+    free(mapped);
     return -ENOMEM;
   }
-  for (size_t i = 0; i < from->image_count; i++) {
-    all[i] = from->images[i];
-    if (all[i])
-      denet_image_hold(all[i]);
+  for (size_t i = 0; i < from->mapped_count; i++) {
+    mapped[i] = from->mapped[i];
+    if (mapped[i])
+      denet_image_hold(mapped[i]);
   }
-  space->images = all;
-  space->image_count = from->image_count;
+  space->mapped = mapped;
+  space->mapped_count = from->mapped_count;
   return 0;
 }
 
-static void reopen(struct denet_program_space *space, struct denet_images *images,
-                   const char *proc_path, const struct denet_mapping *mapping,
+static void reopen(const struct denet_program_space *space, const struct denet_mapping *mapping,
                    struct denet_image *image) {
   uint64_t ticks;
-  DENET_CLOSE int process_fd = open_process(proc_path, space, &ticks);
+  DENET_CLOSE int process_fd = open_process(space, &ticks);
   if (process_fd < 0)
     return;
-  int fd =
-      open_mapped(proc_path, process_fd, mapping, denet_mapping_path(&space->mappings, mapping));
+  int fd = open_mapped(space->proc_path, process_fd, mapping,
+                       denet_mapping_path(&space->mappings, mapping));
   if (fd >= 0)
-    denet_images_reopen(images, image, fd);
+    denet_images_reopen(space->images, image, fd);
 }
 
-bool denet_program_space_find(struct denet_program_space *space, struct denet_images *images,
-                              const char *proc_path, uint64_t address,
+bool denet_program_space_find(struct denet_program_space *space, uint64_t address,
                               struct denet_image **out_image, uint64_t *out_address) {
   const struct denet_mapping *mapping = denet_mappings_find(&space->mappings, address);
   if (!mapping)
     return false;
-  struct denet_image *image = space->images[mapping - space->mappings.all];
+  struct denet_image *image = space->mapped[mapping - space->mappings.all];
   if (image && denet_image_wants_file(image))
-    reopen(space, images, proc_path, mapping, image);
+    reopen(space, mapping, image);
   uint64_t offset = address - mapping->start + mapping->offset;
   *out_image = image;
   if (!image || !denet_image_address(image, offset, out_address))
@@ -214,48 +211,47 @@ bool denet_program_space_find(struct denet_program_space *space, struct denet_im
 }
 
 /* What the just-in-time compiler calls it. The file is read again at most once a second. */
-static const char *find_in_perf_map(struct denet_program_space *space, const char *proc_path,
-                                    uint64_t address) {
+static const char *find_in_perf_map(struct denet_program_space *space, uint64_t address) {
   const char *name = denet_perf_map_find(&space->perf_map, address);
   uint64_t now = now_ns(), ticks;
   bool is_new = false;
   if (name || (space->perf_map_read_ns && now - space->perf_map_read_ns < AGAIN_NS))
     return name;
   space->perf_map_read_ns = now;
-  DENET_CLOSE int process_fd = open_process(proc_path, space, &ticks);
+  DENET_CLOSE int process_fd = open_process(space, &ticks);
   if (process_fd < 0 || denet_perf_map_read(&space->perf_map, process_fd, &is_new) || !is_new)
     return NULL;
   return denet_perf_map_find(&space->perf_map, address);
 }
 
-static int tell_without_symbols(struct denet_program_space *space, const char *proc_path,
-                                uint64_t address, uint64_t file_address,
-                                const struct denet_mapping *mapping, struct denet_buffer *out,
-                                bool *out_certain) {
+/* "module+0x1f", or the bare address where it is of no file. */
+static int tell_place(const struct denet_program_space *space, uint64_t address,
+                      struct denet_buffer *out) {
+  const struct denet_mapping *mapping = denet_mappings_find(&space->mappings, address);
   char text[DENET_MAPPING_NAME_MOST + 32], file[DENET_MAPPING_NAME_MOST + 1];
-  const char *name = find_in_perf_map(space, proc_path, address);
-  *out_certain = name != NULL;
-  if (name)
-    return denet_buffer_append_string(out, name);
   snprintf(text, sizeof(text), "0x%" PRIx64, address);
   if (mapping && mapping->inode) {
     denet_mapping_name(&space->mappings, mapping, file);
-    snprintf(text, sizeof(text), "%s+0x%" PRIx64, file, file_address);
+    snprintf(text, sizeof(text), "%s+0x%" PRIx64, file, address - mapping->start + mapping->offset);
   }
   return denet_buffer_append_string(out, text);
 }
 
-int denet_program_space_tell(struct denet_program_space *space, struct denet_images *images,
-                             const char *proc_path, uint64_t address, struct denet_buffer *out,
-                             bool *out_certain) {
-  struct denet_image *image = NULL;
-  uint64_t file_address = address;
-  denet_program_space_find(space, images, proc_path, address, &image, &file_address);
+static bool is_vdso(const struct denet_program_space *space, uint64_t address) {
   const struct denet_mapping *mapping = denet_mappings_find(&space->mappings, address);
+  return mapping && strcmp(denet_mapping_path(&space->mappings, mapping), "[vdso]") == 0;
+}
+
+int denet_program_space_tell(struct denet_program_space *space, uint64_t address,
+                             struct denet_buffer *out, bool *out_certain) {
+  struct denet_image *image = NULL;
+  uint64_t file_address;
   *out_certain = true;
-  if (mapping && strcmp(denet_mapping_path(&space->mappings, mapping), "[vdso]") == 0)
+  if (is_vdso(space, address))
     return denet_buffer_append_string(out, "[vdso]");
-  if (image && image->is_elf)
-    return denet_images_tell(images, image, file_address, out);
-  return tell_without_symbols(space, proc_path, address, file_address, mapping, out, out_certain);
+  if (denet_program_space_find(space, address, &image, &file_address) && image && image->is_elf)
+    return denet_images_tell(space->images, image, file_address, out);
+  const char *name = find_in_perf_map(space, address);
+  *out_certain = name != NULL;
+  return name ? denet_buffer_append_string(out, name) : tell_place(space, address, out);
 }

@@ -36,14 +36,13 @@ int denet_unwind_table_new(const struct denet_elf_file *file, uint64_t limit,
   DENET_CLEANUP(free_tablep) struct denet_unwind_table *table = calloc(1, sizeof(*table));
   if (!table)
     return -ENOMEM;
-  size_t bytes;
-  uint64_t uncompressed;
-  int error = denet_elf_file_extract(file, sections, DENET_COUNT_OF(sections), limit, &table->image,
-                                     &bytes, &uncompressed);
+  struct denet_elf_extract extract = {0};
+  int error = denet_elf_file_extract(file, sections, DENET_COUNT_OF(sections), limit, &extract);
   if (error)
     return error;
-  table->bytes = sizeof(*table) + bytes + uncompressed;
-  table->elf = elf_memory(table->image, bytes);
+  table->image = extract.image;
+  table->bytes = sizeof(*table) + extract.bytes + extract.uncompressed;
+  table->elf = elf_memory(table->image, extract.bytes);
   table->run_time = table->elf ? dwarf_getcfi_elf(table->elf) : NULL;
   table->dwarf = table->elf ? dwarf_begin_elf(table->elf, DWARF_C_READ, NULL) : NULL;
   table->debug = table->dwarf ? dwarf_getcfi(table->dwarf) : NULL;

@@ -59,7 +59,7 @@ static void drop_stacks(struct denet_unwinder *unwinder, struct known_process *p
 
 static void free_process(struct denet_unwinder *unwinder, struct known_process *process) {
   drop_stacks(unwinder, process);
-  denet_program_space_done(&process->space, &unwinder->images);
+  denet_program_space_done(&process->space);
   free(process);
   unwinder->stats.processes--;
 }
@@ -89,7 +89,7 @@ static struct known_process **find_link(struct denet_unwinder *unwinder, pid_t p
 
 /* Reads the mappings, which may have changed: the stacks that were known are not any more. */
 static int read_space(struct denet_unwinder *unwinder, struct known_process *process) {
-  int error = denet_program_space_read(&process->space, &unwinder->images, unwinder->proc_path);
+  int error = denet_program_space_read(&process->space);
   if (error)
     return error;
   unwinder->stats.mappings_read++;
@@ -117,6 +117,8 @@ static int add_process(struct denet_unwinder *unwinder, pid_t pid, uint64_t star
     if (!process)
       return -ENOMEM;
     process->space.pid = pid;
+    process->space.images = &unwinder->images;
+    process->space.proc_path = unwinder->proc_path;
     process->start_ns = start_ns;
     *link = process;
     unwinder->stats.processes++;
@@ -135,7 +137,7 @@ int denet_unwinder_meet(struct denet_unwinder *unwinder, pid_t pid, uint64_t sta
     return error;
   if (process->exec_id != exec_id) {
     drop_stacks(unwinder, process);
-    denet_program_space_done(&process->space, &unwinder->images);
+    denet_program_space_done(&process->space);
     process->is_met = false;
     process->exec_id = exec_id;
   }
@@ -183,8 +185,7 @@ static enum denet_step step(struct denet_unwinder *unwinder, struct known_proces
   uint64_t address = pc - (*is_exact ? 0 : 1);
   bool is_signal = false;
   enum denet_step outcome;
-  bool is_mapped = denet_program_space_find(&process->space, &unwinder->images, unwinder->proc_path,
-                                            address, &image, &file_address);
+  bool is_mapped = denet_program_space_find(&process->space, address, &image, &file_address);
   if (pc == 0 && path->count > 0)
     return DENET_STEP_END;
   path->left_mappings |= !is_mapped;
@@ -242,8 +243,7 @@ static int tell_path(struct denet_unwinder *unwinder, struct known_process *proc
   *out_certain = true;
   for (size_t i = 0; i < path->count && !error; i++) {
     bool is_certain;
-    error = denet_program_space_tell(&process->space, &unwinder->images, unwinder->proc_path,
-                                     path->addresses[i], out, &is_certain);
+    error = denet_program_space_tell(&process->space, path->addresses[i], out, &is_certain);
     if (!error)
       error = denet_buffer_append(out, "", 1);
     *out_certain &= is_certain;
@@ -280,7 +280,8 @@ static int unwind(struct denet_unwinder *unwinder, struct known_process *process
 
 int denet_unwinder_frames(struct denet_unwinder *unwinder, const struct denet_snapshot *snapshot,
                           struct denet_buffer *out) {
-  struct known_process nobody = {.space.pid = 0, .is_met = false};
+  struct known_process nobody = {
+      .space = {.images = &unwinder->images, .proc_path = unwinder->proc_path}};
   struct known_process *process = *find_link(unwinder, snapshot->pid, snapshot->start_ns);
   struct denet_text frames;
   bool truncated, is_late = process && process->exec_id > snapshot->exec_id;

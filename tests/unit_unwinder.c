@@ -59,6 +59,12 @@ static const struct {
      {"wait_for_ever (chain.c:*)", "tenth (chain.c:*)", "ninth (chain.c:*)", "*", "*",
       "sixth (chain.c:*)", "fifth (chain.c:*)", "fourth*", "third*", "second*", "first*",
       "main (chain.c:*)"}},
+    /* No tables of its own: by frame pointers, and by tables again behind them. */
+    {"chain_frame_pointer",
+     "",
+     "*read*",
+     {"wait_for_ever", "tenth", "ninth", "future::poll", "*", "sixth", "fifth", "fourth", "third",
+      "second", "first", "main", "__libc_start*"}},
     {"chain_stripped",
      "",
      "*read*",

@@ -1,6 +1,7 @@
 /* What becomes of a process's files, and of the process, between its stack and the look at it. */
 #include "tests/snapshot.h"
 
+#include <linux/capability.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -282,24 +283,90 @@ START_TEST(a_container_s_files_are_its_own) {
 }
 END_TEST
 
-#define SMALL_BUDGET (1600u * 1000)
+START_TEST(code_that_was_mapped_later_is_found) {
+  struct subject subject = {0};
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer frames = {0};
+  char map[64];
+  struct denet_unwinder *unwinder = new_unwinder(BUDGET);
+  start(&subject, "jit", "late");
+  snprintf(map, sizeof(map), "/tmp/perf-%d.map", (int)subject.pid);
+  ck_assert_int_eq(denet_unwinder_meet(unwinder, subject.pid, 7, 1, 0, 0), 0);
+  ck_assert_int_eq(write(subject.input, "", 1), 1);
+  /* The mappings are read again at most once a second, and so is the map of names. */
+  for (int tries = 0; tries < 400; tries++) {
+    wait_a_little();
+    wait_until_blocked(subject.pid);
+    take_snapshot(&subject, 65536);
+    tell(unwinder, &subject.snapshot, &frames);
+    if (strstr(frames.bytes, "shop.js:7\nenter\nmain\n"))
+      break;
+    nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+  }
+  ck_assert_ptr_nonnull(strstr(frames.bytes, "LazyCompile:~serve shop.js:7\nenter\nmain\n"));
+  ck_assert_uint_ge(stats_of(unwinder).mappings_read, 2);
+  ck_assert_uint_le(stats_of(unwinder).mappings_read, 6);
+  stop(&subject);
+  unlink(map);
+  denet_unwinder_free(unwinder);
+}
+END_TEST
+
+/* Without CAP_SYS_ADMIN and CAP_CHECKPOINT_RESTORE map_files is closed. */
+static void give_up_map_files(void) {
+  struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  struct __user_cap_data_struct data[2];
+  ck_assert_int_eq(syscall(SYS_capget, &header, data), 0);
+  data[CAP_SYS_ADMIN / 32].effective &= ~(1u << CAP_SYS_ADMIN % 32);
+  data[CAP_CHECKPOINT_RESTORE / 32].effective &= ~(1u << CAP_CHECKPOINT_RESTORE % 32);
+  ck_assert_int_eq(syscall(SYS_capset, &header, data), 0);
+}
+
+START_TEST(files_are_found_by_their_paths_too) {
+  struct place place = new_place("chain_plain");
+  struct subject subject;
+  int status;
+  start_there(&subject, &place);
+  if (_i == 1) /* then /proc/PID/exe has it */
+    unlink(place.program);
+  pid_t child = fork(); /* another test needs what this one gives up */
+  if (child == 0) {
+    DENET_CLEANUP(denet_buffer_done) struct denet_buffer frames = {0};
+    struct denet_unwinder *unwinder = new_unwinder(BUDGET);
+    give_up_map_files();
+    tell(unwinder, &subject.snapshot, &frames);
+    _exit(strstr(frames.bytes, WHOLE_CHAIN) && !strstr(frames.bytes, DENET_TRUNCATED) ? 0 : 1);
+  }
+  ck_assert_int_eq(waitpid(child, &status, 0), child);
+  ck_assert_int_eq(status, 0);
+  stop(&subject);
+  remove_place(&place);
+}
+END_TEST
+
+/* Two or three of the programs fit in with all that is read of them, all five do not. */
+#define SMALL_BUDGET 400000u
+#define COPIES 5
 
 START_TEST(a_small_budget_is_kept_to) {
-  static struct subject subjects[2];
+  static struct subject subjects[COPIES];
+  struct place places[COPIES];
   struct denet_unwinder *unwinder = new_unwinder(SMALL_BUDGET);
-  const char *const programs[] = {"chain_plain", "chain_no_pie"};
-  for (int i = 0; i < 2; i++) {
-    subjects[i] = (struct subject){0};
-    start(&subjects[i], programs[i], "");
-    take_snapshot(&subjects[i], 65536);
+  for (int i = 0; i < COPIES; i++) {
+    places[i] = new_place("chain_static");
+    start_there(&subjects[i], &places[i]);
   }
-  for (int round = 0; round < 6; round++) {
-    subjects[round % 2].snapshot.exec_id = (uint64_t)round;
-    assert_told(unwinder, &subjects[round % 2].snapshot, "wait_for_ever\ntenth\n", NULL);
+  for (unsigned round = 0; round < 3 * COPIES; round++) {
+    struct denet_snapshot *snapshot = &subjects[round % COPIES].snapshot;
+    snapshot->exec_id = round; /* what was known of it is read anew */
+    assert_told(unwinder, snapshot, "wait_for_ever\ntenth\n", DENET_TRUNCATED);
     ck_assert_uint_le(stats_of(unwinder).symbol_bytes, SMALL_BUDGET);
+    ck_assert_uint_gt(stats_of(unwinder).symbol_bytes, SMALL_BUDGET / 5);
   }
-  for (int i = 0; i < 2; i++)
+  ck_assert_uint_gt(stats_of(unwinder).symbol_bytes, SMALL_BUDGET / 2);
+  for (int i = 0; i < COPIES; i++) {
     stop(&subjects[i]);
+    remove_place(&places[i]);
+  }
   denet_unwinder_free(unwinder);
 }
 END_TEST
@@ -348,6 +415,8 @@ void add_cases(Suite *suite) {
   ADD_TEST(suite, what_the_snapshot_does_not_hold_is_truncated);
   ADD_TABLE(suite, code_of_a_jit_compiler_has_the_name_it_was_given, both);
   ADD_TEST(suite, a_container_s_files_are_its_own);
+  ADD_TEST(suite, code_that_was_mapped_later_is_found);
+  ADD_TABLE(suite, files_are_found_by_their_paths_too, both);
   ADD_TEST(suite, a_small_budget_is_kept_to);
   ADD_TEST(suite, any_registers_and_any_stack_break_nothing);
 }

@@ -1,6 +1,6 @@
 /* Writes a function into memory as a just-in-time compiler does and tells its name in
- * /tmp/perf-PID.map (unless asked for none: "nameless"): main -> enter -> that function ->
- * wait_for_ever. */
+ * /tmp/perf-PID.map (unless asked for none: "nameless"; "late": when it has read a byte): main ->
+ * enter -> that function -> wait_for_ever. */
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -42,13 +42,15 @@ static void write_name(const void *code, size_t bytes) {
 }
 
 int main(int argument_count, char **arguments) {
-  (void)arguments;
+  char byte;
+  if (argument_count > 1 && !strcmp(arguments[1], "late") && read(0, &byte, 1) != 1)
+    return 1;
   unsigned char *code =
       mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (code == MAP_FAILED)
     return 1;
   size_t bytes = write_code(code);
-  if (argument_count < 2)
+  if (argument_count < 2 || strcmp(arguments[1], "nameless") != 0)
     write_name(code, bytes);
   enter((void (*)(void))(uintptr_t)code);
   return 0;
