@@ -245,6 +245,13 @@ static __always_inline void sample(struct task_struct *task, struct waiter *wait
 
 /* --- Leaving a CPU, coming back --- */
 
+/* Of the current task's CPU. What leaves and what comes back at a switch do so at the same time by
+ * the queue's clock, as in the kernel's own sums, with which ours close. */
+static __always_inline denet_u64 read_clock(void) {
+  denet_u64 clock_ns = read_queue_clock(bpf_get_current_task_btf());
+  return clock_ns ? clock_ns : bpf_ktime_get_ns();
+}
+
 static __always_inline void leave(struct task_struct *task, struct waiter *waiter, bool is_runnable,
                                   denet_u64 now_ns) {
   waiter->reason = is_runnable ? DENET_REASON_RUNQUEUE : find_reason(task, waiter->reason);
@@ -258,7 +265,8 @@ static __always_inline void leave(struct task_struct *task, struct waiter *waite
 static __always_inline void come_back(struct waiter *waiter, denet_u64 now_ns,
                                       denet_u64 queued_ns) {
   denet_u32 reason = waiter->reason;
-  struct absence absence = make_absence(reason, now_ns - waiter->left_ns, queued_ns);
+  denet_u64 left_ns = waiter->left_ns; /* on another CPU, maybe, whose clock is a little ahead */
+  struct absence absence = make_absence(reason, now_ns > left_ns ? now_ns - left_ns : 0, queued_ns);
   waiter->left_ns = 0;
   barrier();
   add_absence(&waiter->waits, reason, &absence);
@@ -280,7 +288,7 @@ SEC("tp_btf/sched_switch")
 int BPF_PROG(note_switch, bool preempt, struct task_struct *previous, struct task_struct *next) {
   struct waiter *waiter = find_waiter(previous);
   if (waiter) {
-    denet_u64 now_ns = bpf_ktime_get_ns();
+    denet_u64 now_ns = read_clock();
     denet_u64 state = has_state ? (denet_u32)ctx[3] : read_state(previous);
     if (!is_dying(state)) {
       leave(previous, waiter, preempt || !state, now_ns);
@@ -290,7 +298,7 @@ int BPF_PROG(note_switch, bool preempt, struct task_struct *previous, struct tas
   }
   waiter = has_return ? 0 : find_waiter(next);
   if (waiter && waiter->left_ns) /* its wait in the run queue ends with this, but is not told yet */
-    come_back(waiter, bpf_ktime_get_ns(),
+    come_back(waiter, read_clock(),
               read_run_delay(next) - waiter->run_delay_ns + read_waiting(next));
   return 0;
 }
@@ -302,7 +310,7 @@ int BPF_PROG(note_return) {
   struct waiter *waiter = find_waiter(task);
   if (!waiter || !waiter->left_ns)
     return 0;
-  denet_u64 now_ns = bpf_ktime_get_ns();
+  denet_u64 now_ns = read_clock();
   come_back(waiter, now_ns, read_run_delay(task) - waiter->run_delay_ns);
   sample(task, waiter, waiter->reason, now_ns);
   if (waiter->reason != DENET_REASON_RUNQUEUE)
@@ -329,7 +337,7 @@ int BPF_PROG(follow_child, struct task_struct *parent, struct task_struct *child
   waiter->is_sampled = parents->is_sampled;
   waiter->reason = DENET_REASON_RUNQUEUE;
   waiter->waits.count = 1;
-  waiter->left_ns = bpf_ktime_get_ns();
+  waiter->left_ns = read_clock();
   return 0;
 }
 
@@ -395,7 +403,7 @@ static __always_inline struct waiter *begin_to_follow(struct task_struct *task) 
   if (!waiter || is_on_cpu(task) || waiter->left_ns)
     return waiter;
   denet_u64 state = read_state(task);
-  leave(task, waiter, !state, bpf_ktime_get_ns());
+  leave(task, waiter, !state, read_clock());
   return waiter;
 }
 
@@ -403,7 +411,7 @@ static __always_inline struct waiter *begin_to_follow(struct task_struct *task) 
  * from then on only that it goes on. */
 static __always_inline void add_current(struct task_struct *task, struct waiter *waiter,
                                         struct denet_off_cpu_thread *thread) {
-  denet_u64 left_ns = thread->left_ns, now_ns = bpf_ktime_get_ns();
+  denet_u64 left_ns = thread->left_ns, now_ns = read_clock();
   denet_u32 reason = waiter->reason;
   denet_u64 queued_ns = read_run_delay(task) - waiter->run_delay_ns + read_waiting(task);
   struct absence absence = make_absence(reason, now_ns > left_ns ? now_ns - left_ns : 0, queued_ns);

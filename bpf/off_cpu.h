@@ -1,5 +1,5 @@
 /* What the programs that follow threads tell core of their time off the CPUs, declared once as in
- * record.h. Times in ns, moments on the monotonic clock. */
+ * record.h. Times in ns, moments on the clock of the run queues. */
 #pragma once
 
 #include "record.h"

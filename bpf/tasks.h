@@ -26,15 +26,22 @@ static __always_inline denet_u64 read_run_delay(struct task_struct *task) {
   return bpf_core_field_exists(task->sched_info.run_delay) ? task->sched_info.run_delay : 0;
 }
 
+/* The clock of the run queue that the task is in or was in last, by which the scheduler itself
+ * counts (rq_clock, kernel/sched/sched.h): set at each switch, and by ticks while the CPU is not
+ * idle. 0: it cannot be had. */
+static __always_inline denet_u64 read_queue_clock(struct task_struct *task) {
+  if (!bpf_core_field_exists(task->se.cfs_rq) || !bpf_core_field_exists(struct cfs_rq, rq))
+    return 0;
+  return task->se.cfs_rq->rq->clock;
+}
+
 /* For how long a thread that is in a run queue has waited: the kernel adds it to run_delay once the
- * wait is over (sched_info_arrive, kernel/sched/stats.h). By the queue's own clock, which is at
- * most a tick old. */
+ * wait is over (sched_info_arrive, kernel/sched/stats.h). */
 static __always_inline denet_u64 read_waiting(struct task_struct *task) {
-  if (!bpf_core_field_exists(task->sched_info.last_queued) ||
-      !bpf_core_field_exists(task->se.cfs_rq) || !bpf_core_field_exists(struct cfs_rq, rq))
+  if (!bpf_core_field_exists(task->sched_info.last_queued))
     return 0;
   denet_u64 since_ns = task->sched_info.last_queued;
-  denet_u64 now_ns = since_ns ? task->se.cfs_rq->rq->clock : 0;
+  denet_u64 now_ns = since_ns ? read_queue_clock(task) : 0;
   return now_ns > since_ns ? now_ns - since_ns : 0;
 }
 
