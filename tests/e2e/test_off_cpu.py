@@ -5,6 +5,7 @@ import json
 import tempfile
 import time
 import unittest
+from pathlib import Path
 
 from blocking import (ON_DISK, PACE, REASON_OF, REASONS, WRITE, blocked, blocker_rule, data_file,
                       increase, last_cpu, off_cpu, wall_ns)
@@ -141,9 +142,12 @@ class EveryWayToBlockWithReasons(EveryWayToBlock):
                     found, pid = off_cpu(line), line["pid"]
                     of_thread = found["thread_stats"][f"{pid}:{pid}"]
                     self.assertEqual(of_thread["tid"], pid)
-                    self.assertEqual(of_thread["count"], found["total_events"])
-                    for key in ("total_time_ns", "max_time_ns", "min_time_ns", "avg_time_ns"):
-                        self.assertEqual(of_thread[key], found[key], key)
+                    # The one is looked at a moment after the other, while it goes on.
+                    self.assertAlmostEqual(of_thread["total_time_ns"], found["total_time_ns"],
+                                           delta=5e6)
+                    self.assertAlmostEqual(of_thread["count"], found["total_events"], delta=50)
+                    self.assertEqual(of_thread["min_time_ns"], found["min_time_ns"])
+                    self.assertLessEqual(of_thread["max_time_ns"], found["max_time_ns"] + 5e6)
 
     def test_its_only_thread_is_the_one_that_blocks_most(self):
         line = self.lines["futex"][-2]
@@ -226,6 +230,25 @@ class StillGoingOnWithReasons(StillGoingOn):
             slept = increase(lines, lambda line: off_cpu(line)["by_reason"]["sleep"])
             self.assertAlmostEqual(slept, wall_ns(lines), delta=5e6 + wall_ns(lines) / 100)
 
+    def test_its_stack_shows_while_it_sleeps(self):
+        for name, lines in (("old", self.old), ("new", self.new)):
+            with self.subTest(sleeper=name):
+                stacks = [stack for line in lines[2:] for stack in off_cpu(line)["stacks"]]
+                in_main = sum(stack["time_ns"] for stack in stacks
+                              if any(frame.partition(" (")[0] == "main"
+                                     for frame in stack["frames"]))
+                self.assertAlmostEqual(in_main / wall_ns(lines[1:]), 1, delta=0.1, msg=stacks[:3])
+
+    def test_its_stack_is_not_unwound_again_and_again(self):
+        used = {task.name: int((task / "schedstat").read_text().split()[0])
+                for task in Path(f"/proc/{self.collectd.pid}/task").iterdir()
+                if (task / "comm").read_text() == "denet-stacks\n"}
+        self.assertEqual(len(used), 1)
+        time.sleep(2)  # this is what is measured
+        for tid, ns in used.items():
+            after = Path(f"/proc/{self.collectd.pid}/task/{tid}/schedstat").read_text().split()[0]
+            self.assertLess(int(after) - ns, 10e6)
+
     def test_one_that_slept_before_denet_was_there_has_it_in_the_total_too(self):
         self.assertAlmostEqual(increase(self.old, blocked), wall_ns(self.old),
                                delta=5e6 + wall_ns(self.old) / 100)
@@ -305,7 +328,7 @@ class Budget(unittest.TestCase):
                                msg=f"{running} + {runnable} + {stopped} of {ages_ms}")
         # It is no budget if there is only one item.
         for part in (running, runnable, stopped):
-            self.assertGreater(part / ages_ms, 0.05)
+            self.assertGreater(part / ages_ms, 0.02)
 
 
 @bpf_only

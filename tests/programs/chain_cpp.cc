@@ -27,7 +27,7 @@ int main() {
   };
   if (write(STDOUT_FILENO, "ready\n", 6) != 6)
     return 1;
-  volatile long sum = 0; // so that no call is the last thing a function does
+  volatile long sum = 0; // so that no call is the last thing that a function does
   while (poll(&input, 1, 0) == 0)
     sum = sum + in_lambda(5000);
 }
