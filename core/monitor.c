@@ -329,7 +329,7 @@ int denet_monitor_tick(struct denet_monitor *monitor, enum denet_tick_scope scop
   int failure = monitor->source->scan(monitor->source, &monitor->roster, error);
   end_vanished(monitor);
   if (monitor->profiler)
-    denet_profiler_listen(monitor->profiler, &monitor->roster);
+    denet_profiler_listen(monitor->profiler, &monitor->roster, &monitor->forest);
   int settle_failure = settle(monitor, now_ns);
   if (settle_failure)
     failure = denet_error_set(error, settle_failure, "not every process could be matched: %s",

@@ -4,22 +4,33 @@
 #include "off_cpu.h"
 #include "symbolizer.h"
 #include "tracer.h"
-#include "tree.h"
 
 #include <errno.h>
 #include <string.h>
 
 #define ENDS_MOST 4096 /* of processes that the roster does not know yet, or never will */
 
+#define DEPARTED_KEPT 512
+
+/* A process that has left its tree, and may still have stacks on their way. */
+struct departed {
+  pid_t pid, tree_pid; /* the tree is the one with this root */
+  uint64_t start_ns, tree_start_ns;
+  const struct denet_watch *watch;
+};
+
 struct denet_profiler {
   struct denet_tracer *tracer;         /* owned, as is all */
   struct denet_symbolizer *symbolizer; /* likewise */
-  struct denet_roster *roster;         /* borrowed, while it listens */
+  struct denet_roster *roster;         /* borrowed, while it listens, as is */
+  const struct denet_forest *forest;
   struct denet_buffer records;
   struct denet_buffer ends; /* of struct denet_off_cpu_process */
   uint64_t pass;
   uint64_t lost_ends;
-  bool has_new; /* processes to be followed that are not yet */
+  bool has_new;                            /* processes to be followed that are not yet */
+  struct departed departed[DEPARTED_KEPT]; /* the last ones */
+  size_t departed_count;                   /* ever */
 };
 
 /* Of those that were there in the source's pass, and those that have gone in it. */
@@ -36,6 +47,11 @@ static bool wants_stacks(const struct denet_process *process) {
     if (m->tree->watch->rule.off_cpu == DENET_OFF_CPU_STACKS)
       return true;
   return false;
+}
+
+/* Whether the tree's lines have them. */
+static bool takes_stacks(const struct denet_tree *tree) {
+  return tree->watch->rule.off_cpu == DENET_OFF_CPU_STACKS && tree->watch->rule.records;
 }
 
 /* NULL: no memory. */
@@ -55,9 +71,18 @@ static void unfollow(struct denet_profiler *profiler, struct denet_process *proc
     denet_off_cpu_done(process->off_cpu);
 }
 
+static void note_departure(struct denet_profiler *profiler, const struct denet_process *process) {
+  for (const struct denet_member *m = process->members; m; m = m->next_of_process)
+    if (takes_stacks(m->tree))
+      profiler->departed[profiler->departed_count++ % DEPARTED_KEPT] = (struct departed){
+          process->pid, m->tree->pid, process->born_ns, m->tree->born_ns, m->tree->watch};
+}
+
 void denet_profiler_measure(struct denet_profiler *profiler, struct denet_process *process) {
   bool is_wanted = wants_stacks(process);
-  if (!process->ended && !process->vanished && process->is_followed != is_wanted) {
+  if (process->ended || process->vanished) {
+    note_departure(profiler, process);
+  } else if (process->is_followed != is_wanted) {
     denet_tracer_follow(profiler->tracer, process->pid, is_wanted);
     process->is_followed = is_wanted;
     profiler->has_new |= is_wanted;
@@ -160,12 +185,28 @@ static void take_event(void *context, const struct denet_bpf_head *event, size_t
 
 /* --- Stacks --- */
 
+/* Gives it to the trees that the process was in, if they still stand. */
+static void give_to_left(const struct denet_profiler *profiler, const struct departed *departed,
+                         const struct denet_sample *sample) {
+  for (struct denet_tree *tree = profiler->forest->first; tree; tree = tree->next)
+    if (tree->watch == departed->watch && tree->pid == departed->tree_pid &&
+        tree->born_ns == departed->tree_start_ns)
+      denet_stack_set_add(&tree->stacks, &sample->stack);
+}
+
 static void take_sample(void *context, const struct denet_sample *sample) {
   struct denet_profiler *profiler = context;
   struct denet_process *process = find_process(profiler, sample->pid, sample->start_ns);
   for (struct denet_member *m = process ? process->members : NULL; m; m = m->next_of_process)
-    if (m->tree->watch->rule.off_cpu == DENET_OFF_CPU_STACKS && m->tree->watch->rule.records)
+    if (takes_stacks(m->tree))
       denet_stack_set_add(&m->tree->stacks, &sample->stack);
+  if (process && process->members)
+    return;
+  for (size_t i = 0; i < DEPARTED_KEPT && i < profiler->departed_count; i++) {
+    const struct departed *departed = &profiler->departed[i];
+    if (departed->pid == sample->pid && departed->start_ns == sample->start_ns)
+      give_to_left(profiler, departed, sample);
+  }
 }
 
 /* Of one whose end was lost nothing more is told. */
@@ -194,8 +235,10 @@ void denet_profiler_begin(struct denet_profiler *profiler) {
     take_list(profiler);
 }
 
-void denet_profiler_listen(struct denet_profiler *profiler, struct denet_roster *roster) {
+void denet_profiler_listen(struct denet_profiler *profiler, struct denet_roster *roster,
+                           const struct denet_forest *forest) {
   profiler->roster = roster;
+  profiler->forest = forest;
   take_list(profiler);
   retry_ends(profiler);
   denet_tracer_drain(profiler->tracer, take_event, profiler);

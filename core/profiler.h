@@ -5,6 +5,7 @@
 #include "error.h"
 #include "off_cpu.h"
 #include "roster.h"
+#include "tree.h"
 
 #include <stdint.h>
 
@@ -25,7 +26,8 @@ int denet_profiler_open(const struct denet_profiler_settings *settings, const ch
 void denet_profiler_free(struct denet_profiler *profiler); /* NULL is fine */
 
 /* Between the source's pass and the rules: takes in what has happened since the last time. */
-void denet_profiler_listen(struct denet_profiler *profiler, struct denet_roster *roster);
+void denet_profiler_listen(struct denet_profiler *profiler, struct denet_roster *roster,
+                           const struct denet_forest *forest);
 
 /* Brings process->now's OFF_CPU_* up to date, and notes whether one of its trees asks for them. */
 void denet_profiler_measure(struct denet_profiler *profiler, struct denet_process *process);
