@@ -72,6 +72,12 @@ struct {
   __uint(max_entries, DENET_OFF_CPU_RING_BYTES);
 } happenings SEC(".maps");
 
+/* For the thread that reads mappings, which cannot wait for a tick. */
+struct {
+  __uint(type, BPF_MAP_TYPE_RINGBUF);
+  __uint(max_entries, DENET_OFF_CPU_BEGINNINGS_BYTES);
+} beginnings SEC(".maps");
+
 struct stack_room {
   struct denet_off_cpu_stack stack;
   char bytes[STACK_PAGES * PAGE_BYTES];
@@ -320,6 +326,21 @@ int BPF_PROG(note_return) {
 
 /* --- Beginning and end --- */
 
+/* Without room the process is told of at the next list, if it is there by then. A fork's mappings
+ * are its parent's, and nobody need wake up. */
+static __always_inline void tell_beginning(struct task_struct *task, struct task_struct *parent) {
+  struct denet_off_cpu_beginning *event = bpf_ringbuf_reserve(&beginnings, sizeof(*event), 0);
+  if (!event)
+    return;
+  event->head.kind = parent ? DENET_OFF_CPU_FORKED : DENET_OFF_CPU_EXECD;
+  event->head.pid = task->tgid;
+  event->head.start_ns = task->group_leader->start_boottime;
+  event->exec_id = task->self_exec_id;
+  event->parent_pid = parent ? parent->tgid : 0;
+  event->parent_start_ns = parent ? parent->group_leader->start_boottime : 0;
+  bpf_ringbuf_submit(event, parent ? BPF_RB_NO_WAKEUP : BPF_RB_FORCE_WAKEUP);
+}
+
 static __always_inline denet_u8 *find_followed(struct task_struct *task) {
   return &followed[task->tgid & (DENET_BPF_PIDS - 1)];
 }
@@ -335,6 +356,8 @@ int BPF_PROG(follow_child, struct task_struct *parent, struct task_struct *child
   if (!waiter)
     return 0;
   waiter->is_sampled = parents->is_sampled;
+  if (waiter->is_sampled && child->pid == child->tgid)
+    tell_beginning(child, parent);
   waiter->reason = DENET_REASON_RUNQUEUE;
   waiter->waits.count = 1;
   waiter->left_ns = read_clock();
@@ -344,7 +367,10 @@ int BPF_PROG(follow_child, struct task_struct *parent, struct task_struct *child
 /* What has begun may be wanted: then nothing of it is to be missing. */
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(follow_program, struct task_struct *task) {
-  if (find_waiter(task))
+  const struct waiter *waiter = find_waiter(task);
+  if (waiter && waiter->is_sampled)
+    tell_beginning(task, 0);
+  if (waiter)
     return 0;
   *find_followed(task) = DENET_FOLLOWED_AT_FIRST;
   make_waiter(task);

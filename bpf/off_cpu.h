@@ -11,6 +11,7 @@ enum denet_reason {
 };
 
 /* Memory that the kernel keeps for us beside a followed thread's own (about 250 bytes each). */
+#define DENET_OFF_CPU_BEGINNINGS_BYTES (1u << 16)
 #define DENET_OFF_CPU_RING_BYTES (4u << 20) /* of stacks and ends that nobody has read yet */
 #define DENET_OFF_CPU_EXITED_MOST                                                                  \
   (1u << 14)                                /* processes with threads that have exited; likewise   \
@@ -32,6 +33,9 @@ enum denet_off_cpu_kind {
   /* Events. */
   DENET_OFF_CPU_STACK, /* struct denet_off_cpu_stack */
   DENET_OFF_CPU_END,   /* struct denet_off_cpu_process: its last thread exits; all its threads */
+  /* In a ring of their own. */
+  DENET_OFF_CPU_FORKED, /* struct denet_off_cpu_beginning */
+  DENET_OFF_CPU_EXECD,  /* likewise */
 };
 
 /* Off-CPU time since the threads are followed. */
@@ -62,6 +66,13 @@ struct denet_off_cpu_thread {
   struct denet_off_cpu_place place; /* where it is if it is off its CPU */
   denet_u64 left_ns;                /* when it left its CPU; 0: it is on one */
   denet_u64 has_registers;          /* else the place's are those of an earlier record */
+};
+
+/* A process whose stacks are wanted has begun. */
+struct denet_off_cpu_beginning {
+  struct denet_bpf_head head;
+  denet_u64 exec_id;
+  denet_u64 parent_pid, parent_start_ns; /* of one that was forked; else 0 */
 };
 
 /* A thread has come back, or (where the kernel has no sched_exit_tp) is about to leave. */

@@ -261,8 +261,8 @@ void denet_profiler_losses(const struct denet_profiler *profiler,
 void denet_profiler_free(struct denet_profiler *profiler) {
   if (!profiler)
     return;
-  denet_symbolizer_stop(profiler->symbolizer);
-  denet_tracer_free(profiler->tracer);
+  if (denet_symbolizer_stop(profiler->symbolizer))
+    denet_tracer_free(profiler->tracer);
   denet_buffer_done(&profiler->records);
   denet_buffer_done(&profiler->ends);
   free(profiler);
@@ -280,12 +280,13 @@ int denet_profiler_open(const struct denet_profiler_settings *settings, const ch
                                          .stack_bytes = settings->stack_bytes,
                                          .ring_bytes = settings->ring_bytes,
                                          .exited_most = settings->exited_most};
-  struct denet_symbolizer_settings symbolizer = {.proc_path = proc_path,
-                                                 .symbol_bytes = settings->symbol_bytes,
-                                                 .stack_bytes = settings->stack_bytes};
   int failure = denet_tracer_open(&tracer, error, &profiler->tracer);
   if (failure)
     return failure;
+  struct denet_symbolizer_settings symbolizer = {.tracer = profiler->tracer,
+                                                 .proc_path = proc_path,
+                                                 .symbol_bytes = settings->symbol_bytes,
+                                                 .stack_bytes = settings->stack_bytes};
   failure = denet_symbolizer_start(&symbolizer, &profiler->symbolizer);
   if (failure)
     return denet_error_set(error, failure, "the thread for stacks cannot be started: %s",

@@ -5,15 +5,19 @@
 #include "unwinder.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
 
 #define QUEUE_BYTES_MOST (8 << 20)
 #define SAMPLES_MOST 16384
 #define STOP_SECONDS 2 /* a look at another process's memory may be held up by that process */
+/* After an exec, until the libraries are mapped; and how many may be waited for. */
+#define LOAD_NS UINT64_C(3000000)
+#define LOADING_MOST 256
 
 enum job_kind { JOB_MEET, JOB_FORGET, JOB_STACK, JOB_THREAD };
 
@@ -27,17 +31,26 @@ struct job {
   bool has_registers;
 };
 
+/* A program that has begun, and maps its libraries. */
+struct loading {
+  struct denet_symbolizer_process process;
+  uint64_t due_ns;
+};
+
 struct denet_symbolizer {
   pthread_t thread;
   pthread_mutex_t lock; /* guards what follows, up to the thread's own */
-  pthread_cond_t has_work;
+  int wake_fd;          /* an eventfd(2): there is something to do */
   bool is_stopping;
   struct denet_buffer queue;    /* jobs */
   struct denet_sample *samples; /* ready; owned, each with a reference to its frames */
   size_t sample_count, sample_capacity;
   uint64_t lost;
 
-  struct denet_unwinder *unwinder; /* the thread's own, as is all below */
+  struct denet_tracer *tracer; /* borrowed; the thread's own, as is all below */
+  struct denet_unwinder *unwinder;
+  struct loading loading[LOADING_MOST]; /* the first is due first */
+  size_t loading_count;
   struct denet_blocks *blocks;
   struct denet_buffer jobs; /* being done */
   struct denet_buffer names;
@@ -60,7 +73,7 @@ static void put_job(struct denet_symbolizer *symbolizer, struct job job, const v
     denet_buffer_append(queue, &job, sizeof(job));
     denet_buffer_append(queue, stack, stack_bytes);
     denet_buffer_append(queue, padding, rest);
-    pthread_cond_signal(&symbolizer->has_work);
+    eventfd_write(symbolizer->wake_fd, 1);
   }
   pthread_mutex_unlock(&symbolizer->lock);
 }
@@ -214,12 +227,17 @@ static void do_thread(struct denet_symbolizer *symbolizer, const struct job *job
   denet_frames_release(block.frames);
 }
 
+static void meet(struct denet_symbolizer *symbolizer,
+                 const struct denet_symbolizer_process *process) {
+  denet_unwinder_meet(symbolizer->unwinder, process->pid, process->start_ns, process->exec_id,
+                      process->parent_pid, process->parent_start_ns);
+}
+
 static void do_job(struct denet_symbolizer *symbolizer, const struct job *job) {
   const struct denet_symbolizer_process *process = &job->process;
   switch (job->kind) {
   case JOB_MEET:
-    denet_unwinder_meet(symbolizer->unwinder, process->pid, process->start_ns, process->exec_id,
-                        process->parent_pid, process->parent_start_ns);
+    meet(symbolizer, process);
     break;
   case JOB_FORGET:
     denet_blocks_forget(symbolizer->blocks, process->pid, process->start_ns);
@@ -241,12 +259,53 @@ static bool is_stopping(struct denet_symbolizer *symbolizer) {
   return stops;
 }
 
-/* Waits for jobs and takes them all. False: the thread is to end. */
+static uint64_t read_now(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* A fork has its parent's mappings, whether it still lives or not. */
+static void take_beginning(void *context, const struct denet_off_cpu_beginning *beginning) {
+  struct denet_symbolizer *symbolizer = context;
+  struct denet_symbolizer_process process = {.pid = (pid_t)beginning->head.pid,
+                                             .start_ns = beginning->head.start_ns,
+                                             .exec_id = beginning->exec_id,
+                                             .parent_pid = (pid_t)beginning->parent_pid,
+                                             .parent_start_ns = beginning->parent_start_ns};
+  if (beginning->head.kind == DENET_OFF_CPU_FORKED)
+    meet(symbolizer, &process);
+  else if (symbolizer->loading_count < LOADING_MOST)
+    symbolizer->loading[symbolizer->loading_count++] =
+        (struct loading){process, read_now() + LOAD_NS};
+}
+
+static void meet_loaded(struct denet_symbolizer *symbolizer) {
+  uint64_t now_ns = read_now();
+  size_t done = 0;
+  while (done < symbolizer->loading_count && symbolizer->loading[done].due_ns <= now_ns)
+    meet(symbolizer, &symbolizer->loading[done++].process);
+  symbolizer->loading_count -= done;
+  memmove(symbolizer->loading, symbolizer->loading + done,
+          symbolizer->loading_count * sizeof(symbolizer->loading[0]));
+}
+
+/* Until there are jobs, something has begun or is due, or the thread is to end. */
+static void wait_for_work(struct denet_symbolizer *symbolizer) {
+  struct pollfd fds[] = {{.fd = symbolizer->wake_fd, .events = POLLIN},
+                         {.fd = denet_tracer_beginnings_fd(symbolizer->tracer), .events = POLLIN}};
+  bool is_loading = symbolizer->loading_count > 0;
+  uint64_t now_ns = read_now(), due_ns = is_loading ? symbolizer->loading[0].due_ns : 0;
+  struct timespec rest = {.tv_nsec = due_ns > now_ns ? (long)(due_ns - now_ns) : 0};
+  eventfd_t count;
+  ppoll(fds, DENET_COUNT_OF(fds), is_loading ? &rest : NULL, NULL);
+  eventfd_read(symbolizer->wake_fd, &count);
+}
+
+/* Takes all the jobs that there are. False: the thread is to end. */
 static bool take_jobs(struct denet_symbolizer *symbolizer) {
   denet_buffer_clear(&symbolizer->jobs);
   pthread_mutex_lock(&symbolizer->lock);
-  while (!symbolizer->queue.length && !symbolizer->is_stopping)
-    pthread_cond_wait(&symbolizer->has_work, &symbolizer->lock);
   struct denet_buffer jobs = symbolizer->queue;
   symbolizer->queue = symbolizer->jobs;
   symbolizer->jobs = jobs;
@@ -259,12 +318,15 @@ static void *run(void *context) {
   struct denet_symbolizer *symbolizer = context;
   pthread_setname_np(pthread_self(), "denet-stacks");
   while (take_jobs(symbolizer)) {
+    denet_tracer_take_beginnings(symbolizer->tracer, take_beginning, symbolizer);
+    meet_loaded(symbolizer);
     denet_blocks_begin(symbolizer->blocks);
     for (size_t at = 0; at < symbolizer->jobs.length && !is_stopping(symbolizer);) {
       const struct job *job = (const void *)(symbolizer->jobs.bytes + at);
       do_job(symbolizer, job);
       at += sizeof(*job) + ((job->stack_bytes + 7) & ~(size_t)7);
     }
+    wait_for_work(symbolizer);
   }
   return NULL;
 }
@@ -280,7 +342,7 @@ static void free_symbolizer(struct denet_symbolizer *symbolizer) {
   denet_buffer_done(&symbolizer->names);
   denet_blocks_free(symbolizer->blocks);
   denet_unwinder_free(symbolizer->unwinder);
-  pthread_cond_destroy(&symbolizer->has_work);
+  denet_closep(&symbolizer->wake_fd);
   pthread_mutex_destroy(&symbolizer->lock);
   free(symbolizer);
 }
@@ -307,9 +369,10 @@ int denet_symbolizer_start(const struct denet_symbolizer_settings *settings,
   if (!symbolizer)
     return -ENOMEM;
   pthread_mutex_init(&symbolizer->lock, NULL);
-  pthread_cond_init(&symbolizer->has_work, NULL);
+  symbolizer->tracer = settings->tracer;
+  symbolizer->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   symbolizer->blocks = denet_blocks_new(settings->proc_path, settings->stack_bytes);
-  int error = symbolizer->blocks ? 0 : -ENOMEM;
+  int error = symbolizer->wake_fd < 0 ? -errno : symbolizer->blocks ? 0 : -ENOMEM;
   if (!error)
     error = denet_unwinder_new(settings->proc_path, settings->symbol_bytes, &symbolizer->unwinder);
   if (!error)
@@ -319,17 +382,19 @@ int denet_symbolizer_start(const struct denet_symbolizer_settings *settings,
   return error;
 }
 
-void denet_symbolizer_stop(struct denet_symbolizer *symbolizer) {
+bool denet_symbolizer_stop(struct denet_symbolizer *symbolizer) {
   if (!symbolizer)
-    return;
+    return true;
   pthread_mutex_lock(&symbolizer->lock);
   symbolizer->is_stopping = true;
-  pthread_cond_signal(&symbolizer->has_work);
+  eventfd_write(symbolizer->wake_fd, 1);
   pthread_mutex_unlock(&symbolizer->lock);
   struct timespec until;
   clock_gettime(CLOCK_REALTIME, &until);
   until.tv_sec += STOP_SECONDS;
   /* One that does not end is left to the end of the process, with all that it uses. */
-  if (!pthread_timedjoin_np(symbolizer->thread, NULL, &until))
-    free_symbolizer(symbolizer);
+  if (pthread_timedjoin_np(symbolizer->thread, NULL, &until))
+    return false;
+  free_symbolizer(symbolizer);
+  return true;
 }

@@ -2,9 +2,10 @@
  * at its own pace. Whoever asks is never kept waiting. */
 #pragma once
 
-#include "bpf/off_cpu.h"
 #include "stack_set.h"
+#include "tracer.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -12,6 +13,7 @@
 struct denet_symbolizer;
 
 struct denet_symbolizer_settings {
+  struct denet_tracer *tracer; /* tells of beginnings; borrowed until the thread has ended */
   const char *proc_path;
   uint64_t symbol_bytes; /* the most memory for symbols of files */
   unsigned stack_bytes;  /* of a stack that it reads itself, at most */
@@ -34,8 +36,9 @@ struct denet_sample {
 int denet_symbolizer_start(const struct denet_symbolizer_settings *settings,
                            struct denet_symbolizer **out_symbolizer);
 
-/* Ends the thread; what is queued is dropped. NULL is fine. */
-void denet_symbolizer_stop(struct denet_symbolizer *symbolizer);
+/* Ends the thread; what is queued is dropped. NULL is fine. False: the thread is held up, and goes
+ * on to use what it has borrowed. */
+bool denet_symbolizer_stop(struct denet_symbolizer *symbolizer);
 
 /* Has the process's mappings read before it may be gone; forgets it. */
 void denet_symbolizer_meet(struct denet_symbolizer *symbolizer,

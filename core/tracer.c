@@ -20,6 +20,10 @@ struct denet_tracer {
   struct ring_buffer *happenings;
   void (*take)(void *context, const struct denet_bpf_head *event, size_t size); /* as drained */
   void *context;
+
+  struct ring_buffer *beginnings; /* the other thread's, as are */
+  void (*take_beginning)(void *context, const struct denet_off_cpu_beginning *beginning);
+  void *beginnings_context;
 };
 
 static int take_event(void *context, void *event, size_t size) {
@@ -46,6 +50,26 @@ void denet_tracer_drain(struct denet_tracer *tracer,
   ring_buffer__consume(tracer->happenings);
 }
 
+static int take_beginning(void *context, void *event, size_t size) {
+  struct denet_tracer *tracer = context;
+  if (size >= sizeof(struct denet_off_cpu_beginning))
+    tracer->take_beginning(tracer->beginnings_context, event);
+  return 0;
+}
+
+int denet_tracer_beginnings_fd(const struct denet_tracer *tracer) {
+  return ring_buffer__epoll_fd(tracer->beginnings);
+}
+
+void denet_tracer_take_beginnings(struct denet_tracer *tracer,
+                                  void (*take)(void *context,
+                                               const struct denet_off_cpu_beginning *beginning),
+                                  void *context) {
+  tracer->take_beginning = take;
+  tracer->beginnings_context = context;
+  ring_buffer__consume(tracer->beginnings);
+}
+
 struct denet_tracer_losses denet_tracer_losses(const struct denet_tracer *tracer) {
   const struct off_cpu_bpf__bss *bss = tracer->bpf->bss;
   return (struct denet_tracer_losses){bss->lost_threads, bss->lost_processes, bss->lost_stacks,
@@ -55,6 +79,7 @@ struct denet_tracer_losses denet_tracer_losses(const struct denet_tracer *tracer
 void denet_tracer_free(struct denet_tracer *tracer) {
   if (!tracer)
     return;
+  ring_buffer__free(tracer->beginnings);
   ring_buffer__free(tracer->happenings);
   bpf_link__destroy(tracer->waiters);
   off_cpu_bpf__destroy(tracer->bpf);
@@ -99,10 +124,11 @@ static void configure(struct off_cpu_bpf *bpf, const struct btf *kernel,
 
 static int attach(struct denet_tracer *tracer) {
   struct off_cpu_bpf *bpf = tracer->bpf;
-  int events = bpf_map__fd(bpf->maps.happenings);
+  int events = bpf_map__fd(bpf->maps.happenings), begun = bpf_map__fd(bpf->maps.beginnings);
   tracer->happenings = ring_buffer__new(events, take_event, tracer, NULL);
+  tracer->beginnings = ring_buffer__new(begun, take_beginning, tracer, NULL);
   tracer->waiters = bpf_program__attach_iter(bpf->progs.list_waiters, NULL);
-  if (!tracer->happenings || !tracer->waiters)
+  if (!tracer->happenings || !tracer->beginnings || !tracer->waiters)
     return -errno;
   return off_cpu_bpf__attach(bpf);
 }

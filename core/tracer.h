@@ -1,5 +1,7 @@
 /* The programs in the kernel that follow threads off their CPUs: loads them, reads what they say
- * and tells them whom to follow. They are gone when this process is. Not thread-safe. */
+ * and tells them whom to follow. They are gone when this process is. For one thread, but for the
+ * beginnings.
+ */
 #pragma once
 
 #include "bpf/off_cpu.h"
@@ -45,3 +47,11 @@ void denet_tracer_drain(struct denet_tracer *tracer,
                         void *context);
 
 struct denet_tracer_losses denet_tracer_losses(const struct denet_tracer *tracer);
+
+/* For one other thread: a descriptor that is readable when a program has begun whose stacks are
+ * wanted, and what has begun since the last time. */
+int denet_tracer_beginnings_fd(const struct denet_tracer *tracer);
+void denet_tracer_take_beginnings(struct denet_tracer *tracer,
+                                  void (*take)(void *context,
+                                               const struct denet_off_cpu_beginning *beginning),
+                                  void *context);
