@@ -6,8 +6,8 @@ switch.py --plugins DIR [--pair threads|processes] [--rounds 9] [--switches 6000
 Two threads, or two processes, pass a byte to and fro through pipes on one CPU (pipes.c). They do so
 untraced, and with each of: denet with OffCPU "times"; denet with "stacks" and a rule that matches the
 one, or the process of both; denet with "stacks" for a process that is not them; offcputime -p of the
-one; offcputime of the whole host. Each run with a tracer is paired with one without right before it,
-and within a round each has its turn. Prints Markdown: medians of the pairs' differences with their
+one; offcputime of the whole host. Each run with a tracer is paired with those without right before
+and right after it, and within a round each has its turn. Prints Markdown: medians of the pairs' differences with their
 quartiles, the ratios, what the collectd itself used meanwhile by thread, and for how long denet's
 programs ran for each switch, as the kernel counts it (kernel.bpf_stats_enabled, on for a run of its own
 only).
@@ -197,14 +197,16 @@ def print_programs(tracers, pipes):
 
 
 def compare(tracers, arguments, pipes):
-    added, untraced = {name: [] for name in tracers}, []
+    added, untraced = {name: [] for name in tracers}, [pipes.run()]
     for turn in range(arguments.rounds):
         names = list(tracers)
         # Each begins a round once: what comes before may leave something behind.
         for name in names[turn % len(names):] + names[:turn % len(names)]:
+            before = untraced[-1]
+            traced = tracers[name].run(pipes)
             time.sleep(1)
             untraced.append(pipes.run())
-            added[name].append(tracers[name].run(pipes) - untraced[-1])
+            added[name].append(traced - (before + untraced[-1]) / 2)
     print(f"Two {arguments.pair}, a byte through pipes on one CPU: {median(untraced):.0f} ns a switch "
           f"untraced; medians of {arguments.rounds} pairs of {arguments.switches:,} switches\n")
     print_costs(added, median(untraced))

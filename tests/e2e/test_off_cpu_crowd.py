@@ -135,6 +135,15 @@ class StormWithReasons(Storm):
         slept = increase(lines, lambda line: off_cpu(line)["by_reason"].get("sleep", 0))
         self.assertAlmostEqual(slept / self.truth["blocked_ns"], 1, delta=0.01)
 
+    def test_the_times_of_their_stacks_add_up(self):
+        lines = [line for line in self.collectd.samples_of(self.crowd.pid)
+                 if self.start["ts_ms"] < line["ts_ms"] <= self.end["ts_ms"]]
+        in_stacks = sum(stack["time_ns"] for line in lines for stack in off_cpu(line)["stacks"]
+                        if stack["reason"] == "sleep")
+        slept = increase([self.start, self.end],
+                         lambda line: off_cpu(line)["by_reason"]["sleep"])
+        self.assertAlmostEqual(in_stacks / slept, 1, delta=0.1)
+
     def test_next_to_none_of_them_was_lost(self):
         """The kernel may refuse memory for a moment: then that is told."""
         lost = off_cpu(self.end).get("lost", {})
