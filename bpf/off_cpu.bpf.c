@@ -56,7 +56,9 @@ struct {
 /* Of a process with several threads: the sums of those that have exited. */
 struct exited_threads {
   struct denet_waits waits;
-  denet_u64 session; /* of the iterator that told them last */
+  denet_u64
+      untold_ns[DENET_REASONS]; /* without a stack: the next thread's first ones stand for it */
+  denet_u64 session;            /* of the iterator that told them last */
 };
 
 struct {
@@ -345,6 +347,28 @@ static __always_inline denet_u8 *find_followed(struct task_struct *task) {
   return &followed[task->tgid & (DENET_BPF_PIDS - 1)];
 }
 
+/* Threads that are too short for a stack of their own leave what they have to those that come
+ * later. */
+static __always_inline void bequeath(struct waiter *waiter, struct exited_threads *exited) {
+  for (int i = 0; i < DENET_REASONS; i++)
+    __sync_fetch_and_add(&exited->untold_ns[i], waiter->untold_ns[i]);
+}
+
+static __always_inline void inherit(struct exited_threads *exited, struct waiter *waiter) {
+  for (int i = 0; i < DENET_REASONS; i++) {
+    denet_u64 untold_ns = exited->untold_ns[i];
+    __sync_fetch_and_add(&exited->untold_ns[i], -untold_ns);
+    waiter->untold_ns[i] = untold_ns;
+  }
+}
+
+static __always_inline void inherit_of_process(struct task_struct *task, struct waiter *waiter) {
+  struct process_key key = key_of(task);
+  struct exited_threads *exited = bpf_map_lookup_elem(&exited_threads, &key);
+  if (exited)
+    inherit(exited, waiter);
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(follow_child, struct task_struct *parent, struct task_struct *child) {
   const struct waiter *parents = find_waiter(parent);
@@ -356,7 +380,9 @@ int BPF_PROG(follow_child, struct task_struct *parent, struct task_struct *child
   if (!waiter)
     return 0;
   waiter->is_sampled = parents->is_sampled;
-  if (waiter->is_sampled && child->pid == child->tgid)
+  if (child->pid != child->tgid)
+    inherit_of_process(child, waiter);
+  else if (waiter->is_sampled)
     tell_beginning(child, parent);
   waiter->reason = DENET_REASON_RUNQUEUE;
   waiter->waits.count = 1;
@@ -408,10 +434,12 @@ int BPF_PROG(note_exit, struct task_struct *task) {
   struct process_key key = key_of(task);
   if (task->signal->live.counter) {
     struct exited_threads *sum = find_exited_threads(&key);
-    if (sum)
+    if (sum) {
       add_waits(&sum->waits, &waiter->waits);
-    else
+      bequeath(waiter, sum);
+    } else {
       count(&lost_processes);
+    }
   } else {
     send_waits(&key, &waiter->waits);
     bpf_map_delete_elem(&exited_threads, &key);

@@ -186,9 +186,9 @@ class EndOfAll(unittest.TestCase):
             samples = lines[2:]
             self.assertEqual(samples[-1]["exit"], {"signal": 9})
             self.assertGreaterEqual(value(samples[-1]), value(samples[-2]))
-            # They ended a little before they were told to have.
+            # They ended a little before they were told to have, and waited for CPUs on their way out.
             ages = (self.THREADS + 1) * wall_ns(samples)
-            self.assertAlmostEqual(increase(samples, value) / ages, 1, delta=0.04)
+            self.assertAlmostEqual(increase(samples, value) / ages, 1, delta=0.06)
 
     def test_the_last_line_has_the_blocked_time_of_all_of_them(self):
         self.check_last(lambda line: line["off_cpu_ns"])
