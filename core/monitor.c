@@ -98,7 +98,8 @@ int denet_monitor_new(const struct denet_monitor_settings *settings, const struc
   monitor->host = host;
   snprintf(monitor->host_name, sizeof(monitor->host_name), "%s", settings->host_name);
   read_boot_id(monitor);
-  struct denet_record_origin origin = {monitor->host_name, monitor->boot_id, source};
+  struct denet_record_origin origin = {monitor->host_name, monitor->boot_id, source,
+                                       settings->no_stacks};
   monitor->watches = calloc(rule_count ? rule_count : 1, sizeof(*monitor->watches));
   if (!monitor->watches ||
       denet_scribe_init(&monitor->scribe, &origin, settings->sink, settings->sink_context)) {

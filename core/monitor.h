@@ -16,7 +16,8 @@ struct denet_monitor; /* owned by whoever made it */
 struct denet_monitor_settings {
   struct denet_pace pace;
   bool since_process_start; /* lines count since the process's start, not since it was first seen */
-  const char *host_name;    /* for the metadata lines; borrowed */
+  const char *host_name;    /* for the metadata lines; borrowed, as is */
+  const char *no_stacks;    /* why a rule that asked for stacks has none */
   struct denet_profiler *profiler; /* taken over with source; NULL: no rule has stacks */
   denet_sink sink;                 /* NULL: no lines */
   void *sink_context;

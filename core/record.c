@@ -27,8 +27,18 @@ static void write_capability(struct denet_json *json, const char *key, bool is_a
   denet_json_object_close(json);
 }
 
-static void write_capabilities(struct denet_json *json, const struct denet_source *source,
+/* Of a rule that asks for stacks. */
+static void write_stacks_capability(struct denet_json *json, const char *no_stacks,
+                                    const struct denet_rule *rule) {
+  if (rule->off_cpu == DENET_OFF_CPU_STACKS)
+    write_capability(json, "stacks", true, NULL);
+  else if (rule->forgoes_stacks)
+    write_capability(json, "stacks", false, no_stacks);
+}
+
+static void write_capabilities(struct denet_json *json, const struct denet_record_origin *origin,
                                const struct denet_tree *tree) {
+  const struct denet_source *source = origin->source;
   unsigned lacks = source->lacks | (tree->root ? tree->root->process->lacks : 0);
   denet_json_key(json, "capabilities");
   denet_json_object_open(json);
@@ -40,6 +50,7 @@ static void write_capabilities(struct denet_json *json, const struct denet_sourc
         reason = denet_lack_info[i].reason;
     write_capability(json, name, !reason, reason);
   }
+  write_stacks_capability(json, origin->no_stacks, &tree->watch->rule);
   denet_json_object_close(json);
 }
 
@@ -65,7 +76,7 @@ int denet_record_metadata(struct denet_json *json, const struct denet_record_ori
     write_unsigned(json, "uid", tree->uid);
   if (origin->boot_id[0])
     write_string(json, "boot_id", denet_text_of(origin->boot_id));
-  write_capabilities(json, origin->source, tree);
+  write_capabilities(json, origin, tree);
   denet_json_object_close(json);
   return denet_json_text(json, out_line);
 }

@@ -10,6 +10,7 @@ struct denet_record_origin {
   const char *host;
   const char *boot_id;
   const struct denet_source *source;
+  const char *no_stacks; /* why a rule that asked for stacks has none */
 };
 
 /* Writes the metadata line of a tree. The text is borrowed from json. 0 or -errno as

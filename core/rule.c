@@ -296,6 +296,14 @@ void denet_rule_settle_off_cpu(struct denet_rule *rule, enum denet_off_cpu_mode 
     rule->report |= DENET_REPORT_REASONS;
 }
 
+void denet_rule_forgo_stacks(struct denet_rule *rule) {
+  if (rule->off_cpu != DENET_OFF_CPU_STACKS)
+    return;
+  rule->forgoes_stacks = true;
+  rule->off_cpu = DENET_OFF_CPU_TIMES;
+  denet_rule_settle_off_cpu(rule, DENET_OFF_CPU_TIMES);
+}
+
 static unsigned subject_bit(bool wanted, enum denet_subject subject) {
   return wanted ? 1u << subject : 0;
 }

@@ -54,13 +54,17 @@ struct denet_rule {
   bool skip_kernel_threads;
   bool report_given; /* report holds the words of Report lines, not the default */
   unsigned max_instances;
-  unsigned off_cpu;  /* enum denet_off_cpu_mode */
-  unsigned report;   /* denet_report bits */
-  unsigned subjects; /* bit s: a condition or the template looks at denet_subject s */
+  unsigned off_cpu;    /* enum denet_off_cpu_mode */
+  bool forgoes_stacks; /* it asked for them, and they cannot be had */
+  unsigned report;     /* denet_report bits */
+  unsigned subjects;   /* bit s: a condition or the template looks at denet_subject s */
 };
 
 /* Gives a rule that does not say its mode, and makes its report agree with it. */
 void denet_rule_settle_off_cpu(struct denet_rule *rule, enum denet_off_cpu_mode inherited);
+
+/* Has a rule that asks for stacks do with times. */
+void denet_rule_forgo_stacks(struct denet_rule *rule);
 
 /* What is known of a process. Text that could not be read is absent: it meets no condition, not
  * even a negated one; but a user without a name is still compared by the digits of uid. Only the

@@ -272,9 +272,6 @@ bool denet_config_wants_stacks(const struct denet_config *config) {
 }
 
 void denet_config_forgo_stacks(struct denet_config *config) {
-  for (size_t i = 0; i < config->rule_count; i++) {
-    if (config->rules[i].off_cpu == DENET_OFF_CPU_STACKS)
-      config->rules[i].off_cpu = DENET_OFF_CPU_TIMES;
-    denet_rule_settle_off_cpu(&config->rules[i], DENET_OFF_CPU_TIMES);
-  }
+  for (size_t i = 0; i < config->rule_count; i++)
+    denet_rule_forgo_stacks(&config->rules[i]);
 }

@@ -16,6 +16,7 @@ static struct {
   struct denet_host host;
   struct denet_sampler *sampler;
   struct denet_values_batch batch;
+  struct denet_error no_stacks; /* why they cannot be had */
 } plugin;
 
 static int configure(oconfig_item_t *block) { return denet_config_read(&plugin.config, block); }
@@ -44,16 +45,16 @@ static int open_source(struct denet_source **out_source) {
 static struct denet_profiler *open_profiler(const struct denet_source *source) {
   struct denet_config *config = &plugin.config;
   struct denet_profiler *profiler = NULL;
-  struct denet_error error = {0};
+  struct denet_error *error = &plugin.no_stacks;
   if (!denet_config_wants_stacks(config))
     return NULL;
   if (source->gauge != DENET_GAUGE_BPF)
-    denet_error_set(&error, -ENOTSUP, "they need the bpf source");
-  else if (!denet_profiler_open(&config->profiler, config->proc_path, &error, &profiler))
+    denet_error_set(error, -ENOTSUP, "they need the bpf source");
+  else if (!denet_profiler_open(&config->profiler, config->proc_path, error, &profiler))
     return profiler;
   WARNING(LOG_NAME "OffCPU \"stacks\" cannot be had: %s. Times are told, without reasons and "
                    "stacks.",
-          error.text);
+          error->text);
   denet_config_forgo_stacks(config);
   return NULL;
 }
@@ -65,6 +66,7 @@ static int make_monitor(struct denet_source *source, struct denet_monitor **out_
       .pace = {config->base_interval_ns, config->max_interval_ns},
       .since_process_start = config->since_process_start,
       .host_name = hostname_g,
+      .no_stacks = plugin.no_stacks.text,
       .sink = send_line,
       .profiler = open_profiler(source),
   };

@@ -234,9 +234,15 @@ END_TEST
 START_TEST(rule_without_its_stacks_reports_times) {
   struct denet_rule rule;
   ck_assert_int_eq(denet_rule_init(&rule, "rule", NULL), 0);
-  denet_rule_settle_off_cpu(&rule, DENET_OFF_CPU_STACKS);
-  rule.off_cpu = DENET_OFF_CPU_TIMES;
-  denet_rule_settle_off_cpu(&rule, DENET_OFF_CPU_STACKS);
+  denet_rule_settle_off_cpu(&rule, DENET_OFF_CPU_TIMES);
+  denet_rule_forgo_stacks(&rule);
+  ck_assert(!rule.forgoes_stacks);
+  rule.off_cpu = DENET_OFF_CPU_STACKS;
+  denet_rule_settle_off_cpu(&rule, DENET_OFF_CPU_TIMES);
+  ck_assert_uint_eq(rule.report, DENET_REPORT_ALL | REASONS);
+  denet_rule_forgo_stacks(&rule);
+  ck_assert(rule.forgoes_stacks);
+  ck_assert_uint_eq(rule.off_cpu, DENET_OFF_CPU_TIMES);
   ck_assert_uint_eq(rule.report, DENET_REPORT_ALL);
   denet_rule_done(&rule);
 }

@@ -263,4 +263,6 @@ class Configuration(unittest.TestCase):
         self.assertIn("off_cpu_ns", line)
         self.assertNotIn("ebpf", line)
         self.assertTrue(any("stacks" in words for words in log), log)
-        self.assertIn("off_cpu", metadata["capabilities"])
+        self.assertEqual(metadata["capabilities"]["off_cpu"], {"available": True})
+        self.assertEqual(metadata["capabilities"]["stacks"],
+                         {"available": False, "reason": "they need the bpf source"})
