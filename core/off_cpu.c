@@ -1,5 +1,7 @@
 #include "off_cpu.h"
 
+#include "records.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -132,13 +134,8 @@ static size_t size_of(denet_u32 kind) {
 
 const struct denet_bpf_head *denet_off_cpu_next(const struct denet_buffer *records, size_t *offset,
                                                 size_t *out_size) {
-  const struct denet_bpf_head *head = (const void *)(records->bytes + *offset);
-  if (records->length - *offset < sizeof(*head))
-    return NULL;
-  size_t size = size_of(head->kind);
-  if (!size || records->length - *offset < size)
-    return NULL;
-  *offset += size;
-  *out_size = size;
+  const struct denet_bpf_head *head = denet_records_next(records, size_of, offset);
+  if (head)
+    *out_size = size_of(head->kind);
   return head;
 }

@@ -28,8 +28,8 @@ static struct denet_bpf_source *self(struct denet_source *source) {
   return (struct denet_bpf_source *)source;
 }
 
-static void take_identity(const struct denet_bpf_source *bpf, struct denet_process *process,
-                          const struct denet_bpf_identity *record, int exit_code) {
+void denet_bpf_source_identify(const struct denet_bpf_source *bpf, struct denet_process *process,
+                               const struct denet_bpf_identity *record, int exit_code) {
   const struct denet_bpf_brief *brief = &record->brief;
   struct denet_identity identity = {
       .start_ticks = brief->head.start_ns / bpf->host->tick_ns,
@@ -49,63 +49,6 @@ static void take_identity(const struct denet_bpf_source *bpf, struct denet_proce
       .oom_killed = record->state & DENET_BPF_OOM_KILLED,
   };
   denet_process_identify(process, &identity);
-}
-
-/* What is known of when and in which state it ended. */
-static void take_exit(const struct denet_bpf_source *bpf, struct denet_process *process,
-                      const struct denet_life *life) {
-  uint64_t page_bytes = bpf->host->page_bytes;
-  if (!life || !life->has_exited)
-    return;
-  process->ended_ns = life->exit.exit_ns;
-  if (!life->exit.rss_pages)
-    return;
-  denet_values_set(&process->now, DENET_RSS, life->exit.rss_pages * page_bytes);
-  denet_values_set(&process->now, DENET_VM, life->exit.vm_pages * page_bytes);
-}
-
-/* A process that is seen for the first time at its end has all that its lines need. */
-static void complete(struct denet_process *process) {
-  struct denet_values *now = &process->now;
-  if (!denet_values_has(now, DENET_THREADS))
-    denet_values_set(now, DENET_THREADS, 1);
-  /* Its namespace's counts are counted from when it is first seen. */
-  if (!denet_values_has(now, DENET_NET_RX))
-    denet_values_set(now, DENET_NET_RX, 0);
-  if (!denet_values_has(now, DENET_NET_TX))
-    denet_values_set(now, DENET_NET_TX, 0);
-}
-
-/* The process is over: who it was and what it cost in all. */
-static void take_end(const struct denet_bpf_source *bpf, struct denet_process *process,
-                     struct denet_life *life) {
-  const struct denet_bpf_free *end = &life->end;
-  life->is_taken = true;
-  process->missed_ns = 0;
-  process->vanished = true;
-  if (process->ended) /* it was seen as a zombie, and that was its end */
-    return;
-  struct denet_bpf_identity identity = {
-      .brief = {.head = end->head, .exec_id = end->exec_id},
-      .flags = end->flags,
-      .state = end->state | DENET_BPF_ZOMBIE,
-  };
-  pid_t parent_pid = life->was_forked ? life->parent_pid : (pid_t)life->exit.parent_pid;
-  identity.parent_pid = (denet_u32)(process->is_new ? parent_pid : process->parent_pid);
-  memcpy(identity.brief.name, end->name, sizeof(identity.brief.name));
-  uint64_t since_ns = process->is_new ? end->head.start_ns : process->measured_ns;
-  uint64_t cpu_ns = process->cpu_ns;
-  take_identity(bpf, process, &identity, end->exit_code);
-  denet_tally_take_costs(process, &end->costs, bpf->source.lacks);
-  process->age_ns = end->costs.age_ns + life->exit.main_age_ns;
-  denet_process_derive_off_cpu(process);
-  denet_values_set(&process->now, DENET_CPU_CORE, end->cpu);
-  take_exit(bpf, process, life);
-  if (!denet_values_has(&process->now, DENET_RSS))
-    denet_values_set(&process->now, DENET_RSS, end->peak_rss_pages * bpf->host->page_bytes);
-  complete(process);
-  process->measured_ns = process->ended_ns ? process->ended_ns : bpf->begun_ns;
-  denet_tally_delay_end(process, since_ns, cpu_ns);
 }
 
 struct denet_life *denet_bpf_source_life(const struct denet_bpf_source *bpf,
@@ -131,7 +74,7 @@ static bool try_end(struct denet_bpf_source *bpf, struct denet_process *process)
   }
   if (!life || !life->is_over)
     return false;
-  take_end(bpf, process, life);
+  denet_bpf_source_take_end(bpf, process, life);
   return true;
 }
 
@@ -229,7 +172,7 @@ static int take_process(struct denet_bpf_source *bpf, struct denet_roster *roste
   if (error)
     return error;
   process->missed_ns = 0;
-  take_identity(bpf, process, &record->identity, record->exit_code);
+  denet_bpf_source_identify(bpf, process, &record->identity, record->exit_code);
   take_birth(bpf, process);
   /* One that nobody counts need not be told of at length. */
   if (!process->members)
@@ -238,7 +181,7 @@ static int take_process(struct denet_bpf_source *bpf, struct denet_roster *roste
     denet_process_enter_net(process, record->net_namespace);
   bool is_ending = process->ended || process->is_hollow;
   const struct denet_life *life = is_ending ? denet_bpf_source_life(bpf, process) : NULL;
-  take_exit(bpf, process, life);
+  denet_bpf_source_take_exit(bpf, process, life);
   return denet_tallies_add(&bpf->tallies, process, record, life ? life->exit.main_age_ns : 0);
 }
 
@@ -257,7 +200,7 @@ static int take_life(struct denet_bpf_source *bpf, struct denet_roster *roster,
   }
   int error = is_known ? 0 : denet_roster_add_gone(roster, life->pid, &process);
   if (!error)
-    take_end(bpf, process, life);
+    denet_bpf_source_take_end(bpf, process, life);
   return error;
 }
 
@@ -445,7 +388,7 @@ static void measure(struct denet_source *source, struct denet_process *process, 
   (void)first;
   process->has_run = false;
   if (process->ended)
-    complete(process);
+    denet_bpf_source_complete(process);
   if (process->ended || process->missed_ns)
     return;
   if (!process->is_watched)

@@ -1,5 +1,5 @@
-/* What the files of the BPF source share: source_bpf.c scans and measures, source_bpf_describe.c
- * tells who a process is. Nothing else includes this. */
+/* What the files of the BPF source share: source_bpf.c scans and measures, source_bpf_end.c takes
+ * ends, source_bpf_describe.c tells who a process is. Nothing else includes this. */
 #pragma once
 
 #include "bpf/record.h"
@@ -32,6 +32,21 @@ struct denet_life *denet_bpf_source_life(const struct denet_bpf_source *bpf,
 
 /* Takes down what has been heard since the last time. */
 void denet_bpf_source_drain(struct denet_bpf_source *bpf);
+
+/* Takes over who the process is, and how it ended if it has. */
+void denet_bpf_source_identify(const struct denet_bpf_source *bpf, struct denet_process *process,
+                               const struct denet_bpf_identity *record, int exit_code);
+
+/* What is known of when and in which state it ended; life may be NULL. */
+void denet_bpf_source_take_exit(const struct denet_bpf_source *bpf, struct denet_process *process,
+                                const struct denet_life *life);
+
+/* A process that is seen for the first time at its end has all that its lines need. */
+void denet_bpf_source_complete(struct denet_process *process);
+
+/* The process is over: who it was and what it cost in all. */
+void denet_bpf_source_take_end(const struct denet_bpf_source *bpf, struct denet_process *process,
+                               struct denet_life *life);
 
 /* The source's functions, see source.h. */
 int denet_bpf_source_describe(struct denet_source *source, struct denet_process *process,

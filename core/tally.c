@@ -1,6 +1,7 @@
 #include "tally.h"
 
 #include "cleanup.h"
+#include "records.h"
 #include "source.h"
 
 #include <errno.h>
@@ -40,14 +41,7 @@ static size_t size_of(denet_u32 kind) {
 }
 
 const struct denet_bpf_head *denet_tally_next(const struct denet_buffer *records, size_t *offset) {
-  const struct denet_bpf_head *head = (const void *)(records->bytes + *offset);
-  if (records->length - *offset < sizeof(*head))
-    return NULL;
-  size_t size = size_of(head->kind);
-  if (!size || records->length - *offset < size)
-    return NULL;
-  *offset += size;
-  return head;
+  return denet_records_next(records, size_of, offset);
 }
 
 void denet_tallies_done(struct denet_tallies *tallies) {
