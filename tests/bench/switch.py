@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
-"""What off-CPU profiling adds to a context switch: denet against libbpf-tools' offcputime, in one run.
+"""What off-CPU profiling adds to a context switch: denet against libbpf-tools' offcputime, in one
+run.
 
 switch.py --plugins DIR [--pair threads|processes] [--rounds 9] [--switches 600000]
 
 Two threads, or two processes, pass a byte to and fro through pipes on one CPU (pipes.c). They do so
-untraced, and with each of: denet with OffCPU "times"; denet with "stacks" and a rule that matches the
-one, or the process of both; denet with "stacks" for a process that is not them; offcputime -p of the
-one; offcputime of the whole host. Each run with a tracer is paired with those without right before
-and right after it, and within a round each has its turn. Prints Markdown: medians of the pairs' differences with their
-quartiles, the ratios, what the collectd itself used meanwhile by thread, and for how long denet's
-programs ran for each switch, as the kernel counts it (kernel.bpf_stats_enabled, on for a run of its own
-only).
+untraced, and with each of: denet with OffCPU "times"; denet with "stacks" and a rule that matches
+the first one's process; denet with "stacks" for a process that is not theirs; offcputime -p of the
+first one's process; offcputime of the whole host. Each run with a tracer is paired with those
+without right before and right after it, and within a round each has its turn. Prints Markdown:
+medians of the pairs' differences with their quartiles, the ratios, what the collectd itself used
+meanwhile by thread, and for how long denet's programs ran for each switch, as the kernel counts it
+(kernel.bpf_stats_enabled, on for a run of its own only).
 
 Takes root, gcc, bpftool, and offcputime (Debian: libbpf-tools); without it denet stands alone.
 """
@@ -112,7 +113,8 @@ class Peer:
     """offcputime while a run goes on."""
 
     def __init__(self, *options):
-        self.command = [shutil.which("offcputime", path=os.environ["PATH"] + ":/usr/sbin"), *options]
+        path = os.environ["PATH"] + ":/usr/sbin"
+        self.command = [shutil.which("offcputime", path=path), *options]
 
     def run(self, pipes):
         process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL,
@@ -150,7 +152,8 @@ def print_costs(added, base):
     for name, differences in added.items():
         low, _, high = statistics.quantiles(differences * 2, n=4, method="inclusive")
         middle = median(differences)
-        print(f"| {name} | {middle:+.0f} ({low:+.0f} to {high:+.0f}) | {100 * middle / base:+.1f} % |")
+        print(f"| {name} | {middle:+.0f} ({low:+.0f} to {high:+.0f}) "
+              f"| {100 * middle / base:+.1f} % |")
 
 
 def print_ratios(added):
@@ -207,8 +210,8 @@ def compare(tracers, arguments, pipes):
             time.sleep(1)
             untraced.append(pipes.run())
             added[name].append(traced - (before + untraced[-1]) / 2)
-    print(f"Two {arguments.pair}, a byte through pipes on one CPU: {median(untraced):.0f} ns a switch "
-          f"untraced; medians of {arguments.rounds} pairs of {arguments.switches:,} switches\n")
+    print(f"Two {arguments.pair}, a byte through pipes on one CPU: {median(untraced):.0f} ns a "
+          f"switch untraced; medians of {arguments.rounds} pairs of {arguments.switches:,} switches\n")
     print_costs(added, median(untraced))
     print_ratios(added)
 

@@ -1,5 +1,5 @@
-"""Blocked time: as much as the programs themselves know, for the reason that they know, while it goes
-on; and with CPU time and the wait for a CPU it is the age of every thread."""
+"""Blocked time: as much as the programs themselves know, for the reason that they know, while it
+goes on; and with CPU time and the wait for a CPU it is the age of every thread."""
 
 import json
 import tempfile

@@ -92,7 +92,7 @@ class TwoWaits(unittest.TestCase):
             at = next((i for i, name in enumerate(names) if name.startswith("wait_in_")), None)
             self.assertIsNotNone(at, stack)
             self.assertGreater(at, 0, stack)
-            self.assertEqual(names[at + 1], "take_turn", stack)
+            self.assertEqual(names[at + 1], "measure", stack)
 
     def test_both_rules_have_them(self):
         sums = [time_in(stacks_of(lines), "wait_in_alpha") for lines in self.lines.values()]
@@ -109,6 +109,30 @@ class TwoWaitsAtALowRate(TwoWaits):
     def test_there_are_no_more_stacks_than_were_asked_for(self):
         seconds = increase(self.lines["one"], "ts_ms") / 1e3
         self.assertLessEqual(sum(stack["count"] for stack in self.stacks), 20 * (seconds + 1) * 1.1)
+
+
+@bpf_only
+class InTurn(unittest.TestCase):
+    """One thread blocks in two functions in turn, in neither for as long as the period."""
+
+    def test_each_has_its_share_of_the_time(self):
+        path = program("two_waits", ("-O2",), "-O2")
+        waits = self.enterContext(Workload("two_waits", "0.7", "0.4", "together", path=path))
+        collectd = self.enterContext(Collectd(
+            STACKS + "StackRate 5000\n" +
+            rule("x", f'Executable "{path}"', "Children false"), WRITE))
+        collectd.wait_for_lines(waits.pid, count=3)
+        before = json.loads(waits.ask("tell"))
+        since_ms = time.time() * 1e3
+        time.sleep(3)  # this is what is measured
+        after = json.loads(waits.ask("tell"))
+        stacks = stacks_of(line for line in collectd.samples_of(waits.pid)
+                           if line["ts_ms"] > since_ms)
+        truth = (after["long_ns"] - before["long_ns"]) / (after["short_ns"] - before["short_ns"])
+        found = [time_in(stacks, function, reason="sleep")
+                 for function in ("wait_in_alpha", "wait_in_beta")]
+        self.assertGreater(min(found), 0)
+        self.assertAlmostEqual(found[0] / found[1] / truth, 1, delta=0.25)
 
 
 class InItsOwnRoot:
