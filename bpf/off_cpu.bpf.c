@@ -28,27 +28,32 @@ static __always_inline denet_u64 read_clock(void) {
   return clock_ns ? clock_ns : bpf_ktime_get_ns();
 }
 
-static __always_inline void leave(struct task_struct *task, struct waiter *waiter, bool is_runnable,
+/* state: 0 while it is runnable. */
+static __always_inline void leave(struct task_struct *task, struct waiter *waiter, denet_u64 state,
                                   denet_u64 now_ns) {
-  waiter->reason = is_runnable ? DENET_REASON_RUNQUEUE : find_reason(task, waiter->reason);
+  waiter->reason = state ? find_reason(task, state, waiter->reason) : DENET_REASON_RUNQUEUE;
   waiter->run_delay_ns = read_run_delay(task);
   waiter->told_ns = 0;
   waiter->waits.count++;
   waiter->left_ns = now_ns;
 }
 
-/* left_ns goes first: who reads the sums on another CPU takes an absence twice in no case. */
-static __always_inline void come_back(struct waiter *waiter, denet_u64 now_ns,
-                                      denet_u64 queued_ns) {
-  denet_u32 reason = waiter->reason;
+/* left_ns goes first: who reads the sums on another CPU takes an absence twice in no case. Returns
+ * what it was for beside the run queue. */
+static __always_inline denet_u32 come_back(struct waiter *waiter, denet_u64 now_ns,
+                                           denet_u64 queued_ns) {
   denet_u64 left_ns = waiter->left_ns; /* on another CPU, maybe, whose clock is a little ahead */
-  struct absence absence = make_absence(reason, now_ns > left_ns ? now_ns - left_ns : 0, queued_ns);
+  denet_u64 off_ns = now_ns > left_ns ? now_ns - left_ns : 0;
+  struct absence absence = make_absence(waiter->reason, off_ns, queued_ns);
+  denet_u64 reason = absence.reason;
   waiter->left_ns = 0;
   barrier();
-  add_absence(&waiter->waits, reason, &absence);
+  add_absence(&waiter->waits, &absence);
   waiter->untold_ns[DENET_REASON_RUNQUEUE] += absence.queued_ns;
+  barrier_var(reason);
   if (reason < DENET_REASONS && absence.blocked_ns > waiter->told_ns)
     waiter->untold_ns[reason] += absence.blocked_ns - waiter->told_ns;
+  return reason;
 }
 
 static __always_inline bool is_dying(denet_u64 state) { return state & TASK_DEAD; }
@@ -67,7 +72,7 @@ int BPF_PROG(note_switch, bool preempt, struct task_struct *previous, struct tas
     denet_u64 now_ns = read_clock();
     denet_u64 state = has_state ? (denet_u32)ctx[3] : read_state(previous);
     if (!is_dying(state)) {
-      leave(previous, waiter, preempt || !state, now_ns);
+      leave(previous, waiter, preempt ? 0 : state, now_ns);
       if (!has_return)
         sample(previous, waiter, waiter->reason, now_ns);
     }
@@ -87,10 +92,9 @@ int BPF_PROG(note_return) {
   if (!waiter || !waiter->left_ns)
     return 0;
   denet_u64 now_ns = read_clock();
-  come_back(waiter, now_ns, read_run_delay(task) - waiter->run_delay_ns);
-  sample(task, waiter, waiter->reason, now_ns);
-  if (waiter->reason != DENET_REASON_RUNQUEUE)
-    sample(task, waiter, DENET_REASON_RUNQUEUE, now_ns);
+  denet_u32 reason = come_back(waiter, now_ns, read_run_delay(task) - waiter->run_delay_ns);
+  sample(task, waiter, reason, now_ns);
+  sample(task, waiter, DENET_REASON_RUNQUEUE, now_ns);
   return 0;
 }
 
@@ -115,26 +119,20 @@ static __always_inline denet_u8 *find_followed(struct task_struct *task) {
   return &followed[task->tgid & (DENET_BPF_PIDS - 1)];
 }
 
-/* Threads that are too short for a stack of their own leave what they have to those that come
- * later. */
-static __always_inline void bequeath(struct waiter *waiter, struct exited_threads *exited) {
+/* Threads and children that are too short for a stack of their own leave what they have to those
+ * that come later. */
+static __always_inline void bequeath(const denet_u64 *untold_ns, struct exited_threads *exited) {
   for (int i = 0; i < DENET_REASONS; i++)
-    __sync_fetch_and_add(&exited->untold_ns[i], waiter->untold_ns[i]);
+    __sync_fetch_and_add(&exited->untold_ns[i], untold_ns[i]);
 }
 
-static __always_inline void inherit(struct exited_threads *exited, struct waiter *waiter) {
-  for (int i = 0; i < DENET_REASONS; i++) {
-    denet_u64 untold_ns = exited->untold_ns[i];
-    __sync_fetch_and_add(&exited->untold_ns[i], -untold_ns);
-    waiter->untold_ns[i] = untold_ns;
-  }
-}
-
-static __always_inline void inherit_of_process(struct task_struct *task, struct waiter *waiter) {
-  struct process_key key = key_of(task);
+/* Of the threads and children of the parent's process. */
+static __always_inline void inherit(struct task_struct *parent, struct waiter *waiter) {
+  struct process_key key = key_of(parent);
   struct exited_threads *exited = bpf_map_lookup_elem(&exited_threads, &key);
-  if (exited)
-    inherit(exited, waiter);
+  for (int i = 0; i < DENET_REASONS && exited; i++)
+    if (exited->untold_ns[i])
+      waiter->untold_ns[i] = __sync_lock_test_and_set(&exited->untold_ns[i], 0);
 }
 
 SEC("tp_btf/sched_process_fork")
@@ -148,9 +146,8 @@ int BPF_PROG(follow_child, struct task_struct *parent, struct task_struct *child
   if (!waiter)
     return 0;
   waiter->is_sampled = parents->is_sampled;
-  if (child->pid != child->tgid)
-    inherit_of_process(child, waiter);
-  else if (waiter->is_sampled)
+  inherit(parent, waiter);
+  if (waiter->is_sampled && child->pid == child->tgid)
     tell_beginning(child, parent);
   waiter->reason = DENET_REASON_RUNQUEUE;
   waiter->waits.count = 1;
@@ -166,7 +163,8 @@ int BPF_PROG(follow_program, struct task_struct *task) {
     tell_beginning(task, 0);
   if (waiter)
     return 0;
-  *find_followed(task) = DENET_FOLLOWED_AT_FIRST;
+  if (*find_followed(task) == DENET_FOLLOWED_NOT)
+    *find_followed(task) = DENET_FOLLOWED_AT_FIRST;
   make_waiter(task);
   return 0;
 }
@@ -177,40 +175,59 @@ static __always_inline struct exited_threads *find_exited_threads(const struct p
   return bpf_map_lookup_elem(&exited_threads, key);
 }
 
-static __always_inline void send_waits(const struct process_key *key,
-                                       const struct denet_waits *last) {
-  struct denet_off_cpu_process *event = bpf_ringbuf_reserve(&happenings, sizeof(*event), 0);
+/* The process's sums, with those of its other threads if it had any. */
+static __always_inline void send_end(struct task_struct *task, const struct waiter *last,
+                                     const struct exited_threads *all) {
+  struct denet_off_cpu_end *event = bpf_ringbuf_reserve(&happenings, sizeof(*event), 0);
   if (!event) {
     count(&lost_ends);
     return;
   }
-  event->head.kind = DENET_OFF_CPU_END;
-  event->head.pid = key->pid;
-  event->head.start_ns = key->start_ns;
-  event->waits = *last;
-  const struct exited_threads *others = bpf_map_lookup_elem(&exited_threads, key);
-  if (others)
-    add_waits(&event->waits, &others->waits);
+  event->process.head.kind = DENET_OFF_CPU_END;
+  event->process.head.pid = task->tgid;
+  event->process.head.start_ns = task->group_leader->start_boottime;
+  event->process.waits = all ? all->waits : last->waits;
+  __builtin_memcpy(event->untold_ns, all ? all->untold_ns : last->untold_ns,
+                   sizeof(event->untold_ns));
+  event->was_sampled = last->is_sampled;
   bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 }
 
+/* A child's time without a stack goes to its followed parent's next child, or into the event. */
+static __always_inline void bequeath_to_parent(struct task_struct *task, struct waiter *waiter) {
+  struct task_struct *parent = task->real_parent;
+  if (!waiter->is_sampled || *find_followed(parent) != DENET_FOLLOWED)
+    return;
+  struct process_key key = key_of(parent);
+  struct exited_threads *heir = find_exited_threads(&key);
+  if (!heir)
+    return;
+  bequeath(waiter->untold_ns, heir);
+  __builtin_memset(waiter->untold_ns, 0, sizeof(waiter->untold_ns));
+}
+
+/* Of threads that exit at the same time several may be the last one, and the event comes from each:
+ * the one with the most has all. User space deletes what is kept then. */
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(note_exit, struct task_struct *task) {
   struct waiter *waiter = find_waiter(task);
   if (!waiter)
     return 0;
   struct process_key key = key_of(task);
-  if (task->signal->live.counter) {
-    struct exited_threads *sum = find_exited_threads(&key);
-    if (sum) {
-      add_waits(&sum->waits, &waiter->waits);
-      bequeath(waiter, sum);
-    } else {
-      count(&lost_processes);
-    }
-  } else {
-    send_waits(&key, &waiter->waits);
-    bpf_map_delete_elem(&exited_threads, &key);
+  bool is_last = !task->signal->live.counter;
+  struct exited_threads *all = bpf_map_lookup_elem(&exited_threads, &key);
+  if (!is_last && !all)
+    all = find_exited_threads(&key);
+  if (is_last)
+    bequeath_to_parent(task, waiter);
+  if (all) {
+    add_waits(&all->waits, &waiter->waits);
+    bequeath(waiter->untold_ns, all);
+  } else if (!is_last) {
+    count(&lost_processes);
+  }
+  if (is_last) {
+    send_end(task, waiter, all);
     *find_followed(task) = DENET_FOLLOWED_NOT;
   }
   bpf_task_storage_delete(&waiters, task);
@@ -222,54 +239,65 @@ int BPF_PROG(note_exit, struct task_struct *task) {
 /* A thread that is off its CPU is so since now, as far as we know. */
 static __always_inline struct waiter *begin_to_follow(struct task_struct *task) {
   struct waiter *waiter = task->flags & PF_EXITING ? 0 : make_waiter(task);
-  if (!waiter || is_on_cpu(task) || waiter->left_ns)
-    return waiter;
-  denet_u64 state = read_state(task);
-  leave(task, waiter, !state, read_clock());
+  if (waiter && !is_on_cpu(task) && !waiter->left_ns)
+    leave(task, waiter, read_state(task), read_clock());
   return waiter;
 }
 
-/* Adds the absence that goes on, and tells its place if it is time for a stack: the registers once,
- * from then on only that it goes on. */
-static __always_inline void add_current(struct task_struct *task, struct waiter *waiter,
-                                        struct denet_off_cpu_thread *thread) {
-  denet_u64 left_ns = thread->left_ns, now_ns = read_clock();
-  denet_u32 reason = waiter->reason;
+/* Adds the absence that goes on, and tells its place if so much of it is untold. Returns for how
+ * much of it this is a sample, or 0. */
+static __always_inline denet_u64 add_current(struct task_struct *task, const struct waiter *waiter,
+                                             struct denet_off_cpu_thread *thread) {
+  denet_u64 left_ns = thread->left_ns, now_ns = read_clock(), told_ns = waiter->told_ns;
+  denet_u64 off_ns = now_ns > left_ns ? now_ns - left_ns : 0;
   denet_u64 queued_ns = read_run_delay(task) - waiter->run_delay_ns + read_waiting(task);
-  struct absence absence = make_absence(reason, now_ns > left_ns ? now_ns - left_ns : 0, queued_ns);
-  add_absence(&thread->waits, reason, &absence);
-  if (reason >= DENET_REASONS || !waiter->is_sampled || !has_registers(task))
-    return;
-  denet_u64 blocked_ns = absence.blocked_ns, told_ns = waiter->told_ns;
-  denet_u64 weight_ns =
-      waiter->untold_ns[reason] + (blocked_ns > told_ns ? blocked_ns - told_ns : 0);
-  bool is_shown = waiter->shown_ns == left_ns;
-  if (is_shown ? weight_ns < period_ns : !may_take_stack(weight_ns, now_ns))
+  struct absence absence = make_absence(waiter->reason, off_ns, queued_ns);
+  denet_u64 blocked_ns = absence.blocked_ns, reason = absence.reason;
+  add_absence(&thread->waits, &absence);
+  barrier_var(reason);
+  if (reason >= DENET_REASONS || !waiter->is_sampled || !has_registers(task) ||
+      blocked_ns <= told_ns)
+    return 0;
+  denet_u64 weight_ns = waiter->untold_ns[reason] + blocked_ns - told_ns;
+  if (weight_ns < period_ns)
+    return 0;
+  thread->place.reason = reason;
+  thread->place.weight_ns = weight_ns;
+  read_registers((const struct pt_regs *)bpf_task_pt_regs(task), thread->place.registers);
+  return blocked_ns;
+}
+
+/* What a record told is told. Not before it is sure to be read: the kernel runs the program again
+ * for a task whose records did not fit (bpf_seq_read, kernel/bpf/bpf_iter.c). */
+static __always_inline void note_told(struct waiter *waiter, denet_u64 reason,
+                                      denet_u64 blocked_ns) {
+  barrier_var(reason);
+  if (!blocked_ns || reason >= DENET_REASONS)
     return;
   waiter->untold_ns[reason] = 0;
   waiter->told_ns = blocked_ns;
-  waiter->shown_ns = left_ns;
-  thread->place.reason = reason;
-  thread->place.weight_ns = weight_ns;
-  thread->has_registers = !is_shown;
-  if (!is_shown)
-    read_registers((const struct pt_regs *)bpf_task_pt_regs(task), thread->place.registers);
 }
 
 /* Before the first of the process's threads: one that exits after it was listed is in what has been
- * told of it alone, not in the sums too. */
-static __always_inline void list_exited(struct task_struct *task,
-                                        const struct bpf_iter_meta *meta) {
+ * told of it alone, not in the sums too. Returns what was told, if it was. */
+static __always_inline struct exited_threads *list_exited(struct task_struct *task,
+                                                          const struct bpf_iter_meta *meta) {
   struct process_key key = key_of(task);
   struct exited_threads *exited = bpf_map_lookup_elem(&exited_threads, &key);
   if (!exited && task->signal->nr_threads > 1)
     exited = find_exited_threads(&key);
   if (!exited || exited->session == meta->session_id)
-    return;
-  exited->session = meta->session_id;
+    return 0;
   struct denet_off_cpu_process process = {.head = {DENET_OFF_CPU_EXITED, task->tgid, key.start_ns}};
   process.waits = exited->waits;
   bpf_seq_write(meta->seq, &process, sizeof(process));
+  return exited;
+}
+
+static __always_inline void stop_following(struct task_struct *task) {
+  struct process_key key = key_of(task);
+  bpf_map_delete_elem(&exited_threads, &key);
+  bpf_task_storage_delete(&waiters, task);
 }
 
 SEC("iter/task")
@@ -279,12 +307,11 @@ int list_waiters(struct bpf_iter__task *ctx) {
     return 0;
   struct waiter *waiter = find_waiter(task);
   denet_u8 is_followed = *find_followed(task);
-  if (!is_followed) {
-    if (waiter)
-      bpf_task_storage_delete(&waiters, task);
+  if (!is_followed && waiter)
+    stop_following(task);
+  if (!is_followed)
     return 0;
-  }
-  list_exited(task, ctx->meta);
+  struct exited_threads *exited = is_followed == DENET_FOLLOWED ? list_exited(task, ctx->meta) : 0;
   if (!waiter)
     waiter = begin_to_follow(task);
   if (!waiter)
@@ -299,8 +326,11 @@ int list_waiters(struct bpf_iter__task *ctx) {
   if (thread.left_ns != waiter->left_ns || is_on_cpu(task))
     thread.left_ns = 0;
   read_place(task, waiter->reason, 0, &thread.place);
-  if (thread.left_ns)
-    add_current(task, waiter, &thread);
-  bpf_seq_write(ctx->meta->seq, &thread, sizeof(thread));
+  denet_u64 blocked_ns = thread.left_ns ? add_current(task, waiter, &thread) : 0;
+  if (bpf_seq_write(ctx->meta->seq, &thread, sizeof(thread)))
+    return 0;
+  note_told(waiter, thread.place.reason, blocked_ns);
+  if (exited)
+    exited->session = ctx->meta->session_id;
   return 0;
 }

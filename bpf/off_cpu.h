@@ -32,7 +32,7 @@ enum denet_off_cpu_kind {
   DENET_OFF_CPU_EXITED,     /* struct denet_off_cpu_process: all its threads that have exited */
   /* Events. */
   DENET_OFF_CPU_STACK, /* struct denet_off_cpu_stack */
-  DENET_OFF_CPU_END,   /* struct denet_off_cpu_process: its last thread exits; all its threads */
+  DENET_OFF_CPU_END,   /* struct denet_off_cpu_end: its last thread exits; all its threads */
   /* In a ring of their own. */
   DENET_OFF_CPU_FORKED, /* struct denet_off_cpu_beginning */
   DENET_OFF_CPU_EXECD,  /* likewise */
@@ -50,6 +50,12 @@ struct denet_off_cpu_process {
   struct denet_waits waits;
 };
 
+struct denet_off_cpu_end {
+  struct denet_off_cpu_process process;
+  denet_u64 untold_ns[DENET_REASONS]; /* off-CPU time that no stack was taken for */
+  denet_u64 was_sampled;              /* its stacks were wanted */
+};
+
 /* Where a thread of a process was. */
 struct denet_off_cpu_place {
   denet_u64 exec_id;
@@ -65,7 +71,6 @@ struct denet_off_cpu_thread {
   struct denet_waits waits;         /* with the one that is still going on */
   struct denet_off_cpu_place place; /* where it is if it is off its CPU */
   denet_u64 left_ns;                /* when it left its CPU; 0: it is on one */
-  denet_u64 has_registers;          /* else the place's are those of an earlier record */
 };
 
 /* A process whose stacks are wanted has begun. */
@@ -83,6 +88,7 @@ struct denet_off_cpu_stack {
 };
 
 _Static_assert(sizeof(struct denet_waits) == 13 * 8, "no padding");
+_Static_assert(sizeof(struct denet_off_cpu_end) == 16 + 104 + 80 + 8, "no padding");
 _Static_assert(sizeof(struct denet_off_cpu_place) == 24 + 17 * 8 + 16, "no padding");
-_Static_assert(sizeof(struct denet_off_cpu_thread) == 16 + 104 + 176 + 16, "no padding");
+_Static_assert(sizeof(struct denet_off_cpu_thread) == 16 + 104 + 176 + 8, "no padding");
 _Static_assert(sizeof(struct denet_off_cpu_stack) == 16 + 176 + 8, "no padding");

@@ -8,7 +8,9 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
-#define TASK_DEAD 0x80 /* include/linux/sched.h */
+#define TASK_HALTED                                                                                \
+  0x800c /* __TASK_STOPPED, __TASK_TRACED, TASK_FROZEN; include/linux/sched.h, as the next */
+#define TASK_DEAD 0x80
 #define TS_COMPAT 0x2  /* arch/x86/include/asm/thread_info.h: a 32-bit system call */
 #define SYSCALLS 512   /* more than there are */
 #define RESTARTED 219  /* restart_syscall(2): what it was before */
@@ -120,8 +122,10 @@ static __always_inline enum denet_reason find_reason_of_file(struct task_struct 
 }
 
 /* Of a task that is blocked, or about to be; before: what it was blocked for the last time. */
-static __always_inline enum denet_reason find_reason(struct task_struct *task,
+static __always_inline enum denet_reason find_reason(struct task_struct *task, denet_u64 state,
                                                      enum denet_reason before) {
+  if (state & TASK_HALTED)
+    return DENET_REASON_OTHER;
   bool waits_for_io = BPF_CORE_READ_BITFIELD(task, in_iowait);
   if (task->flags & PF_KTHREAD)
     return waits_for_io ? DENET_REASON_DISK : DENET_REASON_OTHER;

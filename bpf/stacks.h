@@ -5,14 +5,15 @@
 
 #define PAGE_BYTES 4096
 #define STACK_PAGES (DENET_OFF_CPU_STACK_MOST / PAGE_BYTES + 1)
-#define WINDOW_NS 250000000
+#define GROWTH_MOST 4
 #define QUIET_NS 2000000000ull /* nobody came back in that time: the period begins anew */
 #define STRETCHED_MOST_NS 10000000000ull
 
 /* Set before loading. */
 const volatile denet_u64 period_ns = 1000000; /* off-CPU time of a thread between two stacks */
-const volatile denet_u32 window_stacks = 50;  /* of all threads in WINDOW_NS, at most */
-const volatile denet_u64 stack_bytes = 8192;  /* of each, at most */
+const volatile denet_u64 window_ns = 250000000;
+const volatile denet_u32 window_stacks = 25; /* of all threads in a window, at most */
+const volatile denet_u64 stack_bytes = 8192; /* of each, at most */
 
 /* Where more stacks are wanted than there may be, the period grows for all threads alike: none is
  * served better for coming first. */
@@ -49,6 +50,8 @@ static __always_inline void begin_window(denet_u64 now_ns) {
   denet_u64 period = current_period(), wanted = window_wanted;
   if (now_ns - window_began_ns > QUIET_NS)
     period = 0;
+  else if (wanted > window_stacks * GROWTH_MOST) /* some were refused again and again */
+    period *= GROWTH_MOST;
   else if (wanted > window_stacks)
     period += period * (wanted - window_stacks) / window_stacks;
   else if (wanted <= window_stacks / 2)
@@ -58,16 +61,21 @@ static __always_inline void begin_window(denet_u64 now_ns) {
   window_began_ns = now_ns;
 }
 
-/* CPUs may do this at the same time: then some stacks more are taken, or less. */
-static __always_inline bool may_take_stack(denet_u64 untold_ns, denet_u64 now_ns) {
-  if (now_ns - window_began_ns > WINDOW_NS)
+/* Whether it is time for a stack of a thread with so much untold. What it does in turns would meet
+ * an even period always at the same turn: so that is drawn anew each time, from a half to one and a
+ * half. CPUs may do this at the same time: then some stacks more are taken, or less. */
+static __always_inline bool may_take_stack(struct waiter *waiter, denet_u64 untold_ns,
+                                           denet_u64 now_ns) {
+  denet_u64 jitter = waiter->jitter ? waiter->jitter : 256;
+  if (now_ns - window_began_ns > window_ns)
     begin_window(now_ns);
-  if (untold_ns < current_period())
+  if (untold_ns < current_period() / 256 * jitter)
     return false;
   window_wanted++;
   if (window_taken >= window_stacks)
     return false;
   window_taken++;
+  waiter->jitter = 128 + (bpf_get_prandom_u32() & 255);
   return true;
 }
 
@@ -140,6 +148,6 @@ static __always_inline void sample(struct task_struct *task, struct waiter *wait
   if (reason >= DENET_REASONS || !waiter->is_sampled || !has_registers(task))
     return;
   denet_u64 *untold_ns = &waiter->untold_ns[reason];
-  if (may_take_stack(*untold_ns, now_ns) && send_stack(task, reason, *untold_ns))
+  if (may_take_stack(waiter, *untold_ns, now_ns) && send_stack(task, reason, *untold_ns))
     *untold_ns = 0;
 }

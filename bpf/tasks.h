@@ -21,9 +21,13 @@ static __always_inline bool is_on_cpu(struct task_struct *task) {
   return bpf_core_field_exists(task->on_cpu) && task->on_cpu;
 }
 
+static __always_inline bool has_run_delay(void) {
+  return bpf_core_field_exists(((struct task_struct *)0)->sched_info.run_delay);
+}
+
 /* Where the kernel has no CONFIG_SCHED_INFO this stays 0, and user space knows. */
 static __always_inline denet_u64 read_run_delay(struct task_struct *task) {
-  return bpf_core_field_exists(task->sched_info.run_delay) ? task->sched_info.run_delay : 0;
+  return has_run_delay() ? task->sched_info.run_delay : 0;
 }
 
 /* The clock of the run queue that the task is in or was in last, by which the scheduler itself

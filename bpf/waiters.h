@@ -16,9 +16,9 @@ struct waiter {
   denet_u64 run_delay_ns; /* that it had then */
   denet_u64 untold_ns[DENET_REASONS]; /* of absences that are over, no stack told yet */
   denet_u64 told_ns;                  /* of the one since left_ns, what a stack was taken for */
-  denet_u64 shown_ns; /* the left_ns for which user space has been shown the registers */
   denet_u32 reason;
   denet_u32 is_sampled; /* its stacks are wanted too */
+  denet_u64 jitter;     /* 256ths of the period until its next stack, by chance; 0: all of it */
 };
 
 struct {
@@ -74,22 +74,28 @@ static __always_inline void add_waits(struct denet_waits *sum, const struct dene
 struct absence {
   denet_u64 off_ns;
   denet_u64 queued_ns;  /* of it, in the run queue */
-  denet_u64 blocked_ns; /* the rest: of its reason; all of it if that is the run queue */
+  denet_u64 blocked_ns; /* the rest */
+  denet_u32 reason;     /* for the rest */
 };
 
-static __always_inline struct absence make_absence(enum denet_reason reason, denet_u64 off_ns,
+/* A thread that was made runnable and not put into a queue was being made, or moved. */
+static __always_inline struct absence make_absence(denet_u32 reason, denet_u64 off_ns,
                                                    denet_u64 queued_ns) {
-  struct absence absence = {.off_ns = off_ns};
-  if (reason != DENET_REASON_RUNQUEUE)
-    absence.queued_ns = queued_ns < off_ns ? queued_ns : off_ns;
-  absence.blocked_ns = off_ns - absence.queued_ns;
+  struct absence absence = {.off_ns = off_ns, .reason = reason};
+  bool is_runnable = reason == DENET_REASON_RUNQUEUE;
+  if (is_runnable)
+    absence.reason = DENET_REASON_OTHER;
+  if (queued_ns > off_ns || (is_runnable && !has_run_delay()))
+    queued_ns = off_ns;
+  absence.queued_ns = queued_ns;
+  absence.blocked_ns = off_ns - queued_ns;
   return absence;
 }
 
 /* It has been counted as it began. */
-static __always_inline void add_absence(struct denet_waits *waits, denet_u32 reason,
-                                        const struct absence *absence) {
-  denet_u64 off_ns = absence->off_ns;
+static __always_inline void add_absence(struct denet_waits *waits, const struct absence *absence) {
+  denet_u64 off_ns = absence->off_ns, reason = absence->reason;
+  barrier_var(reason); /* what is compared is to be what is used */
   waits->time_ns[DENET_REASON_RUNQUEUE] += absence->queued_ns;
   if (reason < DENET_REASONS)
     waits->time_ns[reason] += absence->blocked_ns;

@@ -14,12 +14,13 @@
 #define RSP 7           /* by DWARF's numbers */
 #define RIP 16
 
-/* A process's threads. */
+/* A process: its threads, and its last stacks. */
 struct room {
   pid_t pid;
   uint64_t start_ns;
   struct kept *kept; /* by ascending tid; owned */
   size_t count, capacity;
+  struct denet_stack last[DENET_REASONS]; /* without frames: none */
 };
 
 struct kept {
@@ -27,8 +28,7 @@ struct kept {
   uint64_t left_ns;
   uint64_t round;              /* in which it was asked for last */
   struct denet_frames *frames; /* NULL: none is known */
-  enum denet_reason owed_reason;
-  uint64_t owed_ns;
+  uint64_t owed_ns[DENET_REASONS];
 };
 
 struct denet_blocks {
@@ -62,6 +62,8 @@ static void drop_room(struct denet_blocks *blocks, struct room *room) {
   tdelete(room, &blocks->rooms, compare_rooms);
   for (size_t i = 0; i < room->count; i++)
     denet_frames_release(room->kept[i].frames);
+  for (size_t i = 0; i < DENET_REASONS; i++)
+    denet_frames_release(room->last[i].frames);
   free(room->kept);
   free(room);
 }
@@ -94,6 +96,12 @@ static struct room *make_room(struct denet_blocks *blocks, pid_t pid, uint64_t s
     return room;
   free(room);
   return NULL;
+}
+
+/* Finds or makes the process's; NULL: no memory. */
+static struct room *get_room(struct denet_blocks *blocks, const struct denet_block *block) {
+  struct room *room = find_room(blocks, block->pid, block->start_ns);
+  return room ? room : make_room(blocks, block->pid, block->start_ns);
 }
 
 /* Where tid is, or would be inserted. */
@@ -156,9 +164,7 @@ static struct kept *insert_kept(const struct denet_blocks *blocks, struct room *
 
 /* Finds or makes what is kept of the thread; NULL: no memory. */
 static struct kept *make_kept(struct denet_blocks *blocks, const struct denet_block *block) {
-  struct room *room = find_room(blocks, block->pid, block->start_ns);
-  if (!room)
-    room = make_room(blocks, block->pid, block->start_ns);
+  struct room *room = get_room(blocks, block);
   struct kept *kept = find_kept(room, block->tid);
   if (room && !kept)
     kept = insert_kept(blocks, room, block->tid);
@@ -181,20 +187,37 @@ void denet_blocks_owe(struct denet_blocks *blocks, const struct denet_block *blo
   struct kept *kept = make_kept(blocks, block);
   if (!kept)
     return;
-  if (kept->owed_reason != reason)
-    kept->owed_ns = 0;
-  kept->owed_reason = reason;
-  kept->owed_ns += time_ns;
+  kept->owed_ns[reason] += time_ns;
 }
 
 uint64_t denet_blocks_settle(struct denet_blocks *blocks, const struct denet_block *block,
                              enum denet_reason reason) {
   struct kept *kept = find_kept(find_room(blocks, block->pid, block->start_ns), block->tid);
-  if (!kept || kept->owed_reason != reason)
+  if (!kept)
     return 0;
-  uint64_t owed_ns = kept->owed_ns;
-  kept->owed_ns = 0;
+  uint64_t owed_ns = kept->owed_ns[reason];
+  kept->owed_ns[reason] = 0;
   return owed_ns;
+}
+
+void denet_blocks_note_last(struct denet_blocks *blocks, const struct denet_block *block,
+                            const struct denet_stack *stack) {
+  struct room *room = get_room(blocks, block);
+  if (!room)
+    return;
+  struct denet_stack *last = &room->last[stack->reason];
+  denet_frames_hold(stack->frames);
+  denet_frames_release(last->frames);
+  *last = *stack;
+}
+
+bool denet_blocks_last(const struct denet_blocks *blocks, pid_t pid, uint64_t start_ns,
+                       enum denet_reason reason, struct denet_stack *out_stack) {
+  const struct room *room = find_room(blocks, pid, start_ns);
+  if (!room || !room->last[reason].frames)
+    return false;
+  *out_stack = room->last[reason];
+  return true;
 }
 
 void denet_blocks_forget(struct denet_blocks *blocks, pid_t pid, uint64_t start_ns) {

@@ -6,6 +6,7 @@
 #include "buffer.h"
 #include "stack_set.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -34,7 +35,16 @@ struct denet_frames *denet_blocks_find(struct denet_blocks *blocks,
  * is memory for it. */
 void denet_blocks_keep(struct denet_blocks *blocks, const struct denet_block *block);
 
-/* Forgets the process's threads. */
+/* Notes the stack as the process's last one of its reason, with a reference of its own. */
+void denet_blocks_note_last(struct denet_blocks *blocks, const struct denet_block *block,
+                            const struct denet_stack *stack);
+
+/* The process's last stack of the reason: borrowed frames, the thread's name. False: there was
+ * none. */
+bool denet_blocks_last(const struct denet_blocks *blocks, pid_t pid, uint64_t start_ns,
+                       enum denet_reason reason, struct denet_stack *out_stack);
+
+/* Forgets the process. */
 void denet_blocks_forget(struct denet_blocks *blocks, pid_t pid, uint64_t start_ns);
 
 /* Reads the user stack of a thread that has these registers, good until the next call. 0; -EAGAIN

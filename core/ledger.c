@@ -120,7 +120,11 @@ int denet_ledger_note(struct denet_ledger *ledger, const void *event, size_t siz
     life->was_forked = true;
     life->parent_pid = (pid_t)fork.parent_pid;
   } else if (head.kind == DENET_BPF_EXIT) {
+    /* Several threads that exit at once may each be the last one: one of them is the main one. */
+    denet_u64 main_age_ns = life->exit.main_age_ns;
     memcpy(&life->exit, event, sizeof(life->exit));
+    if (!life->exit.main_age_ns)
+      life->exit.main_age_ns = main_age_ns;
     life->has_exited = true;
   } else {
     memcpy(&life->end, event, sizeof(life->end));

@@ -45,7 +45,7 @@ static void enter_pass(struct denet_off_cpu *off_cpu, uint64_t pass) {
     return;
   off_cpu->pass = pass;
   off_cpu->count = 0;
-  off_cpu->waits = (struct denet_waits){0};
+  off_cpu->waits = off_cpu->before;
 }
 
 int denet_off_cpu_add_thread(struct denet_off_cpu *off_cpu, uint64_t pass,
@@ -73,8 +73,17 @@ void denet_off_cpu_add_exited(struct denet_off_cpu *off_cpu, uint64_t pass,
 }
 
 void denet_off_cpu_end(struct denet_off_cpu *off_cpu, const struct denet_off_cpu_process *record) {
-  off_cpu->waits = record->waits;
+  struct denet_waits waits = off_cpu->before;
+  denet_waits_add(&waits, &record->waits);
+  if (!off_cpu->is_over || waits.count > off_cpu->waits.count)
+    off_cpu->waits = waits;
   off_cpu->is_over = true;
+}
+
+void denet_off_cpu_leave(struct denet_off_cpu *off_cpu) {
+  off_cpu->before = off_cpu->waits;
+  off_cpu->count = 0;
+  off_cpu->is_met = false;
 }
 
 /* A pass may miss a thread that exits while it is read. */
@@ -108,9 +117,14 @@ const struct denet_off_cpu_thread *denet_off_cpu_as_thread(const struct denet_bp
 
 const struct denet_off_cpu_process *denet_off_cpu_as_process(const struct denet_bpf_head *head,
                                                              size_t size) {
-  bool is_one = size >= sizeof(struct denet_off_cpu_process) &&
-                (head->kind == DENET_OFF_CPU_EXITED || head->kind == DENET_OFF_CPU_END);
+  bool is_one = size >= sizeof(struct denet_off_cpu_process) && head->kind == DENET_OFF_CPU_EXITED;
   return is_one ? (const struct denet_off_cpu_process *)head : NULL;
+}
+
+const struct denet_off_cpu_end *denet_off_cpu_as_end(const struct denet_bpf_head *head,
+                                                     size_t size) {
+  bool is_one = size >= sizeof(struct denet_off_cpu_end) && head->kind == DENET_OFF_CPU_END;
+  return is_one ? (const struct denet_off_cpu_end *)head : NULL;
 }
 
 const struct denet_off_cpu_stack *denet_off_cpu_as_stack(const struct denet_bpf_head *head,

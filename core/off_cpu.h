@@ -21,6 +21,7 @@ struct denet_off_thread {
 
 struct denet_off_cpu {
   uint64_t pass;                    /* the last one that told of it */
+  struct denet_waits before;        /* of earlier times that it was followed */
   struct denet_waits waits;         /* of all its threads */
   struct denet_off_thread *threads; /* owned */
   size_t count, capacity;
@@ -45,8 +46,11 @@ int denet_off_cpu_add_thread(struct denet_off_cpu *off_cpu, uint64_t pass,
 void denet_off_cpu_add_exited(struct denet_off_cpu *off_cpu, uint64_t pass,
                               const struct denet_off_cpu_process *record);
 
-/* What all its threads had in the end. */
+/* What all its threads had in the end; of several such records the one with the most says it. */
 void denet_off_cpu_end(struct denet_off_cpu *off_cpu, const struct denet_off_cpu_process *record);
+
+/* It is not followed any more; what it had so far stays. */
+void denet_off_cpu_leave(struct denet_off_cpu *off_cpu);
 
 /* Puts the sums into values: OFF_CPU_*, none of which ever falls. */
 void denet_off_cpu_take(const struct denet_off_cpu *off_cpu, struct denet_values *values);
@@ -67,6 +71,8 @@ const struct denet_off_cpu_thread *denet_off_cpu_as_thread(const struct denet_bp
                                                            size_t size);
 const struct denet_off_cpu_process *denet_off_cpu_as_process(const struct denet_bpf_head *head,
                                                              size_t size);
+const struct denet_off_cpu_end *denet_off_cpu_as_end(const struct denet_bpf_head *head,
+                                                     size_t size);
 const struct denet_off_cpu_stack *denet_off_cpu_as_stack(const struct denet_bpf_head *head,
                                                          size_t size);
 

@@ -6,11 +6,15 @@
 #include "tracer.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #define ENDS_MOST 4096 /* of processes that the roster does not know yet, or never will */
 
 #define DEPARTED_KEPT 512
+#define END_NS                                                                                     \
+  UINT64_C(5000000) /* what a tick may wait for the last stacks of those that have ended */
 
 /* A process that has left its tree, and may still have stacks on their way. */
 struct departed {
@@ -29,6 +33,7 @@ struct denet_profiler {
   uint64_t pass;
   uint64_t lost_ends;
   bool has_new;                            /* processes to be followed that are not yet */
+  bool has_ended;                          /* one whose last stacks are wanted for its last line */
   struct departed departed[DEPARTED_KEPT]; /* the last ones */
   size_t departed_count;                   /* ever */
 };
@@ -65,10 +70,12 @@ static struct denet_off_cpu *find_off_cpu(struct denet_process *process) {
 
 static void unfollow(struct denet_profiler *profiler, struct denet_process *process) {
   denet_tracer_follow(profiler->tracer, process->pid, false);
-  denet_symbolizer_forget(profiler->symbolizer, process->pid, process->born_ns);
   process->is_followed = false;
-  if (process->off_cpu)
-    denet_off_cpu_done(process->off_cpu);
+  if (!process->off_cpu)
+    return;
+  if (process->off_cpu->is_met)
+    denet_symbolizer_forget(profiler->symbolizer, process->pid, process->born_ns, NULL);
+  denet_off_cpu_leave(process->off_cpu);
 }
 
 static void note_departure(struct denet_profiler *profiler, const struct denet_process *process) {
@@ -173,14 +180,18 @@ static void retry_ends(struct denet_profiler *profiler) {
 static void take_event(void *context, const struct denet_bpf_head *event, size_t size) {
   struct denet_profiler *profiler = context;
   const struct denet_off_cpu_stack *stack = denet_off_cpu_as_stack(event, size);
-  const struct denet_off_cpu_process *end = denet_off_cpu_as_process(event, size);
+  const struct denet_off_cpu_end *end = denet_off_cpu_as_end(event, size);
   if (stack)
     denet_symbolizer_add_stack(profiler->symbolizer, stack);
   if (!end)
     return;
-  denet_symbolizer_forget(profiler->symbolizer, (pid_t)event->pid, event->start_ns);
-  if (!take_end(profiler, end))
-    keep_end(profiler, end);
+  denet_tracer_forget(profiler->tracer, (pid_t)event->pid, event->start_ns);
+  if (end->was_sampled)
+    denet_symbolizer_forget(profiler->symbolizer, (pid_t)event->pid, event->start_ns,
+                            end->untold_ns);
+  profiler->has_ended |= end->was_sampled;
+  if (!take_end(profiler, &end->process))
+    keep_end(profiler, &end->process);
 }
 
 /* --- Stacks --- */
@@ -213,8 +224,8 @@ static void take_sample(void *context, const struct denet_sample *sample) {
 static void forget_gone(struct denet_profiler *profiler) {
   for (size_t i = 0; i < profiler->roster->gone_count; i++) {
     const struct denet_process *process = profiler->roster->gone[i];
-    if (process->off_cpu && !process->off_cpu->is_over)
-      denet_symbolizer_forget(profiler->symbolizer, process->pid, process->born_ns);
+    if (process->off_cpu && process->off_cpu->is_met && !process->off_cpu->is_over)
+      denet_symbolizer_forget(profiler->symbolizer, process->pid, process->born_ns, NULL);
   }
 }
 
@@ -241,7 +252,10 @@ void denet_profiler_listen(struct denet_profiler *profiler, struct denet_roster 
   profiler->forest = forest;
   take_list(profiler);
   retry_ends(profiler);
+  profiler->has_ended = false;
   denet_tracer_drain(profiler->tracer, take_event, profiler);
+  if (profiler->has_ended)
+    denet_symbolizer_await(profiler->symbolizer, END_NS);
   denet_symbolizer_take(profiler->symbolizer, take_sample, profiler);
   forget_gone(profiler);
 }
@@ -270,13 +284,20 @@ void denet_profiler_free(struct denet_profiler *profiler) {
 
 static void free_profilerp(struct denet_profiler **profiler) { denet_profiler_free(*profiler); }
 
+/* Whether this process has CAP_SYS_PTRACE (capabilities(7)). */
+static bool may_look_into_others(void) {
+  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+  struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {0};
+  return !syscall(SYS_capget, &header, sets) && sets[0].effective >> CAP_SYS_PTRACE & 1;
+}
+
 int denet_profiler_open(const struct denet_profiler_settings *settings, const char *proc_path,
                         struct denet_error *error, struct denet_profiler **out_profiler) {
   DENET_CLEANUP(free_profilerp) struct denet_profiler *profiler = calloc(1, sizeof(*profiler));
   if (!profiler)
     return denet_error_set(error, -ENOMEM, "there is no memory");
   struct denet_tracer_settings tracer = {.period_ns = settings->period_ns,
-                                         .rate = settings->rate,
+                                         .rate = (settings->rate + 1) / 2,
                                          .stack_bytes = settings->stack_bytes,
                                          .ring_bytes = settings->ring_bytes,
                                          .exited_most = settings->exited_most};
@@ -286,11 +307,17 @@ int denet_profiler_open(const struct denet_profiler_settings *settings, const ch
   struct denet_symbolizer_settings symbolizer = {.tracer = profiler->tracer,
                                                  .proc_path = proc_path,
                                                  .symbol_bytes = settings->symbol_bytes,
+                                                 .rate = settings->rate / 2,
                                                  .stack_bytes = settings->stack_bytes};
   failure = denet_symbolizer_start(&symbolizer, &profiler->symbolizer);
   if (failure)
     return denet_error_set(error, failure, "the thread for stacks cannot be started: %s",
                            strerror(-failure));
   *out_profiler = DENET_TAKE(profiler);
+  if (!may_look_into_others())
+    denet_error_set(
+        error, 0,
+        "without CAP_SYS_PTRACE stacks of processes of other users, and of those that have "
+        "more capabilities, are cut behind their leaf, and without names");
   return 0;
 }

@@ -20,7 +20,8 @@ struct denet_profiler_settings {
   uint64_t symbol_bytes; /* the most memory for symbols of files */
 };
 
-/* 0 or -errno with a sentence that says what is missing. */
+/* 0 or -errno with a sentence that says what is missing. When stacks will be less than they could
+ * be, error holds the reason though the result is 0. */
 int denet_profiler_open(const struct denet_profiler_settings *settings, const char *proc_path,
                         struct denet_error *error, struct denet_profiler **out_profiler);
 void denet_profiler_free(struct denet_profiler *profiler); /* NULL is fine */

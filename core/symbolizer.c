@@ -28,7 +28,7 @@ struct job {
   struct denet_symbolizer_process process;
   struct denet_off_cpu_place place;
   uint64_t left_ns;
-  bool has_registers;
+  denet_u64 untold_ns[DENET_REASONS]; /* of one that is to be forgotten */
 };
 
 /* A program that has begun, and maps its libraries. */
@@ -41,7 +41,9 @@ struct denet_symbolizer {
   pthread_t thread;
   pthread_mutex_t lock; /* guards what follows, up to the thread's own */
   int wake_fd;          /* an eventfd(2): there is something to do */
-  bool is_stopping;
+  pthread_cond_t is_idle;
+  bool is_stopping, is_busy;
+  bool has_missed;              /* what processes there are */
   struct denet_buffer queue;    /* jobs */
   struct denet_sample *samples; /* ready; owned, each with a reference to its frames */
   size_t sample_count, sample_capacity;
@@ -51,6 +53,8 @@ struct denet_symbolizer {
   struct denet_unwinder *unwinder;
   struct loading loading[LOADING_MOST]; /* the first is due first */
   size_t loading_count;
+  struct denet_symbolizer_settings settings;
+  uint64_t reads_due_ns; /* when as many stacks had been read as may be */
   struct denet_blocks *blocks;
   struct denet_buffer jobs; /* being done */
   struct denet_buffer names;
@@ -58,17 +62,24 @@ struct denet_symbolizer {
 
 /* --- Asking --- */
 
-/* stack_bytes: to come from stack. Jobs that are no samples are taken when the queue is full too.
- */
+static uint64_t read_now(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* stack_bytes: to come from stack. While the thread is held up samples are lost first, and then
+ * what it should know of processes: it forgets all of them. */
 static void put_job(struct denet_symbolizer *symbolizer, struct job job, const void *stack) {
   static const char padding[8];
   size_t stack_bytes = job.stack_bytes, rest = -stack_bytes % sizeof(padding);
   bool is_sample = job.kind == JOB_STACK || job.kind == JOB_THREAD;
   pthread_mutex_lock(&symbolizer->lock);
   struct denet_buffer *queue = &symbolizer->queue;
-  bool is_full = is_sample && queue->length > QUEUE_BYTES_MOST;
+  bool is_full = queue->length > (is_sample ? QUEUE_BYTES_MOST : 2 * QUEUE_BYTES_MOST);
   if (is_full || denet_buffer_reserve(queue, sizeof(job) + stack_bytes + rest)) {
     symbolizer->lost += is_sample;
+    symbolizer->has_missed |= !is_sample;
   } else {
     denet_buffer_append(queue, &job, sizeof(job));
     denet_buffer_append(queue, stack, stack_bytes);
@@ -83,11 +94,23 @@ void denet_symbolizer_meet(struct denet_symbolizer *symbolizer,
   put_job(symbolizer, (struct job){.kind = JOB_MEET, .process = *process}, NULL);
 }
 
-void denet_symbolizer_forget(struct denet_symbolizer *symbolizer, pid_t pid, uint64_t start_ns) {
-  struct denet_symbolizer_process process = {.pid = pid, .start_ns = start_ns};
-  put_job(symbolizer, (struct job){.kind = JOB_FORGET, .process = process}, NULL);
+void denet_symbolizer_forget(struct denet_symbolizer *symbolizer, pid_t pid, uint64_t start_ns,
+                             const denet_u64 untold_ns[DENET_REASONS]) {
+  struct job job = {.kind = JOB_FORGET, .process = {.pid = pid, .start_ns = start_ns}};
+  if (untold_ns)
+    memcpy(job.untold_ns, untold_ns, sizeof(job.untold_ns));
+  put_job(symbolizer, job, NULL);
 }
 
+void denet_symbolizer_await(struct denet_symbolizer *symbolizer, uint64_t most_ns) {
+  uint64_t until_ns = read_now() + most_ns;
+  struct timespec until = {(time_t)(until_ns / 1000000000), (long)(until_ns % 1000000000)};
+  int outcome = 0;
+  pthread_mutex_lock(&symbolizer->lock);
+  while (!outcome && (symbolizer->queue.length || symbolizer->is_busy))
+    outcome = pthread_cond_timedwait(&symbolizer->is_idle, &symbolizer->lock, &until);
+  pthread_mutex_unlock(&symbolizer->lock);
+}
 static struct job make_sample_job(enum job_kind kind, const struct denet_bpf_head *head,
                                   const struct denet_off_cpu_place *place) {
   return (struct job){
@@ -107,7 +130,6 @@ void denet_symbolizer_add_thread(struct denet_symbolizer *symbolizer,
                                  const struct denet_off_cpu_thread *thread) {
   struct job job = make_sample_job(JOB_THREAD, &thread->head, &thread->place);
   job.left_ns = thread->left_ns;
-  job.has_registers = thread->has_registers;
   put_job(symbolizer, job, NULL);
 }
 
@@ -168,6 +190,7 @@ static void give_sample(struct denet_symbolizer *symbolizer, const struct job *j
                                           .time_ns = job->place.weight_ns + owed_ns,
                                           .count = 1}};
   memcpy(sample.stack.thread, job->place.name, sizeof(sample.stack.thread));
+  denet_blocks_note_last(symbolizer->blocks, &block, &sample.stack);
   pthread_mutex_lock(&symbolizer->lock);
   if (reserve_sample(symbolizer)) {
     denet_frames_hold(frames);
@@ -202,6 +225,18 @@ static void do_stack(struct denet_symbolizer *symbolizer, const struct job *job)
   denet_frames_release(frames);
 }
 
+/* At most the rate, and as many at once as in a second. Those of one round that come too late are
+ * the first of another, since the others are known then. */
+static bool may_read(struct denet_symbolizer *symbolizer) {
+  uint64_t now_ns = read_now(), gap_ns = UINT64_C(1000000000) / symbolizer->settings.rate;
+  if (symbolizer->reads_due_ns + 1000000000 < now_ns)
+    symbolizer->reads_due_ns = now_ns - 1000000000;
+  if (symbolizer->reads_due_ns > now_ns)
+    return false;
+  symbolizer->reads_due_ns += gap_ns;
+  return true;
+}
+
 /* A thread that is still where it was has the same stack. Where the stack may not be read its leaf
  * is all there is. */
 static void do_thread(struct denet_symbolizer *symbolizer, const struct job *job) {
@@ -213,7 +248,7 @@ static void do_thread(struct denet_symbolizer *symbolizer, const struct job *job
   }
   struct denet_text stack = {"", 0};
   int error = -EAGAIN;
-  if (job->has_registers)
+  if (may_read(symbolizer))
     error = denet_blocks_read(symbolizer->blocks, &block, job->place.registers, &stack);
   if (error == -EAGAIN) {
     denet_blocks_owe(symbolizer->blocks, &block, job->place.reason, job->place.weight_ns);
@@ -225,6 +260,21 @@ static void do_thread(struct denet_symbolizer *symbolizer, const struct job *job
   denet_blocks_keep(symbolizer->blocks, &block);
   give_sample(symbolizer, job, block.frames);
   denet_frames_release(block.frames);
+}
+
+/* What a process has left without a stack goes to the last one of each reason. */
+static void give_untold(struct denet_symbolizer *symbolizer, const struct job *job) {
+  for (denet_u32 reason = 0; reason < DENET_REASONS; reason++) {
+    struct denet_stack last;
+    if (!job->untold_ns[reason] || !denet_blocks_last(symbolizer->blocks, job->process.pid,
+                                                      job->process.start_ns, reason, &last))
+      continue;
+    struct job left = *job;
+    left.place =
+        (struct denet_off_cpu_place){.reason = reason, .weight_ns = job->untold_ns[reason]};
+    memcpy(left.place.name, last.thread, sizeof(left.place.name));
+    give_sample(symbolizer, &left, last.frames);
+  }
 }
 
 static void meet(struct denet_symbolizer *symbolizer,
@@ -240,6 +290,7 @@ static void do_job(struct denet_symbolizer *symbolizer, const struct job *job) {
     meet(symbolizer, process);
     break;
   case JOB_FORGET:
+    give_untold(symbolizer, job);
     denet_blocks_forget(symbolizer->blocks, process->pid, process->start_ns);
     denet_unwinder_forget(symbolizer->unwinder, process->pid, process->start_ns);
     break;
@@ -257,12 +308,6 @@ static bool is_stopping(struct denet_symbolizer *symbolizer) {
   bool stops = symbolizer->is_stopping;
   pthread_mutex_unlock(&symbolizer->lock);
   return stops;
-}
-
-static uint64_t read_now(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
 /* A fork has its parent's mappings, whether it still lives or not. */
@@ -302,6 +347,21 @@ static void wait_for_work(struct denet_symbolizer *symbolizer) {
   eventfd_read(symbolizer->wake_fd, &count);
 }
 
+/* Who is still there is met again with its next stack. */
+static void forget_all(struct denet_symbolizer *symbolizer) {
+  struct denet_unwinder *unwinder;
+  const struct denet_symbolizer_settings *settings = &symbolizer->settings;
+  struct denet_blocks *blocks = denet_blocks_new(settings->proc_path, settings->stack_bytes);
+  if (!blocks || denet_unwinder_new(settings->proc_path, settings->symbol_bytes, &unwinder)) {
+    denet_blocks_free(blocks);
+    return;
+  }
+  denet_blocks_free(symbolizer->blocks);
+  denet_unwinder_free(symbolizer->unwinder);
+  symbolizer->blocks = blocks;
+  symbolizer->unwinder = unwinder;
+}
+
 /* Takes all the jobs that there are. False: the thread is to end. */
 static bool take_jobs(struct denet_symbolizer *symbolizer) {
   denet_buffer_clear(&symbolizer->jobs);
@@ -309,11 +369,22 @@ static bool take_jobs(struct denet_symbolizer *symbolizer) {
   struct denet_buffer jobs = symbolizer->queue;
   symbolizer->queue = symbolizer->jobs;
   symbolizer->jobs = jobs;
-  bool goes_on = !symbolizer->is_stopping;
+  symbolizer->is_busy = jobs.length > 0;
+  bool goes_on = !symbolizer->is_stopping, has_missed = symbolizer->has_missed;
+  symbolizer->has_missed = false;
   pthread_mutex_unlock(&symbolizer->lock);
+  if (has_missed)
+    forget_all(symbolizer);
   return goes_on;
 }
 
+static void rest(struct denet_symbolizer *symbolizer) {
+  pthread_mutex_lock(&symbolizer->lock);
+  symbolizer->is_busy = false;
+  pthread_cond_signal(&symbolizer->is_idle);
+  pthread_mutex_unlock(&symbolizer->lock);
+  wait_for_work(symbolizer);
+}
 static void *run(void *context) {
   struct denet_symbolizer *symbolizer = context;
   pthread_setname_np(pthread_self(), "denet-stacks");
@@ -326,7 +397,7 @@ static void *run(void *context) {
       do_job(symbolizer, job);
       at += sizeof(*job) + ((job->stack_bytes + 7) & ~(size_t)7);
     }
-    wait_for_work(symbolizer);
+    rest(symbolizer);
   }
   return NULL;
 }
@@ -343,6 +414,7 @@ static void free_symbolizer(struct denet_symbolizer *symbolizer) {
   denet_blocks_free(symbolizer->blocks);
   denet_unwinder_free(symbolizer->unwinder);
   denet_closep(&symbolizer->wake_fd);
+  pthread_cond_destroy(&symbolizer->is_idle);
   pthread_mutex_destroy(&symbolizer->lock);
   free(symbolizer);
 }
@@ -369,7 +441,13 @@ int denet_symbolizer_start(const struct denet_symbolizer_settings *settings,
   if (!symbolizer)
     return -ENOMEM;
   pthread_mutex_init(&symbolizer->lock, NULL);
+  pthread_condattr_t monotonic;
+  pthread_condattr_init(&monotonic);
+  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+  pthread_cond_init(&symbolizer->is_idle, &monotonic);
+  pthread_condattr_destroy(&monotonic);
   symbolizer->tracer = settings->tracer;
+  symbolizer->settings = *settings;
   symbolizer->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   symbolizer->blocks = denet_blocks_new(settings->proc_path, settings->stack_bytes);
   int error = symbolizer->wake_fd < 0 ? -errno : symbolizer->blocks ? 0 : -ENOMEM;

@@ -16,6 +16,7 @@ struct denet_symbolizer_settings {
   struct denet_tracer *tracer; /* tells of beginnings; borrowed until the thread has ended */
   const char *proc_path;
   uint64_t symbol_bytes; /* the most memory for symbols of files */
+  unsigned rate;         /* stacks a second that it reads itself, at most */
   unsigned stack_bytes;  /* of a stack that it reads itself, at most */
 };
 
@@ -40,10 +41,17 @@ int denet_symbolizer_start(const struct denet_symbolizer_settings *settings,
  * on to use what it has borrowed. */
 bool denet_symbolizer_stop(struct denet_symbolizer *symbolizer);
 
-/* Has the process's mappings read before it may be gone; forgets it. */
+/* Has the process's mappings read before it may be gone. */
 void denet_symbolizer_meet(struct denet_symbolizer *symbolizer,
                            const struct denet_symbolizer_process *process);
-void denet_symbolizer_forget(struct denet_symbolizer *symbolizer, pid_t pid, uint64_t start_ns);
+
+/* Forgets the process. untold_ns: its off-CPU time by reason that no stack was taken for; its last
+ * stacks stand for it. NULL: none. */
+void denet_symbolizer_forget(struct denet_symbolizer *symbolizer, pid_t pid, uint64_t start_ns,
+                             const denet_u64 untold_ns[DENET_REASONS]);
+
+/* Waits until all that is queued is done, or for most_ns. */
+void denet_symbolizer_await(struct denet_symbolizer *symbolizer, uint64_t most_ns);
 
 /* Queues a sample that has its stack with it. */
 void denet_symbolizer_add_stack(struct denet_symbolizer *symbolizer,

@@ -12,6 +12,7 @@
 #include "off_cpu.skel.h" /* made from bpf/off_cpu.bpf.c by the build */
 
 #define MACHINE "x86_64"         /* whose registers and system calls the programs know */
+#define WINDOWS 4                /* of a second, for which stacks are counted */
 #define SWITCH_STATE_ARGUMENTS 5 /* of btf_trace_sched_switch, since Linux 5.18 */
 
 struct denet_tracer {
@@ -35,6 +36,11 @@ static int take_event(void *context, void *event, size_t size) {
 void denet_tracer_follow(struct denet_tracer *tracer, pid_t pid, bool is_followed) {
   tracer->bpf->bss->followed[(denet_u32)pid % DENET_BPF_PIDS] =
       is_followed ? DENET_FOLLOWED : DENET_FOLLOWED_NOT;
+}
+
+void denet_tracer_forget(struct denet_tracer *tracer, pid_t pid, uint64_t start_ns) {
+  denet_u64 key[] = {(denet_u64)pid, start_ns}; /* struct process_key, bpf/tasks.h */
+  bpf_map__delete_elem(tracer->bpf->maps.exited_threads, key, sizeof(key), 0);
 }
 
 int denet_tracer_list(struct denet_tracer *tracer, struct denet_buffer *records) {
@@ -114,7 +120,8 @@ static void configure(struct off_cpu_bpf *bpf, const struct btf *kernel,
   bpf->rodata->has_state =
       count_arguments(kernel, "btf_trace_sched_switch") >= SWITCH_STATE_ARGUMENTS;
   bpf->rodata->period_ns = settings->period_ns;
-  bpf->rodata->window_stacks = settings->rate < 4 ? 1 : settings->rate / 4; /* of a second */
+  bpf->rodata->window_stacks = settings->rate < WINDOWS ? 1 : settings->rate / WINDOWS;
+  bpf->rodata->window_ns = UINT64_C(1000000000) * bpf->rodata->window_stacks / settings->rate;
   bpf->rodata->stack_bytes = settings->stack_bytes;
   bpf_map__set_max_entries(bpf->maps.happenings, round_up(settings->ring_bytes));
   bpf_map__set_max_entries(bpf->maps.exited_threads, settings->exited_most);

@@ -37,6 +37,9 @@ void denet_tracer_free(struct denet_tracer *tracer); /* NULL is fine */
  */
 void denet_tracer_follow(struct denet_tracer *tracer, pid_t pid, bool is_followed);
 
+/* A process has ended: forgets the sums of its threads. */
+void denet_tracer_forget(struct denet_tracer *tracer, pid_t pid, uint64_t start_ns);
+
 /* Replaces the content of records by one of each followed thread (bpf/off_cpu.h). 0 or -errno. */
 int denet_tracer_list(struct denet_tracer *tracer, struct denet_buffer *records);
 

@@ -25,7 +25,7 @@ static const struct denet_option options[] = {
      denet_off_cpu_modes},
     {"StackPeriod", DENET_OPTION_SECONDS, offsetof(struct denet_config, profiler.period_ns), 0.0001,
      3600, NULL},
-    {"StackRate", DENET_OPTION_COUNT, offsetof(struct denet_config, profiler.rate), 1, 10000, NULL},
+    {"StackRate", DENET_OPTION_COUNT, offsetof(struct denet_config, profiler.rate), 2, 10000, NULL},
     {"StackBytes", DENET_OPTION_COUNT, offsetof(struct denet_config, profiler.stack_bytes), 256,
      DENET_OFF_CPU_STACK_MOST, NULL},
     {"StackBuffer", DENET_OPTION_MEBIBYTES, offsetof(struct denet_config, profiler.ring_bytes), 0.1,

@@ -50,8 +50,11 @@ static struct denet_profiler *open_profiler(const struct denet_source *source) {
     return NULL;
   if (source->gauge != DENET_GAUGE_BPF)
     denet_error_set(error, -ENOTSUP, "they need the bpf source");
-  else if (!denet_profiler_open(&config->profiler, config->proc_path, error, &profiler))
+  else if (!denet_profiler_open(&config->profiler, config->proc_path, error, &profiler)) {
+    if (error->text[0])
+      WARNING(LOG_NAME "OffCPU \"stacks\": %s.", error->text);
     return profiler;
+  }
   WARNING(LOG_NAME "OffCPU \"stacks\" cannot be had: %s. Times are told, without reasons and "
                    "stacks.",
           error->text);

@@ -106,6 +106,36 @@ START_TEST(end_has_the_last_word) {
 }
 END_TEST
 
+/* Each of several threads that exit at once may be the last. */
+START_TEST(of_several_ends_the_one_with_the_most_counts) {
+  OWN_OFF_CPU off_cpu = {0};
+  struct denet_values values = {0};
+  struct denet_off_cpu_process some =
+      make_process(DENET_OFF_CPU_END, make_waits(DENET_REASON_NET, 300, 3));
+  struct denet_off_cpu_process all =
+      make_process(DENET_OFF_CPU_END, make_waits(DENET_REASON_NET, 900, 9));
+  denet_off_cpu_end(&off_cpu, _i ? &all : &some);
+  denet_off_cpu_end(&off_cpu, _i ? &some : &all);
+  expect_time(&off_cpu, &values, DENET_REASON_NET, 900, 9);
+}
+END_TEST
+
+START_TEST(what_was_before_it_was_left_alone_stays) {
+  OWN_OFF_CPU off_cpu = {0};
+  struct denet_values values = {0};
+  struct denet_off_cpu_process end =
+      make_process(DENET_OFF_CPU_END, make_waits(DENET_REASON_LOCK, 7, 1));
+  add_thread(&off_cpu, 1, 10, make_waits(DENET_REASON_LOCK, 500, 2));
+  denet_off_cpu_leave(&off_cpu);
+  ck_assert_uint_eq(off_cpu.count, 0);
+  expect_time(&off_cpu, &values, DENET_REASON_LOCK, 500, 2);
+  add_thread(&off_cpu, 9, 10, make_waits(DENET_REASON_LOCK, 4, 1));
+  expect_time(&off_cpu, &values, DENET_REASON_LOCK, 504, 3);
+  denet_off_cpu_end(&off_cpu, &end);
+  expect_time(&off_cpu, &values, DENET_REASON_LOCK, 507, 3);
+}
+END_TEST
+
 START_TEST(shortest_is_not_of_threads_that_never_left_a_cpu) {
   struct denet_waits sum = {0}, none = {0}, some = make_waits(DENET_REASON_LOCK, 50, 1);
   denet_waits_add(&sum, &none);
@@ -119,20 +149,23 @@ END_TEST
 static const struct {
   denet_u32 kind;
   size_t size;
-  bool is_record, is_thread, is_process, is_stack;
+  bool is_record, is_thread, is_process, is_stack, is_end;
 } heads[] = {
-    {DENET_OFF_CPU_THREAD, sizeof(struct denet_off_cpu_thread), true, true, false, false},
-    {DENET_OFF_CPU_THREAD, sizeof(struct denet_off_cpu_thread) - 1, false, false, false, false},
-    {DENET_OFF_CPU_EXITED, sizeof(struct denet_off_cpu_process), true, false, true, false},
-    {DENET_OFF_CPU_EXITED, sizeof(struct denet_off_cpu_process) - 1, false, false, false, false},
-    {DENET_OFF_CPU_END, sizeof(struct denet_off_cpu_process), false, false, true, false},
-    {DENET_OFF_CPU_END, sizeof(struct denet_bpf_head), false, false, false, false},
-    {DENET_OFF_CPU_STACK, sizeof(struct denet_off_cpu_stack), false, false, false, true},
-    {DENET_OFF_CPU_STACK, sizeof(struct denet_off_cpu_stack) - 1, false, false, false, false},
-    {DENET_OFF_CPU_THREAD, sizeof(struct denet_bpf_head) - 1, false, false, false, false},
-    {0, 400, false, false, false, false},
-    {DENET_OFF_CPU_END + 1, 400, false, false, false, false},
-    {UINT32_MAX, 400, false, false, false, false},
+    {DENET_OFF_CPU_THREAD, sizeof(struct denet_off_cpu_thread), true, true, false, false, false},
+    {DENET_OFF_CPU_THREAD, sizeof(struct denet_off_cpu_thread) - 1, false, false, false, false,
+     false},
+    {DENET_OFF_CPU_EXITED, sizeof(struct denet_off_cpu_process), true, false, true, false, false},
+    {DENET_OFF_CPU_EXITED, sizeof(struct denet_off_cpu_process) - 1, false, false, false, false,
+     false},
+    {DENET_OFF_CPU_END, sizeof(struct denet_off_cpu_end), false, false, false, false, true},
+    {DENET_OFF_CPU_END, sizeof(struct denet_off_cpu_end) - 1, false, false, false, false, false},
+    {DENET_OFF_CPU_STACK, sizeof(struct denet_off_cpu_stack), false, false, false, true, false},
+    {DENET_OFF_CPU_STACK, sizeof(struct denet_off_cpu_stack) - 1, false, false, false, false,
+     false},
+    {DENET_OFF_CPU_THREAD, sizeof(struct denet_bpf_head) - 1, false, false, false, false, false},
+    {0, 400, false, false, false, false, false},
+    {DENET_OFF_CPU_END + 1, 400, false, false, false, false, false},
+    {UINT32_MAX, 400, false, false, false, false, false},
 };
 
 START_TEST(records_and_events_are_whole_and_of_their_kind) {
@@ -149,6 +182,7 @@ START_TEST(records_and_events_are_whole_and_of_their_kind) {
   ck_assert_int_eq(denet_off_cpu_as_thread(at, size) != NULL, heads[_i].is_thread);
   ck_assert_int_eq(denet_off_cpu_as_process(at, size) != NULL, heads[_i].is_process);
   ck_assert_int_eq(denet_off_cpu_as_stack(at, size) != NULL, heads[_i].is_stack);
+  ck_assert_int_eq(denet_off_cpu_as_end(at, size) != NULL, heads[_i].is_end);
 }
 END_TEST
 
@@ -173,6 +207,9 @@ void add_cases(Suite *suite) {
   ADD_TEST(suite, threads_are_those_of_the_last_pass);
   ADD_TEST(suite, time_never_falls);
   ADD_TEST(suite, end_has_the_last_word);
+  static const char orders[2];
+  ADD_TABLE(suite, of_several_ends_the_one_with_the_most_counts, orders);
+  ADD_TEST(suite, what_was_before_it_was_left_alone_stays);
   ADD_TEST(suite, shortest_is_not_of_threads_that_never_left_a_cpu);
   ADD_TABLE(suite, records_and_events_are_whole_and_of_their_kind, heads);
   ADD_TABLE(suite, stack_has_as_many_bytes_as_it_says, cuts);
