@@ -38,10 +38,9 @@ static __always_inline void leave(struct task_struct *task, struct waiter *waite
   waiter->left_ns = now_ns;
 }
 
-/* left_ns goes first: who reads the sums on another CPU takes an absence twice in no case. Returns
- * what it was for beside the run queue. */
-static __always_inline denet_u32 come_back(struct waiter *waiter, denet_u64 now_ns,
-                                           denet_u64 queued_ns) {
+/* left_ns goes first: who reads the sums on another CPU takes an absence twice in no case. */
+static __always_inline struct absence come_back(struct waiter *waiter, denet_u64 now_ns,
+                                                denet_u64 queued_ns) {
   denet_u64 left_ns = waiter->left_ns; /* on another CPU, maybe, whose clock is a little ahead */
   denet_u64 off_ns = now_ns > left_ns ? now_ns - left_ns : 0;
   struct absence absence = make_absence(waiter->reason, off_ns, queued_ns);
@@ -53,7 +52,7 @@ static __always_inline denet_u32 come_back(struct waiter *waiter, denet_u64 now_
   barrier_var(reason);
   if (reason < DENET_REASONS && absence.blocked_ns > waiter->told_ns)
     waiter->untold_ns[reason] += absence.blocked_ns - waiter->told_ns;
-  return reason;
+  return absence;
 }
 
 static __always_inline bool is_dying(denet_u64 state) { return state & TASK_DEAD; }
@@ -74,7 +73,7 @@ int BPF_PROG(note_switch, bool preempt, struct task_struct *previous, struct tas
     if (!is_dying(state)) {
       leave(previous, waiter, preempt ? 0 : state, now_ns);
       if (!has_return)
-        sample(previous, waiter, waiter->reason, now_ns);
+        sample(previous, waiter, waiter->reason, 0, now_ns);
     }
   }
   waiter = has_return ? 0 : find_waiter(next);
@@ -92,9 +91,11 @@ int BPF_PROG(note_return) {
   if (!waiter || !waiter->left_ns)
     return 0;
   denet_u64 now_ns = read_clock();
-  denet_u32 reason = come_back(waiter, now_ns, read_run_delay(task) - waiter->run_delay_ns);
-  sample(task, waiter, reason, now_ns);
-  sample(task, waiter, DENET_REASON_RUNQUEUE, now_ns);
+  denet_u64 told_ns = waiter->told_ns;
+  struct absence absence = come_back(waiter, now_ns, read_run_delay(task) - waiter->run_delay_ns);
+  denet_u64 blocked_ns = absence.blocked_ns;
+  sample(task, waiter, absence.reason, blocked_ns > told_ns ? blocked_ns - told_ns : 0, now_ns);
+  sample(task, waiter, DENET_REASON_RUNQUEUE, absence.queued_ns, now_ns);
   return 0;
 }
 
@@ -178,18 +179,18 @@ static __always_inline struct exited_threads *find_exited_threads(const struct p
 /* The process's sums, with those of its other threads if it had any. */
 static __always_inline void send_end(struct task_struct *task, const struct waiter *last,
                                      const struct exited_threads *all) {
-  struct denet_off_cpu_end *event = bpf_ringbuf_reserve(&happenings, sizeof(*event), 0);
+  struct denet_off_cpu_sums *event = bpf_ringbuf_reserve(&happenings, sizeof(*event), 0);
   if (!event) {
     count(&lost_ends);
     return;
   }
-  event->process.head.kind = DENET_OFF_CPU_END;
-  event->process.head.pid = task->tgid;
-  event->process.head.start_ns = task->group_leader->start_boottime;
-  event->process.waits = all ? all->waits : last->waits;
+  event->head.kind = DENET_OFF_CPU_END;
+  event->head.pid = task->tgid;
+  event->head.start_ns = task->group_leader->start_boottime;
+  event->waits = all ? all->waits : last->waits;
   __builtin_memcpy(event->untold_ns, all ? all->untold_ns : last->untold_ns,
                    sizeof(event->untold_ns));
-  event->was_sampled = last->is_sampled;
+  event->is_sampled = last->is_sampled;
   bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 }
 
@@ -288,9 +289,16 @@ static __always_inline struct exited_threads *list_exited(struct task_struct *ta
     exited = find_exited_threads(&key);
   if (!exited || exited->session == meta->session_id)
     return 0;
-  struct denet_off_cpu_process process = {.head = {DENET_OFF_CPU_EXITED, task->tgid, key.start_ns}};
-  process.waits = exited->waits;
-  bpf_seq_write(meta->seq, &process, sizeof(process));
+  denet_u64 is_sampled = 1;
+  for (int i = 0; i < DENET_REASONS; i++)
+    if (exited->untold_ns[i])
+      exited->telling_ns[i] += __sync_lock_test_and_set(&exited->untold_ns[i], 0);
+  /* Together they are a struct denet_off_cpu_sums, for which the stack has no room. */
+  struct denet_bpf_head head = {DENET_OFF_CPU_EXITED, task->tgid, key.start_ns};
+  bpf_seq_write(meta->seq, &head, sizeof(head));
+  bpf_seq_write(meta->seq, &exited->waits, sizeof(exited->waits));
+  bpf_seq_write(meta->seq, exited->telling_ns, sizeof(exited->telling_ns));
+  bpf_seq_write(meta->seq, &is_sampled, sizeof(is_sampled));
   return exited;
 }
 
@@ -330,7 +338,9 @@ int list_waiters(struct bpf_iter__task *ctx) {
   if (bpf_seq_write(ctx->meta->seq, &thread, sizeof(thread)))
     return 0;
   note_told(waiter, thread.place.reason, blocked_ns);
-  if (exited)
+  if (exited) {
+    __builtin_memset(exited->telling_ns, 0, sizeof(exited->telling_ns));
     exited->session = ctx->meta->session_id;
+  }
   return 0;
 }

@@ -29,10 +29,10 @@ enum denet_followed {
 enum denet_off_cpu_kind {
   /* The task iterator. */
   DENET_OFF_CPU_THREAD = 1, /* struct denet_off_cpu_thread */
-  DENET_OFF_CPU_EXITED,     /* struct denet_off_cpu_process: all its threads that have exited */
+  DENET_OFF_CPU_EXITED,     /* struct denet_off_cpu_sums: all its threads that have exited */
   /* Events. */
   DENET_OFF_CPU_STACK, /* struct denet_off_cpu_stack */
-  DENET_OFF_CPU_END,   /* struct denet_off_cpu_end: its last thread exits; all its threads */
+  DENET_OFF_CPU_END,   /* struct denet_off_cpu_sums: its last thread exits; all its threads */
   /* In a ring of their own. */
   DENET_OFF_CPU_FORKED, /* struct denet_off_cpu_beginning */
   DENET_OFF_CPU_EXECD,  /* likewise */
@@ -45,15 +45,11 @@ struct denet_waits {
   denet_u64 longest_ns, shortest_ns;
 };
 
-struct denet_off_cpu_process {
+struct denet_off_cpu_sums {
   struct denet_bpf_head head;
   struct denet_waits waits;
-};
-
-struct denet_off_cpu_end {
-  struct denet_off_cpu_process process;
   denet_u64 untold_ns[DENET_REASONS]; /* off-CPU time that no stack was taken for */
-  denet_u64 was_sampled;              /* its stacks were wanted */
+  denet_u64 is_sampled;               /* its stacks are wanted */
 };
 
 /* Where a thread of a process was. */
@@ -88,7 +84,7 @@ struct denet_off_cpu_stack {
 };
 
 _Static_assert(sizeof(struct denet_waits) == 13 * 8, "no padding");
-_Static_assert(sizeof(struct denet_off_cpu_end) == 16 + 104 + 80 + 8, "no padding");
+_Static_assert(sizeof(struct denet_off_cpu_sums) == 16 + 104 + 80 + 8, "no padding");
 _Static_assert(sizeof(struct denet_off_cpu_place) == 24 + 17 * 8 + 16, "no padding");
 _Static_assert(sizeof(struct denet_off_cpu_thread) == 16 + 104 + 176 + 8, "no padding");
 _Static_assert(sizeof(struct denet_off_cpu_stack) == 16 + 176 + 8, "no padding");

@@ -141,13 +141,21 @@ static __always_inline bool send_stack(struct task_struct *task, denet_u32 reaso
   return true;
 }
 
-/* Takes a stack if it is time for one of this reason: sampling by off-CPU time. */
+/* A period ends somewhere in the absence that completes it, and what is behind that point is of the
+ * next one. */
+static __always_inline denet_u64 draw_rest(denet_u64 last_ns) {
+  denet_u64 period = current_period(), most_ns = last_ns < period ? last_ns : period;
+  return (most_ns >> 8) * (bpf_get_prandom_u32() & 255);
+}
+
+/* Takes a stack if it is time for one of this reason, for which the thread has been away for
+ * last_ns: sampling by off-CPU time. */
 static __always_inline void sample(struct task_struct *task, struct waiter *waiter,
-                                   denet_u64 reason, denet_u64 now_ns) {
+                                   denet_u64 reason, denet_u64 last_ns, denet_u64 now_ns) {
   barrier_var(reason); /* what is compared is to be what is used */
   if (reason >= DENET_REASONS || !waiter->is_sampled || !has_registers(task))
     return;
-  denet_u64 *untold_ns = &waiter->untold_ns[reason];
-  if (may_take_stack(waiter, *untold_ns, now_ns) && send_stack(task, reason, *untold_ns))
-    *untold_ns = 0;
+  denet_u64 *untold_ns = &waiter->untold_ns[reason], rest_ns = draw_rest(last_ns);
+  if (may_take_stack(waiter, *untold_ns, now_ns) && send_stack(task, reason, *untold_ns - rest_ns))
+    *untold_ns = rest_ns;
 }

@@ -10,8 +10,8 @@
 #include <string.h>
 #include <sys/uio.h>
 
-#define KEPT_ROUNDS 128 /* a thread that is off its CPU is asked for in each */
-#define RSP 7           /* by DWARF's numbers */
+#define KEPT_ROUNDS 32 /* a thread that is off its CPU is asked for in each */
+#define RSP 7          /* by DWARF's numbers */
 #define RIP 16
 
 /* A process: its threads, and its last stacks. */
@@ -21,6 +21,7 @@ struct room {
   struct kept *kept; /* by ascending tid; owned */
   size_t count, capacity;
   struct denet_stack last[DENET_REASONS]; /* without frames: none */
+  uint64_t owed_ns[DENET_REASONS];
 };
 
 struct kept {
@@ -136,10 +137,13 @@ struct denet_frames *denet_blocks_find(struct denet_blocks *blocks,
 static void prune(const struct denet_blocks *blocks, struct room *room) {
   size_t left = 0;
   for (size_t i = 0; i < room->count; i++) {
-    if (blocks->round - room->kept[i].round < KEPT_ROUNDS)
+    if (blocks->round - room->kept[i].round < KEPT_ROUNDS) {
       room->kept[left++] = room->kept[i];
-    else
-      denet_frames_release(room->kept[i].frames);
+      continue;
+    }
+    denet_frames_release(room->kept[i].frames);
+    for (int reason = 0; reason < DENET_REASONS; reason++)
+      room->owed_ns[reason] += room->kept[i].owed_ns[reason];
   }
   room->count = left;
 }
@@ -184,20 +188,26 @@ void denet_blocks_keep(struct denet_blocks *blocks, const struct denet_block *bl
 
 void denet_blocks_owe(struct denet_blocks *blocks, const struct denet_block *block,
                       enum denet_reason reason, uint64_t time_ns) {
-  struct kept *kept = make_kept(blocks, block);
-  if (!kept)
-    return;
-  kept->owed_ns[reason] += time_ns;
+  struct kept *kept = block->tid ? make_kept(blocks, block) : NULL;
+  struct room *room = kept ? NULL : get_room(blocks, block);
+  if (kept)
+    kept->owed_ns[reason] += time_ns;
+  else if (room)
+    room->owed_ns[reason] += time_ns;
+}
+
+static uint64_t take(uint64_t *owed_ns) {
+  uint64_t taken_ns = *owed_ns;
+  *owed_ns = 0;
+  return taken_ns;
 }
 
 uint64_t denet_blocks_settle(struct denet_blocks *blocks, const struct denet_block *block,
                              enum denet_reason reason) {
-  struct kept *kept = find_kept(find_room(blocks, block->pid, block->start_ns), block->tid);
-  if (!kept)
-    return 0;
-  uint64_t owed_ns = kept->owed_ns[reason];
-  kept->owed_ns[reason] = 0;
-  return owed_ns;
+  struct room *room = find_room(blocks, block->pid, block->start_ns);
+  struct kept *kept = find_kept(room, block->tid);
+  uint64_t owed_ns = kept ? take(&kept->owed_ns[reason]) : 0;
+  return room ? owed_ns + take(&room->owed_ns[reason]) : owed_ns;
 }
 
 void denet_blocks_note_last(struct denet_blocks *blocks, const struct denet_block *block,
@@ -211,9 +221,9 @@ void denet_blocks_note_last(struct denet_blocks *blocks, const struct denet_bloc
   *last = *stack;
 }
 
-bool denet_blocks_last(const struct denet_blocks *blocks, pid_t pid, uint64_t start_ns,
+bool denet_blocks_last(const struct denet_blocks *blocks, const struct denet_block *block,
                        enum denet_reason reason, struct denet_stack *out_stack) {
-  const struct room *room = find_room(blocks, pid, start_ns);
+  const struct room *room = find_room(blocks, block->pid, block->start_ns);
   if (!room || !room->last[reason].frames)
     return false;
   *out_stack = room->last[reason];
@@ -254,7 +264,7 @@ int denet_blocks_read(struct denet_blocks *blocks, const struct denet_block *blo
   struct iovec remote = {(void *)registers[RSP], blocks->stack_bytes}; /* NOLINT: not ours */
   ssize_t got = process_vm_readv(block->tid, &local, 1, &remote, 1, 0);
   if (got < 0)
-    return errno == ESRCH ? -EAGAIN : -errno;
+    return -errno;
   if (!is_there(blocks, block, registers))
     return -EAGAIN;
   *out_stack = (struct denet_text){blocks->stack.bytes, (size_t)got};

@@ -41,23 +41,24 @@ void denet_blocks_note_last(struct denet_blocks *blocks, const struct denet_bloc
 
 /* The process's last stack of the reason: borrowed frames, the thread's name. False: there was
  * none. */
-bool denet_blocks_last(const struct denet_blocks *blocks, pid_t pid, uint64_t start_ns,
+bool denet_blocks_last(const struct denet_blocks *blocks, const struct denet_block *block,
                        enum denet_reason reason, struct denet_stack *out_stack);
 
 /* Forgets the process. */
 void denet_blocks_forget(struct denet_blocks *blocks, pid_t pid, uint64_t start_ns);
 
 /* Reads the user stack of a thread that has these registers, good until the next call. 0; -EAGAIN
- * if the thread is elsewhere by now; -errno, such as -EPERM, if it cannot be read. */
+ * if the thread is elsewhere by now; -ESRCH if it has exited; -errno, such as -EPERM, if it cannot
+ * be read. */
 int denet_blocks_read(struct denet_blocks *blocks, const struct denet_block *block,
                       const denet_u64 registers[DENET_OFF_CPU_REGISTERS],
                       struct denet_text *out_stack);
 
-/* Time of an absence whose stack could not be had is owed to the thread: its next stack of the same
- * reason stands for it too. */
+/* Time of an absence whose stack could not be had is owed to the thread, or (tid 0) to its process:
+ * the next stack of the same reason stands for it too. */
 void denet_blocks_owe(struct denet_blocks *blocks, const struct denet_block *block,
                       enum denet_reason reason, uint64_t time_ns);
 
-/* What the thread is owed for the reason, ns, and from now on is not. */
+/* What the thread and its process are owed for the reason, ns, and from now on are not. */
 uint64_t denet_blocks_settle(struct denet_blocks *blocks, const struct denet_block *block,
                              enum denet_reason reason);

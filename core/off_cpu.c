@@ -67,12 +67,12 @@ int denet_off_cpu_add_thread(struct denet_off_cpu *off_cpu, uint64_t pass,
 
 /* It comes before the process's threads, whose sums it is told with. */
 void denet_off_cpu_add_exited(struct denet_off_cpu *off_cpu, uint64_t pass,
-                              const struct denet_off_cpu_process *record) {
+                              const struct denet_off_cpu_sums *record) {
   enter_pass(off_cpu, pass);
   denet_waits_add(&off_cpu->waits, &record->waits);
 }
 
-void denet_off_cpu_end(struct denet_off_cpu *off_cpu, const struct denet_off_cpu_process *record) {
+void denet_off_cpu_end(struct denet_off_cpu *off_cpu, const struct denet_off_cpu_sums *record) {
   struct denet_waits waits = off_cpu->before;
   denet_waits_add(&waits, &record->waits);
   if (!off_cpu->is_over || waits.count > off_cpu->waits.count)
@@ -115,16 +115,11 @@ const struct denet_off_cpu_thread *denet_off_cpu_as_thread(const struct denet_bp
   return is_one ? (const struct denet_off_cpu_thread *)head : NULL;
 }
 
-const struct denet_off_cpu_process *denet_off_cpu_as_process(const struct denet_bpf_head *head,
-                                                             size_t size) {
-  bool is_one = size >= sizeof(struct denet_off_cpu_process) && head->kind == DENET_OFF_CPU_EXITED;
-  return is_one ? (const struct denet_off_cpu_process *)head : NULL;
-}
-
-const struct denet_off_cpu_end *denet_off_cpu_as_end(const struct denet_bpf_head *head,
-                                                     size_t size) {
-  bool is_one = size >= sizeof(struct denet_off_cpu_end) && head->kind == DENET_OFF_CPU_END;
-  return is_one ? (const struct denet_off_cpu_end *)head : NULL;
+const struct denet_off_cpu_sums *denet_off_cpu_as_sums(const struct denet_bpf_head *head,
+                                                       size_t size) {
+  bool is_one = size >= sizeof(struct denet_off_cpu_sums) &&
+                (head->kind == DENET_OFF_CPU_EXITED || head->kind == DENET_OFF_CPU_END);
+  return is_one ? (const struct denet_off_cpu_sums *)head : NULL;
 }
 
 const struct denet_off_cpu_stack *denet_off_cpu_as_stack(const struct denet_bpf_head *head,
@@ -140,7 +135,7 @@ static size_t size_of(denet_u32 kind) {
   case DENET_OFF_CPU_THREAD:
     return sizeof(struct denet_off_cpu_thread);
   case DENET_OFF_CPU_EXITED:
-    return sizeof(struct denet_off_cpu_process);
+    return sizeof(struct denet_off_cpu_sums);
   default:
     return 0;
   }

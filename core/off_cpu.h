@@ -44,10 +44,10 @@ void denet_off_cpu_done(struct denet_off_cpu *off_cpu);
 int denet_off_cpu_add_thread(struct denet_off_cpu *off_cpu, uint64_t pass,
                              const struct denet_off_cpu_thread *record);
 void denet_off_cpu_add_exited(struct denet_off_cpu *off_cpu, uint64_t pass,
-                              const struct denet_off_cpu_process *record);
+                              const struct denet_off_cpu_sums *record);
 
 /* What all its threads had in the end; of several such records the one with the most says it. */
-void denet_off_cpu_end(struct denet_off_cpu *off_cpu, const struct denet_off_cpu_process *record);
+void denet_off_cpu_end(struct denet_off_cpu *off_cpu, const struct denet_off_cpu_sums *record);
 
 /* It is not followed any more; what it had so far stays. */
 void denet_off_cpu_leave(struct denet_off_cpu *off_cpu);
@@ -69,10 +69,8 @@ uint64_t denet_waits_total(const struct denet_waits *waits);
  * NULL. For a stack: with its bytes. */
 const struct denet_off_cpu_thread *denet_off_cpu_as_thread(const struct denet_bpf_head *head,
                                                            size_t size);
-const struct denet_off_cpu_process *denet_off_cpu_as_process(const struct denet_bpf_head *head,
-                                                             size_t size);
-const struct denet_off_cpu_end *denet_off_cpu_as_end(const struct denet_bpf_head *head,
-                                                     size_t size);
+const struct denet_off_cpu_sums *denet_off_cpu_as_sums(const struct denet_bpf_head *head,
+                                                       size_t size);
 const struct denet_off_cpu_stack *denet_off_cpu_as_stack(const struct denet_bpf_head *head,
                                                          size_t size);
 

@@ -13,6 +13,7 @@
 #define ENDS_MOST 4096 /* of processes that the roster does not know yet, or never will */
 
 #define DEPARTED_KEPT 512
+#define HELD_MOST 512
 #define END_NS                                                                                     \
   UINT64_C(5000000) /* what a tick may wait for the last stacks of those that have ended */
 
@@ -23,19 +24,27 @@ struct departed {
   const struct denet_watch *watch;
 };
 
+/* A stack of a process that the roster or the rules do not know yet, or never will. */
+struct held {
+  struct denet_sample sample; /* with a reference to its frames */
+  bool is_given;
+};
+
 struct denet_profiler {
   struct denet_tracer *tracer;         /* owned, as is all */
   struct denet_symbolizer *symbolizer; /* likewise */
   struct denet_roster *roster;         /* borrowed, while it listens, as is */
   const struct denet_forest *forest;
   struct denet_buffer records;
-  struct denet_buffer ends; /* of struct denet_off_cpu_process */
+  struct denet_buffer ends; /* of struct denet_off_cpu_sums */
   uint64_t pass;
   uint64_t lost_ends;
   bool has_new;                            /* processes to be followed that are not yet */
   bool has_ended;                          /* one whose last stacks are wanted for its last line */
   struct departed departed[DEPARTED_KEPT]; /* the last ones */
   size_t departed_count;                   /* ever */
+  struct held held[HELD_MOST];             /* the last ones */
+  size_t held_count;                       /* ever */
 };
 
 /* Of those that were there in the source's pass, and those that have gone in it. */
@@ -66,6 +75,62 @@ static struct denet_off_cpu *find_off_cpu(struct denet_process *process) {
   return process->off_cpu;
 }
 
+/* --- Stacks --- */
+
+/* Gives it to the trees that the process was in, if they still stand. */
+static void give_to_left(const struct denet_profiler *profiler, const struct departed *departed,
+                         const struct denet_sample *sample) {
+  for (struct denet_tree *tree = profiler->forest->first; tree; tree = tree->next)
+    if (tree->watch == departed->watch && tree->pid == departed->tree_pid &&
+        tree->born_ns == departed->tree_start_ns)
+      denet_stack_set_add(&tree->stacks, &sample->stack);
+}
+
+static void give_to_trees(const struct denet_process *process, const struct denet_stack *stack) {
+  for (struct denet_member *m = process->members; m; m = m->next_of_process)
+    if (takes_stacks(m->tree))
+      denet_stack_set_add(&m->tree->stacks, stack);
+}
+
+/* The rules have not looked at its process yet: measure() will know. */
+static void hold(struct denet_profiler *profiler, const struct denet_sample *sample) {
+  struct held *held = &profiler->held[profiler->held_count % HELD_MOST];
+  if (profiler->held_count++ >= HELD_MOST)
+    denet_frames_release(held->sample.stack.frames);
+  *held = (struct held){.sample = *sample};
+  denet_frames_hold(held->sample.stack.frames);
+}
+
+static void give_held(struct denet_profiler *profiler, const struct denet_process *process) {
+  size_t count = profiler->held_count < HELD_MOST ? profiler->held_count : HELD_MOST;
+  for (size_t i = 0; i < count; i++) {
+    struct held *held = &profiler->held[i];
+    if (held->is_given || held->sample.pid != process->pid ||
+        held->sample.start_ns != process->born_ns)
+      continue;
+    held->is_given = true;
+    give_to_trees(process, &held->sample.stack);
+  }
+}
+
+static void take_sample(void *context, const struct denet_sample *sample) {
+  struct denet_profiler *profiler = context;
+  const struct denet_process *process = find_process(profiler, sample->pid, sample->start_ns);
+  if (process && process->members) {
+    give_to_trees(process, &sample->stack);
+    return;
+  }
+  bool has_left = false;
+  for (size_t i = 0; i < DEPARTED_KEPT && i < profiler->departed_count; i++) {
+    const struct departed *departed = &profiler->departed[i];
+    if (departed->pid != sample->pid || departed->start_ns != sample->start_ns)
+      continue;
+    has_left = true;
+    give_to_left(profiler, departed, sample);
+  }
+  if (!has_left)
+    hold(profiler, sample);
+}
 /* --- Who is followed --- */
 
 static void unfollow(struct denet_profiler *profiler, struct denet_process *process) {
@@ -74,7 +139,7 @@ static void unfollow(struct denet_profiler *profiler, struct denet_process *proc
   if (!process->off_cpu)
     return;
   if (process->off_cpu->is_met)
-    denet_symbolizer_forget(profiler->symbolizer, process->pid, process->born_ns, NULL);
+    denet_symbolizer_forget(profiler->symbolizer, process->pid, process->born_ns);
   denet_off_cpu_leave(process->off_cpu);
 }
 
@@ -94,7 +159,11 @@ void denet_profiler_measure(struct denet_profiler *profiler, struct denet_proces
     process->is_followed = is_wanted;
     profiler->has_new |= is_wanted;
   }
-  if (is_wanted && find_off_cpu(process))
+  if (!is_wanted)
+    return;
+  if (process->is_new)
+    give_held(profiler, process);
+  if (find_off_cpu(process))
     denet_off_cpu_take(process->off_cpu, &process->now);
 }
 
@@ -128,6 +197,12 @@ static void take_thread(struct denet_profiler *profiler, struct denet_process *p
     denet_symbolizer_add_thread(profiler->symbolizer, record);
 }
 
+static void take_exited(struct denet_profiler *profiler, struct denet_process *process,
+                        const struct denet_off_cpu_sums *exited) {
+  denet_off_cpu_add_exited(process->off_cpu, profiler->pass, exited);
+  denet_symbolizer_add_untold(profiler->symbolizer, exited);
+}
+
 /* A child of a followed process is followed from its fork on; if the rules have looked at it and
  * nobody wants it, that is over. */
 static bool is_unwanted(const struct denet_process *process) {
@@ -138,7 +213,7 @@ static void take_record(struct denet_profiler *profiler, const struct denet_bpf_
                         size_t size) {
   struct denet_process *process = find_process(profiler, (pid_t)head->pid, head->start_ns);
   const struct denet_off_cpu_thread *thread = denet_off_cpu_as_thread(head, size);
-  const struct denet_off_cpu_process *exited = denet_off_cpu_as_process(head, size);
+  const struct denet_off_cpu_sums *exited = denet_off_cpu_as_sums(head, size);
   if (!process)
     return;
   if (is_unwanted(process))
@@ -146,10 +221,10 @@ static void take_record(struct denet_profiler *profiler, const struct denet_bpf_
   else if (thread)
     take_thread(profiler, process, thread);
   else if (exited && find_off_cpu(process))
-    denet_off_cpu_add_exited(process->off_cpu, profiler->pass, exited);
+    take_exited(profiler, process, exited);
 }
 
-static bool take_end(struct denet_profiler *profiler, const struct denet_off_cpu_process *end) {
+static bool take_end(struct denet_profiler *profiler, const struct denet_off_cpu_sums *end) {
   struct denet_process *process = find_process(profiler, (pid_t)end->head.pid, end->head.start_ns);
   if (!process || !find_off_cpu(process))
     return false;
@@ -158,7 +233,7 @@ static bool take_end(struct denet_profiler *profiler, const struct denet_off_cpu
 }
 
 /* Until the roster knows the process; the oldest go first if there are too many. */
-static void keep_end(struct denet_profiler *profiler, const struct denet_off_cpu_process *end) {
+static void keep_end(struct denet_profiler *profiler, const struct denet_off_cpu_sums *end) {
   struct denet_buffer *ends = &profiler->ends;
   if (ends->length == ENDS_MOST * sizeof(*end)) {
     ends->length -= sizeof(*end);
@@ -169,7 +244,7 @@ static void keep_end(struct denet_profiler *profiler, const struct denet_off_cpu
 }
 
 static void retry_ends(struct denet_profiler *profiler) {
-  struct denet_off_cpu_process *ends = (void *)profiler->ends.bytes;
+  struct denet_off_cpu_sums *ends = (void *)profiler->ends.bytes;
   size_t count = profiler->ends.length / sizeof(*ends), kept = 0;
   for (size_t i = 0; i < count; i++)
     if (!take_end(profiler, &ends[i]))
@@ -180,44 +255,19 @@ static void retry_ends(struct denet_profiler *profiler) {
 static void take_event(void *context, const struct denet_bpf_head *event, size_t size) {
   struct denet_profiler *profiler = context;
   const struct denet_off_cpu_stack *stack = denet_off_cpu_as_stack(event, size);
-  const struct denet_off_cpu_end *end = denet_off_cpu_as_end(event, size);
+  const struct denet_off_cpu_sums *end = denet_off_cpu_as_sums(event, size);
   if (stack)
     denet_symbolizer_add_stack(profiler->symbolizer, stack);
   if (!end)
     return;
   denet_tracer_forget(profiler->tracer, (pid_t)event->pid, event->start_ns);
-  if (end->was_sampled)
-    denet_symbolizer_forget(profiler->symbolizer, (pid_t)event->pid, event->start_ns,
-                            end->untold_ns);
-  profiler->has_ended |= end->was_sampled;
-  if (!take_end(profiler, &end->process))
-    keep_end(profiler, &end->process);
-}
-
-/* --- Stacks --- */
-
-/* Gives it to the trees that the process was in, if they still stand. */
-static void give_to_left(const struct denet_profiler *profiler, const struct departed *departed,
-                         const struct denet_sample *sample) {
-  for (struct denet_tree *tree = profiler->forest->first; tree; tree = tree->next)
-    if (tree->watch == departed->watch && tree->pid == departed->tree_pid &&
-        tree->born_ns == departed->tree_start_ns)
-      denet_stack_set_add(&tree->stacks, &sample->stack);
-}
-
-static void take_sample(void *context, const struct denet_sample *sample) {
-  struct denet_profiler *profiler = context;
-  struct denet_process *process = find_process(profiler, sample->pid, sample->start_ns);
-  for (struct denet_member *m = process ? process->members : NULL; m; m = m->next_of_process)
-    if (takes_stacks(m->tree))
-      denet_stack_set_add(&m->tree->stacks, &sample->stack);
-  if (process && process->members)
-    return;
-  for (size_t i = 0; i < DEPARTED_KEPT && i < profiler->departed_count; i++) {
-    const struct departed *departed = &profiler->departed[i];
-    if (departed->pid == sample->pid && departed->start_ns == sample->start_ns)
-      give_to_left(profiler, departed, sample);
+  if (end->is_sampled) {
+    denet_symbolizer_add_untold(profiler->symbolizer, end);
+    denet_symbolizer_forget(profiler->symbolizer, (pid_t)event->pid, event->start_ns);
+    profiler->has_ended = true;
   }
+  if (!take_end(profiler, end))
+    keep_end(profiler, end);
 }
 
 /* Of one whose end was lost nothing more is told. */
@@ -225,7 +275,7 @@ static void forget_gone(struct denet_profiler *profiler) {
   for (size_t i = 0; i < profiler->roster->gone_count; i++) {
     const struct denet_process *process = profiler->roster->gone[i];
     if (process->off_cpu && process->off_cpu->is_met && !process->off_cpu->is_over)
-      denet_symbolizer_forget(profiler->symbolizer, process->pid, process->born_ns, NULL);
+      denet_symbolizer_forget(profiler->symbolizer, process->pid, process->born_ns);
   }
 }
 
@@ -279,6 +329,8 @@ void denet_profiler_free(struct denet_profiler *profiler) {
     denet_tracer_free(profiler->tracer);
   denet_buffer_done(&profiler->records);
   denet_buffer_done(&profiler->ends);
+  for (size_t i = 0; i < profiler->held_count && i < HELD_MOST; i++)
+    denet_frames_release(profiler->held[i].sample.stack.frames);
   free(profiler);
 }
 

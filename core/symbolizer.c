@@ -19,7 +19,7 @@
 #define LOAD_NS UINT64_C(3000000)
 #define LOADING_MOST 256
 
-enum job_kind { JOB_MEET, JOB_FORGET, JOB_STACK, JOB_THREAD };
+enum job_kind { JOB_MEET, JOB_FORGET, JOB_STACK, JOB_THREAD, JOB_UNTOLD };
 
 /* In the queue, with the stack's bytes behind it; a multiple of eight bytes. */
 struct job {
@@ -28,7 +28,7 @@ struct job {
   struct denet_symbolizer_process process;
   struct denet_off_cpu_place place;
   uint64_t left_ns;
-  denet_u64 untold_ns[DENET_REASONS]; /* of one that is to be forgotten */
+  denet_u64 untold_ns[DENET_REASONS];
 };
 
 /* A program that has begun, and maps its libraries. */
@@ -73,7 +73,7 @@ static uint64_t read_now(void) {
 static void put_job(struct denet_symbolizer *symbolizer, struct job job, const void *stack) {
   static const char padding[8];
   size_t stack_bytes = job.stack_bytes, rest = -stack_bytes % sizeof(padding);
-  bool is_sample = job.kind == JOB_STACK || job.kind == JOB_THREAD;
+  bool is_sample = job.kind != JOB_MEET && job.kind != JOB_FORGET;
   pthread_mutex_lock(&symbolizer->lock);
   struct denet_buffer *queue = &symbolizer->queue;
   bool is_full = queue->length > (is_sample ? QUEUE_BYTES_MOST : 2 * QUEUE_BYTES_MOST);
@@ -94,14 +94,21 @@ void denet_symbolizer_meet(struct denet_symbolizer *symbolizer,
   put_job(symbolizer, (struct job){.kind = JOB_MEET, .process = *process}, NULL);
 }
 
-void denet_symbolizer_forget(struct denet_symbolizer *symbolizer, pid_t pid, uint64_t start_ns,
-                             const denet_u64 untold_ns[DENET_REASONS]) {
-  struct job job = {.kind = JOB_FORGET, .process = {.pid = pid, .start_ns = start_ns}};
-  if (untold_ns)
-    memcpy(job.untold_ns, untold_ns, sizeof(job.untold_ns));
-  put_job(symbolizer, job, NULL);
+void denet_symbolizer_forget(struct denet_symbolizer *symbolizer, pid_t pid, uint64_t start_ns) {
+  struct denet_symbolizer_process process = {.pid = pid, .start_ns = start_ns};
+  put_job(symbolizer, (struct job){.kind = JOB_FORGET, .process = process}, NULL);
 }
 
+void denet_symbolizer_add_untold(struct denet_symbolizer *symbolizer,
+                                 const struct denet_off_cpu_sums *sums) {
+  struct job job = {.kind = JOB_UNTOLD,
+                    .process = {.pid = (pid_t)sums->head.pid, .start_ns = sums->head.start_ns}};
+  uint64_t all_ns = 0;
+  for (int i = 0; i < DENET_REASONS; i++)
+    all_ns += job.untold_ns[i] = sums->untold_ns[i];
+  if (all_ns)
+    put_job(symbolizer, job, NULL);
+}
 void denet_symbolizer_await(struct denet_symbolizer *symbolizer, uint64_t most_ns) {
   uint64_t until_ns = read_now() + most_ns;
   struct timespec until = {(time_t)(until_ns / 1000000000), (long)(until_ns % 1000000000)};
@@ -250,7 +257,9 @@ static void do_thread(struct denet_symbolizer *symbolizer, const struct job *job
   int error = -EAGAIN;
   if (may_read(symbolizer))
     error = denet_blocks_read(symbolizer->blocks, &block, job->place.registers, &stack);
-  if (error == -EAGAIN) {
+  if (error == -ESRCH) /* the others will have to do */
+    block.tid = 0;
+  if (error == -EAGAIN || error == -ESRCH) {
     denet_blocks_owe(symbolizer->blocks, &block, job->place.reason, job->place.weight_ns);
     return;
   }
@@ -262,16 +271,18 @@ static void do_thread(struct denet_symbolizer *symbolizer, const struct job *job
   denet_frames_release(block.frames);
 }
 
-/* What a process has left without a stack goes to the last one of each reason. */
-static void give_untold(struct denet_symbolizer *symbolizer, const struct job *job) {
+/* Where there is no last stack yet the process is owed it, not one of its threads. */
+static void do_untold(struct denet_symbolizer *symbolizer, const struct job *job) {
   for (denet_u32 reason = 0; reason < DENET_REASONS; reason++) {
+    struct denet_block process = block_of(job);
     struct denet_stack last;
-    if (!job->untold_ns[reason] || !denet_blocks_last(symbolizer->blocks, job->process.pid,
-                                                      job->process.start_ns, reason, &last))
+    if (!job->untold_ns[reason])
+      continue;
+    denet_blocks_owe(symbolizer->blocks, &process, reason, job->untold_ns[reason]);
+    if (!denet_blocks_last(symbolizer->blocks, &process, reason, &last))
       continue;
     struct job left = *job;
-    left.place =
-        (struct denet_off_cpu_place){.reason = reason, .weight_ns = job->untold_ns[reason]};
+    left.place.reason = reason;
     memcpy(left.place.name, last.thread, sizeof(left.place.name));
     give_sample(symbolizer, &left, last.frames);
   }
@@ -290,7 +301,6 @@ static void do_job(struct denet_symbolizer *symbolizer, const struct job *job) {
     meet(symbolizer, process);
     break;
   case JOB_FORGET:
-    give_untold(symbolizer, job);
     denet_blocks_forget(symbolizer->blocks, process->pid, process->start_ns);
     denet_unwinder_forget(symbolizer->unwinder, process->pid, process->start_ns);
     break;
@@ -299,6 +309,9 @@ static void do_job(struct denet_symbolizer *symbolizer, const struct job *job) {
     break;
   case JOB_THREAD:
     do_thread(symbolizer, job);
+    break;
+  case JOB_UNTOLD:
+    do_untold(symbolizer, job);
     break;
   }
 }

@@ -45,11 +45,11 @@ bool denet_symbolizer_stop(struct denet_symbolizer *symbolizer);
 void denet_symbolizer_meet(struct denet_symbolizer *symbolizer,
                            const struct denet_symbolizer_process *process);
 
-/* Forgets the process. untold_ns: its off-CPU time by reason that no stack was taken for; its last
- * stacks stand for it. NULL: none. */
-void denet_symbolizer_forget(struct denet_symbolizer *symbolizer, pid_t pid, uint64_t start_ns,
-                             const denet_u64 untold_ns[DENET_REASONS]);
+void denet_symbolizer_forget(struct denet_symbolizer *symbolizer, pid_t pid, uint64_t start_ns);
 
+/* For the process's time that no stack was taken for its last stacks stand, or the next ones. */
+void denet_symbolizer_add_untold(struct denet_symbolizer *symbolizer,
+                                 const struct denet_off_cpu_sums *sums);
 /* Waits until all that is queued is done, or for most_ns. */
 void denet_symbolizer_await(struct denet_symbolizer *symbolizer, uint64_t most_ns);
 

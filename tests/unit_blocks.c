@@ -125,20 +125,33 @@ static void note(struct denet_blocks *blocks, enum denet_reason reason, const ch
   denet_frames_release(stack.frames);
 }
 
+START_TEST(what_a_process_is_owed_any_of_its_threads_gets) {
+  OWN_BLOCKS blocks = denet_blocks_new("/proc", STACK_BYTES);
+  struct denet_block process = first, other = first;
+  process.tid = 0;
+  other.pid = 99;
+  denet_blocks_owe(blocks, &process, DENET_REASON_LOCK, 5);
+  denet_blocks_owe(blocks, &first, DENET_REASON_LOCK, 2);
+  ck_assert_uint_eq(denet_blocks_settle(blocks, &other, DENET_REASON_LOCK), 0);
+  ck_assert_uint_eq(denet_blocks_settle(blocks, &others[1], DENET_REASON_LOCK), 5);
+  ck_assert_uint_eq(denet_blocks_settle(blocks, &first, DENET_REASON_LOCK), 2);
+}
+END_TEST
+
 START_TEST(last_stack_is_the_processes_and_its_reasons) {
   OWN_BLOCKS blocks = denet_blocks_new("/proc", STACK_BYTES);
   struct denet_stack last;
   note(blocks, DENET_REASON_LOCK, "futex");
   note(blocks, DENET_REASON_NET, "recv");
   note(blocks, DENET_REASON_LOCK, "flock");
-  ck_assert(denet_blocks_last(blocks, first.pid, first.start_ns, DENET_REASON_LOCK, &last));
+  ck_assert(denet_blocks_last(blocks, &first, DENET_REASON_LOCK, &last));
   ck_assert_mem_eq(last.frames->names, "flock", 5);
   ck_assert_str_eq(last.thread, "worker");
-  ck_assert(denet_blocks_last(blocks, first.pid, first.start_ns, DENET_REASON_NET, &last));
-  ck_assert(!denet_blocks_last(blocks, first.pid, first.start_ns, DENET_REASON_DISK, &last));
-  ck_assert(!denet_blocks_last(blocks, first.pid, first.start_ns + 1, DENET_REASON_NET, &last));
+  ck_assert(denet_blocks_last(blocks, &first, DENET_REASON_NET, &last));
+  ck_assert(!denet_blocks_last(blocks, &first, DENET_REASON_DISK, &last));
+  ck_assert(!denet_blocks_last(blocks, &others[2], DENET_REASON_NET, &last));
   denet_blocks_forget(blocks, first.pid, first.start_ns);
-  ck_assert(!denet_blocks_last(blocks, first.pid, first.start_ns, DENET_REASON_NET, &last));
+  ck_assert(!denet_blocks_last(blocks, &first, DENET_REASON_NET, &last));
 }
 END_TEST
 
@@ -191,7 +204,7 @@ static const struct {
   bool has_exited;
   int outcome;
 } places[] = {
-    {0, 0, false, 0}, {8, 0, false, -EAGAIN}, {0, 1, false, -EAGAIN}, {0, 0, true, -EAGAIN}};
+    {0, 0, false, 0}, {8, 0, false, -EAGAIN}, {0, 1, false, -EAGAIN}, {0, 0, true, -ESRCH}};
 
 START_TEST(stack_is_read_if_the_thread_is_where_it_was) {
   OWN_BLOCKS blocks = denet_blocks_new("/proc", STACK_BYTES);
@@ -245,6 +258,7 @@ void add_cases(Suite *suite) {
   ADD_TEST(suite, process_is_forgotten_with_all_its_threads);
   ADD_TEST(suite, threads_that_are_not_asked_for_make_room);
   ADD_TEST(suite, time_without_a_stack_is_owed_to_the_thread_and_its_reason);
+  ADD_TEST(suite, what_a_process_is_owed_any_of_its_threads_gets);
   ADD_TEST(suite, last_stack_is_the_processes_and_its_reasons);
   ADD_TABLE(suite, stack_is_read_if_the_thread_is_where_it_was, places);
   ADD_TEST(suite, stack_that_is_read_is_the_threads);

@@ -21,8 +21,8 @@ static struct denet_off_cpu_thread make_thread(denet_u32 tid, struct denet_waits
       .head = {DENET_OFF_CPU_THREAD, 10, 1000}, .waits = waits, .place.tid = tid};
 }
 
-static struct denet_off_cpu_process make_process(denet_u32 kind, struct denet_waits waits) {
-  return (struct denet_off_cpu_process){.head = {kind, 10, 1000}, .waits = waits};
+static struct denet_off_cpu_sums make_process(denet_u32 kind, struct denet_waits waits) {
+  return (struct denet_off_cpu_sums){.head = {kind, 10, 1000}, .waits = waits};
 }
 
 static void add_thread(struct denet_off_cpu *off_cpu, uint64_t pass, denet_u32 tid,
@@ -56,7 +56,7 @@ END_TEST
 START_TEST(process_has_the_sums_of_its_threads_living_and_exited) {
   OWN_OFF_CPU off_cpu = {0};
   struct denet_values values = {0};
-  struct denet_off_cpu_process exited =
+  struct denet_off_cpu_sums exited =
       make_process(DENET_OFF_CPU_EXITED, make_waits(DENET_REASON_LOCK, 100, 4));
   denet_off_cpu_add_exited(&off_cpu, 1, &exited);
   add_thread(&off_cpu, 1, 10, make_waits(DENET_REASON_LOCK, 30, 1));
@@ -97,7 +97,7 @@ END_TEST
 START_TEST(end_has_the_last_word) {
   OWN_OFF_CPU off_cpu = {0};
   struct denet_values values = {0};
-  struct denet_off_cpu_process end =
+  struct denet_off_cpu_sums end =
       make_process(DENET_OFF_CPU_END, make_waits(DENET_REASON_NET, 900, 9));
   add_thread(&off_cpu, 1, 10, make_waits(DENET_REASON_NET, 500, 2));
   denet_off_cpu_end(&off_cpu, &end);
@@ -110,9 +110,9 @@ END_TEST
 START_TEST(of_several_ends_the_one_with_the_most_counts) {
   OWN_OFF_CPU off_cpu = {0};
   struct denet_values values = {0};
-  struct denet_off_cpu_process some =
+  struct denet_off_cpu_sums some =
       make_process(DENET_OFF_CPU_END, make_waits(DENET_REASON_NET, 300, 3));
-  struct denet_off_cpu_process all =
+  struct denet_off_cpu_sums all =
       make_process(DENET_OFF_CPU_END, make_waits(DENET_REASON_NET, 900, 9));
   denet_off_cpu_end(&off_cpu, _i ? &all : &some);
   denet_off_cpu_end(&off_cpu, _i ? &some : &all);
@@ -123,7 +123,7 @@ END_TEST
 START_TEST(what_was_before_it_was_left_alone_stays) {
   OWN_OFF_CPU off_cpu = {0};
   struct denet_values values = {0};
-  struct denet_off_cpu_process end =
+  struct denet_off_cpu_sums end =
       make_process(DENET_OFF_CPU_END, make_waits(DENET_REASON_LOCK, 7, 1));
   add_thread(&off_cpu, 1, 10, make_waits(DENET_REASON_LOCK, 500, 2));
   denet_off_cpu_leave(&off_cpu);
@@ -149,23 +149,20 @@ END_TEST
 static const struct {
   denet_u32 kind;
   size_t size;
-  bool is_record, is_thread, is_process, is_stack, is_end;
+  bool is_record, is_thread, is_process, is_stack;
 } heads[] = {
-    {DENET_OFF_CPU_THREAD, sizeof(struct denet_off_cpu_thread), true, true, false, false, false},
-    {DENET_OFF_CPU_THREAD, sizeof(struct denet_off_cpu_thread) - 1, false, false, false, false,
-     false},
-    {DENET_OFF_CPU_EXITED, sizeof(struct denet_off_cpu_process), true, false, true, false, false},
-    {DENET_OFF_CPU_EXITED, sizeof(struct denet_off_cpu_process) - 1, false, false, false, false,
-     false},
-    {DENET_OFF_CPU_END, sizeof(struct denet_off_cpu_end), false, false, false, false, true},
-    {DENET_OFF_CPU_END, sizeof(struct denet_off_cpu_end) - 1, false, false, false, false, false},
-    {DENET_OFF_CPU_STACK, sizeof(struct denet_off_cpu_stack), false, false, false, true, false},
-    {DENET_OFF_CPU_STACK, sizeof(struct denet_off_cpu_stack) - 1, false, false, false, false,
-     false},
-    {DENET_OFF_CPU_THREAD, sizeof(struct denet_bpf_head) - 1, false, false, false, false, false},
-    {0, 400, false, false, false, false, false},
-    {DENET_OFF_CPU_END + 1, 400, false, false, false, false, false},
-    {UINT32_MAX, 400, false, false, false, false, false},
+    {DENET_OFF_CPU_THREAD, sizeof(struct denet_off_cpu_thread), true, true, false, false},
+    {DENET_OFF_CPU_THREAD, sizeof(struct denet_off_cpu_thread) - 1, false, false, false, false},
+    {DENET_OFF_CPU_EXITED, sizeof(struct denet_off_cpu_sums), true, false, true, false},
+    {DENET_OFF_CPU_EXITED, sizeof(struct denet_off_cpu_sums) - 1, false, false, false, false},
+    {DENET_OFF_CPU_END, sizeof(struct denet_off_cpu_sums), false, false, true, false},
+    {DENET_OFF_CPU_END, sizeof(struct denet_off_cpu_sums) - 1, false, false, false, false},
+    {DENET_OFF_CPU_STACK, sizeof(struct denet_off_cpu_stack), false, false, false, true},
+    {DENET_OFF_CPU_STACK, sizeof(struct denet_off_cpu_stack) - 1, false, false, false, false},
+    {DENET_OFF_CPU_THREAD, sizeof(struct denet_bpf_head) - 1, false, false, false, false},
+    {0, 400, false, false, false, false},
+    {DENET_OFF_CPU_END + 1, 400, false, false, false, false},
+    {UINT32_MAX, 400, false, false, false, false},
 };
 
 START_TEST(records_and_events_are_whole_and_of_their_kind) {
@@ -180,9 +177,8 @@ START_TEST(records_and_events_are_whole_and_of_their_kind) {
   if (size < sizeof(head))
     return;
   ck_assert_int_eq(denet_off_cpu_as_thread(at, size) != NULL, heads[_i].is_thread);
-  ck_assert_int_eq(denet_off_cpu_as_process(at, size) != NULL, heads[_i].is_process);
+  ck_assert_int_eq(denet_off_cpu_as_sums(at, size) != NULL, heads[_i].is_process);
   ck_assert_int_eq(denet_off_cpu_as_stack(at, size) != NULL, heads[_i].is_stack);
-  ck_assert_int_eq(denet_off_cpu_as_end(at, size) != NULL, heads[_i].is_end);
 }
 END_TEST
 

@@ -405,7 +405,7 @@ class Storm(unittest.TestCase):
         found = totals(self.collectd, "storm", born)
         wait_until(lambda: self.collectd.latest("storm", "ps_count") == [1, 1], "the calm after it")
         self.assertIsNone(self.collectd.process.poll())
-        self.assertLess(self.resident(self.collectd.pid), before + 32 * MIB)
+        self.assertLess(self.resident(self.collectd.pid), before + 48 * MIB)
         self.assertLessEqual(found["derive-starts"], [born])
         if self.collectd.latest("_self", "derive-bpf_lost") == [0]:
             self.assertEqual((found["derive-starts"], found["derive-exits"]), ([born], [born]))

@@ -48,7 +48,8 @@ class CrowdWithReasons(Crowd):
             threads = found["thread_stats"].values()
             self.assertEqual(len(threads), 200)
             mean = found["total_time_ns"] / (self.THREADS + 1)
-            self.assertGreaterEqual(min(stats["total_time_ns"] for stats in threads), mean)
+            # The sums never fall, so that they may be a little above those of the threads.
+            self.assertGreaterEqual(min(stats["total_time_ns"] for stats in threads), 0.98 * mean)
             self.assertLess(sum(stats["total_time_ns"] for stats in threads),
                             found["total_time_ns"])
 
