@@ -51,7 +51,9 @@ class EveryWayToBlock(unittest.TestCase):
                        f"the end of {kind}")
         cls.lines[kind] = cls.collectd.samples_of(workload.pid)
 
-    def assert_near(self, value, truth, share=0.01):
+    def assert_near(self, value, truth, share=None):
+        """With /proc a wait for a CPU that still goes on looks like a block, if the CPUs are busy."""
+        share = share or (0.01 if source_in_use() == "bpf" else 0.03)
         self.assertAlmostEqual(value / truth, 1, delta=share, msg=f"{value} of {truth}")
 
     def test_the_programs_blocked_as_they_were_told(self):
@@ -154,7 +156,7 @@ class EveryWayToBlockWithReasons(EveryWayToBlock):
         top, = off_cpu(line)["top_blocking_threads"]
         self.assertEqual((top["pid"], top["tid"]), (line["pid"], line["pid"]))
         self.assertAlmostEqual(top["time_ms"], off_cpu(line)["total_time_ns"] / 1e6, delta=1)
-        self.assertAlmostEqual(top["percentage"], 100, delta=0.01)
+        self.assertAlmostEqual(top["percentage"], 100, delta=0.1)
 
     def test_the_pipeline_has_every_reason_as_the_line_has_it(self):
         for kind in set(self.truth) - {"child"}:  # of which more than one may be in its group
@@ -212,7 +214,8 @@ class StillGoingOn(unittest.TestCase):
         for line in self.new:
             age_ns = (line["ts_ms"] - self.born_ms) * 1e6
             # To begin takes some CPU time, and the time of its birth has 10 ms.
-            self.assertAlmostEqual(line["off_cpu_ns"], age_ns, delta=25e6 + age_ns / 100)
+            self.assertAlmostEqual(line["off_cpu_ns"] + line["run_delay_ns"], age_ns,
+                                   delta=25e6 + age_ns / 100)
 
     def test_one_that_slept_before_denet_was_there_too(self):
         for line in self.old[1:]:

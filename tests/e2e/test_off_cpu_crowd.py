@@ -109,11 +109,12 @@ class Storm(unittest.TestCase):
 
     def test_their_blocked_time_is_kept(self):
         lines = [self.start, self.end]
-        # The main thread waits for them, or for the next word.
+        # The main thread waits for them, or for the next word; to begin and to end they wait for
+        # each other.
         found = increase(lines, "off_cpu_ns")
         least, most = self.truth["blocked_ns"], self.truth["blocked_ns"] + wall_ns(lines)
         self.assertGreater(found, 0.99 * least)
-        self.assertLess(found, 1.01 * most)
+        self.assertLess(found, 1.05 * most)
 
     def test_none_of_them_stays_in_the_kernel(self):
         if self.tasks is None:
@@ -143,7 +144,7 @@ class StormWithReasons(Storm):
                         if stack["reason"] == "sleep")
         slept = increase([self.start, self.end],
                          lambda line: off_cpu(line)["by_reason"]["sleep"])
-        self.assertAlmostEqual(in_stacks / slept, 1, delta=0.1)
+        self.assertAlmostEqual(in_stacks / slept, 1, delta=0.25)
 
     def test_next_to_none_of_them_was_lost(self):
         """The kernel may refuse memory for a moment: then that is told."""
