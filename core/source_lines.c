@@ -7,11 +7,13 @@
 #include <errno.h>
 #include <gelf.h>
 #include <string.h>
+#include <time.h>
 
 /* Each byte of a unit's lines may become a hundred of memory, and each unit some hundred. */
 #define UNIT_BYTES_MOST (1u << 20)
 #define UNITS_MOST 512 /* whose lines are read */
 #define UNITS_SEARCHED_MOST 20000
+#define SEARCH_NS UINT64_C(1000000000) /* in one file, in all */
 
 struct denet_source_lines {
   char *image; /* what elf reads; owned, as are the next two */
@@ -21,7 +23,8 @@ struct denet_source_lines {
   const Elf_Data *table;      /* .debug_line, uncompressed; libelf's */
   uint64_t units[UNITS_MOST]; /* where in the table the lines are that were read */
   size_t unit_count;
-  uint64_t left_bytes; /* of the table, that may still be read */
+  uint64_t left_bytes;  /* of the table, that may still be read */
+  uint64_t searched_ns; /* so far */
 };
 
 /* What leads from an address to its unit, and from there to its line. Not the variables, nor the
@@ -88,18 +91,33 @@ int denet_source_lines_new(const struct denet_elf_file *file, uint64_t limit,
 
 uint64_t denet_source_lines_bytes(const struct denet_source_lines *lines) { return lines->bytes; }
 
-/* Compilers may leave out the table from addresses to units: clang does. */
-static bool find_unit_slowly(Dwarf *dwarf, uint64_t address, Dwarf_Die *out_unit) {
+static uint64_t read_now(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* Compilers may leave out the table from addresses to units: clang does. Then each is asked, which
+ * may take long in a file that was made for it. */
+static bool find_unit_slowly(struct denet_source_lines *lines, uint64_t address,
+                             Dwarf_Die *out_unit) {
+  Dwarf *dwarf = lines->dwarf;
   Dwarf_Off offset = 0, next;
   size_t header_bytes;
-  for (int unit = 0; unit < UNITS_SEARCHED_MOST; unit++) {
-    if (dwarf_nextcu(dwarf, offset, &next, &header_bytes, NULL, NULL, NULL))
+  bool is_found = false, has_more = true;
+  uint64_t now_ns = read_now();
+  for (int unit = 0; unit < UNITS_SEARCHED_MOST && has_more && !is_found; unit++) {
+    if (lines->searched_ns > SEARCH_NS)
       return false;
-    if (dwarf_offdie(dwarf, offset + header_bytes, out_unit) && dwarf_haspc(out_unit, address) == 1)
-      return true;
+    has_more = !dwarf_nextcu(dwarf, offset, &next, &header_bytes, NULL, NULL, NULL);
+    is_found = has_more && dwarf_offdie(dwarf, offset + header_bytes, out_unit) &&
+               dwarf_haspc(out_unit, address) == 1;
     offset = next;
+    uint64_t before_ns = now_ns;
+    now_ns = read_now();
+    lines->searched_ns += now_ns - before_ns;
   }
-  return false;
+  return is_found;
 }
 
 /* Whether the unit's lines have been read, or may be. */
@@ -124,8 +142,7 @@ static bool may_read(struct denet_source_lines *lines, Dwarf_Die *unit) {
 int denet_source_lines_find(struct denet_source_lines *lines, uint64_t address,
                             const char **out_file, int *out_line) {
   Dwarf_Die unit;
-  if (!dwarf_addrdie(lines->dwarf, address, &unit) &&
-      !find_unit_slowly(lines->dwarf, address, &unit))
+  if (!dwarf_addrdie(lines->dwarf, address, &unit) && !find_unit_slowly(lines, address, &unit))
     return -ENOENT;
   if (!may_read(lines, &unit))
     return -ENOENT;

@@ -5,10 +5,12 @@
 #include <dwarf.h>
 #include <elfutils/libdw.h>
 #include <errno.h>
+#include <gelf.h>
 #include <string.h>
-
 #define STACK_DEPTH 16
-
+/* Of one entry. libdw takes some hundred bytes of memory for a byte of one that somebody has made
+ * up, and those of compilers are mostly below 100 bytes. */
+#define ENTRY_MOST 16384
 struct denet_unwind_table {
   char *image; /* what elf reads: a copy that nobody can cut short; owned, as is all */
   Elf *elf;
@@ -30,6 +32,35 @@ void denet_unwind_table_free(struct denet_unwind_table *table) {
 
 static void free_tablep(struct denet_unwind_table **table) { denet_unwind_table_free(*table); }
 
+/* Entries begin with their length; 0 ends them (DWARF 5, section 6.4.1; Linux Standard Base). */
+static bool has_absurd_entries(const Elf_Data *data) {
+  uint32_t length = 1;
+  for (size_t at = 0; length && data->d_size - at >= sizeof(length);
+       at += sizeof(length) + length) {
+    memcpy(&length, (const char *)data->d_buf + at, sizeof(length));
+    if (length > ENTRY_MOST || length > data->d_size - at - sizeof(length))
+      return true;
+  }
+  return false;
+}
+
+/* Of a file that has nothing but tables, one of which has the entries' addresses only. */
+static bool is_absurd(Elf *elf) {
+  size_t names;
+  if (elf_getshdrstrndx(elf, &names))
+    return true;
+  for (Elf_Scn *section = NULL; (section = elf_nextscn(elf, section));) {
+    GElf_Shdr header;
+    const char *name =
+        gelf_getshdr(section, &header) ? elf_strptr(elf, names, header.sh_name) : NULL;
+    bool is_table = name && (!strcmp(name, ".eh_frame") || !strcmp(name, ".debug_frame"));
+    const Elf_Data *data = is_table ? elf_rawdata(section, NULL) : NULL;
+    if (data && data->d_buf && !(header.sh_flags & SHF_COMPRESSED) && has_absurd_entries(data))
+      return true;
+  }
+  return false;
+}
+
 int denet_unwind_table_new(const struct denet_elf_file *file, uint64_t limit,
                            struct denet_unwind_table **out_table) {
   static const char *const sections[] = {".eh_frame", ".eh_frame_hdr", ".debug_frame"};
@@ -43,6 +74,8 @@ int denet_unwind_table_new(const struct denet_elf_file *file, uint64_t limit,
   table->image = extract.image;
   table->bytes = sizeof(*table) + extract.bytes + extract.uncompressed;
   table->elf = elf_memory(table->image, extract.bytes);
+  if (!table->elf || is_absurd(table->elf))
+    return -ENOENT;
   table->run_time = table->elf ? dwarf_getcfi_elf(table->elf) : NULL;
   table->dwarf = table->elf ? dwarf_begin_elf(table->elf, DWARF_C_READ, NULL) : NULL;
   table->debug = table->dwarf ? dwarf_getcfi(table->dwarf) : NULL;

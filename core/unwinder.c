@@ -9,6 +9,7 @@
 #include <time.h>
 
 #define BUCKETS 1024
+#define PROCESSES_MOST 8192 /* known at a time: more, and the ends of some were missed */
 #define REFRESH_NS UINT64_C(1000000000)
 #define KNOWN_BYTES_MOST (UINT64_C(64) << 20) /* of all processes' known stacks */
 
@@ -64,14 +65,20 @@ static void free_process(struct denet_unwinder *unwinder, struct known_process *
   unwinder->stats.processes--;
 }
 
-void denet_unwinder_free(struct denet_unwinder *unwinder) {
-  if (!unwinder)
-    return;
+/* Those that are still there are met again with their next stack. */
+static void drop_processes(struct denet_unwinder *unwinder) {
   for (size_t i = 0; i < BUCKETS; i++)
     for (struct known_process *process = unwinder->buckets[i], *next; process; process = next) {
       next = process->next;
       free_process(unwinder, process);
     }
+  memset(unwinder->buckets, 0, sizeof(unwinder->buckets));
+}
+
+void denet_unwinder_free(struct denet_unwinder *unwinder) {
+  if (!unwinder)
+    return;
+  drop_processes(unwinder);
   denet_images_done(&unwinder->images);
   denet_buffer_done(&unwinder->frames);
   free(unwinder->proc_path);
@@ -113,9 +120,12 @@ static int add_process(struct denet_unwinder *unwinder, pid_t pid, uint64_t star
   struct known_process **link = find_link(unwinder, pid, start_ns);
   struct known_process *process = *link;
   if (!process) {
+    if (unwinder->stats.processes >= PROCESSES_MOST)
+      drop_processes(unwinder);
     process = calloc(1, sizeof(*process));
     if (!process)
       return -ENOMEM;
+    link = find_link(unwinder, pid, start_ns);
     process->space.pid = pid;
     process->space.images = &unwinder->images;
     process->space.proc_path = unwinder->proc_path;
