@@ -14,7 +14,7 @@ from spawner import Spawner, end_of, totals
 
 # The two look one after the other, and the network is everybody's.
 NOT_AT_ONE_MOMENT = {"ts_ms", "cpu_usage", "uptime_secs", "cpu_core", "sys_net_rx_bytes",
-                     "sys_net_tx_bytes"}
+                     "sys_net_tx_bytes", "off_cpu_ns"}
 OBJECTS = ("prog", "map", "link")
 
 
@@ -53,6 +53,16 @@ class SameAsProc(unittest.TestCase):
             for key in set(ours) - NOT_AT_ONE_MOMENT:
                 with self.subTest(process=name, metric=key):
                     self.assertEqual(ours[key], theirs[key])
+
+    def test_blocked_time_of_a_process_at_rest_is_the_same_but_for_the_time_in_between(self):
+        for name, pid in self.pids.items():
+            with self.subTest(process=name):
+                ours, theirs = (self.lines[source][pid] for source in ("bpf", "procfs"))
+                threads = ours["thread_count"]
+                later_ns = (ours["ts_ms"] - theirs["ts_ms"]) * 1e6
+                # /proc has the beginning of each thread in ticks of 10 ms.
+                self.assertAlmostEqual(ours["off_cpu_ns"] - theirs["off_cpu_ns"],
+                                       threads * later_ns, delta=threads * 12e6)
 
     def test_io_and_threads_are_what_the_processes_did(self):
         self.assertEqual(self.lines["bpf"][self.many.pid]["thread_count"], 40)
