@@ -312,7 +312,8 @@ class Budget(unittest.TestCase):
             "blocker", "mixed", "9", "1", data_file(folder, "data"), cpus=last_cpu()))
         cls.collectd = cls.enterClassContext(Collectd(
             f'{PACE}OffCPU "{cls.MODE}"\n' + blocker_rule("mixed", "mixed"), WRITE))
-        cls.collectd.wait_for_values("mixed", "ps_count", count=8)
+        # One more than is looked at: the values of a report do not come all at once.
+        cls.collectd.wait_for_values("mixed", "ps_count", count=9)
 
     def series(self, what):
         """The first and the last of those from the second on: {time: sum}."""
