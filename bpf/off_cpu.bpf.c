@@ -178,7 +178,7 @@ static __always_inline struct exited_threads *find_exited_threads(const struct p
 
 /* The process's sums, with those of its other threads if it had any. */
 static __always_inline void send_end(struct task_struct *task, const struct waiter *last,
-                                     const struct exited_threads *all) {
+                                     struct exited_threads *all) {
   struct denet_off_cpu_sums *event = bpf_ringbuf_reserve(&happenings, sizeof(*event), 0);
   if (!event) {
     count(&lost_ends);
@@ -188,8 +188,9 @@ static __always_inline void send_end(struct task_struct *task, const struct wait
   event->head.pid = task->tgid;
   event->head.start_ns = task->group_leader->start_boottime;
   event->waits = all ? all->waits : last->waits;
-  __builtin_memcpy(event->untold_ns, all ? all->untold_ns : last->untold_ns,
-                   sizeof(event->untold_ns));
+  for (int i = 0; i < DENET_REASONS; i++)
+    event->untold_ns[i] =
+        all ? __sync_lock_test_and_set(&all->untold_ns[i], 0) : last->untold_ns[i];
   event->is_sampled = last->is_sampled;
   bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 }

@@ -31,8 +31,7 @@ struct {
 /* Of a process with several threads: the sums of those that have exited. */
 struct exited_threads {
   struct denet_waits waits;
-  denet_u64
-      untold_ns[DENET_REASONS]; /* without a stack: the next thread's first ones stand for it */
+  denet_u64 untold_ns[DENET_REASONS];  /* no stack told: the next thread's stand for it */
   denet_u64 telling_ns[DENET_REASONS]; /* likewise, as the iterator is about to have told */
   denet_u64 session;                   /* of the iterator that told them last */
 };

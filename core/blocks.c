@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/uio.h>
 
+#define STALE_ROUNDS 3
 #define KEPT_ROUNDS 32 /* a thread that is off its CPU is asked for in each */
 #define RSP 7          /* by DWARF's numbers */
 #define RIP 16
@@ -30,6 +31,7 @@ struct kept {
   uint64_t round;              /* in which it was asked for last */
   struct denet_frames *frames; /* NULL: none is known */
   uint64_t owed_ns[DENET_REASONS];
+  bool is_owed; /* anything */
 };
 
 struct denet_blocks {
@@ -80,7 +82,30 @@ void denet_blocks_free(struct denet_blocks *blocks) {
   free(blocks);
 }
 
-void denet_blocks_begin(struct denet_blocks *blocks) { blocks->round++; }
+/* What threads are owed that were not asked for lately: most have exited, and the process's next
+ * stacks stand for it. */
+static void settle_stale(const struct denet_blocks *blocks, struct room *room) {
+  for (size_t i = 0; i < room->count; i++) {
+    struct kept *kept = &room->kept[i];
+    if (!kept->is_owed || blocks->round - kept->round < STALE_ROUNDS)
+      continue;
+    for (int reason = 0; reason < DENET_REASONS; reason++) {
+      room->owed_ns[reason] += kept->owed_ns[reason];
+      kept->owed_ns[reason] = 0;
+    }
+    kept->is_owed = false;
+  }
+}
+
+static void visit_room(const void *node, VISIT visit, void *context) {
+  if (visit == preorder || visit == leaf)
+    settle_stale(context, *(struct room *const *)node);
+}
+
+void denet_blocks_begin(struct denet_blocks *blocks) {
+  blocks->round++;
+  twalk_r(blocks->rooms, visit_room, blocks);
+}
 
 static struct room *find_room(const struct denet_blocks *blocks, pid_t pid, uint64_t start_ns) {
   struct room key = {.pid = pid, .start_ns = start_ns};
@@ -190,10 +215,12 @@ void denet_blocks_owe(struct denet_blocks *blocks, const struct denet_block *blo
                       enum denet_reason reason, uint64_t time_ns) {
   struct kept *kept = block->tid ? make_kept(blocks, block) : NULL;
   struct room *room = kept ? NULL : get_room(blocks, block);
-  if (kept)
+  if (kept) {
     kept->owed_ns[reason] += time_ns;
-  else if (room)
+    kept->is_owed = true;
+  } else if (room) {
     room->owed_ns[reason] += time_ns;
+  }
 }
 
 static uint64_t take(uint64_t *owed_ns) {

@@ -24,7 +24,8 @@ struct denet_block {
 struct denet_blocks *denet_blocks_new(const char *proc_path, size_t stack_bytes);
 void denet_blocks_free(struct denet_blocks *blocks); /* NULL is fine */
 
-/* A round begins: of threads that were not asked for in many rounds nothing need be kept. */
+/* A round begins. What threads are owed that were not asked for in the last ones their process is
+ * owed, and of those that were not for long nothing need be kept. */
 void denet_blocks_begin(struct denet_blocks *blocks);
 
 /* The frames kept for this absence, borrowed until the next call; NULL: none. */

@@ -329,8 +329,10 @@ int denet_monitor_tick(struct denet_monitor *monitor, enum denet_tick_scope scop
   monitor->matcher.wants_metadata = monitor->scribe.is_on;
   int failure = monitor->source->scan(monitor->source, &monitor->roster, error);
   end_vanished(monitor);
-  if (monitor->profiler)
+  if (monitor->profiler) {
     denet_profiler_listen(monitor->profiler, &monitor->roster, &monitor->forest);
+    denet_profiler_losses(monitor->profiler, &monitor->off_cpu_losses);
+  }
   int settle_failure = settle(monitor, now_ns);
   if (settle_failure)
     failure = denet_error_set(error, settle_failure, "not every process could be matched: %s",
@@ -378,8 +380,6 @@ void denet_monitor_report(struct denet_monitor *monitor,
                           void *context, struct denet_monitor_stats *out_stats) {
   uint64_t now_ns = monitor->matcher.now_ns;
   const struct denet_off_cpu_losses *losses = &monitor->off_cpu_losses;
-  if (monitor->profiler)
-    denet_profiler_losses(monitor->profiler, &monitor->off_cpu_losses);
   for (size_t i = 0; i < monitor->groups.count; i++) {
     struct denet_group_report report;
     denet_group_take_report(monitor->groups.groups[i], now_ns, &report);

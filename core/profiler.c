@@ -11,11 +11,10 @@
 #include <sys/syscall.h>
 
 #define ENDS_MOST 4096 /* of processes that the roster does not know yet, or never will */
-
 #define DEPARTED_KEPT 512
 #define HELD_MOST 512
-#define END_NS                                                                                     \
-  UINT64_C(5000000) /* what a tick may wait for the last stacks of those that have ended */
+/* What a tick may wait for the last stacks of those that have ended. */
+#define END_NS UINT64_C(5000000)
 
 /* A process that has left its tree, and may still have stacks on their way. */
 struct departed {
@@ -131,6 +130,7 @@ static void take_sample(void *context, const struct denet_sample *sample) {
   if (!has_left)
     hold(profiler, sample);
 }
+
 /* --- Who is followed --- */
 
 static void unfollow(struct denet_profiler *profiler, struct denet_process *process) {

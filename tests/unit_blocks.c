@@ -138,6 +138,18 @@ START_TEST(what_a_process_is_owed_any_of_its_threads_gets) {
 }
 END_TEST
 
+START_TEST(what_a_thread_is_owed_that_is_not_asked_for_any_more_its_process_is) {
+  OWN_BLOCKS blocks = denet_blocks_new("/proc", STACK_BYTES);
+  denet_blocks_owe(blocks, &first, DENET_REASON_LOCK, 5);
+  denet_blocks_begin(blocks);
+  ck_assert_uint_eq(denet_blocks_settle(blocks, &others[1], DENET_REASON_LOCK), 0);
+  for (int round = 0; round < 8; round++)
+    denet_blocks_begin(blocks);
+  ck_assert_uint_eq(denet_blocks_settle(blocks, &others[1], DENET_REASON_LOCK), 5);
+  ck_assert_uint_eq(denet_blocks_settle(blocks, &first, DENET_REASON_LOCK), 0);
+}
+END_TEST
+
 START_TEST(last_stack_is_the_processes_and_its_reasons) {
   OWN_BLOCKS blocks = denet_blocks_new("/proc", STACK_BYTES);
   struct denet_stack last;
@@ -259,6 +271,7 @@ void add_cases(Suite *suite) {
   ADD_TEST(suite, threads_that_are_not_asked_for_make_room);
   ADD_TEST(suite, time_without_a_stack_is_owed_to_the_thread_and_its_reason);
   ADD_TEST(suite, what_a_process_is_owed_any_of_its_threads_gets);
+  ADD_TEST(suite, what_a_thread_is_owed_that_is_not_asked_for_any_more_its_process_is);
   ADD_TEST(suite, last_stack_is_the_processes_and_its_reasons);
   ADD_TABLE(suite, stack_is_read_if_the_thread_is_where_it_was, places);
   ADD_TEST(suite, stack_that_is_read_is_the_threads);

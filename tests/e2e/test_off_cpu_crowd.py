@@ -152,8 +152,10 @@ class StormWithReasons(Storm):
         self.assertLessEqual(sum(lost.values()), self.COUNT / 10_000, lost)
 
     def test_nothing_was_lost(self):
+        """But for what the lines tell, and may have told since."""
         lost = sum(off_cpu(self.end).get("lost", {}).values())
-        self.assertLessEqual(self.collectd.latest("_self", "derive-bpf_lost")[0], lost)
+        self.assertLessEqual(self.collectd.latest("_self", "derive-bpf_lost")[0],
+                             lost + self.COUNT / 10_000)
 
 
 @bpf_only
