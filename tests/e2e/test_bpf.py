@@ -79,11 +79,11 @@ class WithoutCapabilities(unittest.TestCase):
     RULES = rule("me", 'Comm "collectd"') + \
         rule("job", f'CommandLine "^{program("job")} of-somebody "', "Children false")
 
-    def started_without(self, *capabilities):
+    def started_without(self, *capabilities, settings=""):
         need(self, shutil.which("setpriv") and os.geteuid() == 0, "setpriv and root")
         bounding = ",".join("-" + name for name in capabilities)
         prefix = ["setpriv", "--inh-caps=-all", f"--bounding-set={bounding}"]
-        return self.enterContext(Collectd('Source "auto"\n' + self.RULES, prefix=prefix))
+        return self.enterContext(Collectd(settings + 'Source "auto"\n' + self.RULES, prefix=prefix))
 
     def source_of(self, collectd):
         return collectd.wait_for_values("_self", "gauge-source")[-1].numbers
@@ -106,6 +106,12 @@ class WithoutCapabilities(unittest.TestCase):
         self.assertEqual(self.source_of(collectd), [1])
         word = "CAP_" + capability.upper()
         self.assertEqual(len([line for line in collectd.log() if word in line]), 1)
+
+    def test_without_cap_sys_ptrace_there_are_stacks_and_what_they_lack_is_said(self):
+        collectd = self.started_without("sys_ptrace", settings='OffCPU "stacks"\n')
+        collectd.wait_for_values("me", "total_time_in_ms-offcpu_runqueue")
+        told = [line for line in collectd.log() if "CAP_SYS_PTRACE" in line and "stacks" in line]
+        self.assertEqual(len(told), 1, collectd.log())
 
     def test_without_cap_bpf_it_falls_back_on_proc_and_says_so(self):
         self.check_falls_back("bpf")
