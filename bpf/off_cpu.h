@@ -10,12 +10,11 @@ enum denet_reason {
   DENET_REASONS
 };
 
-/* Memory that the kernel keeps for us beside a followed thread's own (about 250 bytes each). */
+/* Memory that the kernel keeps for us beside a followed thread's own (about 300 bytes each). */
 #define DENET_OFF_CPU_BEGINNINGS_BYTES (1u << 16)
 #define DENET_OFF_CPU_RING_BYTES (4u << 20) /* of stacks and ends that nobody has read yet */
-#define DENET_OFF_CPU_EXITED_MOST                                                                  \
-  (1u << 14)                                /* processes with threads that have exited; likewise   \
-                                             */
+/* Processes with several threads, or children, whose exited ones have left something. */
+#define DENET_OFF_CPU_EXITED_MOST (1u << 14)
 #define DENET_OFF_CPU_STACK_MOST (1u << 14) /* bytes of one stack */
 #define DENET_OFF_CPU_REGISTERS 17          /* DWARF's numbers, x86-64: 7 is RSP, 16 RIP */
 

@@ -386,7 +386,7 @@ static bool take_jobs(struct denet_symbolizer *symbolizer) {
   bool goes_on = !symbolizer->is_stopping, has_missed = symbolizer->has_missed;
   symbolizer->has_missed = false;
   pthread_mutex_unlock(&symbolizer->lock);
-  if (has_missed)
+  if (has_missed && goes_on)
     forget_all(symbolizer);
   return goes_on;
 }

@@ -1,5 +1,5 @@
 /* The thread that makes stacks of what the kernel sampled: it unwinds them and looks the names up,
- * at its own pace. Whoever asks is never kept waiting. */
+ * at its own pace. Nothing but denet_symbolizer_await() and the end waits for it. */
 #pragma once
 
 #include "stack_set.h"
@@ -14,10 +14,10 @@ struct denet_symbolizer;
 
 struct denet_symbolizer_settings {
   struct denet_tracer *tracer; /* tells of beginnings; borrowed until the thread has ended */
-  const char *proc_path;
-  uint64_t symbol_bytes; /* the most memory for symbols of files */
-  unsigned rate;         /* stacks a second that it reads itself, at most */
-  unsigned stack_bytes;  /* of a stack that it reads itself, at most */
+  const char *proc_path;       /* borrowed likewise */
+  uint64_t symbol_bytes;       /* the most memory for symbols of files */
+  unsigned rate;               /* stacks a second that it reads itself, at most */
+  unsigned stack_bytes;        /* of a stack that it reads itself, at most */
 };
 
 /* Which process, and the one that forked it if it has not exec'd (else 0). */
@@ -45,6 +45,7 @@ bool denet_symbolizer_stop(struct denet_symbolizer *symbolizer);
 void denet_symbolizer_meet(struct denet_symbolizer *symbolizer,
                            const struct denet_symbolizer_process *process);
 
+/* The process has ended, or is not followed any more: gives back what is held for it. */
 void denet_symbolizer_forget(struct denet_symbolizer *symbolizer, pid_t pid, uint64_t start_ns);
 
 /* For the process's time that no stack was taken for its last stacks stand, or the next ones. */

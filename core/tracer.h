@@ -1,7 +1,6 @@
 /* The programs in the kernel that follow threads off their CPUs: loads them, reads what they say
  * and tells them whom to follow. They are gone when this process is. For one thread, but for the
- * beginnings.
- */
+ * beginnings. */
 #pragma once
 
 #include "bpf/off_cpu.h"
@@ -32,7 +31,7 @@ int denet_tracer_open(const struct denet_tracer_settings *settings, struct denet
                       struct denet_tracer **out_tracer);
 void denet_tracer_free(struct denet_tracer *tracer); /* NULL is fine */
 
-/* Whether the threads of the pid's process, and what they start, are followed from the next list
+/* Whether the threads of the pid's process, and what they start, are followed: from the next list
  * on.
  */
 void denet_tracer_follow(struct denet_tracer *tracer, pid_t pid, bool is_followed);
