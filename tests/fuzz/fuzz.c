@@ -68,13 +68,11 @@ bool fuzz_is_within(struct denet_text part, struct denet_text whole) {
   if (!part.bytes)
     return part.length == 0;
   size_t start = (size_t)(part.bytes - whole.bytes);
-  return part.bytes >= whole.bytes && start <= whole.length &&
-         part.length <= whole.length - start;
+  return part.bytes >= whole.bytes && start <= whole.length && part.length <= whole.length - start;
 }
 
 bool fuzz_is_safe_name(const char *name) {
-  static const char allowed[] =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
+  static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
   size_t length = strlen(name);
   return length > 0 && length <= DENET_NAME_MAX && name[0] != '.' &&
          strspn(name, allowed) == length;
@@ -95,6 +93,6 @@ bool fuzz_is_json_line(struct denet_text line) {
       yajl_parse(parser, (const unsigned char *)line.bytes, line.length) == yajl_status_ok &&
       yajl_complete_parse(parser) == yajl_status_ok;
   yajl_free(parser);
-  return is_json && line.length > 1 && line.bytes[0] == '{' &&
-         line.bytes[line.length - 1] == '}' && !memchr(line.bytes, '\n', line.length);
+  return is_json && line.length > 1 && line.bytes[0] == '{' && line.bytes[line.length - 1] == '}' &&
+         !memchr(line.bytes, '\n', line.length);
 }

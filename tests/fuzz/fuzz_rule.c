@@ -1,5 +1,5 @@
-/* A <Rule> block, and a process that is held against it. An input is lines "KEY VALUE" of the block,
- * an empty line, and the process's name, command line, executable, user, unit and cgroup. */
+/* A <Rule> block, and a process that is held against it. An input is lines "KEY VALUE" of the
+ * block, an empty line, and the process's name, command line, executable, user, unit and cgroup. */
 #include "core/metric.h"
 #include "core/rule.h"
 #include "tests/fuzz/fuzz.h"

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define SLOTS 16
-#define FIRST_PID 5000000u        /* PID_MAX_LIMIT is below */
+#define FIRST_PID 5000000u /* PID_MAX_LIMIT is below */
 #define START_NS UINT64_C(100000000000)
 #define STEP_NS UINT64_C(10000000)
 #define COST_MOST UINT64_C(0xffffffffff) /* so that no sum of them wraps around */
@@ -239,9 +239,9 @@ static void trace_end(struct denet_text *rest) {
 
 bool kernel_step(char what, struct denet_text *rest) {
   static void (*const steps[])(struct denet_text * rest) = {
-      ['b'] = begin,       ['c'] = change,       ['d'] = end,        ['e'] = trace_end,
-      ['f'] = tell_fork,   ['o'] = take_off_cpu, ['r'] = tell_raw,   ['s'] = trace_stack,
-      ['t'] = tell_texts,  ['x'] = tell_exit,
+      ['b'] = begin,      ['c'] = change,       ['d'] = end,      ['e'] = trace_end,
+      ['f'] = tell_fork,  ['o'] = take_off_cpu, ['r'] = tell_raw, ['s'] = trace_stack,
+      ['t'] = tell_texts, ['x'] = tell_exit,
   };
   size_t index = (unsigned char)what;
   if (index < DENET_COUNT_OF(steps) && steps[index])

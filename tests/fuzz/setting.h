@@ -12,8 +12,8 @@ struct fuzz_setting {
   char *key; /* owned; the value is behind it */
 };
 
-/* As collectd reads them: a value is a number if it reads as one, "true" and "false" are themselves,
- * all else is a string. */
+/* As collectd reads them: a value is a number if it reads as one, "true" and "false" are
+ * themselves, all else is a string. */
 static inline void fuzz_setting_read(struct denet_text line, struct fuzz_setting *out) {
   char *key = fuzz_string(line), *value = strchr(key, ' '), *end;
   if (value)
@@ -24,7 +24,7 @@ static inline void fuzz_setting_read(struct denet_text line, struct fuzz_setting
   out->setting.number = strtod(value, &end);
   bool is_true = !strcmp(value, "true"), is_false = !strcmp(value, "false");
   out->setting.boolean = is_true;
-  out->setting.type = is_true || is_false         ? DENET_SETTING_BOOLEAN
+  out->setting.type = is_true || is_false     ? DENET_SETTING_BOOLEAN
                       : end != value && !*end ? DENET_SETTING_NUMBER
                                               : DENET_SETTING_STRING;
 }
