@@ -24,12 +24,12 @@ static void claim_told(struct denet_images *images, struct denet_image *image, u
   denet_buffer_done(&again);
 }
 
-/* Up from the address for as long as the tables know the way. */
+/* Up from the address for as long as there is a way: by the tables, else by frame pointers. */
 static void walk_up(const struct denet_unwind_table *table, uint64_t address,
                     struct denet_text stack) {
+  static struct denet_walk walk;
   struct denet_snapshot snapshot = {.stack = (const unsigned char *)stack.bytes,
                                     .stack_bytes = stack.length};
-  static struct denet_walk walk;
   enum denet_step step = DENET_STEP_DONE;
   bool is_signal;
   for (size_t i = 0; i < DENET_REGISTERS; i++)
@@ -37,9 +37,11 @@ static void walk_up(const struct denet_unwind_table *table, uint64_t address,
   snapshot.registers[DENET_RSP] = STACK_AT;
   snapshot.registers[DENET_RIP] = address;
   denet_walk_start(&walk, &snapshot);
-  for (size_t depth = 0; depth < DENET_FRAMES_MOST && step == DENET_STEP_DONE; depth++)
-    if (!denet_unwind_table_step(table, walk.now.value[DENET_RIP], &walk, &is_signal, &step))
-      return;
+  for (size_t depth = 0; depth < DENET_FRAMES_MOST && step == DENET_STEP_DONE; depth++) {
+    address = walk.now.value[DENET_RIP];
+    if (!table || !denet_unwind_table_step(table, address, &walk, &is_signal, &step))
+      step = denet_walk_frame_pointer(&walk) ? DENET_STEP_DONE : DENET_STEP_CUT;
+  }
   CLAIM(walk.word_count <= DENET_WALK_WORDS && walk.now.known >> DENET_REGISTERS == 0);
 }
 
@@ -48,12 +50,9 @@ static void look_into(struct denet_images *images, struct denet_image *image,
   uint64_t entry = 0;
   if (file.length >= offsetof(Elf64_Ehdr, e_entry) + sizeof(entry))
     memcpy(&entry, file.bytes + offsetof(Elf64_Ehdr, e_entry), sizeof(entry));
-  const struct denet_unwind_table *table = denet_images_table(images, image);
   for (uint64_t i = 0; i < PLACES; i++) {
-    if (table)
-      walk_up(table, entry + i * 4, file);
+    walk_up(denet_images_table(images, image), entry + i * 4, file);
     claim_told(images, image, entry + i * 4);
-    table = denet_images_table(images, image); /* for telling, it may have been given back */
   }
 }
 

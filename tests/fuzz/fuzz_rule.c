@@ -6,6 +6,7 @@
 #include "tests/fuzz/setting.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,6 +40,25 @@ static void set(struct denet_rule *rule, struct denet_text line) {
     CLAIM(rule->condition_count == count || (outcome == 0 && rule->condition_count == count + 1));
   }
   fuzz_setting_done(&setting);
+}
+
+/* By the first line. False: there is no such rule. */
+static bool start(struct denet_rule *rule, struct denet_text line) {
+  struct fuzz_setting setting;
+  struct denet_error error = {""};
+  int outcome = -EINVAL;
+  *rule = (struct denet_rule){0};
+  fuzz_setting_read(line, &setting);
+  const char *value = setting.setting.string;
+  if (!strcmp(setting.key, "Process"))
+    outcome = denet_rule_init_process(rule, value, &error);
+  else if (strcmp(setting.key, "ProcessMatch") != 0)
+    outcome = denet_rule_init(rule, value, &error);
+  else if (!is_too_much(value))
+    outcome = denet_rule_init_process_match(rule, "%{1}-%{2}", value, &error);
+  CLAIM(outcome == 0 || !error.text[0] || fuzz_is_sentence(error.text));
+  fuzz_setting_done(&setting);
+  return outcome == 0;
 }
 
 static void claim_rule(const struct denet_rule *rule) {
@@ -79,17 +99,18 @@ static void match(const struct denet_rule *rule, struct denet_text input) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
-  struct denet_text copy = fuzz_copy(bytes, length), rest = copy, line;
+  struct denet_text copy = fuzz_copy(bytes, length), rest = copy, line = {0};
   struct denet_rule rule;
   struct denet_error error = {""};
-  CLAIM(denet_rule_init(&rule, "rule", &error) == 0);
-  while (fuzz_take_line(&rest, &line) && line.length)
+  fuzz_take_line(&rest, &line);
+  bool is_there = start(&rule, line);
+  while (is_there && fuzz_take_line(&rest, &line) && line.length)
     set(&rule, line);
-  if (denet_rule_finish(&rule, &error) == 0) {
+  if (is_there && denet_rule_finish(&rule, &error) == 0) {
     claim_rule(&rule);
     match(&rule, rest);
   } else {
-    CLAIM(fuzz_is_sentence(error.text));
+    CLAIM(!is_there || fuzz_is_sentence(error.text));
   }
   denet_rule_done(&rule);
   free((char *)copy.bytes);

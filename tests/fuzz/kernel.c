@@ -120,6 +120,11 @@ static void change(struct denet_text *rest) {
   record->seen_ns = kernel.now_ns;
 }
 
+static void rename_it(struct denet_text *rest) {
+  struct slot *slot = take_slot(rest);
+  take_name(rest, slot->record.identity.brief.name);
+}
+
 static void tell_fork(struct denet_text *rest) {
   const struct slot *slot = take_slot(rest);
   struct denet_bpf_fork event = {.head = head_of(slot, DENET_BPF_FORK),
@@ -239,9 +244,9 @@ static void trace_end(struct denet_text *rest) {
 
 bool kernel_step(char what, struct denet_text *rest) {
   static void (*const steps[])(struct denet_text * rest) = {
-      ['b'] = begin,      ['c'] = change,       ['d'] = end,      ['e'] = trace_end,
-      ['f'] = tell_fork,  ['o'] = take_off_cpu, ['r'] = tell_raw, ['s'] = trace_stack,
-      ['t'] = tell_texts, ['x'] = tell_exit,
+      ['b'] = begin,     ['c'] = change,       ['d'] = end,       ['e'] = trace_end,
+      ['f'] = tell_fork, ['o'] = take_off_cpu, ['r'] = tell_raw,  ['s'] = trace_stack,
+      ['n'] = rename_it, ['t'] = tell_texts,   ['x'] = tell_exit,
   };
   size_t index = (unsigned char)what;
   if (index < DENET_COUNT_OF(steps) && steps[index])
