@@ -33,6 +33,7 @@ struct record {
 struct denet_store {
   char *folder;
   denet_name host;
+  int refusal;   /* 0, or the -errno that lines get until denet_store_resume() */
   int host_lock; /* the host's folder, locked unless somebody else has locked it */
   struct denet_store_limits limits;
   struct denet_budget budget;
@@ -163,19 +164,37 @@ static void abandon_part(struct denet_store *store, struct record *record) {
 
 /* The folder of an instance: a descriptor or -errno. Opened anew each time, since any folder of the
  * path may have been removed or replaced while nobody looked. */
-static int open_instance(const struct denet_store *store, const char *instance, bool make) {
-  DENET_CLOSE int folder =
-      make ? denet_folder_make(store->folder) : denet_folder_open(store->folder);
+static int open_instance(const struct denet_store *store, const char *instance) {
+  DENET_CLOSE int folder = denet_folder_open(store->folder);
   if (folder < 0)
     return folder;
-  DENET_CLOSE int host = denet_folder_open_below(folder, store->host, make);
-  return host < 0 ? host : denet_folder_open_below(host, instance, make);
+  DENET_CLOSE int host = denet_folder_open_below(folder, store->host, false);
+  return host < 0 ? host : denet_folder_open_below(host, instance, false);
+}
+
+/* The folder that the folders of the instances are in, as above, but made if there is none. */
+static int make_host(struct denet_store *store) {
+  DENET_CLOSE int folder = denet_folder_make(store->folder);
+  int host = folder < 0 ? folder : denet_folder_open_below(folder, store->host, true);
+  if (host < 0)
+    store->refusal = host;
+  return host;
+}
+
+/* Returns error, after a write that failed with it, or 0. */
+static int note_failure(struct denet_store *store, int error) {
+  if (error == -ENOSPC || error == -EDQUOT || error == -EROFS || error == -EIO)
+    store->refusal = error;
+  return error;
 }
 
 static int make_part(struct denet_store *store, struct record *record, struct denet_text head) {
   close_least_recent(store);
   denet_budget_make_room(&store->budget, head.length + 1);
-  DENET_CLOSE int folder = open_instance(store, record->instance, true);
+  DENET_CLOSE int host = make_host(store);
+  if (host < 0)
+    return host;
+  DENET_CLOSE int folder = denet_folder_open_below(host, record->instance, true);
   if (folder < 0)
     return folder;
   struct denet_part *part = &record->part;
@@ -201,7 +220,7 @@ static int start_part(struct denet_store *store, struct record *record) {
              (int)part->id.pid, part->id.t0_ms);
     head = denet_text_of(stand_in);
   }
-  int error = make_part(store, record, head);
+  int error = store->refusal ? store->refusal : note_failure(store, make_part(store, record, head));
   limit_heads(store, record);
   return error;
 }
@@ -209,7 +228,7 @@ static int start_part(struct denet_store *store, struct record *record) {
 /* 0; DENET_GONE when the file is no longer there. */
 static int reopen_part(struct denet_store *store, struct record *record) {
   close_least_recent(store);
-  DENET_CLOSE int folder = open_instance(store, record->instance, false);
+  DENET_CLOSE int folder = open_instance(store, record->instance);
   if (folder == -ENOENT || folder == -ELOOP || folder == -ENOTDIR)
     return DENET_GONE;
   if (folder < 0)
@@ -256,14 +275,14 @@ static int ready_part(struct denet_store *store, struct record *record) {
 }
 
 static int append_line(struct denet_store *store, struct record *record, struct denet_text json) {
-  int error = ready_part(store, record);
+  int error = store->refusal ? store->refusal : ready_part(store, record);
   if (error)
     return error;
   denet_budget_make_room(&store->budget, json.length + 1);
   error = denet_part_append(&record->part, json);
   if (!error)
     store->budget.total_bytes += json.length + 1;
-  return error;
+  return note_failure(store, error);
 }
 
 /* Starts a part with the line, of a new record or of the one there is. */
@@ -313,6 +332,8 @@ int denet_store_write(struct denet_store *store, const struct denet_line *line,
   return denet_error_set(error, outcome, "cannot write to %s/%s/%s: %m", store->folder, store->host,
                          line->instance);
 }
+
+void denet_store_resume(struct denet_store *store) { store->refusal = 0; }
 
 uint64_t denet_store_total_bytes(const struct denet_store *store) {
   return store->budget.total_bytes;

@@ -52,6 +52,12 @@ int denet_store_open(const char *folder, const char *host, const struct denet_st
 int denet_store_write(struct denet_store *store, const struct denet_line *line,
                       struct denet_error *error);
 
+/* When a write fails for what concerns all files (a disk that is full, read-only or broken; a
+ * folder above the instances that cannot be made), the store refuses further lines with the same
+ * error and leaves the disk alone, until this is called. What a METADATA or LAST line means is
+ * remembered even then. So thousands of lines do not ask a full disk thousands of times. */
+void denet_store_resume(struct denet_store *store);
+
 /* Bytes of the files below the folder, as counted. */
 uint64_t denet_store_total_bytes(const struct denet_store *store);
 
