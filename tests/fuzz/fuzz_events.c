@@ -31,6 +31,8 @@ static void run(struct denet_monitor *monitor, struct denet_text *script) {
       ticks_tick(monitor, DENET_TICK_ALL);
     else if (what == 'H')
       denet_monitor_hear(monitor);
+    else if (what == 'L')
+      ticks_is_held_up = !ticks_is_held_up;
     else
       kernel_step(what, script);
   }

@@ -1,7 +1,7 @@
-/* The /proc source over a made-up /proc, through whole ticks to values and lines. An input is
- * lines:
+/* The /proc source over a made-up /proc, through whole ticks to values and lines. An input: lines of
  * "+101" and "-101" show and hide a process (101 to 103), "PATH CONTENT" writes a file ('|' stands
- * for a newline), "tick" and "report" are ticks, and "later N" lets 10 ms go by N times. */
+ * for a newline), "tick" and "report" are ticks, "hold" holds up who reads command lines, or does
+ * so no more, and "later N" lets 10 ms go by N times. */
 #include "core/cleanup.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/ticks.h"
@@ -164,6 +164,8 @@ static void run_line(struct denet_monitor *monitor, char *line, size_t length) {
     ticks_tick(monitor, DENET_TICK_DUE);
   else if (!strcmp(line, "report"))
     ticks_tick(monitor, DENET_TICK_ALL);
+  else if (!strcmp(line, "hold"))
+    ticks_is_held_up = !ticks_is_held_up;
   else if (line[0] == '+' || line[0] == '-')
     show(line + 1, line[0] == '+');
   if (!content)

@@ -1,7 +1,11 @@
 #include "tests/fuzz/ticks.h"
 
+#include "core/aside.h"
+#include "core/cleanup.h"
 #include "tests/fuzz/fuzz.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -115,6 +119,7 @@ struct denet_monitor *ticks_start(const struct denet_host *host, struct denet_so
   struct denet_monitor *monitor;
   struct denet_rule rules[3];
   memset(&seen, 0, sizeof(seen));
+  ticks_is_held_up = false;
   make_rules(rules);
   struct denet_monitor_settings settings = {.pace = {100000000, 1000000000},
                                             .since_process_start = since_process_start,
@@ -124,6 +129,28 @@ struct denet_monitor *ticks_start(const struct denet_host *host, struct denet_so
   CLAIM(denet_monitor_new(&settings, host, source, rules, 3, &error, &monitor) == 0);
   return monitor;
 }
+
+bool ticks_is_held_up;
+
+/* --- core/aside.h, without a thread --- */
+
+int denet_aside_new(struct denet_aside **out_aside) {
+  *out_aside = NULL;
+  return 0;
+}
+
+int denet_aside_read(struct denet_aside *aside, struct denet_aside_key key, int folder,
+                     const char *path, size_t limit, struct denet_buffer *out) {
+  (void)aside, (void)key;
+  if (ticks_is_held_up)
+    return DENET_LATER;
+  DENET_CLOSE int fd = openat(folder, path, O_RDONLY | O_CLOEXEC);
+  return fd < 0 ? -errno : denet_buffer_read(out, fd, limit);
+}
+
+void denet_aside_free(struct denet_aside *aside) { (void)aside; }
+
+/* --- Ticks --- */
 
 void ticks_tick(struct denet_monitor *monitor, enum denet_tick_scope scope) {
   struct denet_monitor_stats stats;
