@@ -36,7 +36,7 @@ void denet_part_name_of(const struct denet_part *part, denet_part_name out_name)
 
 /* The number in the name of a part with this stem, 0 when it is no such name. */
 static unsigned parse_number(const char *name, const char *stem) {
-  if (strncmp(name, stem, strlen(stem)))
+  if (strncmp(name, stem, strlen(stem)) != 0)
     return 0;
   const char *rest = name + strlen(stem);
   if (!strcmp(rest, ENDING))
