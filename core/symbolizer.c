@@ -354,9 +354,9 @@ static void wait_for_work(struct denet_symbolizer *symbolizer) {
                          {.fd = denet_tracer_beginnings_fd(symbolizer->tracer), .events = POLLIN}};
   bool is_loading = symbolizer->loading_count > 0;
   uint64_t now_ns = read_now(), due_ns = is_loading ? symbolizer->loading[0].due_ns : 0;
-  struct timespec rest = {.tv_nsec = due_ns > now_ns ? (long)(due_ns - now_ns) : 0};
+  struct timespec pause = {.tv_nsec = due_ns > now_ns ? (long)(due_ns - now_ns) : 0};
   eventfd_t count;
-  ppoll(fds, DENET_COUNT_OF(fds), is_loading ? &rest : NULL, NULL);
+  ppoll(fds, DENET_COUNT_OF(fds), is_loading ? &pause : NULL, NULL);
   eventfd_read(symbolizer->wake_fd, &count);
 }
 
