@@ -1,8 +1,7 @@
-/* The /proc source over a made-up /proc, through whole ticks to values and lines. An input is
- * lines: +101, -101     a process (101 to 103) is there from now on, or is not PATH CONTENT   a
- * file, such as 101/stat; '|' stands for a newline tick, report   a tick; one with a report hold
- * holds up who reads command lines, or does so no more later N        10 ms go by N times
- */
+/* The /proc source over a made-up /proc, through whole ticks to values and lines. An input is a
+ * script: "+101" and "-101" on lines of their own show and hide a process (101 to 103), "PATH
+ * CONTENT" writes a file ('|' stands for a newline), "tick" and "report" are ticks, "hold" holds up
+ * who reads command lines, or does so no more, "later N" lets 10 ms go by N times. */
 #include "core/cleanup.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/ticks.h"
