@@ -314,11 +314,10 @@ static void schedule(struct denet_monitor *monitor, uint64_t now_ns) {
 /* Has the rules look at what is new or has changed, and what has ended leave. */
 static int settle(struct denet_monitor *monitor, uint64_t now_ns) {
   denet_matcher_begin(&monitor->matcher, now_ns);
-  int ended_failure = denet_matcher_settle_ended(&monitor->matcher);
+  denet_matcher_settle_ended(&monitor->matcher);
   end_members(monitor, now_ns);
   denet_matcher_read_pid_files(&monitor->matcher);
-  int failure = denet_matcher_settle(&monitor->matcher);
-  return ended_failure ? ended_failure : failure;
+  return denet_matcher_settle(&monitor->matcher);
 }
 
 int denet_monitor_tick(struct denet_monitor *monitor, enum denet_tick_scope scope,

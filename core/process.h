@@ -52,7 +52,8 @@ struct denet_process {
   bool born_under_watch; /* after the first pass */
   enum denet_base base;  /* how its counters begin */
   unsigned looks;        /* how often the rules have looked again at a young process */
-  uint64_t settled_pass; /* the pass in which its trees were decided last */
+  uint64_t settled_pass; /* the pass in which its trees were decided last, or */
+  int settle_failure;    /* why they could not be */
   uint64_t advanced_ns;  /* the tick in which its values were taken last */
 
   uint64_t measured; /* bit m: metric m has been asked for since it is watched */

@@ -41,13 +41,14 @@ static int read_text(struct denet_procfs *procfs, pid_t pid, pid_t tid, const ch
   DENET_CLOSE int fd = denet_procfs_open_file(procfs, pid, tid, name, 0);
   if (fd < 0)
     return denet_procfs_outcome();
-  ssize_t got = read(fd, procfs->text, DENET_PROCFS_TEXT);
-  if (got < 0)
-    return denet_procfs_outcome();
-  if (got == DENET_PROCFS_TEXT)
+  size_t length;
+  int error = denet_read_all(fd, procfs->text, DENET_PROCFS_TEXT, &length);
+  if (error)
+    return error == -ESRCH || error == -ENOENT ? DENET_GONE : error;
+  if (length == DENET_PROCFS_TEXT)
     return -EMSGSIZE;
-  procfs->text[got] = '\0';
-  *out_text = (struct denet_text){procfs->text, (size_t)got};
+  procfs->text[length] = '\0';
+  *out_text = (struct denet_text){procfs->text, length};
   return 0;
 }
 

@@ -48,8 +48,11 @@ static DIR *open_tasks(struct denet_procfs *procfs, pid_t pid) {
 static int measure_memory_of(struct denet_procfs *procfs, struct denet_process *process,
                              pid_t tid) {
   struct denet_text text;
+  uint64_t vm_pages;
   int outcome = denet_procfs_read(procfs, process->pid, tid, "statm", &text);
-  if (!outcome)
+  /* One that has exited since it was looked at has given its memory back: what it had stays. */
+  bool has_memory = !outcome && denet_parse_field(text, 1, &vm_pages) && vm_pages;
+  if (has_memory || (!outcome && (process->kernel_thread || process->ended)))
     take_fields(&procfs->plan[DENET_FILE_STATM], text, &process->now);
   return outcome;
 }
