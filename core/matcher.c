@@ -138,6 +138,13 @@ static bool is_start(const struct denet_matcher *matcher, const struct denet_pro
   return process->born_under_watch || process->seen_ns != matcher->now_ns;
 }
 
+/* A process has got into a tree. It may have children that were settled before: they may follow. */
+static void note_growth(struct denet_matcher *matcher, const struct denet_process *process) {
+  /* One that could not be read when it was new, but they could. */
+  bool is_late = process->born_ns + matcher->host->tick_ns < matcher->ticked_ns;
+  matcher->has_grown |= !process->is_new || is_late;
+}
+
 /* The group that the rule's instance names for the process. */
 static int find_group(struct denet_matcher *matcher, struct denet_watch *watch,
                       const struct denet_process *process, const struct denet_facts *facts,
@@ -200,7 +207,7 @@ static int plant(struct denet_matcher *matcher, struct denet_watch *watch,
     tree->slot = slot;
   }
   tree->due_ns = matcher->now_ns;
-  matcher->has_grown |= !process->is_new;
+  note_growth(matcher, process);
   return 0;
 }
 
@@ -246,7 +253,7 @@ static int apply_rule(struct denet_matcher *matcher, struct denet_watch *watch,
   struct denet_member *above =
       parent && watch->rule.children ? denet_tree_find(parent, watch) : NULL;
   if (above && !above->leaves) {
-    matcher->has_grown |= !process->is_new;
+    note_growth(matcher, process);
     return denet_tree_join(matcher->forest, above->tree, process, is_start(matcher, process));
   }
   struct denet_captures captures = {0};
@@ -381,6 +388,7 @@ static bool settle_pass(struct denet_matcher *matcher, bool all) {
 }
 
 void denet_matcher_begin(struct denet_matcher *matcher, uint64_t now_ns) {
+  matcher->ticked_ns = matcher->now_ns;
   matcher->now_ns = now_ns;
   matcher->failure = 0;
   if (!matcher->began_ns)

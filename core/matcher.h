@@ -22,13 +22,14 @@ struct denet_matcher {
   bool has_uid;
   uid_t uid;
   uint64_t pass;        /* number of the pass over the roster, from 1 */
-  uint64_t now_ns;      /* boot clock, this tick */
+  uint64_t now_ns;      /* boot clock, this tick, and */
+  uint64_t ticked_ns;   /* the one before; 0: there was none */
   uint64_t began_ns;    /* the first tick: what was born before was there before denet */
   enum denet_base base; /* of processes that were there before */
   uint64_t deadline_ns; /* until when this tick may match */
   uint64_t missed;      /* processes that were over before there was time to match them */
   unsigned depth;       /* of parents that are being settled first */
-  bool has_grown;       /* a process that was known got into a tree: its children may follow */
+  bool has_grown;       /* a process that is not young got into a tree: its children may follow */
   size_t cursor;        /* where the next pass begins */
   int failure;          /* of this tick: why some process could not be settled; 0: all could */
 };

@@ -152,6 +152,9 @@ static void measure(struct denet_monitor *monitor, struct denet_process *process
   bool first = wanted & ~process->measured;
   if (!process->vanished)
     monitor->source->measure(monitor->source, process, wanted, first);
+  /* A zombie of which something could not be read for the moment ends in a later tick. */
+  if (!process->vanished && process->has_run)
+    process->ended = false;
   if (monitor->profiler)
     denet_profiler_measure(monitor->profiler, process);
   process->measured |= wanted;

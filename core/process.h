@@ -65,6 +65,7 @@ struct denet_process {
   /* The source's own notes. */
   bool hides_exit; /* how it ends is not for us to see */
   uint64_t inode;  /* of /proc/PID, procfs.c */
+  bool is_unread;  /* this pass could not tell who it is, likewise */
   uint64_t cpu_ns; /* of all its threads, exited ones included */
   uint64_t age_ns; /* likewise; when now was read */
   uint64_t net_namespace;

@@ -226,6 +226,7 @@ static int pass_by(struct denet_procfs *procfs, struct denet_roster *roster,
   if (!is_gone)
     procfs->scan_failure = outcome;
   process->has_run |= !is_gone;
+  process->is_unread = !is_gone;
   if (!is_gone && !process->is_new && cpu->is_known) {
     /* The clock was had without a descriptor; how it splits has to wait. */
     uint64_t user = process->now.value[DENET_CPU_USER];
@@ -273,8 +274,9 @@ static int scan_one(struct denet_procfs *procfs, struct denet_roster *roster,
     return error;
   struct cpu_reading cpu = {0};
   cpu.is_known = !read_cpu(procfs, listed->pid, &cpu.cpu_ns, &cpu.now_ns);
-  bool is_idle = cpu.is_known && !process->is_new && process->inode == listed->inode &&
-                 process->cpu_ns == cpu.cpu_ns;
+  process->is_unread = false;
+  bool is_known = !process->is_new && process->inode == listed->inode && !process->has_run;
+  bool is_idle = cpu.is_known && is_known && process->cpu_ns == cpu.cpu_ns;
   if (!is_idle)
     return scan_stat(procfs, roster, process, listed, &cpu);
   process->measured_ns = cpu.now_ns;

@@ -28,8 +28,8 @@ void faults_begin(struct fault asked) {
 }
 
 bool faults_end(void) {
-  atomic_store(&is_armed, false);
-  return atomic_load(&made) >= fault.first;
+  bool was_armed = atomic_exchange(&is_armed, false);
+  return was_armed && atomic_load(&made) >= fault.first;
 }
 
 void faults_pause(bool pauses) { atomic_store(&is_paused, pauses); }
