@@ -37,6 +37,18 @@ static void look_again_at(const struct denet_matcher *matcher, pid_t pid) {
     process->changed = true;
 }
 
+/* The pid that the file holds, 0 for none. Only root may name processes that are another's: whoever
+ * owns the file could have any process of the host, and all its children, watched by the rule. */
+static pid_t read_pid_file(const struct denet_matcher *matcher, const char *path) {
+  uid_t owner, user;
+  pid_t pid = denet_pid_file_read(path, &owner);
+  const struct denet_process *process = pid ? denet_roster_find(matcher->roster, pid) : NULL;
+  if (!process || owner == 0)
+    return pid;
+  bool is_its_own = !matcher->source->owner(matcher->source, process, &user) && user == owner;
+  return is_its_own ? pid : 0;
+}
+
 void denet_matcher_read_pid_files(struct denet_matcher *matcher) {
   if (!(matcher->subjects & SUBJECT(PID_FILE)))
     return;
@@ -46,7 +58,7 @@ void denet_matcher_read_pid_files(struct denet_matcher *matcher) {
       struct denet_condition *condition = &rule->conditions[c];
       if (!condition->pid_file)
         continue;
-      pid_t pid = denet_pid_file_read(condition->pid_file);
+      pid_t pid = read_pid_file(matcher, condition->pid_file);
       if (pid == condition->pid)
         continue;
       look_again_at(matcher, condition->pid);
