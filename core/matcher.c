@@ -1,5 +1,6 @@
 #include "matcher.h"
 
+#include "cleanup.h"
 #include "pid_file.h"
 
 #include <errno.h>
@@ -14,6 +15,9 @@ static const uint64_t look_again_ns[] = {UINT64_C(1000000000), UINT64_C(10000000
  * for so long at the most. */
 #define LAUNCH_NS UINT64_C(2000000000)
 #define SETTLE_NS UINT64_C(500000000)
+/* Arguments that wait for their metadata lines, of all processes; what comes then is cut. */
+#define WAITING_BYTES_MOST (16u << 20)
+#define CUT_BYTES 4096
 #define PARENTS_MOST 1000 /* in a chain that nobody has settled yet; each is a call deeper */
 
 #define SUBJECT(name) (1u << DENET_SUBJECT_##name)
@@ -87,6 +91,18 @@ static int expand_instance(struct denet_matcher *matcher, const struct denet_wat
   return denet_instance_expand(watch->rule.instance, &values, &matcher->instance);
 }
 
+/* A user may start thousands of processes with arguments of 256 KiB at once, and the writer may
+ * have no room for their lines for as long as they live. */
+static int limit_arguments(struct denet_matcher *matcher, struct denet_tree *tree) {
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer whole = tree->arguments;
+  size_t length = whole.length;
+  if (length > CUT_BYTES && matcher->waiting_bytes + length > WAITING_BYTES_MOST)
+    length = CUT_BYTES;
+  tree->arguments = (struct denet_buffer){0};
+  matcher->waiting_bytes += length;
+  return denet_buffer_append(&tree->arguments, denet_buffer_text(&whole).bytes, length);
+}
+
 /* Copies what the metadata line will need, while the process is still there to be asked. */
 static int keep_metadata(struct denet_matcher *matcher, struct denet_tree *tree,
                          struct denet_process *process) {
@@ -98,6 +114,8 @@ static int keep_metadata(struct denet_matcher *matcher, struct denet_tree *tree,
   int outcome = source->describe(source, process, DENET_TEXT_EXECUTABLE, &tree->executable);
   if (outcome != -ENOMEM)
     outcome = source->describe(source, process, DENET_TEXT_ARGUMENTS, &tree->arguments);
+  if (outcome != -ENOMEM)
+    outcome = limit_arguments(matcher, tree);
   return outcome == -ENOMEM ? outcome : 0;
 }
 
@@ -345,6 +363,9 @@ void denet_matcher_begin(struct denet_matcher *matcher, uint64_t now_ns) {
   if (!matcher->began_ns)
     matcher->began_ns = now_ns;
   matcher->deadline_ns = matcher->host->boot_ns(matcher->host->context) + SETTLE_NS;
+  matcher->waiting_bytes = 0;
+  for (const struct denet_tree *tree = matcher->forest->first; tree; tree = tree->next)
+    matcher->waiting_bytes += tree->arguments.length;
 }
 
 bool denet_matcher_wants(struct denet_matcher *matcher, struct denet_process *process) {

@@ -27,6 +27,7 @@ struct denet_matcher {
   unsigned depth;       /* of parents that are being settled first */
   bool has_grown;       /* a process that was known got into a tree: its children may follow */
   size_t cursor;        /* where the next pass begins */
+  size_t waiting_bytes; /* arguments that no metadata line has been made of yet */
 };
 
 /* Fills subjects from the rules. */
