@@ -33,6 +33,7 @@ struct denet_matcher {
   bool is_late;         /* something of the process that is being settled is not known yet */
   size_t cursor;        /* where the next pass begins */
   int failure;          /* of this tick: why some process could not be settled; 0: all could */
+  size_t waiting_bytes; /* arguments that no metadata line has been made of yet */
 };
 
 /* Fills subjects from the rules. */

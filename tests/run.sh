@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${DENET_TEST_BUILD:-build/tests}
 
-packages="build-essential cmake pkg-config collectd-core collectd-dev libyajl-dev check
+packages="build-essential cmake pkg-config collectd-core collectd-dev libyajl-dev libtre-dev check
           clang libclang-rt-dev libbpf-dev libdw-dev bpftool strace python3 procps util-linux
           iproute2"
 # dpkg-query fails when it does not know one of them, which is what we want to hear of.
