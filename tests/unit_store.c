@@ -366,6 +366,21 @@ START_TEST(a_file_that_was_moved_away_is_followed_by_the_next_part) {
 }
 END_TEST
 
+START_TEST(a_file_that_was_renamed_while_it_was_open_gets_no_lines_for_long) {
+  struct scene scene = begin(no_limits);
+  path from, to;
+  expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
+  rename(path_of(&scene, HOST "/web/1-1000.jsonl", from),
+         path_of(&scene, HOST "/web/1-1000.jsonl.1", to));
+  for (int batch = 0; batch < 10; batch++)
+    denet_store_resume(scene.store);
+  expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
+  expect_file(&scene, HOST "/web/1-1000.jsonl.1", HEAD "\n");
+  expect_file(&scene, HOST "/web/1-1000_0002.jsonl", HEAD "\n" LINE "\n");
+  end(&scene);
+}
+END_TEST
+
 START_TEST(a_file_that_was_cut_is_followed_by_the_next_part) {
   struct scene scene = begin(no_limits);
   path full;
@@ -428,6 +443,7 @@ void add_cases(Suite *suite) {
   ADD_TEST(suite, one_instance_in_trouble_is_none_of_the_others);
   ADD_TEST(suite, a_removed_directory_comes_back);
   ADD_TEST(suite, a_file_that_was_moved_away_is_followed_by_the_next_part);
+  ADD_TEST(suite, a_file_that_was_renamed_while_it_was_open_gets_no_lines_for_long);
   ADD_TEST(suite, a_file_that_was_cut_is_followed_by_the_next_part);
   ADD_TEST(suite, the_check_makes_the_folder_and_leaves_nothing_in_it);
   ADD_TEST(suite, a_folder_that_cannot_be_is_named);
