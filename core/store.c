@@ -20,7 +20,7 @@
 
 #define LONG_HEAD_BYTES 4096 /* a head above it is read back from its file instead of kept */
 #define KEPT_HEADS_BYTES (4 << 20)
-#define WORTHY_LINES_BYTES (8 * LONG_HEAD_BYTES)
+#define WORTHY_LINES_BYTES (UINT64_C(8) * LONG_HEAD_BYTES)
 /* How often an open file is looked for by its name, which others may have given to another. */
 #define BATCHES_A_LOOK 10
 
@@ -401,7 +401,8 @@ static int open_store(struct denet_store *store, const char *folder, const char 
   /* Kept as long as the store, and ended by the kernel however the process ends. Where another one
    * has it, what looks torn may just be being written. */
   bool is_ours = !flock(store->host_lock, LOCK_EX | LOCK_NB);
-  int error = denet_budget_init(&store->budget, folder, store->limits.total_bytes);
+  int error = denet_budget_init(&store->budget, folder, store->limits.total_bytes,
+                                store->limits.shelf_files);
   if (!error)
     error = denet_budget_scan(&store->budget, is_ours ? store->host : NULL);
   if (!error)

@@ -16,6 +16,7 @@ struct denet_store_limits {
                            files never go, so a part is also full when all open ones, were they as
                            long, would take more than half of this */
   unsigned open_files; /* descriptors kept, at least 1; a file beyond it is opened for each write */
+  unsigned shelf_files; /* finished files that stay in an instance's folder (shelf.h); 0: 1000 */
 };
 
 /* A command line may be megabytes long, and each part starts with it. So that it is not written
