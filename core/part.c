@@ -96,6 +96,13 @@ static bool is_same_file(const struct denet_part *part, const struct stat *statu
          status->st_ino == part->inode;
 }
 
+bool denet_part_is_at(const struct denet_part *part, int folder) {
+  struct stat status;
+  denet_part_name name;
+  denet_part_name_of(&part->id, name);
+  return !fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) && is_same_file(part, &status);
+}
+
 int denet_part_reopen(struct denet_part *part, int folder) {
   denet_part_name name;
   denet_part_name_of(&part->id, name);

@@ -315,6 +315,9 @@ static int receive_list(const data_set_t *set, const value_list_t *list, user_da
   if (!denet_handover_receive(set, list, &received))
     return 0;
   int error = push_line(&received.line);
+  uint64_t lost_count = atomic_load(&writer.lost_count);
+  if (lost_count)
+    denet_handover_tell_lost(list, lost_count);
   denet_received_done(&received);
   return error;
 }
@@ -324,18 +327,6 @@ static int flush_writer(cdtime_t timeout, const char *identifier, user_data_t *u
   (void)identifier;
   (void)user_data;
   return atomic_load(&writer.is_running) ? denet_queue_flush(writer.queue, FLUSH_TIMEOUT_NS) : 0;
-}
-
-/* What of the lines was lost on their way to the disk; what was dropped before, denet counts. */
-static int report_losses(void) {
-  value_t value = {.derive = (derive_t)atomic_load(&writer.lost_count)};
-  value_list_t list = {.values = &value,
-                       .values_len = 1,
-                       .plugin = NAME,
-                       .plugin_instance = "_self",
-                       .type = "derive",
-                       .type_instance = "records_lost"};
-  return plugin_dispatch_values(&list);
 }
 
 /* Whether the thread has ended. It ends once everything is written, unless the disk hangs. */
@@ -370,5 +361,4 @@ __attribute__((visibility("default"))) void module_register(void) {
   plugin_register_init(NAME, init_writer);
   plugin_register_write(NAME, receive_list, &user_data);
   plugin_register_flush(NAME, flush_writer, NULL);
-  plugin_register_read(NAME, report_losses);
 }
