@@ -220,12 +220,14 @@ static int pass_by(struct denet_procfs *procfs, struct denet_roster *roster,
   /* With hidepid (proc(5)) some may be listed that are none of our business. */
   bool is_gone =
       outcome == DENET_GONE || outcome == -EINVAL || outcome == -EACCES || outcome == -EPERM;
-  if (is_gone || process->is_new)
-    denet_roster_unsee(roster);
   if (!is_gone)
     procfs->scan_failure = outcome;
-  process->has_run |= !is_gone;
-  if (!is_gone && !process->is_new && cpu->is_known) {
+  if (is_gone || process->is_new) {
+    denet_roster_unsee(roster); /* which frees a new one */
+    return 0;
+  }
+  process->has_run = true;
+  if (cpu->is_known) {
     /* The clock was had without a descriptor; how it splits has to wait. */
     uint64_t user = process->now.value[DENET_CPU_USER];
     denet_process_split_cpu(&process->now, cpu->cpu_ns, user, process->now.value[DENET_CPU_SYSTEM]);

@@ -48,6 +48,7 @@ static const char *const fixtures[] = {
     "thread_exits",
     "threads_unreadable_once",
     "unreadable_io",
+    "vanishes_at_birth",
     "vanishes_busy",
     "zombie_lingers",
 };
