@@ -223,7 +223,7 @@ static int pass_by(struct denet_procfs *procfs, struct denet_roster *roster,
   if (!is_gone)
     procfs->scan_failure = outcome;
   if (is_gone || process->is_new) {
-    denet_roster_unsee(roster); /* which frees a new one */
+    denet_roster_unsee(roster); /* which may free it */
     return 0;
   }
   process->has_run = true;
@@ -303,6 +303,7 @@ static int scan(struct denet_source *source, struct denet_roster *roster,
 
 static void free_procfs(struct denet_source *source) {
   struct denet_procfs *procfs = self(source);
+  denet_aside_free(procfs->aside);
   if (procfs->folder)
     closedir(procfs->folder); /* closes proc_fd */
   free(procfs->listed);
@@ -367,7 +368,8 @@ int denet_procfs_open(const struct denet_host *host, struct denet_error *error,
     return denet_error_set(error, -errno, "ProcPath \"%s\" cannot be opened: %s", host->proc_path,
                            strerror(errno));
   struct denet_procfs *procfs = calloc(1, sizeof(*procfs));
-  if (!procfs) {
+  if (!procfs || denet_aside_new(&procfs->aside)) {
+    free(procfs);
     closedir(folder);
     return denet_error_set(error, -ENOMEM, "there is no memory");
   }

@@ -37,7 +37,7 @@ int denet_roster_see(struct denet_roster *roster, pid_t pid, struct denet_proces
 int denet_roster_replace(struct denet_roster *roster, struct denet_process **out_process);
 
 /* The process returned by the last see() vanished while it was looked at: as if it had not been
- * shown. One that is new is freed. */
+ * shown. */
 void denet_roster_unsee(struct denet_roster *roster);
 
 /* The next process that was there before and has not been shown, if its pid is below the limit; or

@@ -6,7 +6,8 @@ cd "$(dirname "$0")/.."
 out=${DENET_TEST_BUILD:-build/tests}
 
 packages="build-essential cmake pkg-config collectd-core collectd-dev libyajl-dev check
-          clang libbpf-dev libdw-dev bpftool strace python3 procps util-linux iproute2"
+          clang libclang-rt-dev libbpf-dev libdw-dev bpftool strace python3 procps util-linux
+          iproute2"
 # dpkg-query fails when it does not know one of them, which is what we want to hear of.
 installed=$(dpkg-query -W -f='${Package} ${Status}\n' $packages 2>/dev/null || true)
 missing=
@@ -34,6 +35,19 @@ run_ctest() {
     return
   fi
   passed=$((passed + total - bad - skip)) failed=$((failed + bad)) skipped=$((skipped + skip))
+}
+
+# Runs the fuzz targets for a little and adds up what they did.
+run_fuzz() {
+  local log="$out/fuzz.log" counts p f
+  python3 tests/fuzz/run.py --build "$out/fuzz" | tee "$log" || true
+  counts=$(sed -n 's/^fuzz: \([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$log")
+  if [ -z "$counts" ] || [ "$counts" = "0 0" ]; then
+    echo "the fuzz targets did not run to their end"
+    counts="0 1"
+  fi
+  read -r p f <<<"$counts"
+  passed=$((passed + p)) failed=$((failed + f))
 }
 
 # Runs the end-to-end tests with the plugins of a build and a source, so many test cases at a time,
@@ -66,20 +80,24 @@ cmake -S . -B "$out/sanitized" -DDENET_BPF=ON -DCMAKE_BUILD_TYPE=Debug \
   -DDENET_SANITIZE=address,undefined
 cmake --build "$out/sanitized" -j "$(nproc)"
 run_ctest sanitized
+phase "plugins with the thread sanitizer"
 cmake -S . -B "$out/threads" -DDENET_BPF=ON -DDENET_TESTS=OFF -DCMAKE_BUILD_TYPE=Debug \
   -DDENET_SANITIZE=thread
 cmake --build "$out/threads" -j "$(nproc)"
+
+phase "fuzz targets"
+run_fuzz
 
 # Most of a test is waiting; those that measure are run one after the other.
 phase "end to end, under collectd, with /proc"
 run_e2e release procfs 3
 phase "end to end, under collectd, with BPF"
 run_e2e release bpf 3
-for source in procfs bpf; do
-  phase "end to end, plugins with the address and undefined sanitizers, $source"
-  run_e2e sanitized "$source" 6
-done
-phase "end to end, plugins with the thread sanitizer, bpf"
+phase "end to end, address and undefined sanitizers, with /proc"
+run_e2e sanitized procfs 6
+phase "end to end, address and undefined sanitizers, with BPF"
+run_e2e sanitized bpf 6
+phase "end to end, thread sanitizer, with BPF"
 run_e2e threads bpf 6
 
 echo "after $SECONDS s:"

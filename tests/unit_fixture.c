@@ -28,6 +28,7 @@ static const char *const fixtures[] = {
     "exec_by_thread",
     "exit_hidden",
     "fork_then_exec",
+    "gone_before_its_stat",
     "hostile_name",
     "kernel_thread",
     "killed_by_signal",
@@ -48,7 +49,6 @@ static const char *const fixtures[] = {
     "thread_exits",
     "threads_unreadable_once",
     "unreadable_io",
-    "vanishes_at_birth",
     "vanishes_busy",
     "zombie_lingers",
 };
