@@ -30,13 +30,27 @@ const struct denet_lack_info denet_lack_info[DENET_LACKS] = {
      "left out of such ones' files; for other users' processes CAP_SYS_PTRACE brings them back"},
 };
 
+bool denet_source_is_passing(int outcome) {
+  switch (-outcome) {
+  case EAGAIN:
+  case EINTR:
+  case EIO:
+  case EMFILE:
+  case ENFILE:
+  case ENOMEM:
+    return true;
+  default:
+    return false;
+  }
+}
+
 int denet_source_open(const char *choice, const struct denet_host *host, struct denet_error *error,
                       struct denet_source **out_source) {
   if (!strcasecmp(choice, "bpf"))
     return denet_bpf_open(host, error, out_source);
   if (!strcasecmp(choice, "procfs"))
     return denet_procfs_open(host, error, out_source);
-  if (strcasecmp(choice, "auto"))
+  if (strcasecmp(choice, "auto") != 0)
     return denet_error_set(error, -EINVAL, "Source \"%s\": must be auto, bpf or procfs", choice);
   int bpf_error = denet_bpf_open(host, error, out_source);
   return bpf_error ? denet_procfs_open(host, error, out_source) : 0;
