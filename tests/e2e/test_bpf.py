@@ -9,7 +9,7 @@ import subprocess
 import unittest
 from pathlib import Path
 
-from harness import (Collectd, Workload, alone, bpf_only, need, program, rule, wait_until,
+from harness import (Collectd, Workload, alone, bpf_only, measures, need, program, rule, wait_until,
                      work_folder)
 from spawner import Spawner, end_of, totals
 
@@ -29,7 +29,7 @@ def lines_of_both(pids):
                 for name, collectd in (("bpf", bpf), ("procfs", procfs))}
 
 
-@alone
+@measures
 @bpf_only
 class SameAsProc(unittest.TestCase):
     @classmethod
