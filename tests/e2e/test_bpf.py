@@ -9,7 +9,8 @@ import subprocess
 import unittest
 from pathlib import Path
 
-from harness import Collectd, Workload, bpf_only, need, program, rule, wait_until, work_folder
+from harness import (Collectd, Workload, alone, bpf_only, measures, need, program, rule, wait_until,
+                     work_folder)
 from spawner import Spawner, end_of, totals
 
 # The two look one after the other, and the network is everybody's.
@@ -28,6 +29,7 @@ def lines_of_both(pids):
                 for name, collectd in (("bpf", bpf), ("procfs", procfs))}
 
 
+@measures
 @bpf_only
 class SameAsProc(unittest.TestCase):
     @classmethod
@@ -150,6 +152,7 @@ class FoundAtOnce(unittest.TestCase):
                     self.assertLess(line["ts_ms"] - metadata["t0_ms"], 1000)
 
 
+@alone
 @bpf_only
 class Traces(unittest.TestCase):
     STORM = 3000
