@@ -1,11 +1,12 @@
 """Faults to put in a collectd's way, and what holds of its files whatever happened."""
 
 import os
+import socket
 import subprocess
 import time
 from pathlib import Path
 
-from harness import Workload, program, read_lines, rule, wait_until
+from harness import Workload, collectd_plugin_folder, program, read_lines, rule, wait_until
 
 FAST = "BaseInterval 0.2\nMaxInterval 0.2\n"
 # A tree with lines of more than a page, of which a few make a file.
@@ -127,3 +128,40 @@ def latest_times(path):
         return [line.get("ts_ms", 0) for line in read_lines(path)]
     except (FileNotFoundError, ValueError):
         return []
+
+
+class Socket:
+    """What collectdctl(1) speaks: one line to the plugin unixsock, one line from it."""
+
+    def __init__(self, collectd):
+        self.socket = socket.socket(socket.AF_UNIX)
+        wait_until(lambda: not self.socket.connect_ex(str(self.path(collectd))),
+                   "collectd's socket")
+        self.lines = self.socket.makefile("r")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.lines.close()
+        self.socket.close()
+
+    @staticmethod
+    def path(collectd):
+        return collectd.folder / "socket"
+
+    @classmethod
+    def add_to(cls, collectd):
+        """To the configuration, before it is started; returns it."""
+        with collectd.config.open("a") as file:
+            file.write(f"""PluginDir "{collectd_plugin_folder()}"
+LoadPlugin unixsock
+<Plugin unixsock>
+  SocketFile "{cls.path(collectd)}"
+</Plugin>
+""")
+        return collectd
+
+    def ask(self, words):
+        self.socket.sendall(words.encode() + b"\n")
+        return self.lines.readline().strip()

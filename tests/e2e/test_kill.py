@@ -1,0 +1,123 @@
+"""SIGKILL at any instant: at most the last line of a file is torn, and the next run cuts that off."""
+
+import json
+import random
+import time
+import unittest
+
+from faults import TREE, check_files, herd, told, wait_for_more
+from harness import Collectd, procfs_only, program, read_lines, rule, wait_until
+
+RULES = TREE + rule("each", f'Executable "{program("herd")}"', "Children false")
+
+
+@procfs_only
+class Killed(unittest.TestCase):
+    """Under load: long lines behind long command lines, and a budget that removes the oldest files."""
+
+    TIMES = 200
+    PACE = "BaseInterval 0.01\nMaxInterval 0.01\n"
+    WRITE = "FlushInterval 0.01\nMaxFileSize 0.02\nMaxTotalSize 32\n"
+
+    @classmethod
+    def setUpClass(cls):
+        cls.enterClassContext(herd(members=40, bytes_each=60_000))
+        cls.collectd = Collectd(cls.PACE + RULES, cls.WRITE)
+        start = time.monotonic()
+        cls.collectd.start()
+        wait_until(cls.collectd.files, "the first file", pause=0.005)
+        cls.longest = max(0.08, 2 * (time.monotonic() - start))
+        cls.kill()
+        cls.torn, cls.bad = 0, []
+        for _ in range(cls.TIMES - 1):
+            cls.run_and_kill()
+        with cls.collectd as collectd:
+            wait_for_more(collectd)
+            cls.status = collectd.stop()
+
+    @classmethod
+    def kill(cls):
+        cls.collectd.process.kill()
+        cls.collectd.process.wait()
+
+    @classmethod
+    def run_and_kill(cls):
+        began = time.time() - 0.1  # the times of files are a little late
+        cls.collectd.start()
+        time.sleep(random.uniform(0, cls.longest))
+        cls.kill()
+        for path in cls.collectd.files():
+            if path.stat().st_mtime > began:
+                cls.look_at(path)
+
+    @classmethod
+    def look_at(cls, path):
+        """What every line but the last must be."""
+        *lines, last = path.read_bytes().split(b"\n")
+        cls.torn += bool(last or not lines)
+        try:
+            for line in lines:
+                json.loads(line)
+        except ValueError:
+            cls.bad.append(path)
+
+    def test_no_line_but_the_last_was_ever_torn(self):
+        self.assertEqual(self.bad, [])
+
+    def test_afterwards_all_files_are_whole_and_no_line_is_there_twice(self):
+        found = check_files(self, self.collectd.records_folder)
+        self.assertGreater(len(found), 40)
+        print("TORN", self.torn, len(self.collectd.files()))
+
+    def test_no_number_is_missing_between_the_parts_that_are_left(self):
+        for key, parts in check_files(self, self.collectd.records_folder).items():
+            self.assertEqual(sorted(parts), list(range(min(parts), max(parts) + 1)), key)
+
+    def test_nobody_complains(self):
+        self.assertEqual(self.status, 0)
+        self.assertEqual(self.collectd.complaints(), [])
+
+
+@procfs_only
+class TornTails(unittest.TestCase):
+    """What a crash left at the end of a file, or a host that lost its power."""
+
+    def setUp(self):
+        self.enterContext(herd())
+        self.collectd = Collectd(TREE, "FlushInterval 0.1\n")
+        self.run_once()
+        self.path, = self.collectd.files()
+        self.whole = self.path.read_bytes()
+
+    def run_once(self):
+        with self.collectd as collectd:
+            wait_for_more(collectd, count=1)
+            self.assertEqual(collectd.stop(), 0)
+        self.assertEqual(collectd.complaints(), [])
+
+    def check(self, tail):
+        self.path.write_bytes(self.whole + tail)
+        self.run_once()
+        self.assertEqual(self.path.read_bytes(), self.whole)
+        self.assertEqual(len(self.collectd.files()), 2)
+        check_files(self, self.collectd.records_folder)
+
+    def test_half_a_line_is_cut_off(self):
+        self.check(b'{"kind":"tree","ts_ms":17')
+
+    def test_a_long_half_of_a_line_is_cut_off(self):
+        self.check(b'{"kind":"tree","x":"' + b"x" * 3_000_000)
+
+    def test_zeros_are_cut_off(self):
+        self.check(bytes(5000))
+
+    def test_zeros_behind_half_a_line_are_cut_off(self):
+        self.check(b'{"kind"' + bytes(5000))
+
+    def test_a_file_without_a_whole_line_is_removed(self):
+        for rest in (b"", b'{"kind":"metad', bytes(4096)):
+            self.path.write_bytes(rest)
+            self.run_once()
+            path, = self.collectd.files()
+            read_lines(path)
+            self.path = path
