@@ -71,6 +71,11 @@ def told(collectd, words=""):
     return [line for line in collectd.log() if "write_denet plugin: " in line and words in line]
 
 
+def complaints(collectd):
+    """Warnings and errors, but for collectd's own about a host that is too busy."""
+    return [line for line in collectd.complaints() if "plugin_read_thread: " not in line]
+
+
 def part_number(path):
     """Of a file's name, without its ending: PID-T0 or PID-T0_NUMBER."""
     return int(path.stem.partition("_")[2] or 1)

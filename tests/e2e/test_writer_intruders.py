@@ -8,7 +8,8 @@ import time
 import unittest
 from pathlib import Path
 
-from faults import (FAST, TREE, check_files, cpu_seconds, herd, latest_times, told, wait_for_more)
+from faults import (FAST, TREE, check_files, complaints, cpu_seconds, herd, latest_times, told,
+                    wait_for_more)
 from harness import Collectd, Workload, procfs_only, program, wait_until, work_folder
 
 WRITE = "FlushInterval 0.1\n"
@@ -27,7 +28,7 @@ class Files(unittest.TestCase):
     def stop(self):
         wait_for_more(self.collectd)
         self.assertEqual(self.collectd.stop(), 0)
-        self.assertEqual(self.collectd.complaints(), [])
+        self.assertEqual(complaints(self.collectd), [])
         self.assertEqual(told(self.collectd), [])
 
     def check_files(self):
@@ -110,5 +111,5 @@ class Clock(unittest.TestCase):
         self.assertLess(cpu, (time.monotonic() - self.started) * 0.6, "of a core")
         self.assertEqual(self.collectd.stop(), 0)
         self.assertAlmostEqual(born, right - self.HOUR, delta=60, msg="the clock was set back")
-        self.assertEqual(self.collectd.complaints(), [])
+        self.assertEqual(complaints(self.collectd), [])
         self.assertEqual(len(check_files(self, self.collectd.records_folder)), 2)
