@@ -62,8 +62,8 @@ class Tampering:
 
 
 def hang(collectd):
-    """A disk that does not answer until the end of this."""
-    return Tampering(collectd, "writev", "delay_enter=3600s")
+    """A disk that does not answer until this is closed; a context manager."""
+    return Workload("holder", str(thread_of(collectd.pid, "denet-writer")))
 
 
 def told(collectd, words=""):
