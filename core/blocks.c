@@ -144,8 +144,8 @@ static size_t find_place(const struct room *room, pid_t tid) {
 
 static struct kept *find_kept(const struct room *room, pid_t tid) {
   size_t place = room ? find_place(room, tid) : 0;
-  bool is_there = room && place < room->count && room->kept[place].tid == tid;
-  return is_there ? &room->kept[place] : NULL;
+  bool is_kept = room && place < room->count && room->kept[place].tid == tid;
+  return is_kept ? &room->kept[place] : NULL;
 }
 
 struct denet_frames *denet_blocks_find(struct denet_blocks *blocks,

@@ -266,6 +266,7 @@ static struct denet_process *find_parent(const struct denet_matcher *matcher,
 
 static int settle(struct denet_matcher *matcher, struct denet_process *process);
 
+/* NOLINTNEXTLINE(misc-no-recursion): to a depth of PARENTS_MOST. */
 static int settle_parent(struct denet_matcher *matcher, struct denet_process *parent) {
   if (!parent || matcher->depth == PARENTS_MOST)
     return 0;
@@ -275,6 +276,7 @@ static int settle_parent(struct denet_matcher *matcher, struct denet_process *pa
   return error;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): likewise. */
 static int settle(struct denet_matcher *matcher, struct denet_process *process) {
   if (process->settled_pass == matcher->pass)
     return 0;

@@ -163,7 +163,7 @@ static bool may_count(const struct stat *status, uint64_t uid) {
 }
 
 int denet_perf_map_read(struct denet_perf_map *map, int process_fd, bool *out_new) {
-  uint64_t pid, uid;
+  uint64_t pid = 0, uid = 0;
   char path[64];
   int error = read_status(process_fd, &pid, &uid);
   if (error)

@@ -241,7 +241,7 @@ static int pass_by(struct denet_procfs *procfs, struct denet_roster *roster,
 static int scan_stat(struct denet_procfs *procfs, struct denet_roster *roster,
                      struct denet_process *process, const struct denet_procfs_listed *listed,
                      const struct cpu_reading *cpu) {
-  struct denet_text text;
+  struct denet_text text = {0};
   struct denet_stat stat;
   int outcome = denet_procfs_read(procfs, listed->pid, 0, "stat", &text);
   if (!outcome)
@@ -343,7 +343,7 @@ static bool has_own_pids(int proc_fd) {
 
 /* Whether stat tells all of other users' processes: it does of the first one. */
 static bool can_see_all(struct denet_procfs *procfs) {
-  struct denet_text text;
+  struct denet_text text = {0};
   struct denet_stat stat;
   return !denet_procfs_read(procfs, 1, 0, "stat", &text) && !denet_parse_stat(text, &stat) &&
          stat.fields > DENET_STAT_START_STACK && stat.field[DENET_STAT_START_STACK];

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 /* Longer ones are cut: what one user writes there must not fill this one's memory. */
-#define ARGUMENT_BYTES (256 * 1024)
+#define ARGUMENT_BYTES (1 << 18)
 #define PATH_BYTES 4096 /* PATH_MAX, include/uapi/linux/limits.h */
 
 static int describe_executable(struct denet_procfs *procfs, struct denet_process *process,

@@ -20,7 +20,7 @@
 
 #define LONG_HEAD_BYTES 4096 /* a head above it is read back from its file instead of kept */
 #define KEPT_HEADS_BYTES (4 << 20)
-#define WORTHY_LINES_BYTES (8 * LONG_HEAD_BYTES)
+#define WORTHY_LINES_BYTES (UINT64_C(8) * LONG_HEAD_BYTES)
 /* How often an open file is looked for by its name, which others may have given to another. */
 #define BATCHES_A_LOOK 10
 

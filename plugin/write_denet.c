@@ -356,9 +356,7 @@ static void stop_writer(void *data) {
   free(DENET_TAKE(writer.settings.directory));
 }
 
-__attribute__((visibility("default"))) void module_register(void);
-
-void module_register(void) {
+__attribute__((visibility("default"))) void module_register(void) {
   user_data_t user_data = {.data = &writer, .free_func = stop_writer};
   plugin_register_complex_config(NAME, configure_block);
   plugin_register_init(NAME, init_writer);
