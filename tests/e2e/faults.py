@@ -36,8 +36,8 @@ def cpu_seconds(pid, thread=None):
 
 
 class Tampering:
-    """While it is there, strace(1) does to a system call of the writer's thread what it is told, such
-    as "error=EIO"; path: only to calls that have to do with it. A context manager."""
+    """While it is there, strace(1) does to a system call of the writer's thread what it is told,
+    such as "error=EIO"; path: only to calls that have to do with it. A context manager."""
 
     def __init__(self, collectd, call, what, path=None):
         thread = thread_of(collectd.pid, "denet-writer")
@@ -117,7 +117,7 @@ def lines_after(found, moment_s):
 
 
 def wait_for_more(collectd, folder=None, count=2, name="*.jsonl"):
-    """Waits until so many lines were written that are younger than this call, to files of that name."""
+    """Waits for so many lines that are younger than this call, in files of that name."""
     start = time.time() * 1e3
 
     def fresh():

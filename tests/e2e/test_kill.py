@@ -1,4 +1,4 @@
-"""SIGKILL at any instant: at most the last line of a file is torn, and the next run cuts that off."""
+"""SIGKILL at any instant: at most the last line of a file is torn; the next run cuts that off."""
 
 import json
 import random
@@ -13,9 +13,9 @@ RULES = TREE + rule("each", f'Executable "{program("herd")}"', "Children false")
 
 @procfs_only
 class Killed(unittest.TestCase):
-    """While it writes megabytes: first lines with long command lines, which it begins each run with,
-    long lines, one part after the other, and a budget that removes the oldest ones. About a quarter
-    of the kills tears a line."""
+    """While it writes megabytes: first lines with long command lines, which it begins each run
+    with, long lines, one part after the other, and a budget that removes the oldest ones. About a
+    quarter of the kills tears a line."""
 
     TIMES = 200
     PACE = "BaseInterval 0.01\nMaxInterval 0.01\n"

@@ -40,7 +40,8 @@ class InARow(unittest.TestCase):
         for count in range(1, times + 1):
             self.run_once(collectd, count)
         self.assertEqual(complaints(collectd), [])
-        self.assertEqual(len([line for line in collectd.log() if "Exiting normally" in line]), times)
+        ends = [line for line in collectd.log() if "Exiting normally" in line]
+        self.assertEqual(len(ends), times)
         check_files(self, collectd.records_folder)
         self.assertEqual(processes_at(collectd.folder), [])
         if source_in_use() == "bpf":
@@ -119,7 +120,8 @@ class Flush(unittest.TestCase):
 
     def test_all_lines_are_written_when_the_answer_comes(self):
         with Workload("herd", "1") as workload, \
-                Socket.add_to(Collectd(FAST + RULE, "FlushInterval 600\n", interval=0.5)) as collectd:
+                Socket.add_to(Collectd(FAST + RULE, "FlushInterval 600\n",
+                                       interval=0.5)) as collectd:
             socket = self.enterContext(Socket(collectd))
             for _ in range(2):
                 known = len(collectd.samples_of(workload.pid))

@@ -1,5 +1,5 @@
-"""A disk that hangs, is full or fails: lines are lost at most, which is counted and told once, and all
-goes on by itself."""
+"""A disk that hangs, is full or fails: lines are lost at most, which is counted and told once, and
+all goes on by itself."""
 
 import os
 import re
@@ -8,8 +8,8 @@ import time
 import unittest
 from pathlib import Path
 
-from faults import (FAST, SMALL_FILES, TREE, Socket, Tampering, check_files, cpu_seconds, hang, herd,
-                    lines_after, thread_of, told, wait_for_more)
+from faults import (FAST, SMALL_FILES, TREE, Socket, Tampering, check_files, cpu_seconds, hang,
+                    herd, lines_after, thread_of, told, wait_for_more)
 from harness import HOST, Collectd, procfs_only, wait_until
 
 LOST, WORKS = "lines are being lost", "writing works again"

@@ -1,5 +1,5 @@
-"""What others do to the files and to the clock while they are written: nothing is told, since nothing
-is lost but what they took away."""
+"""What others do to the files and to the clock while they are written: nothing is told, since
+nothing is lost but what they took away."""
 
 import os
 import shutil
