@@ -2,22 +2,34 @@
 
 #include "cleanup.h"
 #include "rule.h"
+#include "source.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
-pid_t denet_pid_file_read(const char *path) {
-  char text[64];
+/* A descriptor or -errno. What is not a regular file is not even opened for reading: opening a
+ * device may do things. */
+static int open_regular(const char *path) {
   struct stat status;
-  /* What is not a regular file is not even opened for reading: opening a device may do things. */
   DENET_CLOSE int place = open(path, O_PATH | O_CLOEXEC);
-  if (place < 0 || fstat(place, &status) || !S_ISREG(status.st_mode))
-    return 0;
+  if (place < 0 || fstat(place, &status))
+    return -errno;
+  if (!S_ISREG(status.st_mode))
+    return -ENOENT;
   char link[32];
   snprintf(link, sizeof(link), "/proc/self/fd/%d", place);
-  DENET_CLOSE int fd = open(link, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-  if (fd < 0)
-    return 0;
-  ssize_t length = read(fd, text, sizeof(text));
-  return length > 0 ? denet_rule_parse_pid((struct denet_text){text, (size_t)length}) : 0;
+  int fd = open(link, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+  return fd < 0 ? -errno : fd;
+}
+
+int denet_pid_file_read(const char *path, pid_t *out_pid) {
+  char text[64];
+  size_t length = 0;
+  DENET_CLOSE int fd = open_regular(path);
+  int error = fd < 0 ? fd : denet_read_all(fd, text, sizeof(text), &length);
+  if (denet_source_is_passing(error))
+    return error;
+  *out_pid = error ? 0 : denet_rule_parse_pid((struct denet_text){text, length});
+  return 0;
 }

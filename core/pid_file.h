@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
-/* The pid in the file at path. 0 when there is no such file, it is not a regular one (a FIFO is not
- * waited for), it cannot be read, or holds no pid. */
-pid_t denet_pid_file_read(const char *path);
+/* The pid in the file at path; none, 0, when there is no such file, it is not a regular one (a FIFO
+ * is not waited for), it may not be read, or holds no pid. 0; -errno when it cannot be read for the
+ * moment (denet_source_is_passing()). */
+int denet_pid_file_read(const char *path, pid_t *out_pid);
