@@ -123,6 +123,7 @@ static void apply_option(struct settings *settings, const oconfig_item_t *item) 
     ERROR(LOG_NAME "%s; it keeps its value.", outcome == -ENOMEM ? item->key : error.text);
 }
 
+/* Once all blocks are read: each may give one of the two. */
 static void check_sizes(struct settings *settings) {
   if (settings->file_bytes <= settings->total_bytes)
     return;
@@ -134,7 +135,6 @@ static void check_sizes(struct settings *settings) {
 static int configure_block(oconfig_item_t *block) {
   for (int i = 0; i < block->children_num; i++)
     apply_option(&writer.settings, &block->children[i]);
-  check_sizes(&writer.settings);
   DENET_FREE char *path = make_path(&writer.settings);
   return !path || check_directory(path) ? -1 : 0;
 }
@@ -268,6 +268,7 @@ static int open_store(const char *path) {
 }
 
 static int start_writer(void) {
+  check_sizes(&writer.settings);
   DENET_FREE char *path = make_path(&writer.settings);
   struct denet_queue *queue = get_queue();
   if (!path || !queue || check_directory(path) || open_store(path))

@@ -1,6 +1,7 @@
 """The BPF source: the same numbers as /proc, where /proc has them, what it needs, and what it
 leaves behind."""
 
+import contextlib
 import json
 import os
 import re
@@ -124,7 +125,10 @@ class WithoutCapabilities(unittest.TestCase):
 
 def objects_of(pid):
     """The programs, maps and links in the kernel that a process holds: {("prog", 12), ...}."""
-    texts = [path.read_text() for path in Path(f"/proc/{pid}/fdinfo").iterdir()]
+    texts = []
+    for path in Path(f"/proc/{pid}/fdinfo").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # one that it has closed meanwhile
+            texts.append(path.read_text())
     return {(kind, int(number)) for text in texts for kind in OBJECTS
             for number in re.findall(rf"^{kind}_id:\s*(\d+)", text, re.MULTILINE)}
 
