@@ -46,6 +46,7 @@ GROWTH_FDS = 16
 INTERVAL_MS = 1000  # of processes older than 10 s
 LATE_MS = 50
 SAMPLED = 50
+THREADS = ("denet-sampler", "denet-writer", "denet-stacks")
 ROLES = ("sleeper", "worker", "churn", "brief")
 SELF = re.compile(r"denet-_self/(\S+) interval=\S+ [0-9.]+:(\S+)")
 STAMP = re.compile(rb'"ts_ms":([0-9]+)')
@@ -67,12 +68,12 @@ def look_at(pid):
 
 
 def threads_used(pid):
-    """CPU seconds by the name of the thread."""
-    used = collections.Counter()
+    """(CPU seconds, seconds of waiting for a CPU) by the name of the thread."""
+    used = {}
     for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            used[(task / "comm").read_text().strip()] += int(
-                (task / "schedstat").read_text().split()[0]) / 1e9
+            ran, waited, _ = map(int, (task / "schedstat").read_text().split())
+            used[(task / "comm").read_text().strip()] = ran / 1e9, waited / 1e9
     return used
 
 
@@ -199,8 +200,9 @@ class Soak:
                                      self.reference)
         used = threads_used(self.collectd.pid)
         seconds = (now_ms - self.minute_from_ms) / 1000
-        shares = [100 * (used[name] - self.used[name]) / seconds
-                  for name in ("denet-sampler", "denet-writer", "denet-stacks")]
+        shares, waits = zip(*([100 * (now - before) / seconds for now, before in
+                               zip(used[name], self.used.get(name, (0, 0)))]
+                              for name in THREADS if name in used))
         widest = max((gap for follower in self.followers for gap, at in follower.gaps
                       if at > self.minute_from_ms), default=0)
         median = statistics.median
@@ -212,13 +214,14 @@ class Soak:
               f"| {len(guilty)} + {len(excused)} "
               f"| {self.reference.worst_between(self.minute_from_ms, now_ms):.0f} "
               f"| {self.own.latest.get('derive-records', 0):,.0f} "
-              f"| {' '.join(f'{share:.1f}' for share in shares)} |", flush=True)
+              f"| {' '.join(f'{share:.1f}' for share in shares)} | {waits[0]:.1f} |", flush=True)
         self.used, self.minute_from_ms = used, now_ms
 
     def run(self):
         print("| minute | RSS MiB | of it anonymous | most | descriptors | threads | longest tick ms "
               "| widest gap ms | late lines + excused | machine late ms | records "
-              "| % of a CPU: sampler writer stacks |\n" + "|---" * 12 + "|")
+              "| % of a CPU: sampler writer stacks | sampler waits for one, % |\n"
+              + "|---" * 13 + "|")
         begun = time.monotonic()
         for second in range(1, 60 * self.arguments.minutes + 1):
             time.sleep(max(0, begun + second - time.monotonic()))
@@ -248,7 +251,8 @@ class Soak:
             f"{max((ms for ms, _ in guilty), default=0)} ms) and {len(excused)} while the machine was, "
             "all at " + str(len({at for _, at in late})) + " moments")
         for what in ("derive-bpf_lost", "derive-records_dropped"):
-            yield self.own.latest[what] == 0, f"{what}: {self.own.latest[what]:,.0f}"
+            if what != "derive-bpf_lost" or self.arguments.source == "bpf":
+                yield self.own.latest[what] == 0, f"{what}: {self.own.latest[what]:,.0f}"
         said = [line for line in self.collectd.complaints()]
         yield status == 0 and not said, f"collectd: status {status}, " + (" ".join(said) or "no complaint")
         yield self.parse_files()

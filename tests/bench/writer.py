@@ -3,7 +3,7 @@
 JSON and its csv plugin, in one run, and what write_denet takes of a core with 10,000 processes.
 
 writer.py --plugins DIR [--turns 5] [--processes 200 1000] [--rounds 20] [--demand 10000]
-          [--seconds 20]
+          [--seconds 20] [--limits 1024 20000]
 
 A plugin of the benchmark (feeder.c) hands over the same numbers for each process: to write_denet as
 denet does, one line of JSON; to the others as value lists, those that denet dispatches for a group of
@@ -15,8 +15,8 @@ tables: medians of the turns, in each of which everything has its turn. That eve
 is checked in the files.
 
 The second table is of 10,000 processes with a line a second each, that are handed over once a second
-all at once, as at a tick; by the limit of descriptors (RLIMIT_NOFILE) that collectd was started
-with. FOLDER for the files: TMPDIR says where.
+all at once, as at a tick; by the soft limit of descriptors (RLIMIT_NOFILE) that collectd was started
+with. Exits with 1 if that takes TARGET % of a core or more. TMPDIR says where the files are to be.
 """
 import argparse
 import collections
