@@ -43,7 +43,8 @@ from harness import HOST, Collectd, program, read_lines, rule, wait_until  # noq
 TOTAL_MIB = 100
 GROWTH_KIB = 1024
 GROWTH_FDS = 16
-INTERVAL_MS = 1000  # of processes older than 10 s
+OLD = 11  # seconds after which a process is sampled at the slowest pace
+INTERVAL_MS = 1000  # which is this
 LATE_MS = 50
 SAMPLED = 50
 THREADS = ("denet-sampler", "denet-writer", "denet-stacks")
@@ -248,13 +249,13 @@ class Soak:
         guilty, excused = tell_apart(late, self.reference)
         yield not guilty and lines > 0, (
             f"ticks: of {lines:,} lines {len(guilty)} late by more than {LATE_MS} ms (worst "
-            f"{max((ms for ms, _ in guilty), default=0)} ms) and {len(excused)} while the machine was, "
-            "all at " + str(len({at for _, at in late})) + " moments")
+            f"{max((ms for ms, _ in guilty), default=0)} ms) and {len(excused)} while the machine "
+            f"was, all at {len({at for _, at in late})} moments")
         for what in ("derive-bpf_lost", "derive-records_dropped"):
             if what != "derive-bpf_lost" or self.arguments.source == "bpf":
                 yield self.own.latest[what] == 0, f"{what}: {self.own.latest[what]:,.0f}"
-        said = [line for line in self.collectd.complaints()]
-        yield status == 0 and not said, f"collectd: status {status}, " + (" ".join(said) or "no complaint")
+        said = " ".join(self.collectd.complaints())
+        yield status == 0 and not said, f"collectd: status {status}, {said or 'no complaint'}"
         yield self.parse_files()
 
     def parse_files(self):
@@ -280,6 +281,7 @@ def loaded(path, arguments):
     reference = Reference(path)
     try:
         process.stdout.readline()
+        time.sleep(OLD)
         yield reference
     finally:
         for each in (process, reference.process):
