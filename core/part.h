@@ -21,7 +21,8 @@ struct denet_part {
   uint64_t head_bytes;     /* of those, the first line with its newline */
   dev_t device;
   ino_t inode;
-  int fd; /* -1: closed, but lines may still come */
+  int fd; /* -1: closed, but lines may still come; else FD_SETSIZE or more where the limit of open
+             files allows */
 };
 
 typedef char denet_part_name[64];

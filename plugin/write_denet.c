@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/resource.h>
+#include <sys/select.h>
 #include <time.h>
 
 #define NAME DENET_WRITER
@@ -24,6 +25,9 @@
 #define DEFAULT_FILE_BYTES (64 * MIB)
 #define DEFAULT_TOTAL_BYTES (1024 * MIB)
 #define DEFAULT_QUEUE_BYTES (16 * MIB)
+
+#define OPEN_FILES_MIN 16
+#define OPEN_FILES_MAX 16384
 
 /* How long a flush may hold up the thread of collectd's that asked for it. */
 #define FLUSH_TIMEOUT_NS (5 * NS_PER_SECOND)
@@ -246,12 +250,22 @@ static int start_thread(struct denet_queue *queue) {
   return error;
 }
 
-/* A quarter of what the process may have: others in collectd need theirs. */
+/* How many files are kept open. To open a file for each line costs several times what the line
+ * itself does, so the limit is raised as far as it may be (systemd starts services with 1,024, of
+ * 524,288). Where that is well above FD_SETSIZE the files have all above (part.h); else a quarter,
+ * since others in collectd need theirs. */
 static unsigned choose_open_files(void) {
   struct rlimit limit;
-  if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur / 4 < 16)
-    return 16;
-  return limit.rlim_cur / 4 > 1024 ? 1024 : (unsigned)(limit.rlim_cur / 4);
+  if (getrlimit(RLIMIT_NOFILE, &limit))
+    return OPEN_FILES_MIN;
+  rlim_t wanted = FD_SETSIZE + OPEN_FILES_MAX;
+  struct rlimit raised = {limit.rlim_max < wanted ? limit.rlim_max : wanted, limit.rlim_max};
+  if (raised.rlim_cur > limit.rlim_cur && !setrlimit(RLIMIT_NOFILE, &raised))
+    limit = raised;
+  rlim_t count = limit.rlim_cur > 2 * FD_SETSIZE ? limit.rlim_cur - FD_SETSIZE : limit.rlim_cur / 4;
+  if (count < OPEN_FILES_MIN)
+    return OPEN_FILES_MIN;
+  return count < OPEN_FILES_MAX ? (unsigned)count : OPEN_FILES_MAX;
 }
 
 static int open_store(const char *path) {

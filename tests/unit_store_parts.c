@@ -12,6 +12,26 @@ START_TEST(a_process_has_one_file_in_the_order_of_its_lines) {
 }
 END_TEST
 
+static const struct {
+  rlim_t limit;
+  bool is_high;
+} descriptor_limits[] = {{FD_SETSIZE + 1, true}, {FD_SETSIZE, false}};
+
+START_TEST(descriptors_that_select_can_take_are_left_to_others) {
+  struct rlimit before;
+  struct scene scene = begin(no_limits);
+  ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+  struct rlimit limit = {descriptor_limits[_i].limit, before.rlim_max};
+  ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+  expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
+  ck_assert_int_eq(fcntl(FD_SETSIZE, F_GETFD) >= 0, descriptor_limits[_i].is_high);
+  expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
+  expect_file(&scene, HOST "/web/1-1000.jsonl", HEAD "\n" LINE "\n");
+  setrlimit(RLIMIT_NOFILE, &before);
+  end(&scene);
+}
+END_TEST
+
 START_TEST(a_line_without_its_metadata_is_gone) {
   struct scene scene = begin(no_limits);
   ck_assert_int_eq(write_key(&scene, "web", 1, DENET_LINE_SAMPLE, LINE), DENET_GONE);
@@ -217,6 +237,7 @@ END_TEST
 
 void add_cases(Suite *suite) {
   ADD_TEST(suite, a_process_has_one_file_in_the_order_of_its_lines);
+  ADD_TABLE(suite, descriptors_that_select_can_take_are_left_to_others, descriptor_limits);
   ADD_TEST(suite, a_line_without_its_metadata_is_gone);
   ADD_TEST(suite, metadata_of_an_open_key_starts_the_next_part);
   ADD_TEST(suite, a_full_part_is_followed_by_one_with_the_same_head);
