@@ -8,6 +8,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#define TEXT_BYTES 64
+
 /* A descriptor or -errno. What is not a regular file is not even opened for reading: opening a
  * device may do things. */
 static int open_regular(const char *path) {
@@ -24,12 +26,11 @@ static int open_regular(const char *path) {
 }
 
 int denet_pid_file_read(const char *path, pid_t *out_pid) {
-  char text[64];
-  size_t length = 0;
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
   DENET_CLOSE int fd = open_regular(path);
-  int error = fd < 0 ? fd : denet_read_all(fd, text, sizeof(text), &length);
+  int error = fd < 0 ? fd : denet_buffer_read(&text, fd, TEXT_BYTES);
   if (denet_source_is_passing(error))
     return error;
-  *out_pid = error ? 0 : denet_rule_parse_pid((struct denet_text){text, length});
+  *out_pid = error ? 0 : denet_rule_parse_pid(denet_buffer_text(&text));
   return 0;
 }
