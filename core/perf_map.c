@@ -115,7 +115,8 @@ const char *denet_perf_map_find(const struct denet_perf_map *map, uint64_t addre
   }
   /* Of those that begin before it. Names lie in the order of their lines. */
   const struct denet_perf_entry *found = NULL;
-  for (; low && map->entries[low - 1].reach > address; low--) {
+  size_t last = low > DENET_PERF_BEFORE_MOST ? low - DENET_PERF_BEFORE_MOST : 0;
+  for (; low > last && map->entries[low - 1].reach > address; low--) {
     const struct denet_perf_entry *entry = &map->entries[low - 1];
     if (entry->end > address && (!found || entry->name > found->name))
       found = entry;
