@@ -36,6 +36,15 @@ int denet_buffer_reserve(struct denet_buffer *buffer, size_t extra) {
   return 0;
 }
 
+void denet_buffer_trim(struct denet_buffer *buffer) {
+  char *bytes = buffer->bytes ? realloc(buffer->bytes, buffer->length + 1) : NULL;
+  if (!bytes)
+    return;
+  buffer->bytes = bytes;
+  buffer->capacity = buffer->length + 1;
+  bytes[buffer->length] = '\0';
+}
+
 int denet_buffer_append(struct denet_buffer *buffer, const void *bytes, size_t length) {
   int error = denet_buffer_reserve(buffer, length);
   if (error)
@@ -49,6 +58,22 @@ int denet_buffer_append(struct denet_buffer *buffer, const void *bytes, size_t l
 
 int denet_buffer_append_string(struct denet_buffer *buffer, const char *string) {
   return denet_buffer_append(buffer, string, strlen(string));
+}
+
+int denet_read_all(int fd, char *out, size_t size, size_t *out_length) {
+  size_t length = 0;
+  while (length < size) {
+    ssize_t got = read(fd, out + length, size - length);
+    if (got < 0 && errno == EINTR)
+      continue;
+    if (got < 0)
+      return -errno;
+    if (got == 0)
+      break;
+    length += (size_t)got;
+  }
+  *out_length = length;
+  return 0;
 }
 
 int denet_buffer_read(struct denet_buffer *buffer, int fd, size_t limit) {

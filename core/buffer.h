@@ -25,9 +25,16 @@ void denet_buffer_clear(struct denet_buffer *buffer);
 /* Makes room for extra more bytes (and the NUL). 0 or -ENOMEM, then nothing has changed. */
 int denet_buffer_reserve(struct denet_buffer *buffer, size_t extra);
 
+/* Gives back the memory behind length, which may have been made less. */
+void denet_buffer_trim(struct denet_buffer *buffer);
+
 /* Appends. 0 or -ENOMEM, then nothing has changed. */
 int denet_buffer_append(struct denet_buffer *buffer, const void *bytes, size_t length);
 int denet_buffer_append_string(struct denet_buffer *buffer, const char *string);
+
+/* Reads from fd until its end or until size bytes; short reads and EINTR are dealt with. 0 or
+ * -errno. */
+int denet_read_all(int fd, char *out, size_t size, size_t *out_length);
 
 /* Replaces the content by what is read from fd until its end or until limit bytes; short reads and
  * EINTR are dealt with. 0 or -errno, then the content is what was read before the failure. */

@@ -41,13 +41,14 @@ static int read_text(struct denet_procfs *procfs, pid_t pid, pid_t tid, const ch
   DENET_CLOSE int fd = denet_procfs_open_file(procfs, pid, tid, name, 0);
   if (fd < 0)
     return denet_procfs_outcome();
-  ssize_t got = read(fd, procfs->text, DENET_PROCFS_TEXT);
-  if (got < 0)
-    return denet_procfs_outcome();
-  if (got == DENET_PROCFS_TEXT)
+  size_t length;
+  int error = denet_read_all(fd, procfs->text, DENET_PROCFS_TEXT, &length);
+  if (error)
+    return error == -ESRCH || error == -ENOENT ? DENET_GONE : error;
+  if (length == DENET_PROCFS_TEXT)
     return -EMSGSIZE;
-  procfs->text[got] = '\0';
-  *out_text = (struct denet_text){procfs->text, (size_t)got};
+  procfs->text[length] = '\0';
+  *out_text = (struct denet_text){procfs->text, length};
   return 0;
 }
 
@@ -226,7 +227,7 @@ static int pass_by(struct denet_procfs *procfs, struct denet_roster *roster,
     denet_roster_unsee(roster); /* which may free it */
     return 0;
   }
-  process->has_run = true;
+  process->has_run = process->is_unread = true;
   if (cpu->is_known) {
     /* The clock was had without a descriptor; how it splits has to wait. */
     uint64_t user = process->now.value[DENET_CPU_USER];
@@ -274,8 +275,9 @@ static int scan_one(struct denet_procfs *procfs, struct denet_roster *roster,
     return error;
   struct cpu_reading cpu = {0};
   cpu.is_known = !read_cpu(procfs, listed->pid, &cpu.cpu_ns, &cpu.now_ns);
-  bool is_idle = cpu.is_known && !process->is_new && process->inode == listed->inode &&
-                 process->cpu_ns == cpu.cpu_ns;
+  process->is_unread = false;
+  bool is_known = !process->is_new && process->inode == listed->inode && !process->has_run;
+  bool is_idle = cpu.is_known && is_known && process->cpu_ns == cpu.cpu_ns;
   if (!is_idle)
     return scan_stat(procfs, roster, process, listed, &cpu);
   process->measured_ns = cpu.now_ns;

@@ -4,7 +4,6 @@
 #include "core/cleanup.h"
 #include "core/ledger.h"
 #include "core/programs.h"
-#include "core/symbolizer.h"
 #include "core/tracer.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -43,8 +42,6 @@ static struct {
   bool answers;
   struct slot slots[SLOTS];
   struct events events, traced;
-  struct denet_sample samples[EVENTS_MOST];
-  size_t sample_count;
 } kernel;
 
 /* --- The script --- */
@@ -428,86 +425,4 @@ void denet_tracer_drain(struct denet_tracer *tracer,
 struct denet_tracer_losses denet_tracer_losses(const struct denet_tracer *tracer) {
   (void)tracer;
   return (struct denet_tracer_losses){.stacks = kernel.lost};
-}
-
-/* --- core/symbolizer.h: a stack's bytes are its frames' names --- */
-
-int denet_symbolizer_start(const struct denet_symbolizer_settings *settings,
-                           struct denet_symbolizer **out_symbolizer) {
-  (void)settings;
-  *out_symbolizer = NULL;
-  return 0;
-}
-
-static void drop_samples(void) {
-  for (size_t i = 0; i < kernel.sample_count; i++)
-    denet_frames_release(kernel.samples[i].stack.frames);
-  kernel.sample_count = 0;
-}
-
-bool denet_symbolizer_stop(struct denet_symbolizer *symbolizer) {
-  (void)symbolizer;
-  drop_samples();
-  return true;
-}
-
-void denet_symbolizer_meet(struct denet_symbolizer *symbolizer,
-                           const struct denet_symbolizer_process *process) {
-  (void)symbolizer;
-  CLAIM(process->pid > 0 && process->parent_pid >= 0);
-}
-
-void denet_symbolizer_forget(struct denet_symbolizer *symbolizer, pid_t pid, uint64_t start_ns) {
-  (void)symbolizer, (void)pid, (void)start_ns;
-}
-
-void denet_symbolizer_add_untold(struct denet_symbolizer *symbolizer,
-                                 const struct denet_off_cpu_sums *sums) {
-  (void)symbolizer, (void)sums;
-}
-
-void denet_symbolizer_await(struct denet_symbolizer *symbolizer, uint64_t most_ns) {
-  (void)symbolizer, (void)most_ns;
-}
-
-static void add_sample(const struct denet_bpf_head *head, const struct denet_off_cpu_place *place,
-                       struct denet_text names) {
-  if (kernel.sample_count == EVENTS_MOST)
-    return;
-  struct denet_sample sample = {.pid = (pid_t)head->pid,
-                                .start_ns = head->start_ns,
-                                .stack = {.frames = denet_frames_new(names),
-                                          .reason = place->reason,
-                                          .time_ns = place->weight_ns,
-                                          .count = 1}};
-  CLAIM(sample.stack.frames);
-  memcpy(sample.stack.thread, place->name, sizeof(place->name));
-  kernel.samples[kernel.sample_count++] = sample;
-}
-
-void denet_symbolizer_add_stack(struct denet_symbolizer *symbolizer,
-                                const struct denet_off_cpu_stack *stack) {
-  (void)symbolizer;
-  struct denet_text names = {(const char *)(stack + 1), stack->stack_bytes};
-  add_sample(&stack->head, &stack->place, names);
-}
-
-void denet_symbolizer_add_thread(struct denet_symbolizer *symbolizer,
-                                 const struct denet_off_cpu_thread *thread) {
-  (void)symbolizer;
-  add_sample(&thread->head, &thread->place, (struct denet_text){"futex", sizeof("futex")});
-}
-
-void denet_symbolizer_take(struct denet_symbolizer *symbolizer,
-                           void (*each)(void *context, const struct denet_sample *sample),
-                           void *context) {
-  (void)symbolizer;
-  for (size_t i = 0; i < kernel.sample_count; i++)
-    each(context, &kernel.samples[i]);
-  drop_samples();
-}
-
-uint64_t denet_symbolizer_lost(struct denet_symbolizer *symbolizer) {
-  (void)symbolizer;
-  return kernel.lost;
 }
