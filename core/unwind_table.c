@@ -76,8 +76,8 @@ int denet_unwind_table_new(const struct denet_elf_file *file, uint64_t limit,
   table->elf = elf_memory(table->image, extract.bytes);
   if (!table->elf || is_absurd(table->elf))
     return -ENOENT;
-  table->run_time = table->elf ? dwarf_getcfi_elf(table->elf) : NULL;
-  table->dwarf = table->elf ? dwarf_begin_elf(table->elf, DWARF_C_READ, NULL) : NULL;
+  table->run_time = dwarf_getcfi_elf(table->elf);
+  table->dwarf = dwarf_begin_elf(table->elf, DWARF_C_READ, NULL);
   table->debug = table->dwarf ? dwarf_getcfi(table->dwarf) : NULL;
   if (!table->run_time && !table->debug)
     return -ENOENT;
