@@ -16,7 +16,7 @@
 #define WAITS_MOST 10                  /* for one that has nothing to wait for but a CPU */
 #define PATIENCE_NS UINT64_C(20000000) /* in each period, for all that are held up */
 #define PERIOD_NS UINT64_C(500000000)
-#define STACK_BYTES (64 * 1024)
+#define STACK_BYTES (1 << 16)
 
 enum state { IDLE, READING, READ };
 

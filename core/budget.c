@@ -8,8 +8,10 @@
 
 #define FIRST_BUCKETS 64
 
-int denet_budget_init(struct denet_budget *budget, const char *folder, uint64_t limit_bytes) {
-  *budget = (struct denet_budget){.folder = strdup(folder), .limit_bytes = limit_bytes};
+int denet_budget_init(struct denet_budget *budget, const char *folder, uint64_t limit_bytes,
+                      unsigned shelf_files) {
+  *budget = (struct denet_budget){
+      .folder = strdup(folder), .limit_bytes = limit_bytes, .shelf_files = shelf_files};
   STAILQ_INIT(&budget->files);
   return budget->folder ? 0 : -ENOMEM;
 }
@@ -50,7 +52,7 @@ struct denet_shelf *denet_budget_shelf(struct denet_budget *budget, const char *
   struct denet_shelf *shelf = find_shelf(budget, host, instance);
   if (shelf)
     return shelf;
-  shelf = denet_shelf_new(host, instance);
+  shelf = denet_shelf_new(host, instance, budget->shelf_files);
   if (!shelf || tsearch(shelf, &budget->shelves, compare_shelves))
     return shelf;
   denet_shelf_free(shelf);

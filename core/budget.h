@@ -18,11 +18,13 @@ struct denet_budget {
   size_t file_count;                 /* of those */
   struct denet_shelf_file **buckets; /* the same by shelf, pid and t0_ms */
   size_t bucket_count;               /* 0 or a power of two */
+  unsigned shelf_files;              /* of each shelf's folders, as for denet_shelf_new() */
   void *shelves;                     /* owned, tsearch(3): those that have files */
 };
 
 /* 0 or -ENOMEM. folder is copied. */
-int denet_budget_init(struct denet_budget *budget, const char *folder, uint64_t limit_bytes);
+int denet_budget_init(struct denet_budget *budget, const char *folder, uint64_t limit_bytes,
+                      unsigned shelf_files);
 void denet_budget_done(struct denet_budget *budget);
 
 /* Takes the files that are below the folder as finished ones, the longest unchanged first. Symbolic

@@ -66,8 +66,8 @@ static const struct denet_user *find_user(struct denet_facts_reader *reader,
   if (user->uid == uid && now_ns < user->forgotten_ns)
     return user;
   user->uid = uid;
-  user->is_known = !host->user_name(host->context, uid, user->name, sizeof(user->name));
-  user->forgotten_ns = now_ns + (user->is_known ? DENET_USER_NS : DENET_USER_RETRY_NS);
+  user->outcome = host->user_name(host->context, uid, user->name, sizeof(user->name));
+  user->forgotten_ns = now_ns + (user->outcome ? DENET_USER_RETRY_NS : DENET_USER_NS);
   return user;
 }
 
@@ -80,12 +80,14 @@ static int read_user(struct denet_facts_reader *reader, struct denet_source *sou
     return outcome;
   facts->uid = uid;
   const struct denet_user *user = find_user(reader, host, uid);
-  if (user->is_known)
+  if (!user->outcome)
     facts->subject[DENET_SUBJECT_USER] = denet_text_of(user->name);
-  return 0;
+  return user->outcome;
 }
 
-static bool has_failed(int outcome) { return outcome == DENET_GONE || outcome == -ENOMEM; }
+static bool has_failed(int outcome) {
+  return outcome == DENET_GONE || denet_source_is_passing(outcome);
+}
 
 int denet_facts_read(struct denet_facts_reader *reader, struct denet_source *source,
                      const struct denet_host *host, struct denet_process *process,

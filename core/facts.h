@@ -7,7 +7,7 @@
 /* A user's name as it was told last; asking may take a directory service's time. */
 struct denet_user {
   uid_t uid;
-  bool is_known;         /* somebody knows it */
+  int outcome;           /* of asking: 0, or -ENOENT and the like */
   uint64_t forgotten_ns; /* boot clock, when it is asked for again; 0: empty */
   char name[64];
 };
@@ -25,8 +25,9 @@ struct denet_facts_reader {
 
 void denet_facts_reader_done(struct denet_facts_reader *reader);
 
-/* Fills out_facts with the subjects (bit s: subject s). What cannot be read is absent. Borrowed
- * from the reader and the process until the next call. 0; DENET_GONE; -ENOMEM. */
+/* Fills out_facts with the subjects (bit s: subject s). What may not be read is absent. Borrowed
+ * from the reader and the process until the next call. 0; DENET_GONE; -errno when something cannot
+ * be read for the moment (denet_source_is_passing()). */
 int denet_facts_read(struct denet_facts_reader *reader, struct denet_source *source,
                      const struct denet_host *host, struct denet_process *process,
                      unsigned subjects, struct denet_facts *out_facts);

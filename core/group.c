@@ -32,11 +32,20 @@ static struct denet_group *find_raw(const struct denet_groups *groups, struct de
   return NULL;
 }
 
+/* write_graphite makes '_' of '.' (its EscapeCharacter): such two would be one series there. */
+static bool is_alike(const char *left, const char *right) {
+  size_t i = 0;
+  for (; left[i]; i++)
+    if ((left[i] == '.' ? '_' : left[i]) != (right[i] == '.' ? '_' : right[i]))
+      return false;
+  return !right[i];
+}
+
 static bool is_taken(const struct denet_groups *groups, const char *name) {
-  if (!strcmp(name, RESERVED_NAME))
+  if (is_alike(name, RESERVED_NAME))
     return true;
   for (size_t i = 0; i < groups->count; i++)
-    if (!strcmp(groups->groups[i]->name, name))
+    if (is_alike(groups->groups[i]->name, name))
       return true;
   return false;
 }

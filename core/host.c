@@ -26,8 +26,9 @@ static int user_name_here(void *context, uid_t uid, char *out, size_t size) {
   (void)context;
   char texts[4096];
   struct passwd entry, *found = NULL;
-  if (getpwuid_r(uid, &entry, texts, sizeof(texts), &found) || !found)
-    return -ENOENT;
+  int error = getpwuid_r(uid, &entry, texts, sizeof(texts), &found);
+  if (error || !found)
+    return error ? -error : -ENOENT;
   int length = snprintf(out, size, "%s", found->pw_name);
   return length < 0 || (size_t)length >= size ? -ENOENT : 0;
 }

@@ -14,7 +14,8 @@ struct denet_host {
   uint64_t (*boot_ns)(void *context);
   /* Wall clock, ms since 1970. */
   uint64_t (*unix_ms)(void *context);
-  /* Name of a user into out; 0, or -ENOENT when nobody knows it. May ask a directory service. */
+  /* Name of a user into out; 0, -ENOENT when nobody knows it, another -errno when nobody could be
+   * asked. May ask a directory service. */
   int (*user_name)(void *context, uid_t uid, char *out, size_t size);
 };
 

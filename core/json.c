@@ -10,18 +10,27 @@
 
 struct denet_json {
   yajl_gen generator;
+  struct denet_buffer text; /* yajl's own buffer does not survive a lack of memory */
   struct denet_buffer scrubbed;
   int error; /* the first one */
   int depth; /* objects and arrays that are open */
 };
+
+static void print(void *context, const char *bytes, size_t length) {
+  struct denet_json *json = context;
+  if (!json->error)
+    json->error = denet_buffer_append(&json->text, bytes, length);
+}
 
 struct denet_json *denet_json_new(void) {
   struct denet_json *json = calloc(1, sizeof(*json));
   if (!json)
     return NULL;
   json->generator = yajl_gen_alloc(NULL);
-  if (json->generator)
+  if (json->generator) {
+    yajl_gen_config(json->generator, yajl_gen_print_callback, print, json);
     return json;
+  }
   free(json);
   return NULL;
 }
@@ -30,13 +39,14 @@ void denet_json_free(struct denet_json *json) {
   if (!json)
     return;
   yajl_gen_free(json->generator);
+  denet_buffer_done(&json->text);
   denet_buffer_done(&json->scrubbed);
   free(json);
 }
 
 void denet_json_clear(struct denet_json *json) {
   yajl_gen_reset(json->generator, NULL);
-  yajl_gen_clear(json->generator);
+  denet_buffer_clear(&json->text);
   json->error = 0;
   json->depth = 0;
 }
@@ -154,13 +164,10 @@ void denet_json_bool(struct denet_json *json, int value) {
 void denet_json_null(struct denet_json *json) { check(json, yajl_gen_null(json->generator)); }
 
 int denet_json_text(struct denet_json *json, struct denet_text *out_text) {
-  const unsigned char *bytes;
-  size_t length;
-  check(json, yajl_gen_get_buf(json->generator, &bytes, &length));
   if (!json->error && json->depth)
     return -EINVAL;
   if (json->error)
     return json->error;
-  *out_text = (struct denet_text){(const char *)bytes, length};
+  *out_text = denet_buffer_text(&json->text);
   return 0;
 }

@@ -14,6 +14,9 @@ static const uint64_t look_again_ns[] = {UINT64_C(1000000000), UINT64_C(10000000
  * for so long at the most. */
 #define LAUNCH_NS UINT64_C(2000000000)
 #define SETTLE_NS UINT64_C(500000000)
+/* Arguments that wait for their metadata lines, of all processes; what comes then is cut. */
+#define WAITING_BYTES_MOST (16u << 20)
+#define CUT_BYTES 4096
 #define PARENTS_MOST 1000 /* in a chain that nobody has settled yet; each is a call deeper */
 
 #define SUBJECT(name) (1u << DENET_SUBJECT_##name)
@@ -29,12 +32,31 @@ void denet_matcher_init(struct denet_matcher *matcher) {
 void denet_matcher_done(struct denet_matcher *matcher) {
   denet_facts_reader_done(&matcher->reader);
   denet_buffer_done(&matcher->instance);
+  denet_buffer_done(&matcher->arguments);
+  denet_buffer_done(&matcher->executable);
 }
 
 static void look_again_at(const struct denet_matcher *matcher, pid_t pid) {
   struct denet_process *process = denet_roster_find(matcher->roster, pid);
   if (process)
     process->changed = true;
+}
+
+/* The pid that the file holds, 0 for none. Only root may name processes that are another's: whoever
+ * owns the file could have any process of the host, and all its children, watched by the rule. 0 or
+ * -errno, then it is tried again. */
+static int read_pid_file(const struct denet_matcher *matcher, const char *path, pid_t *out_pid) {
+  uid_t owner, user;
+  int error = denet_pid_file_read(path, out_pid, &owner);
+  if (error || !*out_pid)
+    return error;
+  const struct denet_process *process = denet_roster_find(matcher->roster, *out_pid);
+  if (!process || owner == 0)
+    return 0;
+  int outcome = matcher->source->owner(matcher->source, process, &user);
+  if (outcome || user != owner)
+    *out_pid = 0;
+  return denet_source_is_passing(outcome) ? outcome : 0;
 }
 
 void denet_matcher_read_pid_files(struct denet_matcher *matcher) {
@@ -46,8 +68,8 @@ void denet_matcher_read_pid_files(struct denet_matcher *matcher) {
       struct denet_condition *condition = &rule->conditions[c];
       if (!condition->pid_file)
         continue;
-      pid_t pid = denet_pid_file_read(condition->pid_file);
-      if (pid == condition->pid)
+      pid_t pid;
+      if (read_pid_file(matcher, condition->pid_file, &pid) || pid == condition->pid)
         continue;
       look_again_at(matcher, condition->pid);
       look_again_at(matcher, pid);
@@ -75,23 +97,68 @@ static int expand_instance(struct denet_matcher *matcher, const struct denet_wat
   return denet_instance_expand(watch->rule.instance, &values, &matcher->instance);
 }
 
-/* Copies what the metadata line will need, while the process is still there to be asked. */
-static int keep_metadata(struct denet_matcher *matcher, struct denet_tree *tree,
+/* A user may start thousands of processes with arguments of 256 KiB at once, and the writer may
+ * have no room for their lines for as long as they live. */
+static void limit_arguments(const struct denet_matcher *matcher, struct denet_buffer *arguments) {
+  if (arguments->length > CUT_BYTES &&
+      matcher->waiting_bytes + arguments->length > WAITING_BYTES_MOST)
+    arguments->length = CUT_BYTES;
+  denet_buffer_trim(arguments);
+}
+
+static bool has_metadata(const struct denet_matcher *matcher, const struct denet_watch *watch) {
+  return matcher->wants_metadata && watch->rule.records;
+}
+
+/* Reads what the metadata line will need, while the process is still there to be asked, before
+ * anything is made of it: what cannot be read now is tried again, and the line is to be right. */
+static int read_metadata(struct denet_matcher *matcher, const struct denet_watch *watch,
                          struct denet_process *process) {
-  if (!matcher->wants_metadata || !tree->watch->rule.records)
-    return 0;
   struct denet_source *source = matcher->source;
-  int outcome = source->describe(source, process, DENET_TEXT_ARGUMENTS, &tree->arguments);
-  bool lacked_arguments = tree->lacks_arguments;
-  tree->lacks_arguments = outcome == DENET_LATER;
-  matcher->is_late |= tree->lacks_arguments;
-  if (lacked_arguments && tree->lacks_arguments)
-    return 0; /* the file has been told the rest */
+  if (!has_metadata(matcher, watch))
+    return 0;
+  denet_buffer_clear(&matcher->executable);
+  denet_buffer_clear(&matcher->arguments);
+  int outcome = source->owner(source, process, &matcher->uid);
+  matcher->has_uid = !outcome;
+  if (!denet_source_is_passing(outcome))
+    outcome = source->describe(source, process, DENET_TEXT_EXECUTABLE, &matcher->executable);
+  if (!denet_source_is_passing(outcome))
+    outcome = source->describe(source, process, DENET_TEXT_ARGUMENTS, &matcher->arguments);
+  limit_arguments(matcher, &matcher->arguments);
+  matcher->lacks_arguments = outcome == DENET_LATER;
+  matcher->is_late |= matcher->lacks_arguments;
+  return denet_source_is_passing(outcome) ? outcome : 0;
+}
+
+static void swap_buffers(struct denet_buffer *one, struct denet_buffer *other) {
+  struct denet_buffer kept = *one;
+  *one = *other;
+  *other = kept;
+}
+
+/* Hands over what was read. */
+static void give_metadata(struct denet_matcher *matcher, struct denet_tree *tree) {
+  if (!has_metadata(matcher, tree->watch))
+    return;
+  bool is_told = tree->lacks_arguments && matcher->lacks_arguments;
+  tree->lacks_arguments = matcher->lacks_arguments;
+  if (is_told)
+    return; /* the file has the rest */
   tree->wants_metadata = true;
-  tree->has_uid = !source->owner(source, process, &tree->uid);
-  if (outcome != -ENOMEM)
-    outcome = source->describe(source, process, DENET_TEXT_EXECUTABLE, &tree->executable);
-  return outcome == -ENOMEM ? outcome : 0;
+  tree->has_uid = matcher->has_uid;
+  tree->uid = matcher->uid;
+  swap_buffers(&tree->executable, &matcher->executable);
+  swap_buffers(&tree->arguments, &matcher->arguments);
+  matcher->waiting_bytes += tree->arguments.length;
+}
+
+static int renew_metadata(struct denet_matcher *matcher, struct denet_tree *tree,
+                          struct denet_process *process) {
+  int error = read_metadata(matcher, tree->watch, process);
+  if (!error)
+    give_metadata(matcher, tree);
+  return error;
 }
 
 /* Start of the process, Unix ms. Rounded to the 10 ms that start times are exact to, so that it
@@ -106,6 +173,13 @@ static uint64_t find_start_ms(const struct denet_host *host, const struct denet_
 /* One that came after denet did, or had been there and came to be matched. */
 static bool is_start(const struct denet_matcher *matcher, const struct denet_process *process) {
   return process->born_under_watch || process->seen_ns != matcher->now_ns;
+}
+
+/* A process has got into a tree. It may have children that were settled before: they may follow. */
+static void note_growth(struct denet_matcher *matcher, const struct denet_process *process) {
+  /* One that could not be read when it was new, but they could. */
+  bool is_late = process->born_ns + matcher->host->tick_ns < matcher->ticked_ns;
+  matcher->has_grown |= !process->is_new || is_late;
 }
 
 /* The group that the rule's instance names for the process. */
@@ -126,8 +200,12 @@ static int enter_tree(struct denet_matcher *matcher, struct denet_watch *watch,
                       struct denet_tree **out_tree) {
   bool starts = is_start(matcher, process);
   struct denet_tree *old = denet_tree_find_headed(matcher->forest, watch, group, process);
-  int error = old ? denet_tree_rejoin(matcher->forest, old, process, starts)
-                  : denet_tree_plant(matcher->forest, watch, group, process, starts, out_tree);
+  /* The old tree's file has its metadata already, unless the process is another program now. */
+  bool is_told = old && !process->execd;
+  int error = is_told ? 0 : read_metadata(matcher, watch, process);
+  if (!error)
+    error = old ? denet_tree_rejoin(matcher->forest, old, process, starts)
+                : denet_tree_plant(matcher->forest, watch, group, process, starts, out_tree);
   if (error)
     return error;
   if (old) {
@@ -136,8 +214,9 @@ static int enter_tree(struct denet_matcher *matcher, struct denet_watch *watch,
   } else {
     (*out_tree)->t0_ms = find_start_ms(matcher->host, process);
   }
-  /* The old tree's file has its metadata already, unless the process is another program now. */
-  return !old || process->execd ? keep_metadata(matcher, *out_tree, process) : 0;
+  if (!is_told)
+    give_metadata(matcher, *out_tree);
+  return 0;
 }
 
 /* Starts a tree of a process that meets the rule, in the group that its instance names. */
@@ -165,7 +244,7 @@ static int plant(struct denet_matcher *matcher, struct denet_watch *watch,
     tree->slot = slot;
   }
   tree->due_ns = matcher->now_ns;
-  matcher->has_grown |= !process->is_new;
+  note_growth(matcher, process);
   return 0;
 }
 
@@ -194,9 +273,10 @@ static int review_root(struct denet_matcher *matcher, struct denet_member *membe
   if (stays < 0)
     return stays;
   if (stays)
-    return process->execd || tree->lacks_arguments ? keep_metadata(matcher, tree, process) : 0;
-  member->leaves = true;
-  return matches ? plant(matcher, watch, process, facts, &captures) : 0;
+    return process->execd || tree->lacks_arguments ? renew_metadata(matcher, tree, process) : 0;
+  int error = matches ? plant(matcher, watch, process, facts, &captures) : 0;
+  member->leaves = !error;
+  return error;
 }
 
 static int apply_rule(struct denet_matcher *matcher, struct denet_watch *watch,
@@ -210,7 +290,7 @@ static int apply_rule(struct denet_matcher *matcher, struct denet_watch *watch,
   struct denet_member *above =
       parent && watch->rule.children ? denet_tree_find(parent, watch) : NULL;
   if (above && !above->leaves) {
-    matcher->has_grown |= !process->is_new;
+    note_growth(matcher, process);
     return denet_tree_join(matcher->forest, above->tree, process, is_start(matcher, process));
   }
   struct denet_captures captures = {0};
@@ -276,16 +356,8 @@ static int settle_parent(struct denet_matcher *matcher, struct denet_process *pa
   return error;
 }
 
-/* NOLINTNEXTLINE(misc-no-recursion): likewise. */
-static int settle(struct denet_matcher *matcher, struct denet_process *process) {
-  if (process->settled_pass == matcher->pass)
-    return 0;
-  process->settled_pass = matcher->pass;
-  bool is_unknown = !process->seen_ns;
-  if (is_unknown)
-    welcome(matcher, process);
-  else
-    choose_base(matcher, process);
+/* Has the rules look at the process, if they must, and its parent's trees take it. */
+static int decide(struct denet_matcher *matcher, struct denet_process *process, bool is_unknown) {
   /* A zombie of before our time is nobody's business; what was born or exec'd and died between two
    * looks still counts. */
   if (process->ended && !(is_unknown ? process->born_under_watch : process->execd))
@@ -317,34 +389,57 @@ static int settle(struct denet_matcher *matcher, struct denet_process *process) 
   return error;
 }
 
+/* What fails is tried again in the next tick, as if the process had not been seen before. */
+static int settle(struct denet_matcher *matcher, struct denet_process *process) {
+  if (process->settled_pass == matcher->pass)
+    return process->settle_failure;
+  process->settled_pass = matcher->pass;
+  bool is_unknown = !process->seen_ns;
+  if (is_unknown)
+    welcome(matcher, process);
+  else
+    choose_base(matcher, process);
+  int error = process->settle_failure = decide(matcher, process, is_unknown);
+  if (!error)
+    return 0;
+  matcher->failure = error;
+  process->changed = true;
+  if (is_unknown)
+    process->seen_ns = 0;
+  return error;
+}
+
 static bool is_time_over(const struct denet_matcher *matcher) {
   return matcher->host->boot_ns(matcher->host->context) > matcher->deadline_ns;
 }
 
-/* Settles those that are new or have changed, or all, from where the last pass ran out of time. 1
- * when this one does. */
-static int settle_pass(struct denet_matcher *matcher, bool all) {
+/* Settles those that are new or have changed, or all, from where the last pass ran out of time.
+ * False when this one does. */
+static bool settle_pass(struct denet_matcher *matcher, bool all) {
   size_t count = matcher->roster->count, first = count ? matcher->cursor % count : 0;
   for (size_t i = 0; i < count; i++) {
     struct denet_process *process = matcher->roster->processes[(first + i) % count];
     bool is_young = process->looks < LOOKS;
     if (!all && !process->changed && !is_young)
       continue;
-    int error = settle(matcher, process);
-    if (error)
-      return error;
+    settle(matcher, process); /* one that fails does not stop the others */
     matcher->cursor = (first + i + 1) % count;
     if (is_time_over(matcher))
-      return 1;
+      return false;
   }
-  return 0;
+  return true;
 }
 
 void denet_matcher_begin(struct denet_matcher *matcher, uint64_t now_ns) {
+  matcher->ticked_ns = matcher->now_ns;
   matcher->now_ns = now_ns;
+  matcher->failure = 0;
   if (!matcher->began_ns)
     matcher->began_ns = now_ns;
   matcher->deadline_ns = matcher->host->boot_ns(matcher->host->context) + SETTLE_NS;
+  matcher->waiting_bytes = 0;
+  for (const struct denet_tree *tree = matcher->forest->first; tree; tree = tree->next)
+    matcher->waiting_bytes += tree->arguments.length;
 }
 
 bool denet_matcher_wants(struct denet_matcher *matcher, struct denet_process *process) {
@@ -370,32 +465,26 @@ static bool is_left_behind(const struct denet_matcher *matcher,
   return parent && parent->ended;
 }
 
-int denet_matcher_settle_ended(struct denet_matcher *matcher) {
+void denet_matcher_settle_ended(struct denet_matcher *matcher) {
   const struct denet_roster *roster = matcher->roster;
-  int error = 0;
   matcher->pass++;
-  for (size_t i = 0; i < roster->gone_count; i++) {
-    if (error || is_time_over(matcher))
+  for (size_t i = 0; i < roster->gone_count; i++)
+    if (is_time_over(matcher) || settle(matcher, roster->gone[i]))
       matcher->missed += roster->gone[i]->changed;
-    else
-      error = settle(matcher, roster->gone[i]);
-  }
-  for (size_t i = 0; i < roster->count && !error; i++)
+  for (size_t i = 0; i < roster->count; i++)
     if (is_left_behind(matcher, roster->processes[i]) && !is_time_over(matcher))
-      error = settle(matcher, roster->processes[i]);
-  return error;
+      settle(matcher, roster->processes[i]);
 }
 
 int denet_matcher_settle(struct denet_matcher *matcher) {
   matcher->pass++;
-  int outcome = settle_pass(matcher, false);
+  bool is_done = settle_pass(matcher, false);
   /* New members may have children that were settled before they were members. */
-  while (!outcome && matcher->has_grown) {
+  while (is_done && matcher->has_grown) {
     matcher->has_grown = false;
     matcher->pass++;
-    outcome = settle_pass(matcher, true);
-    if (outcome)
-      matcher->has_grown = true; /* the next tick owes them that */
+    is_done = settle_pass(matcher, true);
+    matcher->has_grown |= !is_done; /* the next tick owes them that */
   }
-  return outcome < 0 ? outcome : 0;
+  return matcher->failure;
 }

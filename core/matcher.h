@@ -18,16 +18,22 @@ struct denet_matcher {
   unsigned subjects; /* what the rules look at, as in struct denet_rule */
   struct denet_facts_reader reader;
   struct denet_buffer instance;
+  struct denet_buffer arguments, executable; /* for the metadata of a tree to come, as are */
+  bool has_uid, lacks_arguments;
+  uid_t uid;
   uint64_t pass;        /* number of the pass over the roster, from 1 */
-  uint64_t now_ns;      /* boot clock, this tick */
+  uint64_t now_ns;      /* boot clock, this tick, and */
+  uint64_t ticked_ns;   /* the one before; 0: there was none */
   uint64_t began_ns;    /* the first tick: what was born before was there before denet */
   enum denet_base base; /* of processes that were there before */
   uint64_t deadline_ns; /* until when this tick may match */
   uint64_t missed;      /* processes that were over before there was time to match them */
   unsigned depth;       /* of parents that are being settled first */
-  bool has_grown;       /* a process that was known got into a tree: its children may follow */
+  bool has_grown;       /* a process that is not young got into a tree: its children may follow */
   bool is_late;         /* something of the process that is being settled is not known yet */
   size_t cursor;        /* where the next pass begins */
+  int failure;          /* of this tick: why some process could not be settled; 0: all could */
+  size_t waiting_bytes; /* arguments that no metadata line has been made of yet */
 };
 
 /* Fills subjects from the rules. */
@@ -38,9 +44,9 @@ void denet_matcher_done(struct denet_matcher *matcher);
 void denet_matcher_begin(struct denet_matcher *matcher, uint64_t now_ns);
 
 /* Settles what has ended since the last tick and has not been looked at as it was at its end, and
- * what it has left behind: before the dead leave their trees. 0 or -ENOMEM; what could not be
+ * what it has left behind: before the dead leave their trees. Which of the ended could not be
  * settled is counted in missed. */
-int denet_matcher_settle_ended(struct denet_matcher *matcher);
+void denet_matcher_settle_ended(struct denet_matcher *matcher);
 
 /* Whether some rule that writes files wants a process that has just begun a program: its first
  * second is to be sampled closely. It is no member of anything yet and need not be in the roster.
@@ -52,6 +58,7 @@ bool denet_matcher_wants(struct denet_matcher *matcher, struct denet_process *pr
 void denet_matcher_read_pid_files(struct denet_matcher *matcher);
 
 /* Settles the processes of the roster. What cannot be settled in half a second waits for the next
- * tick: somebody may be starting processes with command lines that are slow to match. 0 or -ENOMEM
- * (then the rest waits likewise). */
+ * tick: somebody may be starting processes with command lines that are slow to match. 0, or -errno
+ * when something of a process could not be read for the moment (denet_source_is_passing()): that
+ * one, and what it has forked, waits likewise. */
 int denet_matcher_settle(struct denet_matcher *matcher);

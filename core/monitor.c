@@ -152,6 +152,9 @@ static void measure(struct denet_monitor *monitor, struct denet_process *process
   bool first = wanted & ~process->measured;
   if (!process->vanished)
     monitor->source->measure(monitor->source, process, wanted, first);
+  /* A zombie of which something could not be read for the moment ends in a later tick. */
+  if (!process->vanished && process->has_run)
+    process->ended = false;
   if (monitor->profiler)
     denet_profiler_measure(monitor->profiler, process);
   process->measured |= wanted;
@@ -314,11 +317,10 @@ static void schedule(struct denet_monitor *monitor, uint64_t now_ns) {
 /* Has the rules look at what is new or has changed, and what has ended leave. */
 static int settle(struct denet_monitor *monitor, uint64_t now_ns) {
   denet_matcher_begin(&monitor->matcher, now_ns);
-  int ended_failure = denet_matcher_settle_ended(&monitor->matcher);
+  denet_matcher_settle_ended(&monitor->matcher);
   end_members(monitor, now_ns);
   denet_matcher_read_pid_files(&monitor->matcher);
-  int failure = denet_matcher_settle(&monitor->matcher);
-  return ended_failure ? ended_failure : failure;
+  return denet_matcher_settle(&monitor->matcher);
 }
 
 int denet_monitor_tick(struct denet_monitor *monitor, enum denet_tick_scope scope,

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/select.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 
@@ -15,6 +16,16 @@
 /* Read, too: the head. O_NONBLOCK: whoever puts a FIFO in the file's place must not stop the
  * writer. */
 #define WRITE_FLAGS (O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+
+/* Others of this process may know no way to wait but select(2), which takes descriptors below
+ * FD_SETSIZE only: those are left to them. Where the limit allows none above, it is a low one. */
+static int open_high(int folder, const char *name, int flags) {
+  DENET_CLOSE int fd = openat(folder, name, flags, 0640);
+  if (fd < 0)
+    return -errno;
+  int high = fcntl(fd, F_DUPFD_CLOEXEC, FD_SETSIZE);
+  return high < 0 ? DENET_TAKE_FD(fd) : high;
+}
 
 void denet_part_name_of(const struct denet_part_id *id, denet_part_name out_name) {
   int length = snprintf(out_name, sizeof(denet_part_name), "%d-%" PRIu64, (int)id->pid, id->t0_ms);
@@ -55,9 +66,9 @@ static int create_file(int folder, struct denet_part_id *id) {
   for (;;) {
     denet_part_name name;
     denet_part_name_of(id, name);
-    int fd = openat(folder, name, WRITE_FLAGS | O_CREAT | O_EXCL, 0640);
-    if (fd >= 0 || errno != EEXIST)
-      return fd < 0 ? -errno : fd;
+    int fd = open_high(folder, name, WRITE_FLAGS | O_CREAT | O_EXCL);
+    if (fd != -EEXIST)
+      return fd;
     int error = denet_folder_each(folder, note_later, id);
     if (error)
       return error;
@@ -96,15 +107,24 @@ static bool is_same_file(const struct denet_part *part, const struct stat *statu
          status->st_ino == part->inode;
 }
 
+bool denet_part_is_at(const struct denet_part *part, int folder) {
+  struct stat status;
+  denet_part_name name;
+  denet_part_name_of(&part->id, name);
+  return !fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) && is_same_file(part, &status);
+}
+
 int denet_part_reopen(struct denet_part *part, int folder) {
   denet_part_name name;
   denet_part_name_of(&part->id, name);
-  DENET_CLOSE int fd = openat(folder, name, WRITE_FLAGS);
+  DENET_CLOSE int fd = open_high(folder, name, WRITE_FLAGS);
   /* ELOOP: a symbolic link; ENXIO: a FIFO; EISDIR: a folder. */
-  if (fd < 0 && (errno == ENOENT || errno == ELOOP || errno == ENXIO || errno == EISDIR))
+  if (fd == -ENOENT || fd == -ELOOP || fd == -ENXIO || fd == -EISDIR)
     return DENET_GONE;
+  if (fd < 0)
+    return fd;
   struct stat status;
-  if (fd < 0 || fstat(fd, &status))
+  if (fstat(fd, &status))
     return -errno;
   if (!is_same_file(part, &status))
     return DENET_GONE;

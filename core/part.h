@@ -21,7 +21,8 @@ struct denet_part {
   uint64_t head_bytes;     /* of those, the first line with its newline */
   dev_t device;
   ino_t inode;
-  int fd; /* -1: closed, but lines may still come */
+  int fd; /* -1: closed, but lines may still come; else FD_SETSIZE or more where the limit of open
+             files allows */
 };
 
 typedef char denet_part_name[64];
@@ -40,6 +41,9 @@ int denet_part_start(struct denet_part *part, int folder, struct denet_text head
 
 /* Opens a closed part again. 0; DENET_GONE when the name is gone or leads to another file. */
 int denet_part_reopen(struct denet_part *part, int folder);
+
+/* Whether the part's name in folder leads to its file. */
+bool denet_part_is_at(const struct denet_part *part, int folder);
 
 /* Reads the first line of an open part back, without its newline. out_head's memory passes to the
  * caller, what it held before is not freed. 0; DENET_GONE when others have cut the file or written

@@ -157,9 +157,10 @@ static int read_status(int process_fd, uint64_t *out_pid, uint64_t *out_uid) {
   return is_whole ? 0 : -ENOENT;
 }
 
+/* Whose mount namespace it is may have put any file in the place: one that its user could not read
+ * would be told in our lines. */
 static bool may_count(const struct stat *status, uint64_t uid) {
-  return S_ISREG(status->st_mode) && (status->st_uid == uid || status->st_uid == 0) &&
-         status->st_size <= FILE_MOST;
+  return S_ISREG(status->st_mode) && status->st_uid == uid && status->st_size <= FILE_MOST;
 }
 
 int denet_perf_map_read(struct denet_perf_map *map, int process_fd, bool *out_new) {

@@ -27,8 +27,9 @@ struct denet_perf_map {
 void denet_perf_map_done(struct denet_perf_map *map);
 
 /* Reads such a text; whatever stood in *map is gone. Where entries overlap the later one counts, as
- * memory is used again. A control byte of a name becomes '?', what is above DENET_PERF_NAME_MOST
- * bytes is cut off. Lines that are none are passed over. 0 or -ENOMEM. */
+ * memory is used again, of the thousand that begin nearest below an address. A control byte of a
+ * name becomes '?', what is above DENET_PERF_NAME_MOST bytes is cut off. Lines that are none are
+ * passed over. 0 or -ENOMEM. */
 int denet_perf_map_parse(struct denet_text text, struct denet_perf_map *map);
 
 /* The name of the function at the address; NULL if there is none among the DENET_PERF_BEFORE_MOST
@@ -36,6 +37,6 @@ int denet_perf_map_parse(struct denet_text text, struct denet_perf_map *map);
 const char *denet_perf_map_find(const struct denet_perf_map *map, uint64_t address);
 
 /* Reads the process's file if it is another than the last time. The folder is /proc/PID, open. The
- * file counts if it is a regular one of the process's user or of root, not above 16 MiB. 0,
+ * file counts if it is a regular one of the process's user, not above 16 MiB. 0,
  * *out_new says whether it was read; -errno where there is none that counts. */
 int denet_perf_map_read(struct denet_perf_map *map, int process_fd, bool *out_new);

@@ -52,7 +52,8 @@ struct denet_process {
   bool born_under_watch; /* after the first pass */
   enum denet_base base;  /* how its counters begin */
   unsigned looks;        /* how often the rules have looked again at a young process */
-  uint64_t settled_pass; /* the pass in which its trees were decided last */
+  uint64_t settled_pass; /* the pass in which its trees were decided last, or */
+  int settle_failure;    /* why they could not be */
   uint64_t advanced_ns;  /* the tick in which its values were taken last */
 
   uint64_t measured; /* bit m: metric m has been asked for since it is watched */
@@ -64,6 +65,7 @@ struct denet_process {
   /* The source's own notes. */
   bool hides_exit; /* how it ends is not for us to see */
   uint64_t inode;  /* of /proc/PID, procfs.c */
+  bool is_unread;  /* this pass could not tell who it is, likewise */
   uint64_t cpu_ns; /* of all its threads, exited ones included */
   uint64_t age_ns; /* likewise; when now was read */
   uint64_t net_namespace;

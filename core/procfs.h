@@ -59,9 +59,8 @@ int denet_procfs_outcome(void);
 int denet_procfs_open_file(const struct denet_procfs *procfs, pid_t pid, pid_t tid,
                            const char *name, int flags);
 
-/* Reads a small file with one read(), as the kernel makes the texts of one process or thread whole
- * in one call. 0 with the text (borrowed until the next read), DENET_GONE, -errno; -EMSGSIZE if it
- * does not fit. */
+/* Reads a small file to its end. 0 with the text (borrowed until the next read), DENET_GONE,
+ * -errno; -EMSGSIZE if it does not fit. */
 int denet_procfs_read(struct denet_procfs *procfs, pid_t pid, pid_t tid, const char *name,
                       struct denet_text *out_text);
 

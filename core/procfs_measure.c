@@ -48,8 +48,11 @@ static DIR *open_tasks(struct denet_procfs *procfs, pid_t pid) {
 static int measure_memory_of(struct denet_procfs *procfs, struct denet_process *process,
                              pid_t tid) {
   struct denet_text text;
+  uint64_t vm_pages;
   int outcome = denet_procfs_read(procfs, process->pid, tid, "statm", &text);
-  if (!outcome)
+  /* One that has exited since it was looked at has given its memory back: what it had stays. */
+  bool has_memory = !outcome && denet_parse_field(text, 1, &vm_pages) && vm_pages;
+  if (has_memory || (!outcome && (process->kernel_thread || process->ended)))
     take_fields(&procfs->plan[DENET_FILE_STATM], text, &process->now);
   return outcome;
 }
@@ -101,22 +104,25 @@ static bool has_lost_main(const struct denet_process *process) {
 }
 
 /* Has the thread visited last counted in the blocked time, if it is not yet. It began in the tick
- * that the kernel tells: in the middle of it, which is right on the average. */
-static void count_blocked(struct denet_procfs *procfs, const struct denet_process *process,
-                          pid_t tid) {
+ * that the kernel tells: in the middle of it, which is right on the average. 0 or the outcome. */
+static int count_blocked(struct denet_procfs *procfs, const struct denet_process *process,
+                         pid_t tid) {
   struct denet_text text;
   struct denet_stat stat;
   uint64_t start_ticks = process->start_ticks, tick_ns = procfs->host->tick_ns;
   bool is_main = tid == process->pid;
   if (!denet_threads_lacks_start(process->threads) || (is_main && has_lost_main(process)))
-    return;
+    return 0;
   if (!is_main) {
-    if (denet_procfs_read(procfs, process->pid, tid, "stat", &text) ||
-        denet_parse_stat(text, &stat))
-      return;
+    int outcome = denet_procfs_read(procfs, process->pid, tid, "stat", &text);
+    if (!outcome)
+      outcome = denet_parse_stat(text, &stat);
+    if (outcome)
+      return outcome;
     start_ticks = stat.field[DENET_STAT_START_TICKS];
   }
   denet_threads_start(process->threads, start_ticks * tick_ns + tick_ns / 2);
+  return 0;
 }
 
 static void parse_times(struct denet_text text, struct denet_thread_times *out) {
@@ -124,6 +130,21 @@ static void parse_times(struct denet_text text, struct denet_thread_times *out) 
   denet_parse_field(text, 1, &out->run_ns);
   denet_parse_field(text, 2, &out->delay_ns);
   denet_parse_field(text, 3, &out->timeslices);
+}
+
+/* Adds what the thread visited last has used since it was read last. */
+static int add_thread(struct denet_procfs *procfs, struct denet_process *process, pid_t tid,
+                      uint64_t wanted, struct denet_values *counters) {
+  int outcome =
+      take_thread_file(procfs, process, tid, DENET_FILE_THREAD_STATUS, "status", wanted, counters);
+  if (!denet_source_is_passing(outcome) && process->has_reaped) {
+    outcome = take_thread_file(procfs, process, tid, DENET_FILE_IO, "io", wanted, counters);
+    note_io_lack(procfs, process, outcome);
+  }
+  if (denet_source_is_passing(outcome))
+    return outcome;
+  denet_threads_add(process->threads, counters);
+  return 0;
 }
 
 /* Adds one thread's counters to its process's. If it has not run the rest of its files is spared.
@@ -143,17 +164,16 @@ static int measure_thread(struct denet_procfs *procfs, struct denet_process *pro
   int has_run = denet_threads_visit(process->threads, tid, &times);
   if (has_run < 0)
     return has_run;
-  if (has_schedstat && wanted & OFF_CPU)
-    count_blocked(procfs, process, tid);
+  outcome = has_schedstat && wanted & OFF_CPU ? count_blocked(procfs, process, tid) : 0;
   bool begins_io = process->has_reaped && !process->io_by_thread;
-  if (has_schedstat && !has_run && !begins_io)
+  bool is_spared = has_schedstat && !has_run && !begins_io;
+  if (!is_spared && !denet_source_is_passing(outcome))
+    outcome = add_thread(procfs, process, tid, wanted, &counters);
+  if (!denet_source_is_passing(outcome))
     return 0;
-  take_thread_file(procfs, process, tid, DENET_FILE_THREAD_STATUS, "status", wanted, &counters);
-  if (process->has_reaped)
-    note_io_lack(procfs, process,
-                 take_thread_file(procfs, process, tid, DENET_FILE_IO, "io", wanted, &counters));
-  denet_threads_add(process->threads, &counters);
-  return 0;
+  if (!is_spared)
+    denet_threads_owe(process->threads);
+  return outcome;
 }
 
 static int measure_each_thread(struct denet_procfs *procfs, struct denet_process *process,
@@ -162,13 +182,15 @@ static int measure_each_thread(struct denet_procfs *procfs, struct denet_process
   if (!tasks)
     return denet_procfs_outcome();
   int outcome = 0;
-  struct dirent *entry;
-  while (outcome >= 0 && (entry = readdir(tasks))) {
+  while (outcome >= 0) {
+    errno = 0;
+    struct dirent *entry = readdir(tasks);
+    if (!entry)
+      return errno && denet_procfs_outcome() < 0 ? -errno : 0;
     pid_t tid = denet_procfs_parse_pid(entry->d_name);
-    if (tid)
-      outcome = measure_thread(procfs, process, tid, wanted);
+    outcome = tid ? measure_thread(procfs, process, tid, wanted) : 0;
   }
-  return outcome < 0 ? outcome : 0;
+  return outcome;
 }
 
 /* Looks after the threads that were there before and not in the folder: that skips some when one
@@ -198,13 +220,9 @@ static void take_sums(struct denet_process *process) {
       denet_values_set(&process->now, m, sums->value[m]);
 }
 
-static void measure_threads(struct denet_procfs *procfs, struct denet_process *process,
-                            uint64_t wanted) {
-  if (!process->threads)
-    process->threads = denet_threads_new();
-  if (!process->threads)
-    return;
-  uint64_t now_ns = procfs->host->boot_ns(procfs->host->context);
+/* Visits all threads. 0 or -errno. */
+static int pass_threads(struct denet_procfs *procfs, struct denet_process *process, uint64_t wanted,
+                        uint64_t now_ns) {
   denet_threads_begin(process->threads, now_ns);
   denet_threads_note_main(process->threads, process->pid, process->exec_stamp,
                           has_lost_main(process));
@@ -214,18 +232,37 @@ static void measure_threads(struct denet_procfs *procfs, struct denet_process *p
                           : measure_each_thread(procfs, process, wanted);
   if (!outcome)
     outcome = measure_unlisted(procfs, process, wanted);
-  process->io_by_thread = process->has_reaped;
   denet_threads_end(process->threads, !outcome);
+  return outcome;
+}
+
+/* What could be read of some threads only is no sum: the rest would come as a jump. */
+static void measure_threads(struct denet_procfs *procfs, struct denet_process *process,
+                            uint64_t wanted) {
+  uint64_t now_ns = procfs->host->boot_ns(procfs->host->context);
+  if (!process->threads)
+    process->threads = denet_threads_new();
+  int outcome = process->threads ? pass_threads(procfs, process, wanted, now_ns) : -ENOMEM;
+  if (denet_source_is_passing(outcome)) {
+    procfs->read_failure = outcome;
+    return;
+  }
+  process->io_by_thread = process->has_reaped;
   if (!outcome && wanted & OFF_CPU)
     take_blocked(process, now_ns);
   take_sums(process);
 }
 
-/* The number in "net:[4026531840]"; 0 when it cannot be told. */
+/* The number in "net:[4026531840]"; 0 when it is not told, and the one that was known when it
+ * cannot be read for the moment. */
 static uint64_t read_net_namespace(struct denet_procfs *procfs, struct denet_process *process) {
   char path[64], link[64];
   snprintf(path, sizeof(path), "%d/ns/net", (int)process->pid);
   ssize_t length = readlinkat(procfs->proc_fd, path, link, sizeof(link) - 1);
+  if (length < 0 && denet_source_is_passing(-errno)) {
+    procfs->read_failure = -errno;
+    return process->net_namespace;
+  }
   if (length < 0) {
     if (errno == EACCES || errno == EPERM)
       denet_procfs_note_lack(procfs, process, DENET_LACK_NAMESPACES);
@@ -287,6 +324,8 @@ void denet_procfs_measure(struct denet_source *source, struct denet_process *pro
   uint64_t of_threads =
       plan[DENET_FILE_THREAD_STATUS].mask | plan[DENET_FILE_THREAD_SCHEDSTAT].mask | OFF_CPU;
   bool may_differ = first || process->has_run;
+  if (process->is_unread) /* its files may be another's, with its pid */
+    return;
   procfs->read_failure = 0;
   if (wanted & plan[DENET_FILE_STATM].mask)
     measure_memory(procfs, process);

@@ -12,8 +12,8 @@
 #include <sys/sysmacros.h>
 #include <time.h>
 
-#define MAPS_MOST (32u << 20)
-#define IMAGES_MOST 2048 /* a browser has 200 */
+#define MAPS_MOST (4u << 20) /* some 40,000 mappings */
+#define IMAGES_MOST 2048     /* a browser has 200 */
 #define STAT_MOST 4096
 #define AGAIN_NS UINT64_C(1000000000)
 
@@ -181,6 +181,13 @@ int denet_program_space_copy(const struct denet_program_space *from,
   space->mapped = mapped;
   space->mapped_count = from->mapped_count;
   return 0;
+}
+
+uint64_t denet_program_space_bytes(const struct denet_program_space *space) {
+  const struct denet_perf_map *map = &space->perf_map;
+  return space->mappings.capacity * sizeof(*space->mappings.all) + space->mappings.texts.capacity +
+         space->mapped_count * sizeof(*space->mapped) + map->capacity * sizeof(*map->entries) +
+         map->names.capacity;
 }
 
 static void reopen(const struct denet_program_space *space, const struct denet_mapping *mapping,

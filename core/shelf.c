@@ -26,11 +26,12 @@ unsigned denet_shelf_number(const char *name) {
   return strcmp(name, expected) ? 0 : (unsigned)number;
 }
 
-struct denet_shelf *denet_shelf_new(const char *host, const char *instance) {
+struct denet_shelf *denet_shelf_new(const char *host, const char *instance, unsigned limit) {
   struct denet_shelf *shelf = calloc(1, sizeof(*shelf));
   if (!shelf)
     return NULL;
   STAILQ_INIT(&shelf->loose);
+  shelf->limit = limit ? limit : DENET_SHELF_FILES;
   shelf->host = strdup(host);
   shelf->instance = strdup(instance);
   if (shelf->host && shelf->instance)
@@ -89,7 +90,7 @@ static bool move_file(const struct denet_shelf_file *file, int instance, unsigne
 
 static void move_oldest(struct denet_shelf *shelf, int instance) {
   struct denet_shelf_file *file = take_loose(shelf);
-  bool is_full = !shelf->folder || shelf->folder_files >= DENET_SHELF_FILES;
+  bool is_full = !shelf->folder || shelf->folder_files >= shelf->limit;
   unsigned folder = shelf->folder + is_full;
   if (!move_file(file, instance, folder))
     return;
@@ -99,12 +100,12 @@ static void move_oldest(struct denet_shelf *shelf, int instance) {
 }
 
 void denet_shelf_tidy(struct denet_shelf *shelf, const char *top) {
-  if (shelf->loose_count <= DENET_SHELF_FILES)
+  if (shelf->loose_count <= shelf->limit)
     return;
   DENET_CLOSE int top_fd = denet_folder_open(top);
   DENET_CLOSE int host = denet_folder_open_below(top_fd, shelf->host, false);
   DENET_CLOSE int instance = denet_folder_open_below(host, shelf->instance, false);
-  for (int i = 0; i < MOVES_AT_ONCE && shelf->loose_count > DENET_SHELF_FILES; i++)
+  for (int i = 0; i < MOVES_AT_ONCE && shelf->loose_count > shelf->limit; i++)
     move_oldest(shelf, instance);
 }
 

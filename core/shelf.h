@@ -11,7 +11,7 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
-#define DENET_SHELF_FILES 1000
+#define DENET_SHELF_FILES 1000 /* "a thousand", where nobody says otherwise */
 
 struct denet_shelf;
 
@@ -32,6 +32,7 @@ STAILQ_HEAD(denet_shelf_list, denet_shelf_file);
 struct denet_shelf {
   char *host;     /* owned */
   char *instance; /* owned */
+  unsigned limit; /* files in one folder */
   size_t file_count;
   struct denet_shelf_list loose; /* in the instance's folder, the oldest first */
   size_t loose_count;
@@ -39,8 +40,9 @@ struct denet_shelf {
   unsigned folder_files; /* put into that folder */
 };
 
-/* An empty shelf, or NULL without memory. The names are copied. */
-struct denet_shelf *denet_shelf_new(const char *host, const char *instance);
+/* An empty shelf, or NULL without memory. The names are copied. limit: files in one folder; 0: a
+ * thousand. */
+struct denet_shelf *denet_shelf_new(const char *host, const char *instance, unsigned limit);
 
 /* The files are their owner's. shelf may be NULL. */
 void denet_shelf_free(struct denet_shelf *shelf);

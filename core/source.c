@@ -30,6 +30,20 @@ const struct denet_lack_info denet_lack_info[DENET_LACKS] = {
      "left out of such ones' files; for other users' processes CAP_SYS_PTRACE brings them back"},
 };
 
+bool denet_source_is_passing(int outcome) {
+  switch (-outcome) {
+  case EAGAIN:
+  case EINTR:
+  case EIO:
+  case EMFILE:
+  case ENFILE:
+  case ENOMEM:
+    return true;
+  default:
+    return false;
+  }
+}
+
 int denet_source_open(const char *choice, const struct denet_host *host, struct denet_error *error,
                       struct denet_source **out_source) {
   if (!strcasecmp(choice, "bpf"))

@@ -66,7 +66,8 @@ struct denet_source {
                   bool first);
 
   /* Reads a text into out. 0; DENET_GONE; DENET_LATER: somebody holds it up; -EACCES and the like:
-   * it is there but not for us. */
+   * it is there but not for us; what denet_source_is_passing() knows: it could be had at another
+   * time. */
   int (*describe)(struct denet_source *source, struct denet_process *process,
                   enum denet_text_kind kind, struct denet_buffer *out);
 
@@ -75,6 +76,10 @@ struct denet_source {
 
   void (*free)(struct denet_source *source);
 };
+
+/* Whether an outcome is a failure of the moment, such as a lack of memory or of descriptors: it
+ * says nothing of the process, and is to be tried again. */
+bool denet_source_is_passing(int outcome);
 
 /* host is borrowed and must outlive the source. 0 or -errno with a sentence. */
 int denet_procfs_open(const struct denet_host *host, struct denet_error *error,

@@ -21,6 +21,8 @@
 #define LONG_HEAD_BYTES 4096 /* a head above it is read back from its file instead of kept */
 #define KEPT_HEADS_BYTES (4 << 20)
 #define WORTHY_LINES_BYTES (UINT64_C(8) * LONG_HEAD_BYTES)
+/* How often an open file is looked for by its name, which others may have given to another. */
+#define BATCHES_A_LOOK 10
 
 /* What was written for one key, from its metadata line to its last line. */
 struct record {
@@ -28,13 +30,15 @@ struct record {
   struct denet_part part;
   struct denet_buffer head;   /* the metadata line, for the parts to come; empty: not kept */
   TAILQ_ENTRY(record) recent; /* linked while the part has a descriptor */
+  unsigned looked_in;         /* the batch in which the part's name was looked up */
 };
 
 struct denet_store {
   char *folder;
   denet_name host;
-  int refusal;   /* 0, or the -errno that lines get until denet_store_resume() */
-  int host_lock; /* the host's folder, locked unless somebody else has locked it */
+  unsigned batch; /* counts denet_store_resume() */
+  int refusal;    /* 0, or the -errno that lines get until denet_store_resume() */
+  int host_lock;  /* the host's folder, locked unless somebody else has locked it */
   struct denet_store_limits limits;
   struct denet_budget budget;
   void *records; /* tsearch(3) */
@@ -137,6 +141,7 @@ static void close_least_recent(struct denet_store *store) {
 static void note_opened(struct denet_store *store, struct record *record) {
   TAILQ_INSERT_HEAD(&store->recent, record, recent);
   store->open_count++;
+  record->looked_in = store->batch;
 }
 
 static void note_used(struct denet_store *store, struct record *record) {
@@ -225,11 +230,14 @@ static int start_part(struct denet_store *store, struct record *record) {
   return error;
 }
 
+/* Whether an instance's folder that was not opened for this reason is no longer there. */
+static bool is_gone(int error) { return error == -ENOENT || error == -ELOOP || error == -ENOTDIR; }
+
 /* 0; DENET_GONE when the file is no longer there. */
 static int reopen_part(struct denet_store *store, struct record *record) {
   close_least_recent(store);
   DENET_CLOSE int folder = open_instance(store, record->instance);
-  if (folder == -ENOENT || folder == -ELOOP || folder == -ENOTDIR)
+  if (is_gone(folder))
     return DENET_GONE;
   if (folder < 0)
     return folder;
@@ -237,6 +245,18 @@ static int reopen_part(struct denet_store *store, struct record *record) {
   if (!outcome)
     note_opened(store, record);
   return outcome;
+}
+
+/* 0; DENET_GONE when the name of an open part leads to it no more. Looks only now and then. */
+static int look_for_part(struct denet_store *store, struct record *record) {
+  if (store->batch - record->looked_in < BATCHES_A_LOOK)
+    return 0;
+  record->looked_in = store->batch;
+  DENET_CLOSE int folder = open_instance(store, record->instance);
+  /* What cannot be looked at now may well be there. */
+  if (folder < 0)
+    return is_gone(folder) ? DENET_GONE : 0;
+  return denet_part_is_at(&record->part, folder) ? 0 : DENET_GONE;
 }
 
 /* Whether the part's lines are worth its head, which the next part repeats. */
@@ -258,7 +278,7 @@ static bool is_full(const struct denet_store *store, const struct record *record
 static int ready_part(struct denet_store *store, struct record *record) {
   if (!has_part(record))
     return start_part(store, record);
-  int outcome = record->part.fd < 0 ? reopen_part(store, record) : 0;
+  int outcome = record->part.fd < 0 ? reopen_part(store, record) : look_for_part(store, record);
   if (outcome < 0)
     return outcome;
   bool is_ours = !outcome && denet_part_is_intact(&record->part);
@@ -333,7 +353,10 @@ int denet_store_write(struct denet_store *store, const struct denet_line *line,
                          line->instance);
 }
 
-void denet_store_resume(struct denet_store *store) { store->refusal = 0; }
+void denet_store_resume(struct denet_store *store) {
+  store->refusal = 0;
+  store->batch++;
+}
 
 uint64_t denet_store_total_bytes(const struct denet_store *store) {
   return store->budget.total_bytes;
@@ -378,7 +401,8 @@ static int open_store(struct denet_store *store, const char *folder, const char 
   /* Kept as long as the store, and ended by the kernel however the process ends. Where another one
    * has it, what looks torn may just be being written. */
   bool is_ours = !flock(store->host_lock, LOCK_EX | LOCK_NB);
-  int error = denet_budget_init(&store->budget, folder, store->limits.total_bytes);
+  int error = denet_budget_init(&store->budget, folder, store->limits.total_bytes,
+                                store->limits.shelf_files);
   if (!error)
     error = denet_budget_scan(&store->budget, is_ours ? store->host : NULL);
   if (!error)

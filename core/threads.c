@@ -10,6 +10,7 @@ struct thread {
   bool alive;
   bool has_exited; /* the main one, which stays until all are gone */
   bool has_start;  /* counts for the blocked time */
+  bool is_owed;    /* has run, but its counters could not be added */
   bool follows;    /* another thread had its number before, and began at start_ns */
   uint64_t start_ns;
   uint64_t visited_ns; /* when the pass began in which it was visited last */
@@ -190,8 +191,14 @@ int denet_threads_visit(struct denet_threads *threads, pid_t tid,
   take_times(threads, thread, times);
   thread->alive = true;
   thread->visited_ns = threads->now_ns;
-  return is_new || is_other || times->run_ns != before.run_ns ||
+  bool was_owed = thread->is_owed;
+  thread->is_owed = false;
+  return is_new || is_other || was_owed || times->run_ns != before.run_ns ||
          times->timeslices != before.timeslices;
+}
+
+void denet_threads_owe(struct denet_threads *threads) {
+  threads->threads[threads->current].is_owed = true;
 }
 
 bool denet_threads_lacks_start(const struct denet_threads *threads) {

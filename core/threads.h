@@ -40,6 +40,9 @@ void denet_threads_note_main(struct denet_threads *threads, pid_t tid, uint64_t 
 int denet_threads_visit(struct denet_threads *threads, pid_t tid,
                         const struct denet_thread_times *times);
 
+/* What the thread visited last has used could not be read: its next visit says that it has run. */
+void denet_threads_owe(struct denet_threads *threads);
+
 /* Whether the thread visited last is not in the blocked time yet for want of its start, and what
  * puts it in: when it began, boot clock. */
 bool denet_threads_lacks_start(const struct denet_threads *threads);

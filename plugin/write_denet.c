@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/resource.h>
+#include <sys/select.h>
 #include <time.h>
 
 #define NAME DENET_WRITER
@@ -24,6 +25,9 @@
 #define DEFAULT_FILE_BYTES (64 * MIB)
 #define DEFAULT_TOTAL_BYTES (1024 * MIB)
 #define DEFAULT_QUEUE_BYTES (16 * MIB)
+
+#define OPEN_FILES_MIN 16
+#define OPEN_FILES_MAX 16384
 
 /* How long a flush may hold up the thread of collectd's that asked for it. */
 #define FLUSH_TIMEOUT_NS (5 * NS_PER_SECOND)
@@ -123,6 +127,7 @@ static void apply_option(struct settings *settings, const oconfig_item_t *item) 
     ERROR(LOG_NAME "%s; it keeps its value.", outcome == -ENOMEM ? item->key : error.text);
 }
 
+/* Once all blocks are read: each may give one of the two. */
 static void check_sizes(struct settings *settings) {
   if (settings->file_bytes <= settings->total_bytes)
     return;
@@ -134,7 +139,6 @@ static void check_sizes(struct settings *settings) {
 static int configure_block(oconfig_item_t *block) {
   for (int i = 0; i < block->children_num; i++)
     apply_option(&writer.settings, &block->children[i]);
-  check_sizes(&writer.settings);
   DENET_FREE char *path = make_path(&writer.settings);
   return !path || check_directory(path) ? -1 : 0;
 }
@@ -246,12 +250,22 @@ static int start_thread(struct denet_queue *queue) {
   return error;
 }
 
-/* A quarter of what the process may have: others in collectd need theirs. */
+/* How many files are kept open. To open a file for each line costs several times what the line
+ * itself does, so the limit is raised as far as it may be (systemd starts services with 1,024, of
+ * 524,288). Where that is well above FD_SETSIZE the files have all above (part.h); else a quarter,
+ * since others in collectd need theirs. */
 static unsigned choose_open_files(void) {
   struct rlimit limit;
-  if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur / 4 < 16)
-    return 16;
-  return limit.rlim_cur / 4 > 1024 ? 1024 : (unsigned)(limit.rlim_cur / 4);
+  if (getrlimit(RLIMIT_NOFILE, &limit))
+    return OPEN_FILES_MIN;
+  rlim_t wanted = FD_SETSIZE + OPEN_FILES_MAX;
+  struct rlimit raised = {limit.rlim_max < wanted ? limit.rlim_max : wanted, limit.rlim_max};
+  if (raised.rlim_cur > limit.rlim_cur && !setrlimit(RLIMIT_NOFILE, &raised))
+    limit = raised;
+  rlim_t count = limit.rlim_cur > 2 * FD_SETSIZE ? limit.rlim_cur - FD_SETSIZE : limit.rlim_cur / 4;
+  if (count < OPEN_FILES_MIN)
+    return OPEN_FILES_MIN;
+  return count < OPEN_FILES_MAX ? (unsigned)count : OPEN_FILES_MAX;
 }
 
 static int open_store(const char *path) {
@@ -268,6 +282,7 @@ static int open_store(const char *path) {
 }
 
 static int start_writer(void) {
+  check_sizes(&writer.settings);
   DENET_FREE char *path = make_path(&writer.settings);
   struct denet_queue *queue = get_queue();
   if (!path || !queue || check_directory(path) || open_store(path))
@@ -315,6 +330,9 @@ static int receive_list(const data_set_t *set, const value_list_t *list, user_da
   if (!denet_handover_receive(set, list, &received))
     return 0;
   int error = push_line(&received.line);
+  uint64_t lost_count = atomic_load(&writer.lost_count);
+  if (lost_count)
+    denet_handover_tell_lost(list, lost_count);
   denet_received_done(&received);
   return error;
 }
@@ -324,18 +342,6 @@ static int flush_writer(cdtime_t timeout, const char *identifier, user_data_t *u
   (void)identifier;
   (void)user_data;
   return atomic_load(&writer.is_running) ? denet_queue_flush(writer.queue, FLUSH_TIMEOUT_NS) : 0;
-}
-
-/* What of the lines was lost on their way to the disk; what was dropped before, denet counts. */
-static int report_losses(void) {
-  value_t value = {.derive = (derive_t)atomic_load(&writer.lost_count)};
-  value_list_t list = {.values = &value,
-                       .values_len = 1,
-                       .plugin = NAME,
-                       .plugin_instance = "_self",
-                       .type = "derive",
-                       .type_instance = "records_lost"};
-  return plugin_dispatch_values(&list);
 }
 
 /* Whether the thread has ended. It ends once everything is written, unless the disk hangs. */
@@ -370,5 +376,4 @@ __attribute__((visibility("default"))) void module_register(void) {
   plugin_register_init(NAME, init_writer);
   plugin_register_write(NAME, receive_list, &user_data);
   plugin_register_flush(NAME, flush_writer, NULL);
-  plugin_register_read(NAME, report_losses);
 }

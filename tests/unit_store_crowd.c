@@ -20,50 +20,62 @@ static void write_wholes(struct scene *scene, pid_t first, pid_t last) {
     write_whole(scene, pid);
 }
 
-START_TEST(of_thousands_of_finished_files_the_older_are_in_numbered_folders) {
+/* Ten files stand for the thousand. */
+static const struct denet_store_limits tens = {PLENTY, PLENTY, 16, 10};
+
+START_TEST(a_thousand_finished_files_stay_in_the_folder) {
   struct scene scene = begin(no_limits);
-  expect_write(&scene, 9999, DENET_LINE_METADATA, HEAD);
   write_wholes(&scene, 1, 1000);
+  ck_assert_uint_eq(count_entries(&scene, HOST "/web"), 1000);
+  write_wholes(&scene, 1001, 1001);
   ck_assert_uint_eq(count_entries(&scene, HOST "/web"), 1001);
-  write_wholes(&scene, 1001, 3050);
-  ck_assert_uint_eq(count_entries(&scene, HOST "/web"), 1000 + 1 + 3);
-  ck_assert(exists(&scene, HOST "/web/9999-1000.jsonl"));
-  ck_assert(exists(&scene, HOST "/web/2051-1000.jsonl"));
   ck_assert(exists(&scene, HOST "/web/000001/1-1000.jsonl"));
-  ck_assert(exists(&scene, HOST "/web/000002/1001-1000.jsonl"));
-  ck_assert(exists(&scene, HOST "/web/000003/2050-1000.jsonl"));
-  ck_assert_uint_eq(count_entries(&scene, HOST "/web/000001"), 1000);
-  ck_assert_uint_eq(count_entries(&scene, HOST "/web/000002"), 1000);
+  end(&scene);
+}
+END_TEST
+
+START_TEST(older_finished_files_are_in_numbered_folders) {
+  struct scene scene = begin(tens);
+  expect_write(&scene, 9999, DENET_LINE_METADATA, HEAD);
+  write_wholes(&scene, 1, 35);
+  ck_assert_uint_eq(count_entries(&scene, HOST "/web"), 10 + 1 + 3);
+  ck_assert(exists(&scene, HOST "/web/9999-1000.jsonl"));
+  ck_assert(exists(&scene, HOST "/web/26-1000.jsonl"));
+  ck_assert(exists(&scene, HOST "/web/000001/1-1000.jsonl"));
+  ck_assert(exists(&scene, HOST "/web/000002/11-1000.jsonl"));
+  ck_assert(exists(&scene, HOST "/web/000003/25-1000.jsonl"));
+  ck_assert_uint_eq(count_entries(&scene, HOST "/web/000001"), 10);
+  ck_assert_uint_eq(count_entries(&scene, HOST "/web/000002"), 10);
   expect_file(&scene, HOST "/web/000001/7-1000.jsonl", HEAD "\n" LINE "\n");
-  ck_assert_uint_eq(denet_store_total_bytes(scene.store), 3050 * FILE_BYTES + sizeof(HEAD));
+  ck_assert_uint_eq(denet_store_total_bytes(scene.store), 35 * FILE_BYTES + sizeof(HEAD));
   end(&scene);
 }
 END_TEST
 
 START_TEST(files_in_numbered_folders_go_first_and_empty_folders_with_them) {
-  struct scene scene = begin((struct denet_store_limits){PLENTY, 1500 * FILE_BYTES, 16});
-  write_wholes(&scene, 1, 2499);
+  struct scene scene = begin((struct denet_store_limits){PLENTY, 15 * FILE_BYTES, 16, 10});
+  write_wholes(&scene, 1, 24);
   ck_assert_uint_eq(count_entries(&scene, HOST "/web/000001"), 1);
-  ck_assert(exists(&scene, HOST "/web/000001/1000-1000.jsonl"));
-  write_wholes(&scene, 2500, 2500);
+  ck_assert(exists(&scene, HOST "/web/000001/10-1000.jsonl"));
+  write_wholes(&scene, 25, 25);
   ck_assert(!exists(&scene, HOST "/web/000001"));
-  ck_assert_uint_eq(denet_store_total_bytes(scene.store), 1500 * FILE_BYTES);
-  ck_assert_uint_eq(count_entries(&scene, HOST "/web/000002"), 500);
-  open_again(&scene, (struct denet_store_limits){PLENTY, 1, 16});
+  ck_assert_uint_eq(denet_store_total_bytes(scene.store), 15 * FILE_BYTES);
+  ck_assert_uint_eq(count_entries(&scene, HOST "/web/000002"), 5);
+  open_again(&scene, (struct denet_store_limits){PLENTY, 1, 16, 10});
   ck_assert(!exists(&scene, HOST "/web"));
   end(&scene);
 }
 END_TEST
 
 START_TEST(the_second_run_goes_on_in_the_latest_numbered_folder) {
-  struct scene scene = begin(no_limits);
-  write_wholes(&scene, 1, 2100);
-  open_again(&scene, no_limits);
-  ck_assert_uint_eq(denet_store_total_bytes(scene.store), 2100 * FILE_BYTES);
-  write_wholes(&scene, 2101, 3050);
-  ck_assert_uint_eq(count_entries(&scene, HOST "/web/000001"), 1000);
-  ck_assert_uint_eq(count_entries(&scene, HOST "/web/000002"), 1000);
-  ck_assert_uint_eq(count_entries(&scene, HOST "/web/000003"), 50);
+  struct scene scene = begin(tens);
+  write_wholes(&scene, 1, 21);
+  open_again(&scene, tens);
+  ck_assert_uint_eq(denet_store_total_bytes(scene.store), 21 * FILE_BYTES);
+  write_wholes(&scene, 22, 35);
+  ck_assert_uint_eq(count_entries(&scene, HOST "/web/000001"), 10);
+  ck_assert_uint_eq(count_entries(&scene, HOST "/web/000002"), 10);
+  ck_assert_uint_eq(count_entries(&scene, HOST "/web/000003"), 5);
   end(&scene);
 }
 END_TEST
@@ -72,37 +84,49 @@ END_TEST
 static const bool restarts[] = {false, true};
 
 START_TEST(a_part_follows_one_that_was_moved) {
-  struct scene scene = begin(no_limits);
+  struct scene scene = begin(tens);
   write_whole(&scene, 1);
-  expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
-  expect_write(&scene, 1, DENET_LINE_LAST, LINE);
-  write_wholes(&scene, 2, 1100);
+  write_whole(&scene, 1);
+  write_wholes(&scene, 2, 15);
   ck_assert(exists(&scene, HOST "/web/000001/1-1000_0002.jsonl"));
   if (restarts[_i])
-    open_again(&scene, no_limits);
+    open_again(&scene, tens);
   expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
   ck_assert(exists(&scene, HOST "/web/1-1000_0003.jsonl"));
   end(&scene);
 }
 END_TEST
 
+START_TEST(parts_are_found_among_many) {
+  struct scene scene = begin(tens);
+  write_wholes(&scene, 1, 300);
+  write_wholes(&scene, 1, 300);
+  for (pid_t pid = 1; pid <= 300; pid++) {
+    char name[64];
+    expect_write(&scene, pid, DENET_LINE_METADATA, HEAD);
+    snprintf(name, sizeof(name), HOST "/web/%d-1000_0003.jsonl", pid);
+    ck_assert(exists(&scene, name));
+  }
+  end(&scene);
+}
+END_TEST
+
 START_TEST(a_folder_that_was_crowded_before_is_tidied_bit_by_bit) {
-  struct scene scene = begin(no_limits);
+  struct scene scene = begin(tens);
   make_folder(&scene, HOST "/web");
-  for (pid_t pid = 1; pid <= 1300; pid++) {
+  for (pid_t pid = 1; pid <= 13; pid++) {
     char name[64];
     snprintf(name, sizeof(name), HOST "/web/%d-1000.jsonl", pid);
     write_file(&scene, name, HEAD "\n" LINE "\n");
     set_age(&scene, name, 10000 - pid);
   }
-  open_again(&scene, no_limits);
-  ck_assert_uint_eq(count_entries(&scene, HOST "/web"), 1300);
-  write_wholes(&scene, 2001, 2001);
-  ck_assert_uint_eq(count_entries(&scene, HOST "/web"), 1301 - 2 + 1);
-  write_wholes(&scene, 2002, 2400);
-  ck_assert_uint_eq(count_entries(&scene, HOST "/web"), 1001);
-  ck_assert_uint_eq(count_entries(&scene, HOST "/web/000001"), 700);
-  ck_assert(exists(&scene, HOST "/web/000001/700-1000.jsonl"));
+  open_again(&scene, tens);
+  ck_assert_uint_eq(count_entries(&scene, HOST "/web"), 13);
+  write_wholes(&scene, 101, 101);
+  ck_assert_uint_eq(count_entries(&scene, HOST "/web/000001"), 2);
+  write_wholes(&scene, 102, 104);
+  ck_assert_uint_eq(count_entries(&scene, HOST "/web"), 10 + 1);
+  ck_assert(exists(&scene, HOST "/web/000001/7-1000.jsonl"));
   end(&scene);
 }
 END_TEST
@@ -131,24 +155,23 @@ static void (*const obstacles[])(const struct scene *scene) = {take_its_name, ta
                                                                plant_a_link, append_to_it};
 
 START_TEST(a_file_that_cannot_be_moved_stays_where_it_is) {
-  struct scene scene = begin(no_limits);
-  write_wholes(&scene, 1, 1000);
+  struct scene scene = begin(tens);
+  write_wholes(&scene, 1, 10);
   obstacles[_i](&scene);
-  write_wholes(&scene, 1001, 1001);
+  write_wholes(&scene, 11, 11);
   ck_assert(exists(&scene, HOST "/web/1-1000.jsonl"));
   ck_assert(!exists(&scene, "../victim/1-1000.jsonl"));
-  ck_assert_uint_eq(denet_store_total_bytes(scene.store), 1001 * FILE_BYTES);
-  write_wholes(&scene, 1002, 1003);
-  ck_assert_uint_eq(denet_store_total_bytes(scene.store), 1003 * FILE_BYTES);
+  write_wholes(&scene, 12, 13);
+  ck_assert_uint_eq(denet_store_total_bytes(scene.store), 13 * FILE_BYTES);
   end(&scene);
 }
 END_TEST
 
 START_TEST(a_file_that_stayed_goes_in_its_turn) {
-  struct scene scene = begin((struct denet_store_limits){PLENTY, 1010 * FILE_BYTES, 16});
-  write_wholes(&scene, 1, 1000);
+  struct scene scene = begin((struct denet_store_limits){PLENTY, 15 * FILE_BYTES, 16, 10});
+  write_wholes(&scene, 1, 10);
   take_the_folders_name(&scene);
-  write_wholes(&scene, 1001, 1011);
+  write_wholes(&scene, 11, 16);
   ck_assert(!exists(&scene, HOST "/web/1-1000.jsonl"));
   ck_assert(exists(&scene, HOST "/web/2-1000.jsonl"));
   end(&scene);
@@ -156,17 +179,17 @@ START_TEST(a_file_that_stayed_goes_in_its_turn) {
 END_TEST
 
 START_TEST(what_others_removed_or_moved_away_is_passed_over) {
-  struct scene scene = begin((struct denet_store_limits){PLENTY, 1500 * FILE_BYTES, 16});
+  struct scene scene = begin((struct denet_store_limits){PLENTY, 15 * FILE_BYTES, 16, 10});
   path full;
-  write_wholes(&scene, 1, 1000);
+  write_wholes(&scene, 1, 10);
   ck_assert_int_eq(remove(path_of(&scene, HOST "/web/1-1000.jsonl", full)), 0);
-  write_wholes(&scene, 1001, 1002);
+  write_wholes(&scene, 11, 12);
   ck_assert_uint_eq(count_entries(&scene, HOST "/web/000001"), 1);
   remove_tree(path_of(&scene, HOST "/web/000001", full));
-  write_wholes(&scene, 1003, 1600);
-  ck_assert_uint_eq(denet_store_total_bytes(scene.store), 1500 * FILE_BYTES);
-  ck_assert(!exists(&scene, HOST "/web/000001/100-1000.jsonl"));
-  ck_assert(exists(&scene, HOST "/web/000001/101-1000.jsonl"));
+  write_wholes(&scene, 13, 18);
+  ck_assert_uint_eq(denet_store_total_bytes(scene.store), 15 * FILE_BYTES);
+  ck_assert(!exists(&scene, HOST "/web/000001/3-1000.jsonl"));
+  ck_assert(exists(&scene, HOST "/web/000001/4-1000.jsonl"));
   end(&scene);
 }
 END_TEST
@@ -182,7 +205,7 @@ START_TEST(a_folder_of_another_name_is_not_looked_into) {
   make_folder(&scene, name);
   strcat(name, "/1-1000.jsonl");
   write_file(&scene, name, HEAD "\n");
-  open_again(&scene, (struct denet_store_limits){PLENTY, 1, 16});
+  open_again(&scene, (struct denet_store_limits){PLENTY, 1, 16, 0});
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), 0);
   ck_assert(exists(&scene, name));
   end(&scene);
@@ -202,7 +225,7 @@ START_TEST(a_file_of_another_name_is_not_ours) {
   make_folder(&scene, HOST "/web");
   snprintf(name, sizeof(name), HOST "/web/%s", strange_names[_i]);
   write_file(&scene, name, "torn");
-  open_again(&scene, (struct denet_store_limits){PLENTY, 1, 16});
+  open_again(&scene, (struct denet_store_limits){PLENTY, 1, 16, 0});
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), 0);
   expect_file(&scene, name, "torn");
   end(&scene);
@@ -225,7 +248,7 @@ START_TEST(the_second_run_cuts_torn_tails_off) {
   open_again(&scene, no_limits);
   expect_file(&scene, torn_names[_i], HEAD "\n" LINE "\n");
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), FILE_BYTES);
-  open_again(&scene, (struct denet_store_limits){PLENTY, 1, 16});
+  open_again(&scene, (struct denet_store_limits){PLENTY, 1, 16, 0});
   ck_assert(!exists(&scene, torn_names[_i]));
   end(&scene);
 }
@@ -269,10 +292,12 @@ START_TEST(files_of_other_hosts_are_left_alone) {
 END_TEST
 
 void add_cases(Suite *suite) {
-  ADD_TEST(suite, of_thousands_of_finished_files_the_older_are_in_numbered_folders);
+  ADD_TEST(suite, a_thousand_finished_files_stay_in_the_folder);
+  ADD_TEST(suite, older_finished_files_are_in_numbered_folders);
   ADD_TEST(suite, files_in_numbered_folders_go_first_and_empty_folders_with_them);
   ADD_TEST(suite, the_second_run_goes_on_in_the_latest_numbered_folder);
   ADD_TABLE(suite, a_part_follows_one_that_was_moved, restarts);
+  ADD_TEST(suite, parts_are_found_among_many);
   ADD_TEST(suite, a_folder_that_was_crowded_before_is_tidied_bit_by_bit);
   ADD_TABLE(suite, a_file_that_cannot_be_moved_stays_where_it_is, obstacles);
   ADD_TEST(suite, a_file_that_stayed_goes_in_its_turn);

@@ -6,8 +6,8 @@ import subprocess
 import tempfile
 import unittest
 
-from harness import (Collectd, Workload, bpf_only, line_time, need, program, rule, wait_until,
-                     work_folder)
+from harness import (Collectd, Workload, bpf_only, line_time, measures, need, program, rule,
+                     wait_until, work_folder)
 
 # Seconds, for the sake of a busy machine. A tick that waits takes as long as the lock is held.
 LONGEST_TICK = 1
@@ -17,6 +17,7 @@ def can_serve_files():
     return os.access("/dev/fuse", os.R_OK | os.W_OK)
 
 
+@measures
 class Held(unittest.TestCase):
     denet = ""
 

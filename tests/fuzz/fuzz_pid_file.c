@@ -6,12 +6,23 @@
 
 #define READ_MOST 64
 
-/* As denet_pid_file_read() does it: of a file. */
+static char path[] = "/tmp/denet-fuzz-XXXXXX";
+
+static void remove_file(void) { unlink(path); }
+
+/* As denet_pid_file_read() does it: of a file, which is written anew for each input. */
 static pid_t read_file(struct denet_text text) {
-  DENET_CLOSE int fd = fuzz_file(text);
-  char path[32];
-  snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-  return denet_pid_file_read(path);
+  static int fd = -1;
+  pid_t pid = -1;
+  uid_t owner;
+  if (fd < 0) {
+    fd = mkstemp(path);
+    atexit(remove_file);
+  }
+  CLAIM(fd >= 0 && !ftruncate(fd, 0));
+  CLAIM(pwrite(fd, text.bytes, text.length, 0) == (ssize_t)text.length);
+  CLAIM(!denet_pid_file_read(path, &pid, &owner));
+  return pid;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
