@@ -162,6 +162,7 @@ static uint64_t round_up(uint64_t bytes, uint64_t unit) { return (bytes + unit -
 /* A file in the making: one header, the sections, their names, the table of sections. */
 struct extract {
   Elf64_Shdr sections[EXTRACT_MOST + 2]; /* 0 is none, the last the names */
+  const Elf64_Shdr *originals[EXTRACT_MOST + 2];
   size_t section_count;
   char names[1024];
   size_t names_bytes;
@@ -198,6 +199,7 @@ static int add_section(const struct denet_elf_file *file, const char *name, uint
   if (section->sh_size > limit || uncompressed > limit ||
       extract->uncompressed + uncompressed > limit)
     return -EFBIG;
+  extract->originals[extract->section_count] = section;
   Elf64_Shdr *copy = &extract->sections[extract->section_count++];
   *copy = *section;
   copy->sh_name = (uint32_t)extract->names_bytes;
@@ -236,9 +238,8 @@ static int fill(const struct denet_elf_file *file, const struct extract *extract
   memcpy(image, &header, sizeof(header));
   for (size_t i = 1; i + 1 < extract->section_count; i++) {
     const Elf64_Shdr *section = &extract->sections[i];
-    const Elf64_Shdr *original = denet_elf_file_section(file, extract->names + section->sh_name);
-    int error =
-        read_at(file->fd, original->sh_offset, image + section->sh_offset, section->sh_size);
+    int error = read_at(file->fd, extract->originals[i]->sh_offset, image + section->sh_offset,
+                        section->sh_size);
     if (error)
       return error;
   }

@@ -60,7 +60,7 @@ static void choose_name(const struct denet_groups *groups, struct denet_text raw
 bool denet_group_is_fixed(const struct denet_rule *rule) {
   static const char only[] = "%{rule}";
   for (const char *at = rule->instance; (at = strstr(at, "%{")); at += sizeof(only) - 1)
-    if (strncmp(at, only, sizeof(only) - 1))
+    if (strncmp(at, only, sizeof(only) - 1) != 0)
       return false;
   return true;
 }
@@ -69,7 +69,8 @@ static int add_group(struct denet_groups *groups, const struct denet_rule *rule,
                      struct denet_text raw, struct denet_group **out_group) {
   if (groups->count == groups->capacity) {
     size_t capacity = groups->capacity ? 2 * groups->capacity : 16;
-    struct denet_group **grown = reallocarray(groups->groups, capacity, sizeof(*grown));
+    struct denet_group **grown =
+        reallocarray(groups->groups, capacity, sizeof(struct denet_group *));
     if (!grown)
       return -ENOMEM;
     groups->groups = grown;

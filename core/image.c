@@ -146,7 +146,7 @@ static void use(struct denet_images *images, struct denet_image *image) {
 
 struct denet_image *denet_images_find(struct denet_images *images, uint64_t mapped_device,
                                       uint64_t inode) {
-  struct denet_image_key key;
+  struct denet_image_key key = {0};
   for (struct denet_image *image = *bucket_of(images, inode); image; image = image->next) {
     /* An inode that is held open is not another file's. */
     if (image->key.inode != inode || image->mapped_device != mapped_device || image->fd < 0 ||
@@ -194,7 +194,7 @@ static struct denet_image *add(struct denet_images *images, const struct denet_i
 int denet_images_take(struct denet_images *images, int fd, uint64_t mapped_device, const char *name,
                       struct denet_image **out_image) {
   DENET_CLOSE int owned = fd;
-  struct denet_image_key key;
+  struct denet_image_key key = {0};
   int error = read_key(owned, &key);
   if (error)
     return error;
@@ -234,7 +234,7 @@ bool denet_image_wants_file(const struct denet_image *image) {
 }
 
 void denet_images_reopen(struct denet_images *images, struct denet_image *image, int fd) {
-  struct denet_image_key key;
+  struct denet_image_key key = {0};
   if (read_key(fd, &key) || !is_same(&key, &image->key))
     close(fd);
   else
@@ -260,7 +260,7 @@ static void account(struct denet_images *images, struct denet_image *image, uint
 
 /* Only as long as it is the file that was mapped: what is written to it since tells nothing. */
 static int open_elf(const struct denet_image *image, struct denet_elf_file *out_file) {
-  struct denet_image_key key;
+  struct denet_image_key key = {0};
   int error = read_key(image->fd, &key);
   if (error)
     return error;

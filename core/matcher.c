@@ -109,13 +109,18 @@ static int keep_metadata(struct denet_matcher *matcher, struct denet_tree *tree,
   if (!matcher->wants_metadata || !tree->watch->rule.records)
     return 0;
   struct denet_source *source = matcher->source;
+  int outcome = source->describe(source, process, DENET_TEXT_ARGUMENTS, &tree->arguments);
+  bool lacked_arguments = tree->lacks_arguments;
+  tree->lacks_arguments = outcome == DENET_LATER;
+  matcher->is_late |= tree->lacks_arguments;
+  if (lacked_arguments && tree->lacks_arguments)
+    return 0; /* the file has been told the rest */
   tree->wants_metadata = true;
   tree->has_uid = !source->owner(source, process, &tree->uid);
-  int outcome = source->describe(source, process, DENET_TEXT_EXECUTABLE, &tree->executable);
-  if (outcome != -ENOMEM)
-    outcome = source->describe(source, process, DENET_TEXT_ARGUMENTS, &tree->arguments);
   if (outcome != -ENOMEM)
     outcome = limit_arguments(matcher, tree);
+  if (outcome != -ENOMEM)
+    outcome = source->describe(source, process, DENET_TEXT_EXECUTABLE, &tree->executable);
   return outcome == -ENOMEM ? outcome : 0;
 }
 
@@ -219,7 +224,7 @@ static int review_root(struct denet_matcher *matcher, struct denet_member *membe
   if (stays < 0)
     return stays;
   if (stays)
-    return process->execd ? keep_metadata(matcher, tree, process) : 0;
+    return process->execd || tree->lacks_arguments ? keep_metadata(matcher, tree, process) : 0;
   member->leaves = true;
   return matches ? plant(matcher, watch, process, facts, &captures) : 0;
 }
@@ -291,6 +296,7 @@ static struct denet_process *find_parent(const struct denet_matcher *matcher,
 
 static int settle(struct denet_matcher *matcher, struct denet_process *process);
 
+/* NOLINTNEXTLINE(misc-no-recursion): to a depth of PARENTS_MOST. */
 static int settle_parent(struct denet_matcher *matcher, struct denet_process *parent) {
   if (!parent || matcher->depth == PARENTS_MOST)
     return 0;
@@ -300,6 +306,7 @@ static int settle_parent(struct denet_matcher *matcher, struct denet_process *pa
   return error;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): likewise. */
 static int settle(struct denet_matcher *matcher, struct denet_process *process) {
   if (process->settled_pass == matcher->pass)
     return 0;
@@ -318,7 +325,8 @@ static int settle(struct denet_matcher *matcher, struct denet_process *process) 
   if (error)
     return error;
 
-  struct denet_facts facts;
+  struct denet_facts facts = {0};
+  matcher->is_late = false;
   bool must_look = process->changed || is_time_to_look_again(matcher, process);
   if (must_look) {
     int outcome = denet_facts_read(&matcher->reader, matcher->source, matcher->host, process,
@@ -327,10 +335,14 @@ static int settle(struct denet_matcher *matcher, struct denet_process *process) 
       must_look = false; /* there is nothing left to look at, but it may be some member's child */
     else if (outcome)
       return outcome == DENET_GONE ? 0 : outcome;
+    matcher->is_late = facts.late;
   }
-  for (size_t i = 0; i < matcher->watch_count && !error; i++)
-    error = apply_rule(matcher, &matcher->watches[i], process, parent, must_look ? &facts : NULL);
-  process->changed = error != 0;
+  for (size_t i = 0; i < matcher->watch_count && !error; i++) {
+    struct denet_watch *watch = &matcher->watches[i];
+    bool can_tell = must_look && !(watch->rule.subjects & facts.late);
+    error = apply_rule(matcher, watch, process, parent, can_tell ? &facts : NULL);
+  }
+  process->changed = error || matcher->is_late;
   process->execd = process->execd && error;
   return error;
 }

@@ -26,6 +26,7 @@ struct denet_matcher {
   uint64_t missed;      /* processes that were over before there was time to match them */
   unsigned depth;       /* of parents that are being settled first */
   bool has_grown;       /* a process that was known got into a tree: its children may follow */
+  bool is_late;         /* something of the process that is being settled is not known yet */
   size_t cursor;        /* where the next pass begins */
   size_t waiting_bytes; /* arguments that no metadata line has been made of yet */
 };

@@ -10,7 +10,6 @@
 #define FILE_MOST (16u << 20)
 #define ENTRIES_MOST 500000
 #define STATUS_MOST 16384
-#define NESTED_MOST 1000 /* entries that begin before an address and may hold it */
 
 void denet_perf_map_done(struct denet_perf_map *map) {
   free(map->entries);
@@ -116,8 +115,8 @@ const char *denet_perf_map_find(const struct denet_perf_map *map, uint64_t addre
   }
   /* Of those that begin before it. Names lie in the order of their lines. */
   const struct denet_perf_entry *found = NULL;
-  for (size_t last = low; low && last - low < NESTED_MOST && map->entries[low - 1].reach > address;
-       low--) {
+  size_t last = low > DENET_PERF_BEFORE_MOST ? low - DENET_PERF_BEFORE_MOST : 0;
+  for (; low > last && map->entries[low - 1].reach > address; low--) {
     const struct denet_perf_entry *entry = &map->entries[low - 1];
     if (entry->end > address && (!found || entry->name > found->name))
       found = entry;
@@ -165,7 +164,7 @@ static bool may_count(const struct stat *status, uint64_t uid) {
 }
 
 int denet_perf_map_read(struct denet_perf_map *map, int process_fd, bool *out_new) {
-  uint64_t pid, uid;
+  uint64_t pid = 0, uid = 0;
   char path[64];
   int error = read_status(process_fd, &pid, &uid);
   if (error)

@@ -220,12 +220,14 @@ static int pass_by(struct denet_procfs *procfs, struct denet_roster *roster,
   /* With hidepid (proc(5)) some may be listed that are none of our business. */
   bool is_gone =
       outcome == DENET_GONE || outcome == -EINVAL || outcome == -EACCES || outcome == -EPERM;
-  if (is_gone || process->is_new)
-    denet_roster_unsee(roster);
   if (!is_gone)
     procfs->scan_failure = outcome;
-  process->has_run |= !is_gone;
-  if (!is_gone && !process->is_new && cpu->is_known) {
+  if (is_gone || process->is_new) {
+    denet_roster_unsee(roster); /* which may free it */
+    return 0;
+  }
+  process->has_run = true;
+  if (cpu->is_known) {
     /* The clock was had without a descriptor; how it splits has to wait. */
     uint64_t user = process->now.value[DENET_CPU_USER];
     denet_process_split_cpu(&process->now, cpu->cpu_ns, user, process->now.value[DENET_CPU_SYSTEM]);
@@ -239,7 +241,7 @@ static int pass_by(struct denet_procfs *procfs, struct denet_roster *roster,
 static int scan_stat(struct denet_procfs *procfs, struct denet_roster *roster,
                      struct denet_process *process, const struct denet_procfs_listed *listed,
                      const struct cpu_reading *cpu) {
-  struct denet_text text;
+  struct denet_text text = {0};
   struct denet_stat stat;
   int outcome = denet_procfs_read(procfs, listed->pid, 0, "stat", &text);
   if (!outcome)
@@ -301,6 +303,7 @@ static int scan(struct denet_source *source, struct denet_roster *roster,
 
 static void free_procfs(struct denet_source *source) {
   struct denet_procfs *procfs = self(source);
+  denet_aside_free(procfs->aside);
   if (procfs->folder)
     closedir(procfs->folder); /* closes proc_fd */
   free(procfs->listed);
@@ -340,7 +343,7 @@ static bool has_own_pids(int proc_fd) {
 
 /* Whether stat tells all of other users' processes: it does of the first one. */
 static bool can_see_all(struct denet_procfs *procfs) {
-  struct denet_text text;
+  struct denet_text text = {0};
   struct denet_stat stat;
   return !denet_procfs_read(procfs, 1, 0, "stat", &text) && !denet_parse_stat(text, &stat) &&
          stat.fields > DENET_STAT_START_STACK && stat.field[DENET_STAT_START_STACK];
@@ -365,7 +368,8 @@ int denet_procfs_open(const struct denet_host *host, struct denet_error *error,
     return denet_error_set(error, -errno, "ProcPath \"%s\" cannot be opened: %s", host->proc_path,
                            strerror(errno));
   struct denet_procfs *procfs = calloc(1, sizeof(*procfs));
-  if (!procfs) {
+  if (!procfs || denet_aside_new(&procfs->aside)) {
+    free(procfs);
     closedir(folder);
     return denet_error_set(error, -ENOMEM, "there is no memory");
   }

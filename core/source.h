@@ -65,7 +65,8 @@ struct denet_source {
   void (*measure)(struct denet_source *source, struct denet_process *process, uint64_t wanted,
                   bool first);
 
-  /* Reads a text into out. 0; DENET_GONE; -EACCES and the like: it is there but not for us. */
+  /* Reads a text into out. 0; DENET_GONE; DENET_LATER: somebody holds it up; -EACCES and the like:
+   * it is there but not for us. */
   int (*describe)(struct denet_source *source, struct denet_process *process,
                   enum denet_text_kind kind, struct denet_buffer *out);
 

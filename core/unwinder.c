@@ -333,7 +333,9 @@ int denet_unwinder_frames(struct denet_unwinder *unwinder, const struct denet_sn
   if (error == -ENOMEM)
     return error;
   /* Of a process that exited or exec'd before anybody looked, the addresses are all there is. */
-  process = error ? &nobody : *find_link(unwinder, snapshot->pid, snapshot->start_ns);
+  process = error ? NULL : *find_link(unwinder, snapshot->pid, snapshot->start_ns);
+  if (!process)
+    process = &nobody;
   if (!denet_stack_cache_find(&process->stacks, snapshot, &frames, &truncated)) {
     error = unwind(unwinder, process, snapshot, out);
     if (process != &nobody)

@@ -128,9 +128,7 @@ static int shutdown_plugin(void) {
   return 0;
 }
 
-__attribute__((visibility("default"))) void module_register(void);
-
-void module_register(void) {
+__attribute__((visibility("default"))) void module_register(void) {
   denet_config_init(&plugin.config);
   plugin_register_complex_config(NAME, configure);
   plugin_register_init(NAME, init);

@@ -6,7 +6,8 @@ cd "$(dirname "$0")/.."
 out=${DENET_TEST_BUILD:-build/tests}
 
 packages="build-essential cmake pkg-config collectd-core collectd-dev libyajl-dev libtre-dev check
-          clang libbpf-dev libdw-dev bpftool strace python3 procps util-linux iproute2"
+          clang libclang-rt-dev libbpf-dev libdw-dev bpftool strace python3 procps util-linux
+          iproute2"
 # dpkg-query fails when it does not know one of them, which is what we want to hear of.
 installed=$(dpkg-query -W -f='${Package} ${Status}\n' $packages 2>/dev/null || true)
 missing=
@@ -36,6 +37,19 @@ run_ctest() {
   passed=$((passed + total - bad - skip)) failed=$((failed + bad)) skipped=$((skipped + skip))
 }
 
+# Runs the fuzz targets for a little and adds up what they did.
+run_fuzz() {
+  local log="$out/fuzz.log" counts p f
+  python3 tests/fuzz/run.py --build "$out/fuzz" | tee "$log" || true
+  counts=$(sed -n 's/^fuzz: \([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$log")
+  if [ -z "$counts" ] || [ "$counts" = "0 0" ]; then
+    echo "the fuzz targets did not run to their end"
+    counts="0 1"
+  fi
+  read -r p f <<<"$counts"
+  passed=$((passed + p)) failed=$((failed + f))
+}
+
 # Runs the end-to-end tests with a source and adds up what they did.
 run_e2e() {
   local log="$out/e2e-$1.log" counts p f s
@@ -60,6 +74,9 @@ cmake -S . -B "$out/sanitized" -DDENET_BPF=ON -DCMAKE_BUILD_TYPE=Debug \
   -DDENET_SANITIZE=address,undefined
 cmake --build "$out/sanitized" -j "$(nproc)"
 run_ctest sanitized
+
+echo "== fuzz targets"
+run_fuzz
 
 echo "== end to end, under collectd, with /proc"
 run_e2e procfs

@@ -276,6 +276,67 @@ START_TEST(metadata_that_failed_heads_the_file_later) {
 }
 END_TEST
 
+START_TEST(a_full_disk_is_left_alone_until_the_store_resumes) {
+  struct scene scene = begin(no_limits);
+  expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
+  ck_assert_int_eq(try_limited(&scene, FILE_BYTES - 5, 1, DENET_LINE_SAMPLE, LINE), -ENOSPC);
+  ck_assert_int_eq(write_key(&scene, "web", 1, DENET_LINE_SAMPLE, LINE), -ENOSPC);
+  ck_assert_int_eq(write_key(&scene, "web", 2, DENET_LINE_METADATA, HEAD), -ENOSPC);
+  ck_assert_ptr_nonnull(strstr(scene.error.text, scene.folder));
+  ck_assert(!exists(&scene, HOST "/web/2-1000.jsonl"));
+  denet_store_resume(scene.store);
+  expect_write(&scene, 1, DENET_LINE_LAST, LINE);
+  expect_write(&scene, 2, DENET_LINE_LAST, LINE);
+  expect_file(&scene, HOST "/web/1-1000.jsonl", HEAD "\n" LINE "\n");
+  expect_file(&scene, HOST "/web/2-1000.jsonl", HEAD "\n" LINE "\n");
+  end(&scene);
+}
+END_TEST
+
+START_TEST(a_process_that_ends_while_the_disk_is_full_is_forgotten) {
+  struct scene scene = begin(no_limits);
+  expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
+  ck_assert_int_eq(try_limited(&scene, FILE_BYTES - 5, 1, DENET_LINE_SAMPLE, LINE), -ENOSPC);
+  ck_assert_int_eq(write_key(&scene, "web", 1, DENET_LINE_LAST, LINE), -ENOSPC);
+  denet_store_resume(scene.store);
+  ck_assert_int_eq(write_key(&scene, "web", 1, DENET_LINE_SAMPLE, LINE), DENET_GONE);
+  expect_file(&scene, HOST "/web/1-1000.jsonl", HEAD "\n");
+  end(&scene);
+}
+END_TEST
+
+/* Puts a file where a folder must be. */
+static void stand_in_the_way(const struct scene *scene, const char *name) {
+  path full;
+  remove_tree(path_of(scene, name, full));
+  write_file(scene, name, "");
+}
+
+START_TEST(folders_that_cannot_be_made_are_not_tried_for_each_line) {
+  struct scene scene = begin(no_limits);
+  path full;
+  stand_in_the_way(&scene, HOST);
+  ck_assert_int_eq(write_key(&scene, "web", 1, DENET_LINE_METADATA, HEAD), -ENOTDIR);
+  ck_assert_int_eq(remove(path_of(&scene, HOST, full)), 0);
+  ck_assert_int_eq(write_key(&scene, "db", 2, DENET_LINE_METADATA, HEAD), -ENOTDIR);
+  ck_assert(!exists(&scene, HOST));
+  denet_store_resume(scene.store);
+  expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
+  expect_file(&scene, HOST "/web/1-1000.jsonl", HEAD "\n" LINE "\n");
+  end(&scene);
+}
+END_TEST
+
+START_TEST(one_instance_in_trouble_is_none_of_the_others) {
+  struct scene scene = begin(no_limits);
+  stand_in_the_way(&scene, HOST "/db");
+  ck_assert_int_eq(write_key(&scene, "db", 1, DENET_LINE_METADATA, HEAD), -ENOTDIR);
+  write_whole(&scene, 1);
+  ck_assert_int_eq(write_key(&scene, "db", 1, DENET_LINE_SAMPLE, LINE), -ENOTDIR);
+  end(&scene);
+}
+END_TEST
+
 START_TEST(a_removed_directory_comes_back) {
   struct scene scene = begin(no_limits);
   expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
@@ -361,6 +422,10 @@ void add_cases(Suite *suite) {
   ADD_TABLE(suite, more_keys_than_descriptors_lose_nothing, descriptor_limits);
   ADD_TABLE(suite, a_failed_write_leaves_whole_lines, limits_of_failure);
   ADD_TEST(suite, metadata_that_failed_heads_the_file_later);
+  ADD_TEST(suite, a_full_disk_is_left_alone_until_the_store_resumes);
+  ADD_TEST(suite, a_process_that_ends_while_the_disk_is_full_is_forgotten);
+  ADD_TEST(suite, folders_that_cannot_be_made_are_not_tried_for_each_line);
+  ADD_TEST(suite, one_instance_in_trouble_is_none_of_the_others);
   ADD_TEST(suite, a_removed_directory_comes_back);
   ADD_TEST(suite, a_file_that_was_moved_away_is_followed_by_the_next_part);
   ADD_TEST(suite, a_file_that_was_cut_is_followed_by_the_next_part);
