@@ -64,7 +64,7 @@ static int read_text(struct denet_procfs *procfs, pid_t pid, pid_t tid, const ch
   DENET_CLOSE int fd = denet_procfs_open_file(procfs, pid, tid, name, 0);
   if (fd < 0)
     return denet_procfs_outcome();
-  size_t length;
+  size_t length = 0;
   int outcome = read_whole(fd, name, procfs->text, &length);
   if (outcome)
     return outcome;
@@ -242,13 +242,14 @@ static int pass_by(struct denet_procfs *procfs, struct denet_roster *roster,
   /* With hidepid (proc(5)) some may be listed that are none of our business. */
   bool is_gone =
       outcome == DENET_GONE || outcome == -EINVAL || outcome == -EACCES || outcome == -EPERM;
-  if (is_gone || process->is_new)
-    denet_roster_unsee(roster);
   if (!is_gone)
     procfs->scan_failure = outcome;
-  process->has_run |= !is_gone;
-  process->is_unread = !is_gone;
-  if (!is_gone && !process->is_new && cpu->is_known) {
+  if (is_gone || process->is_new) {
+    denet_roster_unsee(roster);
+    return 0;
+  }
+  process->has_run = process->is_unread = true;
+  if (cpu->is_known) {
     /* The clock was had without a descriptor; how it splits has to wait. */
     uint64_t user = process->now.value[DENET_CPU_USER];
     denet_process_split_cpu(&process->now, cpu->cpu_ns, user, process->now.value[DENET_CPU_SYSTEM]);
