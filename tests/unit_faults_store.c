@@ -44,6 +44,8 @@ static bool write_all(struct scene *scene, struct fault fault, unsigned fault_li
     make_line(i, line, sizeof(line));
     if (i == fault_lines)
       has_failed = faults_end();
+    if (i % PROCESSES == 0)
+      denet_store_resume(scene->store); /* the next batch */
     result.outcome[i] = write_key(scene, "web", (pid_t)(i % PROCESSES) + 1, kind_of(i), line);
   }
   return faults_end() || has_failed;
@@ -214,6 +216,7 @@ START_TEST(each_call_of_the_budget_may_fail) {
     write_key(&scene, "web", 4, DENET_LINE_METADATA, HEAD);
     write_key(&scene, "web", 4, DENET_LINE_LAST, LINE);
     has_failed = faults_end();
+    denet_store_resume(scene.store);
     for (pid_t pid = 5; pid <= 8; pid++)
       write_whole(&scene, pid);
     ck_assert_uint_le(denet_store_total_bytes(scene.store), 2 * FILE_BYTES);
