@@ -82,8 +82,8 @@ struct denet_off_cpu_stack {
   denet_u64 stack_bytes; /* behind this: the user stack from RSP upwards */
 };
 
-_Static_assert(sizeof(struct denet_waits) == 13 * 8, "no padding");
+_Static_assert(sizeof(struct denet_waits) == 13 * sizeof(denet_u64), "no padding");
 _Static_assert(sizeof(struct denet_off_cpu_sums) == 16 + 104 + 80 + 8, "no padding");
-_Static_assert(sizeof(struct denet_off_cpu_place) == 24 + 17 * 8 + 16, "no padding");
+_Static_assert(sizeof(struct denet_off_cpu_place) == 24 + 17 * sizeof(denet_u64) + 16, "no padding");
 _Static_assert(sizeof(struct denet_off_cpu_thread) == 16 + 104 + 176 + 8, "no padding");
 _Static_assert(sizeof(struct denet_off_cpu_stack) == 16 + 176 + 8, "no padding");

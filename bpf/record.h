@@ -151,7 +151,7 @@ struct denet_bpf_free {
 };
 
 _Static_assert(sizeof(struct denet_bpf_head) == 16, "no padding");
-_Static_assert(sizeof(struct denet_bpf_costs) == 15 * 8, "no padding");
+_Static_assert(sizeof(struct denet_bpf_costs) == 15 * sizeof(denet_u64), "no padding");
 _Static_assert(sizeof(struct denet_bpf_brief) == 16 + 8 + 16, "no padding");
 _Static_assert(sizeof(struct denet_bpf_identity) == 40 + 16, "no padding");
 _Static_assert(sizeof(struct denet_bpf_process) == 56 + 120 + 24 + 16, "no padding");

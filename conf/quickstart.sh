@@ -80,8 +80,8 @@ trap 'exit 0' INT TERM HUP
 
 # --- packages and build ---------------------------------------------------------------------------
 
-packages=(build-essential cmake pkg-config collectd-core collectd-dev libyajl-dev clang libbpf-dev
-  libdw-dev bpftool)
+packages=(build-essential cmake pkg-config collectd-core collectd-dev libyajl-dev libtre-dev clang
+  libbpf-dev libdw-dev bpftool)
 missing=()
 for package in "${packages[@]}"; do
   state=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)

@@ -8,7 +8,6 @@
 #include <search.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/uio.h>
 
 #define STALE_ROUNDS 3
 #define KEPT_ROUNDS 32 /* a thread that is off its CPU is asked for in each */
@@ -145,8 +144,8 @@ static size_t find_place(const struct room *room, pid_t tid) {
 
 static struct kept *find_kept(const struct room *room, pid_t tid) {
   size_t place = room ? find_place(room, tid) : 0;
-  bool is_there = room && place < room->count && room->kept[place].tid == tid;
-  return is_there ? &room->kept[place] : NULL;
+  bool is_kept = room && place < room->count && room->kept[place].tid == tid;
+  return is_kept ? &room->kept[place] : NULL;
 }
 
 struct denet_frames *denet_blocks_find(struct denet_blocks *blocks,
@@ -287,9 +286,15 @@ static bool is_there(const struct denet_blocks *blocks, const struct denet_block
 int denet_blocks_read(struct denet_blocks *blocks, const struct denet_block *block,
                       const denet_u64 registers[DENET_OFF_CPU_REGISTERS],
                       struct denet_text *out_stack) {
-  struct iovec local = {blocks->stack.bytes, blocks->stack_bytes};
-  struct iovec remote = {(void *)registers[RSP], blocks->stack_bytes}; /* NOLINT: not ours */
-  ssize_t got = process_vm_readv(block->tid, &local, 1, &remote, 1, 0);
+  char path[4096];
+  snprintf(path, sizeof(path), "%s/%d/task/%d/mem", blocks->proc_path, (int)block->pid,
+           (int)block->tid);
+  /* process_vm_readv(2) would wait for the mmap lock of a process that holds it so that not even
+   * SIGKILL ended us (mm/process_vm_access.c); this gives way (__access_remote_vm, mm/memory.c). */
+  DENET_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0)
+    return errno == ENOENT ? -ESRCH : -errno;
+  ssize_t got = pread(fd, blocks->stack.bytes, blocks->stack_bytes, (off_t)registers[RSP]);
   if (got < 0)
     return -errno;
   if (!is_there(blocks, block, registers))

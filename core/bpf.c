@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define READ_BYTES (1024 * 1024) /* fewer reads, each of which the kernel begins anew */
+#define READ_BYTES (1 << 20) /* fewer reads, each of which the kernel begins anew */
 
 int denet_bpf_read_iterator(int link_fd, struct denet_buffer *records) {
   DENET_CLOSE int fd = bpf_iter_create(link_fd);

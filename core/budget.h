@@ -1,44 +1,59 @@
 /* What the record files below a folder may take together. Finished files wait here in the order in
- * which they go; files that are still open only count. A file is <folder>/<host>/<instance>/<name>,
- * name ending in ".jsonl". */
+ * which they go; files that are still open only count. What a file costs here does not grow with
+ * their number. Files are <folder>/<host>/<instance>/<name> and what is moved from there (shelf.h),
+ * name being a part's (part.h); others are not ours. */
 #pragma once
+
+#include "part.h"
+#include "shelf.h"
 
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
-
-struct denet_budget_file {
-  char *path; /* "<host>/<instance>/<name>", owned */
-  uint64_t bytes;
-  ino_t inode;
-  int64_t changed_ns; /* of files that denet_budget_scan() found, Unix time; else 0 */
-};
 
 struct denet_budget {
   char *folder; /* owned */
   uint64_t limit_bytes;
   uint64_t total_bytes; /* of finished and open files; who writes to an open file adds to it */
-  uint64_t newest_ms;   /* Unix ms of the last change to any file that the scan found; 0: none */
-  struct denet_budget_file *files; /* files[first] is the oldest of count */
-  size_t first;
-  size_t count;
-  size_t capacity;
+  struct denet_shelf_list files;     /* finished, owned, the oldest first */
+  size_t file_count;                 /* of those */
+  struct denet_shelf_file **buckets; /* the same by shelf, pid and t0_ms */
+  size_t bucket_count;               /* 0 or a power of two */
+  unsigned shelf_files;              /* of each shelf's folders, as for denet_shelf_new() */
+  void *shelves;                     /* owned, tsearch(3): those that have files */
 };
 
 /* 0 or -ENOMEM. folder is copied. */
-int denet_budget_init(struct denet_budget *budget, const char *folder, uint64_t limit_bytes);
+int denet_budget_init(struct denet_budget *budget, const char *folder, uint64_t limit_bytes,
+                      unsigned shelf_files);
 void denet_budget_done(struct denet_budget *budget);
 
 /* Takes the files that are below the folder as finished ones, the longest unchanged first. Symbolic
- * links are not followed, what cannot be read is passed over. 0 or -errno. */
-int denet_budget_scan(struct denet_budget *budget);
+ * links are not followed, what cannot be read is passed over. Files of own_host, which nobody else
+ * may be writing, lose their torn tails (tail.h); NULL: no host's. 0 or -errno. */
+int denet_budget_scan(struct denet_budget *budget, const char *own_host);
 
-/* An open file, counted in total_bytes, is finished from now on: the last to go. Without memory for
- * it the file stays where it is and no longer counts. */
+/* The shelf of that instance, made if there is none; NULL without memory. Borrowed until it has no
+ * files any more. */
+struct denet_shelf *denet_budget_shelf(struct denet_budget *budget, const char *host,
+                                       const char *instance);
+
+/* Adds a copy of file, which has id, bytes, inode and folder, as the last one to go. total_bytes is
+ * the caller's. 0 or -ENOMEM. */
+int denet_budget_add(struct denet_budget *budget, struct denet_shelf *shelf,
+                     const struct denet_shelf_file *file);
+
+/* An open part, counted in total_bytes, is finished from now on: the last to go. The oldest
+ * finished files of a crowded instance are moved. Without memory for it the file stays where it is
+ * and no longer counts. */
 void denet_budget_finish(struct denet_budget *budget, const char *host, const char *instance,
-                         const char *name, uint64_t bytes, ino_t inode);
+                         const struct denet_part *part);
 
-/* Removes finished files, oldest first, until extra_bytes more fit or none is left; an instance's
- * folder that becomes empty goes too. A file that is gone, cannot be removed, or has changed since
- * (then somebody uses it) is no longer counted and is left alone. */
+/* The greatest number of the process's finished parts; 0 when there are none. id->number means
+ * nothing. */
+unsigned denet_budget_latest(const struct denet_budget *budget, const char *host,
+                             const char *instance, const struct denet_part_id *id);
+
+/* Removes finished files, oldest first, until extra_bytes more fit or none is left; folders that
+ * become empty go too. A file that is gone, cannot be removed, or has changed since (then somebody
+ * uses it) is no longer counted and is left alone. */
 void denet_budget_make_room(struct denet_budget *budget, uint64_t extra_bytes);

@@ -8,6 +8,7 @@
 #define REPEATS_MOST 24
 
 /* Of the C++ runtime library (Itanium C++ ABI, section 3.4): malloc'ed memory. */
+/* NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): the ABI's name. */
 char *__cxa_demangle(const char *mangled, char *buffer, size_t *length, int *status);
 
 /* A name may say "the same again", and so a short one may stand for gigabytes. With so many repeats

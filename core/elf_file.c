@@ -4,7 +4,7 @@
 
 #include <elfutils/libdwelf.h>
 #include <errno.h>
-#include <gelf.h>
+#include <libelf.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -48,12 +48,11 @@ static int read_table(const struct denet_elf_file *file, uint64_t offset, size_t
   return error;
 }
 
-static bool is_ours(const GElf_Ehdr *header) {
-  return header->e_ident[EI_CLASS] == ELFCLASS64 && header->e_ident[EI_DATA] == ELFDATA2LSB &&
-         header->e_machine == EM_X86_64 && (header->e_type == ET_EXEC || header->e_type == ET_DYN);
+static bool is_ours(const Elf64_Ehdr *header) {
+  return memcmp(header->e_ident, ELFMAG, SELFMAG) == 0 && header->e_ident[EI_CLASS] == ELFCLASS64 &&
+         header->e_ident[EI_DATA] == ELFDATA2LSB && header->e_machine == EM_X86_64 &&
+         (header->e_type == ET_EXEC || header->e_type == ET_DYN);
 }
-
-static void end_elf(Elf **elf) { elf_end(*elf); }
 
 static int read_names(struct denet_elf_file *file, size_t index) {
   const Elf64_Shdr *section = denet_elf_file_section_at(file, index);
@@ -66,47 +65,46 @@ static int read_names(struct denet_elf_file *file, size_t index) {
 }
 
 /* Sections are a help, not a condition: a file without is still one. */
-static int read_sections(struct denet_elf_file *file, Elf *elf) {
-  size_t count, names;
-  if (elf_getshdrnum(elf, &count) || elf_getshdrstrndx(elf, &names) || count == 0 ||
-      count > SECTIONS_MOST)
+static int read_sections(struct denet_elf_file *file, const Elf64_Ehdr *header) {
+  size_t count = header->e_shnum;
+  void *sections;
+  if (count == 0 || count > SECTIONS_MOST || header->e_shentsize != sizeof(Elf64_Shdr))
     return 0;
-  file->sections = calloc(count, sizeof(*file->sections));
-  if (!file->sections)
-    return -ENOMEM;
-  for (size_t i = 0; i < count; i++)
-    if (!gelf_getshdr(elf_getscn(elf, i), &file->sections[i]))
-      return 0;
+  int error = read_table(file, header->e_shoff, count, sizeof(Elf64_Shdr), &sections);
+  if (error)
+    return error == -ENOMEM ? error : 0;
+  file->sections = sections;
   file->section_count = count;
-  int error = read_names(file, names);
+  error = read_names(file, header->e_shstrndx);
   if (error)
     file->section_count = 0;
   return error == -ENOMEM ? error : 0;
 }
 
-static int read_programs(struct denet_elf_file *file, Elf *elf) {
-  size_t count;
-  if (elf_getphdrnum(elf, &count) || count == 0 || count > PROGRAMS_MOST)
+static int read_programs(struct denet_elf_file *file, const Elf64_Ehdr *header) {
+  size_t count = header->e_phnum;
+  void *programs;
+  if (count == 0 || count > PROGRAMS_MOST || header->e_phentsize != sizeof(Elf64_Phdr))
     return -ENOEXEC;
-  file->programs = calloc(count, sizeof(*file->programs));
-  if (!file->programs)
-    return -ENOMEM;
-  for (size_t i = 0; i < count; i++)
-    if (!gelf_getphdr(elf, (int)i, &file->programs[i]))
-      return -ENOEXEC;
+  int error = read_table(file, header->e_phoff, count, sizeof(Elf64_Phdr), &programs);
+  if (error)
+    return error;
+  file->programs = programs;
   file->program_count = count;
   return 0;
 }
 
-/* ELF_C_READ: libelf reads what is asked for and maps nothing. */
+/* Not by libelf: it takes memory for as many sections as a file claims to have, and whoever owns
+ * the file may write another number between any two looks. */
 static int read_headers(struct denet_elf_file *file) {
-  GElf_Ehdr header;
-  elf_version(EV_CURRENT);
-  DENET_CLEANUP(end_elf) Elf *elf = elf_begin(file->fd, ELF_C_READ, NULL);
-  if (!elf || elf_kind(elf) != ELF_K_ELF || !gelf_getehdr(elf, &header) || !is_ours(&header))
+  Elf64_Ehdr header;
+  int error = read_at(file->fd, 0, &header, sizeof(header));
+  if (error)
+    return error;
+  if (!is_ours(&header))
     return -ENOEXEC;
-  int error = read_programs(file, elf);
-  return error ? error : read_sections(file, elf);
+  error = read_programs(file, &header);
+  return error ? error : read_sections(file, &header);
 }
 
 int denet_elf_file_open(int fd, struct denet_elf_file *out_file) {
@@ -161,30 +159,10 @@ int denet_elf_file_read(const struct denet_elf_file *file, const Elf64_Shdr *sec
 
 static uint64_t round_up(uint64_t bytes, uint64_t unit) { return (bytes + unit - 1) / unit * unit; }
 
-/* A segment of notes may claim to be as large as the file. */
-static bool has_absurd_notes(const struct denet_elf_file *file) {
-  for (size_t i = 0; i < file->program_count; i++)
-    if (file->programs[i].p_type == PT_NOTE && file->programs[i].p_filesz > NOTES_MOST)
-      return true;
-  return false;
-}
-
-size_t denet_elf_file_build_id(const struct denet_elf_file *file, unsigned char *out, size_t size) {
-  const void *id;
-  if (has_absurd_notes(file))
-    return 0;
-  DENET_CLEANUP(end_elf) Elf *elf = elf_begin(file->fd, ELF_C_READ, NULL);
-  ssize_t length = elf ? dwelf_elf_gnu_build_id(elf, &id) : -1;
-  if (length <= 0)
-    return 0;
-  size_t taken = (size_t)length < size ? (size_t)length : size;
-  memcpy(out, id, taken);
-  return taken;
-}
-
 /* A file in the making: one header, the sections, their names, the table of sections. */
 struct extract {
   Elf64_Shdr sections[EXTRACT_MOST + 2]; /* 0 is none, the last the names */
+  const Elf64_Shdr *originals[EXTRACT_MOST + 2];
   size_t section_count;
   char names[1024];
   size_t names_bytes;
@@ -221,6 +199,7 @@ static int add_section(const struct denet_elf_file *file, const char *name, uint
   if (section->sh_size > limit || uncompressed > limit ||
       extract->uncompressed + uncompressed > limit)
     return -EFBIG;
+  extract->originals[extract->section_count] = section;
   Elf64_Shdr *copy = &extract->sections[extract->section_count++];
   *copy = *section;
   copy->sh_name = (uint32_t)extract->names_bytes;
@@ -259,9 +238,8 @@ static int fill(const struct denet_elf_file *file, const struct extract *extract
   memcpy(image, &header, sizeof(header));
   for (size_t i = 1; i + 1 < extract->section_count; i++) {
     const Elf64_Shdr *section = &extract->sections[i];
-    const Elf64_Shdr *original = denet_elf_file_section(file, extract->names + section->sh_name);
-    int error =
-        read_at(file->fd, original->sh_offset, image + section->sh_offset, section->sh_size);
+    int error = read_at(file->fd, extract->originals[i]->sh_offset, image + section->sh_offset,
+                        section->sh_size);
     if (error)
       return error;
   }
@@ -292,4 +270,24 @@ int denet_elf_file_extract(const struct denet_elf_file *file, const char *const 
     return error;
   *out_extract = (struct denet_elf_extract){DENET_TAKE(image), bytes, extract.uncompressed};
   return 0;
+}
+
+static void end_elf(Elf **elf) { elf_end(*elf); }
+
+/* By libelf, of a copy of the section. */
+size_t denet_elf_file_build_id(const struct denet_elf_file *file, unsigned char *out, size_t size) {
+  static const char *const sections[] = {".note.gnu.build-id"};
+  struct denet_elf_extract extract;
+  const void *id;
+  if (denet_elf_file_extract(file, sections, 1, NOTES_MOST, &extract))
+    return 0;
+  DENET_FREE char *image = extract.image;
+  elf_version(EV_CURRENT);
+  DENET_CLEANUP(end_elf) Elf *elf = elf_memory(image, extract.bytes);
+  ssize_t length = elf ? dwelf_elf_gnu_build_id(elf, &id) : -1;
+  if (length <= 0)
+    return 0;
+  size_t taken = (size_t)length < size ? (size_t)length : size;
+  memcpy(out, id, taken);
+  return taken;
 }

@@ -6,6 +6,8 @@
 
 /* The process ended between two looks; skip it, it is no event for a log. */
 #define DENET_GONE 1
+/* Not known yet, and not worth waiting for: ask again in the next pass. */
+#define DENET_LATER 2
 
 struct denet_error {
   char text[512]; /* one sentence, no full stop, no newline; "" when nothing went wrong */

@@ -99,6 +99,8 @@ int denet_facts_read(struct denet_facts_reader *reader, struct denet_source *sou
   if (subjects & 1u << DENET_SUBJECT_COMMAND_LINE)
     outcome =
         read_command_line(reader, source, process, &facts.subject[DENET_SUBJECT_COMMAND_LINE]);
+  if (outcome == DENET_LATER)
+    facts.late = 1u << DENET_SUBJECT_COMMAND_LINE;
   if (!has_failed(outcome) && subjects & 1u << DENET_SUBJECT_EXECUTABLE)
     outcome = read_text(source, process, DENET_TEXT_EXECUTABLE, &reader->executable,
                         &facts.subject[DENET_SUBJECT_EXECUTABLE]);

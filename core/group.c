@@ -32,11 +32,20 @@ static struct denet_group *find_raw(const struct denet_groups *groups, struct de
   return NULL;
 }
 
+/* write_graphite makes '_' of '.' (its EscapeCharacter): such two would be one series there. */
+static bool is_alike(const char *left, const char *right) {
+  size_t i = 0;
+  for (; left[i]; i++)
+    if ((left[i] == '.' ? '_' : left[i]) != (right[i] == '.' ? '_' : right[i]))
+      return false;
+  return !right[i];
+}
+
 static bool is_taken(const struct denet_groups *groups, const char *name) {
-  if (!strcmp(name, RESERVED_NAME))
+  if (is_alike(name, RESERVED_NAME))
     return true;
   for (size_t i = 0; i < groups->count; i++)
-    if (!strcmp(groups->groups[i]->name, name))
+    if (is_alike(groups->groups[i]->name, name))
       return true;
   return false;
 }
@@ -51,7 +60,7 @@ static void choose_name(const struct denet_groups *groups, struct denet_text raw
 bool denet_group_is_fixed(const struct denet_rule *rule) {
   static const char only[] = "%{rule}";
   for (const char *at = rule->instance; (at = strstr(at, "%{")); at += sizeof(only) - 1)
-    if (strncmp(at, only, sizeof(only) - 1))
+    if (strncmp(at, only, sizeof(only) - 1) != 0)
       return false;
   return true;
 }
@@ -60,7 +69,8 @@ static int add_group(struct denet_groups *groups, const struct denet_rule *rule,
                      struct denet_text raw, struct denet_group **out_group) {
   if (groups->count == groups->capacity) {
     size_t capacity = groups->capacity ? 2 * groups->capacity : 16;
-    struct denet_group **grown = reallocarray(groups->groups, capacity, sizeof(*grown));
+    struct denet_group **grown =
+        reallocarray(groups->groups, capacity, sizeof(struct denet_group *));
     if (!grown)
       return -ENOMEM;
     groups->groups = grown;

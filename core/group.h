@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 struct denet_group {
-  denet_name name; /* safe, and unlike every other group's */
+  denet_name name; /* safe; unlike every other group's, '.' and '_' taken for the same */
   char *raw;       /* what the template gave; owned */
   uint64_t raw_hash;
   const struct denet_rule *rule; /* that made it; borrowed */

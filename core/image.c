@@ -146,7 +146,7 @@ static void use(struct denet_images *images, struct denet_image *image) {
 
 struct denet_image *denet_images_find(struct denet_images *images, uint64_t mapped_device,
                                       uint64_t inode) {
-  struct denet_image_key key;
+  struct denet_image_key key = {0};
   for (struct denet_image *image = *bucket_of(images, inode); image; image = image->next) {
     /* An inode that is held open is not another file's. */
     if (image->key.inode != inode || image->mapped_device != mapped_device || image->fd < 0 ||
@@ -194,7 +194,7 @@ static struct denet_image *add(struct denet_images *images, const struct denet_i
 int denet_images_take(struct denet_images *images, int fd, uint64_t mapped_device, const char *name,
                       struct denet_image **out_image) {
   DENET_CLOSE int owned = fd;
-  struct denet_image_key key;
+  struct denet_image_key key = {0};
   int error = read_key(owned, &key);
   if (error)
     return error;
@@ -234,7 +234,7 @@ bool denet_image_wants_file(const struct denet_image *image) {
 }
 
 void denet_images_reopen(struct denet_images *images, struct denet_image *image, int fd) {
-  struct denet_image_key key;
+  struct denet_image_key key = {0};
   if (read_key(fd, &key) || !is_same(&key, &image->key))
     close(fd);
   else
@@ -260,7 +260,7 @@ static void account(struct denet_images *images, struct denet_image *image, uint
 
 /* Only as long as it is the file that was mapped: what is written to it since tells nothing. */
 static int open_elf(const struct denet_image *image, struct denet_elf_file *out_file) {
-  struct denet_image_key key;
+  struct denet_image_key key = {0};
   int error = read_key(image->fd, &key);
   if (error)
     return error;
@@ -299,10 +299,20 @@ static int open_debug_file(const struct denet_elf_file *file) {
   return counts ? DENET_TAKE_FD(fd) : -1;
 }
 
+/* Nobody but root may have written the file. A few KB that somebody made up for it have libdw take
+ * gigabytes for a line table, and without memory it ends the whole process. */
+static bool has_trusted_lines(const struct denet_elf_file *file) {
+  struct stat status;
+  return !fstat(file->fd, &status) && status.st_uid == 0 && !(status.st_mode & S_IWOTH) &&
+         (status.st_gid == 0 || !(status.st_mode & S_IWGRP));
+}
+
 static void read_lines(struct denet_images *images, struct denet_image *image,
                        const struct denet_elf_file *file, const struct denet_elf_file *debug) {
   uint64_t limit = images->budget_bytes / 4;
-  int error = denet_source_lines_new(file, limit, &image->lines);
+  int error = -ENOENT;
+  if (has_trusted_lines(file))
+    error = denet_source_lines_new(file, limit, &image->lines);
   if (error == -ENOENT && debug)
     error = denet_source_lines_new(debug, limit, &image->lines);
   if (!error)

@@ -142,7 +142,8 @@ static void list_life(const void *node, VISIT visit, void *context) {
 int denet_ledger_list(struct denet_ledger *ledger) {
   ledger->count = 0;
   if (ledger->size > ledger->capacity) {
-    struct denet_life **grown = reallocarray(ledger->lives, ledger->size, sizeof(*grown));
+    struct denet_life **grown =
+        reallocarray(ledger->lives, ledger->size, sizeof(struct denet_life *));
     if (!grown)
       return -ENOMEM;
     ledger->lives = grown;

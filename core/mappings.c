@@ -146,7 +146,9 @@ void denet_mapping_name(const struct denet_mappings *mappings, const struct dene
     length -= suffix;
   if (length > DENET_MAPPING_NAME_MOST)
     length = DENET_MAPPING_NAME_MOST;
+  memcpy(out, name, length);
   for (size_t i = 0; i < length; i++)
-    out[i] = (unsigned char)name[i] < ' ' || name[i] == 0x7f ? '?' : name[i];
+    if ((unsigned char)name[i] < ' ' || name[i] == 0x7f)
+      out[i] = '?';
   out[length] = '\0';
 }

@@ -14,6 +14,9 @@ static const uint64_t look_again_ns[] = {UINT64_C(1000000000), UINT64_C(10000000
  * for so long at the most. */
 #define LAUNCH_NS UINT64_C(2000000000)
 #define SETTLE_NS UINT64_C(500000000)
+/* Arguments that wait for their metadata lines, of all processes; what comes then is cut. */
+#define WAITING_BYTES_MOST (16u << 20)
+#define CUT_BYTES 4096
 #define PARENTS_MOST 1000 /* in a chain that nobody has settled yet; each is a call deeper */
 
 #define SUBJECT(name) (1u << DENET_SUBJECT_##name)
@@ -39,6 +42,23 @@ static void look_again_at(const struct denet_matcher *matcher, pid_t pid) {
     process->changed = true;
 }
 
+/* The pid that the file holds, 0 for none. Only root may name processes that are another's: whoever
+ * owns the file could have any process of the host, and all its children, watched by the rule. 0 or
+ * -errno, then it is tried again. */
+static int read_pid_file(const struct denet_matcher *matcher, const char *path, pid_t *out_pid) {
+  uid_t owner, user;
+  int error = denet_pid_file_read(path, out_pid, &owner);
+  if (error || !*out_pid)
+    return error;
+  const struct denet_process *process = denet_roster_find(matcher->roster, *out_pid);
+  if (!process || owner == 0)
+    return 0;
+  int outcome = matcher->source->owner(matcher->source, process, &user);
+  if (outcome || user != owner)
+    *out_pid = 0;
+  return denet_source_is_passing(outcome) ? outcome : 0;
+}
+
 void denet_matcher_read_pid_files(struct denet_matcher *matcher) {
   if (!(matcher->subjects & SUBJECT(PID_FILE)))
     return;
@@ -49,7 +69,7 @@ void denet_matcher_read_pid_files(struct denet_matcher *matcher) {
       if (!condition->pid_file)
         continue;
       pid_t pid;
-      if (denet_pid_file_read(condition->pid_file, &pid) || pid == condition->pid)
+      if (read_pid_file(matcher, condition->pid_file, &pid) || pid == condition->pid)
         continue;
       look_again_at(matcher, condition->pid);
       look_again_at(matcher, pid);
@@ -77,6 +97,15 @@ static int expand_instance(struct denet_matcher *matcher, const struct denet_wat
   return denet_instance_expand(watch->rule.instance, &values, &matcher->instance);
 }
 
+/* A user may start thousands of processes with arguments of 256 KiB at once, and the writer may
+ * have no room for their lines for as long as they live. */
+static void limit_arguments(const struct denet_matcher *matcher, struct denet_buffer *arguments) {
+  if (arguments->length > CUT_BYTES &&
+      matcher->waiting_bytes + arguments->length > WAITING_BYTES_MOST)
+    arguments->length = CUT_BYTES;
+  denet_buffer_trim(arguments);
+}
+
 static bool has_metadata(const struct denet_matcher *matcher, const struct denet_watch *watch) {
   return matcher->wants_metadata && watch->rule.records;
 }
@@ -96,6 +125,9 @@ static int read_metadata(struct denet_matcher *matcher, const struct denet_watch
     outcome = source->describe(source, process, DENET_TEXT_EXECUTABLE, &matcher->executable);
   if (!denet_source_is_passing(outcome))
     outcome = source->describe(source, process, DENET_TEXT_ARGUMENTS, &matcher->arguments);
+  limit_arguments(matcher, &matcher->arguments);
+  matcher->lacks_arguments = outcome == DENET_LATER;
+  matcher->is_late |= matcher->lacks_arguments;
   return denet_source_is_passing(outcome) ? outcome : 0;
 }
 
@@ -109,11 +141,16 @@ static void swap_buffers(struct denet_buffer *one, struct denet_buffer *other) {
 static void give_metadata(struct denet_matcher *matcher, struct denet_tree *tree) {
   if (!has_metadata(matcher, tree->watch))
     return;
+  bool is_told = tree->lacks_arguments && matcher->lacks_arguments;
+  tree->lacks_arguments = matcher->lacks_arguments;
+  if (is_told)
+    return; /* the file has the rest */
   tree->wants_metadata = true;
   tree->has_uid = matcher->has_uid;
   tree->uid = matcher->uid;
   swap_buffers(&tree->executable, &matcher->executable);
   swap_buffers(&tree->arguments, &matcher->arguments);
+  matcher->waiting_bytes += tree->arguments.length;
 }
 
 static int renew_metadata(struct denet_matcher *matcher, struct denet_tree *tree,
@@ -236,7 +273,7 @@ static int review_root(struct denet_matcher *matcher, struct denet_member *membe
   if (stays < 0)
     return stays;
   if (stays)
-    return process->execd ? renew_metadata(matcher, tree, process) : 0;
+    return process->execd || tree->lacks_arguments ? renew_metadata(matcher, tree, process) : 0;
   int error = matches ? plant(matcher, watch, process, facts, &captures) : 0;
   member->leaves = !error;
   return error;
@@ -309,6 +346,7 @@ static struct denet_process *find_parent(const struct denet_matcher *matcher,
 
 static int settle(struct denet_matcher *matcher, struct denet_process *process);
 
+/* NOLINTNEXTLINE(misc-no-recursion): to a depth of PARENTS_MOST. */
 static int settle_parent(struct denet_matcher *matcher, struct denet_process *parent) {
   if (!parent || matcher->depth == PARENTS_MOST)
     return 0;
@@ -329,7 +367,8 @@ static int decide(struct denet_matcher *matcher, struct denet_process *process, 
   if (error)
     return error;
 
-  struct denet_facts facts;
+  struct denet_facts facts = {0};
+  matcher->is_late = false;
   bool must_look = process->changed || is_time_to_look_again(matcher, process);
   if (must_look) {
     int outcome = denet_facts_read(&matcher->reader, matcher->source, matcher->host, process,
@@ -338,10 +377,14 @@ static int decide(struct denet_matcher *matcher, struct denet_process *process, 
       must_look = false; /* there is nothing left to look at, but it may be some member's child */
     else if (outcome)
       return outcome == DENET_GONE ? 0 : outcome;
+    matcher->is_late = facts.late;
   }
-  for (size_t i = 0; i < matcher->watch_count && !error; i++)
-    error = apply_rule(matcher, &matcher->watches[i], process, parent, must_look ? &facts : NULL);
-  process->changed = error != 0;
+  for (size_t i = 0; i < matcher->watch_count && !error; i++) {
+    struct denet_watch *watch = &matcher->watches[i];
+    bool can_tell = must_look && !(watch->rule.subjects & facts.late);
+    error = apply_rule(matcher, watch, process, parent, can_tell ? &facts : NULL);
+  }
+  process->changed = error || matcher->is_late;
   process->execd = process->execd && error;
   return error;
 }
@@ -394,6 +437,9 @@ void denet_matcher_begin(struct denet_matcher *matcher, uint64_t now_ns) {
   if (!matcher->began_ns)
     matcher->began_ns = now_ns;
   matcher->deadline_ns = matcher->host->boot_ns(matcher->host->context) + SETTLE_NS;
+  matcher->waiting_bytes = 0;
+  for (const struct denet_tree *tree = matcher->forest->first; tree; tree = tree->next)
+    matcher->waiting_bytes += tree->arguments.length;
 }
 
 bool denet_matcher_wants(struct denet_matcher *matcher, struct denet_process *process) {

@@ -19,7 +19,7 @@ struct denet_matcher {
   struct denet_facts_reader reader;
   struct denet_buffer instance;
   struct denet_buffer arguments, executable; /* for the metadata of a tree to come, as are */
-  bool has_uid;
+  bool has_uid, lacks_arguments;
   uid_t uid;
   uint64_t pass;        /* number of the pass over the roster, from 1 */
   uint64_t now_ns;      /* boot clock, this tick, and */
@@ -30,8 +30,10 @@ struct denet_matcher {
   uint64_t missed;      /* processes that were over before there was time to match them */
   unsigned depth;       /* of parents that are being settled first */
   bool has_grown;       /* a process that is not young got into a tree: its children may follow */
+  bool is_late;         /* something of the process that is being settled is not known yet */
   size_t cursor;        /* where the next pass begins */
   int failure;          /* of this tick: why some process could not be settled; 0: all could */
+  size_t waiting_bytes; /* arguments that no metadata line has been made of yet */
 };
 
 /* Fills subjects from the rules. */

@@ -17,8 +17,11 @@ static bool byte_is_safe(char byte) {
 /* Writes the safe form of at most limit bytes of raw; its length. */
 static size_t write_safe(struct denet_text raw, size_t limit, denet_name out_name) {
   size_t length = raw.length < limit ? raw.length : limit;
-  for (size_t i = 0; i < length; i++)
-    out_name[i] = byte_is_safe(raw.bytes[i]) ? raw.bytes[i] : '_';
+  for (size_t i = 0; i < length; i++) {
+    out_name[i] = raw.bytes[i];
+    if (!byte_is_safe(raw.bytes[i]))
+      out_name[i] = '_';
+  }
   if (length == 0)
     length = 1;
   if (raw.length == 0 || out_name[0] == '.')

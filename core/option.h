@@ -54,4 +54,4 @@ int denet_setting_expect(const struct denet_setting *setting, enum denet_setting
 /* -EINVAL and the sentence `KEY VALUE: reason`. A string stands in quotes; a long value is cut so
  * that the reason fits, and control bytes become '?'. error may be NULL. */
 int denet_setting_refuse(const struct denet_setting *setting, struct denet_error *error,
-                         const char *reason, ...) __attribute__((format(printf, 3, 4)));
+                         const char *format, ...) __attribute__((format(printf, 3, 4)));

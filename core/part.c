@@ -2,101 +2,84 @@
 
 #include "cleanup.h"
 #include "error.h"
+#include "folder.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/select.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 
 #define ENDING ".jsonl"
-#define NUMBER_MAX 1000000000 /* a name with a greater number is not ours */
 /* Read, too: the head. O_NONBLOCK: whoever puts a FIFO in the file's place must not stop the
  * writer. */
 #define WRITE_FLAGS (O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
 
-static void write_stem(const struct denet_part *part, denet_part_name out_name) {
-  snprintf(out_name, sizeof(denet_part_name), "%d-%" PRIu64, (int)part->pid, part->t0_ms);
-}
-
-static void write_name(const struct denet_part *part, unsigned number, denet_part_name out_name) {
-  denet_part_name stem;
-  write_stem(part, stem);
-  if (number == 1)
-    snprintf(out_name, sizeof(denet_part_name), "%.40s" ENDING, stem);
-  else
-    snprintf(out_name, sizeof(denet_part_name), "%.40s_%04u" ENDING, stem, number);
-}
-
-void denet_part_name_of(const struct denet_part *part, denet_part_name out_name) {
-  write_name(part, part->number, out_name);
-}
-
-/* The number in the name of a part with this stem, 0 when it is no such name. */
-static unsigned parse_number(const char *name, const char *stem) {
-  if (strncmp(name, stem, strlen(stem)))
-    return 0;
-  const char *rest = name + strlen(stem);
-  if (!strcmp(rest, ENDING))
-    return 1;
-  if (rest[0] != '_' || rest[1] < '0' || rest[1] > '9')
-    return 0;
-  char *end;
-  unsigned long number = strtoul(rest + 1, &end, 10);
-  return number < NUMBER_MAX && !strcmp(end, ENDING) ? (unsigned)number : 0;
-}
-
-static void close_entries(DIR **entries) {
-  if (*entries)
-    closedir(*entries);
-}
-
-/* The greatest number in folder, 0 when there is none. */
-static int find_latest(const struct denet_part *part, int folder, unsigned *out_number) {
-  denet_part_name stem;
-  write_stem(part, stem);
-  DENET_CLOSE int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  DENET_CLEANUP(close_entries) DIR *entries = fd < 0 ? NULL : fdopendir(fd);
-  if (!entries)
+/* Others of this process may know no way to wait but select(2), which takes descriptors below
+ * FD_SETSIZE only: those are left to them. Where the limit allows none above, it is a low one. */
+static int open_high(int folder, const char *name, int flags) {
+  DENET_CLOSE int fd = openat(folder, name, flags, 0640);
+  if (fd < 0)
     return -errno;
-  DENET_TAKE_FD(fd); /* the stream's now */
-  unsigned latest = 0;
-  for (struct dirent *entry; (entry = readdir(entries));) {
-    unsigned number = parse_number(entry->d_name, stem);
-    latest = number > latest ? number : latest;
-  }
-  *out_number = latest;
+  int high = fcntl(fd, F_DUPFD_CLOEXEC, FD_SETSIZE);
+  return high < 0 ? DENET_TAKE_FD(fd) : high;
+}
+
+void denet_part_name_of(const struct denet_part_id *id, denet_part_name out_name) {
+  int length = snprintf(out_name, sizeof(denet_part_name), "%d-%" PRIu64, (int)id->pid, id->t0_ms);
+  char *rest = out_name + length;
+  size_t room = sizeof(denet_part_name) - (size_t)length;
+  if (id->number == 1)
+    snprintf(rest, room, ENDING);
+  else
+    snprintf(rest, room, "_%04u" ENDING, id->number);
+}
+
+bool denet_part_parse(const char *name, struct denet_part_id *out_id) {
+  int pid;
+  struct denet_part_id id = {.number = 1};
+  /* Widths that no number overflows; what else could be read is not what the name would be. */
+  if (sscanf(name, "%9d-%19" SCNu64 "_%9u", &pid, &id.t0_ms, &id.number) < 2)
+    return false;
+  id.pid = pid;
+  denet_part_name expected;
+  denet_part_name_of(&id, expected);
+  if (pid <= 0 || !id.number || strcmp(name, expected))
+    return false;
+  *out_id = id;
+  return true;
+}
+
+static int note_later(void *context, int folder, const char *name) {
+  (void)folder;
+  struct denet_part_id *latest = context, found;
+  if (denet_part_parse(name, &found) && found.pid == latest->pid && found.t0_ms == latest->t0_ms &&
+      found.number > latest->number)
+    latest->number = found.number;
   return 0;
 }
 
-/* Makes the file of part number, or of the first one after it whose name is free. */
-static int create_file(const struct denet_part *part, int folder, unsigned *number) {
+/* Makes the file of part id, or of the one behind the latest in folder when that name is taken. */
+static int create_file(int folder, struct denet_part_id *id) {
   for (;;) {
     denet_part_name name;
-    write_name(part, *number, name);
-    int fd = openat(folder, name, WRITE_FLAGS | O_CREAT | O_EXCL, 0640);
-    if (fd >= 0 || errno != EEXIST)
-      return fd < 0 ? -errno : fd;
-    unsigned latest = 0;
-    int error = find_latest(part, folder, &latest);
+    denet_part_name_of(id, name);
+    int fd = open_high(folder, name, WRITE_FLAGS | O_CREAT | O_EXCL);
+    if (fd != -EEXIST)
+      return fd;
+    int error = denet_folder_each(folder, note_later, id);
     if (error)
       return error;
-    *number = (latest > *number ? latest : *number) + 1;
+    id->number++;
   }
 }
 
-int denet_part_start(struct denet_part *part, int folder, bool is_continued,
-                     struct denet_text head) {
+int denet_part_start(struct denet_part *part, int folder, struct denet_text head) {
   struct denet_part next = *part;
-  if (is_continued) {
-    int error = find_latest(part, folder, &next.number);
-    if (error)
-      return error;
-  }
-  next.number++;
-  DENET_CLOSE int fd = create_file(part, folder, &next.number);
+  next.id.number++;
+  DENET_CLOSE int fd = create_file(folder, &next.id);
   if (fd < 0)
     return fd;
   struct stat status = {0};
@@ -110,7 +93,7 @@ int denet_part_start(struct denet_part *part, int folder, bool is_continued,
   next.head_bytes = next.bytes;
   if (error) {
     denet_part_name name;
-    denet_part_name_of(&next, name);
+    denet_part_name_of(&next.id, name);
     unlinkat(folder, name, 0);
     return error;
   }
@@ -124,15 +107,24 @@ static bool is_same_file(const struct denet_part *part, const struct stat *statu
          status->st_ino == part->inode;
 }
 
+bool denet_part_is_at(const struct denet_part *part, int folder) {
+  struct stat status;
+  denet_part_name name;
+  denet_part_name_of(&part->id, name);
+  return !fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) && is_same_file(part, &status);
+}
+
 int denet_part_reopen(struct denet_part *part, int folder) {
   denet_part_name name;
-  denet_part_name_of(part, name);
-  DENET_CLOSE int fd = openat(folder, name, WRITE_FLAGS);
+  denet_part_name_of(&part->id, name);
+  DENET_CLOSE int fd = open_high(folder, name, WRITE_FLAGS);
   /* ELOOP: a symbolic link; ENXIO: a FIFO; EISDIR: a folder. */
-  if (fd < 0 && (errno == ENOENT || errno == ELOOP || errno == ENXIO || errno == EISDIR))
+  if (fd == -ENOENT || fd == -ELOOP || fd == -ENXIO || fd == -EISDIR)
     return DENET_GONE;
+  if (fd < 0)
+    return fd;
   struct stat status;
-  if (fd < 0 || fstat(fd, &status))
+  if (fstat(fd, &status))
     return -errno;
   if (!is_same_file(part, &status))
     return DENET_GONE;

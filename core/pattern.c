@@ -1,6 +1,7 @@
 #include "pattern.h"
 
 #include "cleanup.h"
+#include "expression.h"
 
 #include <errno.h>
 #include <fnmatch.h>
@@ -10,8 +11,8 @@
 
 struct denet_pattern {
   enum denet_pattern_kind kind;
-  char *text;    /* owned; NULL for a regex */
-  regex_t regex; /* compiled when kind is DENET_PATTERN_REGEX */
+  char *text;                          /* owned; NULL for a regex */
+  struct denet_expression *expression; /* owned; NULL for the others */
 };
 
 static void pattern_freep(struct denet_pattern **pattern) { denet_pattern_free(*pattern); }
@@ -41,18 +42,33 @@ static int refuse_regex(const char *text, const char *reason, struct denet_error
   return denet_error_set(error, -EINVAL, "%s at character %zu", reason, length + 1);
 }
 
-static int compile_regex(struct denet_pattern *pattern, const char *text,
-                         struct denet_error *error) {
-  int status = regcomp(&pattern->regex, text, REG_EXTENDED);
+/* The C library is strict about what it takes for an expression. */
+static int check_regex(const char *text, struct denet_error *error) {
+  regex_t regex;
+  char reason[128];
+  int status = regcomp(&regex, text, REG_EXTENDED);
+  if (status == 0) {
+    regfree(&regex);
+    return 0;
+  }
   if (status == REG_ESPACE)
     return fail_memory(error);
-  if (status != 0) {
-    char reason[128];
-    regerror(status, &pattern->regex, reason, sizeof(reason));
-    return refuse_regex(text, reason, error);
-  }
+  regerror(status, &regex, reason, sizeof(reason));
+  return refuse_regex(text, reason, error);
+}
+
+static int compile_regex(struct denet_pattern *pattern, const char *text,
+                         struct denet_error *error) {
+  int status = check_regex(text, error);
+  if (status)
+    return status;
   pattern->kind = DENET_PATTERN_REGEX;
-  return 0;
+  status = denet_expression_new(text, &pattern->expression);
+  if (status == -ENOMEM)
+    return fail_memory(error);
+  if (status == -ENOTSUP)
+    return denet_error_set(error, -EINVAL, "A reference back to a group, such as \\1");
+  return status ? denet_error_set(error, -EINVAL, "An expression that cannot be searched for") : 0;
 }
 
 /* The end of a [:class:], [.symbol.] or [=equivalence=] inside brackets; NULL if text, which
@@ -136,42 +152,26 @@ int denet_pattern_new(enum denet_pattern_kind kind, const char *text, struct den
 void denet_pattern_free(struct denet_pattern *pattern) {
   if (!pattern)
     return;
-  if (pattern->kind == DENET_PATTERN_REGEX)
-    regfree(&pattern->regex);
+  denet_expression_free(pattern->expression);
   free(pattern->text);
   free(pattern);
 }
 
 size_t denet_pattern_groups(const struct denet_pattern *pattern) {
-  return pattern->kind == DENET_PATTERN_REGEX ? pattern->regex.re_nsub : 0;
+  return pattern->kind == DENET_PATTERN_REGEX ? denet_expression_groups(pattern->expression) : 0;
 }
 
-/* regexec() on length bytes of text. */
-static bool match_regex(const struct denet_pattern *pattern, const char *text, size_t length,
-                        int flags, struct denet_captures *captures, size_t first) {
-  regmatch_t found[1 + DENET_CAPTURES] = {{.rm_so = 0, .rm_eo = (regoff_t)length}};
-  /* No REG_NOSUB: with REG_STARTEND the first entry is read in any case. */
-  if (regexec(&pattern->regex, text, DENET_COUNT_OF(found), found, flags | REG_STARTEND) != 0)
-    return false;
-  size_t groups = captures ? pattern->regex.re_nsub : 0;
-  for (size_t i = 0; i < groups && first + i < DENET_CAPTURES; i++) {
-    const regmatch_t *group = &found[1 + i];
-    struct denet_text absent = {0};
-    struct denet_text view = {text + group->rm_so, (size_t)(group->rm_eo - group->rm_so)};
-    captures->group[first + i] = group->rm_so < 0 ? absent : view;
-  }
-  return true;
-}
-
-/* The C library takes time that grows with the square of the text's length, and whoever wrote the
- * text may mean to keep us busy: of a long one the beginning and the end are looked at. */
+/* Of a long text the beginning and the end are looked at. */
 static bool match_ends(const struct denet_pattern *pattern, struct denet_text text,
                        struct denet_captures *captures, size_t first) {
   size_t length = strnlen(text.bytes, text.length), half = DENET_PATTERN_TEXT / 2;
+  const struct denet_expression *expression = pattern->expression;
+  struct denet_text whole = {text.bytes, length}, start = {text.bytes, half};
   if (length <= DENET_PATTERN_TEXT)
-    return match_regex(pattern, text.bytes, length, 0, captures, first);
-  return match_regex(pattern, text.bytes, half, REG_NOTEOL, captures, first) ||
-         match_regex(pattern, text.bytes + length - half, half, REG_NOTBOL, captures, first);
+    return denet_expression_finds(expression, whole, DENET_EXPRESSION_WHOLE, captures, first);
+  struct denet_text end = {text.bytes + length - half, half};
+  return denet_expression_finds(expression, start, DENET_EXPRESSION_NO_END, captures, first) ||
+         denet_expression_finds(expression, end, DENET_EXPRESSION_NO_START, captures, first);
 }
 
 bool denet_pattern_matches(const struct denet_pattern *pattern, struct denet_text text,

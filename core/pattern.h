@@ -16,7 +16,7 @@ enum denet_pattern_kind {
 
 /* A regex looks at so many bytes: of a longer text at the first half and at the last half of so
  * many, each by itself. */
-#define DENET_PATTERN_TEXT (16 * 1024)
+#define DENET_PATTERN_TEXT (1 << 14)
 
 struct denet_pattern; /* owned by whoever made it */
 

@@ -115,7 +115,8 @@ const char *denet_perf_map_find(const struct denet_perf_map *map, uint64_t addre
   }
   /* Of those that begin before it. Names lie in the order of their lines. */
   const struct denet_perf_entry *found = NULL;
-  for (; low && map->entries[low - 1].reach > address; low--) {
+  size_t last = low > DENET_PERF_BEFORE_MOST ? low - DENET_PERF_BEFORE_MOST : 0;
+  for (; low > last && map->entries[low - 1].reach > address; low--) {
     const struct denet_perf_entry *entry = &map->entries[low - 1];
     if (entry->end > address && (!found || entry->name > found->name))
       found = entry;
@@ -156,13 +157,14 @@ static int read_status(int process_fd, uint64_t *out_pid, uint64_t *out_uid) {
   return is_whole ? 0 : -ENOENT;
 }
 
+/* Whose mount namespace it is may have put any file in the place: one that its user could not read
+ * would be told in our lines. */
 static bool may_count(const struct stat *status, uint64_t uid) {
-  return S_ISREG(status->st_mode) && (status->st_uid == uid || status->st_uid == 0) &&
-         status->st_size <= FILE_MOST;
+  return S_ISREG(status->st_mode) && status->st_uid == uid && status->st_size <= FILE_MOST;
 }
 
 int denet_perf_map_read(struct denet_perf_map *map, int process_fd, bool *out_new) {
-  uint64_t pid, uid;
+  uint64_t pid = 0, uid = 0;
   char path[64];
   int error = read_status(process_fd, &pid, &uid);
   if (error)

@@ -245,7 +245,7 @@ static int pass_by(struct denet_procfs *procfs, struct denet_roster *roster,
   if (!is_gone)
     procfs->scan_failure = outcome;
   if (is_gone || process->is_new) {
-    denet_roster_unsee(roster);
+    denet_roster_unsee(roster); /* which may free it */
     return 0;
   }
   process->has_run = process->is_unread = true;
@@ -263,7 +263,7 @@ static int pass_by(struct denet_procfs *procfs, struct denet_roster *roster,
 static int scan_stat(struct denet_procfs *procfs, struct denet_roster *roster,
                      struct denet_process *process, const struct denet_procfs_listed *listed,
                      const struct cpu_reading *cpu) {
-  struct denet_text text;
+  struct denet_text text = {0};
   struct denet_stat stat;
   int outcome = denet_procfs_read(procfs, listed->pid, 0, "stat", &text);
   if (!outcome)
@@ -326,6 +326,7 @@ static int scan(struct denet_source *source, struct denet_roster *roster,
 
 static void free_procfs(struct denet_source *source) {
   struct denet_procfs *procfs = self(source);
+  denet_aside_free(procfs->aside);
   if (procfs->folder)
     closedir(procfs->folder); /* closes proc_fd */
   free(procfs->listed);
@@ -365,7 +366,7 @@ static bool has_own_pids(int proc_fd) {
 
 /* Whether stat tells all of other users' processes: it does of the first one. */
 static bool can_see_all(struct denet_procfs *procfs) {
-  struct denet_text text;
+  struct denet_text text = {0};
   struct denet_stat stat;
   return !denet_procfs_read(procfs, 1, 0, "stat", &text) && !denet_parse_stat(text, &stat) &&
          stat.fields > DENET_STAT_START_STACK && stat.field[DENET_STAT_START_STACK];
@@ -390,7 +391,8 @@ int denet_procfs_open(const struct denet_host *host, struct denet_error *error,
     return denet_error_set(error, -errno, "ProcPath \"%s\" cannot be opened: %s", host->proc_path,
                            strerror(errno));
   struct denet_procfs *procfs = calloc(1, sizeof(*procfs));
-  if (!procfs) {
+  if (!procfs || denet_aside_new(&procfs->aside)) {
+    free(procfs);
     closedir(folder);
     return denet_error_set(error, -ENOMEM, "there is no memory");
   }

@@ -2,6 +2,7 @@
  * procfs_describe.c reads texts. Nothing else includes this. */
 #pragma once
 
+#include "aside.h"
 #include "source.h"
 
 #include <dirent.h>
@@ -47,6 +48,7 @@ struct denet_procfs {
   struct denet_procfs_net *nets; /* read in this pass */
   size_t net_count, net_capacity;
   struct denet_buffer net_text;
+  struct denet_aside *aside; /* reads command lines */
   char text[DENET_PROCFS_TEXT + 1];
 };
 

@@ -1,14 +1,13 @@
 /* The texts of the processes of /proc. */
 #include "procfs.h"
 
-#include "cleanup.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Longer ones are cut: what one user writes there must not fill this one's memory. */
-#define ARGUMENT_BYTES (256 * 1024)
+#define ARGUMENT_BYTES (1 << 18)
 #define PATH_BYTES 4096 /* PATH_MAX, include/uapi/linux/limits.h */
 
 static int describe_executable(struct denet_procfs *procfs, struct denet_process *process,
@@ -33,13 +32,15 @@ static int describe_executable(struct denet_procfs *procfs, struct denet_process
   return 0;
 }
 
-static int describe_file(struct denet_procfs *procfs, pid_t pid, const char *name, size_t limit,
-                         struct denet_buffer *out) {
-  DENET_CLOSE int fd = denet_procfs_open_file(procfs, pid, 0, name, 0);
-  if (fd < 0)
-    return denet_procfs_outcome();
-  int error = denet_buffer_read(out, fd, limit);
-  return error == -ESRCH ? DENET_GONE : error;
+static int describe_arguments(struct denet_procfs *procfs, const struct denet_process *process,
+                              struct denet_buffer *out) {
+  struct denet_aside_key key = {process->pid, process->start_ticks};
+  char path[32];
+  snprintf(path, sizeof(path), "%d/cmdline", (int)process->pid);
+  int outcome = denet_aside_read(procfs->aside, key, procfs->proc_fd, path, ARGUMENT_BYTES, out);
+  if (!outcome)
+    out->length = denet_parse_arguments(denet_buffer_text(out)).length;
+  return outcome == -ENOENT || outcome == -ESRCH ? DENET_GONE : outcome;
 }
 
 int denet_procfs_describe(struct denet_source *source, struct denet_process *process,
@@ -48,12 +49,8 @@ int denet_procfs_describe(struct denet_source *source, struct denet_process *pro
   denet_buffer_clear(out);
   if (kind == DENET_TEXT_EXECUTABLE)
     return describe_executable(procfs, process, out);
-  if (kind == DENET_TEXT_ARGUMENTS) {
-    int outcome = describe_file(procfs, process->pid, "cmdline", ARGUMENT_BYTES, out);
-    if (!outcome)
-      out->length = denet_parse_arguments(denet_buffer_text(out)).length;
-    return outcome;
-  }
+  if (kind == DENET_TEXT_ARGUMENTS)
+    return describe_arguments(procfs, process, out);
   struct denet_text file, path;
   int outcome = denet_procfs_read(procfs, process->pid, 0, "cgroup", &file);
   if (outcome)

@@ -101,8 +101,7 @@ static void hold(struct denet_profiler *profiler, const struct denet_sample *sam
 }
 
 static void give_held(struct denet_profiler *profiler, const struct denet_process *process) {
-  size_t count = profiler->held_count < HELD_MOST ? profiler->held_count : HELD_MOST;
-  for (size_t i = 0; i < count; i++) {
+  for (size_t i = 0; i < profiler->held_count && i < HELD_MOST; i++) {
     struct held *held = &profiler->held[i];
     if (held->is_given || held->sample.pid != process->pid ||
         held->sample.start_ns != process->born_ns)

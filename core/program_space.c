@@ -12,8 +12,8 @@
 #include <sys/sysmacros.h>
 #include <time.h>
 
-#define MAPS_MOST (32u << 20)
-#define IMAGES_MOST 2048 /* a browser has 200 */
+#define MAPS_MOST (4u << 20) /* some 40,000 mappings */
+#define IMAGES_MOST 2048     /* a browser has 200 */
 #define STAT_MOST 4096
 #define AGAIN_NS UINT64_C(1000000000)
 
@@ -143,14 +143,14 @@ static int read_mappings(int process_fd, struct denet_mappings *mappings) {
 
 int denet_program_space_read(struct denet_program_space *space) {
   DENET_CLEANUP(denet_mappings_done) struct denet_mappings mappings = {0};
-  uint64_t ticks;
+  uint64_t ticks = 0;
   DENET_CLOSE int process_fd = open_process(space, &ticks);
   if (process_fd < 0)
     return process_fd;
   int error = read_mappings(process_fd, &mappings);
   if (error)
     return error;
-  struct denet_image **mapped = calloc(mappings.count, sizeof(struct denet_image *));
+  struct denet_image **mapped = calloc(mappings.count + 1, sizeof(struct denet_image *));
   if (!mapped)
     return -ENOMEM;
   for (size_t i = 0; i < mappings.count && i < IMAGES_MOST; i++)
@@ -183,9 +183,16 @@ int denet_program_space_copy(const struct denet_program_space *from,
   return 0;
 }
 
+uint64_t denet_program_space_bytes(const struct denet_program_space *space) {
+  const struct denet_perf_map *map = &space->perf_map;
+  return space->mappings.capacity * sizeof(*space->mappings.all) + space->mappings.texts.capacity +
+         space->mapped_count * sizeof(*space->mapped) + map->capacity * sizeof(*map->entries) +
+         map->names.capacity;
+}
+
 static void reopen(const struct denet_program_space *space, const struct denet_mapping *mapping,
                    struct denet_image *image) {
-  uint64_t ticks;
+  uint64_t ticks = 0;
   DENET_CLOSE int process_fd = open_process(space, &ticks);
   if (process_fd < 0)
     return;
@@ -213,7 +220,7 @@ bool denet_program_space_find(struct denet_program_space *space, uint64_t addres
 /* What the just-in-time compiler calls it. The file is read again at most once a second. */
 static const char *find_in_perf_map(struct denet_program_space *space, uint64_t address) {
   const char *name = denet_perf_map_find(&space->perf_map, address);
-  uint64_t now = now_ns(), ticks;
+  uint64_t now = now_ns(), ticks = 0;
   bool is_new = false;
   if (name || (space->perf_map_read_ns && now - space->perf_map_read_ns < AGAIN_NS))
     return name;

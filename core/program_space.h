@@ -34,6 +34,9 @@ int denet_program_space_read(struct denet_program_space *space);
 int denet_program_space_copy(const struct denet_program_space *from,
                              struct denet_program_space *space);
 
+/* Memory that it holds: as much as the process's user likes, up to some 50 MB. */
+uint64_t denet_program_space_bytes(const struct denet_program_space *space);
+
 /* What is at an address: false if nothing executable is, else the image, NULL where there is none,
  * and the address that its file gives it. Opens a file again that had to be closed. */
 bool denet_program_space_find(struct denet_program_space *space, uint64_t address,

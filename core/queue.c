@@ -2,11 +2,13 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #define NS_PER_SECOND UINT64_C(1000000000)
+#define NEVER UINT64_MAX
 
 /* What stands before each line's bytes in the buffer. No alignment there: copied in and out. */
 struct packed {
@@ -18,18 +20,19 @@ struct packed {
 };
 
 struct denet_queue {
-  pthread_mutex_t lock;         /* of all below but draining, which is the taker's */
+  pthread_mutex_t lock;         /* of all below but draining and given_count, the taker's */
   pthread_cond_t taker_wakes;   /* something to look at for the taker */
-  pthread_cond_t flusher_wakes; /* given_count has grown */
+  pthread_cond_t flusher_wakes; /* all that was taken has been given */
   struct denet_buffer filling;
   struct denet_buffer draining;
   size_t limit_bytes;
   uint64_t oldest_ns;    /* CLOCK_MONOTONIC, when the first line of filling came */
   uint64_t pushed_count; /* lines taken in */
-  uint64_t given_count;  /* of those, lines that each() has seen */
   uint64_t wanted_count; /* a flush waits until given_count is this */
+  uint64_t stuck_count;  /* given_count when a flush had waited in vain */
   uint64_t dropped_count;
   bool is_closed;
+  atomic_uint_fast64_t given_count; /* lines taken in that each() has returned for */
 };
 
 static uint64_t read_clock(void) {
@@ -62,6 +65,7 @@ int denet_queue_new(size_t bytes, struct denet_queue **out_queue) {
   if (!queue)
     return -ENOMEM;
   queue->limit_bytes = bytes;
+  queue->stuck_count = NEVER;
   /* All at once, so that no push waits for realloc() to move megabytes; the kernel gives the pages
    * only when they are first used. glibc's locks and conditions own nothing and cannot fail. */
   if (denet_buffer_reserve(&queue->filling, bytes) ||
@@ -155,7 +159,7 @@ static void wait_for_lines(struct denet_queue *queue, uint64_t wait_ns) {
   }
 }
 
-static void give_lines(const struct denet_buffer *lines,
+static void give_lines(struct denet_queue *queue, const struct denet_buffer *lines,
                        void (*each)(void *context, const struct denet_line *line), void *context) {
   const char *next = lines->bytes;
   const char *end = next + lines->length;
@@ -170,6 +174,7 @@ static void give_lines(const struct denet_buffer *lines,
                               .t0_ms = packed.t0_ms,
                               .json = {json, packed.json_bytes}};
     each(context, &line);
+    atomic_fetch_add(&queue->given_count, 1);
     next = json + packed.json_bytes;
   }
 }
@@ -179,7 +184,6 @@ bool denet_queue_take(struct denet_queue *queue, uint64_t wait_ns,
   pthread_mutex_lock(&queue->lock);
   wait_for_lines(queue, wait_ns);
   struct denet_buffer taken = queue->filling;
-  uint64_t taken_count = queue->pushed_count;
   bool is_over = queue->is_closed && !taken.length;
   queue->filling = queue->draining;
   denet_buffer_clear(&queue->filling);
@@ -187,27 +191,43 @@ bool denet_queue_take(struct denet_queue *queue, uint64_t wait_ns,
   pthread_mutex_unlock(&queue->lock);
 
   if (taken.length)
-    give_lines(&taken, each, context);
+    give_lines(queue, &taken, each, context);
 
   pthread_mutex_lock(&queue->lock);
-  queue->given_count = taken_count;
   pthread_cond_broadcast(&queue->flusher_wakes);
   pthread_mutex_unlock(&queue->lock);
   return !is_over;
 }
 
-int denet_queue_flush(struct denet_queue *queue, uint64_t timeout_ns) {
+/* Waits until the lines up to wanted have been given, or not at all where the taker has not moved
+ * since somebody else waited in vain. */
+static bool wait_for_taker(struct denet_queue *queue, uint64_t wanted, uint64_t timeout_ns) {
   uint64_t deadline_ns = read_clock() + timeout_ns;
+  while (queue->given_count < wanted && queue->given_count != queue->stuck_count) {
+    if (read_clock() >= deadline_ns)
+      queue->stuck_count = queue->given_count;
+    else
+      wait_until(&queue->flusher_wakes, &queue->lock, deadline_ns);
+  }
+  return queue->given_count >= wanted;
+}
+
+int denet_queue_flush(struct denet_queue *queue, uint64_t timeout_ns) {
   pthread_mutex_lock(&queue->lock);
   uint64_t wanted = queue->pushed_count;
   if (wanted > queue->wanted_count)
     queue->wanted_count = wanted;
   pthread_cond_signal(&queue->taker_wakes);
-  while (queue->given_count < wanted && read_clock() < deadline_ns)
-    wait_until(&queue->flusher_wakes, &queue->lock, deadline_ns);
-  bool is_given = queue->given_count >= wanted;
+  bool is_given = wait_for_taker(queue, wanted, timeout_ns);
   pthread_mutex_unlock(&queue->lock);
   return is_given ? 0 : -ETIMEDOUT;
+}
+
+uint64_t denet_queue_waiting(struct denet_queue *queue) {
+  pthread_mutex_lock(&queue->lock);
+  uint64_t waiting = queue->pushed_count - queue->given_count;
+  pthread_mutex_unlock(&queue->lock);
+  return waiting;
 }
 
 void denet_queue_close(struct denet_queue *queue) {

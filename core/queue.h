@@ -33,8 +33,12 @@ bool denet_queue_take(struct denet_queue *queue, uint64_t wait_ns,
                       void (*each)(void *context, const struct denet_line *line), void *context);
 
 /* Makes the taker write at once, and returns when all that was pushed before has been given to
- * each(), or after timeout_ns. 0 or -ETIMEDOUT. */
+ * each(), or after timeout_ns. 0 or -ETIMEDOUT; that at once when each() has not returned since
+ * another flush timed out, so that waiting threads do not pile up. */
 int denet_queue_flush(struct denet_queue *queue, uint64_t timeout_ns);
+
+/* Lines taken in that each() has not returned for. */
+uint64_t denet_queue_waiting(struct denet_queue *queue);
 
 /* No more lines are taken in; the taker gets the rest and then false. */
 void denet_queue_close(struct denet_queue *queue);

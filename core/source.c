@@ -50,7 +50,7 @@ int denet_source_open(const char *choice, const struct denet_host *host, struct 
     return denet_bpf_open(host, error, out_source);
   if (!strcasecmp(choice, "procfs"))
     return denet_procfs_open(host, error, out_source);
-  if (strcasecmp(choice, "auto"))
+  if (strcasecmp(choice, "auto") != 0)
     return denet_error_set(error, -EINVAL, "Source \"%s\": must be auto, bpf or procfs", choice);
   int bpf_error = denet_bpf_open(host, error, out_source);
   return bpf_error ? denet_procfs_open(host, error, out_source) : 0;

@@ -65,8 +65,9 @@ struct denet_source {
   void (*measure)(struct denet_source *source, struct denet_process *process, uint64_t wanted,
                   bool first);
 
-  /* Reads a text into out. 0; DENET_GONE; -EACCES and the like: it is there but not for us; what
-   * denet_source_is_passing() knows: it could be had at another time. */
+  /* Reads a text into out. 0; DENET_GONE; DENET_LATER: somebody holds it up; -EACCES and the like:
+   * it is there but not for us; what denet_source_is_passing() knows: it could be had at another
+   * time. */
   int (*describe)(struct denet_source *source, struct denet_process *process,
                   enum denet_text_kind kind, struct denet_buffer *out);
 

@@ -158,7 +158,7 @@ static int take_brief(struct denet_bpf_source *bpf, struct denet_roster *roster,
   process->is_watched = false;
   if (process->exec_stamp != brief->exec_id)
     take_exec(process, brief->name, brief->exec_id);
-  if (strncmp(process->name, brief->name, sizeof(process->name))) {
+  if (strncmp(process->name, brief->name, sizeof(process->name)) != 0) {
     snprintf(process->name, sizeof(process->name), "%.*s", DENET_COMM_BYTES - 1, brief->name);
     process->changed = true;
   }

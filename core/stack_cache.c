@@ -5,6 +5,7 @@
 
 #define SETS 128
 #define WAYS 8
+#define SLOTS ((size_t)SETS * WAYS)
 #define STACK_BYTES_MOST 16384
 #define CACHE_BYTES_MOST (2u << 20)
 
@@ -26,7 +27,7 @@ static char *text_of(struct denet_known_stack *stack) {
 }
 
 void denet_stack_cache_clear(struct denet_stack_cache *cache) {
-  for (size_t i = 0; cache->slots && i < SETS * WAYS; i++)
+  for (size_t i = 0; cache->slots && i < SLOTS; i++)
     free(cache->slots[i]);
   free(cache->slots);
   *cache = (struct denet_stack_cache){0};
@@ -97,8 +98,8 @@ static bool has_room(struct denet_stack_cache *cache, size_t bytes) {
   if (cache->bytes + bytes > CACHE_BYTES_MOST)
     denet_stack_cache_clear(cache);
   if (!cache->slots) {
-    cache->slots = calloc(SETS * WAYS, sizeof(struct denet_known_stack *));
-    cache->bytes = cache->slots ? SETS * WAYS * sizeof(struct denet_known_stack *) : 0;
+    cache->slots = calloc(SLOTS, sizeof(struct denet_known_stack *));
+    cache->bytes = cache->slots ? SLOTS * sizeof(struct denet_known_stack *) : 0;
   }
   return cache->slots != NULL;
 }

@@ -2,6 +2,7 @@
 
 #include "budget.h"
 #include "cleanup.h"
+#include "folder.h"
 #include "name.h"
 #include "part.h"
 
@@ -11,16 +12,17 @@
 #include <search.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/queue.h>
 #include <sys/stat.h>
 
-#define FOLDER_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-#define FOLDER_MODE 0750
 #define PROBE_NAME ".probe"
 
 #define LONG_HEAD_BYTES 4096 /* a head above it is read back from its file instead of kept */
 #define KEPT_HEADS_BYTES (4 << 20)
-#define WORTHY_LINES_BYTES (8 * LONG_HEAD_BYTES)
+#define WORTHY_LINES_BYTES (UINT64_C(8) * LONG_HEAD_BYTES)
+/* How often an open file is looked for by its name, which others may have given to another. */
+#define BATCHES_A_LOOK 10
 
 /* What was written for one key, from its metadata line to its last line. */
 struct record {
@@ -28,11 +30,15 @@ struct record {
   struct denet_part part;
   struct denet_buffer head;   /* the metadata line, for the parts to come; empty: not kept */
   TAILQ_ENTRY(record) recent; /* linked while the part has a descriptor */
+  unsigned looked_in;         /* the batch in which the part's name was looked up */
 };
 
 struct denet_store {
   char *folder;
   denet_name host;
+  unsigned batch; /* counts denet_store_resume() */
+  int refusal;    /* 0, or the -errno that lines get until denet_store_resume() */
+  int host_lock;  /* the host's folder, locked unless somebody else has locked it */
   struct denet_store_limits limits;
   struct denet_budget budget;
   void *records; /* tsearch(3) */
@@ -44,10 +50,10 @@ struct denet_store {
 
 static int compare_records(const void *left, const void *right) {
   const struct record *a = left, *b = right;
-  if (a->part.pid != b->part.pid)
-    return a->part.pid < b->part.pid ? -1 : 1;
-  if (a->part.t0_ms != b->part.t0_ms)
-    return a->part.t0_ms < b->part.t0_ms ? -1 : 1;
+  if (a->part.id.pid != b->part.id.pid)
+    return a->part.id.pid < b->part.id.pid ? -1 : 1;
+  if (a->part.id.t0_ms != b->part.id.t0_ms)
+    return a->part.id.t0_ms < b->part.id.t0_ms ? -1 : 1;
   return strcmp(a->instance, b->instance);
 }
 
@@ -99,7 +105,7 @@ static void drop_record(struct denet_store *store, struct record *record) {
 
 static struct record *find_record(const struct denet_store *store, const struct denet_line *line) {
   struct record key = {.instance = (char *)line->instance,
-                       .part = {.pid = line->pid, .t0_ms = line->t0_ms}};
+                       .part = {.id = {.pid = line->pid, .t0_ms = line->t0_ms}}};
   struct record **found = tfind(&key, &store->records, compare_records);
   return found ? *found : NULL;
 }
@@ -109,7 +115,7 @@ static int add_record(struct denet_store *store, const struct denet_line *line,
   DENET_CLEANUP(free_recordp) struct record *record = calloc(1, sizeof(*record));
   if (!record)
     return -ENOMEM;
-  record->part = (struct denet_part){.pid = line->pid, .t0_ms = line->t0_ms, .fd = -1};
+  record->part = (struct denet_part){.id = {.pid = line->pid, .t0_ms = line->t0_ms}, .fd = -1};
   record->instance = strdup(line->instance);
   if (!record->instance || !tsearch(record, &store->records, compare_records))
     return -ENOMEM;
@@ -135,6 +141,7 @@ static void close_least_recent(struct denet_store *store) {
 static void note_opened(struct denet_store *store, struct record *record) {
   TAILQ_INSERT_HEAD(&store->recent, record, recent);
   store->open_count++;
+  record->looked_in = store->batch;
 }
 
 static void note_used(struct denet_store *store, struct record *record) {
@@ -148,10 +155,7 @@ static void finish_part(struct denet_store *store, struct record *record) {
   if (!has_part(record))
     return;
   close_part(store, record);
-  denet_part_name name;
-  denet_part_name_of(part, name);
-  denet_budget_finish(&store->budget, store->host, record->instance, name, part->bytes,
-                      part->inode);
+  denet_budget_finish(&store->budget, store->host, record->instance, part);
   part->bytes = 0;
   denet_budget_make_room(&store->budget, 0);
 }
@@ -163,58 +167,46 @@ static void abandon_part(struct denet_store *store, struct record *record) {
   record->part.bytes = 0;
 }
 
-static void make_parents(const char *path) {
-  DENET_FREE char *parents = strdup(path);
-  for (char *slash = parents ? strchr(parents, '/') : NULL; slash; slash = strchr(slash + 1, '/')) {
-    *slash = '\0';
-    /* What could not be made shows when the folder is opened. */
-    mkdir(parents, FOLDER_MODE);
-    *slash = '/';
-  }
-}
-
-/* A descriptor or -errno. The path is the administrator's and may lead through symbolic links. */
-static int make_folder(const char *path) {
-  int fd = open(path, FOLDER_FLAGS);
-  if (fd < 0 && errno == ENOENT) {
-    make_parents(path);
-    if (mkdir(path, FOLDER_MODE) && errno != EEXIST)
-      return -errno;
-    fd = open(path, FOLDER_FLAGS);
-  }
-  return fd < 0 ? -errno : fd;
-}
-
-/* A descriptor or -errno. */
-static int open_below(int folder, const char *name, bool make) {
-  int fd = openat(folder, name, FOLDER_FLAGS | O_NOFOLLOW);
-  if (fd < 0 && errno == ENOENT && make) {
-    if (mkdirat(folder, name, FOLDER_MODE) && errno != EEXIST)
-      return -errno;
-    fd = openat(folder, name, FOLDER_FLAGS | O_NOFOLLOW);
-  }
-  return fd < 0 ? -errno : fd;
-}
-
 /* The folder of an instance: a descriptor or -errno. Opened anew each time, since any folder of the
  * path may have been removed or replaced while nobody looked. */
-static int open_instance(const struct denet_store *store, const char *instance, bool make) {
-  DENET_CLOSE int folder = make ? make_folder(store->folder) : open(store->folder, FOLDER_FLAGS);
+static int open_instance(const struct denet_store *store, const char *instance) {
+  DENET_CLOSE int folder = denet_folder_open(store->folder);
   if (folder < 0)
-    return make ? folder : -errno;
-  DENET_CLOSE int host = open_below(folder, store->host, make);
-  return host < 0 ? host : open_below(host, instance, make);
+    return folder;
+  DENET_CLOSE int host = denet_folder_open_below(folder, store->host, false);
+  return host < 0 ? host : denet_folder_open_below(host, instance, false);
+}
+
+/* The folder that the folders of the instances are in, as above, but made if there is none. */
+static int make_host(struct denet_store *store) {
+  DENET_CLOSE int folder = denet_folder_make(store->folder);
+  int host = folder < 0 ? folder : denet_folder_open_below(folder, store->host, true);
+  if (host < 0)
+    store->refusal = host;
+  return host;
+}
+
+/* Returns error, after a write that failed with it, or 0. */
+static int note_failure(struct denet_store *store, int error) {
+  if (error == -ENOSPC || error == -EDQUOT || error == -EROFS || error == -EIO)
+    store->refusal = error;
+  return error;
 }
 
 static int make_part(struct denet_store *store, struct record *record, struct denet_text head) {
   close_least_recent(store);
   denet_budget_make_room(&store->budget, head.length + 1);
-  DENET_CLOSE int folder = open_instance(store, record->instance, true);
+  DENET_CLOSE int host = make_host(store);
+  if (host < 0)
+    return host;
+  DENET_CLOSE int folder = denet_folder_open_below(host, record->instance, true);
   if (folder < 0)
     return folder;
-  /* Only a process that is older than the files of the earlier run can have some among them. */
-  bool is_continued = !record->part.number && record->part.t0_ms <= store->budget.newest_ms;
-  int error = denet_part_start(&record->part, folder, is_continued, head);
+  struct denet_part *part = &record->part;
+  /* Behind those of an earlier run, or of a time when the process was here before. */
+  if (!part->id.number)
+    part->id.number = denet_budget_latest(&store->budget, store->host, record->instance, &part->id);
+  int error = denet_part_start(part, folder, head);
   if (error)
     return error;
   note_opened(store, record);
@@ -230,19 +222,22 @@ static int start_part(struct denet_store *store, struct record *record) {
     snprintf(stand_in, sizeof(stand_in),
              "{\"kind\":\"metadata\",\"pid\":%d,\"cmd\":[],\"executable\":\"\",\"t0_ms\":%" PRIu64
              "}",
-             (int)part->pid, part->t0_ms);
+             (int)part->id.pid, part->id.t0_ms);
     head = denet_text_of(stand_in);
   }
-  int error = make_part(store, record, head);
+  int error = store->refusal ? store->refusal : note_failure(store, make_part(store, record, head));
   limit_heads(store, record);
   return error;
 }
 
+/* Whether an instance's folder that was not opened for this reason is no longer there. */
+static bool is_gone(int error) { return error == -ENOENT || error == -ELOOP || error == -ENOTDIR; }
+
 /* 0; DENET_GONE when the file is no longer there. */
 static int reopen_part(struct denet_store *store, struct record *record) {
   close_least_recent(store);
-  DENET_CLOSE int folder = open_instance(store, record->instance, false);
-  if (folder == -ENOENT || folder == -ELOOP || folder == -ENOTDIR)
+  DENET_CLOSE int folder = open_instance(store, record->instance);
+  if (is_gone(folder))
     return DENET_GONE;
   if (folder < 0)
     return folder;
@@ -250,6 +245,18 @@ static int reopen_part(struct denet_store *store, struct record *record) {
   if (!outcome)
     note_opened(store, record);
   return outcome;
+}
+
+/* 0; DENET_GONE when the name of an open part leads to it no more. Looks only now and then. */
+static int look_for_part(struct denet_store *store, struct record *record) {
+  if (store->batch - record->looked_in < BATCHES_A_LOOK)
+    return 0;
+  record->looked_in = store->batch;
+  DENET_CLOSE int folder = open_instance(store, record->instance);
+  /* What cannot be looked at now may well be there. */
+  if (folder < 0)
+    return is_gone(folder) ? DENET_GONE : 0;
+  return denet_part_is_at(&record->part, folder) ? 0 : DENET_GONE;
 }
 
 /* Whether the part's lines are worth its head, which the next part repeats. */
@@ -271,7 +278,7 @@ static bool is_full(const struct denet_store *store, const struct record *record
 static int ready_part(struct denet_store *store, struct record *record) {
   if (!has_part(record))
     return start_part(store, record);
-  int outcome = record->part.fd < 0 ? reopen_part(store, record) : 0;
+  int outcome = record->part.fd < 0 ? reopen_part(store, record) : look_for_part(store, record);
   if (outcome < 0)
     return outcome;
   bool is_ours = !outcome && denet_part_is_intact(&record->part);
@@ -288,14 +295,14 @@ static int ready_part(struct denet_store *store, struct record *record) {
 }
 
 static int append_line(struct denet_store *store, struct record *record, struct denet_text json) {
-  int error = ready_part(store, record);
+  int error = store->refusal ? store->refusal : ready_part(store, record);
   if (error)
     return error;
   denet_budget_make_room(&store->budget, json.length + 1);
   error = denet_part_append(&record->part, json);
   if (!error)
     store->budget.total_bytes += json.length + 1;
-  return error;
+  return note_failure(store, error);
 }
 
 /* Starts a part with the line, of a new record or of the one there is. */
@@ -346,6 +353,11 @@ int denet_store_write(struct denet_store *store, const struct denet_line *line,
                          line->instance);
 }
 
+void denet_store_resume(struct denet_store *store) {
+  store->refusal = 0;
+  store->batch++;
+}
+
 uint64_t denet_store_total_bytes(const struct denet_store *store) {
   return store->budget.total_bytes;
 }
@@ -362,7 +374,7 @@ static int try_file(int folder) {
 }
 
 int denet_store_check(const char *folder, struct denet_error *error) {
-  DENET_CLOSE int fd = make_folder(folder);
+  DENET_CLOSE int fd = denet_folder_make(folder);
   int outcome = fd < 0 ? fd : try_file(fd);
   if (!outcome)
     return 0;
@@ -375,19 +387,24 @@ static void close_storep(struct denet_store **store) { denet_store_close(*store)
 /* Fills store as far as it gets. */
 static int open_store(struct denet_store *store, const char *folder, const char *host) {
   TAILQ_INIT(&store->recent);
+  store->host_lock = -1;
   denet_name_safe(denet_text_of(host), store->host);
   store->folder = strdup(folder);
   if (!store->folder)
     return -ENOMEM;
-  DENET_CLOSE int folder_fd = make_folder(folder);
+  DENET_CLOSE int folder_fd = denet_folder_make(folder);
   if (folder_fd < 0)
     return folder_fd;
-  DENET_CLOSE int host_fd = open_below(folder_fd, store->host, true);
-  if (host_fd < 0)
-    return host_fd;
-  int error = denet_budget_init(&store->budget, folder, store->limits.total_bytes);
+  store->host_lock = denet_folder_open_below(folder_fd, store->host, true);
+  if (store->host_lock < 0)
+    return store->host_lock;
+  /* Kept as long as the store, and ended by the kernel however the process ends. Where another one
+   * has it, what looks torn may just be being written. */
+  bool is_ours = !flock(store->host_lock, LOCK_EX | LOCK_NB);
+  int error = denet_budget_init(&store->budget, folder, store->limits.total_bytes,
+                                store->limits.shelf_files);
   if (!error)
-    error = denet_budget_scan(&store->budget);
+    error = denet_budget_scan(&store->budget, is_ours ? store->host : NULL);
   if (!error)
     denet_budget_make_room(&store->budget, 0);
   return error;
@@ -416,6 +433,7 @@ void denet_store_close(struct denet_store *store) {
   while (store->records)
     drop_record(store, *(struct record **)store->records);
   denet_budget_done(&store->budget);
+  denet_closep(&store->host_lock);
   free(store->folder);
   free(store);
 }

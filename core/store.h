@@ -1,5 +1,6 @@
 /* The folder of record files: <folder>/<host>/<instance>/<pid>-<t0_ms>.jsonl, one for each key of a
- * denet_line, with the parts _0002, _0003, ... after the first. Not thread-safe: one owner. */
+ * denet_line, with the parts _0002, _0003, ... after the first. Finished files of a crowded
+ * instance are moved to <instance>/000001/ and so on (shelf.h). Not thread-safe: one owner. */
 #pragma once
 
 #include "error.h"
@@ -11,10 +12,11 @@ struct denet_store; /* owned by whoever opened it */
 
 struct denet_store_limits {
   uint64_t file_bytes;  /* a part that has reached this gets no more lines; but see below */
-  uint64_t total_bytes; /* of all *.jsonl files below the folder; the oldest finished go first. Open
+  uint64_t total_bytes; /* of all parts below the folder; the oldest finished go first. Open
                            files never go, so a part is also full when all open ones, were they as
                            long, would take more than half of this */
   unsigned open_files; /* descriptors kept, at least 1; a file beyond it is opened for each write */
+  unsigned shelf_files; /* finished files that stay in an instance's folder (shelf.h); 0: 1000 */
 };
 
 /* A command line may be megabytes long, and each part starts with it. So that it is not written
@@ -26,9 +28,10 @@ struct denet_store_limits {
 int denet_store_check(const char *folder, struct denet_error *error);
 
 /* Makes the folder (mode 0750, with its parents) and <host> in it, and counts what is there
- * already: files of an earlier run are finished files. Files found there are never written to
- * again. host is made safe (name.h). 0 or -errno with a sentence that names the folder and the
- * reason. */
+ * already: files of an earlier run are finished files. No line is ever added to a file found there;
+ * a torn tail that a crash left is cut off (tail.h), unless another store has <host> open at the
+ * moment (flock). host is made safe (name.h). 0 or -errno with a sentence that names the folder and
+ * the reason. */
 int denet_store_open(const char *folder, const char *host, const struct denet_store_limits *limits,
                      struct denet_error *error, struct denet_store **out_store);
 
@@ -36,11 +39,11 @@ int denet_store_open(const char *folder, const char *host, const struct denet_st
  * makes the file (O_EXCL | O_NOFOLLOW, mode 0640; when the name is taken, the next part). A
  * METADATA line for an open key starts the next part. A part that reached limits.file_bytes is
  * followed by the next one, headed by the same metadata line, and so is one that somebody removed,
- * replaced or cut. LAST finishes the file. 0; DENET_GONE when a line comes for a key whose metadata
- * was never given: not written; -EINVAL when the instance is no safe name; -errno with a sentence,
- * then the line is lost, but what was written of it is taken back, so that the file still ends with
- * a whole line. A METADATA line is kept even then, and heads a file as soon as one can be made for
- * a later line.
+ * renamed (see denet_store_resume()) or cut. LAST finishes the file. 0; DENET_GONE when a line
+ * comes for a key whose metadata was never given: not written; -EINVAL when the instance is no safe
+ * name; -errno with a sentence, then the line is lost, but what was written of it is taken back, so
+ * that the file still ends with a whole line. A METADATA line is kept even then, and heads a file
+ * as soon as one can be made for a later line.
  *
  * A METADATA line of more than 4 KiB stays in memory only while no file has it, and only as far as
  * all that are in memory take no more than 4 MiB; a next part gets it from the part before. Where
@@ -49,6 +52,14 @@ int denet_store_open(const char *folder, const char *host, const struct denet_st
  * for that. */
 int denet_store_write(struct denet_store *store, const struct denet_line *line,
                       struct denet_error *error);
+
+/* When a write fails for what concerns all files (a disk that is full, read-only or broken; a
+ * folder above the instances that cannot be made), the store refuses further lines with the same
+ * error and leaves the disk alone, until this is called. What a METADATA or LAST line means is
+ * remembered even then. So thousands of lines do not ask a full disk thousands of times.
+ * Every tenth call makes files be looked for by their names again: what others renamed gets no more
+ * lines. For the start of each batch of lines. */
+void denet_store_resume(struct denet_store *store);
 
 /* Bytes of the files below the folder, as counted. */
 uint64_t denet_store_total_bytes(const struct denet_store *store);

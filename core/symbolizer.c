@@ -72,18 +72,18 @@ static uint64_t read_now(void) {
  * what it should know of processes: it forgets all of them. */
 static void put_job(struct denet_symbolizer *symbolizer, struct job job, const void *stack) {
   static const char padding[8];
-  size_t stack_bytes = job.stack_bytes, rest = -stack_bytes % sizeof(padding);
+  size_t stack_bytes = job.stack_bytes, padding_bytes = -stack_bytes % sizeof(padding);
   bool is_sample = job.kind != JOB_MEET && job.kind != JOB_FORGET;
   pthread_mutex_lock(&symbolizer->lock);
   struct denet_buffer *queue = &symbolizer->queue;
   bool is_full = queue->length > (is_sample ? QUEUE_BYTES_MOST : 2 * QUEUE_BYTES_MOST);
-  if (is_full || denet_buffer_reserve(queue, sizeof(job) + stack_bytes + rest)) {
+  if (is_full || denet_buffer_reserve(queue, sizeof(job) + stack_bytes + padding_bytes)) {
     symbolizer->lost += is_sample;
     symbolizer->has_missed |= !is_sample;
   } else {
     denet_buffer_append(queue, &job, sizeof(job));
     denet_buffer_append(queue, stack, stack_bytes);
-    denet_buffer_append(queue, padding, rest);
+    denet_buffer_append(queue, padding, padding_bytes);
     eventfd_write(symbolizer->wake_fd, 1);
   }
   pthread_mutex_unlock(&symbolizer->lock);
@@ -354,9 +354,9 @@ static void wait_for_work(struct denet_symbolizer *symbolizer) {
                          {.fd = denet_tracer_beginnings_fd(symbolizer->tracer), .events = POLLIN}};
   bool is_loading = symbolizer->loading_count > 0;
   uint64_t now_ns = read_now(), due_ns = is_loading ? symbolizer->loading[0].due_ns : 0;
-  struct timespec rest = {.tv_nsec = due_ns > now_ns ? (long)(due_ns - now_ns) : 0};
+  struct timespec pause = {.tv_nsec = due_ns > now_ns ? (long)(due_ns - now_ns) : 0};
   eventfd_t count;
-  ppoll(fds, DENET_COUNT_OF(fds), is_loading ? &rest : NULL, NULL);
+  ppoll(fds, DENET_COUNT_OF(fds), is_loading ? &pause : NULL, NULL);
   eventfd_read(symbolizer->wake_fd, &count);
 }
 

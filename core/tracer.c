@@ -147,6 +147,16 @@ static int check_machine(struct denet_error *error) {
   return denet_error_set(error, -ENOTSUP, "stacks can be had on " MACHINE " alone");
 }
 
+static int start(struct denet_tracer *tracer, const struct denet_tracer_settings *settings) {
+  DENET_CLEANUP(free_btf) struct btf *kernel = btf__load_vmlinux_btf();
+  tracer->bpf = kernel ? off_cpu_bpf__open() : NULL;
+  if (!tracer->bpf)
+    return -errno;
+  configure(tracer->bpf, kernel, settings);
+  int error = off_cpu_bpf__load(tracer->bpf);
+  return error ? error : attach(tracer);
+}
+
 int denet_tracer_open(const struct denet_tracer_settings *settings, struct denet_error *error,
                       struct denet_tracer **out_tracer) {
   DENET_CLEANUP(free_tracerp) struct denet_tracer *tracer = calloc(1, sizeof(*tracer));
@@ -155,15 +165,7 @@ int denet_tracer_open(const struct denet_tracer_settings *settings, struct denet
   int failure = check_machine(error);
   if (failure)
     return failure;
-  DENET_CLEANUP(free_btf) struct btf *kernel = btf__load_vmlinux_btf();
-  tracer->bpf = kernel ? off_cpu_bpf__open() : NULL;
-  failure = tracer->bpf ? 0 : -errno;
-  if (!failure) {
-    configure(tracer->bpf, kernel, settings);
-    failure = off_cpu_bpf__load(tracer->bpf);
-  }
-  if (!failure)
-    failure = attach(tracer);
+  failure = start(tracer, settings);
   if (failure)
     return denet_bpf_explain(failure, error);
   *out_tracer = DENET_TAKE(tracer);

@@ -15,7 +15,8 @@
 
 struct known_process {
   uint64_t start_ns, exec_id;
-  bool is_met; /* its mappings are known */
+  bool is_met;          /* its mappings are known */
+  uint64_t space_bytes; /* as counted */
   struct denet_program_space space;
   struct denet_stack_cache stacks;
   struct known_process *next; /* of the same bucket */
@@ -58,8 +59,15 @@ static void drop_stacks(struct denet_unwinder *unwinder, struct known_process *p
   denet_stack_cache_clear(&process->stacks);
 }
 
+static void count_space(struct denet_unwinder *unwinder, struct known_process *process) {
+  uint64_t bytes = denet_program_space_bytes(&process->space);
+  unwinder->stats.space_bytes += bytes - process->space_bytes;
+  process->space_bytes = bytes;
+}
+
 static void free_process(struct denet_unwinder *unwinder, struct known_process *process) {
   drop_stacks(unwinder, process);
+  unwinder->stats.space_bytes -= process->space_bytes;
   denet_program_space_done(&process->space);
   free(process);
   unwinder->stats.processes--;
@@ -137,8 +145,8 @@ static int add_process(struct denet_unwinder *unwinder, pid_t pid, uint64_t star
   return 0;
 }
 
-int denet_unwinder_meet(struct denet_unwinder *unwinder, pid_t pid, uint64_t start_ns,
-                        uint64_t exec_id, pid_t parent_pid, uint64_t parent_start_ns) {
+static int meet(struct denet_unwinder *unwinder, pid_t pid, uint64_t start_ns, uint64_t exec_id,
+                pid_t parent_pid, uint64_t parent_start_ns) {
   struct known_process *process = *find_link(unwinder, pid, start_ns);
   if (process && process->is_met && process->exec_id == exec_id)
     return 0;
@@ -153,9 +161,34 @@ int denet_unwinder_meet(struct denet_unwinder *unwinder, pid_t pid, uint64_t sta
   }
   error = read_space(unwinder, process);
   if (error && take_over(unwinder, process, parent_pid, parent_start_ns) == 0)
-    return 0;
+    error = 0;
+  count_space(unwinder, process);
   if (error)
     denet_unwinder_forget(unwinder, pid, start_ns);
+  return error;
+}
+
+static struct known_process *find_largest(struct denet_unwinder *unwinder) {
+  struct known_process *largest = NULL;
+  for (size_t i = 0; i < BUCKETS; i++)
+    for (struct known_process *process = unwinder->buckets[i]; process; process = process->next)
+      if (!largest || process->space_bytes > largest->space_bytes)
+        largest = process;
+  return largest;
+}
+
+/* Not while a process is in use. */
+static void limit_spaces(struct denet_unwinder *unwinder) {
+  while (unwinder->stats.space_bytes > DENET_SPACES_MOST) {
+    const struct known_process *largest = find_largest(unwinder);
+    denet_unwinder_forget(unwinder, largest->space.pid, largest->start_ns);
+  }
+}
+
+int denet_unwinder_meet(struct denet_unwinder *unwinder, pid_t pid, uint64_t start_ns,
+                        uint64_t exec_id, pid_t parent_pid, uint64_t parent_start_ns) {
+  int error = meet(unwinder, pid, start_ns, exec_id, parent_pid, parent_start_ns);
+  limit_spaces(unwinder);
   return error;
 }
 
@@ -295,15 +328,21 @@ int denet_unwinder_frames(struct denet_unwinder *unwinder, const struct denet_sn
   struct known_process *process = *find_link(unwinder, snapshot->pid, snapshot->start_ns);
   struct denet_text frames;
   bool truncated, is_late = process && process->exec_id > snapshot->exec_id;
-  int error = is_late ? -ESRCH
-                      : denet_unwinder_meet(unwinder, snapshot->pid, snapshot->start_ns,
-                                            snapshot->exec_id, 0, 0);
+  int error =
+      is_late ? -ESRCH : meet(unwinder, snapshot->pid, snapshot->start_ns, snapshot->exec_id, 0, 0);
   if (error == -ENOMEM)
     return error;
   /* Of a process that exited or exec'd before anybody looked, the addresses are all there is. */
-  process = error ? &nobody : *find_link(unwinder, snapshot->pid, snapshot->start_ns);
-  if (!denet_stack_cache_find(&process->stacks, snapshot, &frames, &truncated))
-    return unwind(unwinder, process, snapshot, out);
+  process = error ? NULL : *find_link(unwinder, snapshot->pid, snapshot->start_ns);
+  if (!process)
+    process = &nobody;
+  if (!denet_stack_cache_find(&process->stacks, snapshot, &frames, &truncated)) {
+    error = unwind(unwinder, process, snapshot, out);
+    if (process != &nobody)
+      count_space(unwinder, process);
+    limit_spaces(unwinder);
+    return error;
+  }
   unwinder->stats.cache_hits++;
   unwinder->stats.truncated += truncated ? 1 : 0;
   return denet_buffer_append(out, frames.bytes, frames.length);

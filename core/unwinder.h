@@ -24,6 +24,9 @@ struct denet_snapshot {
 
 struct denet_unwinder;
 
+/* Above it the process with the most of it is forgotten, and met again with its next stack. */
+#define DENET_SPACES_MOST (UINT64_C(128) << 20)
+
 /* What has been done since denet_unwinder_new, and what is held now. */
 struct denet_unwinder_stats {
   uint64_t unwound;       /* stacks that were unwound */
@@ -34,6 +37,7 @@ struct denet_unwinder_stats {
   uint64_t files;         /* ELF files known now, of all processes */
   uint64_t symbol_bytes;  /* memory held by the symbols of those files */
   uint64_t cache_bytes;   /* memory held by the frames of known stacks */
+  uint64_t space_bytes;   /* memory held by mappings and perf maps, DENET_SPACES_MOST at most */
 };
 
 /* proc_path: where /proc is (copied); symbol_bytes: budget for the symbols of all files. 0, then

@@ -7,6 +7,7 @@
 #include "values.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 
 #define NAME "denet"
 #define LOG_NAME "denet plugin: "
@@ -16,14 +17,18 @@ static struct {
   struct denet_host host;
   struct denet_sampler *sampler;
   struct denet_values_batch batch;
-  struct denet_error no_stacks; /* why they cannot be had */
+  struct denet_error no_stacks;    /* why they cannot be had */
+  atomic_uint_fast64_t lost_count; /* records that the writer took but could not write */
 } plugin;
 
 static int configure(oconfig_item_t *block) { return denet_config_read(&plugin.config, block); }
 
 static int send_line(void *context, const struct denet_line *line) {
   (void)context;
-  return denet_handover_send(line);
+  uint64_t lost_count = atomic_load(&plugin.lost_count);
+  int error = denet_handover_send(line, &lost_count);
+  atomic_store(&plugin.lost_count, lost_count);
+  return error;
 }
 
 static int open_source(struct denet_source **out_source) {
@@ -116,6 +121,7 @@ static int read_values(void) {
   if (plugin.batch.lost)
     ERROR(LOG_NAME "there is no memory for the values of %zu groups.", plugin.batch.lost);
   denet_values_dispatch(plugin.config.plugin_name, &plugin.batch, &stats,
+                        atomic_load(&plugin.lost_count),
                         denet_sampler_source_gauge(plugin.sampler));
   return 0;
 }
@@ -128,9 +134,7 @@ static int shutdown_plugin(void) {
   return 0;
 }
 
-__attribute__((visibility("default"))) void module_register(void);
-
-void module_register(void) {
+__attribute__((visibility("default"))) void module_register(void) {
   denet_config_init(&plugin.config);
   plugin_register_complex_config(NAME, configure);
   plugin_register_init(NAME, init);

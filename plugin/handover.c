@@ -4,6 +4,7 @@
 
 #define PLUGIN_NAME "denet"
 #define JSON_KEY "json"
+#define LOST_KEY "lost"
 
 enum { VALUE_KIND, VALUE_PID, VALUE_T0_MS, VALUE_COUNT };
 
@@ -28,7 +29,7 @@ static meta_data_t *make_metadata(struct denet_text json) {
   return DENET_TAKE(metadata);
 }
 
-int denet_handover_send(const struct denet_line *line) {
+int denet_handover_send(const struct denet_line *line, uint64_t *out_lost_count) {
   value_t values[VALUE_COUNT] = {
       [VALUE_KIND] = {.derive = line->kind},
       [VALUE_PID] = {.derive = line->pid},
@@ -50,7 +51,11 @@ int denet_handover_send(const struct denet_line *line) {
   if (!metadata)
     return ENOMEM;
   list.meta = metadata;
-  return plugin_write(DENET_WRITER, &line_set, &list);
+  int error = plugin_write(DENET_WRITER, &line_set, &list);
+  uint64_t lost_count;
+  if (!meta_data_get_unsigned_int(metadata, LOST_KEY, &lost_count))
+    *out_lost_count = lost_count;
+  return error;
 }
 
 static bool is_line(const data_set_t *set, const value_list_t *list) {
@@ -79,4 +84,8 @@ bool denet_handover_receive(const data_set_t *set, const value_list_t *list,
 void denet_received_done(struct denet_received *received) {
   free(received->json);
   *received = (struct denet_received){0};
+}
+
+void denet_handover_tell_lost(const value_list_t *list, uint64_t lost_count) {
+  meta_data_add_unsigned_int(list->meta, LOST_KEY, lost_count);
 }

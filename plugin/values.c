@@ -95,7 +95,7 @@ static void dispatch_derived(value_list_t *list, const struct denet_group_report
 }
 
 static void dispatch_self(value_list_t *list, const struct denet_monitor_stats *stats,
-                          unsigned source_gauge) {
+                          uint64_t records_lost, unsigned source_gauge) {
   /* /proc cannot tell what it does not show. */
   bool knows_losses = source_gauge == DENET_GAUGE_BPF;
   const struct {
@@ -105,6 +105,7 @@ static void dispatch_self(value_list_t *list, const struct denet_monitor_stats *
       {"duration", "tick", {.gauge = (gauge_t)stats->tick_ns / 1e9}},
       {"derive", "records", {.derive = (derive_t)stats->records}},
       {"derive", "records_dropped", {.derive = (derive_t)stats->records_dropped}},
+      {"derive", "records_lost", {.derive = (derive_t)records_lost}},
       {"count", "processes", {.gauge = (gauge_t)stats->processes}},
       {"count", "matched", {.gauge = (gauge_t)stats->matched}},
       {"gauge", "source", {.gauge = source_gauge}},
@@ -119,7 +120,8 @@ static void dispatch_self(value_list_t *list, const struct denet_monitor_stats *
 }
 
 void denet_values_dispatch(const char *plugin, const struct denet_values_batch *batch,
-                           const struct denet_monitor_stats *stats, unsigned source_gauge) {
+                           const struct denet_monitor_stats *stats, uint64_t records_lost,
+                           unsigned source_gauge) {
   value_list_t list = VALUE_LIST_INIT;
   list.time = cdtime();
   list.interval = plugin_get_interval();
@@ -130,5 +132,5 @@ void denet_values_dispatch(const char *plugin, const struct denet_values_batch *
     dispatch_metrics(&list, group);
     dispatch_derived(&list, &batch->reports[i], group->report);
   }
-  dispatch_self(&list, stats, source_gauge);
+  dispatch_self(&list, stats, records_lost, source_gauge);
 }

@@ -19,6 +19,8 @@ void denet_values_batch_clear(struct denet_values_batch *batch);
 /* Adds a copy. The context is the batch: an each() of denet_monitor_report(). */
 void denet_values_batch_add(void *context, const struct denet_group_report *report);
 
-/* Dispatches the batch and then the monitor's own figures under plugin. */
+/* Dispatches the batch and then the monitor's own figures under plugin; records_lost: lines that
+ * the writer has lost. */
 void denet_values_dispatch(const char *plugin, const struct denet_values_batch *batch,
-                           const struct denet_monitor_stats *stats, unsigned source_gauge);
+                           const struct denet_monitor_stats *stats, uint64_t records_lost,
+                           unsigned source_gauge);

@@ -11,7 +11,10 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <sys/resource.h>
+#include <sys/select.h>
+#include <time.h>
 
 #define NAME DENET_WRITER
 #define LOG_NAME NAME " plugin: "
@@ -23,10 +26,15 @@
 #define DEFAULT_TOTAL_BYTES (1024 * MIB)
 #define DEFAULT_QUEUE_BYTES (16 * MIB)
 
+#define OPEN_FILES_MIN 16
+#define OPEN_FILES_MAX 16384
+
 /* How long a flush may hold up the thread of collectd's that asked for it. */
 #define FLUSH_TIMEOUT_NS (5 * NS_PER_SECOND)
+/* How long the writer may take to write the rest at collectd's end, behind a last flush. */
+#define STOP_TIMEOUT_S 5
 /* Trouble is over when it has stayed away so long: coming and going, it would fill the log. */
-#define QUIET_TIME TIME_T_TO_CDTIME_T_STATIC(5)
+#define QUIET_NS (5 * NS_PER_SECOND)
 
 struct settings {
   char *directory;     /* owned; NULL: DEFAULT_DIRECTORY */
@@ -36,10 +44,11 @@ struct settings {
   uint64_t queue_bytes;
 };
 
-/* Lines that the store could not write. The writer thread's own. */
+/* Failures of the store. The writer thread's own. */
 struct trouble {
-  uint64_t lost_count; /* 0: no trouble */
-  cdtime_t latest;
+  bool is_on;
+  uint64_t lost_count; /* lines, since it began */
+  uint64_t latest_ns;  /* as read_clock() */
 };
 
 /* Lines that did not fit into the queue. */
@@ -47,7 +56,7 @@ struct overflow {
   atomic_bool is_on; /* set by whoever drops, cleared by the writer thread */
   /* The writer thread's own: drops seen, when the latest was, and those that the log has told. */
   uint64_t seen_count;
-  cdtime_t latest;
+  uint64_t latest_ns;
   uint64_t told_count;
 };
 
@@ -55,13 +64,15 @@ static struct {
   struct settings settings; /* unchanged once collectd has read its configuration */
   pthread_once_t queue_once;
   struct denet_queue *queue; /* get_queue() */
-  struct denet_store *store; /* the writer thread's while that runs */
+  struct denet_store *store; /* the writer thread's, which closes it, once there is one */
   pthread_t thread;
-  atomic_bool is_running; /* there is a thread */
-  atomic_bool is_broken;  /* init failed: there will be none */
+  atomic_bool is_running;   /* there is a thread */
+  atomic_bool is_broken;    /* init failed: there will be none */
+  atomic_bool is_abandoned; /* collectd ends without the thread, whose log is gone */
   struct trouble trouble;
   struct overflow overflow;
   atomic_uint_fast64_t oversize_count; /* lines that an empty queue could not take either */
+  atomic_uint_fast64_t lost_count;     /* lines that the store could not write, ever */
 } writer = {
     .settings = {.total_bytes = DEFAULT_TOTAL_BYTES,
                  .flush_ns = NS_PER_SECOND,
@@ -116,6 +127,7 @@ static void apply_option(struct settings *settings, const oconfig_item_t *item) 
     ERROR(LOG_NAME "%s; it keeps its value.", outcome == -ENOMEM ? item->key : error.text);
 }
 
+/* Once all blocks are read: each may give one of the two. */
 static void check_sizes(struct settings *settings) {
   if (settings->file_bytes <= settings->total_bytes)
     return;
@@ -127,7 +139,6 @@ static void check_sizes(struct settings *settings) {
 static int configure_block(oconfig_item_t *block) {
   for (int i = 0; i < block->children_num; i++)
     apply_option(&writer.settings, &block->children[i]);
-  check_sizes(&writer.settings);
   DENET_FREE char *path = make_path(&writer.settings);
   return !path || check_directory(path) ? -1 : 0;
 }
@@ -144,8 +155,29 @@ static struct denet_queue *get_queue(void) {
   return writer.queue;
 }
 
+/* Not cdtime(), which somebody may set. */
+static uint64_t read_clock(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
+}
+
+static bool is_quiet(uint64_t latest_ns) { return read_clock() - latest_ns >= QUIET_NS; }
+
+static void note_trouble(struct trouble *trouble, const struct denet_line *line,
+                         const struct denet_error *error) {
+  if (!trouble->is_on && !atomic_load(&writer.is_abandoned))
+    ERROR(LOG_NAME "lines are being lost: %s.", error->text);
+  trouble->is_on = true;
+  trouble->latest_ns = read_clock();
+  /* The store remembers metadata and writes it later. */
+  if (line->kind == DENET_LINE_METADATA)
+    return;
+  trouble->lost_count++;
+  atomic_fetch_add(&writer.lost_count, 1);
+}
+
 static void write_line(void *context, const struct denet_line *line) {
-  struct trouble *trouble = context;
   struct denet_error error = {0};
   int outcome = denet_store_write(writer.store, line, &error);
   if (!outcome)
@@ -154,16 +186,14 @@ static void write_line(void *context, const struct denet_line *line) {
   if (outcome == DENET_GONE)
     denet_error_set(&error, outcome, "process %d of %s has no file", (int)line->pid,
                     line->instance);
-  if (!trouble->lost_count++)
-    ERROR(LOG_NAME "lines are being lost: %s.", error.text);
-  trouble->latest = cdtime();
+  note_trouble(context, line, &error);
 }
 
 static void watch_trouble(struct trouble *trouble) {
-  if (!trouble->lost_count || cdtime() - trouble->latest < QUIET_TIME)
+  if (!trouble->is_on || !is_quiet(trouble->latest_ns))
     return;
   NOTICE(LOG_NAME "writing works again; %" PRIu64 " lines were lost.", trouble->lost_count);
-  trouble->lost_count = 0;
+  *trouble = (struct trouble){0};
 }
 
 static void watch_overflow(struct overflow *overflow, struct denet_queue *queue) {
@@ -172,9 +202,9 @@ static void watch_overflow(struct overflow *overflow, struct denet_queue *queue)
   bool is_on = atomic_load(&overflow->is_on);
   uint64_t dropped_count = denet_queue_dropped(queue);
   if (dropped_count != overflow->seen_count)
-    overflow->latest = cdtime();
+    overflow->latest_ns = read_clock();
   overflow->seen_count = dropped_count;
-  if (!is_on || cdtime() - overflow->latest < QUIET_TIME)
+  if (!is_on || !is_quiet(overflow->latest_ns))
     return;
   NOTICE(LOG_NAME "the queue has room again; %" PRIu64 " lines were dropped.",
          dropped_count - overflow->told_count);
@@ -196,10 +226,15 @@ static void tell_losses(const struct trouble *trouble, uint64_t dropped_count) {
 static void *run_writer(void *context) {
   struct denet_queue *queue = context;
   while (denet_queue_take(queue, writer.settings.flush_ns, write_line, &writer.trouble)) {
+    denet_store_resume(writer.store);
+    if (atomic_load(&writer.is_abandoned))
+      continue;
     watch_trouble(&writer.trouble);
     watch_overflow(&writer.overflow, queue);
   }
-  tell_losses(&writer.trouble, denet_queue_dropped(queue));
+  denet_store_close(DENET_TAKE(writer.store));
+  if (!atomic_load(&writer.is_abandoned))
+    tell_losses(&writer.trouble, denet_queue_dropped(queue));
   return NULL;
 }
 
@@ -215,12 +250,22 @@ static int start_thread(struct denet_queue *queue) {
   return error;
 }
 
-/* A quarter of what the process may have: others in collectd need theirs. */
+/* How many files are kept open. To open a file for each line costs several times what the line
+ * itself does, so the limit is raised as far as it may be (systemd starts services with 1,024, of
+ * 524,288). Where that is well above FD_SETSIZE the files have all above (part.h); else a quarter,
+ * since others in collectd need theirs. */
 static unsigned choose_open_files(void) {
   struct rlimit limit;
-  if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur / 4 < 16)
-    return 16;
-  return limit.rlim_cur / 4 > 1024 ? 1024 : (unsigned)(limit.rlim_cur / 4);
+  if (getrlimit(RLIMIT_NOFILE, &limit))
+    return OPEN_FILES_MIN;
+  rlim_t wanted = FD_SETSIZE + OPEN_FILES_MAX;
+  struct rlimit raised = {limit.rlim_max < wanted ? limit.rlim_max : wanted, limit.rlim_max};
+  if (raised.rlim_cur > limit.rlim_cur && !setrlimit(RLIMIT_NOFILE, &raised))
+    limit = raised;
+  rlim_t count = limit.rlim_cur > 2 * FD_SETSIZE ? limit.rlim_cur - FD_SETSIZE : limit.rlim_cur / 4;
+  if (count < OPEN_FILES_MIN)
+    return OPEN_FILES_MIN;
+  return count < OPEN_FILES_MAX ? (unsigned)count : OPEN_FILES_MAX;
 }
 
 static int open_store(const char *path) {
@@ -237,12 +282,14 @@ static int open_store(const char *path) {
 }
 
 static int start_writer(void) {
+  check_sizes(&writer.settings);
   DENET_FREE char *path = make_path(&writer.settings);
   struct denet_queue *queue = get_queue();
   if (!path || !queue || check_directory(path) || open_store(path))
     return -1;
   int error = start_thread(queue);
   if (error) {
+    denet_store_close(DENET_TAKE(writer.store));
     ERROR(LOG_NAME "cannot start a thread: %s.", STRERROR(error));
     return -1;
   }
@@ -283,6 +330,9 @@ static int receive_list(const data_set_t *set, const value_list_t *list, user_da
   if (!denet_handover_receive(set, list, &received))
     return 0;
   int error = push_line(&received.line);
+  uint64_t lost_count = atomic_load(&writer.lost_count);
+  if (lost_count)
+    denet_handover_tell_lost(list, lost_count);
   denet_received_done(&received);
   return error;
 }
@@ -294,29 +344,36 @@ static int flush_writer(cdtime_t timeout, const char *identifier, user_data_t *u
   return atomic_load(&writer.is_running) ? denet_queue_flush(writer.queue, FLUSH_TIMEOUT_NS) : 0;
 }
 
-/* denet's shutdown callback may come after this one and still has the last lines to hand over, so
- * that everything stays up until stop_writer(). */
-static int shut_down(void) { return flush_writer(0, NULL, NULL); }
+/* Whether the thread has ended. It ends once everything is written, unless the disk hangs. */
+static bool join_writer(void) {
+  struct timespec deadline;
+  clock_gettime(CLOCK_REALTIME, &deadline);
+  deadline.tv_sec += STOP_TIMEOUT_S;
+  if (!pthread_timedjoin_np(writer.thread, NULL, &deadline))
+    return true;
+  atomic_store(&writer.is_abandoned, true);
+  ERROR(LOG_NAME "the disk does not answer or is too slow: %" PRIu64 " lines are lost.",
+        denet_queue_waiting(writer.queue));
+  return false;
+}
 
-/* The write callback's free_func: collectd calls it after all shutdown callbacks. */
+/* The write callback's free_func. Not a shutdown callback: denet's may come after ours and still
+ * has the last lines to hand over, while this comes after all of those. */
 static void stop_writer(void *data) {
   (void)data;
   if (writer.queue)
     denet_queue_close(writer.queue);
-  if (atomic_exchange(&writer.is_running, false))
-    pthread_join(writer.thread, NULL);
-  denet_store_close(DENET_TAKE(writer.store));
+  /* A thread that hangs keeps what it uses: collectd ends now and unloads no plugin before. */
+  if (atomic_exchange(&writer.is_running, false) && !join_writer())
+    return;
   denet_queue_free(DENET_TAKE(writer.queue));
   free(DENET_TAKE(writer.settings.directory));
 }
 
-__attribute__((visibility("default"))) void module_register(void);
-
-void module_register(void) {
+__attribute__((visibility("default"))) void module_register(void) {
   user_data_t user_data = {.data = &writer, .free_func = stop_writer};
   plugin_register_complex_config(NAME, configure_block);
   plugin_register_init(NAME, init_writer);
   plugin_register_write(NAME, receive_list, &user_data);
   plugin_register_flush(NAME, flush_writer, NULL);
-  plugin_register_shutdown(NAME, shut_down);
 }

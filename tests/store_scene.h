@@ -22,7 +22,7 @@
 #define HEAD "{\"kind\":\"metadata\"}"
 #define LINE "{\"kind\":\"sample\",\"n\":1}"
 
-static const struct denet_store_limits no_limits = {PLENTY, PLENTY, 16};
+static const struct denet_store_limits no_limits = {PLENTY, PLENTY, 16, 0};
 
 /* A folder of the test's own, and the store in it. */
 struct scene {
@@ -137,8 +137,8 @@ static inline void write_whole(struct scene *scene, pid_t pid) {
 
 /* Writes while no file may be longer than that, as on a full disk. Nothing of Check's in between:
  * it keeps its own messages in a file. */
-static inline int write_limited(struct scene *scene, rlim_t file_bytes, pid_t pid,
-                                enum denet_line_kind kind, const char *json) {
+static inline int try_limited(struct scene *scene, rlim_t file_bytes, pid_t pid,
+                              enum denet_line_kind kind, const char *json) {
   struct rlimit before, limited;
   getrlimit(RLIMIT_FSIZE, &before);
   limited = before;
@@ -147,5 +147,13 @@ static inline int write_limited(struct scene *scene, rlim_t file_bytes, pid_t pi
   setrlimit(RLIMIT_FSIZE, &limited);
   int error = write_key(scene, "web", pid, kind, json);
   setrlimit(RLIMIT_FSIZE, &before);
+  return error;
+}
+
+/* The same, with what a failure led to being over afterwards. */
+static inline int write_limited(struct scene *scene, rlim_t file_bytes, pid_t pid,
+                                enum denet_line_kind kind, const char *json) {
+  int error = try_limited(scene, file_bytes, pid, kind, json);
+  denet_store_resume(scene->store);
   return error;
 }

@@ -259,7 +259,7 @@ START_TEST(registers_that_point_nowhere_give_no_stack) {
   struct denet_block block = {.pid = child.pid, .tid = child.pid};
   denet_u64 registers[DENET_OFF_CPU_REGISTERS] = {[RSP] = 16};
   struct denet_text stack;
-  ck_assert_int_eq(denet_blocks_read(blocks, &block, registers, &stack), -EFAULT);
+  ck_assert_int_eq(denet_blocks_read(blocks, &block, registers, &stack), -EIO);
   end_child(&child);
 }
 END_TEST

@@ -28,6 +28,7 @@ static const char *const fixtures[] = {
     "exec_by_thread",
     "exit_hidden",
     "fork_then_exec",
+    "gone_before_its_stat",
     "hostile_name",
     "kernel_thread",
     "killed_by_signal",

@@ -65,6 +65,29 @@ START_TEST(names_that_collide_once_made_safe_stay_distinct) {
 }
 END_TEST
 
+/* As write_graphite shows it. */
+static const char *show_name(const char *name, denet_name out_shown) {
+  snprintf(out_shown, sizeof(denet_name), "%s", name);
+  for (char *at = out_shown; *at; at++)
+    *at = *at == '.' ? '_' : *at;
+  return out_shown;
+}
+
+START_TEST(names_are_distinct_where_a_dot_is_shown_as_an_underscore) {
+  OWN_GROUPS groups = {0};
+  denet_name left, right;
+  struct denet_rule rule = make_rule(10);
+  static const char *const raws[] = {"a.b", "a_b", "a b", "_.self", "a.b.c", "a_b.c"};
+  for (unsigned i = 0; i < DENET_COUNT_OF(raws); i++)
+    get(&groups, &rule, raws[i]);
+  ck_assert_uint_eq(groups.count, DENET_COUNT_OF(raws));
+  for (size_t i = 0; i < groups.count; i++)
+    for (size_t j = 0; j < i; j++)
+      ck_assert_str_ne(show_name(groups.groups[i]->name, left),
+                       show_name(groups.groups[j]->name, right));
+}
+END_TEST
+
 START_TEST(nobody_takes_the_name_of_the_monitor_itself) {
   OWN_GROUPS groups = {0};
   struct denet_rule rule = make_rule(10);
@@ -286,6 +309,7 @@ END_TEST
 void add_cases(Suite *suite) {
   ADD_TEST(suite, same_raw_name_is_the_same_group);
   ADD_TEST(suite, names_that_collide_once_made_safe_stay_distinct);
+  ADD_TEST(suite, names_are_distinct_where_a_dot_is_shown_as_an_underscore);
   ADD_TEST(suite, nobody_takes_the_name_of_the_monitor_itself);
   ADD_TEST(suite, too_many_instances_go_to_other);
   ADD_TEST(suite, each_rule_has_its_own_limit_and_other);

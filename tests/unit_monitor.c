@@ -30,6 +30,8 @@ static struct scene {
   struct fake_process processes[PROCESSES]; /* by ascending pid; 0: its end has been told */
   struct fake_end ends[PROCESSES];          /* of the process with the same index */
   uint64_t now_ns, scan_ns, describe_ns;    /* the last two: what these cost */
+  size_t argument_bytes;                    /* 0: a command line is the name */
+  size_t metadata_bytes;                    /* of all the lines */
   struct denet_monitor *monitor;
   unsigned members, lines[3]; /* by kind */
   uint64_t group_cpu_ns, starts, exits, lost;
@@ -133,10 +135,15 @@ static void measure(struct denet_source *source, struct denet_process *process, 
 static int describe(struct denet_source *source, struct denet_process *process,
                     enum denet_text_kind kind, struct denet_buffer *out) {
   (void)source;
-  (void)kind;
   scene.now_ns += scene.describe_ns;
   denet_buffer_clear(out);
-  return denet_buffer_append_string(out, process->name);
+  if (kind != DENET_TEXT_ARGUMENTS || !scene.argument_bytes)
+    return denet_buffer_append_string(out, process->name);
+  ck_assert_int_eq(denet_buffer_reserve(out, scene.argument_bytes), 0);
+  memset(out->bytes, 'x', scene.argument_bytes);
+  out->length = scene.argument_bytes;
+  out->bytes[out->length] = '\0';
+  return 0;
 }
 
 static int tell_owner(struct denet_source *source, const struct denet_process *process,
@@ -159,6 +166,7 @@ static struct denet_source fake_source = {.name = "fake",
 static int keep_line(void *context, const struct denet_line *line) {
   (void)context;
   scene.lines[line->kind]++;
+  scene.metadata_bytes += line->kind == DENET_LINE_METADATA ? line->json.length : 0;
   snprintf(scene.last_line, sizeof(scene.last_line), "%.*s", (int)line->json.length,
            line->json.bytes);
   return 0;
@@ -225,6 +233,27 @@ START_TEST(matching_goes_on_where_it_ran_out_of_time) {
     tick(SECOND);
   end();
   ck_assert_uint_eq(scene.members, PROCESSES);
+}
+END_TEST
+
+START_TEST(long_command_lines_of_many_at_once_take_memory_within_bounds) {
+  struct denet_rule rule = make_rule("a", "Comm", "app");
+  const size_t mebibyte = 1 << 20;
+  rule.children = false;
+  begin(&rule, 1);
+  for (int i = 0; i < PROCESSES; i++)
+    scene.processes[i] = (struct fake_process){10 + i, 1, "app", 5 * SECOND, 1, 0};
+  scene.argument_bytes = 6 * mebibyte;
+  tick(SECOND);
+  ck_assert_uint_eq(scene.lines[DENET_LINE_METADATA], PROCESSES);
+  ck_assert_uint_lt(scene.metadata_bytes, 13 * mebibyte);
+  ck_assert_uint_gt(scene.metadata_bytes, 12 * mebibyte + 2 * 4096);
+  /* These have been written; there is room again. */
+  for (int i = 0; i < PROCESSES; i++)
+    scene.processes[i].exec_id = 2;
+  tick(SECOND);
+  ck_assert_uint_gt(scene.metadata_bytes, 24 * mebibyte);
+  end();
 }
 END_TEST
 
@@ -611,6 +640,7 @@ END_TEST
 void add_cases(Suite *suite) {
   ADD_TEST(suite, slow_scan_leaves_time_to_match);
   ADD_TEST(suite, matching_goes_on_where_it_ran_out_of_time);
+  ADD_TEST(suite, long_command_lines_of_many_at_once_take_memory_within_bounds);
   ADD_TEST(suite, children_of_a_late_match_join_though_time_ran_out);
   ADD_TEST(suite, rule_without_records_takes_no_file_from_another);
   ADD_TEST(suite, two_rules_of_an_instance_write_one_file);

@@ -107,6 +107,7 @@ static const struct {
     {REGEX, "a|*b", "Invalid preceding regular expression at character 3"},
     {REGEX, "xa{2,1}", "Invalid content of \\{\\} at character 3"},
     {REGEX, "a{99999}", "Regular expression too big at character 2"},
+    {REGEX, "(a)\\1", "A reference back to a group, such as \\1"},
     {REGEX, "a[z-a]", "Invalid range end at character 2"},
     {GLOB, "/srv/[ab", "Unclosed [ at character 6"},
     {GLOB, "[", "Unclosed [ at character 1"},
@@ -225,6 +226,23 @@ START_TEST(text_of_100_kilobytes_is_searched_at_both_its_ends) {
 }
 END_TEST
 
+/* Seconds each, where every one of 16,384 beginnings is tried up to the end of the text. Check ends
+ * a test after four. */
+static const char *const costly[] = {"([0-9]+)$", "(1|2)*c", "(.*)2(.*)c", "(1+1+)+2", "1.*1.*2"};
+
+START_TEST(no_text_takes_long) {
+  static char bytes[DENET_PATTERN_TEXT + 1];
+  struct denet_captures captures = {0};
+  memset(bytes, '1', sizeof(bytes) - 2);
+  bytes[sizeof(bytes) - 2] = 'x';
+  struct denet_pattern *pattern = compile(REGEX, costly[_i]);
+  struct denet_text text = {bytes, sizeof(bytes) - 1};
+  for (int i = 0; i < 4; i++)
+    ck_assert(!denet_pattern_matches(pattern, text, &captures, 0));
+  denet_pattern_free(pattern);
+}
+END_TEST
+
 START_TEST(every_byte_can_be_matched_and_captured) {
   struct denet_pattern *pattern = compile(REGEX, "^=(.*)=$");
   for (int byte = 1; byte < 256; byte++) {
@@ -257,6 +275,7 @@ void add_cases(Suite *suite) {
   ADD_TEST(suite, captures_are_untouched_without_a_match);
   ADD_TEST(suite, group_without_a_part_becomes_absent_again);
   ADD_TABLE(suite, text_of_100_kilobytes_is_searched_at_both_its_ends, long_texts);
+  ADD_TABLE(suite, no_text_takes_long, costly);
   ADD_TEST(suite, every_byte_can_be_matched_and_captured);
   ADD_TEST(suite, only_a_regex_has_groups);
 }

@@ -80,6 +80,23 @@ START_TEST(any_bytes_break_nothing) {
 }
 END_TEST
 
+/* Whoever writes a map could have each look at it take a millisecond. */
+START_TEST(what_has_thousands_before_an_address_is_not_looked_for) {
+  DENET_CLEANUP(denet_perf_map_done) struct denet_perf_map map = {0};
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
+  char line[64];
+  ck_assert_int_eq(denet_buffer_append_string(&text, "0 ffffffff all\n"), 0);
+  for (unsigned i = 1; i <= 2 * DENET_PERF_BEFORE_MOST; i++) {
+    snprintf(line, sizeof(line), "%x 1 one\n", 2 * i);
+    ck_assert_int_eq(denet_buffer_append_string(&text, line), 0);
+  }
+  ck_assert_int_eq(denet_perf_map_parse(denet_buffer_text(&text), &map), 0);
+  ck_assert_str_eq(denet_perf_map_find(&map, 2 * DENET_PERF_BEFORE_MOST - 1), "all");
+  ck_assert_ptr_null(denet_perf_map_find(&map, 2 * DENET_PERF_BEFORE_MOST + 1));
+  ck_assert_str_eq(denet_perf_map_find(&map, 4 * DENET_PERF_BEFORE_MOST), "one");
+}
+END_TEST
+
 /* A folder as /proc/PID is, with the map of process 5 of an inner namespace. */
 struct process {
   char folder[64], map[128];
@@ -93,14 +110,21 @@ static void write_text(const char *path, const char *text) {
   ck_assert_int_eq(fclose(file), 0);
 }
 
+static void set_user(const struct process *process, unsigned uid) {
+  char path[128], text[128];
+  snprintf(path, sizeof(path), "%s/status", process->folder);
+  snprintf(text, sizeof(text), "Name:\tjava\nUid:\t%u\t7\t7\t7\nNSpid:\t77\t5\nVmSize:\t8 kB\n",
+           uid);
+  write_text(path, text);
+}
+
 static struct process new_process(void) {
   struct process process = {.folder = "/tmp/denet-perf-map-XXXXXX"};
   char path[128];
   ck_assert_ptr_nonnull(mkdtemp(process.folder));
   snprintf(path, sizeof(path), "mkdir -p %s/root/tmp", process.folder);
   ck_assert_int_eq(system(path), 0);
-  snprintf(path, sizeof(path), "%s/status", process.folder);
-  write_text(path, "Name:\tjava\nUid:\t1000\t0\t0\t0\nNSpid:\t77\t5\nVmSize:\t8 kB\n");
+  set_user(&process, geteuid());
   snprintf(process.map, sizeof(process.map), "%s/root/tmp/perf-5.map", process.folder);
   process.fd = open(process.folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
   return process;
@@ -137,9 +161,13 @@ START_TEST(a_file_of_the_process_s_user_counts_and_of_another_does_not) {
   struct process process = new_process();
   bool is_new;
   write_text(process.map, "1000 10 a\n");
+  set_user(&process, 1000);
   if (chown(process.map, 1000, 0) == 0) {
     ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), 0);
     ck_assert_int_eq(chown(process.map, 1001, 0), 0);
+    ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), -EACCES);
+    /* As a user's own mount namespace may show what only root may read. */
+    ck_assert_int_eq(chown(process.map, 0, 0), 0);
     ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), -EACCES);
   }
   remove_process(&process);
@@ -163,9 +191,29 @@ START_TEST(what_is_no_plain_file_of_bearable_size_is_not_read) {
 }
 END_TEST
 
+/* 20,000 look-ups, each of which would look at 400,000 entries. */
+START_TEST(an_entry_over_all_others_does_not_make_look_ups_slow) {
+  DENET_CLEANUP(denet_perf_map_done) struct denet_perf_map map = {0};
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
+  char line[64];
+  denet_buffer_append_string(&text, "1000 7000000000000000 all\n");
+  for (int i = 0; i < 400000; i++) {
+    snprintf(line, sizeof(line), "%x 1 x\n", 0x2000 + i);
+    denet_buffer_append_string(&text, line);
+  }
+  ck_assert_int_eq(denet_perf_map_parse(denet_buffer_text(&text), &map), 0);
+  ck_assert_str_eq(denet_perf_map_find(&map, 0x2000), "x");
+  ck_assert_str_eq(denet_perf_map_find(&map, 0x1fff), "all");
+  for (int i = 0; i < 20000; i++)
+    denet_perf_map_find(&map, 0x2000 + 400000 + (uint64_t)i);
+}
+END_TEST
+
 void add_cases(Suite *suite) {
+  ADD_TEST(suite, an_entry_over_all_others_does_not_make_look_ups_slow);
   ADD_TABLE(suite, an_address_has_the_last_name_that_was_given, rows);
   ADD_TEST(suite, any_bytes_break_nothing);
+  ADD_TEST(suite, what_has_thousands_before_an_address_is_not_looked_for);
   ADD_TEST(suite, the_file_is_read_again_when_it_has_changed);
   ADD_TEST(suite, a_file_of_the_process_s_user_counts_and_of_another_does_not);
   ADD_TEST(suite, what_is_no_plain_file_of_bearable_size_is_not_read);

@@ -31,13 +31,13 @@ static const struct {
 
 START_TEST(counter_begins_as_its_base_says_and_never_falls) {
   struct denet_process process = {.base = counters[_i].base};
-  for (int look = 0; look < 3; look++) {
-    set(&process, DENET_MINOR_FAULTS, counters[_i].now[look]);
+  for (int i = 0; i < 3; i++) {
+    set(&process, DENET_MINOR_FAULTS, counters[_i].now[i]);
     denet_process_advance(&process);
     ck_assert(denet_values_has(&process.delta, DENET_MINOR_FAULTS));
     ck_assert(denet_values_has(&process.sum, DENET_MINOR_FAULTS));
-    ck_assert_uint_eq(process.delta.value[DENET_MINOR_FAULTS], counters[_i].delta[look]);
-    ck_assert_uint_eq(process.sum.value[DENET_MINOR_FAULTS], counters[_i].sum[look]);
+    ck_assert_uint_eq(process.delta.value[DENET_MINOR_FAULTS], counters[_i].delta[i]);
+    ck_assert_uint_eq(process.sum.value[DENET_MINOR_FAULTS], counters[_i].sum[i]);
   }
 }
 END_TEST

@@ -212,6 +212,51 @@ START_TEST(flush_without_a_taker_gives_up) {
 }
 END_TEST
 
+START_TEST(flush_does_not_wait_again_for_a_taker_that_hangs) {
+  struct denet_queue *queue = new_queue(4096);
+  push(queue, DENET_LINE_SAMPLE, 1, "{}");
+  ck_assert_int_eq(denet_queue_flush(queue, MS), -ETIMEDOUT);
+  push(queue, DENET_LINE_SAMPLE, 2, "{}");
+  ck_assert_int_eq(denet_queue_flush(queue, FOREVER), -ETIMEDOUT);
+  denet_queue_free(queue);
+}
+END_TEST
+
+START_TEST(flush_waits_again_once_the_taker_goes_on) {
+  struct taker taker = {.queue = new_queue(4096), .seen = {.is_slow = true}};
+  push(taker.queue, DENET_LINE_SAMPLE, 1, "{}");
+  ck_assert_int_eq(denet_queue_flush(taker.queue, MS), -ETIMEDOUT);
+  start_taker(&taker);
+  for (int i = 0; i < 500 && denet_queue_waiting(taker.queue); i++)
+    sleep_ms(10);
+  push(taker.queue, DENET_LINE_SAMPLE, 2, "{}");
+  ck_assert_int_eq(denet_queue_flush(taker.queue, FOREVER), 0);
+  stop_taker(&taker);
+}
+END_TEST
+
+/* An each() that looks at the queue it is called from. */
+struct looker {
+  struct denet_queue *queue;
+  uint64_t waiting;
+};
+
+static void expect_one_less(void *context, const struct denet_line *line) {
+  struct looker *looker = context;
+  (void)line;
+  ck_assert_uint_eq(denet_queue_waiting(looker->queue), looker->waiting--);
+}
+
+START_TEST(a_line_waits_until_it_was_seen) {
+  struct looker looker = {new_queue(4096), 3};
+  for (pid_t pid = 1; pid <= 3; pid++)
+    push(looker.queue, DENET_LINE_SAMPLE, pid, "{}");
+  ck_assert(denet_queue_take(looker.queue, 0, expect_one_less, &looker));
+  ck_assert_uint_eq(denet_queue_waiting(looker.queue), 0);
+  denet_queue_free(looker.queue);
+}
+END_TEST
+
 START_TEST(a_closed_queue_gives_the_rest_and_takes_nothing) {
   struct denet_queue *queue = new_queue(4096);
   push(queue, DENET_LINE_SAMPLE, 1, "{}");
@@ -276,6 +321,9 @@ void add_cases(Suite *suite) {
   ADD_TEST(suite, flush_waits_for_the_taker);
   ADD_TEST(suite, flush_of_nothing_returns_at_once);
   ADD_TEST(suite, flush_without_a_taker_gives_up);
+  ADD_TEST(suite, flush_does_not_wait_again_for_a_taker_that_hangs);
+  ADD_TEST(suite, flush_waits_again_once_the_taker_goes_on);
+  ADD_TEST(suite, a_line_waits_until_it_was_seen);
   ADD_TEST(suite, a_closed_queue_gives_the_rest_and_takes_nothing);
   ADD_TEST(suite, many_threads_lose_nothing_and_keep_their_order);
 }

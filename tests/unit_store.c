@@ -103,7 +103,7 @@ START_TEST(a_planted_symlink_to_a_folder_is_not_followed) {
 END_TEST
 
 START_TEST(the_oldest_finished_file_goes_first) {
-  struct scene scene = begin((struct denet_store_limits){PLENTY, 3 * FILE_BYTES, 16});
+  struct scene scene = begin((struct denet_store_limits){PLENTY, 3 * FILE_BYTES, 16, 0});
   for (pid_t pid = 1; pid <= 4; pid++)
     write_whole(&scene, pid);
   ck_assert(!exists(&scene, HOST "/web/1-1000.jsonl"));
@@ -123,7 +123,7 @@ START_TEST(of_an_earlier_run_the_longest_unchanged_goes_first) {
   set_age(&scene, HOST "/web/1-1000.jsonl", 10);
   set_age(&scene, HOST "/web/2-1000.jsonl", 1000);
   set_age(&scene, HOST "/web/3-1000.jsonl", 100);
-  open_again(&scene, (struct denet_store_limits){PLENTY, 2 * FILE_BYTES, 16});
+  open_again(&scene, (struct denet_store_limits){PLENTY, 2 * FILE_BYTES, 16, 0});
   ck_assert(!exists(&scene, HOST "/web/2-1000.jsonl"));
   write_whole(&scene, 4);
   ck_assert(!exists(&scene, HOST "/web/3-1000.jsonl"));
@@ -133,7 +133,7 @@ START_TEST(of_an_earlier_run_the_longest_unchanged_goes_first) {
 END_TEST
 
 START_TEST(many_finished_files_go_in_order) {
-  struct scene scene = begin((struct denet_store_limits){PLENTY, 70 * FILE_BYTES, 16});
+  struct scene scene = begin((struct denet_store_limits){PLENTY, 70 * FILE_BYTES, 16, 0});
   for (pid_t pid = 1000; pid < 1500; pid++)
     write_whole(&scene, pid);
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), 70 * FILE_BYTES);
@@ -144,7 +144,7 @@ START_TEST(many_finished_files_go_in_order) {
 END_TEST
 
 START_TEST(an_open_file_is_never_removed) {
-  struct scene scene = begin((struct denet_store_limits){PLENTY, FILE_BYTES, 1});
+  struct scene scene = begin((struct denet_store_limits){PLENTY, FILE_BYTES, 1, 0});
   for (pid_t pid = 1; pid <= 3; pid++)
     expect_write(&scene, pid, DENET_LINE_METADATA, HEAD);
   for (pid_t pid = 1; pid <= 3; pid++)
@@ -160,7 +160,7 @@ START_TEST(an_open_file_is_never_removed) {
 END_TEST
 
 START_TEST(open_files_alone_do_not_outgrow_the_total) {
-  struct scene scene = begin((struct denet_store_limits){PLENTY, 20 * FILE_BYTES, 16});
+  struct scene scene = begin((struct denet_store_limits){PLENTY, 20 * FILE_BYTES, 16, 0});
   expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
   expect_write(&scene, 2, DENET_LINE_METADATA, HEAD);
   for (int i = 0; i < 100; i++) {
@@ -173,7 +173,7 @@ START_TEST(open_files_alone_do_not_outgrow_the_total) {
 END_TEST
 
 START_TEST(an_empty_instance_folder_goes_and_comes_back) {
-  struct scene scene = begin((struct denet_store_limits){PLENTY, FILE_BYTES, 16});
+  struct scene scene = begin((struct denet_store_limits){PLENTY, FILE_BYTES, 16, 0});
   ck_assert_int_eq(write_key(&scene, "old", 1, DENET_LINE_METADATA, HEAD), 0);
   ck_assert_int_eq(write_key(&scene, "old", 1, DENET_LINE_LAST, LINE), 0);
   write_whole(&scene, 2);
@@ -196,7 +196,7 @@ START_TEST(only_record_files_count_and_go) {
   plant(&scene, HOST "/web/2-1.jsonl", "victim");
   open_again(&scene, no_limits);
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), FILE_BYTES);
-  open_again(&scene, (struct denet_store_limits){PLENTY, 1, 16});
+  open_again(&scene, (struct denet_store_limits){PLENTY, 1, 16, 0});
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), 0);
   ck_assert(!exists(&scene, HOST "/web/1-1000.jsonl"));
   ck_assert(exists(&scene, HOST "/web/2-1.jsonl"));
@@ -207,7 +207,7 @@ START_TEST(only_record_files_count_and_go) {
 END_TEST
 
 START_TEST(a_finished_file_that_changed_is_left_alone) {
-  struct scene scene = begin((struct denet_store_limits){PLENTY, FILE_BYTES, 16});
+  struct scene scene = begin((struct denet_store_limits){PLENTY, FILE_BYTES, 16, 0});
   write_whole(&scene, 1);
   write_file(&scene, HOST "/web/1-1000.jsonl", "somebody's");
   write_whole(&scene, 2);
@@ -231,7 +231,7 @@ static const unsigned descriptor_limits[] = {0, 1, 7};
 
 START_TEST(more_keys_than_descriptors_lose_nothing) {
   unsigned limit = descriptor_limits[_i];
-  struct scene scene = begin((struct denet_store_limits){PLENTY, PLENTY, limit});
+  struct scene scene = begin((struct denet_store_limits){PLENTY, PLENTY, limit, 0});
   unsigned before = count_descriptors();
   for (pid_t pid = 1; pid <= 50; pid++)
     expect_write(&scene, pid, DENET_LINE_METADATA, "{}");
@@ -276,6 +276,67 @@ START_TEST(metadata_that_failed_heads_the_file_later) {
 }
 END_TEST
 
+START_TEST(a_full_disk_is_left_alone_until_the_store_resumes) {
+  struct scene scene = begin(no_limits);
+  expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
+  ck_assert_int_eq(try_limited(&scene, FILE_BYTES - 5, 1, DENET_LINE_SAMPLE, LINE), -ENOSPC);
+  ck_assert_int_eq(write_key(&scene, "web", 1, DENET_LINE_SAMPLE, LINE), -ENOSPC);
+  ck_assert_int_eq(write_key(&scene, "web", 2, DENET_LINE_METADATA, HEAD), -ENOSPC);
+  ck_assert_ptr_nonnull(strstr(scene.error.text, scene.folder));
+  ck_assert(!exists(&scene, HOST "/web/2-1000.jsonl"));
+  denet_store_resume(scene.store);
+  expect_write(&scene, 1, DENET_LINE_LAST, LINE);
+  expect_write(&scene, 2, DENET_LINE_LAST, LINE);
+  expect_file(&scene, HOST "/web/1-1000.jsonl", HEAD "\n" LINE "\n");
+  expect_file(&scene, HOST "/web/2-1000.jsonl", HEAD "\n" LINE "\n");
+  end(&scene);
+}
+END_TEST
+
+START_TEST(a_process_that_ends_while_the_disk_is_full_is_forgotten) {
+  struct scene scene = begin(no_limits);
+  expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
+  ck_assert_int_eq(try_limited(&scene, FILE_BYTES - 5, 1, DENET_LINE_SAMPLE, LINE), -ENOSPC);
+  ck_assert_int_eq(write_key(&scene, "web", 1, DENET_LINE_LAST, LINE), -ENOSPC);
+  denet_store_resume(scene.store);
+  ck_assert_int_eq(write_key(&scene, "web", 1, DENET_LINE_SAMPLE, LINE), DENET_GONE);
+  expect_file(&scene, HOST "/web/1-1000.jsonl", HEAD "\n");
+  end(&scene);
+}
+END_TEST
+
+/* Puts a file where a folder must be. */
+static void stand_in_the_way(const struct scene *scene, const char *name) {
+  path full;
+  remove_tree(path_of(scene, name, full));
+  write_file(scene, name, "");
+}
+
+START_TEST(folders_that_cannot_be_made_are_not_tried_for_each_line) {
+  struct scene scene = begin(no_limits);
+  path full;
+  stand_in_the_way(&scene, HOST);
+  ck_assert_int_eq(write_key(&scene, "web", 1, DENET_LINE_METADATA, HEAD), -ENOTDIR);
+  ck_assert_int_eq(remove(path_of(&scene, HOST, full)), 0);
+  ck_assert_int_eq(write_key(&scene, "db", 2, DENET_LINE_METADATA, HEAD), -ENOTDIR);
+  ck_assert(!exists(&scene, HOST));
+  denet_store_resume(scene.store);
+  expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
+  expect_file(&scene, HOST "/web/1-1000.jsonl", HEAD "\n" LINE "\n");
+  end(&scene);
+}
+END_TEST
+
+START_TEST(one_instance_in_trouble_is_none_of_the_others) {
+  struct scene scene = begin(no_limits);
+  stand_in_the_way(&scene, HOST "/db");
+  ck_assert_int_eq(write_key(&scene, "db", 1, DENET_LINE_METADATA, HEAD), -ENOTDIR);
+  write_whole(&scene, 1);
+  ck_assert_int_eq(write_key(&scene, "db", 1, DENET_LINE_SAMPLE, LINE), -ENOTDIR);
+  end(&scene);
+}
+END_TEST
+
 START_TEST(a_removed_directory_comes_back) {
   struct scene scene = begin(no_limits);
   expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
@@ -291,7 +352,7 @@ START_TEST(a_removed_directory_comes_back) {
 END_TEST
 
 START_TEST(a_file_that_was_moved_away_is_followed_by_the_next_part) {
-  struct scene scene = begin((struct denet_store_limits){PLENTY, PLENTY, 1});
+  struct scene scene = begin((struct denet_store_limits){PLENTY, PLENTY, 1, 0});
   path from, to;
   expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
   expect_write(&scene, 2, DENET_LINE_METADATA, HEAD);
@@ -300,6 +361,21 @@ START_TEST(a_file_that_was_moved_away_is_followed_by_the_next_part) {
   write_file(&scene, HOST "/web/1-1000.jsonl", "new\n");
   expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
   expect_file(&scene, HOST "/web/1-1000.jsonl", "new\n");
+  expect_file(&scene, HOST "/web/1-1000_0002.jsonl", HEAD "\n" LINE "\n");
+  end(&scene);
+}
+END_TEST
+
+START_TEST(a_file_that_was_renamed_while_it_was_open_gets_no_lines_for_long) {
+  struct scene scene = begin(no_limits);
+  path from, to;
+  expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
+  rename(path_of(&scene, HOST "/web/1-1000.jsonl", from),
+         path_of(&scene, HOST "/web/1-1000.jsonl.1", to));
+  for (int batch = 0; batch < 10; batch++)
+    denet_store_resume(scene.store);
+  expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
+  expect_file(&scene, HOST "/web/1-1000.jsonl.1", HEAD "\n");
   expect_file(&scene, HOST "/web/1-1000_0002.jsonl", HEAD "\n" LINE "\n");
   end(&scene);
 }
@@ -361,8 +437,13 @@ void add_cases(Suite *suite) {
   ADD_TABLE(suite, more_keys_than_descriptors_lose_nothing, descriptor_limits);
   ADD_TABLE(suite, a_failed_write_leaves_whole_lines, limits_of_failure);
   ADD_TEST(suite, metadata_that_failed_heads_the_file_later);
+  ADD_TEST(suite, a_full_disk_is_left_alone_until_the_store_resumes);
+  ADD_TEST(suite, a_process_that_ends_while_the_disk_is_full_is_forgotten);
+  ADD_TEST(suite, folders_that_cannot_be_made_are_not_tried_for_each_line);
+  ADD_TEST(suite, one_instance_in_trouble_is_none_of_the_others);
   ADD_TEST(suite, a_removed_directory_comes_back);
   ADD_TEST(suite, a_file_that_was_moved_away_is_followed_by_the_next_part);
+  ADD_TEST(suite, a_file_that_was_renamed_while_it_was_open_gets_no_lines_for_long);
   ADD_TEST(suite, a_file_that_was_cut_is_followed_by_the_next_part);
   ADD_TEST(suite, the_check_makes_the_folder_and_leaves_nothing_in_it);
   ADD_TEST(suite, a_folder_that_cannot_be_is_named);

@@ -12,6 +12,26 @@ START_TEST(a_process_has_one_file_in_the_order_of_its_lines) {
 }
 END_TEST
 
+static const struct {
+  rlim_t limit;
+  bool is_high;
+} descriptor_limits[] = {{FD_SETSIZE + 1, true}, {FD_SETSIZE, false}};
+
+START_TEST(descriptors_that_select_can_take_are_left_to_others) {
+  struct rlimit before;
+  struct scene scene = begin(no_limits);
+  ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+  struct rlimit limit = {descriptor_limits[_i].limit, before.rlim_max};
+  ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+  expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
+  ck_assert_int_eq(fcntl(FD_SETSIZE, F_GETFD) >= 0, descriptor_limits[_i].is_high);
+  expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
+  expect_file(&scene, HOST "/web/1-1000.jsonl", HEAD "\n" LINE "\n");
+  setrlimit(RLIMIT_NOFILE, &before);
+  end(&scene);
+}
+END_TEST
+
 START_TEST(a_line_without_its_metadata_is_gone) {
   struct scene scene = begin(no_limits);
   ck_assert_int_eq(write_key(&scene, "web", 1, DENET_LINE_SAMPLE, LINE), DENET_GONE);
@@ -42,7 +62,7 @@ END_TEST
 #define LONG_FILE_BYTES (sizeof(HEAD "\n" LONG_LINE "\n") - 1)
 
 START_TEST(a_full_part_is_followed_by_one_with_the_same_head) {
-  struct scene scene = begin((struct denet_store_limits){LONG_FILE_BYTES, PLENTY, 16});
+  struct scene scene = begin((struct denet_store_limits){LONG_FILE_BYTES, PLENTY, 16, 0});
   expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
   for (int i = 0; i < 3; i++)
     expect_write(&scene, 1, DENET_LINE_SAMPLE, LONG_LINE);
@@ -54,7 +74,7 @@ START_TEST(a_full_part_is_followed_by_one_with_the_same_head) {
 }
 END_TEST
 
-static const struct denet_store_limits tiny_limits[] = {{1, PLENTY, 16}, {PLENTY, 1, 16}};
+static const struct denet_store_limits tiny_limits[] = {{1, PLENTY, 16, 0}, {PLENTY, 1, 16, 0}};
 
 START_TEST(a_part_is_not_full_before_its_lines_are_eight_times_its_head) {
   struct scene scene = begin(tiny_limits[_i]);
@@ -115,7 +135,7 @@ static void fill_part(struct scene *scene, pid_t pid) {
 static const unsigned file_limits[] = {1, 16};
 
 START_TEST(a_long_head_heads_every_part) {
-  struct scene scene = begin((struct denet_store_limits){1, PLENTY, file_limits[_i]});
+  struct scene scene = begin((struct denet_store_limits){1, PLENTY, file_limits[_i], 0});
   DENET_FREE char *head = make_head(LONG_HEAD_BYTES);
   for (pid_t pid = 1; pid <= 2; pid++)
     expect_write(&scene, pid, DENET_LINE_METADATA, head);
@@ -167,7 +187,7 @@ static void (*const harms[])(const char *) = {remove_file, cut_to_nothing, cut_t
 
 START_TEST(a_long_head_that_is_lost_has_a_stand_in) {
   /* One descriptor, which the other key has. */
-  struct scene scene = begin((struct denet_store_limits){PLENTY, PLENTY, 1});
+  struct scene scene = begin((struct denet_store_limits){PLENTY, PLENTY, 1, 0});
   path full;
   DENET_FREE char *head = make_head(LONG_HEAD_BYTES);
   expect_write(&scene, 1, DENET_LINE_METADATA, head);
@@ -206,7 +226,7 @@ START_TEST(of_heads_that_failed_only_some_megabytes_wait) {
 END_TEST
 
 START_TEST(a_line_fits_behind_a_head_that_is_too_long) {
-  struct scene scene = begin((struct denet_store_limits){1, PLENTY, 16});
+  struct scene scene = begin((struct denet_store_limits){1, PLENTY, 16, 0});
   expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
   expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
   expect_file(&scene, HOST "/web/1-1000.jsonl", HEAD "\n" LINE "\n");
@@ -217,6 +237,7 @@ END_TEST
 
 void add_cases(Suite *suite) {
   ADD_TEST(suite, a_process_has_one_file_in_the_order_of_its_lines);
+  ADD_TABLE(suite, descriptors_that_select_can_take_are_left_to_others, descriptor_limits);
   ADD_TEST(suite, a_line_without_its_metadata_is_gone);
   ADD_TEST(suite, metadata_of_an_open_key_starts_the_next_part);
   ADD_TEST(suite, a_full_part_is_followed_by_one_with_the_same_head);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #define BUDGET (UINT64_C(16) << 20)
@@ -210,7 +211,34 @@ START_TEST(a_broken_file_breaks_nothing) {
 }
 END_TEST
 
+/* libelf takes 200 bytes for each section. The file is nearly all hole. */
+START_TEST(sections_that_a_file_only_claims_to_have_take_no_memory) {
+  DENET_CLOSE int fd = memfd_create("sections", MFD_CLOEXEC);
+  Elf64_Ehdr header = {.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
+                       .e_type = ET_DYN,
+                       .e_machine = EM_X86_64,
+                       .e_version = EV_CURRENT,
+                       .e_phoff = sizeof(header),
+                       .e_phnum = 1,
+                       .e_phentsize = sizeof(Elf64_Phdr),
+                       .e_shoff = 4096,
+                       .e_shentsize = sizeof(Elf64_Shdr)};
+  Elf64_Shdr first = {.sh_size = 4000000}; /* where e_shnum is 0 it is the count */
+  ck_assert_int_eq(pwrite(fd, &header, sizeof(header), 0), sizeof(header));
+  ck_assert_int_eq(pwrite(fd, &first, sizeof(first), 4096), sizeof(first));
+  ck_assert_int_eq(ftruncate(fd, 1 << 30), 0);
+  struct rusage before, after;
+  getrusage(RUSAGE_SELF, &before);
+  DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file file = {.fd = -1};
+  ck_assert_int_eq(denet_elf_file_open(fd, &file), 0);
+  ck_assert_uint_eq(file.section_count, 0);
+  getrusage(RUSAGE_SELF, &after);
+  ck_assert_int_lt(after.ru_maxrss - before.ru_maxrss, 100 << 10);
+}
+END_TEST
+
 void add_cases(Suite *suite) {
+  ADD_TEST(suite, sections_that_a_file_only_claims_to_have_take_no_memory);
   ADD_TEST(suite, an_address_is_of_the_function_that_it_is_in);
   ADD_TEST(suite, what_exceeds_the_limit_is_refused);
   ADD_TEST(suite, a_stripped_file_has_the_names_that_it_exports);

@@ -246,6 +246,46 @@ START_TEST(code_of_a_jit_compiler_has_the_name_it_was_given) {
 }
 END_TEST
 
+#define MAP_LINES 400000 /* of 40 bytes */
+#define LARGE 5          /* of them are more than all may have */
+
+static void add_names(pid_t pid) {
+  char path[64];
+  snprintf(path, sizeof(path), "/tmp/perf-%d.map", (int)pid);
+  FILE *map = fopen(path, "ae");
+  ck_assert_ptr_nonnull(map);
+  for (int i = 0; i < MAP_LINES; i++)
+    fprintf(map, "%x 1 a-name-as-long-as-names-are\n", 0x1000 + i);
+  ck_assert_int_eq(fclose(map), 0);
+}
+
+START_TEST(names_of_jit_compilers_take_memory_within_bounds) {
+  static struct subject subjects[LARGE];
+  struct denet_unwinder *unwinder = new_unwinder(BUDGET);
+  uint64_t most = 0;
+  for (int i = 0; i < LARGE; i++) {
+    start(&subjects[i], "jit", NULL);
+    add_names(subjects[i].pid);
+    take_snapshot(&subjects[i], 65536);
+    assert_told(unwinder, &subjects[i].snapshot, "LazyCompile:~serve shop.js:7\n", NULL);
+    uint64_t bytes = stats_of(unwinder).space_bytes;
+    ck_assert_uint_le(bytes, DENET_SPACES_MOST);
+    most = bytes > most ? bytes : most;
+  }
+  ck_assert_uint_gt(most, DENET_SPACES_MOST / 2);
+  ck_assert_uint_lt(stats_of(unwinder).processes, LARGE);
+  for (int i = 0; i < LARGE; i++) {
+    char map[64];
+    snprintf(map, sizeof(map), "/tmp/perf-%d.map", (int)subjects[i].pid);
+    denet_unwinder_forget(unwinder, subjects[i].pid, subjects[i].snapshot.start_ns);
+    stop(&subjects[i]);
+    unlink(map);
+  }
+  ck_assert_uint_eq(stats_of(unwinder).space_bytes, 0);
+  denet_unwinder_free(unwinder);
+}
+END_TEST
+
 /* A container: pids, mounts and a root of its own. The program is in a file system that nobody else
  * sees, and its pid in there is 1. */
 static void start_in_container(struct subject *subject, const struct place *place) {
@@ -414,6 +454,7 @@ void add_cases(Suite *suite) {
   ADD_TEST(suite, an_equal_stack_is_not_walked_again);
   ADD_TEST(suite, what_the_snapshot_does_not_hold_is_truncated);
   ADD_TABLE(suite, code_of_a_jit_compiler_has_the_name_it_was_given, both);
+  ADD_TEST(suite, names_of_jit_compilers_take_memory_within_bounds);
   ADD_TEST(suite, a_container_s_files_are_its_own);
   ADD_TEST(suite, code_that_was_mapped_later_is_found);
   ADD_TABLE(suite, files_are_found_by_their_paths_too, both);

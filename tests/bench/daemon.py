@@ -55,7 +55,7 @@ class Daemon:
         self.folder = tempfile.TemporaryDirectory()
         path = pathlib.Path(self.folder.name, "collectd.conf")
         path.write_text(HEAD.format(folder=self.folder.name, interval=self.interval) + self.body)
-        self.process = subprocess.Popen(["collectd", "-f", "-C", str(path)],
+        self.process = subprocess.Popen(["collectd", "-f", "-C", str(path)], cwd=self.folder.name,
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.pid = self.process.pid
         return self

@@ -13,6 +13,8 @@ import unittest
 from collections import namedtuple
 from pathlib import Path
 
+import sanitizer
+
 HERE = Path(__file__).resolve().parent
 SOURCES = HERE.parent / "programs"
 PROJECT = HERE.parent.parent
@@ -28,6 +30,11 @@ _PUTVAL = re.compile(
 
 def plugins_folder():
     return Path(os.environ["DENET_PLUGINS"])
+
+
+def is_sanitized():
+    """Whether this run tests plugins that were built with a sanitizer."""
+    return bool(sanitizer.runtimes(plugins_folder()))
 
 
 def source_in_use():
@@ -49,6 +56,29 @@ def procfs_only(case):
     """One of /proc, or for which the source makes no difference: it is run once, with /proc."""
     case.only_source = "procfs"
     return case
+
+
+def alone(case):
+    """A test case that others would disturb, as it looks at all processes of the host or at all that
+    is in the kernel, or needs a certain pid: run.py runs it when all others have ended."""
+    case.is_alone = True
+    return case
+
+
+def measures(case):
+    """A test case that measures the use of CPUs, the wait for one, or how exactly times are kept, or
+    that fills the machine: it is run alone too. With a sanitizer there is nothing to be measured: it
+    is run as any other, and only what the sanitizer reports counts."""
+    case.is_alone = not is_sanitized()
+    case.is_for_reports = is_sanitized()
+    return case
+
+
+def native_only(test):
+    """A test, or all of a case, that with a sanitizer would be about the sanitizer: run.py leaves it
+    out."""
+    test.is_native_only = True
+    return test
 
 
 def need(test, is_there, what):
@@ -84,8 +114,14 @@ def can_read_every_executable():
     return True
 
 
+def patience():
+    """How much longer than usual something may take: a sanitizer makes a slow collectd."""
+    return 4 if is_sanitized() else 1
+
+
 def wait_until(condition, what, timeout=15, pause=0.05):
     """Polls until condition() is true, and gives its value; an AssertionError after timeout."""
+    timeout *= patience()
     deadline = time.monotonic() + timeout
     while True:
         value = condition()
@@ -152,12 +188,15 @@ PluginDir "{plugins_folder()}"
     def __exit__(self, *unused):
         self.close()
 
+    def command(self, option):
+        return [*self.prefix, *sanitizer.prefix(plugins_folder(), work_folder()), COLLECTD, option,
+                "-C", str(self.config)]
+
     def start(self):
         self.started_at = time.time()
         with open(self.folder / "stderr", "ab") as out:
-            self.process = subprocess.Popen(
-                self.prefix + [COLLECTD, "-f", "-C", str(self.config)],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+            self.process = subprocess.Popen(self.command("-f"), stdin=subprocess.DEVNULL,
+                                            stdout=out, stderr=out)
         return self
 
     @property
@@ -167,16 +206,15 @@ PluginDir "{plugins_folder()}"
     def run_once(self):
         """collectd -T: configuration, init and one read in the main thread; the exit status."""
         with open(self.folder / "stderr", "ab") as out:
-            return subprocess.run(self.prefix + [COLLECTD, "-T", "-C", str(self.config)],
-                                  stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                                  timeout=30).returncode
+            return subprocess.run(self.command("-T"), stdin=subprocess.DEVNULL, stdout=out,
+                                  stderr=out, timeout=30 * patience()).returncode
 
     def stop(self):
         """Ends it as init would, and gives its exit status."""
         if self.process.poll() is None:
             self.stopped_at = time.time()
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=20)
+        return self.process.wait(timeout=20 * patience())
 
     def close(self):
         """Ends it for sure; the folder stays until the run ends."""
@@ -187,7 +225,7 @@ PluginDir "{plugins_folder()}"
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-            raise AssertionError("collectd did not end within 20 s after SIGTERM")
+            raise AssertionError("collectd did not end in time after SIGTERM")
 
     def _lines(self, name):
         path = self.folder / name
@@ -202,6 +240,8 @@ PluginDir "{plugins_folder()}"
     def complaints(self):
         """Warnings and errors, but for those that are not about denet's own doings."""
         passed_over = ["left after shutting down"]  # collectd -T never empties its queue
+        if is_sanitized():
+            passed_over += ["above its read interval", "Not sleeping because"]  # collectd is slow
         if not can_read_every_executable():
             passed_over.append("of a process may not be read")
         return [line for line in self.log() if ("[warning]" in line or "[error]" in line)

@@ -7,9 +7,10 @@ from pathlib import Path
 from unittest import mock
 
 import harness
-from harness import Collectd, Workload, program, rule, wait_until
+from harness import Collectd, Workload, alone, program, rule, wait_until
 
 
+@alone
 class WithoutABlock(unittest.TestCase):
     def test_groups_by_executable_are_shown_and_no_kernel_threads(self):
         with Workload("sleeper"), Workload("threads", "3"), Workload("threads", "2"), \

@@ -1,6 +1,7 @@
 """The BPF source: the same numbers as /proc, where /proc has them, what it needs, and what it
 leaves behind."""
 
+import contextlib
 import json
 import os
 import re
@@ -9,7 +10,8 @@ import subprocess
 import unittest
 from pathlib import Path
 
-from harness import Collectd, Workload, bpf_only, need, program, rule, wait_until, work_folder
+from harness import (Collectd, Workload, alone, bpf_only, measures, need, program, rule, wait_until,
+                     work_folder)
 from spawner import Spawner, end_of, totals
 
 # The two look one after the other, and the network is everybody's.
@@ -28,6 +30,7 @@ def lines_of_both(pids):
                 for name, collectd in (("bpf", bpf), ("procfs", procfs))}
 
 
+@measures
 @bpf_only
 class SameAsProc(unittest.TestCase):
     @classmethod
@@ -122,7 +125,10 @@ class WithoutCapabilities(unittest.TestCase):
 
 def objects_of(pid):
     """The programs, maps and links in the kernel that a process holds: {("prog", 12), ...}."""
-    texts = [path.read_text() for path in Path(f"/proc/{pid}/fdinfo").iterdir()]
+    texts = []
+    for path in Path(f"/proc/{pid}/fdinfo").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # one that it has closed meanwhile
+            texts.append(path.read_text())
     return {(kind, int(number)) for text in texts for kind in OBJECTS
             for number in re.findall(rf"^{kind}_id:\s*(\d+)", text, re.MULTILINE)}
 
@@ -150,6 +156,7 @@ class FoundAtOnce(unittest.TestCase):
                     self.assertLess(line["ts_ms"] - metadata["t0_ms"], 1000)
 
 
+@alone
 @bpf_only
 class Traces(unittest.TestCase):
     STORM = 3000

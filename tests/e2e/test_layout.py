@@ -11,6 +11,7 @@ from harness import COLLECTD, PROJECT, plugins_folder, procfs_only
 INCLUDE = re.compile(r'^\s*#\s*include\s+[<"]([^>"]+)[>"]', re.MULTILINE)
 # Of each library how its headers begin, and the sources that know it: one, or one for each noun.
 FOREIGN = {"yajl": ("yajl/", {"json.c"}), "regex": ("regex.h", {"pattern.c"}),
+           "tre": ("tre/", {"expression.c"}),
            "libbpf": ("bpf/libbpf.h", {"programs.c", "tracer.c"}),
            "elfutils": ("elfutils/", {"elf_file.c", "unwind_table.c", "source_lines.c"}),
            "lzma": ("lzma.h", {"unpack.c"})}

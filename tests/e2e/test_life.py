@@ -6,8 +6,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from harness import (Collectd, bpf_only, make_cgroup, program, remove_cgroup, rule, wait_until,
-                     work_folder)
+from harness import (Collectd, bpf_only, make_cgroup, measures, program, remove_cgroup, rule,
+                     wait_until, work_folder)
 from spawner import OF_GROUP, Spawner, cpu_us, differences, end_of, sums, totals
 
 # One look a second, so that nearly all of these lives fall between two.
@@ -317,6 +317,7 @@ class Identity(unittest.TestCase):
             wait_until(lambda: self.collectd.lines_of(row["pid"], "executable"), "its file")
 
 
+@measures
 @bpf_only
 class OneAtATime(unittest.TestCase):
     """Two seconds of jobs that take turns on a CPU, several between two looks, in a long interval."""
@@ -380,6 +381,7 @@ class Reaped(unittest.TestCase):
             self.assertEqual(found["ps_count"], [1, 1])
 
 
+@measures
 @bpf_only
 class Storm(unittest.TestCase):
     FORKS = 100_000

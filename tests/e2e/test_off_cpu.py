@@ -9,9 +9,11 @@ from pathlib import Path
 
 from blocking import (ON_DISK, PACE, REASON_OF, REASONS, WRITE, blocked, blocker_rule, data_file,
                       increase, last_cpu, off_cpu, wall_ns)
-from harness import Collectd, Workload, bpf_only, program, rule, source_in_use, wait_until
+from harness import (Collectd, Workload, bpf_only, measures, native_only, program, rule,
+                     source_in_use, wait_until)
 
 
+@measures
 class EveryWayToBlock(unittest.TestCase):
     """Each program blocks in one way for 90 % of its time, and knows for how long."""
 
@@ -192,6 +194,7 @@ class EveryWayToBlockWithReasons(EveryWayToBlock):
         self.assertEqual(self.collectd.latest("_self", "derive-bpf_lost"), [0])
 
 
+@measures
 class StillGoingOn(unittest.TestCase):
     """A thread sleeps once, through the whole run."""
 
@@ -257,6 +260,8 @@ class StillGoingOnWithReasons(StillGoingOn):
                                delta=5e6 + wall_ns(self.old) / 100)
 
 
+@measures
+@native_only
 class OneCpu(unittest.TestCase):
     """What waits for a CPU does not block."""
 
@@ -300,6 +305,8 @@ class OneCpuWithReasons(OneCpu):
         self.assertLess(increase(self.lines, blocked) / self.ages, 0.01)
 
 
+@measures
+@native_only
 class Budget(unittest.TestCase):
     """Running, waiting for a CPU and blocked: there is nothing else that a thread can do."""
 

@@ -6,9 +6,10 @@ import unittest
 from pathlib import Path
 
 from blocking import MIB, PACE, WRITE, blocker_rule, increase, off_cpu, wall_ns
-from harness import Collectd, Workload, bpf_only, procfs_only, program, rule, wait_until
+from harness import Collectd, Workload, bpf_only, measures, procfs_only, program, rule, wait_until
 
 
+@measures
 class Crowd(unittest.TestCase):
     """2,000 threads and the one that tells them."""
 
@@ -76,6 +77,7 @@ def memory_of(pid):
     return int(status.partition("VmRSS:")[2].split()[0]) << 10
 
 
+@measures
 @bpf_only
 class Storm(unittest.TestCase):
     """Threads that sleep once and end, most of them between two looks."""
@@ -158,6 +160,7 @@ class StormWithReasons(Storm):
                              lost + self.COUNT / 10_000)
 
 
+@measures
 @bpf_only
 class EndOfAll(unittest.TestCase):
     """Processes of many threads are killed: all of these end at the same time, on every CPU."""

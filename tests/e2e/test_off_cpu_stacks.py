@@ -11,8 +11,8 @@ import unittest
 from pathlib import Path
 
 from blocking import PACE, WRITE, blocked, increase, off_cpu
-from harness import Collectd, SOURCES, Workload, bpf_only, need, program, rule, wait_until, \
-    work_folder
+from harness import (SOURCES, Collectd, Workload, bpf_only, measures, need, program, rule,
+                     wait_until, work_folder)
 
 CHAIN = [f"link_{number}" for number in range(10, 0, -1)] + ["main"]
 JITS = ("jit", "fifo", "huge")
@@ -40,6 +40,7 @@ def holds(frames, names):
     return any(frames[at:at + len(names)] == names for at in range(len(frames)))
 
 
+@measures
 @bpf_only
 class TwoWaits(unittest.TestCase):
     """Two threads that block in functions of their own, one three times as long as the other."""
@@ -114,6 +115,7 @@ class TwoWaitsAtALowRate(TwoWaits):
         self.assertLessEqual(sum(stack["count"] for stack in self.stacks), 20 * (seconds + 1) * 1.1)
 
 
+@measures
 @bpf_only
 class InTurn(unittest.TestCase):
     """One thread blocks in two functions in turn, in neither for as long as the period."""
@@ -168,6 +170,7 @@ def functions_by_address(path):
     return [(int(row[0], 16), int(row[1], 16), row[3]) for row in rows if len(row) == 4]
 
 
+@measures
 @bpf_only
 class WholeAndNamed(unittest.TestCase):
     """Programs of all sorts, each of which sleeps in a known chain of calls."""
@@ -330,6 +333,7 @@ class WholeAndNamed(unittest.TestCase):
                 self.assertNotIn("lost", off_cpu(self.lines(name)[-1]))
 
 
+@measures
 @bpf_only
 class Followed(unittest.TestCase):
     """A process starts others, one after the other, that sleep; it waits for each."""

@@ -3,11 +3,13 @@
 import statistics
 import unittest
 
-from harness import Collectd, Workload, program, rule
+from harness import Collectd, Workload, measures, native_only, program, rule
 
 SECONDS = 13
 
 
+@measures
+@native_only
 class Pace(unittest.TestCase):
     @classmethod
     def setUpClass(cls):

@@ -4,7 +4,7 @@ import os
 import time
 import unittest
 
-from harness import Collectd, Workload, program, rule
+from harness import Collectd, Workload, measures, program, rule
 
 SECONDS = 30
 DERIVES = ("ps_cputime", "disk_octets", "io_octets", "io_ops", "ps_pagefaults",
@@ -12,6 +12,7 @@ DERIVES = ("ps_cputime", "disk_octets", "io_octets", "io_ops", "ps_pagefaults",
            "total_time_in_ms-offcpu", "derive-starts", "derive-exits")
 
 
+@measures
 class Pool(unittest.TestCase):
     WORKERS = 3
     LIFE_MS = 200

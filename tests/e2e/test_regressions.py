@@ -9,7 +9,7 @@ import time
 import unittest
 from pathlib import Path
 
-from harness import Collectd, Workload, program, rule, wait_until
+from harness import Collectd, Workload, measures, native_only, program, rule, wait_until
 
 MIB = 1 << 20
 
@@ -24,6 +24,8 @@ def written_by(pid):
     return int(text.partition("wchar: ")[2].split()[0])
 
 
+@measures
+@native_only
 class TooManyToSample(unittest.TestCase):
     """More processes than can be sampled within the interval that was asked for."""
 
@@ -58,6 +60,7 @@ class TooManyToSample(unittest.TestCase):
             self.assertLess(time.monotonic() - start, 5)
 
 
+@measures
 class OutOfFiles(unittest.TestCase):
     """For a while collectd may open nothing: what cannot be looked at has not ended."""
 
@@ -110,6 +113,7 @@ class OutOfFiles(unittest.TestCase):
         self.assertTrue(all(line["parent"] for line in lines[1:]))
 
 
+@measures
 class LongCommandLines(unittest.TestCase):
     def longest_tick(self, collectd):
         return max(value.numbers[0] for value in collectd.values("_self", "duration-tick"))

@@ -4,7 +4,7 @@ import time
 import unittest
 from pathlib import Path
 
-from harness import Collectd, Workload, program, read_lines, rule
+from harness import Collectd, Workload, alone, program, read_lines, rule
 
 LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
 
@@ -23,6 +23,7 @@ def start_as(pid):
     return None
 
 
+@alone
 class PidReuse(unittest.TestCase):
     def test_a_reused_pid_starts_a_new_series(self):
         first = self.enterContext(Workload("sleeper", environment={b"SLEEPER_MIB": b"30"}))

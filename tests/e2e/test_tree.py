@@ -8,7 +8,7 @@ import time
 import unittest
 from pathlib import Path
 
-from harness import Collectd, Workload, program, rule, wait_until
+from harness import Collectd, Workload, measures, program, rule, wait_until
 
 RULE = rule("family", f'Executable "{program("family")}"')
 MIB = 1 << 20
@@ -86,6 +86,7 @@ class Depth(unittest.TestCase):
             self.assertEqual(collectd.latest("deep", "derive-exits"), [self.LEVELS])
 
 
+@measures
 class Sums(unittest.TestCase):
     """Workers write known bytes, end, and are waited for: from then on the kernel's /proc/PID/io of
     the parent has their bytes too."""

@@ -7,7 +7,8 @@ import time
 import unittest
 from pathlib import Path
 
-from harness import Collectd, Workload, program, rule, source_in_use, wait_until
+from harness import (Collectd, Workload, alone, measures, native_only, program, rule, source_in_use,
+                     wait_until)
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 MIB = 1 << 20
@@ -52,6 +53,8 @@ class CpuClock:
         return 100 * (self._at(end) - self._at(start)) / (end - start)
 
 
+@measures
+@native_only
 class CpuTime(unittest.TestCase):
     SAMPLES = 5
 
@@ -116,6 +119,8 @@ class CpuTime(unittest.TestCase):
         self.check(4, 200, delta=25, error=3, cpus=set(cpus))
 
 
+@measures
+@native_only
 class DutyCycle(unittest.TestCase):
     """Busy for 30 ms of each 100 ms, and looked at every 100 ms."""
 
@@ -151,6 +156,8 @@ class DutyCycle(unittest.TestCase):
             self.assertAlmostEqual(used_ms, 0.3 * (now - lines[0][0]), delta=30, msg=str(lines))
 
 
+@measures
+@native_only
 class Budget(unittest.TestCase):
     """At any time of its life a thread runs, waits for a CPU or is blocked."""
 
@@ -199,6 +206,7 @@ class Budget(unittest.TestCase):
         self.assertAlmostEqual(blocked - passed + waited, 0.7 * passed, delta=0.05 * passed)
 
 
+@alone
 class AtRest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):

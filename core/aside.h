@@ -1,0 +1,32 @@
+/* Reads aside: of a file whose owner can hold the reader up, in a thread that may be held up. The
+ * kernel takes a process's mmap lock to read its arguments (get_mm_cmdline, fs/proc/base.c), and
+ * any user can keep that lock for long, a fork of many gigabytes as well as ill will on a FUSE file
+ * system. Not thread-safe: one owner. */
+#pragma once
+
+#include "buffer.h"
+
+#include <stdint.h>
+#include <sys/types.h>
+
+struct denet_aside; /* owned by whoever made it */
+
+/* Whose file it is: a read that was held up is found again by this. */
+struct denet_aside_key {
+  pid_t pid;
+  uint64_t start_ticks;
+};
+
+/* 0 or -ENOMEM. No thread yet: the first read starts one. */
+int denet_aside_new(struct denet_aside **out_aside);
+
+/* Reads up to limit bytes of the file at path (at most 63 bytes) below folder into out. Waits 10 ms
+ * for a read that is held up, and 20 ms in half a second for all that are. 0; -errno; DENET_LATER
+ * when it takes longer or 64 are held up already: a later call with the same key gets what the
+ * read has brought until then. folder is used as long as a read goes on. */
+int denet_aside_read(struct denet_aside *aside, struct denet_aside_key key, int folder,
+                     const char *path, size_t limit, struct denet_buffer *out);
+
+/* Does not wait for who is held up: such a thread ends by itself when its read does. aside may be
+ * NULL. */
+void denet_aside_free(struct denet_aside *aside);

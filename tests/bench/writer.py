@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+"""What it costs to write the samples of processes down: write_denet against collectd's write_log with
+JSON and its csv plugin, in one run, and what write_denet takes of a core with 10,000 processes.
+
+writer.py --plugins DIR [--turns 5] [--processes 200 1000] [--rounds 20] [--demand 10000]
+          [--seconds 20] [--limits 1024 20000]
+
+A plugin of the benchmark (feeder.c) hands over the same numbers for each process: to write_denet as
+denet does, one line of JSON; to the others as value lists, those that denet dispatches for a group of
+one process. All get them by plugin_write() from one thread, so that collectd's queue and cache are
+in no figure. Each starts with the files made, and takes one round of samples of all processes after
+the other. Time is CPU time: of the thread that hands over while it does so (write_log and csv write
+in it) and of all other threads of collectd (of which denet-writer is write_denet's). Prints Markdown
+tables: medians of the turns, in each of which everything has its turn. That every line has arrived
+is checked in the files.
+
+The second table is of 10,000 processes with a line a second each, that are handed over once a second
+all at once, as at a tick; by the soft limit of descriptors (RLIMIT_NOFILE) that collectd was started
+with. Exits with 1 if that takes TARGET % of a core or more. TMPDIR says where the files are to be.
+"""
+import argparse
+import collections
+import contextlib
+import json
+import os
+import pathlib
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+from daemon import Daemon
+
+HERE = pathlib.Path(__file__).parent
+PROJECT = HERE.parent.parent
+
+TARGET = 5  # % of a core that the demand may take
+
+# A writer's configuration (paths are relative to collectd's folder), where its files are, and what a
+# line of a sample has that no other line has.
+Writer = collections.namedtuple("Writer", "name body pattern mark")
+WRITERS = (
+    Writer("write_denet", 'PluginDir "{plugins}"\nLoadPlugin write_denet\n', "denet/*/*/*.jsonl",
+           b'"kind":"sample"'),
+    Writer("write_log", 'LoadPlugin write_log\n<Plugin write_log>\n  Format "JSON"\n</Plugin>\n'
+           '<Plugin logfile>\n  File "written"\n  LogLevel info\n  Timestamp false\n</Plugin>\n',
+           "written", b'[{"values"'),
+    Writer("csv", 'LoadPlugin csv\n<Plugin csv>\n  DataDir "csv"\n</Plugin>\n', "csv/*/*/*",
+           b"17000000"),
+)
+
+FEEDER = """
+PluginDir "{folder}"
+LoadPlugin feeder
+<Plugin feeder>
+  Writer "{writer}"
+  Processes {processes}
+  Rounds {rounds}
+  Period {period}
+  Result "result"
+</Plugin>
+"""
+
+
+def build_feeder(folder):
+    """The plugin, in folder."""
+    sources = [str(HERE / "feeder.c"), str(PROJECT / "plugin" / "handover.c"),
+               str(PROJECT / "core" / "buffer.c")]
+    subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-D_GNU_SOURCE", "-DHAVE_CONFIG_H",
+                    "-I", str(PROJECT), "-isystem", "/usr/include/collectd",
+                    "-o", os.path.join(folder, "feeder.so"), *sources], check=True)
+
+
+@contextlib.contextmanager
+def descriptors(limit):
+    """What is started meanwhile has this limit of open files; None: the one there is."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, max(limit, before[1])))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def wait_for_result(daemon):
+    path = pathlib.Path(daemon.folder.name, "result")
+    while not (path.exists() and path.read_text().endswith("\n")):
+        if daemon.process.poll() is not None:
+            raise RuntimeError("collectd ended while it was fed")
+        time.sleep(0.05)
+    return json.loads(path.read_text())
+
+
+def count_written(folder, writer):
+    """Lines of samples, and bytes of everything, in the writer's files."""
+    lines = size = 0
+    for path in pathlib.Path(folder).glob(writer.pattern):
+        data = path.read_bytes()
+        lines += data.count(writer.mark)
+        size += len(data)
+    return lines, size
+
+
+def feed(arguments, writer, processes, rounds, period=0, limit=None):
+    """What the feeder has measured, with bytes, all for one sample of one process."""
+    body = writer.body.format(plugins=arguments.plugins) + FEEDER.format(
+        folder=arguments.folder, writer=writer.name, processes=processes, rounds=rounds,
+        period=period)
+    with descriptors(limit), Daemon(body, 3600) as daemon:
+        told = wait_for_result(daemon)
+        lines, size = count_written(daemon.folder.name, writer)
+    samples, calls = processes * rounds, told["calls"]
+    expected = calls // rounds * (rounds + 1)
+    if told["failures"] or lines != expected:
+        raise RuntimeError(f"{writer.name}: {told['failures']} calls failed, "
+                           f"{lines} lines of {expected} are there")
+    return {"handing": told["calling_ns"] / samples, "writing": told["others_ns"] / samples,
+            "cpu": (told["calling_ns"] + told["others_ns"]) / samples,
+            "lines": calls / samples, "bytes": size / processes / (rounds + 1)}
+
+
+def medians(rows):
+    return {key: statistics.median(row[key] for row in rows) for key in rows[0]}
+
+
+def compare(arguments, processes):
+    found = {writer: [] for writer in WRITERS}
+    for turn in range(arguments.turns):
+        first = turn % len(WRITERS)
+        for writer in WRITERS[first:] + WRITERS[:first]:
+            found[writer].append(feed(arguments, writer, processes, arguments.rounds))
+    ours = found[WRITERS[0]]
+    for writer, rows in found.items():
+        row = medians(rows)
+        per_second = 1e9 / row["cpu"]
+        ratio = statistics.median(other["cpu"] / own["cpu"] for other, own in zip(rows, ours))
+        print(f"| {processes:,} | {writer.name} | {row['lines']:.0f} lines, {row['bytes']:,.0f} bytes "
+              f"| {row['cpu'] / 1000:.1f} | {per_second:,.0f} | {row['lines'] * per_second:,.0f} "
+              f"| {row['bytes'] * per_second / 1e6:.0f} | {ratio:.1f} |", flush=True)
+
+
+def demand(arguments, limit):
+    """Whether the target is met."""
+    row = medians([feed(arguments, WRITERS[0], arguments.demand, arguments.seconds, 1, limit)
+                   for _ in range(arguments.turns)])
+    handing, writing, both = (row[key] * arguments.demand / 1e7
+                              for key in ("handing", "writing", "cpu"))
+    print(f"| {limit:,} | {handing:.2f} | {writing:.2f} | {both:.2f} |", flush=True)
+    return both < TARGET
+
+
+def read_arguments():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--plugins", required=True, type=os.path.abspath)
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--processes", type=int, nargs="*", default=[200, 1000])
+    parser.add_argument("--rounds", type=int, default=20, help="samples of each process in one turn")
+    parser.add_argument("--demand", type=int, default=10000, help="processes with a line a second")
+    parser.add_argument("--seconds", type=int, default=20, help="for which the demand goes on")
+    parser.add_argument("--limits", type=int, nargs="*", default=[1024, 20000])
+    return parser.parse_args()
+
+
+def main():
+    arguments = read_arguments()
+    with tempfile.TemporaryDirectory() as arguments.folder:
+        build_feeder(arguments.folder)
+        print("| processes | writer | for one process's sample | CPU µs for it | samples a second on "
+              "one core | lines a second | MB/s | time / write_denet's |\n"
+              "|---|---|---|---|---|---|---|---|")
+        for processes in arguments.processes:
+            compare(arguments, processes)
+        print(f"\n{arguments.demand:,} processes, a line a second each; % of a core, to be less "
+              f"than {TARGET}:\n\n| descriptors | handing over | writing | both |\n|---|---|---|---|")
+        met = [demand(arguments, limit) for limit in arguments.limits]
+    sys.exit(not all(met))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""Faults to put in a collectd's way, and what holds of its files whatever happened."""
+
+import os
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from harness import Workload, collectd_plugin_folder, program, read_lines, rule, wait_until
+
+FAST = "BaseInterval 0.2\nMaxInterval 0.2\n"
+# A tree with lines of more than a page, of which a few make a file.
+MEMBERS = 20
+TREE = rule("herd", f'Executable "{program("herd")}"')
+SMALL_FILES = "FlushInterval 0.1\nMaxFileSize 0.05\n"
+
+
+def herd(members=MEMBERS, bytes_each=0):
+    """One tree of so many processes besides its root."""
+    return Workload("herd", str(members), "x" * bytes_each)
+
+
+def thread_of(pid, name):
+    """The id of the thread of that name."""
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        if (task / "comm").read_text().strip() == name:
+            return int(task.name)
+    return None
+
+
+def cpu_seconds(pid, thread=None):
+    """Of a process or of one of its threads."""
+    path = f"/proc/{pid}/task/{thread}/stat" if thread else f"/proc/{pid}/stat"
+    fields = Path(path).read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Tampering:
+    """While it is there, strace(1) does to a system call of the writer's thread what it is told,
+    such as "error=EIO"; path: only to calls that have to do with it. A context manager."""
+
+    def __init__(self, collectd, call, what, path=None):
+        thread = thread_of(collectd.pid, "denet-writer")
+        only = ["-P", str(path)] if path else []
+        self.process = subprocess.Popen(
+            ["strace", "-qq", "-o", os.devnull, "-p", str(thread), *only, "-e", f"trace={call}",
+             "-e", f"inject={call}:{what}"], stdin=subprocess.DEVNULL)
+        status = Path(f"/proc/{collectd.pid}/task/{thread}/status")
+        wait_until(lambda: "TracerPid:\t0\n" not in status.read_text(), "strace to attach")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.close()
+
+    def close(self):
+        """Lets the thread go on as if nothing had been."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        self.process.wait(timeout=10)
+
+
+def hang(collectd):
+    """A disk that does not answer until this is closed; a context manager."""
+    return Workload("holder", str(thread_of(collectd.pid, "denet-writer")))
+
+
+def told(collectd, words=""):
+    """What write_denet has logged."""
+    return [line for line in collectd.log() if "write_denet plugin: " in line and words in line]
+
+
+def complaints(collectd):
+    """Warnings and errors, but for collectd's own about a host that is too busy."""
+    return [line for line in collectd.complaints() if "plugin_read_thread: " not in line]
+
+
+def part_number(path):
+    """Of a file's name, without its ending: PID-T0 or PID-T0_NUMBER."""
+    return int(path.stem.partition("_")[2] or 1)
+
+
+def check_file(test, path):
+    """One whole file; its key and the times of its lines."""
+    lines = read_lines(path)
+    test.assertTrue(lines, f"{path} is empty")
+    test.assertEqual([line["kind"] for line in lines].count("metadata"), 1, path)
+    head = lines[0]
+    test.assertEqual(head["kind"], "metadata", path)
+    stem = f'{head["pid"]}-{head["t0_ms"]}'
+    test.assertEqual(path.stem.partition("_")[0], stem)
+    times = [line["ts_ms"] for line in lines[1:]]
+    test.assertEqual(times, sorted(set(times)), f"{path}: a time stands twice or falls")
+    return stem, times
+
+
+def check_files(test, folder, instance="*"):
+    """Every file of the group is whole, no line is there twice, and names sort as times do. Returns
+    {pid and start: {number of part: times}}."""
+    found = {}
+    for path in sorted(Path(folder).glob(f"*/{instance}/**/*.jsonl")):
+        stem, times = check_file(test, path)
+        parts = found.setdefault((path.relative_to(folder).parts[1], stem), {})
+        test.assertNotIn(part_number(path), parts, path)
+        parts[part_number(path)] = times
+    for key, parts in found.items():
+        times = [moment for number in sorted(parts) for moment in parts[number]]
+        test.assertEqual(times, sorted(set(times)), f"{key}: in more than one part")
+    return found
+
+
+def lines_after(found, moment_s):
+    """How many lines of those that check_files() returned are later."""
+    return sum(time_ms > moment_s * 1e3 for parts in found.values() for times in parts.values()
+               for time_ms in times)
+
+
+def wait_for_more(collectd, folder=None, count=2, name="*.jsonl"):
+    """Waits for so many lines that are younger than this call, in files of that name."""
+    start = time.time() * 1e3
+
+    def fresh():
+        folder_now = Path(folder or collectd.records_folder)
+        times = [moment for path in folder_now.glob(f"**/{name}") for moment in latest_times(path)]
+        return sum(moment > start for moment in times) >= count
+    wait_until(fresh, f"{count} lines more", timeout=30)
+
+
+def latest_times(path):
+    """Of a file that is being written, which others may remove meanwhile."""
+    try:
+        return [line.get("ts_ms", 0) for line in read_lines(path)]
+    except (FileNotFoundError, ValueError):
+        return []
+
+
+class Socket:
+    """What collectdctl(1) speaks: one line to the plugin unixsock, one line from it."""
+
+    def __init__(self, collectd):
+        self.socket = socket.socket(socket.AF_UNIX)
+        wait_until(lambda: not self.socket.connect_ex(str(self.path(collectd))),
+                   "collectd's socket")
+        self.lines = self.socket.makefile("r")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.lines.close()
+        self.socket.close()
+
+    @staticmethod
+    def path(collectd):
+        return collectd.folder / "socket"
+
+    @classmethod
+    def add_to(cls, collectd):
+        """To the configuration, before it is started; returns it."""
+        with collectd.config.open("a") as file:
+            file.write(f"""PluginDir "{collectd_plugin_folder()}"
+LoadPlugin unixsock
+<Plugin unixsock>
+  SocketFile "{cls.path(collectd)}"
+</Plugin>
+""")
+        return collectd
+
+    def ask(self, words):
+        self.socket.sendall(words.encode() + b"\n")
+        return self.lines.readline().strip()

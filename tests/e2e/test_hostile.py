@@ -1,0 +1,117 @@
+"""What users of the host may do to others through denet; hostile names are in test_names.py."""
+
+import os
+import socket
+import stat
+import tempfile
+import threading
+import unittest
+from pathlib import Path
+
+from harness import Collectd, Workload, collectd_plugin_folder, procfs_only, program, rule, \
+    wait_until, work_folder
+
+
+class Graphite:
+    """What a server of Graphite is told: the set of all paths."""
+
+    def __init__(self):
+        self.paths = set()
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        self.thread = threading.Thread(target=self._listen)
+
+    def _listen(self):
+        while data := self.socket.recv(65536):
+            self.paths |= {line.split()[0].decode() for line in data.splitlines() if b" " in line}
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *unused):
+        self.socket.sendto(b"", self.socket.getsockname())
+        self.thread.join()
+        self.socket.close()
+
+
+def settings_of_graphite(port):
+    return f"""PluginDir "{collectd_plugin_folder()}"
+LoadPlugin write_graphite
+<Plugin write_graphite>
+  <Node "test">
+    Host "127.0.0.1"
+    Port "{port}"
+    Protocol "udp"
+  </Node>
+</Plugin>
+"""
+
+
+@procfs_only
+class Names(unittest.TestCase):
+    NAMES = (b"a.b", b"a_b", b"a b", b"_self", b".self")
+
+    def test_are_distinct_in_graphite(self):
+        for name in self.NAMES:
+            self.enterContext(Workload("sleeper", environment={b"SLEEPER_COMM": name}))
+        own = rule("x", f'Executable "{program("sleeper")}"', 'Instance "%{comm}"',
+                   "Children false", "Records false")
+        with Graphite() as graphite, \
+                Collectd(own, interval=0.5, extra=settings_of_graphite(graphite.port)):
+            def told():
+                return {path for path in graphite.paths if path.endswith(".ps_count.processes")}
+            wait_until(lambda: len(told()) == len(self.NAMES), "a path for each name")
+
+    def test_that_change_all_the_time_make_no_more_groups_than_there_may_be(self):
+        sleeper = self.enterContext(Workload("sleeper"))
+        own = rule("x", f'Executable "{program("sleeper")}"', 'Instance "%{comm}"',
+                   "Children false", "MaxInstances 3")
+        with Collectd("BaseInterval 0.01\nMaxInterval 0.05\n" + own, interval=0.5) as collectd:
+            collectd.wait_ready()
+            for number in range(300):
+                sleeper.ask(f"name n{number}")
+                threading.Event().wait(0.005)
+            sleeper.ask("name last")
+            wait_until(lambda: any(path.parent.name in ("last", "x-_other")
+                                   for path in collectd.files()), "its last file")
+            groups = {}
+            for value in collectd.all_values():
+                if value.type == "ps_count":
+                    groups.setdefault(value.time, set()).add(value.instance)
+            self.assertLessEqual(max(map(len, groups.values())), 4, groups)
+            self.assertEqual(collectd.stop(), 0)
+            for lines in collectd.records().values():
+                self.assertEqual(lines[0]["kind"], "metadata")
+                self.assertEqual(lines[0]["pid"], sleeper.pid)
+
+
+@procfs_only
+class Rights(unittest.TestCase):
+    def test_files_are_not_for_everybody_whatever_the_umask(self):
+        sleeper = self.enterContext(Workload("sleeper"))
+        own = rule("x", f'Executable "{program("sleeper")}"')
+        prefix = ["sh", "-c", 'umask 0; exec "$@"', "sh"]
+        with Collectd(own, 'Directory "deep/down/denet"\n', prefix=prefix) as collectd:
+            collectd.wait_for_lines(sleeper.pid)
+            for folder, _, names in os.walk(collectd.folder / "deep"):
+                self.assertEqual(stat.S_IMODE(os.stat(folder).st_mode), 0o750, folder)
+                for name in names:
+                    mode = stat.S_IMODE(os.stat(Path(folder, name)).st_mode)
+                    self.assertEqual(mode, 0o640, name)
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root")
+    def test_a_users_pid_file_names_no_process_of_others(self):
+        sleeper = self.enterContext(Workload("sleeper"))
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory(dir=work_folder())))
+        rules = ""
+        for name, owner in (("users", 65534), ("roots", 0)):
+            (folder / name).write_text(f"{sleeper.pid}\n")
+            os.chown(folder / name, owner, 0)
+            rules += rule(name, f'PidFile "{folder / name}"')
+        with Collectd(rules, interval=0.5) as collectd:
+            collectd.wait_for_lines(sleeper.pid, instance="roots")
+            collectd.wait_for_values("roots", "ps_count", count=2)
+            self.assertEqual(collectd.latest("roots", "ps_count"), [1, 1])
+            self.assertEqual(collectd.latest("users", "ps_count"), [0, 0])

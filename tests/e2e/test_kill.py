@@ -1,0 +1,122 @@
+"""SIGKILL at any instant: at most the last line of a file is torn; the next run cuts that off."""
+
+import json
+import random
+import time
+import unittest
+
+from faults import TREE, check_files, complaints, herd, wait_for_more
+from harness import Collectd, procfs_only, program, read_lines, rule, wait_until
+
+RULES = TREE + rule("each", f'Executable "{program("herd")}"', "Children false")
+
+
+@procfs_only
+class Killed(unittest.TestCase):
+    """While it writes megabytes: first lines with long command lines, which it begins each run
+    with, long lines, one part after the other, and a budget that removes the oldest ones. About a
+    quarter of the kills tears a line."""
+
+    TIMES = 200
+    PACE = "BaseInterval 0.01\nMaxInterval 0.01\n"
+    WRITE = "FlushInterval 0.01\nMaxFileSize 0.02\nMaxTotalSize 32\n"
+
+    @classmethod
+    def setUpClass(cls):
+        cls.enterClassContext(herd(members=100, bytes_each=100_000))
+        cls.collectd = Collectd(cls.PACE + RULES, cls.WRITE, interval=10)
+        start = time.monotonic()
+        cls.collectd.start()
+        wait_until(cls.collectd.files, "the first file", pause=0.005)
+        cls.longest = min(0.5, max(0.1, 2 * (time.monotonic() - start)))
+        cls.kill()
+        cls.bad = []
+        for _ in range(cls.TIMES - 1):
+            cls.run_and_kill()
+        with cls.collectd as collectd:
+            wait_for_more(collectd)
+            cls.status = collectd.stop()
+
+    @classmethod
+    def kill(cls):
+        cls.collectd.process.kill()
+        cls.collectd.process.wait()
+
+    @classmethod
+    def run_and_kill(cls):
+        began = time.time() - 0.1  # the times of files are a little late
+        cls.collectd.start()
+        time.sleep(random.uniform(0, cls.longest))
+        cls.kill()
+        for path in cls.collectd.files():
+            if path.stat().st_mtime > began:
+                cls.look_at(path)
+
+    @classmethod
+    def look_at(cls, path):
+        """What every line but the last must be."""
+        try:
+            for line in path.read_bytes().split(b"\n")[:-1]:
+                json.loads(line)
+        except ValueError:
+            cls.bad.append(path)
+
+    def test_no_line_but_the_last_was_ever_torn(self):
+        self.assertEqual(self.bad, [])
+
+    def test_afterwards_all_files_are_whole_and_no_line_is_there_twice(self):
+        found = check_files(self, self.collectd.records_folder)
+        self.assertGreater(len(found), 40)
+
+    def test_no_number_is_missing_between_the_parts_that_are_left(self):
+        for key, parts in check_files(self, self.collectd.records_folder).items():
+            self.assertEqual(sorted(parts), list(range(min(parts), max(parts) + 1)), key)
+
+    def test_nobody_complains(self):
+        self.assertEqual(self.status, 0)
+        self.assertEqual(complaints(self.collectd), [])
+
+
+@procfs_only
+class TornTails(unittest.TestCase):
+    """What a crash left at the end of a file, or a host that lost its power."""
+
+    def setUp(self):
+        self.enterContext(herd())
+        self.collectd = Collectd(TREE, "FlushInterval 0.1\n", interval=10)
+        self.run_once()
+        self.path, = self.collectd.files()
+        self.whole = self.path.read_bytes()
+
+    def run_once(self):
+        with self.collectd as collectd:
+            wait_for_more(collectd, count=1)
+            self.assertEqual(collectd.stop(), 0)
+        self.assertEqual(complaints(collectd), [])
+
+    def check(self, tail):
+        self.path.write_bytes(self.whole + tail)
+        self.run_once()
+        self.assertEqual(self.path.read_bytes(), self.whole)
+        self.assertEqual(len(self.collectd.files()), 2)
+        check_files(self, self.collectd.records_folder)
+
+    def test_half_a_line_is_cut_off(self):
+        self.check(b'{"kind":"tree","ts_ms":17')
+
+    def test_a_long_half_of_a_line_is_cut_off(self):
+        self.check(b'{"kind":"tree","x":"' + b"x" * 3_000_000)
+
+    def test_zeros_are_cut_off(self):
+        self.check(bytes(5000))
+
+    def test_zeros_behind_half_a_line_are_cut_off(self):
+        self.check(b'{"kind"' + bytes(5000))
+
+    def test_a_file_without_a_whole_line_is_removed(self):
+        for rest in (b"", b'{"kind":"metad', bytes(4096)):
+            self.path.write_bytes(rest)
+            self.run_once()
+            path, = self.collectd.files()
+            read_lines(path)
+            self.path = path

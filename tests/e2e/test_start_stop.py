@@ -1,0 +1,135 @@
+"""Starting and stopping, alone and again and again, and collectd's own flush."""
+
+import os
+import random
+import time
+import unittest
+from pathlib import Path
+
+from faults import FAST, Socket, check_files, complaints, herd, told, wait_for_more
+from harness import (Collectd, Workload, bpf_only, procfs_only, program, rule, source_in_use,
+                     wait_until)
+from test_bpf import objects_in_kernel, objects_of
+
+RULE = rule("herd", f'Executable "{program("herd")}"')
+
+
+class InARow(unittest.TestCase):
+    """Stopped as soon as it has started, or a moment later, in the middle of the first looks."""
+
+    TIMES = {"procfs": 200, "bpf": 80}
+    SETTINGS = ""
+
+    def run_once(self, collectd, count):
+        log = collectd.folder / "collectd.log"
+        collectd.start()
+        wait_until(lambda: log.exists() and
+                   log.read_bytes().count(b"Initialization complete") == count,
+                   f"start number {count}", timeout=30, pause=0.005)
+        time.sleep(random.choice((0, random.uniform(0, 0.03))))
+        if source_in_use() == "bpf":
+            self.held |= objects_of(collectd.pid)
+        self.assertEqual(collectd.stop(), 0, f"the exit status of run {count}")
+
+    def test_all_is_clean(self):
+        self.held = set()
+        times = self.TIMES[source_in_use()]
+        self.enterContext(herd())
+        collectd = Collectd(self.SETTINGS + RULE)
+        self.addCleanup(collectd.close)
+        for count in range(1, times + 1):
+            self.run_once(collectd, count)
+        self.assertEqual(complaints(collectd), [])
+        ends = [line for line in collectd.log() if "Exiting normally" in line]
+        self.assertEqual(len(ends), times)
+        check_files(self, collectd.records_folder)
+        self.assertEqual(processes_at(collectd.folder), [])
+        if source_in_use() == "bpf":
+            self.assertTrue(self.held)
+            wait_until(lambda: not self.held & objects_in_kernel(), "the kernel to forget them")
+
+
+@bpf_only
+class InARowWithStacks(InARow):
+    TIMES = {"bpf": 20}
+    SETTINGS = 'OffCPU "stacks"\n'
+
+
+def processes_at(folder):
+    """Whose working directory that is, as collectd's is its BaseDir."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            found += [path] if os.path.samefile(path, folder) else []
+        except OSError:
+            pass
+    return found
+
+
+@procfs_only
+class OneAlone(unittest.TestCase):
+    def test_the_writer_without_denet_starts_and_stops_and_has_nothing_to_say(self):
+        with Collectd(plugins=("write_denet",)) as collectd:
+            collectd.wait_for_log("Initialization complete")
+            self.assertEqual(collectd.stop(), 0)
+        self.assertEqual(told(collectd), [])
+        self.assertEqual(complaints(collectd), [])
+        self.assertEqual(collectd.files(), [])
+
+    def test_denet_without_the_writer_starts_and_stops_and_has_nothing_to_say(self):
+        with Workload("herd", "1"), Collectd(RULE, plugins=("denet",)) as collectd:
+            collectd.wait_for_values("herd", "ps_count")
+            self.assertEqual(collectd.stop(), 0)
+        self.assertEqual(complaints(collectd), [])
+        self.assertFalse(collectd.records_folder.exists())
+
+
+@procfs_only
+class TwoBlocks(unittest.TestCase):
+    """They belong together; of an option that is given twice the last value counts."""
+
+    def test_rules_of_both_apply_and_the_last_value_of_an_option_counts(self):
+        second = 'PluginName "later"\n' + rule("young", 'Comm "e2e-two-blocks"')
+        with Workload("herd", "1"), \
+                Workload("sleeper", environment={b"SLEEPER_COMM": b"e2e-two-blocks"}), \
+                Collectd('PluginName "first"\n' + RULE,
+                         extra=f"<Plugin denet>\n{second}</Plugin>\n") as collectd:
+            for instance in ("herd", "young"):
+                collectd.wait_for_values(instance, "ps_count")
+            self.assertEqual({value.plugin for value in collectd.all_values()}, {"later"})
+            self.assertEqual(complaints(collectd), [])
+
+    def test_files_are_in_the_last_directory(self):
+        with Workload("herd", "1"), \
+                Collectd(RULE, 'Directory "first"\n',
+                         extra='<Plugin write_denet>\nDirectory "later"\n</Plugin>\n') as collectd:
+            wait_for_more(collectd, collectd.folder / "later", count=1)
+            self.assertEqual(complaints(collectd), [])
+        self.assertEqual({path.parts[-4] for path in collectd.files()}, {"later"})
+
+    def test_sizes_are_compared_once_all_are_known(self):
+        with Collectd(RULE, "MaxFileSize 2000\n",
+                      extra="<Plugin write_denet>\nMaxTotalSize 4000\n</Plugin>\n") as collectd:
+            collectd.wait_for_log("Initialization complete")
+            self.assertEqual(complaints(collectd), [])
+
+
+@procfs_only
+class Flush(unittest.TestCase):
+    """collectdctl flush, which speaks to the plugin unixsock."""
+
+    def test_all_lines_are_written_when_the_answer_comes(self):
+        with Workload("herd", "1") as workload, \
+                Socket.add_to(Collectd(FAST + RULE, "FlushInterval 600\n",
+                                       interval=0.5)) as collectd:
+            socket = self.enterContext(Socket(collectd))
+            for _ in range(2):
+                known = len(collectd.samples_of(workload.pid))
+                made = collectd.wait_for_values("_self", "derive-records", count=3,
+                                                after=time.time())[-1].numbers[0]
+                self.assertEqual(len(collectd.samples_of(workload.pid)), known)
+                self.assertEqual(socket.ask("FLUSH plugin=write_denet"),
+                                 "0 Done: 1 successful, 0 errors")
+                written = collectd.samples_of(workload.pid)
+                self.assertGreater(len(written), known)
+                self.assertGreaterEqual(len(written), made)

@@ -1,0 +1,115 @@
+"""What others do to the files and to the clock while they are written: nothing is told, since
+nothing is lost but what they took away."""
+
+import os
+import shutil
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+from faults import (FAST, TREE, check_files, complaints, cpu_seconds, herd, latest_times, told,
+                    wait_for_more)
+from harness import Collectd, Workload, procfs_only, program, wait_until, work_folder
+
+WRITE = "FlushInterval 0.1\n"
+
+
+@procfs_only
+class Files(unittest.TestCase):
+    """Files that go away while they are written."""
+
+    def setUp(self):
+        self.herd = self.enterContext(herd())
+        self.collectd = self.enterContext(Collectd(FAST + TREE, WRITE))
+        wait_for_more(self.collectd)
+        self.path, = self.collectd.files()
+
+    def stop(self):
+        wait_for_more(self.collectd)
+        self.assertEqual(self.collectd.stop(), 0)
+        self.assertEqual(complaints(self.collectd), [])
+        self.assertEqual(told(self.collectd), [])
+
+    def check_files(self):
+        """{number: times} of each process that has files."""
+        return list(check_files(self, self.collectd.records_folder).values())
+
+    def test_a_removed_directory_is_made_again(self):
+        shutil.rmtree(self.collectd.records_folder)
+        self.stop()
+        self.assertEqual([list(parts) for parts in self.check_files()], [[2]])
+
+    def test_a_deleted_file_is_followed_by_the_next_part(self):
+        self.path.unlink()
+        self.stop()
+        self.assertEqual([list(parts) for parts in self.check_files()], [[2]])
+
+    def test_a_renamed_file_loses_no_line(self):
+        """As logrotate does it: the file is renamed, and some time later removed."""
+        old = self.path.with_suffix(".jsonl.1")
+        self.path.rename(old)
+        wait_for_more(self.collectd, name="*.jsonl*")
+        kept = wait_until(lambda: latest_times(old), "a look at whole lines")
+        old.unlink()
+        self.stop()
+        times = kept[1:] + [moment for parts in self.check_files() for part in parts.values()
+                            for moment in part if moment > kept[-1]]
+        self.assertLess(max(b - a for a, b in zip(times, times[1:])), 1500)
+
+    def test_a_file_that_was_copied_and_cut_is_followed_by_the_next_part(self):
+        """As logrotate does it with copytruncate."""
+        os.truncate(self.path, 0)
+        self.stop()
+        self.path.unlink()
+        self.assertEqual([list(parts) for parts in self.check_files()], [[2]])
+
+    def test_a_name_that_somebody_took_is_left_alone(self):
+        """The next part's, by a link to elsewhere."""
+        elsewhere = self.collectd.folder / "elsewhere"
+        self.path.with_stem(self.path.stem + "_0002").symlink_to(elsewhere)
+        self.path.unlink()
+        self.stop()
+        self.assertFalse(elsewhere.exists())
+        self.path.with_stem(self.path.stem + "_0002").unlink()
+        self.assertEqual([list(parts) for parts in self.check_files()], [[3]])
+
+
+@procfs_only
+class Clock(unittest.TestCase):
+    """CLOCK_REALTIME, as this collectd alone sees it, is set back and right again."""
+
+    HOUR = 3600
+
+    def setUp(self):
+        self.enterContext(herd())
+        self.shift = Path(self.enterContext(tempfile.NamedTemporaryFile(dir=work_folder())).name)
+        self.shift.chmod(0o644)
+        preload = " ".join(filter(None, (os.environ.get("LD_PRELOAD"),
+                                         program("clock", flags=("-shared", "-fPIC")))))
+        self.collectd = self.enterContext(Collectd(FAST + TREE, WRITE, prefix=[
+            "env", f"LD_PRELOAD={preload}", f"CLOCK_FILE={self.shift}"]))
+        self.started = time.monotonic()
+
+    def line_count(self):
+        return sum(len(latest_times(path)) for path in self.collectd.files())
+
+    def wait_for_lines(self, count):
+        before = wait_until(self.line_count, "the first lines")
+        wait_until(lambda: self.line_count() >= before + count, f"{count} lines more")
+
+    def test_lines_go_on_and_their_times_rise(self):
+        self.wait_for_lines(3)
+        right = time.time()
+        os.truncate(self.shift, self.HOUR)
+        with Workload("herd", "0") as young:
+            self.wait_for_lines(10)
+            born = self.collectd.lines_of(young.pid)[0]["t0_ms"] / 1e3
+        os.truncate(self.shift, 0)
+        self.wait_for_lines(10)
+        cpu = cpu_seconds(self.collectd.pid)
+        self.assertLess(cpu, (time.monotonic() - self.started) * 0.6, "of a core")
+        self.assertEqual(self.collectd.stop(), 0)
+        self.assertAlmostEqual(born, right - self.HOUR, delta=60, msg="the clock was set back")
+        self.assertEqual(complaints(self.collectd), [])
+        self.assertEqual(len(check_files(self, self.collectd.records_folder)), 2)

@@ -1,0 +1,86 @@
+/* The arguments of a process, from /proc/PID/cmdline to what rules compare, to a safe name, and to
+ * a file's metadata line: any process writes its own. */
+#include "core/facts.h"
+#include "core/name.h"
+#include "core/record.h"
+#include "tests/fuzz/fuzz.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A source of one process whose texts are all the same. */
+struct one_text {
+  struct denet_source source; /* first: the one is the other */
+  struct denet_text text;
+};
+
+static int describe(struct denet_source *source, struct denet_process *process,
+                    enum denet_text_kind kind, struct denet_buffer *out) {
+  (void)process, (void)kind;
+  struct denet_text text = ((struct one_text *)source)->text;
+  denet_buffer_clear(out);
+  return denet_buffer_append(out, text.bytes, text.length);
+}
+
+static void claim_arguments(struct denet_text text) {
+  struct denet_text rest = text, argument;
+  size_t count = 0, bytes = 0;
+  while (denet_parse_next_argument(&rest, &argument)) {
+    CLAIM(fuzz_is_within(argument, text));
+    CLAIM(!memchr(argument.bytes, '\0', argument.length));
+    count++;
+    bytes += argument.length;
+  }
+  CLAIM(bytes + (count ? count - 1 : 0) == text.length);
+}
+
+static void claim_command_line(struct denet_source *source, size_t length) {
+  struct denet_facts_reader reader = {0};
+  struct denet_process process = {.pid = 42, .name = "fifteen letters"};
+  struct denet_facts facts;
+  unsigned subjects = 1u << DENET_SUBJECT_COMMAND_LINE | 1u << DENET_SUBJECT_UNIT;
+  CLAIM(denet_facts_read(&reader, source, NULL, &process, subjects, &facts) == 0);
+  struct denet_text line = facts.subject[DENET_SUBJECT_COMMAND_LINE];
+  CLAIM(line.bytes[line.length] == '\0' && strlen(line.bytes) == line.length);
+  CLAIM(length ? line.length == length : !strcmp(line.bytes, "[fifteen letters]"));
+  denet_facts_reader_done(&reader);
+}
+
+static void claim_names(struct denet_text text) {
+  denet_name safe, distinct[2];
+  denet_name_safe(text, safe);
+  denet_name_distinct(text, 0, distinct[0]);
+  denet_name_distinct(text, 1, distinct[1]);
+  CLAIM(fuzz_is_safe_name(safe) && fuzz_is_safe_name(distinct[0]));
+  CLAIM(fuzz_is_safe_name(distinct[1]) && strcmp(distinct[0], distinct[1]) != 0);
+}
+
+static void claim_metadata(struct denet_source *source, struct denet_text arguments) {
+  struct denet_record_origin origin = {.host = "host", .boot_id = "", .source = source};
+  struct denet_watch watch = {.rule = {.name = (char *)"rule"}};
+  struct denet_group group = {.name = "instance"};
+  struct denet_tree tree = {.watch = &watch, .group = &group, .pid = 42};
+  struct denet_json *json = denet_json_new();
+  struct denet_text line;
+  CLAIM(json && denet_buffer_append(&tree.arguments, arguments.bytes, arguments.length) == 0);
+  CLAIM(denet_buffer_append(&tree.executable, arguments.bytes, arguments.length) == 0);
+  CLAIM(denet_record_metadata(json, &origin, &tree, &line) == 0);
+  CLAIM(fuzz_is_json_line(line));
+  denet_buffer_done(&tree.arguments);
+  denet_buffer_done(&tree.executable);
+  denet_json_free(json);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
+  struct denet_text text = fuzz_copy(bytes, length), arguments = denet_parse_arguments(text);
+  struct one_text one = {{.name = "procfs", .describe = describe}, arguments};
+  CLAIM(fuzz_is_within(arguments, text));
+  CLAIM(!arguments.length || arguments.bytes[arguments.length - 1]);
+  claim_arguments(arguments);
+  claim_command_line(&one.source, arguments.length);
+  claim_names(arguments);
+  claim_metadata(&one.source, arguments);
+  free((char *)text.bytes);
+  return 0;
+}

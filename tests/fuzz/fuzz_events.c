@@ -1,0 +1,50 @@
+/* What the kernel tells of processes, their ends and their threads, through the BPF source and the
+ * whole of a tick to values and lines. An input is a script: one byte a step (kernel.c, and below),
+ * and what that takes. */
+#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/kernel.h"
+#include "tests/fuzz/ticks.h"
+
+#include <stdio.h>
+
+#define STEPS_MOST 400
+
+static struct denet_monitor *start(bool since_process_start) {
+  struct denet_error error = {""};
+  struct denet_source *source;
+  struct denet_profiler *profiler;
+  struct denet_profiler_settings profiling = {.rate = 100};
+  int failure = denet_bpf_open(&kernel_host, &error, &source);
+  if (failure)
+    fprintf(stderr, "%s\n", error.text);
+  CLAIM(failure == 0);
+  CLAIM(denet_profiler_open(&profiling, "/proc", &error, &profiler) == 0);
+  return ticks_start(&kernel_host, source, profiler, since_process_start);
+}
+
+static void run(struct denet_monitor *monitor, struct denet_text *script) {
+  for (unsigned step = 0; step < STEPS_MOST && script->length; step++) {
+    char what = (char)fuzz_take_byte(script);
+    if (what == 'T')
+      ticks_tick(monitor, DENET_TICK_DUE);
+    else if (what == 'A')
+      ticks_tick(monitor, DENET_TICK_ALL);
+    else if (what == 'H')
+      denet_monitor_hear(monitor);
+    else if (what == 'L')
+      ticks_is_held_up = !ticks_is_held_up;
+    else
+      kernel_step(what, script);
+  }
+  ticks_tick(monitor, DENET_TICK_FINAL);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
+  struct denet_text script = {(const char *)bytes, length};
+  kernel_start();
+  struct denet_monitor *monitor = start(fuzz_take_byte(&script) & 1);
+  run(monitor, &script);
+  denet_monitor_free(monitor);
+  kernel_stop();
+  return 0;
+}

@@ -1,0 +1,69 @@
+/* The Instance option and the names that come of it. An input is lines: how many groups the rule's
+ * expressions have, the template, and the texts that its placeholders stand for. */
+#include "core/group.h"
+#include "core/instance.h"
+#include "tests/fuzz/fuzz.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct denet_text take(struct denet_text *input) {
+  struct denet_text line = {0};
+  fuzz_take_line(input, &line);
+  return line;
+}
+
+static struct denet_instance_values take_values(struct denet_text *input) {
+  struct denet_instance_values values = {.pid = 4194304, .slot = 7};
+  struct denet_text *const texts[] = {&values.rule, &values.comm, &values.exe,
+                                      &values.user, &values.unit, &values.cgroup};
+  for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+    *texts[i] = take(input);
+  for (size_t i = 0; i < DENET_CAPTURES; i++)
+    values.captures.group[i] = take(input);
+  return values;
+}
+
+/* Two groups never share a name, and one raw name is one group. */
+static void claim_groups(const char *template, struct denet_text raw, struct denet_text other) {
+  struct denet_rule rule = {
+      .name = (char *)"rule", .instance = (char *)template, .max_instances = 100};
+  struct denet_groups groups = {0};
+  struct denet_group *first, *second, *again;
+  CLAIM(denet_groups_get(&groups, &rule, raw, &first) == 0);
+  CLAIM(denet_groups_get(&groups, &rule, other, &second) == 0);
+  CLAIM(denet_groups_get(&groups, &rule, raw, &again) == 0);
+  CLAIM(fuzz_is_safe_name(first->name) && fuzz_is_safe_name(second->name));
+  CLAIM(again == first);
+  CLAIM((first == second) == !strcmp(first->name, second->name));
+  CLAIM(first != second || (raw.length == other.length &&
+                            (!raw.length || !memcmp(raw.bytes, other.bytes, raw.length))));
+  denet_groups_done(&groups);
+}
+
+static void claim_expanded(const char *template, struct denet_text *input) {
+  size_t length = input->length, placeholders = strlen(template) / strlen("%{1}");
+  struct denet_instance_values values = take_values(input);
+  struct denet_buffer name = {0};
+  CLAIM(denet_instance_expand(template, &values, &name) == 0);
+  CLAIM(name.length <= strlen(template) + placeholders * (length + strlen("4194304")));
+  claim_groups(template, denet_buffer_text(&name), *input);
+  denet_buffer_done(&name);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
+  struct denet_text copy = fuzz_copy(bytes, length), input = copy;
+  input.length = length ? strnlen(copy.bytes, length) : 0; /* no text of a process has a NUL */
+  uint8_t groups = fuzz_take_byte(&input) % 10;
+  struct denet_error error = {""};
+  struct denet_instance_uses uses;
+  take(&input);
+  char *template = fuzz_string(take(&input));
+  if (denet_instance_check(template, groups, &error, &uses) == 0)
+    claim_expanded(template, &input);
+  else
+    CLAIM(fuzz_is_sentence(error.text));
+  free(template);
+  free((char *)copy.bytes);
+  return 0;
+}

@@ -1,0 +1,204 @@
+/* The /proc source over a made-up /proc, through whole ticks to values and lines. An input is a
+ * script: "+101" and "-101" on lines of their own show and hide a process (101 to 103), "PATH
+ * CONTENT" writes a file ('|' stands for a newline), "tick" and "report" are ticks, "hold" holds up
+ * who reads command lines, or does so no more, "later N" lets 10 ms go by N times. */
+#include "core/cleanup.h"
+#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/ticks.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define PROCESSES 3
+#define FIRST_PID 101
+#define FILES_MOST 64
+#define STEPS_MOST 200
+#define START_NS UINT64_C(100000000000)
+
+/* Of a process; the second thread's number is 10 above the first one's. */
+static const char *const folders[] = {"net", "ns", "task", "task/PID", "task/TID"};
+static const char *const names[] = {"stat",
+                                    "statm",
+                                    "status",
+                                    "io",
+                                    "cmdline",
+                                    "cgroup",
+                                    "net/dev",
+                                    "ns/net",
+                                    "task/PID/stat",
+                                    "task/PID/status",
+                                    "task/PID/schedstat",
+                                    "task/TID/stat",
+                                    "task/TID/status",
+                                    "task/TID/schedstat"};
+
+/* Made once; the files stay open. */
+static struct {
+  char path[512];
+  int fd;
+  struct {
+    char path[64]; /* below it, as in an input */
+    int fd;
+    bool is_empty;
+  } files[FILES_MOST];
+  size_t count;
+} proc;
+
+static uint64_t now_ns;
+
+static uint64_t boot_ns(void *context) {
+  (void)context;
+  return now_ns;
+}
+
+static uint64_t unix_ms(void *context) {
+  (void)context;
+  return UINT64_C(1700000000000) + now_ns / 1000000;
+}
+
+static int user_name(void *context, uid_t uid, char *out, size_t size) {
+  (void)context;
+  if (uid & 1)
+    return -ENOENT;
+  snprintf(out, size, "user/%u", (unsigned)uid);
+  return 0;
+}
+
+static const struct denet_host host = {.proc_path = proc.path,
+                                       .tick_ns = 10000000,
+                                       .page_bytes = 4096,
+                                       .boot_ns = boot_ns,
+                                       .unix_ms = unix_ms,
+                                       .user_name = user_name};
+
+/* --- The folder --- */
+
+/* name with the thread's number in place of PID or TID, below the process's folder. */
+static void make_path(int pid, const char *name, char out[64]) {
+  const char *number = strstr(name, "ID");
+  int length = number ? (int)(number - 1 - name) : (int)strlen(name);
+  int at = snprintf(out, 64, "%d/%.*s", pid, length, name);
+  if (number)
+    snprintf(out + at, 64 - (size_t)at, "%d%s", number[-1] == 'P' ? pid : pid + 10, number + 2);
+}
+
+static void make_process(int pid) {
+  char path[64];
+  snprintf(path, sizeof(path), "%d", pid);
+  CLAIM(mkdirat(proc.fd, path, 0700) == 0);
+  for (size_t i = 0; i < DENET_COUNT_OF(folders); i++) {
+    make_path(pid, folders[i], path);
+    CLAIM(mkdirat(proc.fd, path, 0700) == 0);
+  }
+  for (size_t i = 0; i < DENET_COUNT_OF(names); i++) {
+    char *file = proc.files[proc.count].path;
+    make_path(pid, names[i], file);
+    int fd = openat(proc.fd, file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    CLAIM(fd >= 0);
+    proc.files[proc.count].is_empty = true;
+    proc.files[proc.count++].fd = fd;
+  }
+  make_path(pid, "exe", path);
+  CLAIM(symlinkat(pid == FIRST_PID ? "/bin/sh (deleted)" : "/a\n/\xff", proc.fd, path) == 0);
+}
+
+static void remove_proc(void) {
+  char command[600];
+  snprintf(command, sizeof(command), "rm -rf '%s'", proc.path);
+  CLAIM(system(command) == 0);
+}
+
+static void make_proc(void) {
+  const char *parent = getenv("TMPDIR");
+  snprintf(proc.path, sizeof(proc.path), "%s/fuzz-proc-XXXXXX", parent ? parent : "/tmp");
+  CLAIM(mkdtemp(proc.path) != NULL);
+  atexit(remove_proc);
+  proc.fd = open(proc.path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  CLAIM(proc.fd >= 0);
+  for (int pid = FIRST_PID; pid < FIRST_PID + PROCESSES; pid++)
+    make_process(pid);
+}
+
+/* A hidden one has a name that is no pid. */
+static void show(const char *pid, bool is_shown) {
+  char hidden[16];
+  snprintf(hidden, sizeof(hidden), "x%.8s", pid);
+  renameat(proc.fd, is_shown ? hidden : pid, proc.fd, is_shown ? pid : hidden);
+}
+
+static void empty_file(size_t i) {
+  if (!proc.files[i].is_empty)
+    CLAIM(ftruncate(proc.files[i].fd, 0) == 0);
+  proc.files[i].is_empty = true;
+}
+
+static void write_file(const char *path, const char *content, size_t length) {
+  for (size_t i = 0; i < proc.count; i++)
+    if (!strcmp(proc.files[i].path, path)) {
+      empty_file(i);
+      proc.files[i].is_empty = false;
+      CLAIM(pwrite(proc.files[i].fd, content, length, 0) == (ssize_t)length);
+    }
+}
+
+static void hide_all(void) {
+  for (int pid = FIRST_PID; pid < FIRST_PID + PROCESSES; pid++) {
+    char text[16];
+    snprintf(text, sizeof(text), "%d", pid);
+    show(text, false);
+  }
+  for (size_t i = 0; i < proc.count; i++)
+    empty_file(i);
+}
+
+/* --- The script --- */
+
+/* line is the caller's own, with a NUL behind its length bytes. */
+static void run_line(struct denet_monitor *monitor, char *line, size_t length) {
+  char *content = memchr(line, ' ', length);
+  if (!strcmp(line, "tick"))
+    ticks_tick(monitor, DENET_TICK_DUE);
+  else if (!strcmp(line, "report"))
+    ticks_tick(monitor, DENET_TICK_ALL);
+  else if (!strcmp(line, "hold"))
+    ticks_is_held_up = !ticks_is_held_up;
+  else if (line[0] == '+' || line[0] == '-')
+    show(line + 1, line[0] == '+');
+  if (!content)
+    return;
+  *content++ = '\0';
+  for (char *at = content; at < line + length; at++)
+    *at = *at == '|' ? '\n' : *at;
+  if (!strcmp(line, "later"))
+    now_ns += (strtoull(content, NULL, 10) & 0xffff) * 10000000;
+  else
+    write_file(line, content, (size_t)(line + length - content));
+}
+
+static void run(struct denet_monitor *monitor, struct denet_text script) {
+  struct denet_text line;
+  for (unsigned step = 0; step < STEPS_MOST && fuzz_take_line(&script, &line); step++) {
+    DENET_CLEANUP(denet_buffer_done) struct denet_buffer copy = {0};
+    CLAIM(denet_buffer_append(&copy, line.bytes, line.length) == 0);
+    run_line(monitor, copy.bytes, copy.length);
+  }
+  ticks_tick(monitor, DENET_TICK_FINAL);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
+  struct denet_error error = {""};
+  struct denet_source *source;
+  if (!proc.count)
+    make_proc();
+  hide_all();
+  now_ns = START_NS;
+  CLAIM(denet_procfs_open(&host, &error, &source) == 0);
+  struct denet_monitor *monitor = ticks_start(&host, source, NULL, length & 1);
+  run(monitor, (struct denet_text){(const char *)bytes, length});
+  denet_monitor_free(monitor);
+  return 0;
+}

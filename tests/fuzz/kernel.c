@@ -1,0 +1,428 @@
+#include "tests/fuzz/kernel.h"
+
+#include "bpf/off_cpu.h"
+#include "core/cleanup.h"
+#include "core/ledger.h"
+#include "core/programs.h"
+#include "core/tracer.h"
+#include "tests/fuzz/fuzz.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define SLOTS 16
+#define FIRST_PID 5000000u /* PID_MAX_LIMIT is below */
+#define START_NS UINT64_C(100000000000)
+#define STEP_NS UINT64_C(10000000)
+#define COST_MOST UINT64_C(0xffffffffff) /* so that no sum of them wraps around */
+#define EVENTS_MOST 64
+
+/* One pid's process. */
+struct slot {
+  bool is_there, is_watched, is_followed;
+  unsigned threads; /* beside the main one */
+  struct denet_bpf_process record;
+  struct denet_off_cpu_thread off_cpu;
+  struct denet_off_cpu_sums exited;
+};
+
+struct event {
+  void *bytes; /* of just its size; owned */
+  size_t size;
+};
+
+struct events {
+  struct event all[EVENTS_MOST];
+  size_t count;
+};
+
+static struct {
+  uint64_t now_ns, lost;
+  size_t cut; /* bytes that the next list lacks */
+  bool answers;
+  struct slot slots[SLOTS];
+  struct events events, traced;
+} kernel;
+
+/* --- The script --- */
+
+static void push(struct events *events, const void *bytes, size_t size) {
+  if (events->count == EVENTS_MOST)
+    return;
+  struct denet_text copy = fuzz_copy(bytes, size);
+  events->all[events->count++] = (struct event){(void *)copy.bytes, size};
+}
+
+static void clear(struct events *events) {
+  for (size_t i = 0; i < events->count; i++)
+    free(events->all[i].bytes);
+  events->count = 0;
+}
+
+static struct slot *take_slot(struct denet_text *rest) {
+  return &kernel.slots[fuzz_take_byte(rest) % SLOTS];
+}
+
+static struct denet_bpf_head head_of(const struct slot *slot, denet_u32 kind) {
+  return (struct denet_bpf_head){kind, FIRST_PID + (denet_u32)(slot - kernel.slots),
+                                 slot->record.identity.brief.head.start_ns};
+}
+
+static void take_name(struct denet_text *rest, char out[DENET_BPF_COMM]) {
+  memset(out, 0, DENET_BPF_COMM);
+  fuzz_take(rest, out, 4);
+}
+
+static void add_costs(struct denet_text *rest, struct denet_bpf_costs *costs) {
+  denet_u64 *all = (denet_u64 *)costs;
+  uint64_t step = fuzz_take_byte(rest), scale = fuzz_take_byte(rest);
+  for (size_t i = 0; i < sizeof(*costs) / sizeof(*all); i++)
+    all[i] = (all[i] + step * (i + 1) * scale * scale * scale) & COST_MOST;
+}
+
+static void add_waits(struct denet_text *rest, struct denet_waits *waits) {
+  uint8_t reason = fuzz_take_byte(rest), time = fuzz_take_byte(rest);
+  waits->time_ns[reason % DENET_REASONS] += time * STEP_NS;
+  waits->count++;
+  waits->longest_ns = waits->shortest_ns = time * STEP_NS;
+}
+
+/* A process is there from now on, instead of what had its pid. */
+static void begin(struct denet_text *rest) {
+  struct slot *slot = take_slot(rest);
+  struct denet_bpf_process *record = &slot->record;
+  *slot = (struct slot){.is_there = true};
+  record->identity.brief.head.start_ns = kernel.now_ns - fuzz_take_byte(rest) * STEP_NS;
+  record->identity.parent_pid = FIRST_PID + fuzz_take_byte(rest) % SLOTS;
+  record->identity.brief.exec_id = fuzz_take_byte(rest) % 4;
+  record->identity.flags = (fuzz_take_byte(rest) & 1) ? 0x40 : 0; /* PF_FORKNOEXEC */
+  record->identity.threads = 1;
+  record->uid = fuzz_take_byte(rest);
+  record->net_namespace = fuzz_take_byte(rest) % 3;
+  take_name(rest, record->identity.brief.name);
+}
+
+/* What there is of it changes. */
+static void change(struct denet_text *rest) {
+  struct slot *slot = take_slot(rest);
+  struct denet_bpf_process *record = &slot->record;
+  add_costs(rest, &record->costs);
+  slot->threads = fuzz_take_byte(rest) % 4;
+  record->identity.threads = slot->threads + fuzz_take_byte(rest) % 2;
+  record->identity.state = fuzz_take_byte(rest) & 31;
+  record->identity.brief.exec_id += fuzz_take_byte(rest) & 1;
+  record->rss_pages = fuzz_take_byte(rest);
+  record->vm_pages = fuzz_take_byte(rest);
+  record->exit_code = fuzz_take_byte(rest);
+  record->seen_ns = kernel.now_ns;
+}
+
+static void rename_it(struct denet_text *rest) {
+  struct slot *slot = take_slot(rest);
+  take_name(rest, slot->record.identity.brief.name);
+}
+
+static void tell_fork(struct denet_text *rest) {
+  const struct slot *slot = take_slot(rest);
+  struct denet_bpf_fork event = {.head = head_of(slot, DENET_BPF_FORK),
+                                 .parent_pid = slot->record.identity.parent_pid};
+  push(&kernel.events, &event, sizeof(event));
+}
+
+static void tell_texts(struct denet_text *rest) {
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer event = {0};
+  const struct slot *slot = take_slot(rest);
+  struct denet_bpf_texts texts = {.head = head_of(slot, DENET_BPF_TEXTS),
+                                  .exec_id = slot->record.identity.brief.exec_id,
+                                  .uid = slot->record.uid,
+                                  .argument_bytes = fuzz_take_byte(rest),
+                                  .executable_bytes = fuzz_take_byte(rest) % 64,
+                                  .cgroup_bytes = fuzz_take_byte(rest) % 64};
+  char bytes[512];
+  size_t size = texts.argument_bytes + texts.executable_bytes + texts.cgroup_bytes;
+  memcpy(texts.name, slot->record.identity.brief.name, sizeof(texts.name));
+  fuzz_take(rest, bytes, size);
+  CLAIM(!denet_buffer_append(&event, &texts, sizeof(texts)));
+  CLAIM(!denet_buffer_append(&event, bytes, size));
+  push(&kernel.events, event.bytes, event.length);
+}
+
+static void tell_exit(struct denet_text *rest) {
+  const struct slot *slot = take_slot(rest);
+  struct denet_bpf_exit event = {.head = head_of(slot, DENET_BPF_EXIT),
+                                 .exit_ns = kernel.now_ns,
+                                 .main_age_ns = fuzz_take_byte(rest) * STEP_NS,
+                                 .rss_pages = fuzz_take_byte(rest),
+                                 .parent_pid = slot->record.identity.parent_pid};
+  push(&kernel.events, &event, sizeof(event));
+}
+
+static void tell_free(const struct slot *slot) {
+  const struct denet_bpf_process *record = &slot->record;
+  struct denet_bpf_free event = {.head = head_of(slot, DENET_BPF_FREE),
+                                 .costs = record->costs,
+                                 .exec_id = record->identity.brief.exec_id,
+                                 .peak_rss_pages = record->rss_pages,
+                                 .flags = record->identity.flags,
+                                 .state = record->identity.state,
+                                 .uid = record->uid,
+                                 .exit_code = record->exit_code};
+  memcpy(event.name, record->identity.brief.name, sizeof(event.name));
+  push(&kernel.events, &event, sizeof(event));
+}
+
+static void end(struct denet_text *rest) {
+  struct slot *slot = take_slot(rest);
+  slot->is_there = false;
+  if (fuzz_take_byte(rest) & 1)
+    tell_free(slot);
+}
+
+static void claim_texts(struct denet_ledger *ledger) {
+  CLAIM(denet_ledger_list(ledger) == 0 && ledger->count == 1);
+  const struct denet_life *life = ledger->lives[0];
+  for (int kind = DENET_TEXT_ARGUMENTS; kind <= DENET_TEXT_CGROUP; kind++) {
+    DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
+    int outcome = denet_life_text(life, kind, &text);
+    CLAIM(outcome == 0 || outcome == -ENOENT);
+    CLAIM(kind == DENET_TEXT_ARGUMENTS || !text.length || text.bytes[0] == '/');
+  }
+}
+
+/* Any bytes: a ledger of its own sees them as they are. */
+static void tell_raw(struct denet_text *rest) {
+  struct denet_ledger ledger = {0};
+  uint8_t bytes[256];
+  size_t size = fuzz_take_byte(rest);
+  fuzz_take(rest, bytes, size);
+  struct denet_text copy = fuzz_copy(bytes, size);
+  int outcome = denet_ledger_note(&ledger, copy.bytes, size, kernel.now_ns);
+  CLAIM(outcome == 0 || outcome == -EINVAL);
+  CLAIM(ledger.size == (outcome == 0));
+  if (outcome == 0)
+    claim_texts(&ledger);
+  denet_ledger_done(&ledger);
+  free((char *)copy.bytes);
+}
+
+static void take_off_cpu(struct denet_text *rest) {
+  struct slot *slot = take_slot(rest);
+  struct denet_off_cpu_place *place = &slot->off_cpu.place;
+  add_waits(rest, &slot->off_cpu.waits);
+  add_waits(rest, &slot->exited.waits);
+  place->exec_id = slot->record.identity.brief.exec_id;
+  place->tid = FIRST_PID + fuzz_take_byte(rest);
+  place->reason = fuzz_take_byte(rest) % DENET_REASONS;
+  place->weight_ns = fuzz_take_byte(rest) * STEP_NS;
+  take_name(rest, place->name);
+}
+
+static void trace_stack(struct denet_text *rest) {
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer event = {0};
+  const struct slot *slot = take_slot(rest);
+  struct denet_off_cpu_stack stack = {.head = head_of(slot, DENET_OFF_CPU_STACK),
+                                      .place = slot->off_cpu.place,
+                                      .stack_bytes = fuzz_take_byte(rest)};
+  char bytes[256];
+  size_t size = fuzz_take_byte(rest); /* what is there is not always what is said */
+  fuzz_take(rest, bytes, size);
+  CLAIM(!denet_buffer_append(&event, &stack, sizeof(stack)));
+  CLAIM(!denet_buffer_append(&event, bytes, size));
+  push(&kernel.traced, event.bytes, event.length);
+}
+
+static void trace_end(struct denet_text *rest) {
+  const struct slot *slot = take_slot(rest);
+  struct denet_off_cpu_sums end = slot->exited;
+  end.head = head_of(slot, DENET_OFF_CPU_END);
+  end.is_sampled = fuzz_take_byte(rest) & 1;
+  push(&kernel.traced, &end, sizeof(end) - (fuzz_take_byte(rest) == 255));
+}
+
+bool kernel_step(char what, struct denet_text *rest) {
+  static void (*const steps[])(struct denet_text * rest) = {
+      ['b'] = begin,     ['c'] = change,       ['d'] = end,       ['e'] = trace_end,
+      ['f'] = tell_fork, ['o'] = take_off_cpu, ['r'] = tell_raw,  ['s'] = trace_stack,
+      ['n'] = rename_it, ['t'] = tell_texts,   ['x'] = tell_exit,
+  };
+  size_t index = (unsigned char)what;
+  if (index < DENET_COUNT_OF(steps) && steps[index])
+    steps[index](rest);
+  else if (what == 'w')
+    kernel.now_ns += fuzz_take_byte(rest) * STEP_NS * 4;
+  else if (what == 'q')
+    kernel.answers = !kernel.answers;
+  else if (what == 'l')
+    kernel.lost++;
+  else if (what == 'k')
+    kernel.cut = fuzz_take_byte(rest);
+  else
+    return false;
+  return true;
+}
+
+void kernel_start(void) { kernel.now_ns = START_NS; }
+
+void kernel_stop(void) {
+  clear(&kernel.events);
+  clear(&kernel.traced);
+  memset(&kernel, 0, sizeof(kernel));
+}
+
+static uint64_t boot_ns(void *context) {
+  (void)context;
+  return kernel.now_ns;
+}
+
+static uint64_t unix_ms(void *context) {
+  (void)context;
+  return UINT64_C(1700000000000) + kernel.now_ns / 1000000;
+}
+
+static int user_name(void *context, uid_t uid, char *out, size_t size) {
+  (void)context;
+  if (uid & 1)
+    return -ENOENT;
+  snprintf(out, size, "user/%u", (unsigned)uid);
+  return 0;
+}
+
+const struct denet_host kernel_host = {.proc_path = "/proc",
+                                       .tick_ns = 10000000,
+                                       .page_bytes = 4096,
+                                       .boot_ns = boot_ns,
+                                       .unix_ms = unix_ms,
+                                       .user_name = user_name};
+
+/* --- core/programs.h --- */
+
+int denet_programs_open(struct denet_error *error, struct denet_programs **out_programs) {
+  (void)error;
+  *out_programs = NULL;
+  return 0;
+}
+
+void denet_programs_free(struct denet_programs *programs) { (void)programs; }
+
+static void list_slot(const struct slot *slot, uint64_t settled_ns, struct denet_buffer *records) {
+  struct denet_bpf_process record = slot->record;
+  record.identity.brief.head = head_of(slot, DENET_BPF_PROCESS);
+  bool is_brief = record.identity.brief.head.start_ns < settled_ns && !slot->is_watched;
+  if (is_brief)
+    record.identity.brief.head.kind = DENET_BPF_BRIEF;
+  CLAIM(!denet_buffer_append(records, &record,
+                             is_brief ? sizeof(record.identity.brief) : sizeof(record)));
+  for (denet_u32 i = 0; i < slot->threads && !is_brief; i++) {
+    struct denet_bpf_thread thread = {.head = record.identity.brief.head,
+                                      .costs = record.costs,
+                                      .rss_pages = i,
+                                      .tid = record.identity.brief.head.pid + SLOTS + i,
+                                      .state = i & 1};
+    thread.head.kind = DENET_BPF_THREAD;
+    CLAIM(!denet_buffer_append(records, &thread, sizeof(thread)));
+  }
+}
+
+/* Leaves a block of just the size. */
+static void shrink(struct denet_buffer *records) {
+  size_t length = records->length > kernel.cut ? records->length - kernel.cut : 0;
+  struct denet_text copy = fuzz_copy((const uint8_t *)records->bytes, length);
+  free(records->bytes);
+  *records = (struct denet_buffer){(char *)copy.bytes, length, length};
+  kernel.cut = 0;
+}
+
+int denet_programs_list(struct denet_programs *programs, uint64_t settled_ns,
+                        struct denet_buffer *records) {
+  (void)programs;
+  records->length = 0;
+  for (size_t i = 0; i < SLOTS; i++)
+    if (kernel.slots[i].is_there)
+      list_slot(&kernel.slots[i], settled_ns, records);
+  shrink(records);
+  return 0;
+}
+
+int denet_programs_drain(struct denet_programs *programs,
+                         int (*take)(void *context, const void *event, size_t size),
+                         void *context) {
+  (void)programs;
+  int outcome = 0;
+  for (size_t i = 0; i < kernel.events.count && !outcome; i++)
+    outcome = take(context, kernel.events.all[i].bytes, kernel.events.all[i].size);
+  clear(&kernel.events);
+  return outcome;
+}
+
+void denet_programs_ask(struct denet_programs *programs, pid_t pid, uint64_t start_ns) {
+  (void)programs;
+  const struct slot *slot = &kernel.slots[((denet_u32)pid - FIRST_PID) % SLOTS];
+  if (kernel.answers && !slot->is_there && head_of(slot, 0).start_ns == start_ns)
+    tell_free(slot);
+}
+
+void denet_programs_watch(struct denet_programs *programs, pid_t pid, bool is_watched) {
+  (void)programs;
+  kernel.slots[((denet_u32)pid - FIRST_PID) % SLOTS].is_watched = is_watched;
+}
+
+uint64_t denet_programs_lost(const struct denet_programs *programs) {
+  (void)programs;
+  return kernel.lost;
+}
+
+int denet_programs_call_fd(const struct denet_programs *programs) {
+  (void)programs;
+  return -1;
+}
+
+/* --- core/tracer.h --- */
+
+int denet_tracer_open(const struct denet_tracer_settings *settings, struct denet_error *error,
+                      struct denet_tracer **out_tracer) {
+  (void)settings, (void)error;
+  *out_tracer = NULL;
+  return 0;
+}
+
+void denet_tracer_free(struct denet_tracer *tracer) { (void)tracer; }
+
+void denet_tracer_follow(struct denet_tracer *tracer, pid_t pid, bool is_followed) {
+  (void)tracer;
+  kernel.slots[((denet_u32)pid - FIRST_PID) % SLOTS].is_followed = is_followed;
+}
+
+void denet_tracer_forget(struct denet_tracer *tracer, pid_t pid, uint64_t start_ns) {
+  (void)tracer, (void)pid, (void)start_ns;
+}
+
+int denet_tracer_list(struct denet_tracer *tracer, struct denet_buffer *records) {
+  (void)tracer;
+  records->length = 0;
+  for (size_t i = 0; i < SLOTS; i++) {
+    struct slot *slot = &kernel.slots[i];
+    slot->exited.head = head_of(slot, DENET_OFF_CPU_EXITED);
+    slot->off_cpu.head = head_of(slot, DENET_OFF_CPU_THREAD);
+    if (!slot->is_there || !slot->is_followed)
+      continue;
+    CLAIM(!denet_buffer_append(records, &slot->exited, sizeof(slot->exited)));
+    CLAIM(!denet_buffer_append(records, &slot->off_cpu, sizeof(slot->off_cpu)));
+  }
+  shrink(records);
+  return 0;
+}
+
+void denet_tracer_drain(struct denet_tracer *tracer,
+                        void (*take)(void *context, const struct denet_bpf_head *event,
+                                     size_t size),
+                        void *context) {
+  (void)tracer;
+  for (size_t i = 0; i < kernel.traced.count; i++)
+    take(context, kernel.traced.all[i].bytes, kernel.traced.all[i].size);
+  clear(&kernel.traced);
+}
+
+struct denet_tracer_losses denet_tracer_losses(const struct denet_tracer *tracer) {
+  (void)tracer;
+  return (struct denet_tracer_losses){.stacks = kernel.lost};
+}

@@ -1,0 +1,15 @@
+/* Ticks of a monitor with rules of every kind, and what holds of its lines and values whatever the
+ * source tells. */
+#pragma once
+
+#include "core/monitor.h"
+
+/* Takes over source and profiler (NULL: none); one monitor at a time. */
+struct denet_monitor *ticks_start(const struct denet_host *host, struct denet_source *source,
+                                  struct denet_profiler *profiler, bool since_process_start);
+
+/* Whether somebody holds up those who read command lines; at first nobody does. */
+extern bool ticks_is_held_up;
+
+/* A DENET_TICK_ALL is followed by a report. */
+void ticks_tick(struct denet_monitor *monitor, enum denet_tick_scope scope);
