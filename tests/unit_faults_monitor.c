@@ -387,7 +387,7 @@ END_TEST
 
 static const struct {
   unsigned tick, count, step;
-} failures[] = {{1, 1, 1}, {2, 1, 3}, {3, 1, 1}, {3, 3, 3}, {3, FAULT_ALWAYS, 5}};
+} failures[] = {{1, 1, 2}, {2, 1, 3}, {3, 1, 1}, {3, 3, 3}, {3, FAULT_ALWAYS, 5}};
 
 START_TEST(each_system_call_of_a_tick_may_fail) {
   begin();
@@ -441,7 +441,7 @@ START_TEST(process_that_vanishes_at_some_call_ends_once) {
       .calls = CALLS, .count = FAULT_ALWAYS, .error = FAULT_VANISH, .gone = victims[_i].in_path};
   victim = victims[_i].pid;
   begin();
-  for (fault.first = 1;; fault.first += 3) {
+  for (fault.first = 1;; fault.first += 4) {
     char what[40];
     tell(&story, 3, fault);
     if (!story.has_failed)
