@@ -60,22 +60,6 @@ int denet_buffer_append_string(struct denet_buffer *buffer, const char *string) 
   return denet_buffer_append(buffer, string, strlen(string));
 }
 
-int denet_read_all(int fd, char *out, size_t size, size_t *out_length) {
-  size_t length = 0;
-  while (length < size) {
-    ssize_t got = read(fd, out + length, size - length);
-    if (got < 0 && errno == EINTR)
-      continue;
-    if (got < 0)
-      return -errno;
-    if (got == 0)
-      break;
-    length += (size_t)got;
-  }
-  *out_length = length;
-  return 0;
-}
-
 int denet_buffer_read(struct denet_buffer *buffer, int fd, size_t limit) {
   denet_buffer_clear(buffer);
   while (buffer->length < limit) {

@@ -32,10 +32,6 @@ void denet_buffer_trim(struct denet_buffer *buffer);
 int denet_buffer_append(struct denet_buffer *buffer, const void *bytes, size_t length);
 int denet_buffer_append_string(struct denet_buffer *buffer, const char *string);
 
-/* Reads from fd until its end or until size bytes; short reads and EINTR are dealt with. 0 or
- * -errno. */
-int denet_read_all(int fd, char *out, size_t size, size_t *out_length);
-
 /* Replaces the content by what is read from fd until its end or until limit bytes; short reads and
  * EINTR are dealt with. 0 or -errno, then the content is what was read before the failure. */
 int denet_buffer_read(struct denet_buffer *buffer, int fd, size_t limit);

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#define TEXT_BYTES 64
+
 /* Symbolic links are followed, but for those of /proc that lead into another process's files: these
  * may be in a file system that never answers. Linux 5.6; before there is no telling them apart. */
 static int open_place(const char *path) {
@@ -35,14 +37,13 @@ static int open_regular(const char *path, uid_t *out_owner) {
 }
 
 int denet_pid_file_read(const char *path, pid_t *out_pid, uid_t *out_owner) {
-  char text[64];
-  size_t length = 0;
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
   uid_t owner = 0;
   DENET_CLOSE int fd = open_regular(path, &owner);
-  int error = fd < 0 ? fd : denet_read_all(fd, text, sizeof(text), &length);
+  int error = fd < 0 ? fd : denet_buffer_read(&text, fd, TEXT_BYTES);
   if (denet_source_is_passing(error))
     return error;
-  *out_pid = error ? 0 : denet_rule_parse_pid((struct denet_text){text, length});
+  *out_pid = error ? 0 : denet_rule_parse_pid(denet_buffer_text(&text));
   if (*out_pid)
     *out_owner = owner;
   return 0;

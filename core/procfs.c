@@ -36,17 +36,38 @@ int denet_procfs_open_file(const struct denet_procfs *procfs, pid_t pid, pid_t t
   return openat(procfs->proc_fd, path, flags | O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 }
 
+/* Whether the file has one line: with its newline it is whole, and need not be read for its end. */
+static bool is_line(const char *name, const char *text, size_t length) {
+  bool has_line = !strcmp(name, "stat") || !strcmp(name, "statm") || !strcmp(name, "schedstat");
+  return has_line && length && text[length - 1] == '\n';
+}
+
+/* Usually one read(): the kernel makes the texts of one process or thread whole in one call. */
+static int read_whole(int fd, const char *name, char *out, size_t *out_length) {
+  size_t length = 0;
+  while (length < DENET_PROCFS_TEXT && !is_line(name, out, length)) {
+    ssize_t got = read(fd, out + length, DENET_PROCFS_TEXT - length);
+    if (got < 0 && errno == EINTR)
+      continue;
+    if (got < 0)
+      return denet_procfs_outcome();
+    if (got == 0)
+      break;
+    length += (size_t)got;
+  }
+  *out_length = length;
+  return length < DENET_PROCFS_TEXT ? 0 : -EMSGSIZE;
+}
+
 static int read_text(struct denet_procfs *procfs, pid_t pid, pid_t tid, const char *name,
                      struct denet_text *out_text) {
   DENET_CLOSE int fd = denet_procfs_open_file(procfs, pid, tid, name, 0);
   if (fd < 0)
     return denet_procfs_outcome();
-  size_t length;
-  int error = denet_read_all(fd, procfs->text, DENET_PROCFS_TEXT, &length);
-  if (error)
-    return error == -ESRCH || error == -ENOENT ? DENET_GONE : error;
-  if (length == DENET_PROCFS_TEXT)
-    return -EMSGSIZE;
+  size_t length = 0;
+  int outcome = read_whole(fd, name, procfs->text, &length);
+  if (outcome)
+    return outcome;
   procfs->text[length] = '\0';
   *out_text = (struct denet_text){procfs->text, length};
   return 0;
