@@ -20,6 +20,7 @@ class LateMatch(unittest.TestCase):
             option + rule("late", f'Executable "{program("busy")}"', f'Comm "{self.NAME}"',
                           "Children false") + rule("all", f'Executable "{program("busy")}"'),
             interval=0.5))
+        self.collectd.wait_for_values("late", "ps_count")
         time.sleep(BUSY_BEFORE)
         self.renamed = time.time()
         self.busy.ask(f"rename {self.NAME}")

@@ -21,6 +21,7 @@ def io_of(pid):
     return {key: int(number) for key, number in (line.split(": ") for line in text.splitlines())}
 
 
+@measures
 @bpf_only
 class OneAfterTheOther(unittest.TestCase):
     COUNT = 1000

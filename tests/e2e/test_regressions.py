@@ -343,6 +343,7 @@ class SlotsAtOnce(unittest.TestCase):
                 self.assertEqual(collectd.latest(instance, "derive-exits"), [1])
 
 
+@native_only
 class SplitConfiguration(unittest.TestCase):
     """Options in more than one block belong together."""
 

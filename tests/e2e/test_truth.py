@@ -262,6 +262,7 @@ class AtRest(unittest.TestCase):
         self.assertEqual(self.collectd.latest("_self", "count-matched"), [4])
 
 
+@native_only
 class InsideTheInterval(unittest.TestCase):
     def test_maxima_catch_what_happens_between_two_reports(self):
         with Workload("sleeper") as sleeper, \
