@@ -96,6 +96,9 @@ WRAP(FAULT_MAKE, -1, int, mkdirat, (int folder, const char *path, mode_t mode),
      (folder, path, mode))
 WRAP(FAULT_REMOVE, -1, int, unlinkat, (int folder, const char *path, int flags),
      (folder, path, flags))
+WRAP(FAULT_RENAME, -1, int, renameat2,
+     (int from, const char *path, int to, const char *name, unsigned flags),
+     (from, path, to, name, flags))
 WRAP(FAULT_CUT, -1, int, ftruncate, (int fd, off_t length), (fd, length))
 WRAP(FAULT_SEEK, -1, off_t, lseek, (int fd, off_t offset, int whence), (fd, offset, whence))
 

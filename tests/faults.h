@@ -19,6 +19,7 @@ enum fault_call {
   FAULT_WRITE = 1 << 8,    /* writev() */
   FAULT_CUT = 1 << 9,      /* ftruncate() */
   FAULT_SEEK = 1 << 10,    /* lseek() */
+  FAULT_RENAME = 1 << 11,  /* renameat2() */
 };
 
 #define FAULT_ALWAYS UINT_MAX

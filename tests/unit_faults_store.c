@@ -4,6 +4,7 @@
 #include "tests/store_scene.h"
 
 #include <dirent.h>
+#include <ftw.h>
 
 #define PROCESSES 3
 #define ROUNDS 8 /* of lines, one of each process; the first is metadata, the last one ends */
@@ -11,9 +12,10 @@
 #define FAULTY_LINES (PROCESSES * 5) /* a fault that lasts is over then */
 #define CALLS                                                                                      \
   (FAULT_OPEN | FAULT_READ | FAULT_LIST | FAULT_STATUS | FAULT_MAKE | FAULT_REMOVE | FAULT_WRITE | \
-   FAULT_CUT | FAULT_SEEK)
+   FAULT_CUT | FAULT_SEEK | FAULT_RENAME)
 
-/* So that there are several parts of each process, and not all of their descriptors are kept. */
+/* So that there are several parts of each process, not all of their descriptors are kept, and what
+ * is finished is moved out of the way. */
 static const struct denet_store_limits limits = {300, PLENTY, 2, 0};
 
 static struct {
@@ -45,7 +47,7 @@ static bool write_all(struct scene *scene, struct fault fault, unsigned fault_li
     if (i == fault_lines)
       has_failed = faults_end();
     if (i % PROCESSES == 0)
-      denet_store_resume(scene->store); /* the next batch */
+      denet_store_resume(scene->store);
     result.outcome[i] = write_key(scene, "web", (pid_t)(i % PROCESSES) + 1, kind_of(i), line);
   }
   return faults_end() || has_failed;
@@ -81,17 +83,20 @@ static void look_into(const char *file, const char *what) {
   }
 }
 
+static const char *looked_for; /* what look_at() says of what it finds */
+
+static int look_at(const char *file, const struct stat *status, int type, struct FTW *walk) {
+  (void)status;
+  (void)walk;
+  if (type == FTW_F)
+    look_into(file, looked_for);
+  return 0;
+}
+
 static void look_at_files(const struct scene *scene, const char *what) {
-  path folder, file;
-  DIR *entries = opendir(path_of(scene, HOST "/web", folder));
-  for (struct dirent *entry; entries && (entry = readdir(entries));)
-    if (entry->d_name[0] != '.') {
-      ck_assert_int_lt(snprintf(file, sizeof(file), "%s/%s", folder, entry->d_name),
-                       (int)sizeof(file));
-      look_into(file, what);
-    }
-  if (entries)
-    closedir(entries);
+  path folder;
+  looked_for = what;
+  nftw(path_of(scene, HOST "/web", folder), look_at, 16, FTW_PHYS);
 }
 
 /* A failed line of metadata may head a file later; it may head several. */
