@@ -90,6 +90,7 @@ static bool skip_operands(struct rest *rest, uint8_t instruction) {
   case DW_CFA_def_cfa_sf:
     return skip_register(rest) && skip_number(rest);
   case DW_CFA_register:
+    /* NOLINTNEXTLINE(misc-redundant-expression): there are two. */
     return skip_register(rest) && skip_register(rest);
   case DW_CFA_restore_extended:
   case DW_CFA_undefined:
