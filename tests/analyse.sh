@@ -24,7 +24,7 @@ analyse_gcc() {
   cmake -S . -B "$out/gcc" -DDENET_BPF=ON -DDENET_TESTS=OFF -DDENET_WERROR=OFF \
     -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-fanalyzer >"$out/gcc.log"
   cmake --build "$out/gcc" --clean-first -j "$(nproc)" >>"$out/gcc.log" 2>&1 ||
-    cat "$out/gcc.log" >"$findings"
+    grep -E "error|Error" "$out/gcc.log" >"$findings"
   gcc_is_wrong | sed 's/   .*//' >"$out/gcc.wrong"
   grep 'warning:' "$out/gcc.log" | grep -E -v -f "$out/gcc.wrong" >>"$findings" || true
 }
