@@ -186,8 +186,8 @@ int denet_program_space_copy(const struct denet_program_space *from,
 uint64_t denet_program_space_bytes(const struct denet_program_space *space) {
   const struct denet_perf_map *map = &space->perf_map;
   return space->mappings.capacity * sizeof(*space->mappings.all) + space->mappings.texts.capacity +
-         space->mapped_count * sizeof(*space->mapped) + map->capacity * sizeof(*map->entries) +
-         map->names.capacity;
+         space->mapped_count * sizeof(struct denet_image *) +
+         map->capacity * sizeof(*map->entries) + map->names.capacity;
 }
 
 static void reopen(const struct denet_program_space *space, const struct denet_mapping *mapping,

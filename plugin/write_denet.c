@@ -262,7 +262,8 @@ static unsigned choose_open_files(void) {
   struct rlimit raised = {limit.rlim_max < wanted ? limit.rlim_max : wanted, limit.rlim_max};
   if (raised.rlim_cur > limit.rlim_cur && !setrlimit(RLIMIT_NOFILE, &raised))
     limit = raised;
-  rlim_t count = limit.rlim_cur > 2 * FD_SETSIZE ? limit.rlim_cur - FD_SETSIZE : limit.rlim_cur / 4;
+  rlim_t count =
+      limit.rlim_cur > (rlim_t)2 * FD_SETSIZE ? limit.rlim_cur - FD_SETSIZE : limit.rlim_cur / 4;
   if (count < OPEN_FILES_MIN)
     return OPEN_FILES_MIN;
   return count < OPEN_FILES_MAX ? (unsigned)count : OPEN_FILES_MAX;

@@ -77,8 +77,8 @@ static void look_into(const char *file, const char *what) {
   ck_assert_msg(text.bytes[text.length - 1] == '\n', "%s: %s has a torn line", what, file);
   result.bytes += text.length;
   char *line = text.bytes;
-  for (char *end; (end = strchr(line, '\n')); line = end + 1) {
-    *end = '\0';
+  for (char *newline; (newline = strchr(line, '\n')); line = newline + 1) {
+    *newline = '\0';
     count_line(line, line == text.bytes, what);
   }
 }
