@@ -16,7 +16,7 @@
 #define WAITS_MOST 10                  /* for one that has nothing to wait for but a CPU */
 #define PATIENCE_NS UINT64_C(20000000) /* in each period, for all that are held up */
 #define PERIOD_NS UINT64_C(500000000)
-#define STACK_BYTES (64 * 1024)
+#define STACK_BYTES (1 << 16)
 
 enum state { IDLE, READING, READ };
 
@@ -216,6 +216,15 @@ static bool is_runnable(pid_t tid) {
   return sscanf(text, "%*d (%*[^)]) %c", &state) == 1 && state == 'R';
 }
 
+/* Without the lock, so that a reader that only waits for that is no longer held up. */
+static bool is_held_up(struct reader *reader) {
+  pid_t tid = reader->tid;
+  pthread_mutex_unlock(&reader->lock);
+  bool is_held_up = !is_runnable(tid);
+  pthread_mutex_lock(&reader->lock);
+  return is_held_up;
+}
+
 /* With the lock. Waits until the read is over, or the reader is held up. */
 static void wait_for_read(struct reader *reader) {
   for (int i = 0; i < WAITS_MOST && reader->state == READING; i++) {
@@ -224,7 +233,7 @@ static void wait_for_read(struct reader *reader) {
     int error = 0;
     while (reader->state == READING && !error)
       error = pthread_cond_timedwait(&reader->has_read, &reader->lock, &until);
-    if (error && !is_runnable(reader->tid))
+    if (error && is_held_up(reader))
       return;
   }
 }

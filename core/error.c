@@ -3,7 +3,6 @@
 #include <stdio.h>
 
 void denet_error_write(struct denet_error *error, const char *format, va_list arguments) {
-  /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): each caller has begun it. */
   vsnprintf(error->text, sizeof(error->text), format, arguments);
   for (char *at = error->text; *at; at++)
     if ((unsigned char)*at < 0x20 || *at == 0x7f)

@@ -346,7 +346,7 @@ static struct denet_process *find_parent(const struct denet_matcher *matcher,
 
 static int settle(struct denet_matcher *matcher, struct denet_process *process);
 
-/* NOLINTNEXTLINE(misc-no-recursion): to a depth of PARENTS_MOST. */
+/* NOLINTBEGIN(misc-no-recursion): to a depth of PARENTS_MOST. */
 static int settle_parent(struct denet_matcher *matcher, struct denet_process *parent) {
   if (!parent || matcher->depth == PARENTS_MOST)
     return 0;
@@ -408,6 +408,8 @@ static int settle(struct denet_matcher *matcher, struct denet_process *process) 
     process->seen_ns = 0;
   return error;
 }
+
+/* NOLINTEND(misc-no-recursion) */
 
 static bool is_time_over(const struct denet_matcher *matcher) {
   return matcher->host->boot_ns(matcher->host->context) > matcher->deadline_ns;

@@ -27,9 +27,8 @@ struct denet_perf_map {
 void denet_perf_map_done(struct denet_perf_map *map);
 
 /* Reads such a text; whatever stood in *map is gone. Where entries overlap the later one counts, as
- * memory is used again, of the thousand that begin nearest below an address. A control byte of a
- * name becomes '?', what is above DENET_PERF_NAME_MOST bytes is cut off. Lines that are none are
- * passed over. 0 or -ENOMEM. */
+ * memory is used again. A control byte of a name becomes '?', what is above DENET_PERF_NAME_MOST
+ * bytes is cut off. Lines that are none are passed over. 0 or -ENOMEM. */
 int denet_perf_map_parse(struct denet_text text, struct denet_perf_map *map);
 
 /* The name of the function at the address; NULL if there is none among the DENET_PERF_BEFORE_MOST

@@ -1,5 +1,6 @@
 #include "unwind_table.h"
 
+#include "call_frames.h"
 #include "cleanup.h"
 
 #include <dwarf.h>
@@ -8,9 +9,6 @@
 #include <gelf.h>
 #include <string.h>
 #define STACK_DEPTH 16
-/* Of one entry. libdw takes some hundred bytes of memory for a byte of one that somebody has made
- * up, and those of compilers are mostly below 100 bytes. */
-#define ENTRY_MOST 16384
 struct denet_unwind_table {
   char *image; /* what elf reads: a copy that nobody can cut short; owned, as is all */
   Elf *elf;
@@ -32,38 +30,33 @@ void denet_unwind_table_free(struct denet_unwind_table *table) {
 
 static void free_tablep(struct denet_unwind_table **table) { denet_unwind_table_free(*table); }
 
-/* Entries begin with their length; 0 ends them (DWARF 5, section 6.4.1; Linux Standard Base). */
-static bool has_absurd_entries(const Elf_Data *data) {
-  uint32_t length = 1;
-  for (size_t at = 0; length && data->d_size - at >= sizeof(length);
-       at += sizeof(length) + length) {
-    memcpy(&length, (const char *)data->d_buf + at, sizeof(length));
-    if (length > ENTRY_MOST || length > data->d_size - at - sizeof(length))
-      return true;
-  }
-  return false;
-}
-
-/* Of a file that has nothing but tables, one of which has the entries' addresses only. */
-static bool is_absurd(Elf *elf) {
+/* Of a file that has nothing but tables, uncompressed by now: whether libdw may have them. */
+static bool are_sane(Elf *elf, uint64_t *out_bytes) {
   size_t names;
+  *out_bytes = 0;
   if (elf_getshdrstrndx(elf, &names))
-    return true;
+    return false;
   for (Elf_Scn *section = NULL; (section = elf_nextscn(elf, section));) {
     GElf_Shdr header;
+    uint64_t bytes;
     const char *name =
         gelf_getshdr(section, &header) ? elf_strptr(elf, names, header.sh_name) : NULL;
-    bool is_table = name && (!strcmp(name, ".eh_frame") || !strcmp(name, ".debug_frame"));
-    const Elf_Data *data = is_table ? elf_rawdata(section, NULL) : NULL;
-    if (data && data->d_buf && !(header.sh_flags & SHF_COMPRESSED) && has_absurd_entries(data))
-      return true;
+    bool is_eh_frame = name && !strcmp(name, ".eh_frame");
+    if (!is_eh_frame && (!name || strcmp(name, ".debug_frame") != 0))
+      continue;
+    Elf_Data *data = elf_getdata(section, NULL);
+    if (!data || !data->d_buf || header.sh_flags & SHF_COMPRESSED ||
+        !denet_call_frames_are_sane(data, is_eh_frame, &bytes))
+      return false;
+    *out_bytes += bytes;
   }
-  return false;
+  return true;
 }
 
 int denet_unwind_table_new(const struct denet_elf_file *file, uint64_t limit,
                            struct denet_unwind_table **out_table) {
-  static const char *const sections[] = {".eh_frame", ".eh_frame_hdr", ".debug_frame"};
+  /* Not .eh_frame_hdr: it may lead libdw to what looks like an entry only from there. */
+  static const char *const sections[] = {".eh_frame", ".debug_frame"};
   DENET_CLEANUP(free_tablep) struct denet_unwind_table *table = calloc(1, sizeof(*table));
   if (!table)
     return -ENOMEM;
@@ -74,10 +67,13 @@ int denet_unwind_table_new(const struct denet_elf_file *file, uint64_t limit,
   table->image = extract.image;
   table->bytes = sizeof(*table) + extract.bytes + extract.uncompressed;
   table->elf = elf_memory(table->image, extract.bytes);
-  if (!table->elf || is_absurd(table->elf))
-    return -ENOENT;
-  table->run_time = table->elf ? dwarf_getcfi_elf(table->elf) : NULL;
+  /* It uncompresses what is compressed. */
   table->dwarf = table->elf ? dwarf_begin_elf(table->elf, DWARF_C_READ, NULL) : NULL;
+  uint64_t kept_bytes;
+  if (!table->elf || !are_sane(table->elf, &kept_bytes))
+    return -ENOENT;
+  table->bytes += kept_bytes;
+  table->run_time = dwarf_getcfi_elf(table->elf);
   table->debug = table->dwarf ? dwarf_getcfi(table->dwarf) : NULL;
   if (!table->run_time && !table->debug)
     return -ENOENT;

@@ -90,7 +90,7 @@ static inline void proc_write_stat(const char *folder, const struct fake *fake, 
              "%d (%s) %c %d 1 1 0 -1 4194304 %u %u 0 0 %u %u 0 0 20 0 %u 0 %u %u 100 1844674 "
              "4194304 4198400 %u 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 1 1 1 1 1 1 1 %u\n",
              (int)fake->pid, fake->name, fake->state, (int)fake->parent, amount * 7,
-             fake->has_reaped, amount, amount / 2, fake->has_second + 1, fake->start_ticks, bytes,
+             fake->has_reaped, amount, amount / 2, fake->has_second + 1u, fake->start_ticks, bytes,
              fake->stack, fake->exit_code);
 }
 

@@ -7,7 +7,7 @@ out=${DENET_TEST_BUILD:-build/tests}
 
 packages="build-essential cmake pkg-config collectd-core collectd-dev libyajl-dev libtre-dev check
           clang libclang-rt-dev libbpf-dev libdw-dev bpftool strace python3 procps util-linux
-          iproute2"
+          iproute2 cppcheck"
 # dpkg-query fails when it does not know one of them, which is what we want to hear of.
 installed=$(dpkg-query -W -f='${Package} ${Status}\n' $packages 2>/dev/null || true)
 missing=
@@ -84,6 +84,9 @@ phase "plugins with the thread sanitizer"
 cmake -S . -B "$out/threads" -DDENET_BPF=ON -DDENET_TESTS=OFF -DCMAKE_BUILD_TYPE=Debug \
   -DDENET_SANITIZE=thread
 cmake --build "$out/threads" -j "$(nproc)"
+
+phase "static analysis, as far as it is quick"
+if tests/analyse.sh gcc cppcheck; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
 
 phase "fuzz targets"
 run_fuzz

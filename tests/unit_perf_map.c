@@ -191,26 +191,7 @@ START_TEST(what_is_no_plain_file_of_bearable_size_is_not_read) {
 }
 END_TEST
 
-/* 20,000 look-ups, each of which would look at 400,000 entries. */
-START_TEST(an_entry_over_all_others_does_not_make_look_ups_slow) {
-  DENET_CLEANUP(denet_perf_map_done) struct denet_perf_map map = {0};
-  DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
-  char line[64];
-  denet_buffer_append_string(&text, "1000 7000000000000000 all\n");
-  for (int i = 0; i < 400000; i++) {
-    snprintf(line, sizeof(line), "%x 1 x\n", 0x2000 + i);
-    denet_buffer_append_string(&text, line);
-  }
-  ck_assert_int_eq(denet_perf_map_parse(denet_buffer_text(&text), &map), 0);
-  ck_assert_str_eq(denet_perf_map_find(&map, 0x2000), "x");
-  ck_assert_str_eq(denet_perf_map_find(&map, 0x1fff), "all");
-  for (int i = 0; i < 20000; i++)
-    denet_perf_map_find(&map, 0x2000 + 400000 + (uint64_t)i);
-}
-END_TEST
-
 void add_cases(Suite *suite) {
-  ADD_TEST(suite, an_entry_over_all_others_does_not_make_look_ups_slow);
   ADD_TABLE(suite, an_address_has_the_last_name_that_was_given, rows);
   ADD_TEST(suite, any_bytes_break_nothing);
   ADD_TEST(suite, what_has_thousands_before_an_address_is_not_looked_for);

@@ -72,6 +72,11 @@ static const struct {
       "chain_stripped+0x*", "chain_stripped+0x*", "chain_stripped+0x*", "chain_stripped+0x*",
       "chain_stripped+0x*", "chain_stripped+0x*", "chain_stripped+0x*", "chain_stripped+0x*",
       "*libc_start*"}},
+    {"computed",
+     "",
+     "*read*",
+     {"wait_for_ever", "by_sum", "by_difference", "by_shift", "by_comparison", "by_constant",
+      "by_memory", "by_base_pointer", "main", "*libc_start*"}},
 };
 
 START_TEST(every_frame_has_its_name) {

@@ -146,11 +146,13 @@ class Collectd:
     """Runs collectd in the foreground, in a folder of its own; a context manager."""
 
     def __init__(self, denet="", write="", plugins=("write_denet", "denet"), interval=1,
-                 extra="", prefix=(), folder=None, with_block=True):
+                 extra="", prefix=(), folder=None, with_block=True, preload=()):
+        """preload: libraries that are loaded into collectd before all others."""
         self.folder = Path(folder or tempfile.mkdtemp(prefix="collectd-", dir=work_folder()))
         self.folder.chmod(0o755)
         self.records_folder = self.folder / "denet"
         self.prefix = list(prefix)
+        self.preload = list(preload)
         self.process = None
         self.stopped_at = None
         if "Source " not in denet:
@@ -189,8 +191,8 @@ PluginDir "{plugins_folder()}"
         self.close()
 
     def command(self, option):
-        return [*self.prefix, *sanitizer.prefix(plugins_folder(), work_folder()), COLLECTD, option,
-                "-C", str(self.config)]
+        return [*self.prefix, *sanitizer.prefix(plugins_folder(), work_folder(), self.preload),
+                COLLECTD, option, "-C", str(self.config)]
 
     def start(self):
         self.started_at = time.time()

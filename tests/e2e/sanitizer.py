@@ -30,25 +30,28 @@ def reports_folder(folder):
     return Path(folder, "sanitizer")
 
 
-def prefix(plugins, folder):
-    """What makes a command one with the runtimes, that reports into the folder: it alone, and not
-    what it is started by."""
+def prefix(plugins, folder, others):
+    """What loads the runtimes and then other libraries into a command, and into nothing that it is
+    started by; the runtimes report into the folder."""
     found = runtimes(plugins)
-    if not found:
+    # libubsan comes with what is linked with it.
+    libraries = [path for name, path in found.items() if name != "libubsan"] + list(others)
+    if not libraries:
         return []
     reports_folder(folder).mkdir(exist_ok=True)
-    preload = [path for name, path in found.items() if name != "libubsan"]
     settings = [f"{variable}={options}:log_path={reports_folder(folder)}/report"
                 for variable, options in (SETTINGS[name] for name in found)]
     # The shadow of the thread sanitizer has its place, which others must not be given by chance.
     fixed = ["setarch", "-R"] if "libtsan" in found else []
-    return [*fixed, "env", f"LD_PRELOAD={':'.join(preload)}", *settings]
+    return [*fixed, "env", f"LD_PRELOAD={':'.join(libraries)}", *settings]
 
 
 def take_reports(folder, since):
     """The texts of all reports since the last call; since: the time of that, time.time()."""
     texts = [path.read_text(errors="replace") for path in reports_folder(folder).glob("report.*")]
     shutil.rmtree(reports_folder(folder), ignore_errors=True)
+    # A thread that waits in the kernel cannot be stopped to look for leaks, and that is told.
+    texts = [text for text in texts if "ERROR: " in text or "WARNING: ThreadSanitizer" in text]
     # Beside libasan libubsan does not know of a log_path.
     for path in Path(folder).glob("*/stderr"):
         if path.stat().st_mtime >= since:

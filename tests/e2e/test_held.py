@@ -6,8 +6,8 @@ import subprocess
 import tempfile
 import unittest
 
-from harness import (Collectd, Workload, alone, bpf_only, line_time, native_only, need, program,
-                     rule, wait_until, work_folder)
+from harness import (Collectd, Workload, bpf_only, line_time, measures, need, program, rule,
+                     wait_until, work_folder)
 
 # Seconds, for the sake of a busy machine. A tick that waits takes as long as the lock is held.
 LONGEST_TICK = 1
@@ -17,7 +17,7 @@ def can_serve_files():
     return os.access("/dev/fuse", os.R_OK | os.W_OK)
 
 
-@alone
+@measures
 class Held(unittest.TestCase):
     denet = ""
 
@@ -70,7 +70,6 @@ class Held(unittest.TestCase):
                    "a part that has the command line")
         self.assertEqual(collectd.complaints(), [])
 
-    @native_only  # a sanitizer looks for leaks in every thread, and waits for it
     def test_the_end_does_not_wait_either(self):
         collectd = self.start()
         collectd.wait_for_values("other", "ps_count", count=2)

@@ -13,7 +13,8 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+[<"]([^>"]+)[>"]', re.MULTILINE)
 FOREIGN = {"yajl": ("yajl/", {"json.c"}), "regex": ("regex.h", {"pattern.c"}),
            "tre": ("tre/", {"expression.c"}),
            "libbpf": ("bpf/libbpf.h", {"programs.c", "tracer.c"}),
-           "elfutils": ("elfutils/", {"elf_file.c", "unwind_table.c", "source_lines.c"}),
+           "elfutils": ("elfutils/", {"elf_file.c", "call_frames.c", "unwind_table.c",
+                                      "source_lines.c"}),
            "lzma": ("lzma.h", {"unpack.c"})}
 
 

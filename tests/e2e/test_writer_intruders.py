@@ -85,10 +85,9 @@ class Clock(unittest.TestCase):
         self.enterContext(herd())
         self.shift = Path(self.enterContext(tempfile.NamedTemporaryFile(dir=work_folder())).name)
         self.shift.chmod(0o644)
-        preload = " ".join(filter(None, (os.environ.get("LD_PRELOAD"),
-                                         program("clock", flags=("-shared", "-fPIC")))))
-        self.collectd = self.enterContext(Collectd(FAST + TREE, WRITE, prefix=[
-            "env", f"LD_PRELOAD={preload}", f"CLOCK_FILE={self.shift}"]))
+        clock = program("clock", flags=("-shared", "-fPIC"))
+        self.collectd = self.enterContext(Collectd(
+            FAST + TREE, WRITE, prefix=["env", f"CLOCK_FILE={self.shift}"], preload=[clock]))
         self.started = time.monotonic()
 
     def line_count(self):

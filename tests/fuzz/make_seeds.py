@@ -151,6 +151,18 @@ handler:
  nop; nop
  .cfi_endproc
 """
+# A register of which one frame would take a gigabyte.
+REGISTER = """
+.globl _start
+_start:
+ .cfi_startproc
+ .cfi_escape 0x07,0x80,0x80,0x80,0x20
+ .rept 4
+ .cfi_remember_state
+ .endr
+ nop
+ .cfi_endproc
+"""
 LINK = "-nostdlib -static -no-pie -Wl,-n,-z,noseparate-code,--build-id=none"
 
 
@@ -159,6 +171,7 @@ def put_programs():
         folder = Path(scratch)
         (folder / "a.c").write_text(PROGRAM)
         (folder / "a.s").write_text(FRAMES)
+        (folder / "b.s").write_text(REGISTER)
 
         def run(command):
             subprocess.run(command, shell=True, cwd=folder, check=True)
@@ -172,9 +185,10 @@ def put_programs():
             "&& strip dynamic")
         run("xz -0 --check=crc32 -c symbols >packed.xz && cp symbols packed && strip packed "
             "&& objcopy --add-section .gnu_debugdata=packed.xz packed")
-        run(f"gcc a.s {LINK} -o expressions")
+        run(f"gcc -c a.s b.s && gcc a.o {LINK} -o expressions")
+        run(f"gcc b.o {LINK} -o register_without_end")
         for name in ("symbols", "lines", "compressed", "debug_frame", "dynamic", "packed",
-                     "expressions"):
+                     "expressions", "register_without_end"):
             run(f"objcopy -R .comment {name}")
             put("elf", name, (folder / name).read_bytes())
 

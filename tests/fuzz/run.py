@@ -16,6 +16,7 @@ HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parents[1]
 UNIT_SECONDS = 60  # for one input, on a machine that is busy
 MEMORY_MIB = 2048
+BLOCK_MIB = 64  # allocated at once: no input may have us take more
 SCRATCH = "/dev/shm" if os.path.isdir("/dev/shm") else None  # some targets write files all the time
 
 
@@ -42,6 +43,7 @@ def run_target(name, folder, seconds):
         corpus.mkdir()
         command = [str(folder / "tests" / "fuzz" / f"fuzz_{name}"), f"-max_total_time={seconds}",
                    f"-timeout={UNIT_SECONDS}", f"-rss_limit_mb={MEMORY_MIB}",
+                   f"-malloc_limit_mb={BLOCK_MIB}",
                    f"-artifact_prefix={found}/{name}-", str(corpus), str(seeds)]
         result = subprocess.run(command, env={**os.environ, "TMPDIR": scratch}, text=True,
                                 errors="replace", stdout=subprocess.PIPE,
