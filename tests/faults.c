@@ -1,8 +1,5 @@
 #include "tests/faults.h"
 
-#include "core/aside.h"
-#include "core/cleanup.h"
-
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -158,18 +155,6 @@ ssize_t __wrap_read(int fd, void *out, size_t size);
 ssize_t __wrap_read(int fd, void *out, size_t size) {
   int verdict = judge_read(fd);
   return verdict < 0 ? -1 : __real_read(fd, out, verdict && size ? 1 : size);
-}
-
-/* At once: its thread is waited for no longer than so many milliseconds, which on a busy machine
- * are soon over. */
-int __wrap_denet_aside_read(struct denet_aside *aside, struct denet_aside_key key, int folder,
-                            const char *path, size_t limit, struct denet_buffer *out);
-int __wrap_denet_aside_read(struct denet_aside *aside, struct denet_aside_key key, int folder,
-                            const char *path, size_t limit, struct denet_buffer *out) {
-  (void)aside;
-  (void)key;
-  DENET_CLOSE int fd = openat(folder, path, O_RDONLY | O_CLOEXEC);
-  return fd < 0 ? -errno : denet_buffer_read(out, fd, limit);
 }
 
 ssize_t __real_pread(int fd, void *out, size_t size, off_t offset);
