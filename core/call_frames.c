@@ -58,9 +58,12 @@ static bool skip_number(struct rest *rest) {
   return take_number(rest, &number);
 }
 
-static bool skip_register(struct rest *rest) {
+static bool skip_registers(struct rest *rest, unsigned count) {
   uint64_t number;
-  return take_number(rest, &number) && number < REGISTERS;
+  for (; count > 0; count--)
+    if (!take_number(rest, &number) || number >= REGISTERS)
+      return false;
+  return true;
 }
 
 static bool skip_block(struct rest *rest) {
@@ -88,14 +91,14 @@ static bool skip_operands(struct rest *rest, uint8_t instruction) {
   case DW_CFA_val_offset_sf:
   case DW_CFA_def_cfa:
   case DW_CFA_def_cfa_sf:
-    return skip_register(rest) && skip_number(rest);
+    return skip_registers(rest, 1) && skip_number(rest);
   case DW_CFA_register:
-    return skip_register(rest) && skip_register(rest);
+    return skip_registers(rest, 2);
   case DW_CFA_restore_extended:
   case DW_CFA_undefined:
   case DW_CFA_same_value:
   case DW_CFA_def_cfa_register:
-    return skip_register(rest);
+    return skip_registers(rest, 1);
   case DW_CFA_def_cfa_offset:
   case DW_CFA_def_cfa_offset_sf:
   case DW_CFA_GNU_args_size:
@@ -104,7 +107,7 @@ static bool skip_operands(struct rest *rest, uint8_t instruction) {
     return skip_block(rest);
   case DW_CFA_expression:
   case DW_CFA_val_expression:
-    return skip_register(rest) && skip_block(rest);
+    return skip_registers(rest, 1) && skip_block(rest);
   default:
     return false;
   }

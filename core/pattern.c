@@ -42,6 +42,57 @@ static int refuse_regex(const char *text, const char *reason, struct denet_error
   return denet_error_set(error, -EINVAL, "%s at character %zu", reason, length + 1);
 }
 
+/* The end of a [:class:], [.symbol.] or [=equivalence=] inside brackets; NULL if text, which
+ * starts with '[', is none. */
+static const char *skip_bracket_class(const char *text) {
+  const char closing[] = {text[1], ']', '\0'};
+  if (text[1] == ':') {
+    const char *end = text + 2 + strspn(text + 2, "abcdefghijklmnopqrstuvwxyz");
+    return strncmp(end, closing, 2) == 0 ? end + 2 : NULL;
+  }
+  if (text[1] != '.' && text[1] != '=')
+    return NULL;
+  const char *end = strstr(text + 2, closing);
+  return end ? end + 2 : NULL;
+}
+
+/* The byte behind the ']' that closes the '[' at text; NULL if nothing does. In a glob '!' may
+ * stand for '^', and a backslash takes the next byte's meaning away. */
+static const char *skip_bracket(const char *text, bool is_glob) {
+  const char *cursor = text + 1;
+  if (*cursor == '^' || (is_glob && *cursor == '!'))
+    cursor++;
+  /* A ']' in the first place is a member, not the end. */
+  for (const char *first = cursor; *cursor != '\0'; cursor++) {
+    if (*cursor == ']' && cursor != first)
+      return cursor + 1;
+    const char *end = *cursor == '[' ? skip_bracket_class(cursor) : NULL;
+    if (end)
+      cursor = end - 1;
+    else if (is_glob && *cursor == '\\' && cursor[1] != '\0')
+      cursor++;
+  }
+  return NULL;
+}
+
+/* The first ')' that closes nothing, or NULL. To the C library it is a character like any other;
+ * TRE takes memory without end for some ("\\\\)"). text is an expression that compiles. */
+static const char *find_unmatched(const char *text) {
+  size_t depth = 0;
+  while (*text) {
+    if (*text == ')' && depth-- == 0)
+      return text;
+    depth += *text == '(';
+    if (*text == '[')
+      text = skip_bracket(text, false);
+    else
+      text += *text == '\\' ? 2 : 1;
+    if (!text)
+      break;
+  }
+  return NULL;
+}
+
 /* The C library is strict about what it takes for an expression. */
 static int check_regex(const char *text, struct denet_error *error) {
   regex_t regex;
@@ -49,7 +100,10 @@ static int check_regex(const char *text, struct denet_error *error) {
   int status = regcomp(&regex, text, REG_EXTENDED);
   if (status == 0) {
     regfree(&regex);
-    return 0;
+    const char *unmatched = find_unmatched(text);
+    return unmatched ? denet_error_set(error, -EINVAL, "Unmatched ) at character %zu",
+                                       (size_t)(unmatched - text) + 1)
+                     : 0;
   }
   if (status == REG_ESPACE)
     return fail_memory(error);
@@ -71,42 +125,10 @@ static int compile_regex(struct denet_pattern *pattern, const char *text,
   return status ? denet_error_set(error, -EINVAL, "An expression that cannot be searched for") : 0;
 }
 
-/* The end of a [:class:], [.symbol.] or [=equivalence=] inside brackets; NULL if text, which
- * starts with '[', is none. */
-static const char *skip_bracket_class(const char *text) {
-  const char closing[] = {text[1], ']', '\0'};
-  if (text[1] == ':') {
-    const char *end = text + 2 + strspn(text + 2, "abcdefghijklmnopqrstuvwxyz");
-    return strncmp(end, closing, 2) == 0 ? end + 2 : NULL;
-  }
-  if (text[1] != '.' && text[1] != '=')
-    return NULL;
-  const char *end = strstr(text + 2, closing);
-  return end ? end + 2 : NULL;
-}
-
-/* The byte behind the ']' that closes the '[' at text; NULL if nothing does. */
-static const char *skip_bracket(const char *text) {
-  const char *cursor = text + 1;
-  if (*cursor == '!' || *cursor == '^')
-    cursor++;
-  /* A ']' in the first place is a member, not the end. */
-  for (const char *first = cursor; *cursor != '\0'; cursor++) {
-    if (*cursor == ']' && cursor != first)
-      return cursor + 1;
-    const char *end = *cursor == '[' ? skip_bracket_class(cursor) : NULL;
-    if (end)
-      cursor = end - 1;
-    else if (*cursor == '\\' && cursor[1] != '\0')
-      cursor++;
-  }
-  return NULL;
-}
-
 /* The byte behind the part of a glob that starts at text; NULL if that part has no end. */
 static const char *skip_glob_part(const char *text) {
   if (*text == '[')
-    return skip_bracket(text);
+    return skip_bracket(text, true);
   if (*text != '\\')
     return text + 1;
   return text[1] != '\0' ? text + 2 : NULL;

@@ -196,6 +196,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
     make_proc();
   hide_all();
   now_ns = START_NS;
+  ticks_may_wrap = true;
   CLAIM(denet_procfs_open(&host, &error, &source) == 0);
   struct denet_monitor *monitor = ticks_start(&host, source, NULL, length & 1);
   run(monitor, (struct denet_text){(const char *)bytes, length});

@@ -11,5 +11,8 @@ struct denet_monitor *ticks_start(const struct denet_host *host, struct denet_so
 /* Whether somebody holds up those who read command lines; at first nobody does. */
 extern bool ticks_is_held_up;
 
+/* Whether the source tells of any counts, up to the largest there is: then sums may wrap around. */
+extern bool ticks_may_wrap;
+
 /* A DENET_TICK_ALL is followed by a report. */
 void ticks_tick(struct denet_monitor *monitor, enum denet_tick_scope scope);
