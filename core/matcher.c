@@ -141,10 +141,9 @@ static void swap_buffers(struct denet_buffer *one, struct denet_buffer *other) {
 static void give_metadata(struct denet_matcher *matcher, struct denet_tree *tree) {
   if (!has_metadata(matcher, tree->watch))
     return;
-  bool is_told = tree->lacks_arguments && matcher->lacks_arguments;
-  tree->lacks_arguments = matcher->lacks_arguments;
-  if (is_told)
+  if (tree->lacks_arguments_ns && matcher->lacks_arguments)
     return; /* the file has the rest */
+  tree->lacks_arguments_ns = matcher->lacks_arguments ? matcher->now_ns : 0;
   tree->wants_metadata = true;
   tree->has_uid = matcher->has_uid;
   tree->uid = matcher->uid;
@@ -273,7 +272,7 @@ static int review_root(struct denet_matcher *matcher, struct denet_member *membe
   if (stays < 0)
     return stays;
   if (stays)
-    return process->execd || tree->lacks_arguments ? renew_metadata(matcher, tree, process) : 0;
+    return process->execd || tree->lacks_arguments_ns ? renew_metadata(matcher, tree, process) : 0;
   int error = matches ? plant(matcher, watch, process, facts, &captures) : 0;
   member->leaves = !error;
   return error;

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 
+#define ARGUMENTS_WAIT_NS UINT64_C(1000000000)
+
 int denet_scribe_init(struct denet_scribe *scribe, const struct denet_record_origin *origin,
                       denet_sink sink, void *sink_context) {
   *scribe = (struct denet_scribe){
@@ -44,9 +46,16 @@ static int write_metadata(struct denet_scribe *scribe, struct denet_tree *tree) 
   return 0;
 }
 
+/* Whether the arguments will most likely be known in a moment, and the file can begin with them. */
+static bool is_worth_waiting(const struct denet_tree *tree, uint64_t now_ns) {
+  return tree->wants_metadata && tree->lacks_arguments_ns && !tree->is_over &&
+         now_ns < tree->lacks_arguments_ns + ARGUMENTS_WAIT_NS;
+}
+
 void denet_scribe_write(struct denet_scribe *scribe, struct denet_tree *tree, uint64_t ts_ms,
                         uint64_t now_ns) {
-  if (!scribe->is_on || tree->is_silent || !tree->watch->rule.records)
+  bool has_file = scribe->is_on && !tree->is_silent && tree->watch->rule.records;
+  if (!has_file || is_worth_waiting(tree, now_ns))
     return;
   struct denet_text json;
   int error = tree->wants_metadata ? write_metadata(scribe, tree) : 0;

@@ -53,7 +53,7 @@ struct denet_tree {
   bool wants_metadata; /* the next line is headed by a metadata line */
   bool is_over;        /* all its processes are ending: the next line is the last */
   struct denet_buffer arguments, executable; /* of the root, until the metadata is written */
-  bool lacks_arguments;                      /* they are not known yet (DENET_LATER) */
+  uint64_t lacks_arguments_ns; /* since when they are not known yet (DENET_LATER); 0: they are */
   bool has_uid;
   uid_t uid;
   bool has_exit_status, oom_killed;

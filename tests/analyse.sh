@@ -49,12 +49,12 @@ analyse_tidy() {
 analyse_cppcheck() {
   configure
   cppcheck --quiet -j "$(nproc)" --project="$out/build/compile_commands.json" \
-    -i "$PWD/tests/chains" \
+    -i "$PWD/tests/chains" -i tests/chains \
     --enable=warning,performance,portability,style --inline-suppr \
     '-DLIBBPF_OPTS(type,name,...)=struct type name = {0}' \
     '-DSTAILQ_FOREACH(at,head,field)=while ((at) = (head)->stqh_first)' --suppress=memleak \
     --suppress=unreadVariable --suppress=variableScope --suppress=redundantContinue \
-    --suppress=unusedStructMember --suppress='syntaxError:*/tests/unit_roster.c' \
+    --suppress=unusedStructMember --suppress='syntaxError:*tests/unit_roster.c' \
     --template='{file}:{line}: {severity}: {message} [{id}]' 2>"$findings"
 }
 
