@@ -203,8 +203,8 @@ static void call(struct reader *reader, struct denet_aside_key key, int folder, 
   pthread_mutex_unlock(&reader->lock);
 }
 
-/* Whether the thread lacks nothing but a CPU: it has not begun yet, or its state is R
- * (proc_pid_stat(5)). */
+/* Whether the thread may lack nothing but a CPU: it has not begun yet, its state is R
+ * (proc_pid_stat(5)), or there is no telling. */
 static bool is_runnable(pid_t tid) {
   char path[48], text[64] = "", state = '?';
   if (!tid)
@@ -212,7 +212,7 @@ static bool is_runnable(pid_t tid) {
   snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)tid);
   DENET_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
-    return false;
+    return true;
   return sscanf(text, "%*d (%*[^)]) %c", &state) == 1 && state == 'R';
 }
 
