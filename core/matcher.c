@@ -384,7 +384,7 @@ static int decide(struct denet_matcher *matcher, struct denet_process *process, 
     error = apply_rule(matcher, watch, process, parent, can_tell ? &facts : NULL);
   }
   process->changed = error || matcher->is_late;
-  process->execd = process->execd && error;
+  process->execd = process->execd && process->changed; /* what is not decided yet */
   return error;
 }
 

@@ -32,6 +32,7 @@ static struct scene {
   uint64_t now_ns, scan_ns, describe_ns;    /* the last two: what these cost */
   size_t argument_bytes;                    /* 0: a command line is the name */
   size_t metadata_bytes;                    /* of all the lines */
+  bool is_held;                             /* command lines are not to be had yet */
   struct denet_monitor *monitor;
   unsigned members, lines[3]; /* by kind */
   uint64_t group_cpu_ns, starts, exits, lost;
@@ -137,6 +138,8 @@ static int describe(struct denet_source *source, struct denet_process *process,
   (void)source;
   scene.now_ns += scene.describe_ns;
   denet_buffer_clear(out);
+  if (kind == DENET_TEXT_ARGUMENTS && scene.is_held)
+    return DENET_LATER;
   if (kind != DENET_TEXT_ARGUMENTS || !scene.argument_bytes)
     return denet_buffer_append_string(out, process->name);
   ck_assert_int_eq(denet_buffer_reserve(out, scene.argument_bytes), 0);
@@ -380,6 +383,24 @@ START_TEST(process_that_lived_between_two_ticks_is_counted_once) {
   expect_lines(1, 0, 1);
   ck_assert_uint_eq(scene.group_cpu_ns, 40 * MILLISECOND);
   ck_assert_uint_eq(scene.lost, 0);
+}
+END_TEST
+
+START_TEST(process_whose_command_line_came_only_when_it_had_ended_is_counted) {
+  struct denet_rule rule = make_rule("a", "CommandLine", "app");
+  begin(&rule, 1);
+  tick(SECOND);
+  uint64_t born_ns = scene.now_ns - SECOND / 10;
+  scene.processes[0] = (struct fake_process){10, 1, "app", born_ns, 1, 40 * MILLISECOND};
+  scene.is_held = true;
+  tick(SECOND);
+  scene.is_held = false;
+  scene.ends[0] = (struct fake_end){true, scene.now_ns - SECOND / 4, 0, false};
+  tick(SECOND);
+  end();
+  expect_counts(1, 1, 0);
+  expect_lines(1, 0, 1);
+  ck_assert_uint_eq(scene.group_cpu_ns, 40 * MILLISECOND);
 }
 END_TEST
 
@@ -649,6 +670,7 @@ void add_cases(Suite *suite) {
             condition_keys);
   ADD_TEST(suite, late_joiner_of_a_tree_brings_no_jump_of_cpu_use);
   ADD_TABLE(suite, process_that_lived_between_two_ticks_is_counted_once, condition_keys);
+  ADD_TEST(suite, process_whose_command_line_came_only_when_it_had_ended_is_counted);
   ADD_TEST(suite, all_that_lived_between_two_ticks_are_counted);
   ADD_TABLE(suite, last_line_of_one_that_lived_between_two_ticks_says_how_it_ended, exits);
   ADD_TABLE(suite, last_line_is_of_the_moment_at_which_the_process_ended, moments);
