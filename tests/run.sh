@@ -51,7 +51,7 @@ run_fuzz() {
 }
 
 # Runs the end-to-end tests with the plugins of a build and a source, so many test cases at a time,
-# all of them or those of some names, and adds up what they did.
+# all of them or as further arguments say, and adds up what they did.
 run_e2e() {
   local log="$out/e2e-$1-$2.log" counts p f s
   python3 tests/e2e/run.py --plugins "$out/$1" --source "$2" --jobs "$3" "${@:4}" | tee "$log" ||
@@ -98,11 +98,10 @@ run_e2e release procfs 3
 phase "end to end, under collectd, with BPF"
 run_e2e release bpf 3
 phase "end to end, address and undefined sanitizers, with /proc"
-run_e2e sanitized procfs 6
+run_e2e sanitized procfs 6 --heard
 # Those in which threads have to do with each other most; the others are run before a release.
 phase "end to end, thread sanitizer, with BPF"
-run_e2e threads bpf 6 test_bpf test_files test_held test_kill test_off_cpu_stacks test_start_stop \
-  test_writer
+run_e2e threads bpf 6 --heard test_bpf test_files test_held test_kill test_start_stop test_writer
 
 echo "after $SECONDS s:"
 echo "$passed passed, $failed failed, $skipped skipped"

@@ -9,7 +9,8 @@ the other.
 
 Where the plugins were built with a sanitizer its runtime library is loaded into each collectd,
 every report is a failure. Tests that would be about the sanitizer are left out
-(harness.native_only) or run for its reports alone (harness.measures), and counted.
+(harness.native_only) or run for its reports alone (harness.measures), and counted; with --heard
+the latter are left out too.
 
 The closing line is "e2e: N passed, N failed, N skipped". The exit status is 77 if the source cannot
 be had here and so every test was skipped; with DENET_REQUIRE_BPF=1 in the environment every test
@@ -82,12 +83,15 @@ class Result(unittest.TestResult):
         self._say("skip", test, reason)
 
 
-def is_wanted(test, names, source, is_sanitized):
+def is_wanted(test, options, is_sanitized):
     """False for a test that is not asked for, None for one that only makes sense otherwise."""
+    source, names = options.source, options.names
     if getattr(test, "only_source", source) != source or \
             names and not any(name in test.id() for name in names):
         return False
-    return None if is_sanitized and is_marked(test, "is_native_only") else True
+    is_for_others = is_sanitized and is_marked(test, "is_native_only") or \
+        options.heard and is_marked(test, "is_for_reports")
+    return None if is_for_others else True
 
 
 def is_marked(test, mark):
@@ -165,7 +169,7 @@ def run(options, folder, result):
     if loader.errors:
         result.bad += [("a module of tests", error) for error in loader.errors]
         return
-    wanted = [(test, is_wanted(test, options.names, options.source, harness.is_sanitized()))
+    wanted = [(test, is_wanted(test, options, harness.is_sanitized()))
               for test in flatten(found)]
     tests = [test for test, answer in wanted if answer]
     reason = harness.why_no_bpf() if options.source == "bpf" else ""
@@ -188,6 +192,8 @@ def main():
     parser.add_argument("--plugins", required=True, help="the folder with denet.so")
     parser.add_argument("--source", default="procfs", choices=["procfs", "bpf"])
     parser.add_argument("--jobs", type=int, default=1, help="how many test cases at a time")
+    parser.add_argument("--heard", action="store_true",
+                        help="with a sanitizer: only tests of which more than its reports counts")
     parser.add_argument("--keep", action="store_true", help="leave the folders of the runs behind")
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
