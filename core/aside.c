@@ -16,6 +16,7 @@
 #define WAITS_MOST 10                  /* for one that has nothing to wait for but a CPU */
 #define PATIENCE_NS UINT64_C(20000000) /* in each period, for all that are held up */
 #define PERIOD_NS UINT64_C(500000000)
+#define UNASKED_NS UINT64_C(2000000000)
 #define STACK_BYTES (1 << 16)
 
 enum state { IDLE, READING, READ };
@@ -27,6 +28,7 @@ struct reader {
   pthread_cond_t is_called, has_read;
   pid_t tid;
   enum state state;
+  uint64_t read_ns;  /* CLOCK_MONOTONIC, when the read ended */
   bool is_over;      /* the thread is to end */
   bool is_abandoned; /* and to free this when it does */
   struct denet_aside_key key;
@@ -70,6 +72,7 @@ static void serve(struct reader *reader) {
   pthread_mutex_lock(&reader->lock);
   reader->outcome = outcome;
   reader->state = READ;
+  reader->read_ns = read_clock();
   pthread_cond_signal(&reader->has_read);
 }
 
@@ -183,6 +186,9 @@ static struct reader *choose_reader(struct denet_aside *aside) {
   for (unsigned i = 0; i < aside->count; i++) {
     enum state state = look_at(aside->readers[i]);
     if (state == IDLE)
+      return aside->readers[i];
+    /* Whoever has not asked by now is gone, most likely. */
+    if (state == READ && read_clock() - aside->readers[i]->read_ns > UNASKED_NS)
       return aside->readers[i];
     if (state == READ)
       unasked = aside->readers[i];
