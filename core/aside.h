@@ -21,9 +21,10 @@ struct denet_aside_key {
 int denet_aside_new(struct denet_aside **out_aside);
 
 /* Reads up to limit bytes of the file at path (at most 63 bytes) below folder into out. Waits 10 ms
- * for a read that is held up, and 20 ms in half a second for all that are. 0; -errno; DENET_LATER
- * when it takes longer or 64 are held up already: a later call with the same key gets what the
- * read has brought until then. folder is used as long as a read goes on. */
+ * for a read that is held up, 20 ms in half a second for all that are, and half a second for one
+ * that only lacks a CPU. 0; -errno; DENET_LATER when it takes longer or 64 are held up already: a
+ * later call with the same key gets what the read has brought until then, or begins anew if nobody
+ * asked for 2 s. folder is used as long as a read goes on. */
 int denet_aside_read(struct denet_aside *aside, struct denet_aside_key key, int folder,
                      const char *path, size_t limit, struct denet_buffer *out);
 
