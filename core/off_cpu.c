@@ -83,7 +83,6 @@ void denet_off_cpu_end(struct denet_off_cpu *off_cpu, const struct denet_off_cpu
 void denet_off_cpu_leave(struct denet_off_cpu *off_cpu) {
   off_cpu->before = off_cpu->waits;
   off_cpu->count = 0;
-  off_cpu->is_met = false;
 }
 
 /* A pass may miss a thread that exits while it is read. */

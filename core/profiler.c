@@ -132,14 +132,20 @@ static void take_sample(void *context, const struct denet_sample *sample) {
 
 /* --- Who is followed --- */
 
+/* No more of its stacks are to come. */
+static void forget_mappings(struct denet_profiler *profiler, const struct denet_process *process) {
+  if (!process->off_cpu || !process->off_cpu->is_met)
+    return;
+  denet_symbolizer_forget(profiler->symbolizer, process->pid, process->born_ns);
+  process->off_cpu->is_met = false;
+}
+
 static void unfollow(struct denet_profiler *profiler, struct denet_process *process) {
   denet_tracer_follow(profiler->tracer, process->pid, false);
   process->is_followed = false;
-  if (!process->off_cpu)
-    return;
-  if (process->off_cpu->is_met)
-    denet_symbolizer_forget(profiler->symbolizer, process->pid, process->born_ns);
-  denet_off_cpu_leave(process->off_cpu);
+  forget_mappings(profiler, process);
+  if (process->off_cpu)
+    denet_off_cpu_leave(process->off_cpu);
 }
 
 static void note_departure(struct denet_profiler *profiler, const struct denet_process *process) {
@@ -228,6 +234,7 @@ static bool take_end(struct denet_profiler *profiler, const struct denet_off_cpu
   if (!process || !find_off_cpu(process))
     return false;
   denet_off_cpu_end(process->off_cpu, end);
+  forget_mappings(profiler, process);
   return true;
 }
 
@@ -271,11 +278,8 @@ static void take_event(void *context, const struct denet_bpf_head *event, size_t
 
 /* Of one whose end was lost nothing more is told. */
 static void forget_gone(struct denet_profiler *profiler) {
-  for (size_t i = 0; i < profiler->roster->gone_count; i++) {
-    const struct denet_process *process = profiler->roster->gone[i];
-    if (process->off_cpu && process->off_cpu->is_met && !process->off_cpu->is_over)
-      denet_symbolizer_forget(profiler->symbolizer, process->pid, process->born_ns);
-  }
+  for (size_t i = 0; i < profiler->roster->gone_count; i++)
+    forget_mappings(profiler, profiler->roster->gone[i]);
 }
 
 /* What the kernel lists it follows from then on. */

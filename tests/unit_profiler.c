@@ -1,0 +1,168 @@
+#include "core/profiler.h"
+
+#include "core/symbolizer.h"
+#include "core/tracer.h"
+#include "tests/unit.h"
+
+/* The kernel and the thread for stacks, as the profiler sees them: these stand in for tracer.c and
+ * symbolizer.c, which are not linked. */
+static struct {
+  struct denet_off_cpu_thread thread; /* what the kernel lists */
+  struct denet_off_cpu_sums end;      /* and tells next */
+  bool lists, tells;
+  bool is_followed;
+  int known; /* processes whose mappings are held */
+} host;
+
+int denet_tracer_open(const struct denet_tracer_settings *settings, struct denet_error *error,
+                      struct denet_tracer **out_tracer) {
+  (void)settings, (void)error;
+  *out_tracer = (void *)&host;
+  return 0;
+}
+
+void denet_tracer_free(struct denet_tracer *tracer) { (void)tracer; }
+
+void denet_tracer_follow(struct denet_tracer *tracer, pid_t pid, bool is_followed) {
+  (void)tracer, (void)pid;
+  host.is_followed = is_followed;
+}
+
+void denet_tracer_forget(struct denet_tracer *tracer, pid_t pid, uint64_t start_ns) {
+  (void)tracer, (void)pid, (void)start_ns;
+}
+
+int denet_tracer_list(struct denet_tracer *tracer, struct denet_buffer *records) {
+  (void)tracer;
+  denet_buffer_clear(records);
+  return host.lists ? denet_buffer_append(records, &host.thread, sizeof(host.thread)) : 0;
+}
+
+void denet_tracer_drain(struct denet_tracer *tracer,
+                        void (*take)(void *context, const struct denet_bpf_head *event,
+                                     size_t size),
+                        void *context) {
+  (void)tracer;
+  if (host.tells)
+    take(context, &host.end.head, sizeof(host.end));
+  host.tells = false;
+}
+
+struct denet_tracer_losses denet_tracer_losses(const struct denet_tracer *tracer) {
+  (void)tracer;
+  return (struct denet_tracer_losses){0};
+}
+
+int denet_symbolizer_start(const struct denet_symbolizer_settings *settings,
+                           struct denet_symbolizer **out_symbolizer) {
+  (void)settings;
+  *out_symbolizer = (void *)&host;
+  return 0;
+}
+
+bool denet_symbolizer_stop(struct denet_symbolizer *symbolizer) {
+  (void)symbolizer;
+  return true;
+}
+
+void denet_symbolizer_meet(struct denet_symbolizer *symbolizer,
+                           const struct denet_symbolizer_process *process) {
+  (void)symbolizer;
+  ck_assert_int_eq(process->pid, (pid_t)host.thread.head.pid);
+  host.known = 1;
+}
+
+void denet_symbolizer_forget(struct denet_symbolizer *symbolizer, pid_t pid, uint64_t start_ns) {
+  (void)symbolizer;
+  ck_assert_int_eq(pid, (pid_t)host.thread.head.pid);
+  ck_assert_uint_eq(start_ns, host.thread.head.start_ns);
+  host.known = 0;
+}
+
+void denet_symbolizer_add_untold(struct denet_symbolizer *symbolizer,
+                                 const struct denet_off_cpu_sums *sums) {
+  (void)symbolizer, (void)sums;
+}
+
+void denet_symbolizer_await(struct denet_symbolizer *symbolizer, uint64_t most_ns) {
+  (void)symbolizer, (void)most_ns;
+}
+
+void denet_symbolizer_add_stack(struct denet_symbolizer *symbolizer,
+                                const struct denet_off_cpu_stack *stack) {
+  (void)symbolizer, (void)stack;
+}
+
+void denet_symbolizer_add_thread(struct denet_symbolizer *symbolizer,
+                                 const struct denet_off_cpu_thread *thread) {
+  (void)symbolizer, (void)thread;
+}
+
+void denet_symbolizer_take(struct denet_symbolizer *symbolizer,
+                           void (*each)(void *context, const struct denet_sample *sample),
+                           void *context) {
+  (void)symbolizer, (void)each, (void)context;
+}
+
+uint64_t denet_symbolizer_lost(struct denet_symbolizer *symbolizer) {
+  (void)symbolizer;
+  return 0;
+}
+
+enum { PID = 10, BORN = 1000 };
+
+/* How a program leaves that was looked at before any rule knew whether it wants its stacks. */
+static const struct {
+  const char *how;
+  bool is_told, is_sampled; /* its end, and whether its stacks were wanted */
+  bool is_gone;             /* it is not there any more */
+} leavings[] = {
+    {"its end is told, and nobody wanted its stacks", true, false, true},
+    {"its end is told, its parent has not waited for it", true, false, false},
+    {"its end is told, and its stacks were wanted", true, true, true},
+    {"its end was lost", false, false, true},
+    {"it goes on, and no rule wants it", false, false, false},
+};
+
+/* One pass of the source, in which the process is there or not. NULL: it is not. */
+static struct denet_process *pass(struct denet_roster *roster, bool is_there) {
+  struct denet_process *process = NULL;
+  ck_assert_int_eq(denet_roster_begin(roster), 0);
+  if (is_there)
+    ck_assert_int_eq(denet_roster_see(roster, PID, &process), 0);
+  if (process)
+    process->born_ns = BORN;
+  denet_roster_end(roster, true);
+  return process;
+}
+
+START_TEST(what_is_held_of_a_process_goes_with_it) {
+  struct denet_roster roster = {0};
+  struct denet_forest forest = {0};
+  struct denet_profiler *profiler;
+  struct denet_error error;
+  struct denet_profiler_settings settings = {0};
+  ck_assert_int_eq(denet_profiler_open(&settings, "/proc", &error, &profiler), 0);
+
+  host.thread.head = (struct denet_bpf_head){DENET_OFF_CPU_THREAD, PID, BORN};
+  host.lists = true;
+  struct denet_process *process = pass(&roster, true);
+  process->changed = true; /* the rules are yet to look at it */
+  denet_profiler_listen(profiler, &roster, &forest);
+  ck_assert_msg(host.known == 1, "%s: its mappings were not read", leavings[_i].how);
+
+  process->changed = false;
+  host.end.head = (struct denet_bpf_head){DENET_OFF_CPU_END, PID, BORN};
+  host.end.is_sampled = leavings[_i].is_sampled;
+  host.tells = leavings[_i].is_told;
+  host.lists = !leavings[_i].is_told && !leavings[_i].is_gone;
+  pass(&roster, !leavings[_i].is_gone);
+  denet_profiler_listen(profiler, &roster, &forest);
+  ck_assert_msg(host.known == 0, "%s: its mappings are still held", leavings[_i].how);
+
+  denet_profiler_free(profiler);
+  denet_roster_done(&roster);
+}
+END_TEST
+
+void add_cases(Suite *suite) { ADD_TABLE(suite, what_is_held_of_a_process_goes_with_it, leavings); }
