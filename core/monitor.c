@@ -25,7 +25,8 @@ struct denet_monitor {
   char boot_id[BOOT_ID_BYTES + 1];
   char host_name[256];
   uint64_t next_ns;
-  uint64_t ticked_ns; /* when the last tick began */
+  uint64_t first_ns;  /* when the first tick began */
+  uint64_t ticked_ns; /* when the last one did */
   uint64_t longest_tick_ns;
 };
 
@@ -288,6 +289,16 @@ static void make_gauges(struct denet_monitor *monitor) {
     denet_group_gauges_end(monitor->groups.groups[i]);
 }
 
+/* Those whose interval is not the longest are due with each other, so that many births do not make
+ * many ticks. */
+static uint64_t find_due(const struct denet_monitor *monitor, uint64_t since_ns,
+                         uint64_t interval_ns) {
+  uint64_t due_ns = since_ns + interval_ns;
+  if (interval_ns == monitor->pace.max_ns)
+    return due_ns;
+  return denet_pace_align(&monitor->pace, monitor->first_ns, due_ns);
+}
+
 /* Writes the lines that are due, and sets when each tree is due again. */
 static void write_trees(struct denet_monitor *monitor, enum denet_tick_scope scope,
                         uint64_t now_ns) {
@@ -300,10 +311,10 @@ static void write_trees(struct denet_monitor *monitor, enum denet_tick_scope sco
     uint64_t interval_ns =
         has_file ? denet_pace_interval(&monitor->pace, age_ns) : monitor->pace.max_ns;
     if (tree->is_due) /* from when it was due, so that lateness does not add up */
-      tree->due_ns += interval_ns;
+      tree->due_ns = find_due(monitor, tree->due_ns, interval_ns);
     /* Without a file there is no rhythm to keep: a sample for a report is as good as another. */
     if (tree->due_ns <= now_ns || (!has_file && scope != DENET_TICK_DUE))
-      tree->due_ns = now_ns + interval_ns;
+      tree->due_ns = find_due(monitor, now_ns, interval_ns);
   }
 }
 
@@ -328,6 +339,8 @@ int denet_monitor_tick(struct denet_monitor *monitor, enum denet_tick_scope scop
   const struct denet_host *host = monitor->host;
   uint64_t now_ns = host->boot_ns(host->context);
   monitor->next_ns = now_ns + monitor->pace.max_ns;
+  if (!monitor->first_ns)
+    monitor->first_ns = now_ns;
   monitor->matcher.wants_metadata = monitor->scribe.is_on;
   int failure = monitor->source->scan(monitor->source, &monitor->roster, error);
   end_vanished(monitor);
@@ -364,7 +377,8 @@ static bool is_wanted(void *context, struct denet_process *process) {
 }
 
 void denet_monitor_hear(struct denet_monitor *monitor) {
-  uint64_t soon_ns = monitor->matcher.now_ns + monitor->pace.base_ns;
+  uint64_t soon_ns = denet_pace_align(&monitor->pace, monitor->first_ns,
+                                      monitor->matcher.now_ns + monitor->pace.base_ns);
   if (monitor->source->hear(monitor->source, is_wanted, &monitor->matcher) &&
       soon_ns < monitor->next_ns)
     monitor->next_ns = soon_ns;

@@ -9,5 +9,13 @@ uint64_t denet_pace_interval(const struct denet_pace *pace, uint64_t age_ns) {
   if (age_ns >= OLD_NS)
     return pace->max_ns;
   double grown = (double)(age_ns - YOUNG_NS) / (double)(OLD_NS - YOUNG_NS);
-  return pace->base_ns + (uint64_t)(grown * (double)(pace->max_ns - pace->base_ns));
+  uint64_t exact_ns = pace->base_ns + (uint64_t)(grown * (double)(pace->max_ns - pace->base_ns));
+  uint64_t whole_ns = (exact_ns + pace->base_ns / 2) / pace->base_ns * pace->base_ns;
+  return whole_ns < pace->max_ns ? whole_ns : pace->max_ns;
+}
+
+uint64_t denet_pace_align(const struct denet_pace *pace, uint64_t origin_ns, uint64_t ns) {
+  if (ns <= origin_ns)
+    return origin_ns;
+  return origin_ns + (ns - origin_ns + pace->base_ns / 2) / pace->base_ns * pace->base_ns;
 }

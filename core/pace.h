@@ -1,12 +1,17 @@
 /* The adaptive interval: BaseInterval in the first second of a process's life, growing linearly to
- * MaxInterval at ten seconds, then MaxInterval (denet's own rule). */
+ * MaxInterval at ten seconds, then MaxInterval (denet's own rule). As long as it grows it is a
+ * whole number of BaseIntervals: then all young processes can be sampled in the same ticks. */
 #pragma once
 
 #include <stdint.h>
 
 struct denet_pace {
-  uint64_t base_ns, max_ns; /* base <= max */
+  uint64_t base_ns, max_ns; /* 0 < base <= max */
 };
 
 /* How long after one sample of a process of this age the next one is due. */
 uint64_t denet_pace_interval(const struct denet_pace *pace, uint64_t age_ns);
+
+/* The moment nearest to ns that is a whole number of base intervals after the origin, or the
+ * origin. */
+uint64_t denet_pace_align(const struct denet_pace *pace, uint64_t origin_ns, uint64_t ns);

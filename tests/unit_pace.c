@@ -12,12 +12,16 @@ static const struct {
     {100 * MS, SECOND, SECOND - 1, 100 * MS},
     {100 * MS, SECOND, SECOND, 100 * MS},
     {100 * MS, SECOND, 2 * SECOND, 200 * MS},
-    {100 * MS, SECOND, 5 * SECOND + 500 * MS, 550 * MS},
+    {100 * MS, SECOND, 5 * SECOND + 400 * MS, 500 * MS},
+    {100 * MS, SECOND, 5 * SECOND + 600 * MS, 600 * MS},
     {100 * MS, SECOND, 9 * SECOND, 900 * MS},
     {100 * MS, SECOND, 10 * SECOND, SECOND},
     {100 * MS, SECOND, 10 * SECOND + 1, SECOND},
     {100 * MS, SECOND, UINT64_MAX, SECOND},
     {SECOND, SECOND, 0, SECOND},
+    {700 * MS, SECOND, 5 * SECOND, 700 * MS},
+    {700 * MS, SECOND, 9900 * MS, 700 * MS},
+    {600 * MS, SECOND, 9900 * MS, SECOND},
     {SECOND, SECOND, 5 * SECOND, SECOND},
     {10 * MS, 60 * SECOND, 10 * SECOND, 60 * SECOND},
     {1, 1, 5 * SECOND, 1},
@@ -45,7 +49,28 @@ START_TEST(interval_never_shrinks_nor_leaves_its_bounds) {
 }
 END_TEST
 
+/* Nearest whole numbers of 100 ms after an origin. */
+static const struct {
+  uint64_t origin_ns, ns, aligned_ns;
+} moments[] = {
+    {7 * MS, 7 * MS, 7 * MS},
+    {7 * MS, 0, 7 * MS},
+    {7 * MS, 56 * MS, 7 * MS},
+    {7 * MS, 57 * MS, 107 * MS},
+    {7 * MS, 107 * MS, 107 * MS},
+    {7 * MS, 156 * MS, 107 * MS},
+    {7 * MS, 1000007 * SECOND + 8 * MS, 1000007 * SECOND + 7 * MS},
+};
+
+START_TEST(moments_are_aligned_to_the_nearest) {
+  struct denet_pace pace = {100 * MS, SECOND};
+  ck_assert_uint_eq(denet_pace_align(&pace, moments[_i].origin_ns, moments[_i].ns),
+                    moments[_i].aligned_ns);
+}
+END_TEST
+
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, interval_goes_by_age, rows);
+  ADD_TABLE(suite, moments_are_aligned_to_the_nearest, moments);
   ADD_TEST(suite, interval_never_shrinks_nor_leaves_its_bounds);
 }
