@@ -8,12 +8,14 @@
 
 #define FIRST_BUCKETS 64
 
-int denet_budget_init(struct denet_budget *budget, const char *folder, uint64_t limit_bytes,
-                      unsigned shelf_files) {
-  *budget = (struct denet_budget){
-      .folder = strdup(folder), .limit_bytes = limit_bytes, .shelf_files = shelf_files};
+int denet_budget_init(struct denet_budget *budget, const char *folder) {
   STAILQ_INIT(&budget->files);
+  budget->folder = strdup(folder);
   return budget->folder ? 0 : -ENOMEM;
+}
+
+uint64_t denet_budget_space(const struct denet_budget *budget, uint64_t bytes) {
+  return (bytes + budget->block_bytes - 1) / budget->block_bytes * budget->block_bytes;
 }
 
 static int compare_shelves(const void *left, const void *right) {
@@ -112,8 +114,9 @@ int denet_budget_add(struct denet_budget *budget, struct denet_shelf *shelf,
   return 0;
 }
 
-static void forget_bytes(struct denet_budget *budget, uint64_t bytes) {
-  budget->total_bytes -= bytes < budget->total_bytes ? bytes : budget->total_bytes;
+static void forget_space(struct denet_budget *budget, uint64_t bytes) {
+  uint64_t space = denet_budget_space(budget, bytes);
+  budget->total_bytes -= space < budget->total_bytes ? space : budget->total_bytes;
 }
 
 void denet_budget_finish(struct denet_budget *budget, const char *host, const char *instance,
@@ -121,7 +124,7 @@ void denet_budget_finish(struct denet_budget *budget, const char *host, const ch
   struct denet_shelf *shelf = denet_budget_shelf(budget, host, instance);
   struct denet_shelf_file file = {.id = part->id, .bytes = part->bytes, .inode = part->inode};
   if (denet_budget_add(budget, shelf, &file))
-    forget_bytes(budget, part->bytes);
+    forget_space(budget, part->bytes);
   else
     denet_shelf_tidy(shelf, budget->folder);
 }
@@ -145,7 +148,7 @@ static void remove_oldest(struct denet_budget *budget) {
   STAILQ_REMOVE_HEAD(&budget->files, next_by_age);
   budget->file_count--;
   unlink_file(budget, oldest);
-  forget_bytes(budget, oldest->bytes);
+  forget_space(budget, oldest->bytes);
   denet_shelf_remove(oldest, budget->folder);
   if (!oldest->shelf->file_count)
     drop_shelf(budget, oldest->shelf);

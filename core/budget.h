@@ -13,7 +13,9 @@
 struct denet_budget {
   char *folder; /* owned */
   uint64_t limit_bytes;
-  uint64_t total_bytes; /* of finished and open files; who writes to an open file adds to it */
+  uint64_t block_bytes; /* a file takes a whole number of these */
+  uint64_t
+      total_bytes; /* what finished and open files take; who writes to an open file adds to it */
   struct denet_shelf_list files;     /* finished, owned, the oldest first */
   size_t file_count;                 /* of those */
   struct denet_shelf_file **buckets; /* the same by shelf, pid and t0_ms */
@@ -22,10 +24,13 @@ struct denet_budget {
   void *shelves;                     /* owned, tsearch(3): those that have files */
 };
 
-/* 0 or -ENOMEM. folder is copied. */
-int denet_budget_init(struct denet_budget *budget, const char *folder, uint64_t limit_bytes,
-                      unsigned shelf_files);
+/* Zeroed, with limit_bytes, block_bytes (not 0) and shelf_files filled in: gets what else it needs.
+ * 0 or -ENOMEM. folder is copied. */
+int denet_budget_init(struct denet_budget *budget, const char *folder);
 void denet_budget_done(struct denet_budget *budget);
+
+/* What a file of so many bytes takes. */
+uint64_t denet_budget_space(const struct denet_budget *budget, uint64_t bytes);
 
 /* Takes the files that are below the folder as finished ones, the longest unchanged first. Symbolic
  * links are not followed, what cannot be read is passed over. Files of own_host, which nobody else

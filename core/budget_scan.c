@@ -124,7 +124,7 @@ static int compare_age(const void *left, const void *right) {
 static int add_found(struct denet_budget *budget, const struct found *found) {
   int error = denet_budget_add(budget, found->file.shelf, &found->file);
   if (!error)
-    budget->total_bytes += found->file.bytes;
+    budget->total_bytes += denet_budget_space(budget, found->file.bytes);
   return error;
 }
 

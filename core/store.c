@@ -163,7 +163,7 @@ static void finish_part(struct denet_store *store, struct record *record) {
 /* The part's file is no longer ours: others removed it, or have put it to a use of their own. */
 static void abandon_part(struct denet_store *store, struct record *record) {
   close_part(store, record);
-  store->budget.total_bytes -= record->part.bytes;
+  store->budget.total_bytes -= denet_budget_space(&store->budget, record->part.bytes);
   record->part.bytes = 0;
 }
 
@@ -195,7 +195,7 @@ static int note_failure(struct denet_store *store, int error) {
 
 static int make_part(struct denet_store *store, struct record *record, struct denet_text head) {
   close_least_recent(store);
-  denet_budget_make_room(&store->budget, head.length + 1);
+  denet_budget_make_room(&store->budget, denet_budget_space(&store->budget, head.length + 1));
   DENET_CLOSE int host = make_host(store);
   if (host < 0)
     return host;
@@ -210,7 +210,7 @@ static int make_part(struct denet_store *store, struct record *record, struct de
   if (error)
     return error;
   note_opened(store, record);
-  store->budget.total_bytes += record->part.bytes;
+  store->budget.total_bytes += denet_budget_space(&store->budget, record->part.bytes);
   return 0;
 }
 
@@ -298,10 +298,13 @@ static int append_line(struct denet_store *store, struct record *record, struct 
   int error = store->refusal ? store->refusal : ready_part(store, record);
   if (error)
     return error;
-  denet_budget_make_room(&store->budget, json.length + 1);
+  uint64_t bytes = record->part.bytes;
+  uint64_t growth = denet_budget_space(&store->budget, bytes + json.length + 1) -
+                    denet_budget_space(&store->budget, bytes);
+  denet_budget_make_room(&store->budget, growth);
   error = denet_part_append(&record->part, json);
   if (!error)
-    store->budget.total_bytes += json.length + 1;
+    store->budget.total_bytes += growth;
   return note_failure(store, error);
 }
 
@@ -401,8 +404,10 @@ static int open_store(struct denet_store *store, const char *folder, const char 
   /* Kept as long as the store, and ended by the kernel however the process ends. Where another one
    * has it, what looks torn may just be being written. */
   bool is_ours = !flock(store->host_lock, LOCK_EX | LOCK_NB);
-  int error = denet_budget_init(&store->budget, folder, store->limits.total_bytes,
-                                store->limits.shelf_files);
+  store->budget.limit_bytes = store->limits.total_bytes;
+  store->budget.block_bytes = store->limits.block_bytes ? store->limits.block_bytes : 1;
+  store->budget.shelf_files = store->limits.shelf_files;
+  int error = denet_budget_init(&store->budget, folder);
   if (!error)
     error = denet_budget_scan(&store->budget, is_ours ? store->host : NULL);
   if (!error)

@@ -12,11 +12,12 @@ struct denet_store; /* owned by whoever opened it */
 
 struct denet_store_limits {
   uint64_t file_bytes;  /* a part that has reached this gets no more lines; but see below */
-  uint64_t total_bytes; /* of all parts below the folder; the oldest finished go first. Open
+  uint64_t total_bytes; /* that all parts below the folder take; the oldest finished go first. Open
                            files never go, so a part is also full when all open ones, were they as
                            long, would take more than half of this */
   unsigned open_files; /* descriptors kept, at least 1; a file beyond it is opened for each write */
   unsigned shelf_files; /* finished files that stay in an instance's folder (shelf.h); 0: 1000 */
+  unsigned block_bytes; /* of the file system: a part takes a whole number of these; 0: 1 */
 };
 
 /* A command line may be megabytes long, and each part starts with it. So that it is not written
@@ -61,7 +62,7 @@ int denet_store_write(struct denet_store *store, const struct denet_line *line,
  * lines. For the start of each batch of lines. */
 void denet_store_resume(struct denet_store *store);
 
-/* Bytes of the files below the folder, as counted. */
+/* What the files below the folder take, as counted. */
 uint64_t denet_store_total_bytes(const struct denet_store *store);
 
 /* Closes every file. store may be NULL. */

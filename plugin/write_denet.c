@@ -27,6 +27,7 @@
 #define DEFAULT_QUEUE_BYTES (16 * MIB)
 
 #define OPEN_FILES_MIN 16
+#define DISK_BLOCK_BYTES 4096 /* of nearly every file system, ext4, XFS and Btrfs among them */
 #define OPEN_FILES_MAX 16384
 
 /* How long a flush may hold up the thread of collectd's that asked for it. */
@@ -274,6 +275,7 @@ static int open_store(const char *path) {
       .file_bytes = effective_file_bytes(&writer.settings),
       .total_bytes = writer.settings.total_bytes,
       .open_files = choose_open_files(),
+      .block_bytes = DISK_BLOCK_BYTES,
   };
   struct denet_error error = {0};
   int outcome = denet_store_open(path, hostname_g, &limits, &error, &writer.store);

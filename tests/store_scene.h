@@ -22,7 +22,7 @@
 #define HEAD "{\"kind\":\"metadata\"}"
 #define LINE "{\"kind\":\"sample\",\"n\":1}"
 
-static const struct denet_store_limits no_limits = {PLENTY, PLENTY, 16, 0};
+static const struct denet_store_limits no_limits = {PLENTY, PLENTY, 16, 0, 0};
 
 /* A folder of the test's own, and the store in it. */
 struct scene {

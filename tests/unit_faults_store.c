@@ -16,7 +16,7 @@
 
 /* So that there are several parts of each process, not all of their descriptors are kept, and what
  * is finished is moved out of the way. */
-static const struct denet_store_limits limits = {300, PLENTY, 2, 0};
+static const struct denet_store_limits limits = {300, PLENTY, 2, 0, 0};
 
 static struct {
   int outcome[LINES];    /* of the writes */
@@ -214,7 +214,7 @@ START_TEST(each_call_of_the_budget_may_fail) {
   struct fault fault = {.calls = refusals[_i].calls, .count = 1, .error = refusals[_i].error};
   bool has_failed = true;
   for (fault.first = 1; has_failed; fault.first++) {
-    struct scene scene = begin((struct denet_store_limits){PLENTY, 2 * FILE_BYTES, 16, 0});
+    struct scene scene = begin((struct denet_store_limits){PLENTY, 2 * FILE_BYTES, 16, 0, 0});
     for (pid_t pid = 1; pid <= 3; pid++)
       write_whole(&scene, pid);
     faults_begin(fault);

@@ -1,5 +1,5 @@
 /* What the monitor makes of processes that are there. */
-#include "tests/scene.h"
+#include "tests/monitor_scene.h"
 #include "tests/unit.h"
 
 #include <string.h>

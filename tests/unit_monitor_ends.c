@@ -1,5 +1,5 @@
 /* What it makes of processes that have ended, many of which it has never seen. */
-#include "tests/scene.h"
+#include "tests/monitor_scene.h"
 #include "tests/unit.h"
 
 static const char *const condition_keys[] = {"Comm", "CommandLine"};

@@ -1,5 +1,5 @@
 /* When the monitor ticks, and the times that lines have. */
-#include "tests/scene.h"
+#include "tests/monitor_scene.h"
 #include "tests/unit.h"
 
 #include <stdlib.h>

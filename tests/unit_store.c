@@ -103,7 +103,7 @@ START_TEST(a_planted_symlink_to_a_folder_is_not_followed) {
 END_TEST
 
 START_TEST(the_oldest_finished_file_goes_first) {
-  struct scene scene = begin((struct denet_store_limits){PLENTY, 3 * FILE_BYTES, 16, 0});
+  struct scene scene = begin((struct denet_store_limits){PLENTY, 3 * FILE_BYTES, 16, 0, 0});
   for (pid_t pid = 1; pid <= 4; pid++)
     write_whole(&scene, pid);
   ck_assert(!exists(&scene, HOST "/web/1-1000.jsonl"));
@@ -116,6 +116,31 @@ START_TEST(the_oldest_finished_file_goes_first) {
 }
 END_TEST
 
+/* A page of lines, and a little. */
+#define LONG_LINES (4096 / sizeof(LINE) + 1)
+
+START_TEST(files_take_whole_blocks_of_the_disk) {
+  struct denet_store_limits limits = {PLENTY, UINT64_C(4) * 4096, 16, 0, 4096};
+  struct scene scene = begin(limits);
+  write_whole(&scene, 1);
+  write_whole(&scene, 2);
+  ck_assert_uint_eq(denet_store_total_bytes(scene.store), 2 * 4096);
+  expect_write(&scene, 3, DENET_LINE_METADATA, HEAD);
+  for (size_t i = 0; i < LONG_LINES; i++)
+    expect_write(&scene, 3, DENET_LINE_SAMPLE, LINE);
+  ck_assert_uint_eq(denet_store_total_bytes(scene.store), 4 * 4096);
+  ck_assert(exists(&scene, HOST "/web/1-1000.jsonl"));
+  expect_write(&scene, 3, DENET_LINE_LAST, LINE);
+  open_again(&scene, limits);
+  ck_assert_uint_eq(denet_store_total_bytes(scene.store), 4 * 4096);
+  write_whole(&scene, 4);
+  ck_assert_uint_eq(denet_store_total_bytes(scene.store), 4 * 4096);
+  ck_assert(!exists(&scene, HOST "/web/1-1000.jsonl"));
+  ck_assert(exists(&scene, HOST "/web/2-1000.jsonl"));
+  end(&scene);
+}
+END_TEST
+
 START_TEST(of_an_earlier_run_the_longest_unchanged_goes_first) {
   struct scene scene = begin(no_limits);
   for (pid_t pid = 1; pid <= 3; pid++)
@@ -123,7 +148,7 @@ START_TEST(of_an_earlier_run_the_longest_unchanged_goes_first) {
   set_age(&scene, HOST "/web/1-1000.jsonl", 10);
   set_age(&scene, HOST "/web/2-1000.jsonl", 1000);
   set_age(&scene, HOST "/web/3-1000.jsonl", 100);
-  open_again(&scene, (struct denet_store_limits){PLENTY, 2 * FILE_BYTES, 16, 0});
+  open_again(&scene, (struct denet_store_limits){PLENTY, 2 * FILE_BYTES, 16, 0, 0});
   ck_assert(!exists(&scene, HOST "/web/2-1000.jsonl"));
   write_whole(&scene, 4);
   ck_assert(!exists(&scene, HOST "/web/3-1000.jsonl"));
@@ -133,7 +158,7 @@ START_TEST(of_an_earlier_run_the_longest_unchanged_goes_first) {
 END_TEST
 
 START_TEST(many_finished_files_go_in_order) {
-  struct scene scene = begin((struct denet_store_limits){PLENTY, 70 * FILE_BYTES, 16, 0});
+  struct scene scene = begin((struct denet_store_limits){PLENTY, 70 * FILE_BYTES, 16, 0, 0});
   for (pid_t pid = 1000; pid < 1500; pid++)
     write_whole(&scene, pid);
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), 70 * FILE_BYTES);
@@ -144,7 +169,7 @@ START_TEST(many_finished_files_go_in_order) {
 END_TEST
 
 START_TEST(an_open_file_is_never_removed) {
-  struct scene scene = begin((struct denet_store_limits){PLENTY, FILE_BYTES, 1, 0});
+  struct scene scene = begin((struct denet_store_limits){PLENTY, FILE_BYTES, 1, 0, 0});
   for (pid_t pid = 1; pid <= 3; pid++)
     expect_write(&scene, pid, DENET_LINE_METADATA, HEAD);
   for (pid_t pid = 1; pid <= 3; pid++)
@@ -160,7 +185,7 @@ START_TEST(an_open_file_is_never_removed) {
 END_TEST
 
 START_TEST(open_files_alone_do_not_outgrow_the_total) {
-  struct scene scene = begin((struct denet_store_limits){PLENTY, 20 * FILE_BYTES, 16, 0});
+  struct scene scene = begin((struct denet_store_limits){PLENTY, 20 * FILE_BYTES, 16, 0, 0});
   expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
   expect_write(&scene, 2, DENET_LINE_METADATA, HEAD);
   for (int i = 0; i < 100; i++) {
@@ -173,7 +198,7 @@ START_TEST(open_files_alone_do_not_outgrow_the_total) {
 END_TEST
 
 START_TEST(an_empty_instance_folder_goes_and_comes_back) {
-  struct scene scene = begin((struct denet_store_limits){PLENTY, FILE_BYTES, 16, 0});
+  struct scene scene = begin((struct denet_store_limits){PLENTY, FILE_BYTES, 16, 0, 0});
   ck_assert_int_eq(write_key(&scene, "old", 1, DENET_LINE_METADATA, HEAD), 0);
   ck_assert_int_eq(write_key(&scene, "old", 1, DENET_LINE_LAST, LINE), 0);
   write_whole(&scene, 2);
@@ -196,7 +221,7 @@ START_TEST(only_record_files_count_and_go) {
   plant(&scene, HOST "/web/2-1.jsonl", "victim");
   open_again(&scene, no_limits);
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), FILE_BYTES);
-  open_again(&scene, (struct denet_store_limits){PLENTY, 1, 16, 0});
+  open_again(&scene, (struct denet_store_limits){PLENTY, 1, 16, 0, 0});
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), 0);
   ck_assert(!exists(&scene, HOST "/web/1-1000.jsonl"));
   ck_assert(exists(&scene, HOST "/web/2-1.jsonl"));
@@ -207,7 +232,7 @@ START_TEST(only_record_files_count_and_go) {
 END_TEST
 
 START_TEST(a_finished_file_that_changed_is_left_alone) {
-  struct scene scene = begin((struct denet_store_limits){PLENTY, FILE_BYTES, 16, 0});
+  struct scene scene = begin((struct denet_store_limits){PLENTY, FILE_BYTES, 16, 0, 0});
   write_whole(&scene, 1);
   write_file(&scene, HOST "/web/1-1000.jsonl", "somebody's");
   write_whole(&scene, 2);
@@ -231,7 +256,7 @@ static const unsigned descriptor_limits[] = {0, 1, 7};
 
 START_TEST(more_keys_than_descriptors_lose_nothing) {
   unsigned limit = descriptor_limits[_i];
-  struct scene scene = begin((struct denet_store_limits){PLENTY, PLENTY, limit, 0});
+  struct scene scene = begin((struct denet_store_limits){PLENTY, PLENTY, limit, 0, 0});
   unsigned before = count_descriptors();
   for (pid_t pid = 1; pid <= 50; pid++)
     expect_write(&scene, pid, DENET_LINE_METADATA, "{}");
@@ -352,7 +377,7 @@ START_TEST(a_removed_directory_comes_back) {
 END_TEST
 
 START_TEST(a_file_that_was_moved_away_is_followed_by_the_next_part) {
-  struct scene scene = begin((struct denet_store_limits){PLENTY, PLENTY, 1, 0});
+  struct scene scene = begin((struct denet_store_limits){PLENTY, PLENTY, 1, 0, 0});
   path from, to;
   expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
   expect_write(&scene, 2, DENET_LINE_METADATA, HEAD);
@@ -427,6 +452,7 @@ void add_cases(Suite *suite) {
   ADD_TEST(suite, a_planted_symlink_is_not_followed);
   ADD_TABLE(suite, a_planted_symlink_to_a_folder_is_not_followed, planted_folders);
   ADD_TEST(suite, the_oldest_finished_file_goes_first);
+  ADD_TEST(suite, files_take_whole_blocks_of_the_disk);
   ADD_TEST(suite, of_an_earlier_run_the_longest_unchanged_goes_first);
   ADD_TEST(suite, many_finished_files_go_in_order);
   ADD_TEST(suite, an_open_file_is_never_removed);

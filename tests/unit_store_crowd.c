@@ -21,7 +21,7 @@ static void write_wholes(struct scene *scene, pid_t first, pid_t last) {
 }
 
 /* Ten files stand for the thousand. */
-static const struct denet_store_limits tens = {PLENTY, PLENTY, 16, 10};
+static const struct denet_store_limits tens = {PLENTY, PLENTY, 16, 10, 0};
 
 START_TEST(a_thousand_finished_files_stay_in_the_folder) {
   struct scene scene = begin(no_limits);
@@ -53,7 +53,7 @@ START_TEST(older_finished_files_are_in_numbered_folders) {
 END_TEST
 
 START_TEST(files_in_numbered_folders_go_first_and_empty_folders_with_them) {
-  struct scene scene = begin((struct denet_store_limits){PLENTY, 15 * FILE_BYTES, 16, 10});
+  struct scene scene = begin((struct denet_store_limits){PLENTY, 15 * FILE_BYTES, 16, 10, 0});
   write_wholes(&scene, 1, 24);
   ck_assert_uint_eq(count_entries(&scene, HOST "/web/000001"), 1);
   ck_assert(exists(&scene, HOST "/web/000001/10-1000.jsonl"));
@@ -61,7 +61,7 @@ START_TEST(files_in_numbered_folders_go_first_and_empty_folders_with_them) {
   ck_assert(!exists(&scene, HOST "/web/000001"));
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), 15 * FILE_BYTES);
   ck_assert_uint_eq(count_entries(&scene, HOST "/web/000002"), 5);
-  open_again(&scene, (struct denet_store_limits){PLENTY, 1, 16, 10});
+  open_again(&scene, (struct denet_store_limits){PLENTY, 1, 16, 10, 0});
   ck_assert(!exists(&scene, HOST "/web"));
   end(&scene);
 }
@@ -168,7 +168,7 @@ START_TEST(a_file_that_cannot_be_moved_stays_where_it_is) {
 END_TEST
 
 START_TEST(a_file_that_stayed_goes_in_its_turn) {
-  struct scene scene = begin((struct denet_store_limits){PLENTY, 15 * FILE_BYTES, 16, 10});
+  struct scene scene = begin((struct denet_store_limits){PLENTY, 15 * FILE_BYTES, 16, 10, 0});
   write_wholes(&scene, 1, 10);
   take_the_folders_name(&scene);
   write_wholes(&scene, 11, 16);
@@ -179,7 +179,7 @@ START_TEST(a_file_that_stayed_goes_in_its_turn) {
 END_TEST
 
 START_TEST(what_others_removed_or_moved_away_is_passed_over) {
-  struct scene scene = begin((struct denet_store_limits){PLENTY, 15 * FILE_BYTES, 16, 10});
+  struct scene scene = begin((struct denet_store_limits){PLENTY, 15 * FILE_BYTES, 16, 10, 0});
   path full;
   write_wholes(&scene, 1, 10);
   ck_assert_int_eq(remove(path_of(&scene, HOST "/web/1-1000.jsonl", full)), 0);
@@ -205,7 +205,7 @@ START_TEST(a_folder_of_another_name_is_not_looked_into) {
   make_folder(&scene, name);
   strcat(name, "/1-1000.jsonl");
   write_file(&scene, name, HEAD "\n");
-  open_again(&scene, (struct denet_store_limits){PLENTY, 1, 16, 0});
+  open_again(&scene, (struct denet_store_limits){PLENTY, 1, 16, 0, 0});
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), 0);
   ck_assert(exists(&scene, name));
   end(&scene);
@@ -225,7 +225,7 @@ START_TEST(a_file_of_another_name_is_not_ours) {
   make_folder(&scene, HOST "/web");
   snprintf(name, sizeof(name), HOST "/web/%s", strange_names[_i]);
   write_file(&scene, name, "torn");
-  open_again(&scene, (struct denet_store_limits){PLENTY, 1, 16, 0});
+  open_again(&scene, (struct denet_store_limits){PLENTY, 1, 16, 0, 0});
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), 0);
   expect_file(&scene, name, "torn");
   end(&scene);
@@ -248,7 +248,7 @@ START_TEST(the_second_run_cuts_torn_tails_off) {
   open_again(&scene, no_limits);
   expect_file(&scene, torn_names[_i], HEAD "\n" LINE "\n");
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), FILE_BYTES);
-  open_again(&scene, (struct denet_store_limits){PLENTY, 1, 16, 0});
+  open_again(&scene, (struct denet_store_limits){PLENTY, 1, 16, 0, 0});
   ck_assert(!exists(&scene, torn_names[_i]));
   end(&scene);
 }

@@ -62,7 +62,7 @@ END_TEST
 #define LONG_FILE_BYTES (sizeof(HEAD "\n" LONG_LINE "\n") - 1)
 
 START_TEST(a_full_part_is_followed_by_one_with_the_same_head) {
-  struct scene scene = begin((struct denet_store_limits){LONG_FILE_BYTES, PLENTY, 16, 0});
+  struct scene scene = begin((struct denet_store_limits){LONG_FILE_BYTES, PLENTY, 16, 0, 0});
   expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
   for (int i = 0; i < 3; i++)
     expect_write(&scene, 1, DENET_LINE_SAMPLE, LONG_LINE);
@@ -74,7 +74,8 @@ START_TEST(a_full_part_is_followed_by_one_with_the_same_head) {
 }
 END_TEST
 
-static const struct denet_store_limits tiny_limits[] = {{1, PLENTY, 16, 0}, {PLENTY, 1, 16, 0}};
+static const struct denet_store_limits tiny_limits[] = {{1, PLENTY, 16, 0, 0},
+                                                        {PLENTY, 1, 16, 0, 0}};
 
 START_TEST(a_part_is_not_full_before_its_lines_are_eight_times_its_head) {
   struct scene scene = begin(tiny_limits[_i]);
@@ -135,7 +136,7 @@ static void fill_part(struct scene *scene, pid_t pid) {
 static const unsigned file_limits[] = {1, 16};
 
 START_TEST(a_long_head_heads_every_part) {
-  struct scene scene = begin((struct denet_store_limits){1, PLENTY, file_limits[_i], 0});
+  struct scene scene = begin((struct denet_store_limits){1, PLENTY, file_limits[_i], 0, 0});
   DENET_FREE char *head = make_head(LONG_HEAD_BYTES);
   for (pid_t pid = 1; pid <= 2; pid++)
     expect_write(&scene, pid, DENET_LINE_METADATA, head);
@@ -187,7 +188,7 @@ static void (*const harms[])(const char *) = {remove_file, cut_to_nothing, cut_t
 
 START_TEST(a_long_head_that_is_lost_has_a_stand_in) {
   /* One descriptor, which the other key has. */
-  struct scene scene = begin((struct denet_store_limits){PLENTY, PLENTY, 1, 0});
+  struct scene scene = begin((struct denet_store_limits){PLENTY, PLENTY, 1, 0, 0});
   path full;
   DENET_FREE char *head = make_head(LONG_HEAD_BYTES);
   expect_write(&scene, 1, DENET_LINE_METADATA, head);
@@ -226,7 +227,7 @@ START_TEST(of_heads_that_failed_only_some_megabytes_wait) {
 END_TEST
 
 START_TEST(a_line_fits_behind_a_head_that_is_too_long) {
-  struct scene scene = begin((struct denet_store_limits){1, PLENTY, 16, 0});
+  struct scene scene = begin((struct denet_store_limits){1, PLENTY, 16, 0, 0});
   expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
   expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
   expect_file(&scene, HOST "/web/1-1000.jsonl", HEAD "\n" LINE "\n");

@@ -1,4 +1,4 @@
-#include "tests/scene.h"
+#include "tests/monitor_scene.h"
 
 #include "tests/unit.h"
 
