@@ -7,11 +7,15 @@
 #define LAUNCH_NS UINT64_C(2000000000) /* an exec takes less, or its event was lost */
 #define ANCESTORS_MOST 16
 
+static bool has_texts_of(const struct denet_life *life, const struct denet_process *process) {
+  return life && life->texts && life->texts->exec_id == process->exec_stamp;
+}
+
 /* As the kernel told it: of the program that the process runs, or ran at its end. */
 static int describe_life(const struct denet_bpf_source *bpf, const struct denet_process *process,
                          enum denet_text_kind kind, struct denet_buffer *out) {
   const struct denet_life *life = denet_bpf_source_life(bpf, process);
-  if (!life || !life->texts || life->texts->exec_id != process->exec_stamp)
+  if (!has_texts_of(life, process))
     return DENET_GONE;
   denet_buffer_clear(out);
   return denet_life_text(life, kind, out);
@@ -38,22 +42,26 @@ static bool is_launching(const struct denet_bpf_source *bpf, const struct denet_
 }
 
 /* From /proc. What is another program's by now is not the process's as it was seen, and what is
- * empty may be a zombie's: then it is as if the process were gone. */
+ * empty may be a zombie's, or have been read in the middle of an exec of which the kernel has told
+ * meanwhile: then it is as if the process were gone. */
 static int describe_living(struct denet_bpf_source *bpf, struct denet_process *process,
                            enum denet_text_kind kind, struct denet_buffer *out) {
   int outcome = bpf->procfs->describe(bpf->procfs, process, kind, out);
   bpf->source.met_lacks |= bpf->procfs->met_lacks & DENET_LACK_EXECUTABLE;
   denet_bpf_source_drain(bpf);
   const struct denet_life *life = denet_bpf_source_life(bpf, process);
-  bool has_execd = life && life->texts && life->texts->exec_id != process->exec_stamp;
-  bool is_emptied = life && life->has_exited && !out->length;
+  bool is_told = has_texts_of(life, process);
+  bool has_execd = life && life->texts && !is_told;
+  bool is_emptied = life && (life->has_exited || is_told) && !out->length;
   return has_execd || is_emptied || is_launching(bpf, process, life) ? DENET_GONE : outcome;
 }
 
-/* Whether the kernel told less than /proc may: cut arguments, a path that is too deep. */
+/* Whether the kernel told less than /proc may: arguments that are cut, or that it could not read at
+ * that moment; a path that is too deep. */
 static bool is_poor(enum denet_text_kind kind, int outcome, const struct denet_buffer *text) {
   size_t most = DENET_BPF_ARGUMENT_BYTES - 2; /* without a NUL at the end */
-  return outcome == -ENOENT || (kind == DENET_TEXT_ARGUMENTS && text->length >= most);
+  bool is_part = !text->length || text->length >= most;
+  return outcome == -ENOENT || (kind == DENET_TEXT_ARGUMENTS && is_part);
 }
 
 /* What the kernel told is as of the exec, or of the end. */
