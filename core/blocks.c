@@ -10,8 +10,9 @@
 #include <string.h>
 
 #define STALE_ROUNDS 3
-#define KEPT_ROUNDS 32 /* a thread that is off its CPU is asked for in each */
-#define RSP 7          /* by DWARF's numbers */
+#define ROOMS_MOST 8192 /* more, and the ends of some were missed */
+#define KEPT_ROUNDS 32  /* a thread that is off its CPU is asked for in each */
+#define RSP 7           /* by DWARF's numbers */
 #define RIP 16
 
 /* A process: its threads, and its last stacks. */
@@ -37,6 +38,7 @@ struct denet_blocks {
   char *proc_path;
   size_t stack_bytes;
   void *rooms; /* tsearch(3), of struct room */
+  size_t room_count;
   uint64_t round;
   struct denet_buffer stack;
 };
@@ -68,14 +70,19 @@ static void drop_room(struct denet_blocks *blocks, struct room *room) {
     denet_frames_release(room->last[i].frames);
   free(room->kept);
   free(room);
+  blocks->room_count--;
+}
+
+static void drop_rooms(struct denet_blocks *blocks) {
+  /* A node of the tree begins with the pointer to its room. */
+  while (blocks->rooms)
+    drop_room(blocks, *(struct room **)blocks->rooms);
 }
 
 void denet_blocks_free(struct denet_blocks *blocks) {
   if (!blocks)
     return;
-  /* A node of the tree begins with the pointer to its room. */
-  while (blocks->rooms)
-    drop_room(blocks, *(struct room **)blocks->rooms);
+  drop_rooms(blocks);
   denet_buffer_done(&blocks->stack);
   free(blocks->proc_path);
   free(blocks);
@@ -112,15 +119,20 @@ static struct room *find_room(const struct denet_blocks *blocks, pid_t pid, uint
   return found ? *found : NULL;
 }
 
+/* Those that are still there come back with their next stacks. */
 static struct room *make_room(struct denet_blocks *blocks, pid_t pid, uint64_t start_ns) {
+  if (blocks->room_count >= ROOMS_MOST)
+    drop_rooms(blocks);
   struct room *room = calloc(1, sizeof(*room));
   if (!room)
     return NULL;
   *room = (struct room){.pid = pid, .start_ns = start_ns};
-  if (tsearch(room, &blocks->rooms, compare_rooms))
-    return room;
-  free(room);
-  return NULL;
+  if (!tsearch(room, &blocks->rooms, compare_rooms)) {
+    free(room);
+    return NULL;
+  }
+  blocks->room_count++;
+  return room;
 }
 
 /* Finds or makes the process's; NULL: no memory. */

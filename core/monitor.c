@@ -161,12 +161,13 @@ static void measure(struct denet_monitor *monitor, struct denet_process *process
   process->measured |= wanted;
 }
 
-/* A sample of CPU use is over the interval at which the process is sampled, or nearly: a report
- * that comes in between does not make it shorter. */
+/* A sample of CPU use is over the interval that was due at the last one, or nearly: a report that
+ * comes in between does not make it shorter. */
 static uint64_t find_rate_window(const struct denet_monitor *monitor,
                                  const struct denet_process *process, uint64_t now_ns) {
   uint64_t young_since_ns = process->born_under_watch ? process->seen_ns : process->born_ns;
-  uint64_t age_ns = now_ns > young_since_ns ? now_ns - young_since_ns : 0;
+  uint64_t last_ns = process->cores_ns ? process->cores_ns : now_ns;
+  uint64_t age_ns = last_ns > young_since_ns ? last_ns - young_since_ns : 0;
   return denet_pace_interval(&monitor->pace, age_ns) / 10 * 9;
 }
 
@@ -289,12 +290,12 @@ static void make_gauges(struct denet_monitor *monitor) {
     denet_group_gauges_end(monitor->groups.groups[i]);
 }
 
-/* Those whose interval is not the longest are due with each other, so that many births do not make
- * many ticks. */
+/* All are due at whole numbers of base intervals, so that many births do not make many ticks; but
+ * for the longest interval if it is none of them, which would not be kept. */
 static uint64_t find_due(const struct denet_monitor *monitor, uint64_t since_ns,
                          uint64_t interval_ns) {
   uint64_t due_ns = since_ns + interval_ns;
-  if (interval_ns == monitor->pace.max_ns)
+  if (interval_ns == monitor->pace.max_ns && interval_ns % monitor->pace.base_ns)
     return due_ns;
   return denet_pace_align(&monitor->pace, monitor->first_ns, due_ns);
 }
@@ -377,8 +378,9 @@ static bool is_wanted(void *context, struct denet_process *process) {
 }
 
 void denet_monitor_hear(struct denet_monitor *monitor) {
+  /* The first of the moments of find_due() after the last tick. */
   uint64_t soon_ns = denet_pace_align(&monitor->pace, monitor->first_ns,
-                                      monitor->matcher.now_ns + monitor->pace.base_ns);
+                                      monitor->matcher.now_ns + monitor->pace.base_ns / 2);
   if (monitor->source->hear(monitor->source, is_wanted, &monitor->matcher) &&
       soon_ns < monitor->next_ns)
     monitor->next_ns = soon_ns;

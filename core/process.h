@@ -63,11 +63,12 @@ struct denet_process {
   unsigned lacks; /* denet_lack bits: what of it may not be read */
 
   /* The source's own notes. */
-  bool hides_exit; /* how it ends is not for us to see */
-  uint64_t inode;  /* of /proc/PID, procfs.c */
-  bool is_unread;  /* this pass could not tell who it is, likewise */
-  uint64_t cpu_ns; /* of all its threads, exited ones included */
-  uint64_t age_ns; /* likewise; when now was read */
+  bool hides_exit;   /* how it ends is not for us to see */
+  uint64_t execd_ns; /* the pass that saw its last exec, boot clock; 0: none did, source_bpf.c */
+  uint64_t inode;    /* of /proc/PID, procfs.c */
+  bool is_unread;    /* this pass could not tell who it is, likewise */
+  uint64_t cpu_ns;   /* of all its threads, exited ones included */
+  uint64_t age_ns;   /* likewise; when now was read */
   uint64_t net_namespace;
   bool io_by_thread;             /* I/O is summed over threads, as has_reaped */
   struct denet_threads *threads; /* owned */

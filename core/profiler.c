@@ -159,10 +159,11 @@ void denet_profiler_measure(struct denet_profiler *profiler, struct denet_proces
   bool is_wanted = wants_stacks(process);
   if (process->ended || process->vanished) {
     note_departure(profiler, process);
-  } else if (process->is_followed != is_wanted) {
-    denet_tracer_follow(profiler->tracer, process->pid, is_wanted);
-    process->is_followed = is_wanted;
-    profiler->has_new |= is_wanted;
+  } else if (is_wanted && !process->is_followed) {
+    denet_tracer_follow(profiler->tracer, process->pid, true);
+    process->is_followed = profiler->has_new = true;
+  } else if (!is_wanted && process->is_followed) {
+    unfollow(profiler, process);
   }
   if (!is_wanted)
     return;
@@ -258,12 +259,20 @@ static void retry_ends(struct denet_profiler *profiler) {
   profiler->ends.length = kept * sizeof(*ends);
 }
 
+/* The kernel samples a process for a while after it has become known that nobody wants it. */
+static void take_stack(struct denet_profiler *profiler, const struct denet_off_cpu_stack *stack) {
+  const struct denet_process *process =
+      find_process(profiler, (pid_t)stack->head.pid, stack->head.start_ns);
+  if (!process || !is_unwanted(process))
+    denet_symbolizer_add_stack(profiler->symbolizer, stack);
+}
+
 static void take_event(void *context, const struct denet_bpf_head *event, size_t size) {
   struct denet_profiler *profiler = context;
   const struct denet_off_cpu_stack *stack = denet_off_cpu_as_stack(event, size);
   const struct denet_off_cpu_sums *end = denet_off_cpu_as_sums(event, size);
   if (stack)
-    denet_symbolizer_add_stack(profiler->symbolizer, stack);
+    take_stack(profiler, stack);
   if (!end)
     return;
   denet_tracer_forget(profiler->tracer, (pid_t)event->pid, event->start_ns);

@@ -48,7 +48,10 @@ void denet_bpf_source_identify(const struct denet_bpf_source *bpf, struct denet_
       .exit_status = exit_code,
       .oom_killed = record->state & DENET_BPF_OOM_KILLED,
   };
+  bool has_execd = !process->is_new && process->exec_stamp != brief->exec_id;
   denet_process_identify(process, &identity);
+  if (has_execd)
+    process->execd_ns = bpf->begun_ns;
 }
 
 struct denet_life *denet_bpf_source_life(const struct denet_bpf_source *bpf,
@@ -135,12 +138,13 @@ static void set_watched(struct denet_bpf_source *bpf, struct denet_process *proc
 }
 
 /* The process runs another program than when it was seen last. */
-static void take_exec(struct denet_process *process, const char name[DENET_BPF_COMM],
-                      uint64_t exec_id) {
+static void take_exec(const struct denet_bpf_source *bpf, struct denet_process *process,
+                      const char name[DENET_BPF_COMM], uint64_t exec_id) {
   snprintf(process->name, sizeof(process->name), "%.*s", DENET_COMM_BYTES - 1, name);
   process->exec_stamp = exec_id;
   process->never_execd = false;
   process->execd = process->changed = true;
+  process->execd_ns = bpf->begun_ns;
 }
 
 static int take_brief(struct denet_bpf_source *bpf, struct denet_roster *roster,
@@ -157,7 +161,7 @@ static int take_brief(struct denet_bpf_source *bpf, struct denet_roster *roster,
   process->missed_ns = 0;
   process->is_watched = false;
   if (process->exec_stamp != brief->exec_id)
-    take_exec(process, brief->name, brief->exec_id);
+    take_exec(bpf, process, brief->name, brief->exec_id);
   if (strncmp(process->name, brief->name, sizeof(process->name)) != 0) {
     snprintf(process->name, sizeof(process->name), "%.*s", DENET_COMM_BYTES - 1, brief->name);
     process->changed = true;
@@ -191,7 +195,7 @@ static int take_life(struct denet_bpf_source *bpf, struct denet_roster *roster,
   struct denet_process *process = denet_roster_find(roster, life->pid);
   bool is_known = process && process->born_ns == life->start_ns;
   if (is_known && !life->is_over && life->texts && life->texts->exec_id > process->exec_stamp)
-    take_exec(process, life->texts->name, life->texts->exec_id);
+    take_exec(bpf, process, life->texts->name, life->texts->exec_id);
   if (!life->is_over || life->is_taken)
     return 0;
   if (life->was_given_up || (!is_known && life->start_ns < bpf->opened_ns)) {

@@ -32,12 +32,13 @@ static struct denet_process *find_like(const struct denet_bpf_source *bpf,
   return is_like ? parent : NULL;
 }
 
-/* Whether the process is in the middle of an exec: it runs another program than its parent did, but
- * which one has not been told yet. */
+/* Whether the process is in the middle of an exec: it runs another program than its parent did, or
+ * than in the last pass, but which one has not been told yet. */
 static bool is_launching(const struct denet_bpf_source *bpf, const struct denet_process *process,
                          const struct denet_life *life) {
-  bool is_young = bpf->begun_ns < process->born_ns + LAUNCH_NS;
-  bool is_told = is_young && process->born_ns > bpf->opened_ns && !bpf->source.lost;
+  bool is_ours = process->execd_ns || process->born_ns > bpf->opened_ns;
+  uint64_t since_ns = process->execd_ns ? process->execd_ns : process->born_ns;
+  bool is_told = is_ours && bpf->begun_ns < since_ns + LAUNCH_NS && !bpf->source.lost;
   return is_told && process->execd && !process->never_execd && !(life && life->texts);
 }
 
@@ -52,7 +53,7 @@ static int describe_living(struct denet_bpf_source *bpf, struct denet_process *p
   const struct denet_life *life = denet_bpf_source_life(bpf, process);
   bool is_told = has_texts_of(life, process);
   bool has_execd = life && life->texts && !is_told;
-  bool is_emptied = life && (life->has_exited || is_told) && !out->length;
+  bool is_emptied = life && (life->has_exited || is_told) && !outcome && !out->length;
   return has_execd || is_emptied || is_launching(bpf, process, life) ? DENET_GONE : outcome;
 }
 
@@ -67,16 +68,19 @@ static bool is_poor(enum denet_text_kind kind, int outcome, const struct denet_b
 /* What the kernel told is as of the exec, or of the end. */
 static int describe_one(struct denet_bpf_source *bpf, struct denet_process *process,
                         enum denet_text_kind kind, struct denet_buffer *out) {
-  int outcome = describe_life(bpf, process, kind, out);
-  bool is_wanting = outcome == DENET_GONE || is_poor(kind, outcome, out);
+  int told = describe_life(bpf, process, kind, out);
+  bool is_wanting = told == DENET_GONE || is_poor(kind, told, out);
   if (!is_wanting || process->vanished)
-    return outcome;
-  outcome = describe_living(bpf, process, kind, out);
-  if (outcome && outcome != -ENOMEM) { /* it is gone meanwhile, or something has been told */
-    int told = describe_life(bpf, process, kind, out);
-    outcome = told == DENET_GONE ? outcome : told;
-  }
-  return outcome;
+    return told;
+  int outcome = describe_living(bpf, process, kind, out);
+  if (!outcome)
+    return 0;
+  /* It is gone meanwhile, or not for us, or something has been told: that has to do, unless it is
+   * nothing and there may be more another time. */
+  told = describe_life(bpf, process, kind, out);
+  bool is_open = outcome == DENET_LATER || denet_source_is_passing(outcome);
+  bool is_nothing = told || !out->length;
+  return told == DENET_GONE || (is_open && is_nothing) ? outcome : told;
 }
 
 int denet_bpf_source_describe(struct denet_source *source, struct denet_process *process,

@@ -267,9 +267,11 @@ static bool is_worth_its_head(const struct denet_part *part) {
   return lines_bytes >= 8 * part->head_bytes || lines_bytes >= WORTHY_LINES_BYTES;
 }
 
-/* Whether the part gets no more lines. */
+/* Whether the part gets no more lines. A part of less than a block would save nothing. */
 static bool is_full(const struct denet_store *store, const struct record *record) {
   uint64_t share = store->limits.total_bytes / 2 / store->record_count;
+  if (share < store->budget.block_bytes)
+    share = store->budget.block_bytes;
   uint64_t limit = share < store->limits.file_bytes ? share : store->limits.file_bytes;
   return record->part.bytes >= limit && is_worth_its_head(&record->part);
 }

@@ -85,7 +85,7 @@ static const struct denet_option options[] = {
     {"Directory", DENET_OPTION_STRING, offsetof(struct settings, directory), 0, 0, NULL},
     {"MaxFileSize", DENET_OPTION_MEBIBYTES, offsetof(struct settings, file_bytes), 0.001, 1 << 20,
      NULL},
-    {"MaxTotalSize", DENET_OPTION_MEBIBYTES, offsetof(struct settings, total_bytes), 0.001, 1 << 30,
+    {"MaxTotalSize", DENET_OPTION_MEBIBYTES, offsetof(struct settings, total_bytes), 0.004, 1 << 30,
      NULL},
     {"FlushInterval", DENET_OPTION_SECONDS, offsetof(struct settings, flush_ns), 0.01, 3600, NULL},
     {"QueueSize", DENET_OPTION_MEBIBYTES, offsetof(struct settings, queue_bytes), 0.01, 4096, NULL},

@@ -159,6 +159,7 @@ static void keep_report(void *context, const struct denet_group_report *report) 
   scene.group_cpu_ns = denet_values_cpu_ns(&report->group->values);
   scene.starts = report->group->starts;
   scene.exits = report->group->exits;
+  scene.cpu_percent_max = report->derived[DENET_DERIVED_CPU_PERCENT_MAX];
 }
 
 struct denet_rule scene_rule(const char *name, const char *key, const char *value) {
@@ -173,9 +174,12 @@ struct denet_rule scene_rule(const char *name, const char *key, const char *valu
 }
 
 void scene_begin(struct denet_rule *rules, size_t count) {
+  scene_begin_at((struct denet_pace){100 * MILLISECOND, SECOND}, rules, count);
+}
+
+void scene_begin_at(struct denet_pace pace, struct denet_rule *rules, size_t count) {
   scene = (struct scene){.now_ns = 1000 * SECOND};
-  struct denet_monitor_settings settings = {
-      .pace = {100 * MILLISECOND, SECOND}, .host_name = "h", .sink = keep_line};
+  struct denet_monitor_settings settings = {.pace = pace, .host_name = "h", .sink = keep_line};
   ck_assert_int_eq(
       denet_monitor_new(&settings, &host, &fake_source, rules, count, NULL, &scene.monitor), 0);
 }
@@ -185,11 +189,15 @@ void scene_tick(uint64_t then_ns) {
   scene.now_ns += then_ns;
 }
 
-void scene_end(void) {
+void scene_report(void) {
   struct denet_monitor_stats stats;
-  scene_tick(0);
   denet_monitor_report(scene.monitor, keep_report, NULL, &stats);
   scene.lost = stats.lost;
+}
+
+void scene_end(void) {
+  scene_tick(0);
+  scene_report();
   denet_monitor_free(scene.monitor);
 }
 

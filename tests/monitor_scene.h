@@ -32,18 +32,23 @@ extern struct scene {
   struct denet_monitor *monitor;
   unsigned members, lines[3]; /* by kind */
   uint64_t group_cpu_ns, starts, exits, lost;
+  double cpu_percent_max;
   char last_line[2048];
 } scene;
 
 /* A rule with one condition, whose groups are named "x". */
 struct denet_rule scene_rule(const char *name, const char *key, const char *value);
 
-/* At 1000 s, without processes; a monitor at BaseInterval 0.1 and MaxInterval 1. The rules are
- * taken over. */
+/* At 1000 s, without processes; a monitor at BaseInterval 0.1 and MaxInterval 1, or at another
+ * pace. The rules are taken over. */
 void scene_begin(struct denet_rule *rules, size_t count);
+void scene_begin_at(struct denet_pace pace, struct denet_rule *rules, size_t count);
 
 /* A tick of everything, after which so much time goes by. */
 void scene_tick(uint64_t then_ns);
+
+/* Has the monitor report into scene. */
+void scene_report(void);
 
 /* One more tick and a report; the monitor's end. */
 void scene_end(void);

@@ -101,6 +101,18 @@ START_TEST(threads_that_are_not_asked_for_make_room) {
 }
 END_TEST
 
+START_TEST(processes_whose_ends_were_missed_make_room) {
+  OWN_BLOCKS blocks = denet_blocks_new("/proc", STACK_BYTES);
+  struct denet_block block = first;
+  for (block.pid = 1; block.pid <= 10000; block.pid++)
+    keep(blocks, block, "read");
+  block.pid = 1;
+  expect(blocks, block, NULL);
+  block.pid = 10000;
+  expect(blocks, block, "read");
+}
+END_TEST
+
 START_TEST(time_without_a_stack_is_owed_to_the_thread_and_its_reason) {
   OWN_BLOCKS blocks = denet_blocks_new("/proc", STACK_BYTES);
   denet_blocks_owe(blocks, &first, DENET_REASON_LOCK, 5);
@@ -269,6 +281,7 @@ void add_cases(Suite *suite) {
   ADD_TEST(suite, thread_has_the_frames_of_its_last_absence);
   ADD_TEST(suite, process_is_forgotten_with_all_its_threads);
   ADD_TEST(suite, threads_that_are_not_asked_for_make_room);
+  ADD_TEST(suite, processes_whose_ends_were_missed_make_room);
   ADD_TEST(suite, time_without_a_stack_is_owed_to_the_thread_and_its_reason);
   ADD_TEST(suite, what_a_process_is_owed_any_of_its_threads_gets);
   ADD_TEST(suite, what_a_thread_is_owed_that_is_not_asked_for_any_more_its_process_is);

@@ -43,22 +43,49 @@ static void bear(size_t index) {
   denet_monitor_hear(scene.monitor);
 }
 
-START_TEST(young_processes_are_sampled_in_the_same_ticks) {
+static const struct denet_pace paces[] = {{100 * MILLISECOND, SECOND},
+                                          {100 * MILLISECOND, 250 * MILLISECOND},
+                                          {100 * MILLISECOND, 100 * MILLISECOND}};
+
+START_TEST(young_processes_are_sampled_soon_and_in_the_same_ticks) {
   struct denet_rule rule = scene_rule("a", "Comm", "app");
-  const uint64_t births_ns[PROCESSES] = {1237 * MILLISECOND, 1263 * MILLISECOND, 1281 * MILLISECOND,
-                                         1349 * MILLISECOND};
-  scene_begin(&rule, 1);
-  run_until(births_ns[0]);
-  bear(0);
-  unsigned ticks = 0;
-  for (size_t i = 1; i < PROCESSES; i++) {
-    ticks += run_until(births_ns[i]);
+  const uint64_t births_ns[PROCESSES] = {10150 * MILLISECOND, 10151 * MILLISECOND,
+                                         10281 * MILLISECOND, 10349 * MILLISECOND};
+  scene_begin_at(paces[_i], &rule, 1);
+  for (size_t i = 0; i < PROCESSES; i++) {
+    run_until(births_ns[i]);
     bear(i);
+    ck_assert_uint_le(find_next() - births_ns[i], 100 * MILLISECOND);
+    if (i == 0) /* for a report, between two of the moments at which ticks are */
+      scene_tick(0);
   }
-  ticks += run_until(2200 * MILLISECOND);
-  ck_assert_uint_le(ticks, 1 + 10); /* when the first one is heard, and then ten a second */
+  ck_assert_uint_le(run_until(11349 * MILLISECOND), 10);
   ck_assert_uint_ge(scene.lines[DENET_LINE_SAMPLE], PROCESSES * 9);
   scene_end();
+}
+END_TEST
+
+/* A process computes through all of one interval, at each age in turn. */
+static const int ages_ms[] = {300, 900, 1400, 1600, 2300, 2700, 3500, 4500, 5500, 6700, 8000};
+
+START_TEST(highest_cpu_use_is_that_of_an_interval_at_any_age) {
+  struct denet_rule rule = scene_rule("a", "Comm", "app");
+  scene_begin(&rule, 1);
+  run_until(100 * MILLISECOND);
+  bear(0);
+  tick_when_due();
+  scene_report();
+  uint64_t born_ns = scene.now_ns;
+  while (scene.now_ns + 1 < born_ns + (uint64_t)ages_ms[_i] * MILLISECOND)
+    tick_when_due();
+  for (int i = 0; i < 3; i++) {
+    uint64_t before_ns = scene.now_ns;
+    scene.now_ns = 1000 * SECOND + find_next();
+    scene.processes[0].cpu_ns += i == 1 ? scene.now_ns - before_ns : 0;
+    tick_when_due();
+  }
+  scene_end();
+  ck_assert_double_eq_tol(scene.cpu_percent_max, 100, 0.1);
 }
 END_TEST
 
@@ -98,6 +125,7 @@ END_TEST
 
 void add_cases(Suite *suite) {
   ADD_TEST(suite, two_lines_never_have_one_time);
-  ADD_TEST(suite, young_processes_are_sampled_in_the_same_ticks);
+  ADD_TABLE(suite, young_processes_are_sampled_soon_and_in_the_same_ticks, paces);
+  ADD_TABLE(suite, highest_cpu_use_is_that_of_an_interval_at_any_age, ages_ms);
   ADD_TABLE(suite, lines_of_a_process_come_further_and_further_apart, births_ns);
 }

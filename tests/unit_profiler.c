@@ -11,7 +11,7 @@ static struct {
   struct denet_off_cpu_sums end;      /* and tells next */
   bool lists, tells;
   bool is_followed;
-  int known; /* processes whose mappings are held */
+  bool is_known; /* its mappings are held */
 } host;
 
 int denet_tracer_open(const struct denet_tracer_settings *settings, struct denet_error *error,
@@ -43,6 +43,10 @@ void denet_tracer_drain(struct denet_tracer *tracer,
                                      size_t size),
                         void *context) {
   (void)tracer;
+  struct denet_off_cpu_stack stack = {.head = host.thread.head};
+  stack.head.kind = DENET_OFF_CPU_STACK;
+  if (host.lists || host.tells)
+    take(context, &stack.head, sizeof(stack));
   if (host.tells)
     take(context, &host.end.head, sizeof(host.end));
   host.tells = false;
@@ -69,14 +73,14 @@ void denet_symbolizer_meet(struct denet_symbolizer *symbolizer,
                            const struct denet_symbolizer_process *process) {
   (void)symbolizer;
   ck_assert_int_eq(process->pid, (pid_t)host.thread.head.pid);
-  host.known = 1;
+  host.is_known = true;
 }
 
 void denet_symbolizer_forget(struct denet_symbolizer *symbolizer, pid_t pid, uint64_t start_ns) {
   (void)symbolizer;
   ck_assert_int_eq(pid, (pid_t)host.thread.head.pid);
   ck_assert_uint_eq(start_ns, host.thread.head.start_ns);
-  host.known = 0;
+  host.is_known = false;
 }
 
 void denet_symbolizer_add_untold(struct denet_symbolizer *symbolizer,
@@ -90,7 +94,9 @@ void denet_symbolizer_await(struct denet_symbolizer *symbolizer, uint64_t most_n
 
 void denet_symbolizer_add_stack(struct denet_symbolizer *symbolizer,
                                 const struct denet_off_cpu_stack *stack) {
-  (void)symbolizer, (void)stack;
+  (void)symbolizer;
+  ck_assert_uint_eq(stack->head.pid, host.thread.head.pid);
+  host.is_known = true; /* what is not known is read for it */
 }
 
 void denet_symbolizer_add_thread(struct denet_symbolizer *symbolizer,
@@ -136,20 +142,24 @@ static struct denet_process *pass(struct denet_roster *roster, bool is_there) {
   return process;
 }
 
-START_TEST(what_is_held_of_a_process_goes_with_it) {
-  struct denet_roster roster = {0};
-  struct denet_forest forest = {0};
+static struct denet_profiler *open_profiler(void) {
   struct denet_profiler *profiler;
   struct denet_error error;
   struct denet_profiler_settings settings = {0};
   ck_assert_int_eq(denet_profiler_open(&settings, "/proc", &error, &profiler), 0);
+  return profiler;
+}
 
+START_TEST(what_is_held_of_a_process_goes_with_it) {
+  struct denet_roster roster = {0};
+  struct denet_forest forest = {0};
+  struct denet_profiler *profiler = open_profiler();
   host.thread.head = (struct denet_bpf_head){DENET_OFF_CPU_THREAD, PID, BORN};
   host.lists = true;
   struct denet_process *process = pass(&roster, true);
   process->changed = true; /* the rules are yet to look at it */
   denet_profiler_listen(profiler, &roster, &forest);
-  ck_assert_msg(host.known == 1, "%s: its mappings were not read", leavings[_i].how);
+  ck_assert_msg(host.is_known, "%s: its mappings were not read", leavings[_i].how);
 
   process->changed = false;
   host.end.head = (struct denet_bpf_head){DENET_OFF_CPU_END, PID, BORN};
@@ -158,11 +168,33 @@ START_TEST(what_is_held_of_a_process_goes_with_it) {
   host.lists = !leavings[_i].is_told && !leavings[_i].is_gone;
   pass(&roster, !leavings[_i].is_gone);
   denet_profiler_listen(profiler, &roster, &forest);
-  ck_assert_msg(host.known == 0, "%s: its mappings are still held", leavings[_i].how);
+  ck_assert_msg(!host.is_known, "%s: its mappings are still held", leavings[_i].how);
 
   denet_profiler_free(profiler);
   denet_roster_done(&roster);
 }
 END_TEST
 
-void add_cases(Suite *suite) { ADD_TABLE(suite, what_is_held_of_a_process_goes_with_it, leavings); }
+START_TEST(process_that_left_the_rule_is_followed_no_more) {
+  struct denet_roster roster = {0};
+  struct denet_forest forest = {0};
+  struct denet_profiler *profiler = open_profiler();
+  host.thread.head = (struct denet_bpf_head){DENET_OFF_CPU_THREAD, PID, BORN};
+  host.lists = true;
+  struct denet_process *process = pass(&roster, true);
+  process->changed = true;
+  denet_profiler_listen(profiler, &roster, &forest);
+  ck_assert(host.is_known);
+  process->is_followed = host.is_followed = true;
+  denet_profiler_measure(profiler, process);
+  ck_assert(!host.is_followed && !process->is_followed);
+  ck_assert(!host.is_known);
+  denet_profiler_free(profiler);
+  denet_roster_done(&roster);
+}
+END_TEST
+
+void add_cases(Suite *suite) {
+  ADD_TABLE(suite, what_is_held_of_a_process_goes_with_it, leavings);
+  ADD_TEST(suite, process_that_left_the_rule_is_followed_no_more);
+}

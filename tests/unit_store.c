@@ -141,6 +141,21 @@ START_TEST(files_take_whole_blocks_of_the_disk) {
 }
 END_TEST
 
+START_TEST(many_open_files_have_a_block_each_at_least) {
+  struct denet_store_limits limits = {PLENTY, UINT64_C(4) * 4096, 16, 0, 4096};
+  struct scene scene = begin(limits);
+  for (pid_t pid = 1; pid <= 8; pid++)
+    expect_write(&scene, pid, DENET_LINE_METADATA, HEAD);
+  for (size_t i = 0; i < LONG_LINES; i++) {
+    ck_assert(!exists(&scene, HOST "/web/1-1000_0002.jsonl"));
+    expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
+  }
+  expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
+  ck_assert(exists(&scene, HOST "/web/1-1000_0002.jsonl"));
+  end(&scene);
+}
+END_TEST
+
 START_TEST(of_an_earlier_run_the_longest_unchanged_goes_first) {
   struct scene scene = begin(no_limits);
   for (pid_t pid = 1; pid <= 3; pid++)
@@ -453,6 +468,7 @@ void add_cases(Suite *suite) {
   ADD_TABLE(suite, a_planted_symlink_to_a_folder_is_not_followed, planted_folders);
   ADD_TEST(suite, the_oldest_finished_file_goes_first);
   ADD_TEST(suite, files_take_whole_blocks_of_the_disk);
+  ADD_TEST(suite, many_open_files_have_a_block_each_at_least);
   ADD_TEST(suite, of_an_earlier_run_the_longest_unchanged_goes_first);
   ADD_TEST(suite, many_finished_files_go_in_order);
   ADD_TEST(suite, an_open_file_is_never_removed);
