@@ -36,9 +36,11 @@ struct record {
 struct denet_store {
   char *folder;
   denet_name host;
-  unsigned batch; /* counts denet_store_resume() */
-  int refusal;    /* 0, or the -errno that lines get until denet_store_resume() */
-  int host_lock;  /* the host's folder, locked unless somebody else has locked it */
+  unsigned batch;    /* counts denet_store_resume() */
+  int refusal;       /* 0, or the -errno that lines get until denet_store_resume() */
+  int host_lock;     /* the host's folder, locked unless somebody else has locked it */
+  int looked_folder; /* the instance's folder in which this batch has looked last; or negative */
+  denet_name looked_instance;
   struct denet_store_limits limits;
   struct denet_budget budget;
   void *records; /* tsearch(3) */
@@ -247,12 +249,22 @@ static int reopen_part(struct denet_store *store, struct record *record) {
   return outcome;
 }
 
+/* The instance's folder, opened once in a batch for many files of it; or -errno. */
+static int find_looked_folder(struct denet_store *store, const char *instance) {
+  if (store->looked_folder >= 0 && !strcmp(store->looked_instance, instance))
+    return store->looked_folder;
+  denet_closep(&store->looked_folder);
+  store->looked_folder = open_instance(store, instance);
+  snprintf(store->looked_instance, sizeof(store->looked_instance), "%s", instance);
+  return store->looked_folder;
+}
+
 /* 0; DENET_GONE when the name of an open part leads to it no more. Looks only now and then. */
 static int look_for_part(struct denet_store *store, struct record *record) {
   if (store->batch - record->looked_in < BATCHES_A_LOOK)
     return 0;
   record->looked_in = store->batch;
-  DENET_CLOSE int folder = open_instance(store, record->instance);
+  int folder = find_looked_folder(store, record->instance);
   /* What cannot be looked at now may well be there. */
   if (folder < 0)
     return is_gone(folder) ? DENET_GONE : 0;
@@ -361,6 +373,7 @@ int denet_store_write(struct denet_store *store, const struct denet_line *line,
 void denet_store_resume(struct denet_store *store) {
   store->refusal = 0;
   store->batch++;
+  denet_closep(&store->looked_folder);
 }
 
 uint64_t denet_store_total_bytes(const struct denet_store *store) {
@@ -392,7 +405,7 @@ static void close_storep(struct denet_store **store) { denet_store_close(*store)
 /* Fills store as far as it gets. */
 static int open_store(struct denet_store *store, const char *folder, const char *host) {
   TAILQ_INIT(&store->recent);
-  store->host_lock = -1;
+  store->host_lock = store->looked_folder = -1;
   denet_name_safe(denet_text_of(host), store->host);
   store->folder = strdup(folder);
   if (!store->folder)
@@ -440,6 +453,7 @@ void denet_store_close(struct denet_store *store) {
   while (store->records)
     drop_record(store, *(struct record **)store->records);
   denet_budget_done(&store->budget);
+  denet_closep(&store->looked_folder);
   denet_closep(&store->host_lock);
   free(store->folder);
   free(store);
