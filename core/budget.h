@@ -14,8 +14,7 @@ struct denet_budget {
   char *folder; /* owned */
   uint64_t limit_bytes;
   uint64_t block_bytes; /* a file takes a whole number of these */
-  uint64_t
-      total_bytes; /* what finished and open files take; who writes to an open file adds to it */
+  uint64_t total_bytes; /* that finished and open files take; who writes to an open one adds */
   struct denet_shelf_list files;     /* finished, owned, the oldest first */
   size_t file_count;                 /* of those */
   struct denet_shelf_file **buckets; /* the same by shelf, pid and t0_ms */
