@@ -7,7 +7,7 @@ out=${DENET_TEST_BUILD:-build/tests}
 
 packages="build-essential cmake pkg-config collectd-core collectd-dev libyajl-dev libtre-dev check
           clang libclang-rt-dev libbpf-dev libdw-dev bpftool strace python3 procps util-linux
-          iproute2 cppcheck"
+          iproute2 cppcheck libc6-dbg"
 # dpkg-query fails when it does not know one of them, which is what we want to hear of.
 installed=$(dpkg-query -W -f='${Package} ${Status}\n' $packages 2>/dev/null || true)
 missing=
