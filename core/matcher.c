@@ -359,8 +359,10 @@ static int settle_parent(struct denet_matcher *matcher, struct denet_process *pa
 static int decide(struct denet_matcher *matcher, struct denet_process *process, bool is_unknown) {
   /* A zombie of before our time is nobody's business; what was born or exec'd and died between two
    * looks still counts. */
-  if (process->ended && !(is_unknown ? process->born_under_watch : process->execd))
+  if (process->ended && !(is_unknown ? process->born_under_watch : process->execd)) {
+    process->changed = process->execd = false; /* nor is it in a later pass */
     return 0;
+  }
   struct denet_process *parent = find_parent(matcher, process);
   int error = settle_parent(matcher, parent);
   if (error)
@@ -383,7 +385,8 @@ static int decide(struct denet_matcher *matcher, struct denet_process *process, 
     bool can_tell = must_look && !(watch->rule.subjects & facts.late);
     error = apply_rule(matcher, watch, process, parent, can_tell ? &facts : NULL);
   }
-  process->changed = error || matcher->is_late;
+  /* One that has ended is decided once: it would be counted again, and has no texts any more. */
+  process->changed = error || (matcher->is_late && !process->ended);
   process->execd = process->execd && process->changed; /* what is not decided yet */
   return error;
 }

@@ -35,14 +35,15 @@ static const struct denet_host host = {.proc_path = "/nonexistent",
 
 static void take_fake(const struct fake_process *fake, const struct fake_end *end,
                       struct denet_process *process) {
+  bool is_over = end->is_over || fake->pid == scene.zombie;
   struct denet_identity identity = {.start_ticks = fake->born_ns / (10 * MILLISECOND),
                                     .born_ns = fake->born_ns,
                                     .parent_pid = fake->parent,
                                     .name = fake->name,
                                     .has_exec_stamp = true,
                                     .exec_stamp = fake->exec_id,
-                                    .threads = !end->is_over,
-                                    .is_zombie = end->is_over,
+                                    .threads = !is_over,
+                                    .is_zombie = is_over,
                                     .has_exit_status = true,
                                     .exit_status = end->exit_status,
                                     .oom_killed = end->oom_killed};
@@ -163,9 +164,14 @@ static void keep_report(void *context, const struct denet_group_report *report) 
 }
 
 struct denet_rule scene_rule(const char *name, const char *key, const char *value) {
+  return scene_rule_for(name, key, value, "x");
+}
+
+struct denet_rule scene_rule_for(const char *name, const char *key, const char *value,
+                                 const char *instance_template) {
   struct denet_rule rule;
   struct denet_setting condition = {key, DENET_SETTING_STRING, .string = value};
-  struct denet_setting instance = {"Instance", DENET_SETTING_STRING, .string = "x"};
+  struct denet_setting instance = {"Instance", DENET_SETTING_STRING, .string = instance_template};
   ck_assert_int_eq(denet_rule_init(&rule, name, NULL), 0);
   ck_assert_int_eq(denet_rule_set(&rule, &condition, NULL), 0);
   ck_assert_int_eq(denet_rule_set(&rule, &instance, NULL), 0);

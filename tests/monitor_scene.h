@@ -29,6 +29,7 @@ extern struct scene {
   size_t argument_bytes;                    /* 0: a command line is the name */
   size_t metadata_bytes;                    /* of all the lines */
   bool is_held;                             /* command lines are not to be had yet */
+  pid_t zombie;                             /* that process is one, and stays */
   struct denet_monitor *monitor;
   unsigned members, lines[3]; /* by kind */
   uint64_t group_cpu_ns, starts, exits, lost;
@@ -36,8 +37,10 @@ extern struct scene {
   char last_line[2048];
 } scene;
 
-/* A rule with one condition, whose groups are named "x". */
+/* A rule with one condition, whose groups are named "x", or by another template. */
 struct denet_rule scene_rule(const char *name, const char *key, const char *value);
+struct denet_rule scene_rule_for(const char *name, const char *key, const char *value,
+                                 const char *instance_template);
 
 /* At 1000 s, without processes; a monitor at BaseInterval 0.1 and MaxInterval 1, or at another
  * pace. The rules are taken over. */

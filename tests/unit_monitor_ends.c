@@ -263,6 +263,39 @@ START_TEST(ended_process_that_was_not_born_under_watch_is_not_counted) {
 }
 END_TEST
 
+/* Another that is found late has all be looked at once more. */
+static void show_zombie(uint64_t born_ns) {
+  scene.processes[0] = (struct fake_process){10, 1, "app", born_ns, 1, 0};
+  scene.processes[1] = (struct fake_process){11, 1, "app", 5 * SECOND, 1, 0};
+  scene.zombie = 10;
+}
+
+START_TEST(zombie_of_before_our_time_is_not_counted_though_all_are_looked_at_again) {
+  struct denet_rule rule = scene_rule("a", "Comm", "app");
+  scene_begin(&rule, 1);
+  scene_tick(SECOND);
+  show_zombie(5 * SECOND);
+  scene_tick(SECOND);
+  scene_end();
+  scene_expect_lines(1, 2, 0);
+  scene_expect_counts(0, 0, 1);
+}
+END_TEST
+
+START_TEST(zombie_in_a_slot_that_is_looked_at_again_stays_in_its_tree) {
+  struct denet_rule rules[] = {scene_rule("a", "CommandLine", "none"),
+                               scene_rule_for("b", "Comm", "app", "app%{slot}")};
+  scene_begin(rules, 2);
+  scene_tick(SECOND);
+  show_zombie(scene.now_ns - SECOND / 2);
+  scene.is_held = true;
+  scene_tick(SECOND);
+  scene.is_held = false;
+  scene_end();
+  ck_assert_uint_eq(scene.lines[DENET_LINE_LAST], 1);
+}
+END_TEST
+
 START_TEST(ended_processes_that_there_was_no_time_to_match_are_told_as_lost) {
   struct denet_rule rule = scene_rule("a", "CommandLine", "app");
   scene_begin(&rule, 1);
@@ -293,5 +326,7 @@ void add_cases(Suite *suite) {
   ADD_TABLE(suite, child_joins_the_tree_of_a_parent_that_is_gone, families);
   ADD_TEST(suite, tree_whose_root_ended_between_two_ticks_ends_with_its_last_child);
   ADD_TABLE(suite, ended_process_that_was_not_born_under_watch_is_not_counted, strangers);
+  ADD_TEST(suite, zombie_of_before_our_time_is_not_counted_though_all_are_looked_at_again);
+  ADD_TEST(suite, zombie_in_a_slot_that_is_looked_at_again_stays_in_its_tree);
   ADD_TEST(suite, ended_processes_that_there_was_no_time_to_match_are_told_as_lost);
 }
