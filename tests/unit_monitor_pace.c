@@ -49,13 +49,13 @@ static const struct denet_pace paces[] = {{100 * MILLISECOND, SECOND},
 
 START_TEST(young_processes_are_sampled_soon_and_in_the_same_ticks) {
   struct denet_rule rule = scene_rule("a", "Comm", "app");
-  const uint64_t births_ns[PROCESSES] = {10150 * MILLISECOND, 10151 * MILLISECOND,
-                                         10281 * MILLISECOND, 10349 * MILLISECOND};
+  const uint64_t born_ns[PROCESSES] = {10150 * MILLISECOND, 10151 * MILLISECOND,
+                                       10281 * MILLISECOND, 10349 * MILLISECOND};
   scene_begin_at(paces[_i], &rule, 1);
   for (size_t i = 0; i < PROCESSES; i++) {
-    run_until(births_ns[i]);
+    run_until(born_ns[i]);
     bear(i);
-    ck_assert_uint_le(find_next() - births_ns[i], 100 * MILLISECOND);
+    ck_assert_uint_le(find_next() - born_ns[i], 100 * MILLISECOND);
     if (i == 0) /* for a report, between two of the moments at which ticks are */
       scene_tick(0);
   }

@@ -112,7 +112,8 @@ class TwoWaitsAtALowRate(TwoWaits):
 
     def test_there_are_no_more_stacks_than_were_asked_for(self):
         seconds = increase(self.lines["one"], "ts_ms") / 1e3
-        self.assertLessEqual(sum(stack["count"] for stack in self.stacks), 20 * (seconds + 1) * 1.1)
+        # One that goes on is told again with the thread's next sample, without being taken again.
+        self.assertLessEqual(sum(stack["count"] for stack in self.stacks), 20 * (seconds + 1) * 1.4)
 
 
 @measures
