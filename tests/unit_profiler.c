@@ -150,18 +150,24 @@ static struct denet_profiler *open_profiler(void) {
   return profiler;
 }
 
+/* The kernel lists the process before the rules have looked at it. */
+static struct denet_process *list_undecided(struct denet_profiler *profiler,
+                                            struct denet_roster *roster) {
+  static const struct denet_forest forest;
+  host.thread.head = (struct denet_bpf_head){DENET_OFF_CPU_THREAD, PID, BORN};
+  host.lists = true;
+  struct denet_process *process = pass(roster, true);
+  process->changed = true;
+  denet_profiler_listen(profiler, roster, &forest);
+  ck_assert(host.is_known);
+  return process;
+}
+
 START_TEST(what_is_held_of_a_process_goes_with_it) {
   struct denet_roster roster = {0};
   struct denet_forest forest = {0};
   struct denet_profiler *profiler = open_profiler();
-  host.thread.head = (struct denet_bpf_head){DENET_OFF_CPU_THREAD, PID, BORN};
-  host.lists = true;
-  struct denet_process *process = pass(&roster, true);
-  process->changed = true; /* the rules are yet to look at it */
-  denet_profiler_listen(profiler, &roster, &forest);
-  ck_assert_msg(host.is_known, "%s: its mappings were not read", leavings[_i].how);
-
-  process->changed = false;
+  list_undecided(profiler, &roster)->changed = false;
   host.end.head = (struct denet_bpf_head){DENET_OFF_CPU_END, PID, BORN};
   host.end.is_sampled = leavings[_i].is_sampled;
   host.tells = leavings[_i].is_told;
@@ -169,7 +175,6 @@ START_TEST(what_is_held_of_a_process_goes_with_it) {
   pass(&roster, !leavings[_i].is_gone);
   denet_profiler_listen(profiler, &roster, &forest);
   ck_assert_msg(!host.is_known, "%s: its mappings are still held", leavings[_i].how);
-
   denet_profiler_free(profiler);
   denet_roster_done(&roster);
 }
@@ -177,14 +182,8 @@ END_TEST
 
 START_TEST(process_that_left_the_rule_is_followed_no_more) {
   struct denet_roster roster = {0};
-  struct denet_forest forest = {0};
   struct denet_profiler *profiler = open_profiler();
-  host.thread.head = (struct denet_bpf_head){DENET_OFF_CPU_THREAD, PID, BORN};
-  host.lists = true;
-  struct denet_process *process = pass(&roster, true);
-  process->changed = true;
-  denet_profiler_listen(profiler, &roster, &forest);
-  ck_assert(host.is_known);
+  struct denet_process *process = list_undecided(profiler, &roster);
   process->is_followed = host.is_followed = true;
   denet_profiler_measure(profiler, process);
   ck_assert(!host.is_followed && !process->is_followed);
