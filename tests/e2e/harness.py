@@ -216,7 +216,11 @@ PluginDir "{plugins_folder()}"
         if self.process.poll() is None:
             self.stopped_at = time.time()
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=20 * patience())
+        try:
+            return self.process.wait(timeout=20 * patience())
+        except subprocess.TimeoutExpired as late:
+            late.add_note(f"its threads: {threads_of(self.pid)}")
+            raise
 
     def close(self):
         """Ends it for sure; the folder stays until the run ends."""
@@ -224,10 +228,10 @@ PluginDir "{plugins_folder()}"
             return
         try:
             self.stop()
-        except subprocess.TimeoutExpired:
+        except subprocess.TimeoutExpired as late:
             self.process.kill()
             self.process.wait()
-            raise AssertionError("collectd did not end in time after SIGTERM")
+            raise AssertionError("collectd did not end in time after SIGTERM") from late
 
     def _lines(self, name):
         path = self.folder / name
@@ -394,6 +398,18 @@ def why_no_bpf():
 
 def comm_of(pid):
     return Path(f"/proc/{pid}/comm").read_text().rstrip("\n")
+
+
+def threads_of(pid):
+    """Of each thread of a process: its name, its state (R, S, ...) and where in the kernel it waits."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*"):
+        try:
+            name, rest = (task / "stat").read_text().partition("(")[2].rsplit(") ", 1)
+            found.append((name, rest[0], (task / "wchan").read_text()))
+        except OSError:
+            pass
+    return sorted(found)
 
 
 class Workload:
