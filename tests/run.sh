@@ -99,11 +99,10 @@ phase "end to end, under collectd, with BPF"
 run_e2e release bpf 3
 phase "end to end, address and undefined sanitizers, with /proc"
 run_e2e sanitized procfs 6 --heard
-# Those in which threads have to do with each other most; the others are run before a release. Of
-# starts and stops those with all threads there are.
+# Those in which threads have to do with each other most; the others are run before a release.
 phase "end to end, thread sanitizer, with BPF"
-run_e2e threads bpf 6 --heard test_bpf test_files test_held test_kill \
-  test_start_stop.InARowWithStacks test_writer
+run_e2e threads bpf 6 --heard test_bpf test_files test_held test_kill test_start_stop \
+  test_writer
 
 echo "after $SECONDS s:"
 echo "$passed passed, $failed failed, $skipped skipped"

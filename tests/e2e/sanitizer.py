@@ -26,6 +26,10 @@ def runtimes(plugins):
             if name in SETTINGS}
 
 
+def is_for_threads(plugins):
+    return "libtsan" in runtimes(plugins)
+
+
 def reports_folder(folder):
     return Path(folder, "sanitizer")
 
@@ -42,7 +46,7 @@ def prefix(plugins, folder, others):
     settings = [f"{variable}={options}:log_path={reports_folder(folder)}/report"
                 for variable, options in (SETTINGS[name] for name in found)]
     # The shadow of the thread sanitizer has its place, which others must not be given by chance.
-    fixed = ["setarch", "-R"] if "libtsan" in found else []
+    fixed = ["setarch", "-R"] if is_for_threads(plugins) else []
     return [*fixed, "env", f"LD_PRELOAD={':'.join(libraries)}", *settings]
 
 
