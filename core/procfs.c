@@ -15,9 +15,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define PF_FORKNOEXEC 0x40    /* include/linux/sched.h: forked but did not exec */
-#define PF_KTHREAD 0x00200000 /* include/linux/sched.h */
-#define CLOCK_SKEW_NS 100000  /* 0.1 % of the shortest usual interval */
+#define CLOCK_SKEW_NS 100000 /* 0.1 % of the shortest usual interval */
 #define CLOCK_ATTEMPTS 3
 
 static struct denet_procfs *self(struct denet_source *source) {

@@ -1,5 +1,6 @@
 /* What the files of the /proc source share: procfs.c scans, procfs_measure.c measures,
- * procfs_describe.c reads texts. Nothing else includes this. */
+ * procfs_describe.c reads texts. Of others only source_bpf.c includes this: what the kernel's
+ * programs do not have it takes from /proc. */
 #pragma once
 
 #include "aside.h"

@@ -9,6 +9,10 @@
 
 #include <stdbool.h>
 
+/* Flags of a task, as stat and the kernel's iterator give them; include/linux/sched.h. */
+#define PF_FORKNOEXEC 0x40 /* forked but did not exec */
+#define PF_KTHREAD 0x00200000
+
 /* Text of a process, read only when a rule or a file's metadata needs it. */
 enum denet_text_kind {
   DENET_TEXT_ARGUMENTS,  /* NUL between the arguments, none at the end */

@@ -4,13 +4,12 @@
 #include "source_bpf.h"
 
 #include "cleanup.h"
+#include "procfs.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#define PF_FORKNOEXEC 0x40             /* include/linux/sched.h */
-#define PF_KTHREAD 0x00200000          /* include/linux/sched.h */
 #define PID_NAMESPACE_INODE 0xEFFFFFFC /* PROC_PID_INIT_INO, include/linux/proc_ns.h */
 
 /* A process gets its start time a little before it can be seen. */
@@ -26,32 +25,6 @@
 
 static struct denet_bpf_source *self(struct denet_source *source) {
   return (struct denet_bpf_source *)source;
-}
-
-void denet_bpf_source_identify(const struct denet_bpf_source *bpf, struct denet_process *process,
-                               const struct denet_bpf_identity *record, int exit_code) {
-  const struct denet_bpf_brief *brief = &record->brief;
-  struct denet_identity identity = {
-      .start_ticks = brief->head.start_ns / bpf->host->tick_ns,
-      .born_ns = brief->head.start_ns,
-      .parent_pid = (pid_t)record->parent_pid,
-      .name = brief->name, /* the kernel ends it with a NUL (__set_task_comm, fs/exec.c) */
-      .kernel_thread = record->flags & PF_KTHREAD,
-      .never_execd = record->flags & PF_FORKNOEXEC,
-      .has_exec_stamp = true,
-      .exec_stamp = brief->exec_id,
-      .has_reaped = record->state & DENET_BPF_HAS_REAPED,
-      .is_zombie = record->state & DENET_BPF_ZOMBIE,
-      .is_hollow = record->state & DENET_BPF_HOLLOW,
-      .threads = record->threads,
-      .has_exit_status = true,
-      .exit_status = exit_code,
-      .oom_killed = record->state & DENET_BPF_OOM_KILLED,
-  };
-  bool has_execd = !process->is_new && process->exec_stamp != brief->exec_id;
-  denet_process_identify(process, &identity);
-  if (has_execd)
-    process->execd_ns = bpf->begun_ns;
 }
 
 struct denet_life *denet_bpf_source_life(const struct denet_bpf_source *bpf,

@@ -1,11 +1,12 @@
-/* What the files of the BPF source share: source_bpf.c scans and measures, source_bpf_end.c takes
- * ends, source_bpf_describe.c tells who a process is. Nothing else includes this. */
+/* What the files of the BPF source share: source_bpf.c scans and measures, source_bpf_take.c takes
+ * over who a process is and how it ended, source_bpf_describe.c tells its texts. Nothing else
+ * includes this. */
 #pragma once
 
 #include "bpf/record.h"
 #include "ledger.h"
-#include "procfs.h"
 #include "programs.h"
+#include "source.h"
 #include "tally.h"
 
 struct denet_bpf_source {

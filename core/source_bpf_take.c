@@ -1,7 +1,33 @@
-/* The ends of processes, as the kernel's events tell them. */
+/* What the kernel tells of one process, taken over into its row: who it is, and its end. */
 #include "source_bpf.h"
 
 #include <string.h>
+
+void denet_bpf_source_identify(const struct denet_bpf_source *bpf, struct denet_process *process,
+                               const struct denet_bpf_identity *record, int exit_code) {
+  const struct denet_bpf_brief *brief = &record->brief;
+  struct denet_identity identity = {
+      .start_ticks = brief->head.start_ns / bpf->host->tick_ns,
+      .born_ns = brief->head.start_ns,
+      .parent_pid = (pid_t)record->parent_pid,
+      .name = brief->name, /* the kernel ends it with a NUL (__set_task_comm, fs/exec.c) */
+      .kernel_thread = record->flags & PF_KTHREAD,
+      .never_execd = record->flags & PF_FORKNOEXEC,
+      .has_exec_stamp = true,
+      .exec_stamp = brief->exec_id,
+      .has_reaped = record->state & DENET_BPF_HAS_REAPED,
+      .is_zombie = record->state & DENET_BPF_ZOMBIE,
+      .is_hollow = record->state & DENET_BPF_HOLLOW,
+      .threads = record->threads,
+      .has_exit_status = true,
+      .exit_status = exit_code,
+      .oom_killed = record->state & DENET_BPF_OOM_KILLED,
+  };
+  bool has_execd = !process->is_new && process->exec_stamp != brief->exec_id;
+  denet_process_identify(process, &identity);
+  if (has_execd)
+    process->execd_ns = bpf->begun_ns;
+}
 
 /* What is known of when and in which state it ended. */
 void denet_bpf_source_take_exit(const struct denet_bpf_source *bpf, struct denet_process *process,
