@@ -11,6 +11,7 @@ enum denet_line_kind {
   DENET_LINE_METADATA, /* first of a file; again for a process that exec'd: starts a new part */
   DENET_LINE_SAMPLE,
   DENET_LINE_LAST, /* nothing comes after it: the file is finished */
+  DENET_LINE_END,  /* no line: the file is finished, and its last line was lost */
 };
 
 /* Everything is borrowed for the length of the call that it is given to. */

@@ -343,6 +343,7 @@ int denet_monitor_tick(struct denet_monitor *monitor, enum denet_tick_scope scop
   if (!monitor->first_ns)
     monitor->first_ns = now_ns;
   monitor->matcher.wants_metadata = monitor->scribe.is_on;
+  denet_scribe_finish_files(&monitor->scribe);
   int failure = monitor->source->scan(monitor->source, &monitor->roster, error);
   end_vanished(monitor);
   if (monitor->profiler) {

@@ -134,7 +134,7 @@ static int push_locked(struct denet_queue *queue, const struct denet_line *line)
 int denet_queue_push(struct denet_queue *queue, const struct denet_line *line) {
   pthread_mutex_lock(&queue->lock);
   int error = push_locked(queue, line);
-  if (error && error != -EMSGSIZE)
+  if (error && error != -EMSGSIZE && line->kind != DENET_LINE_END)
     queue->dropped_count++;
   pthread_mutex_unlock(&queue->lock);
   return error;

@@ -10,8 +10,8 @@
 struct denet_queue; /* owned by whoever made it */
 
 /* bytes: what the waiting lines may take in memory; those that the taker is busy with may take as
- * much again. The last eighth is for METADATA and LAST lines: without its first line a process has
- * no file, and without its last one the file is never finished. 0 or -ENOMEM. */
+ * much again. The last eighth is for all but SAMPLE lines: without its first line a process has no
+ * file, and without its last one the file is not finished. 0 or -ENOMEM. */
 int denet_queue_new(size_t bytes, struct denet_queue **out_queue);
 
 /* Nobody may be inside a call of the queue. queue may be NULL. */
@@ -22,7 +22,7 @@ void denet_queue_free(struct denet_queue *queue);
  * not even fit into an empty queue: dropped, too, but for the caller to count. */
 int denet_queue_push(struct denet_queue *queue, const struct denet_line *line);
 
-/* Lines dropped so far, those that could never fit left out. */
+/* Lines dropped so far, those that could never fit left out; an END is no line. */
 uint64_t denet_queue_dropped(struct denet_queue *queue);
 
 /* The taker's wait: returns when a flush was asked for, the queue was closed, half of the room is

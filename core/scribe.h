@@ -13,7 +13,8 @@ struct denet_scribe {
   struct denet_record_origin origin;
   denet_sink sink;
   void *sink_context;
-  bool is_on; /* there is a writer */
+  struct denet_open_file *unfinished; /* owned, by next: the writer is to hear that they are over */
+  bool is_on;                         /* there is a writer */
   uint64_t records, dropped;
 };
 
@@ -22,7 +23,12 @@ int denet_scribe_init(struct denet_scribe *scribe, const struct denet_record_ori
                       denet_sink sink, void *sink_context);
 void denet_scribe_done(struct denet_scribe *scribe);
 
+/* Tells the writer of the files whose last lines it could not take. Without that they would stay
+ * open for ever. For the start of each tick. */
+void denet_scribe_finish_files(struct denet_scribe *scribe);
+
 /* Writes the tree's next line, its last one if it is over, headed by the metadata line where that
- * is due. A line that nobody takes is counted. Nothing to do for a rule without records. */
+ * is due. A line that nobody takes is counted. For a rule without records, or without a
+ * writer, the tree only forgets what it kept for the line. */
 void denet_scribe_write(struct denet_scribe *scribe, struct denet_tree *tree, uint64_t ts_ms,
                         uint64_t now_ns);

@@ -345,9 +345,9 @@ static int write_line(struct denet_store *store, const struct denet_line *line) 
   if (line->kind == DENET_LINE_METADATA)
     return begin_part(store, line, record);
   if (!record)
-    return DENET_GONE;
-  int error = append_line(store, record, line->json);
-  if (line->kind == DENET_LINE_LAST) {
+    return line->kind == DENET_LINE_END ? 0 : DENET_GONE;
+  int error = line->kind == DENET_LINE_END ? 0 : append_line(store, record, line->json);
+  if (line->kind != DENET_LINE_SAMPLE) {
     finish_part(store, record);
     drop_record(store, record);
   }

@@ -40,11 +40,11 @@ int denet_store_open(const char *folder, const char *host, const struct denet_st
  * makes the file (O_EXCL | O_NOFOLLOW, mode 0640; when the name is taken, the next part). A
  * METADATA line for an open key starts the next part. A part that reached limits.file_bytes is
  * followed by the next one, headed by the same metadata line, and so is one that somebody removed,
- * renamed (see denet_store_resume()) or cut. LAST finishes the file. 0; DENET_GONE when a line
- * comes for a key whose metadata was never given: not written; -EINVAL when the instance is no safe
- * name; -errno with a sentence, then the line is lost, but what was written of it is taken back, so
- * that the file still ends with a whole line. A METADATA line is kept even then, and heads a file
- * as soon as one can be made for a later line.
+ * renamed (see denet_store_resume()) or cut. LAST and END finish the file. 0; DENET_GONE when a
+ * line comes for a key whose metadata was never given: not written; -EINVAL when the instance is no
+ * safe name; -errno with a sentence, then the line is lost, but what was written of it is taken
+ * back, so that the file still ends with a whole line. A METADATA line is kept even then, and heads
+ * a file as soon as one can be made for a later line.
  *
  * A METADATA line of more than 4 KiB stays in memory only while no file has it, and only as far as
  * all that are in memory take no more than 4 MiB; a next part gets it from the part before. Where

@@ -216,6 +216,7 @@ void denet_tree_fell(struct denet_forest *forest, struct denet_tree *tree) {
   denet_buffer_done(&tree->arguments);
   denet_buffer_done(&tree->executable);
   denet_stack_set_done(&tree->stacks);
+  free(tree->file);
   free(tree);
 }
 

@@ -52,6 +52,7 @@ struct denet_tree {
   bool is_silent;      /* its root heads another tree of the group, and they would share one file */
   bool wants_metadata; /* the next line is headed by a metadata line */
   bool is_over;        /* all its processes are ending: the next line is the last */
+  struct denet_open_file *file; /* owned; NULL: the writer cannot have one */
   struct denet_buffer arguments, executable; /* of the root, until the metadata is written */
   uint64_t lacks_arguments_ns; /* since when they are not known yet (DENET_LATER); 0: they are */
   bool has_uid;
@@ -70,6 +71,14 @@ struct denet_tree {
   bool is_due;
   uint64_t line_ns, line_cpu_ns; /* at the last line, of all members together */
   double line_usage;
+};
+
+/* A file that the writer keeps open until it hears that it is finished, by its key (line.h). */
+struct denet_open_file {
+  struct denet_open_file *next;
+  pid_t pid;
+  uint64_t t0_ms;
+  char instance[];
 };
 
 struct denet_forest {

@@ -62,7 +62,7 @@ static bool is_line(const data_set_t *set, const value_list_t *list) {
   return !strcmp(set->type, DENET_LINE_TYPE) && !strcmp(list->plugin, PLUGIN_NAME) &&
          set->ds_num == VALUE_COUNT && list->values_len == VALUE_COUNT && list->meta &&
          list->values[VALUE_KIND].derive >= DENET_LINE_METADATA &&
-         list->values[VALUE_KIND].derive <= DENET_LINE_LAST;
+         list->values[VALUE_KIND].derive <= DENET_LINE_END;
 }
 
 bool denet_handover_receive(const data_set_t *set, const value_list_t *list,

@@ -321,7 +321,7 @@ static int push_line(const struct denet_line *line) {
   if (!queue)
     return ENOENT;
   int error = denet_queue_push(queue, line);
-  if (error)
+  if (error && line->kind != DENET_LINE_END)
     tell_dropped(line, error);
   return -error;
 }

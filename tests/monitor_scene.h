@@ -31,7 +31,8 @@ extern struct scene {
   bool is_held;                             /* command lines are not to be had yet */
   pid_t zombie;                             /* that process is one, and stays */
   struct denet_monitor *monitor;
-  unsigned members, lines[3]; /* by kind */
+  int refusals[4];            /* by the kind of a line: what the writer says, 0: takes it */
+  unsigned members, lines[4]; /* by kind: taken */
   uint64_t group_cpu_ns, starts, exits, lost;
   double cpu_percent_max;
   char last_line[2048];

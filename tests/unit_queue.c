@@ -82,7 +82,8 @@ static void stop_taker(struct taker *taker) {
 static const struct denet_line lines[] = {
     {DENET_LINE_METADATA, "web", 1, 2, {"{\"cmd\":[]}", 10}},
     {DENET_LINE_SAMPLE, "a-long.name_1", 4194304, UINT64_MAX, {"\0\xff{", 3}},
-    {DENET_LINE_LAST, "x", 3, 0, {"", 0}},
+    {DENET_LINE_LAST, "x", 3, 0, {"{}", 2}},
+    {DENET_LINE_END, "x", 4, 0, {"", 0}},
 };
 
 static void expect_line(void *context, const struct denet_line *line) {
@@ -130,6 +131,9 @@ START_TEST(the_last_eighth_is_for_first_and_last_lines) {
   ck_assert_int_eq(push(queue, DENET_LINE_METADATA, 1, "{\"key\":\"value\"}"), 0);
   ck_assert_int_eq(push(queue, DENET_LINE_LAST, 1, "{\"key\":\"value\"}"), 0);
   while (!push(queue, DENET_LINE_LAST, 1, "{}"))
+    continue;
+  ck_assert_uint_eq(denet_queue_dropped(queue), 2);
+  while (!push(queue, DENET_LINE_END, 1, ""))
     continue;
   ck_assert_uint_eq(denet_queue_dropped(queue), 2);
   denet_queue_free(queue);

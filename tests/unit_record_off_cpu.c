@@ -1,6 +1,7 @@
 #include "core/record_off_cpu.h"
 
 #include "core/cleanup.h"
+#include "core/scribe.h"
 #include "tests/unit.h"
 
 #include <stdio.h>
@@ -106,6 +107,18 @@ START_TEST(stacks_are_those_since_the_line_before) {
 }
 END_TEST
 
+START_TEST(stacks_that_no_file_is_to_have_are_not_kept) {
+  begin();
+  struct denet_scribe scribe;
+  ck_assert_int_eq(denet_scribe_init(&scribe, &(struct denet_record_origin){0}, NULL, NULL), 0);
+  sample("futex", sizeof("futex"), 50);
+  denet_scribe_write(&scribe, &scene.tree, 1, 1);
+  ck_assert_uint_eq(scene.tree.stacks.count, 0);
+  denet_scribe_done(&scribe);
+  end();
+}
+END_TEST
+
 static size_t count_of(const char *text, const char *part) {
   size_t count = 0;
   for (; (text = strstr(text, part)); text++)
@@ -168,6 +181,7 @@ END_TEST
 void add_cases(Suite *suite) {
   ADD_TEST(suite, line_has_sums_threads_reasons_and_stacks);
   ADD_TEST(suite, stacks_are_those_since_the_line_before);
+  ADD_TEST(suite, stacks_that_no_file_is_to_have_are_not_kept);
   ADD_TEST(suite, longest_are_told_of_many);
   ADD_TEST(suite, losses_are_told_by_cause_if_there_are_any);
   ADD_TEST(suite, members_that_left_keep_their_extremes);

@@ -12,6 +12,19 @@ START_TEST(a_process_has_one_file_in_the_order_of_its_lines) {
 }
 END_TEST
 
+START_TEST(an_end_finishes_a_file_and_is_no_line_of_it) {
+  struct scene scene = begin(no_limits);
+  expect_write(&scene, 12, DENET_LINE_METADATA, HEAD);
+  expect_write(&scene, 12, DENET_LINE_SAMPLE, LINE);
+  expect_write(&scene, 12, DENET_LINE_END, "");
+  expect_file(&scene, HOST "/web/12-1000.jsonl", HEAD "\n" LINE "\n");
+  ck_assert_int_eq(write_key(&scene, "web", 12, DENET_LINE_SAMPLE, LINE), DENET_GONE);
+  expect_write(&scene, 12, DENET_LINE_END, "");
+  ck_assert_uint_eq(denet_store_total_bytes(scene.store), FILE_BYTES);
+  end(&scene);
+}
+END_TEST
+
 static const struct {
   rlim_t limit;
   bool is_high;
@@ -238,6 +251,7 @@ END_TEST
 
 void add_cases(Suite *suite) {
   ADD_TEST(suite, a_process_has_one_file_in_the_order_of_its_lines);
+  ADD_TEST(suite, an_end_finishes_a_file_and_is_no_line_of_it);
   ADD_TABLE(suite, descriptors_that_select_can_take_are_left_to_others, descriptor_limits);
   ADD_TEST(suite, a_line_without_its_metadata_is_gone);
   ADD_TEST(suite, metadata_of_an_open_key_starts_the_next_part);
