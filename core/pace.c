@@ -2,6 +2,7 @@
 
 #define YOUNG_NS UINT64_C(1000000000)
 #define OLD_NS UINT64_C(10000000000)
+#define REST_MOST_NS UINT64_C(10000000000)
 
 uint64_t denet_pace_interval(const struct denet_pace *pace, uint64_t age_ns) {
   if (age_ns <= YOUNG_NS)
@@ -18,4 +19,8 @@ uint64_t denet_pace_align(const struct denet_pace *pace, uint64_t origin_ns, uin
   if (ns <= origin_ns)
     return origin_ns;
   return origin_ns + (ns - origin_ns + pace->base_ns / 2) / pace->base_ns * pace->base_ns;
+}
+
+uint64_t denet_pace_rest(uint64_t took_ns) {
+  return took_ns < REST_MOST_NS ? took_ns : REST_MOST_NS;
 }

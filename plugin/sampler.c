@@ -84,8 +84,8 @@ static bool wait_for_tick(struct denet_sampler *sampler, uint64_t rested_ns) {
     if (doze(sampler, until_ns, now_ns, is_listening ? call_fd : -1)) {
       uint64_t began_ns = read_boot_ns();
       denet_monitor_hear(sampler->monitor);
-      uint64_t ended_ns = read_boot_ns(), took_ns = ended_ns - began_ns;
-      heard_ns = ended_ns + (took_ns > HEAR_NS ? took_ns : HEAR_NS);
+      uint64_t ended_ns = read_boot_ns(), rest_ns = denet_pace_rest(ended_ns - began_ns);
+      heard_ns = ended_ns + (rest_ns > HEAR_NS ? rest_ns : HEAR_NS);
     }
   }
   return false;
@@ -99,11 +99,10 @@ static void *run(void *context) {
   do {
     began_ns = read_boot_ns();
     tick(sampler, DENET_TICK_DUE);
-    /* As long a rest as the work took, at least: reports and the end of collectd must get their
-     * turn at the lock, and the host half of a CPU, however short the intervals and slow the ticks.
-     */
+    /* However short the intervals and slow the ticks: reports and the end of collectd must get
+     * their turn at the lock as well. */
     uint64_t ended_ns = read_boot_ns();
-    rested_ns = ended_ns + (ended_ns - began_ns) + 1;
+    rested_ns = ended_ns + denet_pace_rest(ended_ns - began_ns) + 1;
   } while (wait_for_tick(sampler, rested_ns));
   pthread_mutex_unlock(&sampler->lock);
   return NULL;

@@ -200,7 +200,8 @@ static void load_options(const char *fixture, struct denet_monitor_settings *set
 static int take_line(void *context, const struct denet_line *line) {
   static const char *const kinds[] = {[DENET_LINE_METADATA] = "metadata",
                                       [DENET_LINE_SAMPLE] = "sample",
-                                      [DENET_LINE_LAST] = "last"};
+                                      [DENET_LINE_LAST] = "last",
+                                      [DENET_LINE_END] = "end"};
   struct run *run = context;
   char file[512];
   snprintf(file, sizeof(file), "%s/%d-%" PRIu64 " %s\n", line->instance, (int)line->pid,

@@ -69,8 +69,18 @@ START_TEST(moments_are_aligned_to_the_nearest) {
 }
 END_TEST
 
+static const struct {
+  uint64_t took_ns, rest_ns;
+} rests[] = {{0, 0}, {7 * MS, 7 * MS}, {9 * SECOND, 9 * SECOND}, {8 * 3600 * SECOND, 10 * SECOND}};
+
+START_TEST(rest_is_as_long_as_the_work_but_not_as_a_night) {
+  ck_assert_uint_eq(denet_pace_rest(rests[_i].took_ns), rests[_i].rest_ns);
+}
+END_TEST
+
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, interval_goes_by_age, rows);
   ADD_TABLE(suite, moments_are_aligned_to_the_nearest, moments);
+  ADD_TABLE(suite, rest_is_as_long_as_the_work_but_not_as_a_night, rests);
   ADD_TEST(suite, interval_never_shrinks_nor_leaves_its_bounds);
 }
