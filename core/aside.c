@@ -60,15 +60,11 @@ static void free_reader(struct reader *reader) {
   free(reader);
 }
 
-static int read_file(struct reader *reader) {
-  DENET_CLOSE int fd = openat(reader->folder, reader->path, O_RDONLY | O_CLOEXEC);
-  return fd < 0 ? -errno : denet_buffer_read(&reader->text, fd, reader->limit);
-}
-
 /* With the lock, which is not held while reading. */
 static void serve(struct reader *reader) {
   pthread_mutex_unlock(&reader->lock);
-  int outcome = read_file(reader);
+  int outcome =
+      denet_buffer_read_path(&reader->text, reader->folder, reader->path, reader->limit);
   pthread_mutex_lock(&reader->lock);
   reader->outcome = outcome;
   reader->state = READ;
@@ -168,12 +164,13 @@ static enum state look_at(struct reader *reader) {
   return state;
 }
 
-/* The reader that has had the key before and has not been asked for the result yet, or NULL. */
-static struct reader *find_reader(const struct denet_aside *aside, struct denet_aside_key key) {
+/* The reader that was asked for the same before and not for the result yet, or NULL. */
+static struct reader *find_reader(const struct denet_aside *aside, struct denet_aside_key key,
+                                  const char *path) {
   for (unsigned i = 0; i < aside->count; i++) {
     const struct denet_aside_key *held = &aside->readers[i]->key;
     if (held->pid == key.pid && held->start_ticks == key.start_ticks &&
-        look_at(aside->readers[i]) != IDLE)
+        !strcmp(aside->readers[i]->path, path) && look_at(aside->readers[i]) != IDLE)
       return aside->readers[i];
   }
   return NULL;
@@ -280,7 +277,7 @@ static bool is_patient(struct denet_aside *aside) {
 
 int denet_aside_read(struct denet_aside *aside, struct denet_aside_key key, int folder,
                      const char *path, size_t limit, struct denet_buffer *out) {
-  struct reader *reader = find_reader(aside, key);
+  struct reader *reader = find_reader(aside, key, path);
   if (reader)
     return finish(aside, reader, false, out);
   if (!is_patient(aside))

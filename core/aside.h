@@ -1,7 +1,8 @@
 /* Reads aside: of a file whose owner can hold the reader up, in a thread that may be held up. The
  * kernel takes a process's mmap lock to read its arguments (get_mm_cmdline, fs/proc/base.c), and
- * any user can keep that lock for long, a fork of many gigabytes as well as ill will on a FUSE file
- * system. Not thread-safe: one owner. */
+ * for its executable the lock that it has in an exec (exec_update_lock); any user can keep either
+ * for long, a fork of many gigabytes as well as ill will on a FUSE file system. Not thread-safe:
+ * one owner. */
 #pragma once
 
 #include "buffer.h"
@@ -20,10 +21,11 @@ struct denet_aside_key {
 /* 0 or -ENOMEM. No thread yet: the first read starts one. */
 int denet_aside_new(struct denet_aside **out_aside);
 
-/* Reads up to limit bytes of the file at path (at most 63 bytes) below folder into out. Waits 10 ms
+/* Reads into out up to limit bytes of the file at path (at most 63 bytes) below folder, or of what
+ * it says if it is a symbolic link: no link at its end is followed. Waits 10 ms
  * for a read that is held up, 20 ms in half a second for all that are, and half a second for one
  * that only lacks a CPU. 0; -errno; DENET_LATER when it takes longer or 64 are held up already: a
- * later call with the same key gets what the read has brought until then, or begins anew if nobody
+ * later call with the same key and path gets what the read has brought until then, or begins anew if nobody
  * asked for 2 s. folder is used as long as a read goes on. */
 int denet_aside_read(struct denet_aside *aside, struct denet_aside_key key, int folder,
                      const char *path, size_t limit, struct denet_buffer *out);

@@ -1,6 +1,10 @@
 #include "buffer.h"
 
+#include "cleanup.h"
+
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -79,6 +83,30 @@ int denet_buffer_read(struct denet_buffer *buffer, int fd, size_t limit) {
     buffer->bytes[buffer->length] = '\0';
   }
   return 0;
+}
+
+static int read_link(struct denet_buffer *buffer, int folder, const char *path, size_t limit) {
+  size_t most = limit < PATH_MAX ? limit : PATH_MAX;
+  denet_buffer_clear(buffer);
+  int error = denet_buffer_reserve(buffer, most);
+  if (error)
+    return error;
+  ssize_t length = readlinkat(folder, path, buffer->bytes, most);
+  if (length < 0)
+    return -errno;
+  buffer->length = (size_t)length;
+  buffer->bytes[length] = '\0';
+  return 0;
+}
+
+int denet_buffer_read_path(struct denet_buffer *buffer, int folder, const char *path,
+                           size_t limit) {
+  int outcome = read_link(buffer, folder, path, limit);
+  if (outcome != -EINVAL)
+    return outcome;
+  /* It is no link. */
+  DENET_CLOSE int fd = openat(folder, path, O_RDONLY | O_CLOEXEC);
+  return fd < 0 ? -errno : denet_buffer_read(buffer, fd, limit);
 }
 
 struct denet_text denet_buffer_text(const struct denet_buffer *buffer) {

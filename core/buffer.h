@@ -36,5 +36,9 @@ int denet_buffer_append_string(struct denet_buffer *buffer, const char *string);
  * EINTR are dealt with. 0 or -errno, then the content is what was read before the failure. */
 int denet_buffer_read(struct denet_buffer *buffer, int fd, size_t limit);
 
+/* Replaces the content by up to limit bytes of the file at path below folder, or of what it says if
+ * it is a symbolic link, which is not followed. 0 or -errno. */
+int denet_buffer_read_path(struct denet_buffer *buffer, int folder, const char *path, size_t limit);
+
 struct denet_text denet_buffer_text(const struct denet_buffer *buffer);
 struct denet_text denet_text_of(const char *string);

@@ -101,9 +101,12 @@ int denet_facts_read(struct denet_facts_reader *reader, struct denet_source *sou
         read_command_line(reader, source, process, &facts.subject[DENET_SUBJECT_COMMAND_LINE]);
   if (outcome == DENET_LATER)
     facts.late = 1u << DENET_SUBJECT_COMMAND_LINE;
-  if (!has_failed(outcome) && subjects & 1u << DENET_SUBJECT_EXECUTABLE)
+  if (!has_failed(outcome) && subjects & 1u << DENET_SUBJECT_EXECUTABLE) {
     outcome = read_text(source, process, DENET_TEXT_EXECUTABLE, &reader->executable,
                         &facts.subject[DENET_SUBJECT_EXECUTABLE]);
+    if (outcome == DENET_LATER)
+      facts.late |= 1u << DENET_SUBJECT_EXECUTABLE;
+  }
   if (!has_failed(outcome) && subjects & (1u << DENET_SUBJECT_CGROUP | 1u << DENET_SUBJECT_UNIT))
     outcome = read_cgroup(reader, source, process, &facts);
   if (!has_failed(outcome) && subjects & 1u << DENET_SUBJECT_USER)

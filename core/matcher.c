@@ -123,11 +123,12 @@ static int read_metadata(struct denet_matcher *matcher, const struct denet_watch
   matcher->has_uid = !outcome;
   if (!denet_source_is_passing(outcome))
     outcome = source->describe(source, process, DENET_TEXT_EXECUTABLE, &matcher->executable);
+  matcher->lacks_texts = outcome == DENET_LATER;
   if (!denet_source_is_passing(outcome))
     outcome = source->describe(source, process, DENET_TEXT_ARGUMENTS, &matcher->arguments);
+  matcher->lacks_texts |= outcome == DENET_LATER;
   limit_arguments(matcher, &matcher->arguments);
-  matcher->lacks_arguments = outcome == DENET_LATER;
-  matcher->is_late |= matcher->lacks_arguments;
+  matcher->is_late |= matcher->lacks_texts;
   return denet_source_is_passing(outcome) ? outcome : 0;
 }
 
@@ -141,9 +142,9 @@ static void swap_buffers(struct denet_buffer *one, struct denet_buffer *other) {
 static void give_metadata(struct denet_matcher *matcher, struct denet_tree *tree) {
   if (!has_metadata(matcher, tree->watch))
     return;
-  if (tree->lacks_arguments_ns && matcher->lacks_arguments)
+  if (tree->lacks_texts_ns && matcher->lacks_texts)
     return; /* the file has the rest */
-  tree->lacks_arguments_ns = matcher->lacks_arguments ? matcher->now_ns : 0;
+  tree->lacks_texts_ns = matcher->lacks_texts ? matcher->now_ns : 0;
   tree->wants_metadata = true;
   tree->has_uid = matcher->has_uid;
   tree->uid = matcher->uid;
@@ -272,7 +273,7 @@ static int review_root(struct denet_matcher *matcher, struct denet_member *membe
   if (stays < 0)
     return stays;
   if (stays)
-    return process->execd || tree->lacks_arguments_ns ? renew_metadata(matcher, tree, process) : 0;
+    return process->execd || tree->lacks_texts_ns ? renew_metadata(matcher, tree, process) : 0;
   int error = matches ? plant(matcher, watch, process, facts, &captures) : 0;
   member->leaves = !error;
   return error;

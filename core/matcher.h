@@ -19,7 +19,7 @@ struct denet_matcher {
   struct denet_facts_reader reader;
   struct denet_buffer instance;
   struct denet_buffer arguments, executable; /* for the metadata of a tree to come, as are */
-  bool has_uid, lacks_arguments;
+  bool has_uid, lacks_texts;
   uid_t uid;
   uint64_t pass;        /* number of the pass over the roster, from 1 */
   uint64_t now_ns;      /* boot clock, this tick, and */

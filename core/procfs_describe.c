@@ -2,42 +2,40 @@
 #include "procfs.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Longer ones are cut: what one user writes there must not fill this one's memory. */
 #define ARGUMENT_BYTES (1 << 18)
-#define PATH_BYTES 4096 /* PATH_MAX, include/uapi/linux/limits.h */
+
+/* A link or a file of the process that its owner can hold up. */
+static int read_aside(struct denet_procfs *procfs, const struct denet_process *process,
+                      const char *name, size_t limit, struct denet_buffer *out) {
+  struct denet_aside_key key = {process->pid, process->start_ticks};
+  char path[32];
+  snprintf(path, sizeof(path), "%d/%s", (int)process->pid, name);
+  return denet_aside_read(procfs->aside, key, procfs->proc_fd, path, limit, out);
+}
 
 static int describe_executable(struct denet_procfs *procfs, struct denet_process *process,
                                struct denet_buffer *out) {
   static const char deleted[] = " (deleted)"; /* d_path, fs/d_path.c */
-  char path[32];
-  int error = denet_buffer_reserve(out, PATH_BYTES);
-  if (error)
-    return error;
-  snprintf(path, sizeof(path), "%d/exe", (int)process->pid);
-  ssize_t length = readlinkat(procfs->proc_fd, path, out->bytes, PATH_BYTES);
-  if (length < 0) {
-    if (errno == EACCES || errno == EPERM)
-      denet_procfs_note_lack(procfs, process, DENET_LACK_EXECUTABLE);
-    return -errno;
-  }
+  int outcome = read_aside(procfs, process, "exe", PATH_MAX, out);
+  if (outcome == -EACCES || outcome == -EPERM)
+    denet_procfs_note_lack(procfs, process, DENET_LACK_EXECUTABLE);
+  if (outcome)
+    return outcome;
   size_t cut = sizeof(deleted) - 1;
-  if ((size_t)length > cut && !memcmp(out->bytes + (size_t)length - cut, deleted, cut))
-    length -= (ssize_t)cut;
-  out->length = (size_t)length;
-  out->bytes[length] = '\0';
+  if (out->length > cut && !memcmp(out->bytes + out->length - cut, deleted, cut))
+    out->length -= cut;
+  out->bytes[out->length] = '\0';
   return 0;
 }
 
 static int describe_arguments(struct denet_procfs *procfs, const struct denet_process *process,
                               struct denet_buffer *out) {
-  struct denet_aside_key key = {process->pid, process->start_ticks};
-  char path[32];
-  snprintf(path, sizeof(path), "%d/cmdline", (int)process->pid);
-  int outcome = denet_aside_read(procfs->aside, key, procfs->proc_fd, path, ARGUMENT_BYTES, out);
+  int outcome = read_aside(procfs, process, "cmdline", ARGUMENT_BYTES, out);
   if (!outcome)
     out->length = denet_parse_arguments(denet_buffer_text(out)).length;
   return outcome == -ENOENT || outcome == -ESRCH ? DENET_GONE : outcome;

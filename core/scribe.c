@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ARGUMENTS_WAIT_NS UINT64_C(1000000000)
+#define TEXTS_WAIT_NS UINT64_C(1000000000)
 
 int denet_scribe_init(struct denet_scribe *scribe, const struct denet_record_origin *origin,
                       denet_sink sink, void *sink_context) {
@@ -83,10 +83,10 @@ static int write_metadata(struct denet_scribe *scribe, struct denet_tree *tree) 
   return 0;
 }
 
-/* Whether the arguments will most likely be known in a moment, and the file can begin with them. */
+/* Whether the texts will most likely be known in a moment, and the file can begin with them. */
 static bool is_worth_waiting(const struct denet_tree *tree, uint64_t now_ns) {
-  return tree->wants_metadata && tree->lacks_arguments_ns && !tree->is_over &&
-         now_ns < tree->lacks_arguments_ns + ARGUMENTS_WAIT_NS;
+  return tree->wants_metadata && tree->lacks_texts_ns && !tree->is_over &&
+         now_ns < tree->lacks_texts_ns + TEXTS_WAIT_NS;
 }
 
 static int write_sample(struct denet_scribe *scribe, struct denet_tree *tree, uint64_t ts_ms,

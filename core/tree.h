@@ -54,7 +54,7 @@ struct denet_tree {
   bool is_over;        /* all its processes are ending: the next line is the last */
   struct denet_open_file *file; /* owned; NULL: the writer cannot have one */
   struct denet_buffer arguments, executable; /* of the root, until the metadata is written */
-  uint64_t lacks_arguments_ns; /* since when they are not known yet (DENET_LATER); 0: they are */
+  uint64_t lacks_texts_ns; /* since when one is not known yet (DENET_LATER); 0: both are */
   bool has_uid;
   uid_t uid;
   bool has_exit_status, oom_killed;

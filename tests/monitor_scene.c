@@ -108,7 +108,7 @@ static int describe(struct denet_source *source, struct denet_process *process,
   (void)source;
   scene.now_ns += scene.describe_ns;
   denet_buffer_clear(out);
-  if (kind == DENET_TEXT_ARGUMENTS && scene.is_held)
+  if (kind != DENET_TEXT_CGROUP && scene.is_held)
     return DENET_LATER;
   if (kind != DENET_TEXT_ARGUMENTS || !scene.argument_bytes)
     return denet_buffer_append_string(out, process->name);

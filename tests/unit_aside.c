@@ -54,6 +54,10 @@ static void make_fifo(const struct place *place, const char *name) {
   ck_assert_int_eq(mkfifoat(place->folder, name, 0600), 0);
 }
 
+static void make_link(const struct place *place, const char *name, const char *target) {
+  ck_assert_int_eq(symlinkat(target, place->folder, name), 0);
+}
+
 static int read_as(struct place *place, pid_t pid, const char *name, size_t limit) {
   struct denet_aside_key key = {.pid = pid, .start_ticks = 7};
   denet_buffer_clear(&place->text);
@@ -111,6 +115,30 @@ START_TEST(who_is_held_up_gets_the_text_later) {
 }
 END_TEST
 
+START_TEST(a_link_tells_where_it_leads_and_is_not_followed) {
+  struct place place = open_place();
+  make_link(&place, "exe", "file (deleted)");
+  ck_assert_int_eq(read_at_last(&place, 1, "exe", 100), 0);
+  ck_assert_str_eq(denet_buffer_text(&place.text).bytes, "file (deleted)");
+  ck_assert_int_eq(read_at_last(&place, 1, "exe", 4), 0);
+  ck_assert_str_eq(denet_buffer_text(&place.text).bytes, "file");
+  close_place(&place);
+}
+END_TEST
+
+START_TEST(two_files_of_one_process_are_told_apart) {
+  struct place place = open_place();
+  make_fifo(&place, "held");
+  ck_assert_int_eq(read_as(&place, 1, "held", 100), DENET_LATER);
+  ck_assert_int_eq(read_at_last(&place, 1, "file", 100), 0);
+  ck_assert_str_eq(place.text.bytes, "some text");
+  write_into(&place, "held", "at last");
+  ck_assert_int_eq(read_at_last(&place, 1, "held", 100), 0);
+  ck_assert_str_eq(place.text.bytes, "at last");
+  close_place(&place);
+}
+END_TEST
+
 START_TEST(others_are_read_meanwhile) {
   struct place place = open_place();
   make_fifo(&place, "held");
@@ -155,6 +183,8 @@ END_TEST
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, a_file_that_holds_nobody_up_is_read, files);
   ADD_TEST(suite, who_is_held_up_gets_the_text_later);
+  ADD_TEST(suite, a_link_tells_where_it_leads_and_is_not_followed);
+  ADD_TEST(suite, two_files_of_one_process_are_told_apart);
   ADD_TEST(suite, others_are_read_meanwhile);
   ADD_TEST(suite, a_crowd_that_is_held_up_costs_no_more_time_than_two);
   ADD_TEST(suite, the_end_waits_for_nobody);

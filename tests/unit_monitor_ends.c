@@ -22,8 +22,10 @@ START_TEST(process_that_lived_between_two_ticks_is_counted_once) {
 }
 END_TEST
 
-START_TEST(process_whose_command_line_came_only_when_it_had_ended_is_counted) {
-  struct denet_rule rule = scene_rule("a", "CommandLine", "app");
+static const char *const held_keys[] = {"CommandLine", "Executable"};
+
+START_TEST(process_whose_texts_came_only_when_it_had_ended_is_counted) {
+  struct denet_rule rule = scene_rule("a", held_keys[_i], "app");
   scene_begin(&rule, 1);
   scene_tick(SECOND);
   uint64_t born_ns = scene.now_ns - SECOND / 10;
@@ -317,7 +319,7 @@ END_TEST
 
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, process_that_lived_between_two_ticks_is_counted_once, condition_keys);
-  ADD_TEST(suite, process_whose_command_line_came_only_when_it_had_ended_is_counted);
+  ADD_TABLE(suite, process_whose_texts_came_only_when_it_had_ended_is_counted, held_keys);
   ADD_TEST(suite, all_that_lived_between_two_ticks_are_counted);
   ADD_TABLE(suite, last_line_of_one_that_lived_between_two_ticks_says_how_it_ended, exits);
   ADD_TABLE(suite, last_line_is_of_the_moment_at_which_the_process_ended, moments);

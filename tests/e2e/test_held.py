@@ -1,5 +1,5 @@
-"""A process that keeps its own mmap lock taken, on which whoever reads its command line or its
-mappings waits: nobody else may wait for it."""
+"""A process that keeps a lock of its own taken, on which whoever reads its command line, its
+mappings or its executable waits: nobody else may wait for it."""
 
 import os
 import subprocess
@@ -20,11 +20,13 @@ def can_serve_files():
 @measures
 class Held(unittest.TestCase):
     denet = ""
+    mode = ()
+    guarded = "cmdline"
 
     def setUp(self):
         need(self, can_serve_files(), "/dev/fuse")
         folder = tempfile.mkdtemp(dir=work_folder())
-        self.held = Workload("held", folder)
+        self.held = Workload("held", folder, *self.mode)
         self.addCleanup(self.held.close)
         self.pid = int(self.held.answer.split()[1])
         self.held_file = f"{folder}/file"
@@ -43,8 +45,8 @@ class Held(unittest.TestCase):
 
     def check_that_it_is_held(self):
         with self.assertRaises(subprocess.TimeoutExpired):
-            subprocess.run(["cat", f"/proc/{self.pid}/cmdline"], stdout=subprocess.DEVNULL,
-                           timeout=0.3)
+            subprocess.run(["cp", "-P", f"/proc/{self.pid}/{self.guarded}",
+                            tempfile.mktemp(dir=work_folder())], timeout=0.3)
 
     def longest_gap(self, collectd):
         times = [line_time(line) for line in collectd.samples_of(self.sleeper.pid)]
@@ -58,17 +60,23 @@ class Held(unittest.TestCase):
         collectd = self.start()
         collectd.wait_for_values("other", "ps_count", count=8)
         self.check_that_it_is_held()
-        # What the lock does not guard is known of it meanwhile.
-        self.assertEqual(collectd.latest("by-file", "ps_count")[0], 2)
-        self.assertEqual(collectd.latest("by-line", "ps_count")[0], 0)
+        self.check_what_is_known(collectd)
         longest = max(value.numbers[0] for value in collectd.values("_self", "duration-tick"))
         self.assertLess(longest, LONGEST_TICK)
         self.assertLess(self.longest_gap(collectd), 1 + LONGEST_TICK)
         self.held.ask("go")
         wait_until(lambda: collectd.latest("by-line", "ps_count")[0] == 1, "its rule")
+        self.check_what_came_to_be_known(collectd)
+        self.assertEqual(collectd.complaints(), [])
+
+    def check_what_is_known(self, collectd):
+        """What the lock does not guard is known of it meanwhile."""
+        self.assertEqual(collectd.latest("by-file", "ps_count")[0], 2)
+        self.assertEqual(collectd.latest("by-line", "ps_count")[0], 0)
+
+    def check_what_came_to_be_known(self, collectd):
         wait_until(lambda: self.commands(collectd) == [[], ["holder", self.held_file]],
                    "a part that has the command line")
-        self.assertEqual(collectd.complaints(), [])
 
     def test_the_end_does_not_wait_either(self):
         collectd = self.start()
@@ -81,4 +89,26 @@ class Held(unittest.TestCase):
 
 @bpf_only
 class HeldWithStacks(Held):
+    denet = 'OffCPU "stacks"\n'
+
+
+@bpf_only
+class HeldInExec(Held):
+    """In the middle of an exec: which program it runs cannot be read, and it has no arguments."""
+
+    mode = ("exec",)
+    guarded = "exe"
+
+    def check_what_is_known(self, collectd):
+        self.assertEqual(collectd.latest("by-file", "ps_count")[0], 1)
+        self.assertEqual(collectd.latest("by-line", "ps_count")[0], 0)
+
+    def check_what_came_to_be_known(self, collectd):
+        wait_until(lambda: collectd.latest("by-file", "ps_count")[0] == 2, "its program")
+        wait_until(lambda: self.commands(collectd) == [["holder", self.held_file, "is through"]],
+                   "its file")
+
+
+@bpf_only
+class HeldInExecWithStacks(HeldInExec):
     denet = 'OffCPU "stacks"\n'

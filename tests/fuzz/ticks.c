@@ -142,8 +142,7 @@ int denet_aside_read(struct denet_aside *aside, struct denet_aside_key key, int 
   (void)aside, (void)key;
   if (ticks_is_held_up)
     return DENET_LATER;
-  DENET_CLOSE int fd = openat(folder, path, O_RDONLY | O_CLOEXEC);
-  return fd < 0 ? -errno : denet_buffer_read(out, fd, limit);
+  return denet_buffer_read_path(out, folder, path, limit);
 }
 
 void denet_aside_free(struct denet_aside *aside) { (void)aside; }
