@@ -33,8 +33,7 @@ struct denet_life *denet_ledger_find(const struct denet_ledger *ledger, pid_t pi
   return found ? *(struct denet_life **)found : NULL;
 }
 
-struct denet_life *denet_ledger_add(struct denet_ledger *ledger, pid_t pid, uint64_t start_ns,
-                                    uint64_t now_ns) {
+struct denet_life *denet_ledger_add(struct denet_ledger *ledger, pid_t pid, uint64_t start_ns) {
   struct denet_life *life = denet_ledger_find(ledger, pid, start_ns);
   if (life)
     return life;
@@ -43,7 +42,6 @@ struct denet_life *denet_ledger_add(struct denet_ledger *ledger, pid_t pid, uint
     return NULL;
   life->pid = pid;
   life->start_ns = start_ns;
-  life->noted_ns = now_ns;
   if (!tsearch(life, &ledger->tree, compare_lives)) {
     free(life);
     return NULL;
@@ -104,12 +102,11 @@ static bool is_event(const void *event, size_t size, struct denet_bpf_head *out_
   return true;
 }
 
-int denet_ledger_note(struct denet_ledger *ledger, const void *event, size_t size,
-                      uint64_t now_ns) {
+int denet_ledger_note(struct denet_ledger *ledger, const void *event, size_t size) {
   struct denet_bpf_head head;
   if (!is_event(event, size, &head))
     return -EINVAL;
-  struct denet_life *life = denet_ledger_add(ledger, (pid_t)head.pid, head.start_ns, now_ns);
+  struct denet_life *life = denet_ledger_add(ledger, (pid_t)head.pid, head.start_ns);
   if (!life)
     return -ENOMEM;
   if (head.kind == DENET_BPF_TEXTS)

@@ -15,7 +15,7 @@
 struct denet_life {
   pid_t pid;
   uint64_t start_ns; /* boot clock; with the pid: the key */
-  uint64_t noted_ns; /* when it was heard of first, boot clock */
+  uint64_t met_ns;   /* the first pass that listed it: when it began, boot clock; 0: none has */
   bool is_taken;     /* its end is in the roster's process */
   bool is_heard;     /* somebody has looked at its texts */
   bool was_given_up; /* nobody waits for its end any more */
@@ -37,11 +37,10 @@ struct denet_ledger {
 void denet_ledger_done(struct denet_ledger *ledger);
 
 /* The process's life, a new one if nothing has been heard of it; NULL: no memory. */
-struct denet_life *denet_ledger_add(struct denet_ledger *ledger, pid_t pid, uint64_t start_ns,
-                                    uint64_t now_ns);
+struct denet_life *denet_ledger_add(struct denet_ledger *ledger, pid_t pid, uint64_t start_ns);
 
-/* Takes an event down at now_ns. 0; -EINVAL for what is no event; -ENOMEM. */
-int denet_ledger_note(struct denet_ledger *ledger, const void *event, size_t size, uint64_t now_ns);
+/* Takes an event down. 0; -EINVAL for what is no event; -ENOMEM. */
+int denet_ledger_note(struct denet_ledger *ledger, const void *event, size_t size);
 
 /* The process's life, or NULL. Good until it is dropped. */
 struct denet_life *denet_ledger_find(const struct denet_ledger *ledger, pid_t pid,

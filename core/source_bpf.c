@@ -34,8 +34,7 @@ struct denet_life *denet_bpf_source_life(const struct denet_bpf_source *bpf,
 
 /* What is told of the process's end from now on is of one that nobody knows any more. */
 static void give_up(struct denet_bpf_source *bpf, const struct denet_process *process) {
-  struct denet_life *life =
-      denet_ledger_add(&bpf->ledger, process->pid, process->born_ns, bpf->begun_ns);
+  struct denet_life *life = denet_ledger_add(&bpf->ledger, process->pid, process->born_ns);
   if (life)
     life->was_given_up = true;
 }
@@ -206,6 +205,11 @@ static int fill_roster(struct denet_bpf_source *bpf, struct denet_roster *roster
   return error;
 }
 
+/* By the last pass: however far the passes are from each other, at least two have looked for it. */
+static bool is_stale(const struct denet_bpf_source *bpf, const struct denet_life *life) {
+  return life->met_ns && bpf->begun_ns - life->met_ns > LIFE_NS;
+}
+
 /* Forgets what is not needed any more since the last pass: ends that were taken, and what began and
  * has been settled by the rules. */
 static void forget_settled(struct denet_bpf_source *bpf, const struct denet_roster *roster) {
@@ -216,8 +220,10 @@ static void forget_settled(struct denet_bpf_source *bpf, const struct denet_rost
     bool is_newer = life->texts && is_there && life->texts->exec_id != process->exec_stamp;
     bool is_needed = (life->has_exited || life->is_over) && !(is_there && process->ended);
     bool is_settled = is_there && !process->changed && !is_newer && !is_needed;
-    bool is_stale = !is_there && bpf->begun_ns - life->noted_ns > LIFE_NS;
-    if (life->is_taken || is_settled || is_stale)
+    bool is_lost = !is_there && !life->is_taken && is_stale(bpf, life);
+    if (is_lost && is_needed && !life->was_given_up)
+      bpf->notes_lost++;
+    if (life->is_taken || is_settled || is_lost)
       denet_ledger_drop(&bpf->ledger, life);
   }
   bpf->ledger.count = 0;
@@ -225,7 +231,7 @@ static void forget_settled(struct denet_bpf_source *bpf, const struct denet_rost
 
 static int take_event(void *context, const void *event, size_t size) {
   struct denet_bpf_source *bpf = context;
-  int error = denet_ledger_note(&bpf->ledger, event, size, bpf->begun_ns);
+  int error = denet_ledger_note(&bpf->ledger, event, size);
   if (error) {
     bpf->note_failure = error;
     bpf->notes_lost++;
@@ -238,9 +244,23 @@ void denet_bpf_source_drain(struct denet_bpf_source *bpf) {
 }
 
 /* What has exited and was not in the pass is over, but for a zombie that is younger than the pass.
- */
+ * The kernel keeps what it has of one that was given up until somebody asks. */
 static bool is_awaited(const struct denet_bpf_source *bpf, const struct denet_life *life) {
-  return life->has_exited && !life->is_over && life->exit.exit_ns < bpf->begun_ns;
+  bool has_exited = life->has_exited && life->exit.exit_ns < bpf->begun_ns;
+  return (has_exited || life->was_given_up) && !life->is_over;
+}
+
+/* Brings the ledger's list up to date, and asks for the ends of those that are known to be over. */
+static int list_lives(struct denet_bpf_source *bpf) {
+  int error = denet_ledger_list(&bpf->ledger);
+  for (size_t i = 0; i < bpf->ledger.count; i++) {
+    struct denet_life *life = bpf->ledger.lives[i];
+    if (!life->met_ns)
+      life->met_ns = bpf->begun_ns;
+    if (is_awaited(bpf, life))
+      denet_programs_ask(bpf->programs, life->pid, life->start_ns);
+  }
+  return error;
 }
 
 static int read_pass(struct denet_bpf_source *bpf) {
@@ -249,10 +269,7 @@ static int read_pass(struct denet_bpf_source *bpf) {
   denet_tallies_clear(&bpf->tallies); /* they point into the records */
   int error = denet_programs_list(bpf->programs, settled_ns, &bpf->records);
   denet_bpf_source_drain(bpf);
-  int list_error = denet_ledger_list(&bpf->ledger);
-  for (size_t i = 0; i < bpf->ledger.count; i++)
-    if (is_awaited(bpf, bpf->ledger.lives[i]))
-      denet_programs_ask(bpf->programs, bpf->ledger.lives[i]->pid, bpf->ledger.lives[i]->start_ns);
+  int list_error = list_lives(bpf);
   denet_bpf_source_drain(bpf);
   bpf->source.lost = denet_programs_lost(bpf->programs) + bpf->notes_lost;
   return error ? error : list_error;
@@ -261,12 +278,12 @@ static int read_pass(struct denet_bpf_source *bpf) {
 static int scan(struct denet_source *source, struct denet_roster *roster,
                 struct denet_error *error) {
   struct denet_bpf_source *bpf = self(source);
+  forget_settled(bpf, roster);
   bpf->begun_ns = bpf->host->boot_ns(bpf->host->context);
   bpf->roster = roster;
   bpf->note_failure = 0;
   bpf->events = 0;
   bpf->has_missed = false;
-  forget_settled(bpf, roster);
   int failure = read_pass(bpf);
   if (failure)
     return denet_error_set(error, failure, "the task iterator cannot be read: %s",

@@ -148,8 +148,8 @@ static int note_lives(void) {
   int failure = 0;
   for (denet_u32 pid = 1; pid <= LIVES; pid++) {
     fork.head.pid = texts.head.pid = pid;
-    int fork_error = denet_ledger_note(&ledger, &fork, sizeof(fork), 1);
-    int texts_error = denet_ledger_note(&ledger, &texts, sizeof(texts), 1);
+    int fork_error = denet_ledger_note(&ledger, &fork, sizeof(fork));
+    int texts_error = denet_ledger_note(&ledger, &texts, sizeof(texts));
     failure = fork_error ? fork_error : texts_error ? texts_error : failure;
   }
   return failure;

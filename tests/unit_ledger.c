@@ -14,22 +14,17 @@
 
 #define PID 77
 #define START_NS 5000
-#define NOW_NS 9000
 
 #define BYTES(literal) literal, sizeof(literal) - 1
 
 /* Of the event's own size to the byte: a sanitizer sees what is read behind it. */
-static int note_at(struct denet_ledger *ledger, const void *event, size_t size, uint64_t now_ns) {
+static int note(struct denet_ledger *ledger, const void *event, size_t size) {
   void *copy = malloc(size ? size : 1);
   ck_assert_ptr_nonnull(copy);
   memcpy(copy, event, size);
-  int outcome = denet_ledger_note(ledger, copy, size, now_ns);
+  int outcome = denet_ledger_note(ledger, copy, size);
   free(copy);
   return outcome;
-}
-
-static int note(struct denet_ledger *ledger, const void *event, size_t size) {
-  return note_at(ledger, event, size, NOW_NS);
 }
 
 static void note_fork(struct denet_ledger *ledger, pid_t pid, uint64_t start_ns, pid_t parent_pid) {
@@ -129,15 +124,14 @@ START_TEST(events_of_a_process_come_together_in_any_order) {
   OWN_LEDGER ledger = {0};
   struct denet_bpf_exit exit = {.head = {DENET_BPF_EXIT, PID, START_NS}, .exit_ns = 6000};
   struct denet_bpf_free end = {.head = {DENET_BPF_FREE, PID, START_NS}, .cpu = 2};
-  ck_assert_int_eq(note_at(&ledger, &end, sizeof(end), 100), 0);
+  ck_assert_int_eq(note(&ledger, &end, sizeof(end)), 0);
   const struct denet_life *life = find(&ledger);
-  ck_assert_int_eq(note_at(&ledger, &exit, sizeof(exit), 200), 0);
+  ck_assert_int_eq(note(&ledger, &exit, sizeof(exit)), 0);
   note_fork(&ledger, PID, START_NS, 3);
   ck_assert_ptr_eq(find(&ledger), life);
   ck_assert(life->was_forked && life->has_exited && life->is_over);
   ck_assert_uint_eq(life->end.cpu, 2);
   ck_assert_uint_eq(life->exit.exit_ns, 6000);
-  ck_assert_uint_eq(life->noted_ns, 100); /* when it was heard of first */
   ck_assert_int_eq(denet_ledger_list(&ledger), 0);
   ck_assert_uint_eq(ledger.count, 1);
 }

@@ -82,12 +82,12 @@ static void tell(void) {
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer event = {0};
   ck_assert_int_eq(denet_buffer_append(&event, &texts, sizeof(texts)), 0);
   ck_assert_int_eq(denet_buffer_append(&event, looks[row].text, texts.argument_bytes), 0);
-  ck_assert_int_eq(denet_ledger_note(&bpf.ledger, event.bytes, event.length, NOW_NS), 0);
+  ck_assert_int_eq(denet_ledger_note(&bpf.ledger, event.bytes, event.length), 0);
 }
 
 static void exit_now(void) {
   struct denet_bpf_exit exit = {.head = {DENET_BPF_EXIT, PID, looks[row].born_ns}};
-  ck_assert_int_eq(denet_ledger_note(&bpf.ledger, &exit, sizeof(exit), NOW_NS), 0);
+  ck_assert_int_eq(denet_ledger_note(&bpf.ledger, &exit, sizeof(exit)), 0);
 }
 
 /* In its place (the linker's --wrap): what there is to take down is the row's. */

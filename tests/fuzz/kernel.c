@@ -196,7 +196,7 @@ static void tell_raw(struct denet_text *rest) {
   size_t size = fuzz_take_byte(rest);
   fuzz_take(rest, bytes, size);
   struct denet_text copy = fuzz_copy(bytes, size);
-  int outcome = denet_ledger_note(&ledger, copy.bytes, size, kernel.now_ns);
+  int outcome = denet_ledger_note(&ledger, copy.bytes, size);
   CLAIM(outcome == 0 || outcome == -EINVAL);
   CLAIM(ledger.size == (outcome == 0));
   if (outcome == 0)
