@@ -285,10 +285,15 @@ static void take_event(void *context, const struct denet_bpf_head *event, size_t
     keep_end(profiler, end);
 }
 
-/* Of one whose end was lost nothing more is told. */
+/* Of one whose end was lost nothing more is told. The kernel may have followed it all the same,
+ * though it was never listed: from its exec on, or its fork by one that is followed. */
 static void forget_gone(struct denet_profiler *profiler) {
-  for (size_t i = 0; i < profiler->roster->gone_count; i++)
-    forget_mappings(profiler, profiler->roster->gone[i]);
+  for (size_t i = 0; i < profiler->roster->gone_count; i++) {
+    const struct denet_process *process = profiler->roster->gone[i];
+    forget_mappings(profiler, process);
+    if (!process->off_cpu || !process->off_cpu->is_over)
+      denet_tracer_forget(profiler->tracer, process->pid, process->born_ns);
+  }
 }
 
 /* What the kernel lists it follows from then on. */

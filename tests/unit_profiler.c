@@ -11,7 +11,8 @@ static struct {
   struct denet_off_cpu_sums end;      /* and tells next */
   bool lists, tells;
   bool is_followed;
-  bool is_known; /* its mappings are held */
+  bool is_known;      /* its mappings are held */
+  unsigned forgotten; /* times that the sums of its exited threads were */
 } host;
 
 int denet_tracer_open(const struct denet_tracer_settings *settings, struct denet_error *error,
@@ -29,7 +30,10 @@ void denet_tracer_follow(struct denet_tracer *tracer, pid_t pid, bool is_followe
 }
 
 void denet_tracer_forget(struct denet_tracer *tracer, pid_t pid, uint64_t start_ns) {
-  (void)tracer, (void)pid, (void)start_ns;
+  (void)tracer;
+  ck_assert_int_eq(pid, (pid_t)host.thread.head.pid);
+  ck_assert_uint_eq(start_ns, host.thread.head.start_ns);
+  host.forgotten++;
 }
 
 int denet_tracer_list(struct denet_tracer *tracer, struct denet_buffer *records) {
@@ -175,6 +179,26 @@ START_TEST(what_is_held_of_a_process_goes_with_it) {
   pass(&roster, !leavings[_i].is_gone);
   denet_profiler_listen(profiler, &roster, &forest);
   ck_assert_msg(!host.is_known, "%s: its mappings are still held", leavings[_i].how);
+  bool is_over = leavings[_i].is_told || leavings[_i].is_gone;
+  ck_assert_msg(host.forgotten == is_over, "%s: the kernel forgot its sums %u times",
+                leavings[_i].how, host.forgotten);
+  denet_profiler_free(profiler);
+  denet_roster_done(&roster);
+}
+END_TEST
+
+/* The kernel follows a program from its exec on; it and its threads may be too short for a list. */
+START_TEST(sums_of_one_that_was_never_listed_go_with_it) {
+  struct denet_roster roster = {0};
+  struct denet_forest forest = {0};
+  struct denet_profiler *profiler = open_profiler();
+  host.thread.head = (struct denet_bpf_head){DENET_OFF_CPU_THREAD, PID, BORN};
+  pass(&roster, true);
+  denet_profiler_listen(profiler, &roster, &forest);
+  ck_assert_uint_eq(host.forgotten, 0);
+  pass(&roster, false);
+  denet_profiler_listen(profiler, &roster, &forest);
+  ck_assert_uint_eq(host.forgotten, 1);
   denet_profiler_free(profiler);
   denet_roster_done(&roster);
 }
@@ -195,5 +219,6 @@ END_TEST
 
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, what_is_held_of_a_process_goes_with_it, leavings);
+  ADD_TEST(suite, sums_of_one_that_was_never_listed_go_with_it);
   ADD_TEST(suite, process_that_left_the_rule_is_followed_no_more);
 }
