@@ -39,8 +39,16 @@ uint64_t denet_waits_total(const struct denet_waits *waits) {
   return total_ns;
 }
 
-/* What another pass told is out of date. */
+void denet_off_cpu_return(struct denet_off_cpu *off_cpu, uint64_t pass) {
+  if (off_cpu->left_pass && off_cpu->left_pass != pass)
+    off_cpu->before = off_cpu->waits;
+  off_cpu->left_pass = 0;
+}
+
+/* What another pass told is out of date. One that was left alone may be followed again by its exec.
+ */
 static void enter_pass(struct denet_off_cpu *off_cpu, uint64_t pass) {
+  denet_off_cpu_return(off_cpu, pass);
   if (off_cpu->pass == pass)
     return;
   off_cpu->pass = pass;
@@ -72,7 +80,9 @@ void denet_off_cpu_add_exited(struct denet_off_cpu *off_cpu, uint64_t pass,
   denet_waits_add(&off_cpu->waits, &record->waits);
 }
 
-void denet_off_cpu_end(struct denet_off_cpu *off_cpu, const struct denet_off_cpu_sums *record) {
+void denet_off_cpu_end(struct denet_off_cpu *off_cpu, uint64_t pass,
+                       const struct denet_off_cpu_sums *record) {
+  denet_off_cpu_return(off_cpu, pass);
   struct denet_waits waits = off_cpu->before;
   denet_waits_add(&waits, &record->waits);
   if (!off_cpu->is_over || waits.count > off_cpu->waits.count)
@@ -80,8 +90,9 @@ void denet_off_cpu_end(struct denet_off_cpu *off_cpu, const struct denet_off_cpu
   off_cpu->is_over = true;
 }
 
-void denet_off_cpu_leave(struct denet_off_cpu *off_cpu) {
-  off_cpu->before = off_cpu->waits;
+void denet_off_cpu_leave(struct denet_off_cpu *off_cpu, uint64_t pass) {
+  denet_off_cpu_return(off_cpu, pass);
+  off_cpu->left_pass = pass;
   off_cpu->count = 0;
 }
 

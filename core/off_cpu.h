@@ -21,6 +21,7 @@ struct denet_off_thread {
 
 struct denet_off_cpu {
   uint64_t pass;                    /* the last one that told of it */
+  uint64_t left_pass;               /* the last one before it was left alone; 0: it was not */
   struct denet_waits before;        /* of earlier times that it was followed */
   struct denet_waits waits;         /* of all its threads */
   struct denet_off_thread *threads; /* owned */
@@ -46,11 +47,17 @@ int denet_off_cpu_add_thread(struct denet_off_cpu *off_cpu, uint64_t pass,
 void denet_off_cpu_add_exited(struct denet_off_cpu *off_cpu, uint64_t pass,
                               const struct denet_off_cpu_sums *record);
 
-/* What all its threads had in the end; of several such records the one with the most says it. */
-void denet_off_cpu_end(struct denet_off_cpu *off_cpu, const struct denet_off_cpu_sums *record);
+/* What all its threads had in the end, which is told after the pass; of several such records the
+ * one with the most says it. */
+void denet_off_cpu_end(struct denet_off_cpu *off_cpu, uint64_t pass,
+                       const struct denet_off_cpu_sums *record);
 
-/* It is not followed any more; what it had so far stays. */
-void denet_off_cpu_leave(struct denet_off_cpu *off_cpu);
+/* After the pass it is not followed any more; what it had so far stays. */
+void denet_off_cpu_leave(struct denet_off_cpu *off_cpu, uint64_t pass);
+
+/* After the pass it is followed, again maybe. If there was none since it was left alone, then the
+ * kernel has not noticed, and goes on with the sums that it had. */
+void denet_off_cpu_return(struct denet_off_cpu *off_cpu, uint64_t pass);
 
 /* Puts the sums into values: OFF_CPU_*, none of which ever falls. */
 void denet_off_cpu_take(const struct denet_off_cpu *off_cpu, struct denet_values *values);

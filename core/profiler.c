@@ -36,7 +36,7 @@ struct denet_profiler {
   const struct denet_forest *forest;
   struct denet_buffer records;
   struct denet_buffer ends; /* of struct denet_off_cpu_sums */
-  uint64_t pass;
+  uint64_t pass;            /* counts the lists that were had */
   uint64_t lost_ends;
   bool has_new;                            /* processes to be followed that are not yet */
   bool has_ended;                          /* one whose last stacks are wanted for its last line */
@@ -145,7 +145,14 @@ static void unfollow(struct denet_profiler *profiler, struct denet_process *proc
   process->is_followed = false;
   forget_mappings(profiler, process);
   if (process->off_cpu)
-    denet_off_cpu_leave(process->off_cpu);
+    denet_off_cpu_leave(process->off_cpu, profiler->pass);
+}
+
+static void follow(struct denet_profiler *profiler, struct denet_process *process) {
+  denet_tracer_follow(profiler->tracer, process->pid, true);
+  process->is_followed = profiler->has_new = true;
+  if (process->off_cpu)
+    denet_off_cpu_return(process->off_cpu, profiler->pass);
 }
 
 static void note_departure(struct denet_profiler *profiler, const struct denet_process *process) {
@@ -160,8 +167,7 @@ void denet_profiler_measure(struct denet_profiler *profiler, struct denet_proces
   if (process->ended || process->vanished) {
     note_departure(profiler, process);
   } else if (is_wanted && !process->is_followed) {
-    denet_tracer_follow(profiler->tracer, process->pid, true);
-    process->is_followed = profiler->has_new = true;
+    follow(profiler, process);
   } else if (!is_wanted && process->is_followed) {
     unfollow(profiler, process);
   }
@@ -234,7 +240,7 @@ static bool take_end(struct denet_profiler *profiler, const struct denet_off_cpu
   struct denet_process *process = find_process(profiler, (pid_t)end->head.pid, end->head.start_ns);
   if (!process || !find_off_cpu(process))
     return false;
-  denet_off_cpu_end(process->off_cpu, end);
+  denet_off_cpu_end(process->off_cpu, profiler->pass, end);
   forget_mappings(profiler, process);
   return true;
 }
@@ -300,10 +306,10 @@ static void forget_gone(struct denet_profiler *profiler) {
 static void take_list(struct denet_profiler *profiler) {
   size_t offset = 0, size;
   const struct denet_bpf_head *head;
-  profiler->pass++;
   profiler->has_new = false;
   if (denet_tracer_list(profiler->tracer, &profiler->records))
     return;
+  profiler->pass++;
   while ((head = denet_off_cpu_next(&profiler->records, &offset, &size)))
     take_record(profiler, head, size);
 }

@@ -100,7 +100,7 @@ START_TEST(end_has_the_last_word) {
   struct denet_off_cpu_sums end =
       make_process(DENET_OFF_CPU_END, make_waits(DENET_REASON_NET, 900, 9));
   add_thread(&off_cpu, 1, 10, make_waits(DENET_REASON_NET, 500, 2));
-  denet_off_cpu_end(&off_cpu, &end);
+  denet_off_cpu_end(&off_cpu, 1, &end);
   ck_assert(off_cpu.is_over);
   expect_time(&off_cpu, &values, DENET_REASON_NET, 900, 9);
 }
@@ -114,8 +114,8 @@ START_TEST(of_several_ends_the_one_with_the_most_counts) {
       make_process(DENET_OFF_CPU_END, make_waits(DENET_REASON_NET, 300, 3));
   struct denet_off_cpu_sums all =
       make_process(DENET_OFF_CPU_END, make_waits(DENET_REASON_NET, 900, 9));
-  denet_off_cpu_end(&off_cpu, _i ? &all : &some);
-  denet_off_cpu_end(&off_cpu, _i ? &some : &all);
+  denet_off_cpu_end(&off_cpu, 1, _i ? &all : &some);
+  denet_off_cpu_end(&off_cpu, 1, _i ? &some : &all);
   expect_time(&off_cpu, &values, DENET_REASON_NET, 900, 9);
 }
 END_TEST
@@ -126,13 +126,42 @@ START_TEST(what_was_before_it_was_left_alone_stays) {
   struct denet_off_cpu_sums end =
       make_process(DENET_OFF_CPU_END, make_waits(DENET_REASON_LOCK, 7, 1));
   add_thread(&off_cpu, 1, 10, make_waits(DENET_REASON_LOCK, 500, 2));
-  denet_off_cpu_leave(&off_cpu);
+  denet_off_cpu_leave(&off_cpu, 1);
   ck_assert_uint_eq(off_cpu.count, 0);
   expect_time(&off_cpu, &values, DENET_REASON_LOCK, 500, 2);
   add_thread(&off_cpu, 9, 10, make_waits(DENET_REASON_LOCK, 4, 1));
   expect_time(&off_cpu, &values, DENET_REASON_LOCK, 504, 3);
-  denet_off_cpu_end(&off_cpu, &end);
+  denet_off_cpu_end(&off_cpu, 9, &end);
   expect_time(&off_cpu, &values, DENET_REASON_LOCK, 507, 3);
+}
+END_TEST
+
+/* The kernel notices at its next list, and not before. */
+START_TEST(what_is_left_alone_for_less_than_a_pass_goes_on) {
+  OWN_OFF_CPU off_cpu = {0};
+  struct denet_values values = {0};
+  struct denet_off_cpu_sums end =
+      make_process(DENET_OFF_CPU_END, make_waits(DENET_REASON_LOCK, 900, 9));
+  add_thread(&off_cpu, 1, 10, make_waits(DENET_REASON_LOCK, 500, 2));
+  denet_off_cpu_leave(&off_cpu, 1);
+  denet_off_cpu_return(&off_cpu, 1);
+  add_thread(&off_cpu, 2, 10, make_waits(DENET_REASON_LOCK, 600, 3));
+  expect_time(&off_cpu, &values, DENET_REASON_LOCK, 600, 3);
+  denet_off_cpu_leave(&off_cpu, 2);
+  denet_off_cpu_end(&off_cpu, 2, &end);
+  expect_time(&off_cpu, &values, DENET_REASON_LOCK, 900, 9);
+}
+END_TEST
+
+START_TEST(what_is_left_alone_twice_stays) {
+  OWN_OFF_CPU off_cpu = {0};
+  struct denet_values values = {0};
+  add_thread(&off_cpu, 1, 10, make_waits(DENET_REASON_LOCK, 500, 2));
+  denet_off_cpu_leave(&off_cpu, 1);
+  denet_off_cpu_leave(&off_cpu, 9);
+  denet_off_cpu_return(&off_cpu, 9);
+  add_thread(&off_cpu, 10, 10, make_waits(DENET_REASON_LOCK, 4, 1));
+  expect_time(&off_cpu, &values, DENET_REASON_LOCK, 504, 3);
 }
 END_TEST
 
@@ -206,6 +235,8 @@ void add_cases(Suite *suite) {
   static const char orders[2];
   ADD_TABLE(suite, of_several_ends_the_one_with_the_most_counts, orders);
   ADD_TEST(suite, what_was_before_it_was_left_alone_stays);
+  ADD_TEST(suite, what_is_left_alone_for_less_than_a_pass_goes_on);
+  ADD_TEST(suite, what_is_left_alone_twice_stays);
   ADD_TEST(suite, shortest_is_not_of_threads_that_never_left_a_cpu);
   ADD_TABLE(suite, records_and_events_are_whole_and_of_their_kind, heads);
   ADD_TABLE(suite, stack_has_as_many_bytes_as_it_says, cuts);

@@ -4,12 +4,15 @@
 #include "core/tracer.h"
 #include "tests/unit.h"
 
+#include <errno.h>
+
 /* The kernel and the thread for stacks, as the profiler sees them: these stand in for tracer.c and
  * symbolizer.c, which are not linked. */
 static struct {
   struct denet_off_cpu_thread thread; /* what the kernel lists */
   struct denet_off_cpu_sums end;      /* and tells next */
   bool lists, tells;
+  bool fails; /* to list */
   bool is_followed;
   bool is_known;      /* its mappings are held */
   unsigned forgotten; /* times that the sums of its exited threads were */
@@ -39,6 +42,8 @@ void denet_tracer_forget(struct denet_tracer *tracer, pid_t pid, uint64_t start_
 int denet_tracer_list(struct denet_tracer *tracer, struct denet_buffer *records) {
   (void)tracer;
   denet_buffer_clear(records);
+  if (host.fails)
+    return -ENOMEM;
   return host.lists ? denet_buffer_append(records, &host.thread, sizeof(host.thread)) : 0;
 }
 
@@ -204,6 +209,50 @@ START_TEST(sums_of_one_that_was_never_listed_go_with_it) {
 }
 END_TEST
 
+/* What the kernel does between the tick that leaves a process alone and that which follows it
+ * again. */
+static const struct {
+  const char *what;
+  bool fails, stops;
+  uint64_t waited_ns; /* by its only thread, in the end */
+} returns[] = {
+    {"nothing: it is the same tick", false, false, 9},
+    {"it fails to list", true, false, 9},
+    {"it lists, and stops to follow it", false, true, 5 + 9},
+};
+
+START_TEST(time_counts_once_of_one_that_is_followed_again) {
+  struct denet_roster roster = {0};
+  struct denet_forest forest = {0};
+  struct denet_watch watch = {.rule.off_cpu = DENET_OFF_CPU_STACKS};
+  struct denet_tree tree = {.watch = &watch};
+  struct denet_profiler *profiler = open_profiler();
+  host.thread.waits = (struct denet_waits){.time_ns[DENET_REASON_LOCK] = 5, .count = 1};
+  struct denet_process *process = list_undecided(profiler, &roster);
+  struct denet_member member = {.process = process, .tree = &tree};
+  process->changed = false; /* nobody wants it: it is left alone */
+  host.thread.waits.time_ns[DENET_REASON_LOCK] = 7;
+  pass(&roster, true);
+  denet_profiler_listen(profiler, &roster, &forest);
+  host.fails = returns[_i].fails;
+  host.lists = !returns[_i].stops;
+  if (returns[_i].fails || returns[_i].stops)
+    denet_profiler_listen(profiler, &roster, &forest);
+  host.fails = false;
+  host.lists = true;
+  process->members = &member; /* now a rule does */
+  denet_profiler_measure(profiler, process);
+  host.thread.waits.time_ns[DENET_REASON_LOCK] = 9;
+  denet_profiler_begin(profiler);
+  denet_profiler_measure(profiler, process);
+  uint64_t lock_ns = process->now.value[DENET_OFF_CPU_LOCK];
+  ck_assert_msg(lock_ns == returns[_i].waited_ns, "%s: %ju", returns[_i].what, (uintmax_t)lock_ns);
+  process->members = NULL;
+  denet_profiler_free(profiler);
+  denet_roster_done(&roster);
+}
+END_TEST
+
 START_TEST(process_that_left_the_rule_is_followed_no_more) {
   struct denet_roster roster = {0};
   struct denet_profiler *profiler = open_profiler();
@@ -220,5 +269,6 @@ END_TEST
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, what_is_held_of_a_process_goes_with_it, leavings);
   ADD_TEST(suite, sums_of_one_that_was_never_listed_go_with_it);
+  ADD_TABLE(suite, time_counts_once_of_one_that_is_followed_again, returns);
   ADD_TEST(suite, process_that_left_the_rule_is_followed_no_more);
 }

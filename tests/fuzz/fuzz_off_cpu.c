@@ -62,7 +62,7 @@ static void take_event(struct scene *scene, struct denet_text event) {
   const struct denet_off_cpu_stack *stack = denet_off_cpu_as_stack(head, event.length);
   const struct denet_off_cpu_sums *sums = denet_off_cpu_as_sums(head, event.length);
   if (sums)
-    denet_off_cpu_end(&scene->off_cpu, sums);
+    denet_off_cpu_end(&scene->off_cpu, 1, sums);
   if (!stack)
     return;
   struct denet_text names = {(const char *)(stack + 1), stack->stack_bytes};
@@ -83,7 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
   claim_line(&scene);
   take_event(&scene, copy);
   claim_line(&scene);
-  denet_off_cpu_leave(&scene.off_cpu);
+  denet_off_cpu_leave(&scene.off_cpu, 1);
   claim_line(&scene);
   for (size_t offset = 0; denet_tally_next(&records, &offset);)
     CLAIM(offset <= length);
