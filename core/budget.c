@@ -143,18 +143,24 @@ unsigned denet_budget_latest(const struct denet_budget *budget, const char *host
   return latest;
 }
 
-static void remove_oldest(struct denet_budget *budget) {
-  DENET_FREE struct denet_shelf_file *oldest = STAILQ_FIRST(&budget->files);
+/* 0 or -errno, then it is still there. */
+static int remove_oldest(struct denet_budget *budget) {
+  struct denet_shelf_file *oldest = STAILQ_FIRST(&budget->files);
+  int error = denet_shelf_remove(oldest, budget->folder);
+  if (error)
+    return error;
   STAILQ_REMOVE_HEAD(&budget->files, next_by_age);
   budget->file_count--;
   unlink_file(budget, oldest);
   forget_space(budget, oldest->bytes);
-  denet_shelf_remove(oldest, budget->folder);
   if (!oldest->shelf->file_count)
     drop_shelf(budget, oldest->shelf);
+  free(oldest);
+  return 0;
 }
 
 void denet_budget_make_room(struct denet_budget *budget, uint64_t extra_bytes) {
-  while (budget->file_count && budget->total_bytes + extra_bytes > budget->limit_bytes)
-    remove_oldest(budget);
+  int error = 0;
+  while (!error && budget->file_count && budget->total_bytes + extra_bytes > budget->limit_bytes)
+    error = remove_oldest(budget);
 }

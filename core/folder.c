@@ -36,9 +36,9 @@ int denet_folder_make(const char *path) {
 }
 
 int denet_folder_open_below(int folder, const char *name, bool make) {
-  /* An -errno is not handed on: one of them is AT_FDCWD. */
+  /* Not for openat() to judge: one -errno is AT_FDCWD. */
   if (folder < 0)
-    return -EBADF;
+    return folder;
   int fd = openat(folder, name, FLAGS | O_NOFOLLOW);
   if (fd < 0 && errno == ENOENT && make) {
     if (mkdirat(folder, name, MODE) && errno != EEXIST)

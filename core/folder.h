@@ -11,7 +11,7 @@ int denet_folder_make(const char *path);
 int denet_folder_open(const char *path);
 
 /* A descriptor of the folder called name in folder, or -errno; a symbolic link is not followed.
- * make: it is made if there is none. A folder that could not be opened, below 0, gives -EBADF, so
+ * make: it is made if there is none. A folder that could not be opened, below 0, is given back, so
  * that steps may follow each other unchecked. */
 int denet_folder_open_below(int folder, const char *name, bool make);
 

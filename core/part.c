@@ -108,11 +108,13 @@ static bool is_same_file(const struct denet_part *part, const struct stat *statu
          status->st_ino == part->inode;
 }
 
-bool denet_part_is_at(const struct denet_part *part, int folder) {
+int denet_part_find(const struct denet_part *part, int folder) {
   struct stat status;
   denet_part_name name;
   denet_part_name_of(&part->id, name);
-  return !fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) && is_same_file(part, &status);
+  if (fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW))
+    return errno == ENOENT ? DENET_GONE : -errno;
+  return is_same_file(part, &status) ? 0 : DENET_GONE;
 }
 
 int denet_part_reopen(struct denet_part *part, int folder) {
@@ -157,10 +159,11 @@ int denet_part_read_head(const struct denet_part *part, struct denet_buffer *out
   return 0;
 }
 
-bool denet_part_is_intact(const struct denet_part *part) {
+int denet_part_check(const struct denet_part *part) {
   struct stat status;
-  return !fstat(part->fd, &status) && status.st_nlink > 0 &&
-         (uint64_t)status.st_size == part->bytes;
+  if (fstat(part->fd, &status))
+    return -errno;
+  return status.st_nlink > 0 && (uint64_t)status.st_size == part->bytes ? 0 : DENET_GONE;
 }
 
 /* 0 or -errno. A short write has no errno; only a full disk or a limit makes one for a file. */
@@ -182,7 +185,7 @@ int denet_part_append(struct denet_part *part, struct denet_text line) {
     part->bytes += line.length + 1;
     return 0;
   }
-  /* Should even this fail, then the length is wrong, which denet_part_is_intact() notices: the next
+  /* Should even this fail, then the length is wrong, which denet_part_check() notices: the next
    * line goes to the next part. */
   (void)!ftruncate(part->fd, (off_t)part->bytes);
   return error;

@@ -42,16 +42,18 @@ int denet_part_start(struct denet_part *part, int folder, struct denet_text head
 /* Opens a closed part again. 0; DENET_GONE when the name is gone or leads to another file. */
 int denet_part_reopen(struct denet_part *part, int folder);
 
-/* Whether the part's name in folder leads to its file. */
-bool denet_part_is_at(const struct denet_part *part, int folder);
+/* Looks whether the part's name in folder leads to its file. 0; DENET_GONE when it does not; -errno
+ * when there is no telling. */
+int denet_part_find(const struct denet_part *part, int folder);
 
 /* Reads the first line of an open part back, without its newline. out_head's memory passes to the
  * caller, what it held before is not freed. 0; DENET_GONE when others have cut the file or written
  * over it so that this is no longer the head; -errno. */
 int denet_part_read_head(const struct denet_part *part, struct denet_buffer *out_head);
 
-/* Whether an open part's file is as it was left: not removed, cut or written to by others. */
-bool denet_part_is_intact(const struct denet_part *part);
+/* Looks whether an open part's file is as it was left. 0; DENET_GONE when others have removed it,
+ * cut it or written to it; -errno when there is no telling. */
+int denet_part_check(const struct denet_part *part);
 
 /* Writes the line and a newline with one write. 0 or -errno; then nothing of it stays. */
 int denet_part_append(struct denet_part *part, struct denet_text line);

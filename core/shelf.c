@@ -1,8 +1,10 @@
 #include "shelf.h"
 
 #include "cleanup.h"
+#include "error.h"
 #include "folder.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
@@ -71,10 +73,14 @@ static struct denet_shelf_file *take_loose(struct denet_shelf *shelf) {
   return file;
 }
 
-static bool is_unchanged(int folder, const char *name, const struct denet_shelf_file *file) {
+/* 0; DENET_GONE when the name leads to another file, or to this one with other contents; -errno. */
+static int find_unchanged(int folder, const char *name, const struct denet_shelf_file *file) {
   struct stat status;
-  return !fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) && S_ISREG(status.st_mode) &&
-         status.st_ino == file->inode && (uint64_t)status.st_size == file->bytes;
+  if (fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW))
+    return -errno;
+  bool is_unchanged = S_ISREG(status.st_mode) && status.st_ino == file->inode &&
+                      (uint64_t)status.st_size == file->bytes;
+  return is_unchanged ? 0 : DENET_GONE;
 }
 
 static bool move_file(const struct denet_shelf_file *file, int instance, unsigned folder) {
@@ -82,7 +88,7 @@ static bool move_file(const struct denet_shelf_file *file, int instance, unsigne
   folder_name number;
   denet_part_name_of(&file->id, name);
   write_number(folder, number);
-  if (!is_unchanged(instance, name, file))
+  if (find_unchanged(instance, name, file))
     return false;
   DENET_CLOSE int to = denet_folder_open_below(instance, number, true);
   return to >= 0 && !renameat2(instance, name, to, name, RENAME_NOREPLACE);
@@ -109,36 +115,52 @@ void denet_shelf_tidy(struct denet_shelf *shelf, const char *top) {
     move_oldest(shelf, instance);
 }
 
-static void remove_from(int folder, const struct denet_shelf_file *file) {
+static int remove_from(int folder, const struct denet_shelf_file *file) {
   denet_part_name name;
   denet_part_name_of(&file->id, name);
-  if (folder >= 0 && is_unchanged(folder, name, file))
-    unlinkat(folder, name, 0);
+  int outcome = folder < 0 ? folder : find_unchanged(folder, name, file);
+  if (!outcome && unlinkat(folder, name, 0))
+    return -errno;
+  return outcome;
 }
 
-static void remove_moved(int instance, const struct denet_shelf_file *file) {
+static int remove_moved(int instance, const struct denet_shelf_file *file) {
   folder_name number;
   write_number(file->folder, number);
   DENET_CLOSE int folder = denet_folder_open_below(instance, number, false);
-  remove_from(folder, file);
+  int outcome = remove_from(folder, file);
   if (folder >= 0)
     unlinkat(instance, number, AT_REMOVEDIR);
+  return outcome;
 }
 
-void denet_shelf_remove(struct denet_shelf_file *file, const char *top) {
-  struct denet_shelf *shelf = file->shelf;
-  shelf->file_count--;
-  if (STAILQ_FIRST(&shelf->loose) == file)
-    take_loose(shelf);
+/* 0; DENET_GONE when somebody uses it; -errno. */
+static int remove_file(const struct denet_shelf_file *file, const char *top) {
+  const struct denet_shelf *shelf = file->shelf;
   DENET_CLOSE int top_fd = denet_folder_open(top);
   DENET_CLOSE int host = denet_folder_open_below(top_fd, shelf->host, false);
   DENET_CLOSE int instance = denet_folder_open_below(host, shelf->instance, false);
   if (instance < 0)
-    return;
-  if (file->folder)
-    remove_moved(instance, file);
-  else
-    remove_from(instance, file);
+    return instance;
+  int outcome = file->folder ? remove_moved(instance, file) : remove_from(instance, file);
   /* Fails as long as there is anything in it, which is what is wanted. */
   unlinkat(host, shelf->instance, AT_REMOVEDIR);
+  return outcome;
+}
+
+/* Whether it comes from a want of this process or host, not from the file. EIO does not count: it
+ * may last, and one such file would keep all the younger ones. */
+static bool is_passing(int error) {
+  return error == -EMFILE || error == -ENFILE || error == -ENOMEM || error == -EINTR;
+}
+
+int denet_shelf_remove(struct denet_shelf_file *file, const char *top) {
+  struct denet_shelf *shelf = file->shelf;
+  int outcome = remove_file(file, top);
+  if (is_passing(outcome))
+    return outcome;
+  shelf->file_count--;
+  if (STAILQ_FIRST(&shelf->loose) == file)
+    take_loose(shelf);
+  return 0;
 }

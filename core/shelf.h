@@ -57,8 +57,9 @@ void denet_shelf_put(struct denet_shelf *shelf, struct denet_shelf_file *file);
 void denet_shelf_tidy(struct denet_shelf *shelf, const char *top);
 
 /* Takes the oldest file of its shelf off it, and removes it on the disk unless it has changed since
- * (then somebody uses it). Folders that become empty go too. */
-void denet_shelf_remove(struct denet_shelf_file *file, const char *top);
+ * (then somebody uses it) or cannot be removed. Folders that become empty go too. 0; -errno when
+ * it could not be tried, for lack of descriptors or memory: then the file stays on the shelf. */
+int denet_shelf_remove(struct denet_shelf_file *file, const char *top);
 
 /* The number of a folder of this name, 0 when it is no such name. */
 unsigned denet_shelf_number(const char *name);

@@ -268,7 +268,7 @@ static int look_for_part(struct denet_store *store, struct record *record) {
   /* What cannot be looked at now may well be there. */
   if (folder < 0)
     return is_gone(folder) ? DENET_GONE : 0;
-  return denet_part_is_at(&record->part, folder) ? 0 : DENET_GONE;
+  return denet_part_find(&record->part, folder) == DENET_GONE ? DENET_GONE : 0;
 }
 
 /* Whether the part's lines are worth its head, which the next part repeats. */
@@ -295,16 +295,18 @@ static int ready_part(struct denet_store *store, struct record *record) {
   int outcome = record->part.fd < 0 ? reopen_part(store, record) : look_for_part(store, record);
   if (outcome < 0)
     return outcome;
-  bool is_ours = !outcome && denet_part_is_intact(&record->part);
-  if (is_ours && !is_full(store, record)) {
+  if (!outcome)
+    outcome = denet_part_check(&record->part);
+  if (!outcome && !is_full(store, record)) {
     note_used(store, record);
     return 0;
   }
   recall_head(store, record);
-  if (is_ours)
-    finish_part(store, record);
-  else
+  /* One of which it is not known how it is gets no more lines, but takes its place all the same. */
+  if (outcome == DENET_GONE)
     abandon_part(store, record);
+  else
+    finish_part(store, record);
   return start_part(store, record);
 }
 

@@ -233,9 +233,67 @@ START_TEST(each_call_of_the_budget_may_fail) {
 }
 END_TEST
 
+/* Calls that fail for want of something that comes back, in the removal of a moved file. */
+static const struct fault shortages[] = {
+    {.calls = FAULT_OPEN, .first = 1, .count = FAULT_ALWAYS, .error = EMFILE},
+    {.calls = FAULT_OPEN, .first = 2, .count = FAULT_ALWAYS, .error = ENFILE},
+    {.calls = FAULT_OPEN, .first = 3, .count = FAULT_ALWAYS, .error = EMFILE},
+    {.calls = FAULT_OPEN, .first = 4, .count = FAULT_ALWAYS, .error = ENFILE},
+    {.calls = FAULT_STATUS, .first = 2, .count = FAULT_ALWAYS, .error = ENOMEM},
+    {.calls = FAULT_REMOVE, .first = 1, .count = FAULT_ALWAYS, .error = EINTR},
+};
+
+START_TEST(what_a_shortage_keeps_from_being_removed_counts_and_goes_later) {
+  uint64_t limit = 2 * FILE_BYTES + sizeof(HEAD);
+  struct scene scene = begin((struct denet_store_limits){PLENTY, limit, 16, 1, 0});
+  write_whole(&scene, 1);
+  write_whole(&scene, 2);
+  ck_assert(exists(&scene, HOST "/web/000001/1-1000.jsonl"));
+  expect_write(&scene, 3, DENET_LINE_METADATA, HEAD);
+  faults_begin(shortages[_i]);
+  int error = write_key(&scene, "web", 3, DENET_LINE_SAMPLE, LINE);
+  ck_assert(faults_end());
+  ck_assert_int_eq(error, 0);
+  ck_assert_uint_eq(denet_store_total_bytes(scene.store), 3 * FILE_BYTES);
+  ck_assert(exists(&scene, HOST "/web/000001/1-1000.jsonl"));
+  expect_write(&scene, 3, DENET_LINE_LAST, LINE);
+  ck_assert_uint_eq(denet_store_total_bytes(scene.store), FILE_BYTES + sizeof(LINE));
+  ck_assert(!exists(&scene, HOST "/web/000001"));
+  ck_assert(!exists(&scene, HOST "/web/2-1000.jsonl"));
+  end(&scene);
+}
+END_TEST
+
+/* Of the file itself, and of its name, which is looked up now and then. */
+static const struct {
+  unsigned batches;
+  const char *file; /* that the line goes to */
+  uint64_t total_bytes;
+} looks[] = {
+    {1, HOST "/web/1-1000_0002.jsonl", sizeof(HEAD) + FILE_BYTES},
+    {10, HOST "/web/1-1000.jsonl", FILE_BYTES},
+};
+
+START_TEST(a_file_that_cannot_be_looked_at_still_counts) {
+  struct scene scene = begin(no_limits);
+  expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
+  for (unsigned i = 0; i < looks[_i].batches; i++)
+    denet_store_resume(scene.store);
+  faults_begin((struct fault){.calls = FAULT_STATUS, .first = 1, .count = 1, .error = EIO});
+  int error = write_key(&scene, "web", 1, DENET_LINE_SAMPLE, LINE);
+  ck_assert(faults_end());
+  ck_assert_int_eq(error, 0);
+  expect_file(&scene, looks[_i].file, HEAD "\n" LINE "\n");
+  ck_assert_uint_eq(denet_store_total_bytes(scene.store), looks[_i].total_bytes);
+  end(&scene);
+}
+END_TEST
+
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, each_call_of_a_write_may_fail, failures);
+  ADD_TABLE(suite, a_file_that_cannot_be_looked_at_still_counts, looks);
   ADD_TEST(suite, a_line_that_stays_torn_is_not_written_behind);
   ADD_TABLE(suite, each_call_of_an_opening_may_fail, refusals);
   ADD_TABLE(suite, each_call_of_the_budget_may_fail, refusals);
+  ADD_TABLE(suite, what_a_shortage_keeps_from_being_removed_counts_and_goes_later, shortages);
 }
