@@ -204,14 +204,6 @@ static void advance(struct denet_monitor *monitor, struct denet_process *process
   }
 }
 
-static void remove_ending(struct denet_monitor *monitor, struct denet_tree *tree, uint64_t now_ns) {
-  for (struct denet_member *m = tree->first, *next; m; m = next) {
-    next = m->next;
-    if (denet_tree_is_ending(m))
-      denet_tree_leave(&monitor->forest, m, now_ns);
-  }
-}
-
 /* No two lines of a tree have one time, and it never goes back, whatever the calendar does and
  * however soon the final tick follows another. */
 static void write_line(struct denet_monitor *monitor, struct denet_tree *tree, uint64_t ts_ms,
@@ -246,7 +238,7 @@ static void finish_tree(struct denet_monitor *monitor, struct denet_tree *tree, 
                         uint64_t now_ns) {
   tree->is_over = true;
   write_line(monitor, tree, find_end_ms(tree, now), now_ns);
-  remove_ending(monitor, tree, now_ns);
+  denet_tree_shed(&monitor->forest, tree, now_ns);
   denet_tree_fell(&monitor->forest, tree);
 }
 
@@ -262,7 +254,7 @@ static void end_members(struct denet_monitor *monitor, uint64_t now_ns) {
     if (denet_tree_is_over(tree))
       finish_tree(monitor, tree, now, now_ns);
     else
-      remove_ending(monitor, tree, now_ns);
+      denet_tree_shed(&monitor->forest, tree, now_ns);
   }
 }
 

@@ -17,7 +17,15 @@ static bool is_shared_counter(unsigned metric) {
          denet_metric_info[metric].combine == DENET_COMBINE_MAX;
 }
 
-/* Around a change of membership: take before it, give back after it, and the totals stay. */
+static bool has_shared_counter(const struct denet_process *process) {
+  for (unsigned m = 0; m < DENET_METRICS; m++)
+    if (is_shared_counter(m) && denet_values_has(&process->sum, m))
+      return true;
+  return false;
+}
+
+/* Around a change of membership: take before it, give back after it, and the totals stay. Walks all
+ * members, so once around many changes. */
 static void carry_maxima(struct denet_tree *tree, bool before) {
   for (unsigned m = 0; m < DENET_METRICS; m++) {
     if (!is_shared_counter(m))
@@ -115,18 +123,19 @@ int denet_tree_join(struct denet_forest *forest, struct denet_tree *tree,
   member->is_late = process->counted.present != 0;
   if (process->base == DENET_BASE_BIRTH)
     member->line_ns = process->born_ns;
-  bool is_first = !tree->first;
+  /* A new process has none, and moves no maximum. */
+  bool moves_maxima = tree->first && has_shared_counter(process);
   /* Its whole life at once would be a jump in a tree that has lines. */
   if (tree->line_ns && !process->members && process->base == DENET_BASE_LINES)
     process->base = DENET_BASE_NOW;
-  if (!is_first)
+  if (moves_maxima)
     carry_maxima(tree, true);
   member->next_of_process = process->members;
   process->members = member;
   member->previous = tree->last;
   *(tree->last ? &tree->last->next : &tree->first) = member;
   tree->last = member;
-  if (!is_first)
+  if (moves_maxima)
     carry_maxima(tree, false);
   forest->member_count++;
   if (member->counts)
@@ -180,14 +189,15 @@ static bool pass_on_count(const struct denet_member *member) {
   return false;
 }
 
-void denet_tree_leave(struct denet_forest *forest, struct denet_member *member, uint64_t now_ns) {
+/* Without what the maxima lose by it. */
+static void remove_member(struct denet_forest *forest, struct denet_member *member,
+                          uint64_t now_ns) {
   struct denet_tree *tree = member->tree;
   struct denet_values counters;
   get_summed(member->process, &counters);
   denet_values_combine(&tree->ended, &counters);
   if (member->process->off_cpu)
     denet_waits_add(&tree->extremes, &member->process->off_cpu->waits);
-  carry_maxima(tree, true);
   unlink_from_process(member);
   if (member->counts && !pass_on_count(member))
     denet_group_leave(tree->group, now_ns);
@@ -195,7 +205,6 @@ void denet_tree_leave(struct denet_forest *forest, struct denet_member *member, 
     denet_process_unwatch(member->process);
   *(member->previous ? &member->previous->next : &tree->first) = member->next;
   *(member->next ? &member->next->previous : &tree->last) = member->previous;
-  carry_maxima(tree, false);
   if (tree->root == member) {
     tree->root = NULL;
     tree->has_exit_status = member->process->has_exit_status;
@@ -204,6 +213,32 @@ void denet_tree_leave(struct denet_forest *forest, struct denet_member *member, 
   }
   forest->member_count--;
   free(member);
+}
+
+void denet_tree_leave(struct denet_forest *forest, struct denet_member *member, uint64_t now_ns) {
+  struct denet_tree *tree = member->tree;
+  carry_maxima(tree, true);
+  remove_member(forest, member, now_ns);
+  carry_maxima(tree, false);
+}
+
+static bool has_ending(const struct denet_tree *tree) {
+  for (const struct denet_member *m = tree->first; m; m = m->next)
+    if (denet_tree_is_ending(m))
+      return true;
+  return false;
+}
+
+void denet_tree_shed(struct denet_forest *forest, struct denet_tree *tree, uint64_t now_ns) {
+  if (!has_ending(tree))
+    return;
+  carry_maxima(tree, true);
+  for (struct denet_member *m = tree->first, *next; m; m = next) {
+    next = m->next;
+    if (denet_tree_is_ending(m))
+      remove_member(forest, m, now_ns);
+  }
+  carry_maxima(tree, false);
 }
 
 void denet_tree_fell(struct denet_forest *forest, struct denet_tree *tree) {
@@ -223,7 +258,7 @@ void denet_tree_fell(struct denet_forest *forest, struct denet_tree *tree) {
 void denet_forest_done(struct denet_forest *forest) {
   while (forest->first) {
     while (forest->first->first)
-      denet_tree_leave(forest, forest->first->first, 0);
+      remove_member(forest, forest->first->first, 0);
     denet_tree_fell(forest, forest->first);
   }
 }

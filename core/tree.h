@@ -115,6 +115,9 @@ bool denet_tree_is_over(const struct denet_tree *tree);
 /* Removes a member; what it had so far stays in tree->ended. */
 void denet_tree_leave(struct denet_forest *forest, struct denet_member *member, uint64_t now_ns);
 
+/* The same of all that are ending, in one walk however many they are. */
+void denet_tree_shed(struct denet_forest *forest, struct denet_tree *tree, uint64_t now_ns);
+
 /* Ends a tree without members and frees it. */
 void denet_tree_fell(struct denet_forest *forest, struct denet_tree *tree);
 

@@ -282,11 +282,99 @@ START_TEST(forest_takes_everything_with_it) {
 }
 END_TEST
 
+/* What one that comes has seen of its network before. */
+static const struct {
+  bool has_seen;
+  uint64_t bytes;
+} comers[] = {{false, 0}, {true, 0}, {true, 50}, {true, 500}};
+
+START_TEST(member_that_comes_is_no_jump_of_the_network) {
+  OWN_WOOD wood;
+  make_wood(&wood);
+  struct denet_process root = {.pid = 1}, comer = {.pid = 2};
+  struct denet_tree *tree = plant(&wood, 0, &root);
+  denet_values_set(&root.sum, DENET_NET_RX, 100);
+  if (comers[_i].has_seen)
+    denet_values_set(&comer.sum, DENET_NET_RX, comers[_i].bytes);
+  join(&wood, tree, &comer);
+  ck_assert_uint_eq(total(tree, DENET_NET_RX), 100);
+  leave(&wood, 0, &root);
+  ck_assert_uint_eq(total(tree, DENET_NET_RX), 100);
+  denet_values_set(&comer.sum, DENET_NET_RX, comers[_i].bytes + 7);
+  ck_assert_uint_eq(total(tree, DENET_NET_RX), 107);
+}
+END_TEST
+
+#define CROWD 1000
+
+/* The further from the first, the less it has seen of its network; some have seen nothing yet. */
+static void make_crowd(struct wood *wood, struct denet_process processes[CROWD]) {
+  make_wood(wood);
+  for (unsigned i = 0; i < CROWD; i++) {
+    processes[i] = (struct denet_process){.pid = (pid_t)i + 1};
+    if (i)
+      join(wood, wood->forest.first, &processes[i]);
+    else
+      plant(wood, 0, &processes[i]);
+    denet_values_set(&processes[i].sum, DENET_MINOR_FAULTS, i);
+    if (i % 5 != 3)
+      denet_values_set(&processes[i].sum, DENET_NET_RX, CROWD - i / 2);
+    if (i % 7 == 2)
+      denet_values_set(&processes[i].sum, DENET_NET_TX, i);
+  }
+}
+
+static void hear_more(struct denet_process processes[CROWD]) {
+  for (unsigned i = 0; i < CROWD; i++)
+    if (denet_values_has(&processes[i].sum, DENET_NET_RX))
+      processes[i].sum.value[DENET_NET_RX] += 10;
+}
+
+static bool is_among_first(unsigned i) { return i < CROWD / 2; }
+static bool is_every_third(unsigned i) { return i % 3 == 0; }
+static bool is_any(unsigned i) { return i < CROWD; }
+
+/* The first ones, which have seen the most; some in between; all. */
+static bool (*const goes[])(unsigned) = {is_among_first, is_every_third, is_any};
+
+START_TEST(members_that_go_together_leave_what_each_would_leave) {
+  static struct denet_process together[CROWD], one_by_one[CROWD];
+  OWN_WOOD wood;
+  OWN_WOOD other;
+  make_crowd(&wood, together);
+  make_crowd(&other, one_by_one);
+  struct denet_tree *tree = wood.forest.first;
+  struct denet_values before, after, expected;
+  denet_tree_totals(tree, &before);
+  for (unsigned i = 0; i < CROWD; i++) {
+    together[i].ended = goes[_i](i);
+    if (goes[_i](i))
+      leave(&other, 0, &one_by_one[i]);
+  }
+  denet_tree_shed(&wood.forest, tree, SECOND);
+  ck_assert_uint_eq(wood.forest.member_count, other.forest.member_count);
+  ck_assert_uint_eq(wood.group->exits, other.group->exits);
+  for (const struct denet_member *m = tree->first; m; m = m->next)
+    ck_assert(!denet_tree_is_ending(m));
+  denet_tree_totals(tree, &after);
+  for (unsigned m = 0; m < DENET_METRICS; m++)
+    ck_assert_uint_eq(after.value[m], before.value[m]);
+  hear_more(together);
+  hear_more(one_by_one);
+  denet_tree_totals(tree, &after);
+  denet_tree_totals(other.forest.first, &expected);
+  ck_assert_mem_eq(&after, &expected, sizeof(after));
+  ck_assert_uint_eq(after.value[DENET_NET_RX] - before.value[DENET_NET_RX], tree->first ? 10 : 0);
+}
+END_TEST
+
 void add_cases(Suite *suite) {
   ADD_TEST(suite, planted_process_is_the_root);
   ADD_TEST(suite, find_tells_the_place_in_a_tree_of_that_rule);
   ADD_TEST(suite, members_stay_in_the_order_they_came);
   ADD_TEST(suite, part_of_a_member_that_left_stays_in_the_totals);
+  ADD_TABLE(suite, member_that_comes_is_no_jump_of_the_network, comers);
+  ADD_TABLE(suite, members_that_go_together_leave_what_each_would_leave, goes);
   ADD_TEST(suite, tree_goes_on_without_its_root_and_keeps_its_exit_status);
   ADD_TEST(suite, member_is_ending_when_it_ended_or_leaves);
   ADD_TEST(suite, process_in_two_trees_of_a_group_counts_once);
