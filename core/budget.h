@@ -59,6 +59,6 @@ unsigned denet_budget_latest(const struct denet_budget *budget, const char *host
 
 /* Removes finished files, oldest first, until extra_bytes more fit or none is left; folders that
  * become empty go too. A file that is gone, cannot be removed, or has changed since (then somebody
- * uses it) is no longer counted and is left alone. Where descriptors or memory
- * are short the files stay and count until a later call. */
+ * uses it) is no longer counted and is left alone. Where descriptors or memory are short the files
+ * stay and count until a later call. */
 void denet_budget_make_room(struct denet_budget *budget, uint64_t extra_bytes);

@@ -16,6 +16,6 @@ uint64_t denet_pace_interval(const struct denet_pace *pace, uint64_t age_ns);
  * origin. */
 uint64_t denet_pace_align(const struct denet_pace *pace, uint64_t origin_ns, uint64_t ns);
 
-/* How long to rest after work: as long as it took, as the host is to have half of a CPU, but 10 s at
- * most. What takes longer did not work: it was stopped, held up or suspended with its host. */
+/* How long to rest after work: as long as it took, as the host is to have half of a CPU, but 10 s
+ * at most. What takes longer did not work: it was stopped, held up or suspended with its host. */
 uint64_t denet_pace_rest(uint64_t took_ns);

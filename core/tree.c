@@ -215,13 +215,6 @@ static void remove_member(struct denet_forest *forest, struct denet_member *memb
   free(member);
 }
 
-void denet_tree_leave(struct denet_forest *forest, struct denet_member *member, uint64_t now_ns) {
-  struct denet_tree *tree = member->tree;
-  carry_maxima(tree, true);
-  remove_member(forest, member, now_ns);
-  carry_maxima(tree, false);
-}
-
 static bool has_ending(const struct denet_tree *tree) {
   for (const struct denet_member *m = tree->first; m; m = m->next)
     if (denet_tree_is_ending(m))

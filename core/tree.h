@@ -112,10 +112,8 @@ bool denet_tree_is_ending(const struct denet_member *member);
 /* Whether that is so of all its members. */
 bool denet_tree_is_over(const struct denet_tree *tree);
 
-/* Removes a member; what it had so far stays in tree->ended. */
-void denet_tree_leave(struct denet_forest *forest, struct denet_member *member, uint64_t now_ns);
-
-/* The same of all that are ending, in one walk however many they are. */
+/* Removes the members that are ending, in one walk however many they are; what they had so far
+ * stays in tree->ended. */
 void denet_tree_shed(struct denet_forest *forest, struct denet_tree *tree, uint64_t now_ns);
 
 /* Ends a tree without members and frees it. */

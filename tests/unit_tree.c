@@ -51,7 +51,8 @@ static void join(struct wood *wood, struct denet_tree *tree, struct denet_proces
 static void leave(struct wood *wood, unsigned watch, struct denet_process *process) {
   struct denet_member *member = denet_tree_find(process, &wood->watches[watch]);
   ck_assert_ptr_nonnull(member);
-  denet_tree_leave(&wood->forest, member, SECOND);
+  member->leaves = true;
+  denet_tree_shed(&wood->forest, member->tree, SECOND);
 }
 
 static void look(struct denet_process *process, uint64_t faults, uint64_t rss_bytes) {
