@@ -19,12 +19,15 @@ static struct {
   struct denet_values_batch batch;
   struct denet_error no_stacks;    /* why they cannot be had */
   atomic_uint_fast64_t lost_count; /* records that the writer took but could not write */
+  atomic_bool is_over;             /* collectd ends without the sampler, which may still go on */
 } plugin;
 
 static int configure(oconfig_item_t *block) { return denet_config_read(&plugin.config, block); }
 
 static int send_line(void *context, const struct denet_line *line) {
   (void)context;
+  if (plugin.is_over)
+    return ENOENT;
   uint64_t lost_count = atomic_load(&plugin.lost_count);
   int error = denet_handover_send(line, &lost_count);
   atomic_store(&plugin.lost_count, lost_count);
@@ -117,7 +120,8 @@ static int read_values(void) {
   if (!plugin.sampler)
     return -1;
   denet_values_batch_clear(&plugin.batch);
-  denet_sampler_report(plugin.sampler, denet_values_batch_add, &plugin.batch, &stats);
+  if (denet_sampler_report(plugin.sampler, denet_values_batch_add, &plugin.batch, &stats))
+    return 0; /* collectd would ask ever more seldom after a failure */
   if (plugin.batch.lost)
     ERROR(LOG_NAME "there is no memory for the values of %zu groups.", plugin.batch.lost);
   denet_values_dispatch(plugin.config.plugin_name, &plugin.batch, &stats,
@@ -127,7 +131,10 @@ static int read_values(void) {
 }
 
 static int shutdown_plugin(void) {
-  denet_sampler_stop(plugin.sampler);
+  /* A thread that is held up keeps what it uses: collectd unloads no plugin before it ends. */
+  plugin.is_over = !denet_sampler_stop(plugin.sampler);
+  if (plugin.is_over)
+    return 0;
   plugin.sampler = NULL;
   denet_values_batch_done(&plugin.batch);
   denet_config_done(&plugin.config);

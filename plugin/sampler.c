@@ -6,19 +6,36 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #define LOG_NAME "denet plugin: "
 #define HEAR_NS UINT64_C(20000000) /* the least between two looks at what has begun */
+#define REPORT_TIMEOUT_S 5
+#define STOP_TIMEOUT_S 10
+
+/* A report that somebody waits for. */
+struct request {
+  void (*each)(void *context, const struct denet_group_report *report);
+  void *context;
+  struct denet_monitor_stats *out_stats;
+};
 
 struct denet_sampler {
-  struct denet_monitor *monitor;
   pthread_t thread;
-  pthread_mutex_t lock; /* guards all below and the monitor */
-  int wake_fd;          /* an eventfd(2): something about the next tick has changed */
-  bool is_stopping;
+  int wake_fd; /* an eventfd(2): a report is wanted, or the thread is to end */
+  atomic_bool is_stopping;
+  atomic_bool is_abandoned; /* collectd ends without the thread, whose log is gone */
+
+  pthread_mutex_t lock; /* of the request; nobody keeps it for long */
+  pthread_cond_t is_told;
+  const struct request *request; /* borrowed; NULL: there is none */
+  bool is_held_up;               /* the last one was not met: that has been logged */
+
+  /* The thread's, whom a process or a file system may hold up in a tick. */
+  struct denet_monitor *monitor;
   bool is_failing; /* the last tick failed: that has been logged */
   unsigned logged_lacks;
 };
@@ -36,6 +53,8 @@ static void log_lacks(struct denet_sampler *sampler) {
 static void tick(struct denet_sampler *sampler, enum denet_tick_scope scope) {
   struct denet_error error = {0};
   bool fails = denet_monitor_tick(sampler->monitor, scope, &error) != 0;
+  if (sampler->is_abandoned)
+    return;
   if (fails && !sampler->is_failing)
     ERROR(LOG_NAME "%s.", error.text);
   if (!fails && sampler->is_failing)
@@ -52,32 +71,41 @@ static uint64_t read_boot_ns(void) {
 
 static void wake(const struct denet_sampler *sampler) { eventfd_write(sampler->wake_fd, 1); }
 
-/* Lets others have the lock until_ns comes, somebody wakes the thread, or (unless it is -1) call_fd
- * is readable. Returns whether it is. */
-static bool doze(struct denet_sampler *sampler, uint64_t until_ns, uint64_t now_ns, int call_fd) {
+/* Sleeps until until_ns comes, somebody wakes the thread, or (unless it is -1) call_fd is readable.
+ * Returns whether it is. */
+static bool doze(const struct denet_sampler *sampler, uint64_t until_ns, uint64_t now_ns,
+                 int call_fd) {
   struct pollfd fds[] = {{.fd = sampler->wake_fd, .events = POLLIN},
                          {.fd = call_fd, .events = POLLIN}};
   uint64_t ns = until_ns - now_ns;
   struct timespec time = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
   eventfd_t count;
-  pthread_mutex_unlock(&sampler->lock);
   int ready = ppoll(fds, 2, &time, NULL);
-  pthread_mutex_lock(&sampler->lock);
   if (ready > 0 && fds[0].revents)
     eventfd_read(sampler->wake_fd, &count);
   return ready > 0 && fds[1].revents;
 }
 
-/* Waits until the next tick is due, which a report may put off and a process that begins bring
- * forward, but not before rested_ns. False: the thread is to end. */
-static bool wait_for_tick(struct denet_sampler *sampler, uint64_t rested_ns) {
+static bool is_asked(struct denet_sampler *sampler) {
+  pthread_mutex_lock(&sampler->lock);
+  bool is_asked = sampler->request;
+  pthread_mutex_unlock(&sampler->lock);
+  return is_asked;
+}
+
+/* Waits until the next tick is due, which a process that begins may bring forward, but not before
+ * rested_ns, or a report is wanted. False: the thread is to end. */
+static bool wait_for_tick(struct denet_sampler *sampler, uint64_t rested_ns,
+                          enum denet_tick_scope *out_scope) {
   int call_fd = denet_monitor_call_fd(sampler->monitor);
   uint64_t heard_ns = rested_ns;
   while (!sampler->is_stopping) {
     uint64_t next_ns = denet_monitor_next_ns(sampler->monitor), now_ns = read_boot_ns();
     if (next_ns < rested_ns)
       next_ns = rested_ns;
-    if (now_ns >= next_ns)
+    bool is_wanted = is_asked(sampler);
+    *out_scope = is_wanted ? DENET_TICK_ALL : DENET_TICK_DUE;
+    if (is_wanted || now_ns >= next_ns)
       return true;
     bool is_listening = now_ns >= heard_ns;
     uint64_t until_ns = is_listening || next_ns < heard_ns ? next_ns : heard_ns;
@@ -91,20 +119,31 @@ static bool wait_for_tick(struct denet_sampler *sampler, uint64_t rested_ns) {
   return false;
 }
 
+/* Whoever asked may have given up meanwhile. */
+static void report(struct denet_sampler *sampler) {
+  pthread_mutex_lock(&sampler->lock);
+  const struct request *request = sampler->request;
+  if (request)
+    denet_monitor_report(sampler->monitor, request->each, request->context, request->out_stats);
+  sampler->request = NULL;
+  pthread_cond_signal(&sampler->is_told);
+  pthread_mutex_unlock(&sampler->lock);
+}
+
 static void *run(void *context) {
   struct denet_sampler *sampler = context;
-  pthread_setname_np(pthread_self(), "denet-sampler");
-  pthread_mutex_lock(&sampler->lock);
+  enum denet_tick_scope scope = DENET_TICK_DUE;
   uint64_t began_ns, rested_ns;
+  pthread_setname_np(pthread_self(), "denet-sampler");
   do {
     began_ns = read_boot_ns();
-    tick(sampler, DENET_TICK_DUE);
-    /* However short the intervals and slow the ticks: reports and the end of collectd must get
-     * their turn at the lock as well. */
+    tick(sampler, scope);
+    if (scope == DENET_TICK_ALL)
+      report(sampler);
     uint64_t ended_ns = read_boot_ns();
-    rested_ns = ended_ns + denet_pace_rest(ended_ns - began_ns) + 1;
-  } while (wait_for_tick(sampler, rested_ns));
-  pthread_mutex_unlock(&sampler->lock);
+    rested_ns = ended_ns + denet_pace_rest(ended_ns - began_ns);
+  } while (wait_for_tick(sampler, rested_ns, &scope));
+  tick(sampler, DENET_TICK_FINAL);
   return NULL;
 }
 
@@ -121,6 +160,7 @@ static int start_thread(struct denet_sampler *sampler) {
 static void free_sampler(struct denet_sampler *sampler) {
   if (sampler->wake_fd >= 0)
     close(sampler->wake_fd);
+  pthread_cond_destroy(&sampler->is_told);
   pthread_mutex_destroy(&sampler->lock);
   free(sampler);
 }
@@ -131,6 +171,7 @@ int denet_sampler_start(struct denet_monitor *monitor, struct denet_sampler **ou
     return -ENOMEM;
   sampler->monitor = monitor;
   pthread_mutex_init(&sampler->lock, NULL);
+  pthread_cond_init(&sampler->is_told, NULL);
   sampler->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   int error = sampler->wake_fd < 0 ? -errno : start_thread(sampler);
   if (error)
@@ -140,29 +181,58 @@ int denet_sampler_start(struct denet_monitor *monitor, struct denet_sampler **ou
   return error;
 }
 
-void denet_sampler_report(struct denet_sampler *sampler,
-                          void (*each)(void *context, const struct denet_group_report *report),
-                          void *context, struct denet_monitor_stats *out_stats) {
+/* By the calendar, for the join's sake: the thread sanitizer knows no other such. */
+static struct timespec from_now(time_t seconds) {
+  struct timespec moment;
+  clock_gettime(CLOCK_REALTIME, &moment);
+  moment.tv_sec += seconds;
+  return moment;
+}
+
+/* One log line when looks begin to be held up and one when they go on. */
+static void note_outcome(struct denet_sampler *sampler, bool is_held_up) {
+  if (is_held_up && !sampler->is_held_up)
+    ERROR(LOG_NAME "a look at the processes does not come to an end: one of them, or a file system "
+                   "that does not answer, holds it up.");
+  if (!is_held_up && sampler->is_held_up)
+    NOTICE(LOG_NAME "looks at the processes are held up no longer.");
+  sampler->is_held_up = is_held_up;
+}
+
+int denet_sampler_report(struct denet_sampler *sampler,
+                         void (*each)(void *context, const struct denet_group_report *report),
+                         void *context, struct denet_monitor_stats *out_stats) {
+  struct request request = {each, context, out_stats};
+  struct timespec deadline = from_now(REPORT_TIMEOUT_S);
+  int error = 0;
   pthread_mutex_lock(&sampler->lock);
-  tick(sampler, DENET_TICK_ALL);
-  denet_monitor_report(sampler->monitor, each, context, out_stats);
-  wake(sampler); /* the next tick may be due at another time now */
+  sampler->request = &request;
+  wake(sampler);
+  while (sampler->request && !error)
+    error = pthread_cond_timedwait(&sampler->is_told, &sampler->lock, &deadline);
+  bool is_held_up = sampler->request;
+  sampler->request = NULL;
   pthread_mutex_unlock(&sampler->lock);
+  note_outcome(sampler, is_held_up);
+  return is_held_up ? -ETIMEDOUT : 0;
 }
 
 unsigned denet_sampler_source_gauge(const struct denet_sampler *sampler) {
-  return denet_monitor_source(sampler->monitor)->gauge;
+  return denet_monitor_source(sampler->monitor)->gauge; /* it never changes */
 }
 
-void denet_sampler_stop(struct denet_sampler *sampler) {
+bool denet_sampler_stop(struct denet_sampler *sampler) {
   if (!sampler)
-    return;
-  pthread_mutex_lock(&sampler->lock);
+    return true;
   sampler->is_stopping = true;
   wake(sampler);
-  pthread_mutex_unlock(&sampler->lock);
-  pthread_join(sampler->thread, NULL);
-  tick(sampler, DENET_TICK_FINAL);
+  struct timespec deadline = from_now(STOP_TIMEOUT_S);
+  if (pthread_timedjoin_np(sampler->thread, NULL, &deadline)) {
+    sampler->is_abandoned = true;
+    ERROR(LOG_NAME "a look at the processes does not come to an end: there are no last samples.");
+    return false;
+  }
   denet_monitor_free(sampler->monitor);
   free_sampler(sampler);
+  return true;
 }

@@ -9,14 +9,17 @@ struct denet_sampler; /* owned by whoever started it */
  * monitor is still the caller's. */
 int denet_sampler_start(struct denet_monitor *monitor, struct denet_sampler **out_sampler);
 
-/* Samples everything now and gives the groups' values to each(), under the sampler's lock: each()
- * only copies. */
-void denet_sampler_report(struct denet_sampler *sampler,
+/* Has the thread sample everything now and give the groups' values to each(), which only copies. 0;
+ * -ETIMEDOUT, logged once, when a look at the host has been held up for 5 s. Not for two callers at
+ * once. */
+int denet_sampler_report(struct denet_sampler *sampler,
                           void (*each)(void *context, const struct denet_group_report *report),
                           void *context, struct denet_monitor_stats *out_stats);
 
 /* Which number of source is in use, see struct denet_source. */
 unsigned denet_sampler_source_gauge(const struct denet_sampler *sampler);
 
-/* Ends the thread, takes the last sample of everything, and frees the monitor. NULL is fine. */
-void denet_sampler_stop(struct denet_sampler *sampler);
+/* Takes the last sample of everything, ends the thread and frees the monitor. NULL is fine. False,
+ * logged, when a look at the host has been held up for 10 s: the thread keeps all that it uses, and
+ * may go on with it, but logs nothing more. */
+bool denet_sampler_stop(struct denet_sampler *sampler);

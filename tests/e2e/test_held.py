@@ -4,10 +4,11 @@ mappings or its executable waits: nobody else may wait for it."""
 import os
 import subprocess
 import tempfile
+import time
 import unittest
 
 from harness import (Collectd, Workload, bpf_only, line_time, measures, need, program, rule,
-                     wait_until, work_folder)
+                     procfs_only, wait_until, work_folder)
 
 # Seconds, for the sake of a busy machine. A tick that waits takes as long as the lock is held.
 LONGEST_TICK = 1
@@ -112,3 +113,29 @@ class HeldInExec(Held):
 @bpf_only
 class HeldInExecWithStacks(HeldInExec):
     denet = 'OffCPU "stacks"\n'
+
+
+@procfs_only
+class HeldInExecWithProc(unittest.TestCase):
+    """Here a look at the processes does wait for it; but that is said, and collectd does not wait."""
+
+    def setUp(self):
+        need(self, can_serve_files(), "/dev/fuse")
+        folder = tempfile.mkdtemp(dir=work_folder())
+        self.collectd = Collectd(rule("me", 'Comm "held"')).start()
+        self.addCleanup(self.collectd.close)
+        self.collectd.wait_for_values("me", "ps_count")
+        self.held = Workload("held", folder, "exec")
+        self.addCleanup(self.held.close)
+        self.collectd.wait_for_log("does not come to an end")
+
+    def test_it_is_said_and_goes_on_once_it_lets_go(self):
+        self.held.ask("go")
+        self.collectd.wait_for_log("held up no longer")
+        ours = [line for line in self.collectd.complaints() if "denet plugin: " in line]
+        self.assertEqual(len(ours), 1)
+        self.collectd.wait_for_values("me", "ps_count", after=time.time())
+
+    def test_the_end_does_not_wait(self):
+        self.assertEqual(self.collectd.stop(), 0)
+        self.assertIn("there are no last samples", self.collectd.complaints()[-1])
