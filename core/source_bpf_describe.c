@@ -83,14 +83,20 @@ static int describe_one(struct denet_bpf_source *bpf, struct denet_process *proc
   return told == DENET_GONE || (is_open && is_nothing) ? outcome : told;
 }
 
+/* Whether the process has no such text any more. One that exits gives its executable back first. */
+static bool has_lost(const struct denet_process *process, enum denet_text_kind kind, int outcome) {
+  bool has_exited = kind == DENET_TEXT_EXECUTABLE && outcome == -ENOENT && !process->kernel_thread;
+  return outcome == DENET_GONE || has_exited;
+}
+
 int denet_bpf_source_describe(struct denet_source *source, struct denet_process *process,
                               enum denet_text_kind kind, struct denet_buffer *out) {
   struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
-  int outcome = describe_one(bpf, process, kind, out);
-  for (int i = 0; i < ANCESTORS_MOST && outcome == DENET_GONE; i++) {
+  int own = describe_one(bpf, process, kind, out), outcome = own;
+  for (int i = 0; i < ANCESTORS_MOST && has_lost(process, kind, outcome); i++) {
     process = find_like(bpf, process);
     if (!process)
-      return outcome;
+      return own;
     outcome = describe_one(bpf, process, kind, out);
   }
   return outcome;
