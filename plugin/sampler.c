@@ -157,6 +157,15 @@ static int start_thread(struct denet_sampler *sampler) {
   return -error;
 }
 
+static void init_lock(struct denet_sampler *sampler) {
+  pthread_condattr_t attributes;
+  pthread_condattr_init(&attributes);
+  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+  pthread_cond_init(&sampler->is_told, &attributes);
+  pthread_condattr_destroy(&attributes);
+  pthread_mutex_init(&sampler->lock, NULL);
+}
+
 static void free_sampler(struct denet_sampler *sampler) {
   if (sampler->wake_fd >= 0)
     close(sampler->wake_fd);
@@ -170,8 +179,7 @@ int denet_sampler_start(struct denet_monitor *monitor, struct denet_sampler **ou
   if (!sampler)
     return -ENOMEM;
   sampler->monitor = monitor;
-  pthread_mutex_init(&sampler->lock, NULL);
-  pthread_cond_init(&sampler->is_told, NULL);
+  init_lock(sampler);
   sampler->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   int error = sampler->wake_fd < 0 ? -errno : start_thread(sampler);
   if (error)
@@ -181,10 +189,9 @@ int denet_sampler_start(struct denet_monitor *monitor, struct denet_sampler **ou
   return error;
 }
 
-/* By the calendar, for the join's sake: the thread sanitizer knows no other such. */
-static struct timespec from_now(time_t seconds) {
+static struct timespec from_now(clockid_t clock, time_t seconds) {
   struct timespec moment;
-  clock_gettime(CLOCK_REALTIME, &moment);
+  clock_gettime(clock, &moment);
   moment.tv_sec += seconds;
   return moment;
 }
@@ -203,7 +210,7 @@ int denet_sampler_report(struct denet_sampler *sampler,
                          void (*each)(void *context, const struct denet_group_report *report),
                          void *context, struct denet_monitor_stats *out_stats) {
   struct request request = {each, context, out_stats};
-  struct timespec deadline = from_now(REPORT_TIMEOUT_S);
+  struct timespec deadline = from_now(CLOCK_MONOTONIC, REPORT_TIMEOUT_S);
   int error = 0;
   pthread_mutex_lock(&sampler->lock);
   sampler->request = &request;
@@ -226,7 +233,8 @@ bool denet_sampler_stop(struct denet_sampler *sampler) {
     return true;
   sampler->is_stopping = true;
   wake(sampler);
-  struct timespec deadline = from_now(STOP_TIMEOUT_S);
+  /* By the calendar, as the thread sanitizer knows no other such join. */
+  struct timespec deadline = from_now(CLOCK_REALTIME, STOP_TIMEOUT_S);
   if (pthread_timedjoin_np(sampler->thread, NULL, &deadline)) {
     sampler->is_abandoned = true;
     ERROR(LOG_NAME "a look at the processes does not come to an end: there are no last samples.");

@@ -55,7 +55,8 @@ class PluginName(unittest.TestCase):
                          rule("t", f'Executable "{program("sleeper")}"'), interval=0.5) as collectd:
             collectd.wait_for_values("s", "ps_rss")
             self.assertEqual({value.plugin for value in collectd.all_values()}, {"processes"})
-            names = {value.type for value in collectd.all_values() if value.instance == "s"}
-            self.assertLessEqual({"ps_count", "ps_cputime", "ps_rss", "ps_vm", "ps_pagefaults",
-                                  "io_octets", "io_ops", "disk_octets"}, names)
+            wait_until(lambda: {"ps_count", "ps_cputime", "ps_rss", "ps_vm", "ps_pagefaults",
+                                "io_octets", "io_ops", "disk_octets"} <=
+                       {value.type for value in collectd.all_values() if value.instance == "s"},
+                       "all that processes has")
             collectd.wait_for_lines(sleeper.pid, instance="t")  # records do not depend on the name

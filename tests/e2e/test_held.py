@@ -7,7 +7,7 @@ import tempfile
 import time
 import unittest
 
-from harness import (Collectd, Workload, bpf_only, line_time, measures, need, program, rule,
+from harness import (Collectd, Workload, alone, bpf_only, line_time, measures, need, program, rule,
                      procfs_only, wait_until, work_folder)
 
 # Seconds, for the sake of a busy machine. A tick that waits takes as long as the lock is held.
@@ -115,9 +115,11 @@ class HeldInExecWithStacks(HeldInExec):
     denet = 'OffCPU "stacks"\n'
 
 
+@alone
 @procfs_only
 class HeldInExecWithProc(unittest.TestCase):
-    """Here a look at the processes does wait for it; but that is said, and collectd does not wait."""
+    """Here a look at the processes does wait for it, whichever denet makes it; but that is said, and
+    collectd does not wait."""
 
     def setUp(self):
         need(self, can_serve_files(), "/dev/fuse")

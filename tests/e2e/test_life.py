@@ -343,7 +343,8 @@ class OneAtATime(unittest.TestCase):
                 if value.numbers[0] > 1]
         most = max(value.numbers[0]
                    for value in self.collectd.values("turns", "gauge-cpu_percent_max"))
-        self.assertLess(max(value.numbers[0] for value in busy), 45)  # 2 s in 6
+        # 2 s in 6, and what their memory took.
+        self.assertLess(max(value.numbers[0] for value in busy), 55)
         self.assertGreater(most, 60)
         self.assertLess(most, 150)
 
