@@ -49,7 +49,8 @@ struct denet_procfs {
   struct denet_procfs_net *nets; /* read in this pass */
   size_t net_count, net_capacity;
   struct denet_buffer net_text;
-  struct denet_aside *aside; /* reads command lines */
+  struct denet_aside *aside; /* reads what may hold the reader up */
+  bool is_for_bpf;           /* the BPF source's, which asks for texts and network counts only */
   char text[DENET_PROCFS_TEXT + 1];
 };
 
