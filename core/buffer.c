@@ -101,12 +101,10 @@ static int read_link(struct denet_buffer *buffer, int folder, const char *path, 
 
 int denet_buffer_read_path(struct denet_buffer *buffer, int folder, const char *path,
                            size_t limit) {
-  int outcome = read_link(buffer, folder, path, limit);
-  if (outcome != -EINVAL)
-    return outcome;
-  /* It is no link. */
-  DENET_CLOSE int fd = openat(folder, path, O_RDONLY | O_CLOEXEC);
-  return fd < 0 ? -errno : denet_buffer_read(buffer, fd, limit);
+  DENET_CLOSE int fd = openat(folder, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd >= 0)
+    return denet_buffer_read(buffer, fd, limit);
+  return errno == ELOOP ? read_link(buffer, folder, path, limit) : -errno;
 }
 
 struct denet_text denet_buffer_text(const struct denet_buffer *buffer) {

@@ -67,6 +67,8 @@ struct denet_process {
   uint64_t execd_ns; /* the pass that saw its last exec, boot clock; 0: none did, source_bpf.c */
   uint64_t inode;    /* of /proc/PID, procfs.c */
   bool is_unread;    /* this pass could not tell who it is, likewise */
+  int io_ahead;      /* outcome of reading its I/O with its stat; DENET_LATER: was not, likewise */
+  int net_ahead;     /* as io_ahead, of its network namespace */
   uint64_t cpu_ns;   /* of all its threads, exited ones included */
   uint64_t age_ns;   /* likewise; when now was read */
   uint64_t net_namespace;

@@ -1,12 +1,14 @@
-/* What the files of the /proc source share: procfs.c scans, procfs_measure.c measures,
- * procfs_describe.c reads texts. Of others only source_bpf.c includes this: what the kernel's
+/* What the files of the /proc source share: procfs.c reads, procfs_scan.c looks who is there,
+ * procfs_measure.c measures, procfs_describe.c reads texts. Of others only source_bpf.c includes this: what the kernel's
  * programs do not have it takes from /proc. */
 #pragma once
 
 #include "aside.h"
+#include "batch.h"
 #include "source.h"
 
 #include <dirent.h>
+#include <limits.h>
 
 /* The metrics that one file of /proc holds. */
 struct denet_procfs_plan {
@@ -49,22 +51,53 @@ struct denet_procfs {
   struct denet_procfs_net *nets; /* read in this pass */
   size_t net_count, net_capacity;
   struct denet_buffer net_text;
-  struct denet_aside *aside; /* reads what may hold the reader up */
-  bool is_for_bpf;           /* the BPF source's, which asks for texts and network counts only */
+  struct denet_aside *aside; /* reads texts that may hold the reader up, */
+  struct denet_batch *batch; /* and this numbers */
+  pid_t *tids;               /* of the process that is measured */
+  size_t tid_count, tid_capacity;
   char text[DENET_PROCFS_TEXT + 1];
 };
 
 /* Which outcome a failed system call on a file of a process is: DENET_GONE or -errno. */
 int denet_procfs_outcome(void);
 
+/* Notes an outcome that is neither a process gone nor a lack of rights. Returns it. */
+int denet_procfs_note_failure(struct denet_procfs *procfs, int outcome);
+
 /* Opens a file of the process, or with tid of its thread. A descriptor, or -1 with errno. */
 int denet_procfs_open_file(const struct denet_procfs *procfs, pid_t pid, pid_t tid,
                            const char *name, int flags);
 
-/* Reads a small file to its end. 0 with the text (borrowed until the next read), DENET_GONE,
+/* Reads a small file that nobody can hold up to its end. 0 with the text (borrowed until the next read), DENET_GONE,
  * -errno; -EMSGSIZE if it does not fit. */
 int denet_procfs_read(struct denet_procfs *procfs, pid_t pid, pid_t tid, const char *name,
                       struct denet_text *out_text);
+
+/* Asks procfs->batch for the file; nothing is read yet. Returns its place. */
+unsigned denet_procfs_ask_file(struct denet_procfs *procfs, pid_t pid, pid_t tid, const char *name);
+
+/* What the batch has read. Returns as denet_procfs_read() does; -EAGAIN: somebody holds it up. */
+int denet_procfs_text(struct denet_procfs *procfs, unsigned place, struct denet_text *out_text);
+
+/* Both, for one file. */
+int denet_procfs_read_held(struct denet_procfs *procfs, pid_t pid, pid_t tid, const char *name,
+                           struct denet_text *out_text);
+
+/* Places in the batch of what is read of a process in a pass. */
+#define DENET_PROCFS_FILES_ASKED 3
+#define DENET_PROCFS_NOWHERE UINT_MAX
+struct denet_procfs_at {
+  unsigned stat, io, net_namespace; /* DENET_PROCFS_NOWHERE: not asked for */
+};
+
+/* Asks for stat of a process, and for what measuring it is going to need, as far as one can tell
+ * from the last pass. process is NULL for a new one. */
+void denet_procfs_ask(struct denet_procfs *procfs, pid_t pid, const struct denet_process *process,
+                      struct denet_procfs_at *out_at);
+
+/* Takes over what has been read besides stat, which has been taken. */
+void denet_procfs_take_ahead(struct denet_procfs *procfs, struct denet_process *process,
+                             const struct denet_procfs_at *at);
 
 /* Notes that something of the process may not be read. */
 void denet_procfs_note_lack(struct denet_procfs *procfs, struct denet_process *process,
@@ -86,6 +119,8 @@ void denet_procfs_measure_net(struct denet_source *source, struct denet_process 
                               uint64_t wanted);
 
 /* The source's functions, see source.h. */
+int denet_procfs_scan(struct denet_source *source, struct denet_roster *roster,
+                      struct denet_error *error);
 void denet_procfs_measure(struct denet_source *source, struct denet_process *process,
                           uint64_t wanted, bool first);
 int denet_procfs_describe(struct denet_source *source, struct denet_process *process,

@@ -18,21 +18,10 @@ static int read_aside(struct denet_procfs *procfs, const struct denet_process *p
   return denet_aside_read(procfs->aside, key, procfs->proc_fd, path, limit, out);
 }
 
-/* For the BPF source aside. The /proc source reads stat of each process, which waits for an exec as
- * well: for it a later answer would only be a worse one. */
-static int read_executable(struct denet_procfs *procfs, const struct denet_process *process,
-                           struct denet_buffer *out) {
-  char path[32];
-  if (procfs->is_for_bpf)
-    return read_aside(procfs, process, "exe", PATH_MAX, out);
-  snprintf(path, sizeof(path), "%d/exe", (int)process->pid);
-  return denet_buffer_read_path(out, procfs->proc_fd, path, PATH_MAX);
-}
-
 static int describe_executable(struct denet_procfs *procfs, struct denet_process *process,
                                struct denet_buffer *out) {
   static const char deleted[] = " (deleted)"; /* d_path, fs/d_path.c */
-  int outcome = read_executable(procfs, process, out);
+  int outcome = read_aside(procfs, process, "exe", PATH_MAX, out);
   if (outcome == -EACCES || outcome == -EPERM)
     denet_procfs_note_lack(procfs, process, DENET_LACK_EXECUTABLE);
   if (outcome)

@@ -11,6 +11,8 @@
 
 #define OFF_CPU (UINT64_C(1) << DENET_OFF_CPU)
 #define NET_TEXT_BYTES (16u << 20) /* some 100,000 interfaces */
+#define THREADS_AT_ONCE 64
+_Static_assert(3 * THREADS_AT_ONCE <= DENET_BATCH_FILES, "stat, io and stat again of each");
 
 static void take_fields(const struct denet_procfs_plan *plan, struct denet_text text,
                         struct denet_values *out) {
@@ -79,24 +81,21 @@ static void note_io_lack(struct denet_procfs *procfs, struct denet_process *proc
 
 static void measure_io(struct denet_procfs *procfs, struct denet_process *process) {
   struct denet_text text;
-  int outcome = denet_procfs_read(procfs, process->pid, 0, "io", &text);
+  int outcome = denet_procfs_note_failure(procfs, process->io_ahead);
+  if (outcome == DENET_LATER) {
+    denet_batch_begin(procfs->batch);
+    outcome = denet_procfs_read_held(procfs, process->pid, 0, "io", &text);
+    if (!outcome)
+      take_keys(&procfs->plan[DENET_FILE_IO], text, &process->now);
+  }
   note_io_lack(procfs, process, outcome);
-  if (!outcome)
-    take_keys(&procfs->plan[DENET_FILE_IO], text, &process->now);
 }
 
-/* Fills the counters with those of a thread's file that are wanted. */
-static int take_thread_file(struct denet_procfs *procfs, const struct denet_process *process,
-                            pid_t tid, enum denet_proc_file file, const char *name, uint64_t wanted,
-                            struct denet_values *counters) {
-  struct denet_text text;
-  if (!(wanted & procfs->plan[file].mask))
-    return 0;
-  int outcome = denet_procfs_read(procfs, process->pid, tid, name, &text);
-  if (!outcome)
-    take_keys(&procfs->plan[file], text, counters);
-  return outcome;
-}
+/* What is read of a thread, and what of that has been asked for. */
+struct thread_look {
+  pid_t tid;
+  unsigned stat, io; /* places in the batch; DENET_PROCFS_NOWHERE: not asked for */
+};
 
 /* Whether the main thread runs no more. */
 static bool has_lost_main(const struct denet_process *process) {
@@ -106,15 +105,18 @@ static bool has_lost_main(const struct denet_process *process) {
 /* Has the thread visited last counted in the blocked time, if it is not yet. It began in the tick
  * that the kernel tells: in the middle of it, which is right on the average. 0 or the outcome. */
 static int count_blocked(struct denet_procfs *procfs, const struct denet_process *process,
-                         pid_t tid) {
+                         const struct thread_look *look) {
   struct denet_text text;
   struct denet_stat stat;
   uint64_t start_ticks = process->start_ticks, tick_ns = procfs->host->tick_ns;
-  bool is_main = tid == process->pid;
+  bool is_main = look->tid == process->pid;
   if (!denet_threads_lacks_start(process->threads) || (is_main && has_lost_main(process)))
     return 0;
   if (!is_main) {
-    int outcome = denet_procfs_read(procfs, process->pid, tid, "stat", &text);
+    /* Where another thread has the number now, nobody knew that it would be asked for. */
+    int outcome = look->stat == DENET_PROCFS_NOWHERE
+                      ? denet_procfs_read_held(procfs, process->pid, look->tid, "stat", &text)
+                      : denet_procfs_text(procfs, look->stat, &text);
     if (!outcome)
       outcome = denet_parse_stat(text, &stat);
     if (outcome)
@@ -132,14 +134,29 @@ static void parse_times(struct denet_text text, struct denet_thread_times *out) 
   denet_parse_field(text, 3, &out->timeslices);
 }
 
+static int take_status(struct denet_procfs *procfs, const struct denet_process *process, pid_t tid,
+                       uint64_t wanted, struct denet_values *counters) {
+  const struct denet_procfs_plan *plan = &procfs->plan[DENET_FILE_THREAD_STATUS];
+  struct denet_text text;
+  if (!(wanted & plan->mask))
+    return 0;
+  int outcome = denet_procfs_read(procfs, process->pid, tid, "status", &text);
+  if (!outcome)
+    take_keys(plan, text, counters);
+  return outcome;
+}
+
 /* Adds what the thread visited last has used since it was read last. */
-static int add_thread(struct denet_procfs *procfs, struct denet_process *process, pid_t tid,
-                      uint64_t wanted, struct denet_values *counters) {
-  int outcome =
-      take_thread_file(procfs, process, tid, DENET_FILE_THREAD_STATUS, "status", wanted, counters);
-  if (!denet_source_is_passing(outcome) && process->has_reaped) {
-    outcome = take_thread_file(procfs, process, tid, DENET_FILE_IO, "io", wanted, counters);
+static int add_thread(struct denet_procfs *procfs, struct denet_process *process,
+                      const struct thread_look *look, uint64_t wanted,
+                      struct denet_values *counters) {
+  struct denet_text text;
+  int outcome = take_status(procfs, process, look->tid, wanted, counters);
+  if (!denet_source_is_passing(outcome) && look->io != DENET_PROCFS_NOWHERE) {
+    outcome = denet_procfs_text(procfs, look->io, &text);
     note_io_lack(procfs, process, outcome);
+    if (!outcome)
+      take_keys(&procfs->plan[DENET_FILE_IO], text, counters);
   }
   if (denet_source_is_passing(outcome))
     return outcome;
@@ -149,26 +166,26 @@ static int add_thread(struct denet_procfs *procfs, struct denet_process *process
 
 /* Adds one thread's counters to its process's. If it has not run the rest of its files is spared.
  */
-static int measure_thread(struct denet_procfs *procfs, struct denet_process *process, pid_t tid,
-                          uint64_t wanted) {
+static int measure_thread(struct denet_procfs *procfs, struct denet_process *process,
+                          const struct thread_look *look, uint64_t wanted) {
   struct denet_text text = {0};
   struct denet_thread_times times;
   struct denet_values counters = {0};
   bool has_schedstat = !(procfs->source.lacks & DENET_LACK_SCHEDSTAT);
   int outcome =
-      has_schedstat ? denet_procfs_read(procfs, process->pid, tid, "schedstat", &text) : 0;
+      has_schedstat ? denet_procfs_read(procfs, process->pid, look->tid, "schedstat", &text) : 0;
   if (outcome)
     return outcome;
   parse_times(text, &times);
   take_fields(&procfs->plan[DENET_FILE_THREAD_SCHEDSTAT], text, &counters);
-  int has_run = denet_threads_visit(process->threads, tid, &times);
+  int has_run = denet_threads_visit(process->threads, look->tid, &times);
   if (has_run < 0)
     return has_run;
-  outcome = has_schedstat && wanted & OFF_CPU ? count_blocked(procfs, process, tid) : 0;
+  outcome = has_schedstat && wanted & OFF_CPU ? count_blocked(procfs, process, look) : 0;
   bool begins_io = process->has_reaped && !process->io_by_thread;
   bool is_spared = has_schedstat && !has_run && !begins_io;
   if (!is_spared && !denet_source_is_passing(outcome))
-    outcome = add_thread(procfs, process, tid, wanted, &counters);
+    outcome = add_thread(procfs, process, look, wanted, &counters);
   if (!denet_source_is_passing(outcome))
     return 0;
   if (!is_spared)
@@ -176,21 +193,73 @@ static int measure_thread(struct denet_procfs *procfs, struct denet_process *pro
   return outcome;
 }
 
-static int measure_each_thread(struct denet_procfs *procfs, struct denet_process *process,
-                               uint64_t wanted) {
-  DENET_CLEANUP(close_folder) DIR *tasks = open_tasks(procfs, process->pid);
+/* Asks for what of the thread somebody may hold up. */
+static struct thread_look ask_thread(struct denet_procfs *procfs,
+                                     const struct denet_process *process, pid_t tid,
+                                     uint64_t wanted) {
+  struct thread_look look = {tid, DENET_PROCFS_NOWHERE, DENET_PROCFS_NOWHERE};
+  bool has_schedstat = !(procfs->source.lacks & DENET_LACK_SCHEDSTAT);
+  if (has_schedstat && wanted & OFF_CPU && tid != process->pid &&
+      !denet_threads_knows(process->threads, tid))
+    look.stat = denet_procfs_ask_file(procfs, process->pid, tid, "stat");
+  if (process->has_reaped && wanted & procfs->plan[DENET_FILE_IO].mask)
+    look.io = denet_procfs_ask_file(procfs, process->pid, tid, "io");
+  return look;
+}
+
+/* Some of the listed threads, together. 0 or -errno. */
+static int measure_some_threads(struct denet_procfs *procfs, struct denet_process *process,
+                                const pid_t *tids, size_t count, uint64_t wanted) {
+  struct thread_look looks[THREADS_AT_ONCE];
+  denet_batch_begin(procfs->batch);
+  for (size_t i = 0; i < count; i++)
+    looks[i] = ask_thread(procfs, process, tids[i], wanted);
+  denet_batch_read(procfs->batch);
+  int outcome = 0;
+  for (size_t i = 0; i < count && outcome >= 0; i++)
+    outcome = measure_thread(procfs, process, &looks[i], wanted);
+  return outcome < 0 ? outcome : 0;
+}
+
+static int measure_listed_threads(struct denet_procfs *procfs, struct denet_process *process,
+                                  uint64_t wanted) {
+  int outcome = 0;
+  for (size_t i = 0; i < procfs->tid_count && !outcome; i += THREADS_AT_ONCE) {
+    size_t left = procfs->tid_count - i;
+    outcome = measure_some_threads(procfs, process, &procfs->tids[i],
+                                   left < THREADS_AT_ONCE ? left : THREADS_AT_ONCE, wanted);
+  }
+  return outcome;
+}
+
+static int list_thread(struct denet_procfs *procfs, pid_t tid) {
+  if (procfs->tid_count == procfs->tid_capacity) {
+    size_t capacity = procfs->tid_capacity ? 2 * procfs->tid_capacity : 64;
+    pid_t *grown = reallocarray(procfs->tids, capacity, sizeof(*grown));
+    if (!grown)
+      return -ENOMEM;
+    procfs->tids = grown;
+    procfs->tid_capacity = capacity;
+  }
+  procfs->tids[procfs->tid_count++] = tid;
+  return 0;
+}
+
+/* 0; DENET_GONE; -errno. */
+static int list_threads(struct denet_procfs *procfs, pid_t pid) {
+  DENET_CLEANUP(close_folder) DIR *tasks = open_tasks(procfs, pid);
   if (!tasks)
     return denet_procfs_outcome();
-  int outcome = 0;
-  while (outcome >= 0) {
+  int error = 0;
+  while (!error) {
     errno = 0;
     struct dirent *entry = readdir(tasks);
     if (!entry)
       return errno && denet_procfs_outcome() < 0 ? -errno : 0;
     pid_t tid = denet_procfs_parse_pid(entry->d_name);
-    outcome = tid ? measure_thread(procfs, process, tid, wanted) : 0;
+    error = tid ? list_thread(procfs, tid) : 0;
   }
-  return outcome;
+  return error;
 }
 
 /* Looks after the threads that were there before and not in the folder: that skips some when one
@@ -198,11 +267,12 @@ static int measure_each_thread(struct denet_procfs *procfs, struct denet_process
  */
 static int measure_unlisted(struct denet_procfs *procfs, struct denet_process *process,
                             uint64_t wanted) {
-  int outcome = 0;
+  int error = 0;
   pid_t tid = 0;
-  while (outcome >= 0 && (tid = denet_threads_next_missing(process->threads, tid)))
-    outcome = measure_thread(procfs, process, tid, wanted);
-  return outcome < 0 ? outcome : 0;
+  procfs->tid_count = 0;
+  while (!error && (tid = denet_threads_next_missing(process->threads, tid)))
+    error = list_thread(procfs, tid);
+  return error ? error : measure_listed_threads(procfs, process, wanted);
 }
 
 /* The time that the threads were blocked until now_ns, if it is known. */
@@ -228,8 +298,11 @@ static int pass_threads(struct denet_procfs *procfs, struct denet_process *proce
                           has_lost_main(process));
   bool is_single =
       denet_values_has(&process->now, DENET_THREADS) && process->now.value[DENET_THREADS] == 1;
-  int outcome = is_single ? measure_thread(procfs, process, process->pid, wanted)
-                          : measure_each_thread(procfs, process, wanted);
+  procfs->tid_count = 0;
+  int outcome =
+      is_single ? list_thread(procfs, process->pid) : list_threads(procfs, process->pid);
+  if (!outcome)
+    outcome = measure_listed_threads(procfs, process, wanted);
   if (!outcome)
     outcome = measure_unlisted(procfs, process, wanted);
   denet_threads_end(process->threads, !outcome);
@@ -253,24 +326,26 @@ static void measure_threads(struct denet_procfs *procfs, struct denet_process *p
   take_sums(process);
 }
 
-/* The number in "net:[4026531840]"; 0 when it is not told, and the one that was known when it
- * cannot be read for the moment. */
-static uint64_t read_net_namespace(struct denet_procfs *procfs, struct denet_process *process) {
-  char path[64], link[64];
-  snprintf(path, sizeof(path), "%d/ns/net", (int)process->pid);
-  ssize_t length = readlinkat(procfs->proc_fd, path, link, sizeof(link) - 1);
-  if (length < 0 && denet_source_is_passing(-errno)) {
-    procfs->read_failure = -errno;
-    return process->net_namespace;
+/* text is "net:[4026531840]". */
+static void take_net_namespace(struct denet_process *process, struct denet_text text) {
+  const char *number = strchr(text.bytes, '[');
+  denet_process_enter_net(process, number ? strtoull(number + 1, NULL, 10) : 0);
+}
+
+/* What cannot be read for the moment stays as it was known, and what is not told is no more. */
+static void measure_net_namespace(struct denet_procfs *procfs, struct denet_process *process) {
+  struct denet_text text;
+  int outcome = denet_procfs_note_failure(procfs, process->net_ahead);
+  if (outcome == DENET_LATER) {
+    denet_batch_begin(procfs->batch);
+    outcome = denet_procfs_read_held(procfs, process->pid, 0, "ns/net", &text);
+    if (!outcome)
+      take_net_namespace(process, text);
   }
-  if (length < 0) {
-    if (errno == EACCES || errno == EPERM)
-      denet_procfs_note_lack(procfs, process, DENET_LACK_NAMESPACES);
-    return 0;
-  }
-  link[length] = '\0';
-  const char *number = strchr(link, '[');
-  return number ? strtoull(number + 1, NULL, 10) : 0;
+  if (outcome == -EACCES || outcome == -EPERM)
+    denet_procfs_note_lack(procfs, process, DENET_LACK_NAMESPACES);
+  if (outcome && !denet_source_is_passing(outcome))
+    denet_process_enter_net(process, 0);
 }
 
 /* The interface sums of a network namespace, read once a pass through whichever process asks
@@ -317,6 +392,34 @@ void denet_procfs_measure_net(struct denet_source *source, struct denet_process 
       denet_values_set(&process->now, plan->metric[i], net->value[i]);
 }
 
+void denet_procfs_ask(struct denet_procfs *procfs, pid_t pid, const struct denet_process *process,
+                      struct denet_procfs_at *out_at) {
+  const struct denet_procfs_plan *plan = procfs->plan;
+  uint64_t wanted = process ? process->measured : UINT64_MAX;
+  bool wants_io = wanted & plan[DENET_FILE_IO].mask && !(process && process->has_reaped);
+  bool wants_net = wanted & plan[DENET_FILE_NET_DEV].mask && !(process && process->is_hollow);
+  out_at->stat = denet_procfs_ask_file(procfs, pid, 0, "stat");
+  out_at->io = wants_io ? denet_procfs_ask_file(procfs, pid, 0, "io") : DENET_PROCFS_NOWHERE;
+  out_at->net_namespace =
+      wants_net ? denet_procfs_ask_file(procfs, pid, 0, "ns/net") : DENET_PROCFS_NOWHERE;
+}
+
+void denet_procfs_take_ahead(struct denet_procfs *procfs, struct denet_process *process,
+                             const struct denet_procfs_at *at) {
+  struct denet_text text;
+  process->io_ahead = process->net_ahead = DENET_LATER;
+  if (at->io != DENET_PROCFS_NOWHERE && !process->has_reaped) {
+    process->io_ahead = denet_procfs_text(procfs, at->io, &text);
+    if (!process->io_ahead)
+      take_keys(&procfs->plan[DENET_FILE_IO], text, &process->now);
+  }
+  if (at->net_namespace != DENET_PROCFS_NOWHERE && !process->is_hollow) {
+    process->net_ahead = denet_procfs_text(procfs, at->net_namespace, &text);
+    if (!process->net_ahead)
+      take_net_namespace(process, text);
+  }
+}
+
 void denet_procfs_measure(struct denet_source *source, struct denet_process *process,
                           uint64_t wanted, bool first) {
   struct denet_procfs *procfs = (struct denet_procfs *)source;
@@ -341,7 +444,7 @@ void denet_procfs_measure(struct denet_source *source, struct denet_process *pro
   else if (wanted & OFF_CPU) /* nothing of it has run, but all of it is older */
     take_blocked(process, process->measured_ns);
   if (may_differ && wanted & plan[DENET_FILE_NET_DEV].mask && !process->is_hollow)
-    denet_process_enter_net(process, read_net_namespace(procfs, process));
+    measure_net_namespace(procfs, process);
   denet_procfs_measure_net(source, process, wanted);
   /* What could not be read for want of a descriptor or memory is due again. */
   process->has_run = procfs->read_failure != 0;

@@ -171,19 +171,26 @@ void denet_roster_end(struct denet_roster *roster, bool complete) {
     qsort(roster->gone, roster->gone_count, sizeof(struct denet_process *), compare_gone);
 }
 
-struct denet_process *denet_roster_find(const struct denet_roster *roster, pid_t pid) {
-  size_t low = 0, high = roster->count;
+static struct denet_process *find(struct denet_process **list, size_t count, pid_t pid) {
+  size_t low = 0, high = count;
   while (low < high) {
     size_t middle = low + (high - low) / 2;
-    struct denet_process *process = roster->processes[middle];
-    if (process->pid == pid)
-      return process;
-    if (process->pid < pid)
+    if (list[middle]->pid == pid)
+      return list[middle];
+    if (list[middle]->pid < pid)
       low = middle + 1;
     else
       high = middle;
   }
   return NULL;
+}
+
+struct denet_process *denet_roster_find(const struct denet_roster *roster, pid_t pid) {
+  return find(roster->processes, roster->count, pid);
+}
+
+const struct denet_process *denet_roster_expect(const struct denet_roster *roster, pid_t pid) {
+  return find(roster->before + roster->cursor, roster->before_count - roster->cursor, pid);
 }
 
 struct denet_process *denet_roster_find_gone(const struct denet_roster *roster, pid_t pid,

@@ -32,6 +32,10 @@ int denet_roster_begin(struct denet_roster *roster);
  * must ascend within a pass. The pointer stays good until the process is freed. 0 or -ENOMEM. */
 int denet_roster_see(struct denet_roster *roster, pid_t pid, struct denet_process **out_process);
 
+/* The process that see() would return for the pid if it was there before, or NULL. It still has the
+ * is_new of the last pass. Inside a pass. */
+const struct denet_process *denet_roster_expect(const struct denet_roster *roster, pid_t pid);
+
 /* The process returned by the last see() turned out to be another one with the same pid: the old
  * one is gone, a new one is in its place. 0 or -ENOMEM. */
 int denet_roster_replace(struct denet_roster *roster, struct denet_process **out_process);

@@ -440,7 +440,6 @@ int denet_bpf_open(const struct denet_host *host, struct denet_error *error,
     failure = denet_programs_open(error, &bpf->programs);
   if (failure)
     return failure;
-  ((struct denet_procfs *)bpf->procfs)->is_for_bpf = true;
   bpf->opened_ns = host->boot_ns(host->context);
   bpf->source = (struct denet_source){.name = "bpf",
                                       .gauge = DENET_GAUGE_BPF,

@@ -201,9 +201,17 @@ void denet_threads_owe(struct denet_threads *threads) {
   threads->threads[threads->current].is_owed = true;
 }
 
-bool denet_threads_lacks_start(const struct denet_threads *threads) {
-  const struct thread *thread = threads->threads + threads->current;
+static bool lacks_start(const struct thread *thread) {
   return !thread->has_start && !thread->has_exited;
+}
+
+bool denet_threads_lacks_start(const struct denet_threads *threads) {
+  return lacks_start(threads->threads + threads->current);
+}
+
+bool denet_threads_knows(const struct denet_threads *threads, pid_t tid) {
+  size_t place = find_place(threads, tid);
+  return is_known_at(threads, place, tid) && !lacks_start(threads->threads + place);
 }
 
 void denet_threads_start(struct denet_threads *threads, uint64_t start_ns) {

@@ -93,7 +93,6 @@ class HeldWithStacks(Held):
     denet = 'OffCPU "stacks"\n'
 
 
-@bpf_only
 class HeldInExec(Held):
     """In the middle of an exec: which program it runs cannot be read, and it has no arguments."""
 
@@ -117,22 +116,32 @@ class HeldInExecWithStacks(HeldInExec):
 
 @alone
 @procfs_only
-class HeldInExecWithProc(unittest.TestCase):
-    """Here a look at the processes does wait for it, whichever denet makes it; but that is said, and
-    collectd does not wait."""
+class HeldInExecByMany(unittest.TestCase):
+    """As many as there are readers for are left behind. One more holds up whoever looks at it, but
+    that is said, and collectd does not wait."""
+
+    readers = 64
 
     def setUp(self):
         need(self, can_serve_files(), "/dev/fuse")
-        folder = tempfile.mkdtemp(dir=work_folder())
-        self.collectd = Collectd(rule("me", 'Comm "held"')).start()
+        self.sleeper = Workload("sleeper")
+        self.addCleanup(self.sleeper.close)
+        self.collectd = Collectd(rule("me", f'CommandLine "^{program("sleeper")}"')).start()
         self.addCleanup(self.collectd.close)
-        self.collectd.wait_for_values("me", "ps_count")
-        self.held = Workload("held", folder, "exec")
-        self.addCleanup(self.held.close)
+        self.held = [self.hold() for _ in range(self.readers)]
+        self.collectd.wait_for_values("me", "ps_count", count=5, after=time.time())
+        self.assertEqual(self.collectd.complaints(), [])
+        self.held += [self.hold(), self.hold()]
         self.collectd.wait_for_log("does not come to an end")
 
-    def test_it_is_said_and_goes_on_once_it_lets_go(self):
-        self.held.ask("go")
+    def hold(self):
+        held = Workload("held", tempfile.mkdtemp(dir=work_folder()), "exec")
+        self.addCleanup(held.close)
+        return held
+
+    def test_it_is_said_and_goes_on_once_they_let_go(self):
+        for held in self.held:
+            held.ask("go")
         self.collectd.wait_for_log("held up no longer")
         ours = [line for line in self.collectd.complaints() if "denet plugin: " in line]
         self.assertEqual(len(ours), 1)
