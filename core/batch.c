@@ -89,6 +89,10 @@ unsigned denet_batch_add(struct denet_batch *batch, pid_t pid, const char *path,
   return batch->count++;
 }
 
+unsigned denet_batch_room(const struct denet_batch *batch) {
+  return DENET_BATCH_FILES - batch->count;
+}
+
 /* Where no thread can be had. */
 static void read_here(struct denet_batch *batch, unsigned from) {
   for (unsigned i = from; i < batch->count; i++) {

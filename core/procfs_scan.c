@@ -13,7 +13,7 @@
 
 #define CLOCK_SKEW_NS 100000 /* 0.1 % of the shortest usual interval */
 #define CLOCK_ATTEMPTS 3
-#define LOOKS_MOST (DENET_BATCH_FILES / DENET_PROCFS_FILES_ASKED)
+#define LOOKS_MOST 256 /* of which most ask for nothing: it took no CPU time since the last pass */
 
 /* CPU time of all threads of the process, exited ones included, ns: the kernel sums it for us
  * (posix_cpu_clock_get, kernel/time/posix-cpu-timers.c). DENET_GONE if there is no such process. */
@@ -218,6 +218,12 @@ static int take_look(struct denet_procfs *procfs, struct denet_roster *roster,
   return 0;
 }
 
+/* Whether the last pass left something of a known process to be read, whether it has run since or
+ * not. */
+static bool owes(const struct denet_process *process) {
+  return process->is_unread || (process->has_run && process->measured);
+}
+
 /* Reads its CPU clock, and asks for the files that there is something new in. */
 static void begin_look(struct denet_procfs *procfs, const struct denet_roster *roster,
                        struct look *look) {
@@ -227,25 +233,26 @@ static void begin_look(struct denet_procfs *procfs, const struct denet_roster *r
   if (process && process->inode != look->listed->inode)
     process = NULL;
   look->is_idle =
-      process && look->has_cpu && !process->has_run && process->cpu_ns == look->cpu_ns;
+      process && look->has_cpu && !owes(process) && process->cpu_ns == look->cpu_ns;
   if (!look->is_idle)
     denet_procfs_ask(procfs, pid, process, &look->at);
 }
 
-/* The processes of a part of the list, together. */
+/* Processes from the front of the list, as many as go together. Returns how many, or -ENOMEM. */
 static int scan_some(struct denet_procfs *procfs, struct denet_roster *roster,
                      const struct denet_procfs_listed *listed, size_t count) {
   struct look looks[LOOKS_MOST];
+  int looked = 0, failure = 0;
   denet_batch_begin(procfs->batch);
-  for (size_t i = 0; i < count; i++) {
-    looks[i] = (struct look){.listed = &listed[i]};
-    begin_look(procfs, roster, &looks[i]);
+  while ((size_t)looked < count && looked < LOOKS_MOST &&
+         denet_batch_room(procfs->batch) >= DENET_PROCFS_FILES_ASKED) {
+    looks[looked] = (struct look){.listed = &listed[looked]};
+    begin_look(procfs, roster, &looks[looked++]);
   }
   denet_batch_read(procfs->batch);
-  int failure = 0;
-  for (size_t i = 0; i < count && !failure; i++)
+  for (int i = 0; i < looked && !failure; i++)
     failure = take_look(procfs, roster, &looks[i]);
-  return failure;
+  return failure ? failure : looked;
 }
 
 int denet_procfs_scan(struct denet_source *source, struct denet_roster *roster,
@@ -258,9 +265,10 @@ int denet_procfs_scan(struct denet_source *source, struct denet_roster *roster,
                            strerror(-failure));
   procfs->scan_failure = 0;
   failure = denet_roster_begin(roster);
-  for (size_t i = 0; i < procfs->listed_count && !failure; i += LOOKS_MOST) {
-    size_t left = procfs->listed_count - i;
-    failure = scan_some(procfs, roster, &procfs->listed[i], left < LOOKS_MOST ? left : LOOKS_MOST);
+  for (size_t i = 0; i < procfs->listed_count && !failure;) {
+    int looked = scan_some(procfs, roster, &procfs->listed[i], procfs->listed_count - i);
+    failure = looked < 0 ? looked : 0;
+    i += (size_t)(looked > 0 ? looked : 0);
   }
   denet_roster_end(roster, !failure);
   failure = failure ? failure : procfs->scan_failure;

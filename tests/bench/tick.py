@@ -15,8 +15,8 @@ second for each 2,000 processes, for it must get done. denet makes one each MaxI
 the default) and one more for each report, after which the second begins anew. Its Interval here is 9.5
 seconds, so that the two never meet: there are ten passes in it. What a report costs besides, matching
 and dispatching included, is in the figure. That there were so many is checked by how often the
-sampler's thread went to sleep: once a pass, and once more, in place of a pass of its own, after a
-report. The bare iterator times its own passes, one a second, by the thread's CPU clock.
+sampler's thread went to sleep (with bpf; procfs also waits for its reader): once a pass, and once
+more, in place of a pass of its own, after a report. The bare iterator times its own passes, one a second, by the thread's CPU clock.
 """
 import argparse
 import contextlib
@@ -84,12 +84,13 @@ def denet_pass(arguments, pattern, empty):
     intervals = intervals_in(arguments, DENET_INTERVAL)
     body = denet_body(arguments.plugins, arguments.source, pattern)
     used, waits = used_ms(body, DENET_INTERVAL, intervals)
-    # With bpf each wait is two: it rests first, and listens to what begins only then.
-    expected = DENET_PASSES * intervals * (2 if arguments.source == "bpf" else 1)
-    if waits is None or abs(waits - expected) > expected / 10:
-        print(f"the sampler slept {waits} times, not {expected}: within passes, or there were others, "
+    passes = DENET_PASSES * intervals
+    # Each wait is two: it rests first, and listens to what begins only then.
+    strays = waits is None or abs(waits - 2 * passes) > passes / 5
+    if strays and arguments.source == "bpf":
+        print(f"the sampler slept {waits} times, not {2 * passes}: within passes, or there were others, "
               "which a host that starts many processes may call for", file=sys.stderr)
-    return (used - empty * DENET_INTERVAL * intervals) / expected
+    return (used - empty * DENET_INTERVAL * intervals) / passes
 
 
 def bare_pass(arguments):
