@@ -98,8 +98,7 @@ static void read_here(struct denet_batch *batch, unsigned from) {
   for (unsigned i = from; i < batch->count; i++) {
     struct denet_reader_file *file = &batch->files[i];
     if (!file->is_spared)
-      file->outcome =
-          denet_buffer_read_path(&file->text, batch->folder, file->path, file->limit);
+      file->outcome = denet_buffer_read_path(&file->text, batch->folder, file->path, file->limit);
   }
 }
 

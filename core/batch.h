@@ -28,9 +28,9 @@ unsigned denet_batch_add(struct denet_batch *batch, pid_t pid, const char *path,
 /* For how many more there is room. */
 unsigned denet_batch_room(const struct denet_batch *batch);
 
-/* Reads those that have been put there since the last time. Waits 10 ms for one that holds the reader up, and 1 ms as long as another one
- * still does. Files of those that do are not read. If 64 do, or there is no thread to be had, the
- * caller reads and may be held up. */
+/* Reads those that have been put there since the last time. Waits 10 ms for one that holds the
+ * reader up, and 1 ms as long as another one still does. Files of those that do are not read. If 64
+ * do, or there is no thread to be had, the caller reads and may be held up. */
 void denet_batch_read(struct denet_batch *batch);
 
 /* What became of the file at a place: 0 with its text (borrowed until the next begin); -errno;

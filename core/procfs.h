@@ -1,6 +1,6 @@
 /* What the files of the /proc source share: procfs.c reads, procfs_scan.c looks who is there,
- * procfs_measure.c measures, procfs_describe.c reads texts. Of others only source_bpf.c includes this: what the kernel's
- * programs do not have it takes from /proc. */
+ * procfs_measure.c measures, procfs_describe.c reads texts. Of others only source_bpf.c includes
+ * this: what the kernel's programs do not have it takes from /proc. */
 #pragma once
 
 #include "aside.h"
@@ -68,8 +68,8 @@ int denet_procfs_note_failure(struct denet_procfs *procfs, int outcome);
 int denet_procfs_open_file(const struct denet_procfs *procfs, pid_t pid, pid_t tid,
                            const char *name, int flags);
 
-/* Reads a small file that nobody can hold up to its end. 0 with the text (borrowed until the next read), DENET_GONE,
- * -errno; -EMSGSIZE if it does not fit. */
+/* Reads a small file that nobody can hold up to its end. 0 with the text (borrowed until the next
+ * read), DENET_GONE, -errno; -EMSGSIZE if it does not fit. */
 int denet_procfs_read(struct denet_procfs *procfs, pid_t pid, pid_t tid, const char *name,
                       struct denet_text *out_text);
 

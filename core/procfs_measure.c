@@ -299,8 +299,7 @@ static int pass_threads(struct denet_procfs *procfs, struct denet_process *proce
   bool is_single =
       denet_values_has(&process->now, DENET_THREADS) && process->now.value[DENET_THREADS] == 1;
   procfs->tid_count = 0;
-  int outcome =
-      is_single ? list_thread(procfs, process->pid) : list_threads(procfs, process->pid);
+  int outcome = is_single ? list_thread(procfs, process->pid) : list_threads(procfs, process->pid);
   if (!outcome)
     outcome = measure_listed_threads(procfs, process, wanted);
   if (!outcome)

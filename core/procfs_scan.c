@@ -13,7 +13,8 @@
 
 #define CLOCK_SKEW_NS 100000 /* 0.1 % of the shortest usual interval */
 #define CLOCK_ATTEMPTS 3
-#define LOOKS_MOST 256 /* of which most ask for nothing: it took no CPU time since the last pass */
+#define LOOKS_MOST 256 /* of which most ask for nothing: it took no CPU time since the last pass   \
+                        */
 
 /* CPU time of all threads of the process, exited ones included, ns: the kernel sums it for us
  * (posix_cpu_clock_get, kernel/time/posix-cpu-timers.c). DENET_GONE if there is no such process. */
@@ -147,8 +148,8 @@ struct look {
   const struct denet_procfs_listed *listed;
   bool has_cpu; /* pids are our own */
   uint64_t cpu_ns, now_ns;
-  bool is_idle;                /* it has not run since the last pass: there is nothing to read */
-  struct denet_procfs_at at;   /* its files */
+  bool is_idle;              /* it has not run since the last pass: there is nothing to read */
+  struct denet_procfs_at at; /* its files */
 };
 
 /* The process could not be looked at. Only if it is gone is it not there: for want of a descriptor
@@ -168,7 +169,8 @@ static int pass_by(struct denet_procfs *procfs, struct denet_roster *roster,
   if (look->has_cpu) {
     /* The clock was had without a descriptor; how it splits has to wait. */
     uint64_t user = process->now.value[DENET_CPU_USER];
-    denet_process_split_cpu(&process->now, look->cpu_ns, user, process->now.value[DENET_CPU_SYSTEM]);
+    denet_process_split_cpu(&process->now, look->cpu_ns, user,
+                            process->now.value[DENET_CPU_SYSTEM]);
     process->measured_ns = look->now_ns;
   }
   return 0;
@@ -232,8 +234,7 @@ static void begin_look(struct denet_procfs *procfs, const struct denet_roster *r
   const struct denet_process *process = denet_roster_expect(roster, pid);
   if (process && process->inode != look->listed->inode)
     process = NULL;
-  look->is_idle =
-      process && look->has_cpu && !owes(process) && process->cpu_ns == look->cpu_ns;
+  look->is_idle = process && look->has_cpu && !owes(process) && process->cpu_ns == look->cpu_ns;
   if (!look->is_idle)
     denet_procfs_ask(procfs, pid, process, &look->at);
 }
@@ -276,4 +277,3 @@ int denet_procfs_scan(struct denet_source *source, struct denet_roster *roster,
     return denet_error_set(error, failure, "not every process can be read: %s", strerror(-failure));
   return 0;
 }
-

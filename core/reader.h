@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 struct denet_reader_file {
-  char path[64]; /* below the folder; a symbolic link is not followed, what it says is the text */
-  size_t limit;  /* more bytes are not read */
+  char path[64];  /* below the folder; a symbolic link is not followed, what it says is the text */
+  size_t limit;   /* more bytes are not read */
   bool is_spared; /* not to be read: text and outcome stay as they are */
   struct denet_buffer text;
   int outcome; /* of denet_buffer_read_path() */
@@ -21,7 +21,8 @@ struct denet_reader; /* owned by whoever made it */
 struct denet_reader *denet_reader_new(void);
 
 /* Has the files from the one at from until count read, in this order, while it is not busy. They
- * are the reader's, and folder is used, until it is busy no more, has been given up or dismissed. */
+ * are the reader's, and folder is used, until it is busy no more, has been given up or dismissed.
+ */
 void denet_reader_call(struct denet_reader *reader, int folder, struct denet_reader_file *files,
                        unsigned from, unsigned count);
 

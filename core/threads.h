@@ -43,7 +43,8 @@ int denet_threads_visit(struct denet_threads *threads, pid_t tid,
 /* What the thread visited last has used could not be read: its next visit says that it has run. */
 void denet_threads_owe(struct denet_threads *threads);
 
-/* Whether there is nothing to be asked of the thread's start, as far as is known before its visit. */
+/* Whether there is nothing to be asked of the thread's start, as far as is known before its visit.
+ */
 bool denet_threads_knows(const struct denet_threads *threads, pid_t tid);
 
 /* Whether the thread visited last is not in the blocked time yet for want of its start, and what

@@ -15,4 +15,6 @@ int __wrap_denet_aside_read(struct denet_aside *aside, struct denet_aside_key ke
 }
 
 struct denet_reader *__wrap_denet_reader_new(void);
-struct denet_reader *__wrap_denet_reader_new(void) { return NULL; }
+struct denet_reader *__wrap_denet_reader_new(void) {
+  return NULL;
+}

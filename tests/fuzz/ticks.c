@@ -1,8 +1,8 @@
 #include "tests/fuzz/ticks.h"
 
 #include "core/aside.h"
-#include "core/reader.h"
 #include "core/cleanup.h"
+#include "core/reader.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <errno.h>
@@ -155,7 +155,9 @@ struct denet_reader {
   unsigned at;
 };
 
-struct denet_reader *denet_reader_new(void) { return calloc(1, sizeof(struct denet_reader)); }
+struct denet_reader *denet_reader_new(void) {
+  return calloc(1, sizeof(struct denet_reader));
+}
 
 void denet_reader_call(struct denet_reader *reader, int folder, struct denet_reader_file *files,
                        unsigned from, unsigned count) {
