@@ -171,8 +171,8 @@ void denet_roster_end(struct denet_roster *roster, bool complete) {
     qsort(roster->gone, roster->gone_count, sizeof(struct denet_process *), compare_gone);
 }
 
-static struct denet_process *find(struct denet_process **list, size_t count, pid_t pid) {
-  size_t low = 0, high = count;
+/* Looks in the list from low until below high. */
+static struct denet_process *find(struct denet_process **list, size_t low, size_t high, pid_t pid) {
   while (low < high) {
     size_t middle = low + (high - low) / 2;
     if (list[middle]->pid == pid)
@@ -186,11 +186,11 @@ static struct denet_process *find(struct denet_process **list, size_t count, pid
 }
 
 struct denet_process *denet_roster_find(const struct denet_roster *roster, pid_t pid) {
-  return find(roster->processes, roster->count, pid);
+  return find(roster->processes, 0, roster->count, pid);
 }
 
 const struct denet_process *denet_roster_expect(const struct denet_roster *roster, pid_t pid) {
-  return find(roster->before + roster->cursor, roster->before_count - roster->cursor, pid);
+  return find(roster->before, roster->cursor, roster->before_count, pid);
 }
 
 struct denet_process *denet_roster_find_gone(const struct denet_roster *roster, pid_t pid,
