@@ -65,7 +65,7 @@ struct denet_process {
   /* The source's own notes. */
   bool hides_exit;   /* how it ends is not for us to see */
   uint64_t execd_ns; /* the pass that saw its last exec, boot clock; 0: none did, source_bpf.c */
-  uint64_t inode;    /* of /proc/PID, procfs.c */
+  uint64_t inode;    /* of /proc/PID, procfs_scan.c */
   bool is_unread;    /* this pass could not tell who it is, likewise */
   int io_ahead;      /* outcome of reading its I/O with its stat; DENET_LATER: was not, likewise */
   int net_ahead;     /* as io_ahead, of its network namespace */

@@ -51,8 +51,8 @@ struct denet_procfs {
   struct denet_procfs_net *nets; /* read in this pass */
   size_t net_count, net_capacity;
   struct denet_buffer net_text;
-  struct denet_aside *aside; /* reads texts that may hold the reader up, */
-  struct denet_batch *batch; /* and this numbers */
+  struct denet_aside *aside; /* reads the texts, */
+  struct denet_batch *batch; /* and this the numbers that somebody may hold up */
   pid_t *tids;               /* of the process that is measured */
   size_t tid_count, tid_capacity;
   char text[DENET_PROCFS_TEXT + 1];
