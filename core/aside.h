@@ -23,7 +23,7 @@ int denet_aside_new(struct denet_aside **out_aside);
 
 /* Reads into out up to limit bytes of the file at path (at most 63 bytes) below folder, or of what
  * it says if it is a symbolic link (denet_buffer_read_path()). Waits 10 ms for a read that is held
- * up, 20 ms in half a second for all that are, and half a second for one that only lacks a CPU. 0;
+ * up, 20 ms in half a second for all that are, and 100 ms for one that only lacks a CPU. 0;
  * -errno; DENET_LATER when it takes longer or 64 are held up already: a later call with the same
  * key and path gets what the read has brought until then, or begins anew if nobody asked for 2 s.
  * folder is used as long as a read goes on. */

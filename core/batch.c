@@ -4,7 +4,6 @@
 #include "reader.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -122,10 +121,7 @@ static unsigned read_some(struct denet_batch *batch, unsigned from) {
   }
   uint64_t wait_ns = batch->held_count ? NEXT_WAIT_NS : WAIT_NS;
   denet_reader_call(batch->reader, batch->folder, batch->files, from, batch->count);
-  /* For a CPU it waits as long as whoever reads for himself. */
-  if (denet_reader_wait(batch->reader, wait_ns, UINT_MAX))
-    return batch->count;
-  unsigned at = denet_reader_give_up(batch->reader);
+  unsigned at = denet_reader_finish(batch->reader, wait_ns);
   if (at < batch->count)
     leave_behind(batch, at);
   return at;

@@ -6,9 +6,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 
 #define TEXT_BYTES 64
 
@@ -20,6 +22,12 @@ static int open_place(const char *path) {
   return fd < 0 && errno == ENOSYS ? open(path, O_PATH | O_CLOEXEC) : fd;
 }
 
+/* Files of /proc pass for regular ones, but whoever reads one can be held up by its process. */
+static bool is_of_proc(int fd) {
+  struct statfs system;
+  return fstatfs(fd, &system) || system.f_type == PROC_SUPER_MAGIC;
+}
+
 /* A descriptor or -errno. What is not a regular file is not even opened for reading: opening a
  * device may do things. */
 static int open_regular(const char *path, uid_t *out_owner) {
@@ -27,7 +35,7 @@ static int open_regular(const char *path, uid_t *out_owner) {
   DENET_CLOSE int place = open_place(path);
   if (place < 0 || fstat(place, &status))
     return -errno;
-  if (!S_ISREG(status.st_mode))
+  if (!S_ISREG(status.st_mode) || is_of_proc(place))
     return -ENOENT;
   char link[32];
   snprintf(link, sizeof(link), "/proc/self/fd/%d", place);

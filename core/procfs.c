@@ -213,6 +213,7 @@ int denet_procfs_open(const struct denet_host *host, struct denet_error *error,
                                          .owner = denet_procfs_owner,
                                          .free = free_procfs};
   procfs->host = host;
+  procfs->wanted = UINT64_MAX;
   procfs->folder = folder;
   procfs->proc_fd = dirfd(folder);
   procfs->own_pids = has_own_pids(procfs->proc_fd);

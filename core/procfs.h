@@ -51,6 +51,7 @@ struct denet_procfs {
   struct denet_procfs_net *nets; /* read in this pass */
   size_t net_count, net_capacity;
   struct denet_buffer net_text;
+  uint64_t wanted;           /* of any process so far; all before one was measured */
   struct denet_aside *aside; /* reads the texts, */
   struct denet_batch *batch; /* and this the numbers that somebody may hold up */
   pid_t *tids;               /* of the process that is measured */
@@ -76,7 +77,8 @@ int denet_procfs_read(struct denet_procfs *procfs, pid_t pid, pid_t tid, const c
 /* Asks procfs->batch for the file; nothing is read yet. Returns its place. */
 unsigned denet_procfs_ask_file(struct denet_procfs *procfs, pid_t pid, pid_t tid, const char *name);
 
-/* What the batch has read. Returns as denet_procfs_read() does; -EAGAIN: somebody holds it up. */
+/* What the batch has read, 2 KiB at most. 0 with the text (borrowed until the batch begins anew);
+ * DENET_GONE; -errno; -EAGAIN: somebody holds it up. */
 int denet_procfs_text(struct denet_procfs *procfs, unsigned place, struct denet_text *out_text);
 
 /* Both, for one file. */

@@ -91,9 +91,12 @@ static void measure_io(struct denet_procfs *procfs, struct denet_process *proces
   note_io_lack(procfs, process, outcome);
 }
 
-/* What is read of a thread, and what of that has been asked for. */
+/* What is read of a thread. */
 struct thread_look {
   pid_t tid;
+  int outcome; /* of its schedstat, which comes first: */
+  struct denet_thread_times times;
+  struct denet_values counters;
   unsigned stat, io; /* places in the batch; DENET_PROCFS_NOWHERE: not asked for */
 };
 
@@ -148,44 +151,44 @@ static int take_status(struct denet_procfs *procfs, const struct denet_process *
 
 /* Adds what the thread visited last has used since it was read last. */
 static int add_thread(struct denet_procfs *procfs, struct denet_process *process,
-                      const struct thread_look *look, uint64_t wanted,
-                      struct denet_values *counters) {
+                      struct thread_look *look, uint64_t wanted) {
   struct denet_text text;
-  int outcome = take_status(procfs, process, look->tid, wanted, counters);
+  int outcome = take_status(procfs, process, look->tid, wanted, &look->counters);
   if (!denet_source_is_passing(outcome) && look->io != DENET_PROCFS_NOWHERE) {
     outcome = denet_procfs_text(procfs, look->io, &text);
     note_io_lack(procfs, process, outcome);
     if (!outcome)
-      take_keys(&procfs->plan[DENET_FILE_IO], text, counters);
+      take_keys(&procfs->plan[DENET_FILE_IO], text, &look->counters);
   }
   if (denet_source_is_passing(outcome))
     return outcome;
-  denet_threads_add(process->threads, counters);
+  denet_threads_add(process->threads, &look->counters);
   return 0;
+}
+
+static bool has_schedstat(const struct denet_procfs *procfs) {
+  return !(procfs->source.lacks & DENET_LACK_SCHEDSTAT);
+}
+
+/* Whether I/O is summed over the threads from now on. */
+static bool begins_io(const struct denet_process *process) {
+  return process->has_reaped && !process->io_by_thread;
 }
 
 /* Adds one thread's counters to its process's. If it has not run the rest of its files is spared.
  */
 static int measure_thread(struct denet_procfs *procfs, struct denet_process *process,
-                          const struct thread_look *look, uint64_t wanted) {
-  struct denet_text text = {0};
-  struct denet_thread_times times;
-  struct denet_values counters = {0};
-  bool has_schedstat = !(procfs->source.lacks & DENET_LACK_SCHEDSTAT);
-  int outcome =
-      has_schedstat ? denet_procfs_read(procfs, process->pid, look->tid, "schedstat", &text) : 0;
-  if (outcome)
-    return outcome;
-  parse_times(text, &times);
-  take_fields(&procfs->plan[DENET_FILE_THREAD_SCHEDSTAT], text, &counters);
-  int has_run = denet_threads_visit(process->threads, look->tid, &times);
+                          struct thread_look *look, uint64_t wanted) {
+  if (look->outcome)
+    return look->outcome;
+  int has_run = denet_threads_visit(process->threads, look->tid, &look->times);
   if (has_run < 0)
     return has_run;
-  outcome = has_schedstat && wanted & OFF_CPU ? count_blocked(procfs, process, look) : 0;
-  bool begins_io = process->has_reaped && !process->io_by_thread;
-  bool is_spared = has_schedstat && !has_run && !begins_io;
+  int outcome =
+      has_schedstat(procfs) && wanted & OFF_CPU ? count_blocked(procfs, process, look) : 0;
+  bool is_spared = has_schedstat(procfs) && !has_run && !begins_io(process);
   if (!is_spared && !denet_source_is_passing(outcome))
-    outcome = add_thread(procfs, process, look, wanted, &counters);
+    outcome = add_thread(procfs, process, look, wanted);
   if (!denet_source_is_passing(outcome))
     return 0;
   if (!is_spared)
@@ -193,18 +196,25 @@ static int measure_thread(struct denet_procfs *procfs, struct denet_process *pro
   return outcome;
 }
 
-/* Asks for what of the thread somebody may hold up. */
-static struct thread_look ask_thread(struct denet_procfs *procfs,
-                                     const struct denet_process *process, pid_t tid,
-                                     uint64_t wanted) {
-  struct thread_look look = {tid, DENET_PROCFS_NOWHERE, DENET_PROCFS_NOWHERE};
-  bool has_schedstat = !(procfs->source.lacks & DENET_LACK_SCHEDSTAT);
-  if (has_schedstat && wanted & OFF_CPU && tid != process->pid &&
+/* Reads its times, and asks for what else is needed of it and somebody may hold up. */
+static void begin_thread(struct denet_procfs *procfs, const struct denet_process *process,
+                         uint64_t wanted, struct thread_look *look) {
+  pid_t pid = process->pid, tid = look->tid;
+  struct denet_text text = {0};
+  look->stat = look->io = DENET_PROCFS_NOWHERE;
+  look->outcome =
+      has_schedstat(procfs) ? denet_procfs_read(procfs, pid, tid, "schedstat", &text) : 0;
+  if (look->outcome)
+    return;
+  parse_times(text, &look->times);
+  take_fields(&procfs->plan[DENET_FILE_THREAD_SCHEDSTAT], text, &look->counters);
+  if (has_schedstat(procfs) && wanted & OFF_CPU && tid != pid &&
       !denet_threads_knows(process->threads, tid))
-    look.stat = denet_procfs_ask_file(procfs, process->pid, tid, "stat");
-  if (process->has_reaped && wanted & procfs->plan[DENET_FILE_IO].mask)
-    look.io = denet_procfs_ask_file(procfs, process->pid, tid, "io");
-  return look;
+    look->stat = denet_procfs_ask_file(procfs, pid, tid, "stat");
+  bool may_have_run = !has_schedstat(procfs) || begins_io(process) ||
+                      denet_threads_may_have_run(process->threads, tid, &look->times);
+  if (may_have_run && process->has_reaped && wanted & procfs->plan[DENET_FILE_IO].mask)
+    look->io = denet_procfs_ask_file(procfs, pid, tid, "io");
 }
 
 /* Some of the listed threads, together. 0 or -errno. */
@@ -212,8 +222,10 @@ static int measure_some_threads(struct denet_procfs *procfs, struct denet_proces
                                 const pid_t *tids, size_t count, uint64_t wanted) {
   struct thread_look looks[THREADS_AT_ONCE];
   denet_batch_begin(procfs->batch);
-  for (size_t i = 0; i < count; i++)
-    looks[i] = ask_thread(procfs, process, tids[i], wanted);
+  for (size_t i = 0; i < count; i++) {
+    looks[i] = (struct thread_look){.tid = tids[i]};
+    begin_thread(procfs, process, wanted, &looks[i]);
+  }
   denet_batch_read(procfs->batch);
   int outcome = 0;
   for (size_t i = 0; i < count && outcome >= 0; i++)
@@ -394,7 +406,7 @@ void denet_procfs_measure_net(struct denet_source *source, struct denet_process 
 void denet_procfs_ask(struct denet_procfs *procfs, pid_t pid, const struct denet_process *process,
                       struct denet_procfs_at *out_at) {
   const struct denet_procfs_plan *plan = procfs->plan;
-  uint64_t wanted = process ? process->measured : UINT64_MAX;
+  uint64_t wanted = process ? process->measured : procfs->wanted;
   bool wants_io = wanted & plan[DENET_FILE_IO].mask && !(process && process->has_reaped);
   bool wants_net = wanted & plan[DENET_FILE_NET_DEV].mask && !(process && process->is_hollow);
   out_at->stat = denet_procfs_ask_file(procfs, pid, 0, "stat");
@@ -426,6 +438,10 @@ void denet_procfs_measure(struct denet_source *source, struct denet_process *pro
   uint64_t of_threads =
       plan[DENET_FILE_THREAD_STATUS].mask | plan[DENET_FILE_THREAD_SCHEDSTAT].mask | OFF_CPU;
   bool may_differ = first || process->has_run;
+  procfs->wanted = (procfs->wanted == UINT64_MAX ? 0 : procfs->wanted) | wanted;
+  /* What was read ahead for nobody is no beginning to count from. */
+  if (!((wanted | process->measured) & plan[DENET_FILE_IO].mask))
+    process->now.present &= ~plan[DENET_FILE_IO].mask;
   if (process->is_unread) /* its files may be another's, with its pid */
     return;
   procfs->read_failure = 0;

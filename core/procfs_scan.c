@@ -13,8 +13,9 @@
 
 #define CLOCK_SKEW_NS 100000 /* 0.1 % of the shortest usual interval */
 #define CLOCK_ATTEMPTS 3
-#define LOOKS_MOST 256 /* of which most ask for nothing: it took no CPU time since the last pass   \
-                        */
+#define LOOKS_MOST                                                                                 \
+  256 /* of which most ask for nothing: it took no CPU time since the last pass                    \
+       */
 
 /* CPU time of all threads of the process, exited ones included, ns: the kernel sums it for us
  * (posix_cpu_clock_get, kernel/time/posix-cpu-timers.c). DENET_GONE if there is no such process. */
@@ -166,7 +167,7 @@ static int pass_by(struct denet_procfs *procfs, struct denet_roster *roster,
     return 0;
   }
   process->has_run = process->is_unread = true;
-  if (look->has_cpu) {
+  if (look->has_cpu && process->inode == look->listed->inode) { /* else it may be another's */
     /* The clock was had without a descriptor; how it splits has to wait. */
     uint64_t user = process->now.value[DENET_CPU_USER];
     denet_process_split_cpu(&process->now, look->cpu_ns, user,
@@ -176,10 +177,20 @@ static int pass_by(struct denet_procfs *procfs, struct denet_roster *roster,
   return 0;
 }
 
+/* What it used since its clock was read: nobody asks again. A zombie still has its clock. */
+static void read_last_cpu(const struct denet_procfs *procfs, struct look *look) {
+  uint64_t cpu_ns, now_ns;
+  if (!look->has_cpu || read_cpu(procfs, look->listed->pid, &cpu_ns, &now_ns) ||
+      cpu_ns < look->cpu_ns)
+    return;
+  look->cpu_ns = cpu_ns;
+  look->now_ns = now_ns;
+}
+
 /* Puts everything that stat says into the process, which may turn out to be another one with an old
  * one's pid. */
 static int take_stat(struct denet_procfs *procfs, struct denet_roster *roster,
-                     struct denet_process *process, const struct look *look) {
+                     struct denet_process *process, struct look *look) {
   struct denet_text text;
   struct denet_stat stat;
   int outcome = denet_procfs_text(procfs, look->at.stat, &text);
@@ -195,6 +206,8 @@ static int take_stat(struct denet_procfs *procfs, struct denet_roster *roster,
   }
   take_identity(procfs, process, &stat);
   take_metrics(procfs, &stat, &process->now);
+  if (process->ended)
+    read_last_cpu(procfs, look);
   process->inode = look->listed->inode;
   process->has_run = true;
   process->measured_ns = look->now_ns;
@@ -206,8 +219,7 @@ static int take_stat(struct denet_procfs *procfs, struct denet_roster *roster,
   return 0;
 }
 
-static int take_look(struct denet_procfs *procfs, struct denet_roster *roster,
-                     const struct look *look) {
+static int take_look(struct denet_procfs *procfs, struct denet_roster *roster, struct look *look) {
   struct denet_process *process;
   int error = denet_roster_see(roster, look->listed->pid, &process);
   if (error)
@@ -220,10 +232,14 @@ static int take_look(struct denet_procfs *procfs, struct denet_roster *roster,
   return 0;
 }
 
-/* Whether the last pass left something of a known process to be read, whether it has run since or
- * not. */
-static bool owes(const struct denet_process *process) {
-  return process->is_unread || (process->has_run && process->measured);
+/* Whether there is something new in the files of a known process though it has not run: what the
+ * last pass could not read, or who its parent is, which changes when that ends. */
+static bool has_changed_asleep(const struct denet_roster *roster,
+                               const struct denet_process *process) {
+  if (process->is_unread || (process->has_run && process->measured))
+    return true;
+  pid_t parent = process->parent_pid;
+  return parent && !denet_roster_find(roster, parent) && !denet_roster_expect(roster, parent);
 }
 
 /* Reads its CPU clock, and asks for the files that there is something new in. */
@@ -234,7 +250,8 @@ static void begin_look(struct denet_procfs *procfs, const struct denet_roster *r
   const struct denet_process *process = denet_roster_expect(roster, pid);
   if (process && process->inode != look->listed->inode)
     process = NULL;
-  look->is_idle = process && look->has_cpu && !owes(process) && process->cpu_ns == look->cpu_ns;
+  look->is_idle = process && look->has_cpu && process->cpu_ns == look->cpu_ns &&
+                  !has_changed_asleep(roster, process);
   if (!look->is_idle)
     denet_procfs_ask(procfs, pid, process, &look->at);
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define STACK_BYTES (1 << 16)
+#define UNKNOWN_MOST 10 /* so often it is not known in a row what the thread waits for */
 
 struct denet_reader {
   pthread_t thread;
@@ -140,56 +141,64 @@ bool denet_reader_is_busy(struct denet_reader *reader, uint64_t *out_since_ns) {
   return is_busy;
 }
 
-/* Whether the thread may lack nothing but a CPU: it has not begun yet, its state is R
- * (proc_pid_stat(5)), or there is no telling. */
-static bool is_runnable(pid_t tid) {
-  char path[48], text[64] = "", state = '?';
+/* What the thread waits for. */
+enum wait {
+  FOR_A_CPU, /* its state is R (proc_pid_stat(5)), or it has not begun yet */
+  FOR_MORE,
+  UNKNOWN,
+};
+
+static enum wait find_wait(pid_t tid) {
+  char path[48], text[64] = "", state;
   if (!tid)
-    return true;
+    return FOR_A_CPU;
   snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)tid);
   DENET_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
-    return true;
-  return sscanf(text, "%*d (%*[^)]) %c", &state) == 1 && state == 'R';
+  if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0 ||
+      sscanf(text, "%*d (%*[^)]) %c", &state) != 1)
+    return UNKNOWN;
+  return state == 'R' ? FOR_A_CPU : FOR_MORE;
 }
 
 /* Without the lock, so that a reader that only waits for that is no longer held up. */
-static bool is_held_up(struct denet_reader *reader) {
+static enum wait look_at(struct denet_reader *reader) {
   pid_t tid = reader->tid;
   pthread_mutex_unlock(&reader->lock);
-  bool is_held_up = !is_runnable(tid);
+  enum wait wait = find_wait(tid);
   pthread_mutex_lock(&reader->lock);
-  return is_held_up;
+  return wait;
 }
 
-/* With the lock: until it is busy no more or patience_ns are over. Returns whether it has read
- * something. */
-static bool wait_once(struct denet_reader *reader, uint64_t patience_ns) {
+/* With the lock: until it is busy no more or patience_ns are over. Returns what it waits for then,
+ * FOR_A_CPU also if it has read something meanwhile. */
+static enum wait wait_once(struct denet_reader *reader, uint64_t patience_ns) {
   unsigned at = reader->at;
   uint64_t until_ns = read_clock() + patience_ns;
   struct timespec until = {(time_t)(until_ns / 1000000000), (long)(until_ns % 1000000000)};
   int error = 0;
   while (reader->is_busy && !error)
     error = pthread_cond_timedwait(&reader->has_read, &reader->lock, &until);
-  return !reader->is_busy || reader->at != at;
+  enum wait wait = reader->is_busy && reader->at == at ? look_at(reader) : FOR_A_CPU;
+  return reader->at == at ? wait : FOR_A_CPU;
 }
 
 bool denet_reader_wait(struct denet_reader *reader, uint64_t patience_ns, unsigned times_most) {
   pthread_mutex_lock(&reader->lock);
-  for (unsigned times = 0; times < times_most && reader->is_busy;) {
-    bool has_read = wait_once(reader, patience_ns);
-    times = has_read ? 0 : times + 1;
-    unsigned at = reader->at;
-    if (!has_read && is_held_up(reader) && reader->at == at)
+  for (unsigned times = 0; times < times_most && reader->is_busy; times++)
+    if (wait_once(reader, patience_ns) == FOR_MORE)
       break;
-  }
   bool is_busy = reader->is_busy;
   pthread_mutex_unlock(&reader->lock);
   return !is_busy;
 }
 
-unsigned denet_reader_give_up(struct denet_reader *reader) {
+unsigned denet_reader_finish(struct denet_reader *reader, uint64_t patience_ns) {
+  enum wait wait = FOR_A_CPU;
   pthread_mutex_lock(&reader->lock);
+  for (unsigned unknown = 0; reader->is_busy && wait != FOR_MORE && unknown < UNKNOWN_MOST;) {
+    wait = wait_once(reader, patience_ns);
+    unknown = wait == UNKNOWN ? unknown + 1 : 0;
+  }
   unsigned at = reader->at;
   reader->is_over = reader->is_busy;
   pthread_mutex_unlock(&reader->lock);

@@ -29,14 +29,15 @@ void denet_reader_call(struct denet_reader *reader, int folder, struct denet_rea
 /* Whether it is still reading, or else since when it is not, CLOCK_MONOTONIC, ns. */
 bool denet_reader_is_busy(struct denet_reader *reader, uint64_t *out_since_ns);
 
-/* Waits until it is busy no more; or has read nothing for patience_ns and waits for something other
- * than a CPU; or has for idle_most times as long. Returns whether it is busy no more. */
+/* Waits until it is busy no more; or waits for something other than a CPU and has for patience_ns;
+ * or times_most times as long. Returns whether it is busy no more. */
 bool denet_reader_wait(struct denet_reader *reader, uint64_t patience_ns, unsigned times_most);
 
-/* It is to read nothing more than what it is at. Returns which of the files that is: only its
- * outcome and those behind it are not known; count, and nothing has changed, if all have been read.
- * One that was given up can only be dismissed. */
-unsigned denet_reader_give_up(struct denet_reader *reader);
+/* Waits until it is busy no more and returns how many files there are; or until it has read nothing
+ * for patience_ns and waits for something other than a CPU. Then it is given up, and can only be
+ * dismissed: returns the place of the file that holds it up. Of that and those behind it nothing
+ * comes to be known. */
+unsigned denet_reader_finish(struct denet_reader *reader, uint64_t patience_ns);
 
 /* Does not wait for who is held up: such a thread ends by itself when its read does. */
 void denet_reader_dismiss(struct denet_reader *reader);

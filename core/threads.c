@@ -197,6 +197,16 @@ int denet_threads_visit(struct denet_threads *threads, pid_t tid,
          times->timeslices != before.timeslices;
 }
 
+bool denet_threads_may_have_run(const struct denet_threads *threads, pid_t tid,
+                                const struct denet_thread_times *times) {
+  size_t place = find_place(threads, tid);
+  if (!is_known_at(threads, place, tid) || threads->execd_tid == tid)
+    return true;
+  const struct thread *thread = threads->threads + place;
+  return thread->is_owed || times->run_ns != thread->times.run_ns ||
+         times->delay_ns < thread->times.delay_ns || times->timeslices != thread->times.timeslices;
+}
+
 void denet_threads_owe(struct denet_threads *threads) {
   threads->threads[threads->current].is_owed = true;
 }

@@ -40,6 +40,10 @@ void denet_threads_note_main(struct denet_threads *threads, pid_t tid, uint64_t 
 int denet_threads_visit(struct denet_threads *threads, pid_t tid,
                         const struct denet_thread_times *times);
 
+/* False: its visit with these times is going to say that it has not. */
+bool denet_threads_may_have_run(const struct denet_threads *threads, pid_t tid,
+                                const struct denet_thread_times *times);
+
 /* What the thread visited last has used could not be read: its next visit says that it has run. */
 void denet_threads_owe(struct denet_threads *threads);
 

@@ -29,16 +29,19 @@ static struct denet_host host;
 static struct denet_source *source;
 static struct denet_roster roster;
 
-/* How often a file below this folder was opened. */
-static char counted_folder[24];
-static unsigned opened;
+/* How often a file whose path begins like this was opened, and when one was last. */
+static char counted[24];
+static unsigned opened, opens, last_opened;
 
 int __real_openat(int folder, const char *path, int flags, ...);
 int __wrap_openat(int folder, const char *path, int flags, ...);
 int __wrap_openat(int folder, const char *path, int flags, ...) {
-  size_t length = strlen(counted_folder);
-  if (length && !strncmp(path, counted_folder, length))
+  unsigned now = __atomic_add_fetch(&opens, 1, __ATOMIC_RELAXED);
+  size_t length = strlen(counted);
+  if (length && !strncmp(path, counted, length)) {
     __atomic_add_fetch(&opened, 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&last_opened, now, __ATOMIC_RELAXED);
+  }
   return __real_openat(folder, path, flags, 0);
 }
 
@@ -167,25 +170,61 @@ START_TEST(one_that_is_new_is_not_seen_before_it_lets_go) {
 }
 END_TEST
 
-/* --- What has not run --- */
+/* --- What is read, and when --- */
+
+static unsigned find_last_open(const char *path) {
+  strcpy(counted, path);
+  opened = last_opened = 0;
+  pass();
+  return last_opened;
+}
+
+/* What a thread does between the two is then still ahead at the next pass. */
+START_TEST(a_thread_that_ran_has_its_times_read_before_its_io) {
+  begin();
+  proc_enter(&scene, 1);
+  pass();
+  proc_enter(&scene, 2);
+  unsigned before = opens, io = find_last_open("30/task/35/io");
+  ck_assert_uint_eq(opened, 1);
+  io -= before;
+  proc_enter(&scene, 3);
+  before = opens;
+  unsigned times = find_last_open("30/task/35/schedstat") - before;
+  ck_assert_uint_eq(opened, 1);
+  ck_assert_uint_lt(times, io);
+  /* It does not run any more. */
+  find_last_open("30/task/35/io");
+  ck_assert_uint_eq(opened, 0);
+  end();
+}
+END_TEST
+
+static void sleep_for_ever(void) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  for (;;)
+    pause();
+}
 
 static pid_t start_sleeper(void) {
   pid_t pid = fork();
   ck_assert_int_ge(pid, 0);
-  if (!pid) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    for (;;)
-      pause();
-  }
+  if (!pid)
+    sleep_for_ever();
   sleep_ms(100);
   return pid;
+}
+
+static void stop(pid_t pid) {
+  kill(pid, SIGKILL);
+  ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
 }
 
 static unsigned count_opens(uint64_t wanted) {
   struct denet_error error = {""};
   opened = 0;
   ck_assert_int_eq(source->scan(source, &roster, &error), 0);
-  pid_t pid = (pid_t)strtol(counted_folder, NULL, 10);
+  pid_t pid = (pid_t)strtol(counted, NULL, 10);
   struct denet_process *process = denet_roster_find(&roster, pid);
   ck_assert_ptr_nonnull(process);
   if (wanted)
@@ -206,18 +245,67 @@ static const struct {
 START_TEST(of_one_that_has_not_run_nothing_is_read_but_its_memory) {
   pid_t pid = start_sleeper();
   open_source("/proc");
-  snprintf(counted_folder, sizeof(counted_folder), "%d/", (int)pid);
+  snprintf(counted, sizeof(counted), "%d/", (int)pid);
   ck_assert_uint_ge(count_opens(quiet[_i].wanted), 1);
   for (int i = 0; i < 3; i++)
     ck_assert_uint_eq(count_opens(quiet[_i].wanted), quiet[_i].opened);
   close_source();
-  kill(pid, SIGKILL);
-  ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+  stop(pid);
+}
+END_TEST
+
+START_TEST(of_a_new_one_nothing_is_read_that_nobody_wants) {
+  pid_t first = start_sleeper();
+  open_source("/proc");
+  snprintf(counted, sizeof(counted), "%d/", (int)first);
+  count_opens(UINT64_C(1) << DENET_RSS);
+  pid_t second = start_sleeper();
+  snprintf(counted, sizeof(counted), "%d/", (int)second);
+  ck_assert_uint_eq(count_opens(0), 1); /* its stat */
+  close_source();
+  stop(second);
+  stop(first);
+}
+END_TEST
+
+/* Its end hands its child over to another parent, of which the child, asleep, knows nothing. */
+START_TEST(one_that_sleeps_is_known_to_have_another_parent) {
+  int word[2];
+  pid_t child = 0;
+  ck_assert_int_eq(pipe(word), 0);
+  pid_t parent = fork();
+  if (!parent) {
+    child = fork();
+    if (!child) {
+      alarm(60);
+      pause();
+    }
+    (void)!write(word[1], &child, sizeof(child));
+    sleep_for_ever();
+  }
+  sleep_ms(100);
+  open_source("/proc");
+  ck_assert_int_eq(read(word[0], &child, sizeof(child)), sizeof(child));
+  snprintf(counted, sizeof(counted), "%d/", (int)child);
+  count_opens(0);
+  ck_assert_int_eq(denet_roster_find(&roster, child)->parent_pid, parent);
+  stop(parent);
+  for (int i = 0; i < 3; i++)
+    count_opens(0);
+  ck_assert_int_ne(denet_roster_find(&roster, child)->parent_pid, parent);
+  ck_assert_uint_eq(count_opens(0), 0);
+  close_source();
+  kill(child, SIGKILL);
+  close(word[0]);
+  close(word[1]);
 }
 END_TEST
 
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, one_that_is_known_stays_as_it_was_while_it_holds_us_up, held_files);
   ADD_TEST(suite, one_that_is_new_is_not_seen_before_it_lets_go);
+  ADD_TEST(suite, a_thread_that_ran_has_its_times_read_before_its_io);
   ADD_TABLE(suite, of_one_that_has_not_run_nothing_is_read_but_its_memory, quiet);
+  ADD_TEST(suite, of_a_new_one_nothing_is_read_that_nobody_wants);
+  ADD_TEST(suite, one_that_sleeps_is_known_to_have_another_parent);
 }

@@ -176,12 +176,10 @@ bool denet_reader_is_busy(struct denet_reader *reader, uint64_t *out_since_ns) {
   return reader->is_busy && ticks_is_held_up;
 }
 
-bool denet_reader_wait(struct denet_reader *reader, uint64_t patience_ns, unsigned times_most) {
-  (void)patience_ns, (void)times_most;
-  return !reader->is_busy;
+unsigned denet_reader_finish(struct denet_reader *reader, uint64_t patience_ns) {
+  (void)patience_ns;
+  return reader->at;
 }
-
-unsigned denet_reader_give_up(struct denet_reader *reader) { return reader->at; }
 
 void denet_reader_dismiss(struct denet_reader *reader) { free(reader); }
 
