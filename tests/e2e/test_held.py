@@ -126,10 +126,11 @@ class HeldInExecByMany(unittest.TestCase):
         need(self, can_serve_files(), "/dev/fuse")
         self.sleeper = Workload("sleeper")
         self.addCleanup(self.sleeper.close)
-        self.collectd = Collectd(rule("me", f'CommandLine "^{program("sleeper")}"')).start()
+        self.collectd = Collectd(rule("me", f'CommandLine "^{program("sleeper")}"'),
+                                 interval=0.5).start()
         self.addCleanup(self.collectd.close)
         self.held = [self.hold() for _ in range(self.readers)]
-        self.collectd.wait_for_values("me", "ps_count", count=5, after=time.time())
+        self.collectd.wait_for_values("me", "ps_count", count=3, after=time.time())
         self.assertEqual(self.collectd.complaints(), [])
         self.held += [self.hold(), self.hold()]
         self.collectd.wait_for_log("does not come to an end")
