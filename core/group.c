@@ -185,6 +185,13 @@ void denet_group_add(struct denet_group *group, const struct denet_process *proc
     denet_values_merge(&group->values, m, process->delta.value[m]);
 }
 
+void denet_group_add_past(struct denet_group *group, const struct denet_process *process) {
+  uint64_t present = process->sum.present & denet_counters;
+  for (unsigned m; denet_take_metric(&present, &m);)
+    if (denet_metric_info[m].combine == DENET_COMBINE_SUM)
+      denet_values_merge(&group->values, m, process->sum.value[m]);
+}
+
 void denet_group_gauges_begin(struct denet_group *group) {
   uint64_t gauges = ~denet_counters & ((UINT64_C(1) << DENET_METRICS) - 1);
   for (unsigned m; denet_take_metric(&gauges, &m);) {

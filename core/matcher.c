@@ -386,6 +386,7 @@ static int decide(struct denet_matcher *matcher, struct denet_process *process, 
     bool can_tell = must_look && !(watch->rule.subjects & facts.late);
     error = apply_rule(matcher, watch, process, parent, can_tell ? &facts : NULL);
   }
+  process->is_undecided = facts.late && (is_unknown || process->is_undecided);
   /* One that has ended is decided once: it would be counted again, and has no texts any more. */
   process->changed = error || (matcher->is_late && !process->ended);
   process->execd = process->execd && process->changed; /* what is not decided yet */

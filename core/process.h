@@ -54,6 +54,7 @@ struct denet_process {
   unsigned looks;        /* how often the rules have looked again at a young process */
   uint64_t settled_pass; /* the pass in which its trees were decided last, or */
   int settle_failure;    /* why they could not be */
+  bool is_undecided;     /* a text that a rule looks at has been late since the first look */
   uint64_t advanced_ns;  /* the tick in which its values were taken last */
 
   uint64_t measured; /* bit m: metric m has been asked for since it is watched */

@@ -116,6 +116,7 @@ static void take_exec(const struct denet_bpf_source *bpf, struct denet_process *
   process->exec_stamp = exec_id;
   process->never_execd = false;
   process->execd = process->changed = true;
+  process->is_undecided = false;
   process->execd_ns = bpf->begun_ns;
 }
 

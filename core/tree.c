@@ -120,7 +120,10 @@ int denet_tree_join(struct denet_forest *forest, struct denet_tree *tree,
   member->process = process;
   member->tree = tree;
   member->counts = !is_in_group(process, tree->group);
-  member->is_late = process->counted.present != 0;
+  bool was_sampled = process->counted.present != 0;
+  /* What it did while its texts were held up is the group's; but not what it did before us. */
+  bool is_owed = was_sampled && process->is_undecided && process->base != DENET_BASE_LINES;
+  member->is_late = was_sampled && !is_owed;
   if (process->base == DENET_BASE_BIRTH)
     member->line_ns = process->born_ns;
   /* A new process has none, and moves no maximum. */
@@ -140,6 +143,8 @@ int denet_tree_join(struct denet_forest *forest, struct denet_tree *tree,
   forest->member_count++;
   if (member->counts)
     denet_group_join(tree->group, is_start);
+  if (member->counts && is_owed)
+    denet_group_add_past(tree->group, process);
   return 0;
 }
 

@@ -141,7 +141,39 @@ START_TEST(late_joiner_of_a_tree_brings_no_jump_of_cpu_use) {
 }
 END_TEST
 
+/* Where the time begins that it was there before its texts were known, ns before the first look. */
+static const struct {
+  uint64_t age_ns;
+  bool since_start; /* it was there before denet */
+  uint64_t group_cpu_ns;
+} held[] = {
+    {50 * MILLISECOND, false, 300 * MILLISECOND},
+    {900 * SECOND, true, 200 * MILLISECOND}, /* without what it had used then */
+};
+
+START_TEST(what_one_used_while_its_texts_were_held_up_counts_for_all_its_groups) {
+  struct denet_rule rules[] = {scene_rule("a", "Comm", "app"),
+                               scene_rule_for("b", "CommandLine", "app", "y")};
+  scene_begin(rules, 2);
+  if (!held[_i].since_start)
+    scene_tick(SECOND);
+  scene.is_held = true;
+  uint64_t born_ns = scene.now_ns - held[_i].age_ns;
+  scene.processes[0] = (struct fake_process){10, 1, "app", born_ns, 1, 100 * MILLISECOND};
+  scene_tick(SECOND);
+  scene.processes[0].cpu_ns = 200 * MILLISECOND;
+  scene_tick(SECOND);
+  scene.is_held = false;
+  scene.processes[0].cpu_ns = 300 * MILLISECOND;
+  scene_tick(SECOND);
+  scene_end();
+  ck_assert_uint_eq(scene.members, 1);
+  ck_assert_uint_eq(scene.group_cpu_ns, held[_i].group_cpu_ns);
+}
+END_TEST
+
 void add_cases(Suite *suite) {
+  ADD_TABLE(suite, what_one_used_while_its_texts_were_held_up_counts_for_all_its_groups, held);
   ADD_TEST(suite, slow_scan_leaves_time_to_match);
   ADD_TEST(suite, matching_goes_on_where_it_ran_out_of_time);
   ADD_TEST(suite, long_command_lines_of_many_at_once_take_memory_within_bounds);

@@ -224,8 +224,9 @@ class StillGoingOn(unittest.TestCase):
     def test_one_that_slept_before_denet_was_there_too(self):
         for line in self.old[1:]:
             lines = [self.old[0], line]
+            # A line has the time of its tick, its values are a little later on a busy machine.
             self.assertAlmostEqual(increase(lines, "off_cpu_ns"), wall_ns(lines),
-                                   delta=5e6 + wall_ns(lines) / 100)
+                                   delta=25e6 + wall_ns(lines) / 100)
 
 
 @bpf_only
