@@ -14,9 +14,9 @@ divided by the number of passes in it. The processes plugin makes one in each In
 second for each 2,000 processes, for it must get done. denet makes one each MaxInterval (one second,
 the default) and one more for each report, after which the second begins anew. Its Interval here is 9.5
 seconds, so that the two never meet: there are ten passes in it. What a report costs besides, matching
-and dispatching included, is in the figure. That there were so many is checked by how often the
-sampler's thread went to sleep (with bpf; procfs also waits for its reader): once a pass, and once
-more, in place of a pass of its own, after a report. The bare iterator times its own passes, one a second, by the thread's CPU clock.
+and dispatching included, is in the figure. That there were so many is checked with bpf, by how often
+the sampler's thread went to sleep, twice a pass; with procfs it also waits for its reader. The bare
+iterator times its own passes, one a second, by the thread's CPU clock.
 """
 import argparse
 import contextlib
