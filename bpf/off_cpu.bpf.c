@@ -320,11 +320,11 @@ int list_waiters(struct bpf_iter__task *ctx) {
     stop_following(task);
   if (!is_followed)
     return 0;
-  struct exited_threads *exited = is_followed == DENET_FOLLOWED ? list_exited(task, ctx->meta) : 0;
   if (!waiter)
     waiter = begin_to_follow(task);
-  if (!waiter)
+  if (!waiter) /* one that exits; what it would be told with goes with the next, once */
     return 0;
+  struct exited_threads *exited = is_followed == DENET_FOLLOWED ? list_exited(task, ctx->meta) : 0;
   waiter->is_sampled = is_followed == DENET_FOLLOWED;
   struct denet_off_cpu_thread thread = {
       .head = {DENET_OFF_CPU_THREAD, task->tgid, task->group_leader->start_boottime},
