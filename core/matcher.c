@@ -381,12 +381,14 @@ static int decide(struct denet_matcher *matcher, struct denet_process *process, 
       return outcome == DENET_GONE ? 0 : outcome;
     matcher->is_late = facts.late;
   }
+  process->is_owed = process->is_undecided && must_look && !facts.late;
   for (size_t i = 0; i < matcher->watch_count && !error; i++) {
     struct denet_watch *watch = &matcher->watches[i];
     bool can_tell = must_look && !(watch->rule.subjects & facts.late);
     error = apply_rule(matcher, watch, process, parent, can_tell ? &facts : NULL);
   }
   process->is_undecided = facts.late && (is_unknown || process->is_undecided);
+  process->is_owed = false;
   /* One that has ended is decided once: it would be counted again, and has no texts any more. */
   process->changed = error || (matcher->is_late && !process->ended);
   process->execd = process->execd && process->changed; /* what is not decided yet */

@@ -122,7 +122,7 @@ int denet_tree_join(struct denet_forest *forest, struct denet_tree *tree,
   member->counts = !is_in_group(process, tree->group);
   bool was_sampled = process->counted.present != 0;
   /* What it did while its texts were held up is the group's; but not what it did before us. */
-  bool is_owed = was_sampled && process->is_undecided && process->base != DENET_BASE_LINES;
+  bool is_owed = was_sampled && process->is_owed && process->base != DENET_BASE_LINES;
   member->is_late = was_sampled && !is_owed;
   if (process->base == DENET_BASE_BIRTH)
     member->line_ns = process->born_ns;

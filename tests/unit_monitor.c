@@ -172,7 +172,30 @@ START_TEST(what_one_used_while_its_texts_were_held_up_counts_for_all_its_groups)
 }
 END_TEST
 
+/* As often as it likes, with its texts held up by itself. */
+START_TEST(one_that_leaves_and_comes_back_is_not_counted_twice) {
+  struct denet_rule rules[] = {scene_rule_for("b", "CommandLine", "none", "y"),
+                               scene_rule_for("all", "Comm", "~^(app|other)$", "z"),
+                               scene_rule("a", "Comm", "app")};
+  scene_begin(rules, 3);
+  scene_tick(SECOND);
+  scene.is_held = true;
+  uint64_t born_ns = scene.now_ns - SECOND / 2;
+  scene.processes[0] = (struct fake_process){10, 1, "app", born_ns, 1, 100 * MILLISECOND};
+  for (int i = 0; i < 5; i++) /* until it is no fork that may be about to exec */
+    scene_tick(SECOND);
+  for (int i = 0; i < 4; i++) {
+    scene.processes[0].name = i % 2 ? "app" : "other";
+    scene_tick(SECOND);
+  }
+  scene_end();
+  ck_assert_uint_eq(scene.members, 1);
+  ck_assert_uint_eq(scene.group_cpu_ns, 100 * MILLISECOND);
+}
+END_TEST
+
 void add_cases(Suite *suite) {
+  ADD_TEST(suite, one_that_leaves_and_comes_back_is_not_counted_twice);
   ADD_TABLE(suite, what_one_used_while_its_texts_were_held_up_counts_for_all_its_groups, held);
   ADD_TEST(suite, slow_scan_leaves_time_to_match);
   ADD_TEST(suite, matching_goes_on_where_it_ran_out_of_time);
