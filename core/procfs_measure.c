@@ -461,6 +461,6 @@ void denet_procfs_measure(struct denet_source *source, struct denet_process *pro
   if (may_differ && wanted & plan[DENET_FILE_NET_DEV].mask && !process->is_hollow)
     measure_net_namespace(procfs, process);
   denet_procfs_measure_net(source, process, wanted);
-  /* What could not be read for want of a descriptor or memory is due again. */
+  /* What could not be read for the moment, or is held up, is due again. */
   process->has_run = procfs->read_failure != 0;
 }
