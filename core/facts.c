@@ -16,7 +16,7 @@ void denet_facts_reader_done(struct denet_facts_reader *reader) {
 static int read_command_line(struct denet_facts_reader *reader, struct denet_source *source,
                              struct denet_process *process, struct denet_text *out_text) {
   struct denet_buffer *line = &reader->command_line;
-  int outcome = source->describe(source, process, DENET_TEXT_ARGUMENTS, &reader->arguments);
+  int outcome = denet_source_describe(source, process, DENET_TEXT_ARGUMENTS, &reader->arguments);
   if (outcome)
     return outcome;
   denet_buffer_clear(line);
@@ -38,7 +38,7 @@ static int read_command_line(struct denet_facts_reader *reader, struct denet_sou
 static int read_text(struct denet_source *source, struct denet_process *process,
                      enum denet_text_kind kind, struct denet_buffer *buffer,
                      struct denet_text *out_text) {
-  int outcome = source->describe(source, process, kind, buffer);
+  int outcome = denet_source_describe(source, process, kind, buffer);
   if (!outcome)
     *out_text = denet_buffer_text(buffer);
   return outcome;

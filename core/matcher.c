@@ -122,10 +122,10 @@ static int read_metadata(struct denet_matcher *matcher, const struct denet_watch
   int outcome = source->owner(source, process, &matcher->uid);
   matcher->has_uid = !outcome;
   if (!denet_source_is_passing(outcome))
-    outcome = source->describe(source, process, DENET_TEXT_EXECUTABLE, &matcher->executable);
+    outcome = denet_source_describe(source, process, DENET_TEXT_EXECUTABLE, &matcher->executable);
   matcher->lacks_texts = outcome == DENET_LATER;
   if (!denet_source_is_passing(outcome))
-    outcome = source->describe(source, process, DENET_TEXT_ARGUMENTS, &matcher->arguments);
+    outcome = denet_source_describe(source, process, DENET_TEXT_ARGUMENTS, &matcher->arguments);
   matcher->lacks_texts |= outcome == DENET_LATER;
   limit_arguments(matcher, &matcher->arguments);
   matcher->is_late |= matcher->lacks_texts;

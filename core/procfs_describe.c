@@ -45,6 +45,8 @@ int denet_procfs_describe(struct denet_source *source, struct denet_process *pro
                           enum denet_text_kind kind, struct denet_buffer *out) {
   struct denet_procfs *procfs = (struct denet_procfs *)source;
   denet_buffer_clear(out);
+  if (process->vanished) /* its files may be another's, with its pid */
+    return DENET_GONE;
   if (kind == DENET_TEXT_EXECUTABLE)
     return describe_executable(procfs, process, out);
   if (kind == DENET_TEXT_ARGUMENTS)

@@ -277,6 +277,7 @@ int denet_procfs_scan(struct denet_source *source, struct denet_roster *roster,
                       struct denet_error *error) {
   struct denet_procfs *procfs = (struct denet_procfs *)source;
   denet_procfs_forget_nets(source);
+  source->roster = roster;
   int failure = list_processes(procfs);
   if (failure)
     return denet_error_set(error, failure, "%s cannot be listed: %s", procfs->host->proc_path,

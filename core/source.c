@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <strings.h>
 
+#define ANCESTORS_MOST 16
 #define NO_SCHED_INFO "the kernel was built without CONFIG_SCHED_INFO"
 #define NOT_PERMITTED "not permitted: needs CAP_SYS_PTRACE"
 
@@ -54,6 +55,49 @@ int denet_source_open(const char *choice, const struct denet_host *host, struct 
     return denet_error_set(error, -EINVAL, "Source \"%s\": must be auto, bpf or procfs", choice);
   int bpf_error = denet_bpf_open(host, error, out_source);
   return bpf_error ? denet_procfs_open(host, error, out_source) : 0;
+}
+
+/* A process that never exec'd runs what its parent ran when it forked, and may still: unless the
+ * stamps of their execs say otherwise. One that was seen in its exit only has none. The parent may
+ * be gone as well. */
+static struct denet_process *find_like(const struct denet_roster *roster,
+                                       const struct denet_process *process) {
+  if (!roster || !process->never_execd)
+    return NULL;
+  struct denet_process *parent = denet_roster_find(roster, process->parent_pid);
+  if (!parent || parent->born_ns > process->born_ns)
+    parent = denet_roster_find_gone(roster, process->parent_pid, process->born_ns);
+  bool may_differ = parent && process->exec_stamp && parent->exec_stamp;
+  return may_differ && parent->exec_stamp != process->exec_stamp ? NULL : parent;
+}
+
+/* Whether the process has no such text any more. One that exits gives its executable back first,
+ * and a zombie's arguments are empty. */
+static bool has_lost(const struct denet_process *process, enum denet_text_kind kind, int outcome,
+                     const struct denet_buffer *text) {
+  bool has_exited = process->ended || process->is_hollow;
+  switch (kind) {
+  case DENET_TEXT_EXECUTABLE:
+    has_exited |= outcome == -ENOENT && !process->kernel_thread;
+    return outcome == DENET_GONE || (has_exited && outcome);
+  case DENET_TEXT_ARGUMENTS:
+    return outcome == DENET_GONE || (has_exited && (outcome || !text->length));
+  case DENET_TEXT_CGROUP:
+    break;
+  }
+  return outcome == DENET_GONE;
+}
+
+int denet_source_describe(struct denet_source *source, struct denet_process *process,
+                          enum denet_text_kind kind, struct denet_buffer *out) {
+  int own = source->describe(source, process, kind, out), outcome = own;
+  for (int i = 0; i < ANCESTORS_MOST && has_lost(process, kind, outcome, out); i++) {
+    process = find_like(source->roster, process);
+    if (!process)
+      return own;
+    outcome = source->describe(source, process, kind, out);
+  }
+  return outcome;
 }
 
 void denet_source_free(struct denet_source *source) {

@@ -50,7 +50,8 @@ struct denet_source {
   unsigned lacks;     /* denet_lack bits: what no process has here */
   unsigned met_lacks; /* of what some process did not let be read so far, and of lacks */
   uint64_t lost;      /* beginnings and ends of processes that could not be told */
-  int call_fd;        /* readable when hear() has something to tell; or -1: there is no hear() */
+  const struct denet_roster *roster; /* that the last scan went into; borrowed */
+  int call_fd; /* readable when hear() has something to tell; or -1: there is no hear() */
 
   /* One pass over every process: who is there, and as much of what it costs as comes with that.
    * 0 or -errno with a sentence; the roster is whole in either case. */
@@ -69,9 +70,9 @@ struct denet_source {
   void (*measure)(struct denet_source *source, struct denet_process *process, uint64_t wanted,
                   bool first);
 
-  /* Reads a text into out. 0; DENET_GONE; DENET_LATER: somebody holds it up; -EACCES and the like:
-   * it is there but not for us; what denet_source_is_passing() knows: it could be had at another
-   * time. */
+  /* Reads a text of its own into out. 0; DENET_GONE; DENET_LATER: somebody holds it up; -EACCES and
+   * the like: it is there but not for us; what denet_source_is_passing() knows: it could be had at
+   * another time. */
   int (*describe)(struct denet_source *source, struct denet_process *process,
                   enum denet_text_kind kind, struct denet_buffer *out);
 
@@ -84,6 +85,12 @@ struct denet_source {
 /* Whether an outcome is a failure of the moment, such as a lack of memory or of descriptors: it
  * says nothing of the process, and is to be tried again. */
 bool denet_source_is_passing(int outcome);
+
+/* Reads a text as source->describe() does; of one that has lost it in its exit and never exec'd,
+ * that of the nearest ancestor that has it and runs the same program: the process ran what its
+ * parent did when it forked. */
+int denet_source_describe(struct denet_source *source, struct denet_process *process,
+                          enum denet_text_kind kind, struct denet_buffer *out);
 
 /* host is borrowed and must outlive the source. 0 or -errno with a sentence. */
 int denet_procfs_open(const struct denet_host *host, struct denet_error *error,

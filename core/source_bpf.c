@@ -281,7 +281,7 @@ static int scan(struct denet_source *source, struct denet_roster *roster,
   struct denet_bpf_source *bpf = self(source);
   forget_settled(bpf, roster);
   bpf->begun_ns = bpf->host->boot_ns(bpf->host->context);
-  bpf->roster = roster;
+  source->roster = roster;
   bpf->note_failure = 0;
   bpf->events = 0;
   bpf->has_missed = false;
@@ -347,7 +347,7 @@ static void relist(struct denet_bpf_source *bpf) {
   while ((head = denet_tally_next(&bpf->records, &offset))) {
     if (head->kind != DENET_BPF_PROCESS)
       continue;
-    struct denet_process *process = denet_roster_find(bpf->roster, (pid_t)head->pid);
+    struct denet_process *process = denet_roster_find(bpf->source.roster, (pid_t)head->pid);
     if (!process || process->born_ns != head->start_ns)
       continue;
     const struct denet_bpf_process *full = (const void *)head;

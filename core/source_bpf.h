@@ -17,7 +17,6 @@ struct denet_bpf_source {
   struct denet_ledger ledger;
   struct denet_buffer records;   /* of the last pass */
   struct denet_tallies tallies;  /* likewise */
-  struct denet_roster *roster;   /* that it went into; borrowed */
   uint64_t opened_ns;            /* boot clock, as all here: what was born before is not new */
   uint64_t begun_ns, settled_ns; /* the last pass, complete passes: when they began */
   uint64_t events;               /* taken in this pass */

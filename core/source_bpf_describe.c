@@ -5,7 +5,6 @@
 #include <errno.h>
 
 #define LAUNCH_NS UINT64_C(2000000000) /* an exec takes less, or its event was lost */
-#define ANCESTORS_MOST 16
 
 static bool has_texts_of(const struct denet_life *life, const struct denet_process *process) {
   return life && life->texts && life->texts->exec_id == process->exec_stamp;
@@ -19,17 +18,6 @@ static int describe_life(const struct denet_bpf_source *bpf, const struct denet_
     return DENET_GONE;
   denet_buffer_clear(out);
   return denet_life_text(life, kind, out);
-}
-
-/* A process that never exec'd runs what its parent ran when it forked, and may still. The parent
- * may be gone as well. */
-static struct denet_process *find_like(const struct denet_bpf_source *bpf,
-                                       const struct denet_process *process) {
-  struct denet_process *parent = denet_roster_find(bpf->roster, process->parent_pid);
-  if (!parent || parent->born_ns > process->born_ns)
-    parent = denet_roster_find_gone(bpf->roster, process->parent_pid, process->born_ns);
-  bool is_like = parent && process->never_execd && parent->exec_stamp == process->exec_stamp;
-  return is_like ? parent : NULL;
 }
 
 /* Whether the process is in the middle of an exec: it runs another program than its parent did, or
@@ -66,8 +54,9 @@ static bool is_poor(enum denet_text_kind kind, int outcome, const struct denet_b
 }
 
 /* What the kernel told is as of the exec, or of the end. */
-static int describe_one(struct denet_bpf_source *bpf, struct denet_process *process,
-                        enum denet_text_kind kind, struct denet_buffer *out) {
+int denet_bpf_source_describe(struct denet_source *source, struct denet_process *process,
+                              enum denet_text_kind kind, struct denet_buffer *out) {
+  struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
   int told = describe_life(bpf, process, kind, out);
   bool is_wanting = told == DENET_GONE || is_poor(kind, told, out);
   if (!is_wanting || process->vanished)
@@ -81,25 +70,6 @@ static int describe_one(struct denet_bpf_source *bpf, struct denet_process *proc
   bool is_open = outcome == DENET_LATER || denet_source_is_passing(outcome);
   bool is_nothing = told || !out->length;
   return told == DENET_GONE || (is_open && is_nothing) ? outcome : told;
-}
-
-/* Whether the process has no such text any more. One that exits gives its executable back first. */
-static bool has_lost(const struct denet_process *process, enum denet_text_kind kind, int outcome) {
-  bool has_exited = kind == DENET_TEXT_EXECUTABLE && outcome == -ENOENT && !process->kernel_thread;
-  return outcome == DENET_GONE || has_exited;
-}
-
-int denet_bpf_source_describe(struct denet_source *source, struct denet_process *process,
-                              enum denet_text_kind kind, struct denet_buffer *out) {
-  struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
-  int own = describe_one(bpf, process, kind, out), outcome = own;
-  for (int i = 0; i < ANCESTORS_MOST && has_lost(process, kind, outcome); i++) {
-    process = find_like(bpf, process);
-    if (!process)
-      return own;
-    outcome = describe_one(bpf, process, kind, out);
-  }
-  return outcome;
 }
 
 int denet_bpf_source_owner(struct denet_source *source, const struct denet_process *process,

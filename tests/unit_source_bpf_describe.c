@@ -74,7 +74,6 @@ static const struct {
 
 static struct denet_bpf_source bpf;
 static int row;
-static bool looks_are_quiet; /* nothing is told */
 
 static void tell(void) {
   struct denet_bpf_texts texts = {.head = {DENET_BPF_TEXTS, PID, looks[row].born_ns},
@@ -95,8 +94,6 @@ static void exit_now(void) {
 void __wrap_denet_bpf_source_drain(struct denet_bpf_source *source);
 void __wrap_denet_bpf_source_drain(struct denet_bpf_source *source) {
   ck_assert_ptr_eq(source, &bpf);
-  if (looks_are_quiet)
-    return;
   if (looks[row].told == MEANWHILE)
     tell();
   if (looks[row].exits)
@@ -113,7 +110,6 @@ static int read_proc(struct denet_source *source, struct denet_process *process,
 }
 
 START_TEST(arguments_are_those_of_the_program_that_was_seen) {
-  struct denet_roster roster = {0};
   struct denet_source procfs = {.describe = read_proc};
   struct denet_process process = {.pid = PID,
                                   .parent_pid = PARENT,
@@ -123,8 +119,7 @@ START_TEST(arguments_are_those_of_the_program_that_was_seen) {
                                   .execd_ns = execs_ns[looks[_i].execd]};
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
   row = _i;
-  bpf = (struct denet_bpf_source){
-      .procfs = &procfs, .roster = &roster, .opened_ns = OPENED_NS, .begun_ns = NOW_NS};
+  bpf = (struct denet_bpf_source){.procfs = &procfs, .opened_ns = OPENED_NS, .begun_ns = NOW_NS};
   if (looks[_i].told == BEFORE)
     tell();
   int outcome = denet_bpf_source_describe(&bpf.source, &process, DENET_TEXT_ARGUMENTS, &text);
@@ -136,58 +131,6 @@ START_TEST(arguments_are_those_of_the_program_that_was_seen) {
 }
 END_TEST
 
-/* One that never exec'd, of which /proc has no executable: it exits while it is looked at. */
-static const struct {
-  bool is_kernel_thread;
-  bool never_execd;
-  int outcome; /* of its executable */
-  int comes_to;
-  const char *taken;
-} forks[] = {
-    {false, true, -ENOENT, 0, "/bin/parent"},     {false, true, DENET_GONE, 0, "/bin/parent"},
-    {false, true, 0, 0, "/bin/child"},            {false, true, -EACCES, -EACCES, ""},
-    {false, true, DENET_LATER, DENET_LATER, ""},  {false, false, -ENOENT, -ENOENT, ""},
-    {false, false, DENET_GONE, DENET_GONE, ""},   {true, true, -ENOENT, -ENOENT, ""},
-};
-
-static int read_link(struct denet_source *source, struct denet_process *process,
-                     enum denet_text_kind kind, struct denet_buffer *out) {
-  (void)source;
-  ck_assert_int_eq(kind, DENET_TEXT_EXECUTABLE);
-  denet_buffer_clear(out);
-  int outcome = process->pid == PARENT ? 0 : forks[row].outcome;
-  if (!outcome)
-    denet_buffer_append_string(out, process->pid == PARENT ? "/bin/parent" : "/bin/child");
-  return outcome;
-}
-
-START_TEST(executable_of_a_fork_that_exits_is_its_parents) {
-  struct denet_roster roster = {0};
-  struct denet_source procfs = {.describe = read_link};
-  struct denet_process *parent, child = {.pid = PID,
-                                         .parent_pid = PARENT,
-                                         .born_ns = OLD_NS + 1,
-                                         .exec_stamp = EXEC,
-                                         .never_execd = forks[_i].never_execd,
-                                         .kernel_thread = forks[_i].is_kernel_thread};
-  DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
-  row = _i;
-  looks_are_quiet = true;
-  bpf = (struct denet_bpf_source){
-      .procfs = &procfs, .roster = &roster, .opened_ns = OPENED_NS, .begun_ns = NOW_NS};
-  ck_assert_int_eq(denet_roster_begin(&roster), 0);
-  ck_assert_int_eq(denet_roster_see(&roster, PARENT, &parent), 0);
-  parent->born_ns = OLD_NS;
-  parent->exec_stamp = EXEC;
-  denet_roster_end(&roster, true);
-  ck_assert_int_eq(denet_bpf_source_describe(&bpf.source, &child, DENET_TEXT_EXECUTABLE, &text),
-                   forks[_i].comes_to);
-  ck_assert_str_eq(denet_buffer_text(&text).bytes, forks[_i].taken);
-  denet_roster_done(&roster);
-}
-END_TEST
-
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, arguments_are_those_of_the_program_that_was_seen, looks);
-  ADD_TABLE(suite, executable_of_a_fork_that_exits_is_its_parents, forks);
 }

@@ -6,8 +6,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from harness import (Collectd, bpf_only, make_cgroup, measures, program, remove_cgroup, rule,
-                     wait_until, work_folder)
+from harness import (Collectd, Workload, bpf_only, make_cgroup, measures, program, remove_cgroup,
+                     rule, wait_until, work_folder)
 from spawner import OF_GROUP, Spawner, cpu_us, differences, end_of, sums, totals
 
 # One look a second, so that nearly all of these lives fall between two.
@@ -316,6 +316,39 @@ class Identity(unittest.TestCase):
         self.assertEqual(found["derive-starts"], [before + 2])
         for row in rows:
             wait_until(lambda: self.collectd.lines_of(row["pid"], "executable"), "its file")
+
+
+class ForksThatEnd(unittest.TestCase):
+    """What a zombie ran nobody can read any more: it is what its parent runs, unless it exec'd."""
+
+    COUNT = 10
+
+    @classmethod
+    def setUpClass(cls):
+        path = program("zombie")
+        cls.rules = {"tree": [f'Executable "{path}"', "Records false"],
+                     "executable": [f'Executable "{path}"', "Children false", "Records false"],
+                     "command": [f'CommandLine "^{path} "', "Children false"]}
+        cls.collectd = cls.enterClassContext(Collectd(
+            SLOW + "".join(rule(name, *lines) for name, lines in cls.rules.items())))
+        cls.collectd.wait_ready()
+        with Workload("zombie", "first") as parent:
+            for _ in range(cls.COUNT):
+                parent.ask("fork")
+            wait_until(lambda: cls.collectd.latest("tree", "derive-exits") == [cls.COUNT],
+                       "all exits")
+        cls.collectd.stop()
+
+    def test_each_counts_by_the_program_that_it_ran(self):
+        for name in self.rules:
+            with self.subTest(rule=name):
+                self.assertEqual(self.collectd.latest(name, "derive-starts"), [self.COUNT + 2])
+                self.assertEqual(self.collectd.latest(name, "ps_cputime"),
+                                 self.collectd.latest("tree", "ps_cputime"))
+
+    def test_their_files_say_so(self):
+        commands = [lines[0]["cmd"] for lines in self.collectd.records().values()]
+        self.assertEqual(commands, [[program("zombie"), "first"]] * (self.COUNT + 2))
 
 
 @measures
