@@ -23,10 +23,10 @@ int denet_aside_new(struct denet_aside **out_aside);
 
 /* Reads into out up to limit bytes of the file at path (at most 63 bytes) below folder, or of what
  * it says if it is a symbolic link (denet_buffer_read_path()). Waits 10 ms for a read that is held
- * up, 20 ms in half a second for all that are, and 100 ms for one that only lacks a CPU. 0;
- * -errno; DENET_LATER when it takes longer or 64 are held up already: a later call with the same
- * key and path gets what the read has brought until then, or begins anew if nobody asked for 2 s.
- * folder is used as long as a read goes on. */
+ * up, 1 ms for the next ones after 20 ms in half a second, and begins none after 40 ms; ten times
+ * as long for one that only lacks a CPU. 0; -errno; DENET_LATER when it takes longer or 64 are held
+ * up already: a later call with the same key and path gets what the read has brought until then, or
+ * begins anew if nobody asked for 2 s. folder is used as long as a read goes on. */
 int denet_aside_read(struct denet_aside *aside, struct denet_aside_key key, int folder,
                      const char *path, size_t limit, struct denet_buffer *out);
 

@@ -165,6 +165,23 @@ START_TEST(a_crowd_that_is_held_up_costs_no_more_time_than_two) {
 }
 END_TEST
 
+/* Those that hold nobody up are not made to wait for the next half second. */
+START_TEST(two_that_are_held_up_make_no_other_late) {
+  struct place place = open_place();
+  make_fifo(&place, "held");
+  int outcome = DENET_LATER;
+  for (pid_t pid = 1; pid < 20 && outcome; pid += 3) { /* on a busy machine any may be late */
+    nanosleep(&(struct timespec){.tv_nsec = pid > 1 ? 500000000 : 0}, NULL);
+    ck_assert_int_eq(read_as(&place, pid, "held", 100), DENET_LATER);
+    ck_assert_int_eq(read_as(&place, pid + 1, "held", 100), DENET_LATER);
+    outcome = read_as(&place, pid + 2, "file", 100);
+  }
+  ck_assert_int_eq(outcome, 0);
+  write_into(&place, "held", "");
+  close_place(&place);
+}
+END_TEST
+
 START_TEST(the_end_waits_for_nobody) {
   struct place place = open_place();
   make_fifo(&place, "held");
@@ -187,6 +204,7 @@ void add_cases(Suite *suite) {
   ADD_TEST(suite, two_files_of_one_process_are_told_apart);
   ADD_TEST(suite, others_are_read_meanwhile);
   ADD_TEST(suite, a_crowd_that_is_held_up_costs_no_more_time_than_two);
+  ADD_TEST(suite, two_that_are_held_up_make_no_other_late);
   ADD_TEST(suite, the_end_waits_for_nobody);
   ADD_TEST(suite, an_end_without_a_beginning_is_fine);
 }
