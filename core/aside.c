@@ -4,7 +4,6 @@
 #include "reader.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,13 +58,17 @@ void denet_aside_free(struct denet_aside *aside) {
   free(aside);
 }
 
+static bool is_same(struct denet_aside_key one, struct denet_aside_key other) {
+  return one.pid == other.pid && one.start_ticks == other.start_ticks &&
+         one.exec_stamp == other.exec_stamp && one.never_execd == other.never_execd;
+}
+
 /* The one that was asked for the same before and whose outcome has not been told, or NULL. */
 static struct read *find_read(struct denet_aside *aside, struct denet_aside_key key,
                               const char *path) {
   for (unsigned i = 0; i < aside->count; i++) {
     struct read *read = &aside->reads[i];
-    if (read->is_open && read->key.pid == key.pid && read->key.start_ticks == key.start_ticks &&
-        !strcmp(read->file.path, path))
+    if (read->is_open && is_same(read->key, key) && !strcmp(read->file.path, path))
       return read;
   }
   return NULL;

@@ -7,15 +7,19 @@
 
 #include "buffer.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 struct denet_aside; /* owned by whoever made it */
 
-/* Whose file it is: a read that was held up is found again by this. */
+/* Whose file it is, and of which of its programs: a read that was held up is found again by this.
+ */
 struct denet_aside_key {
   pid_t pid;
   uint64_t start_ticks;
+  uint64_t exec_stamp;
+  bool never_execd;
 };
 
 /* 0 or -ENOMEM. No thread yet: the first read starts one. */

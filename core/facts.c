@@ -85,6 +85,9 @@ static int read_user(struct denet_facts_reader *reader, struct denet_source *sou
   return user->outcome;
 }
 
+/* What is known of one that is gone as well. */
+#define KEPT_SUBJECTS (1u << DENET_SUBJECT_COMM | 1u << DENET_SUBJECT_PID_FILE)
+
 static bool has_failed(int outcome) {
   return outcome == DENET_GONE || denet_source_is_passing(outcome);
 }
@@ -92,10 +95,14 @@ static bool has_failed(int outcome) {
 int denet_facts_read(struct denet_facts_reader *reader, struct denet_source *source,
                      const struct denet_host *host, struct denet_process *process,
                      unsigned subjects, struct denet_facts *out_facts) {
-  struct denet_facts facts = {
-      .pid = process->pid, .kernel_thread = process->kernel_thread, .uid = UINT64_MAX};
+  const struct denet_facts begun = {
+      .pid = process->pid,
+      .kernel_thread = process->kernel_thread,
+      .uid = UINT64_MAX,
+      .subject = {[DENET_SUBJECT_COMM] = denet_text_of(process->name)},
+  };
+  struct denet_facts facts = begun;
   int outcome = 0;
-  facts.subject[DENET_SUBJECT_COMM] = denet_text_of(process->name);
   if (subjects & 1u << DENET_SUBJECT_COMMAND_LINE)
     outcome =
         read_command_line(reader, source, process, &facts.subject[DENET_SUBJECT_COMMAND_LINE]);
@@ -111,6 +118,11 @@ int denet_facts_read(struct denet_facts_reader *reader, struct denet_source *sou
     outcome = read_cgroup(reader, source, process, &facts);
   if (!has_failed(outcome) && subjects & 1u << DENET_SUBJECT_USER)
     outcome = read_user(reader, source, host, process, &facts);
+  if (outcome == DENET_GONE && process->ended) {
+    *out_facts = begun;
+    out_facts->gone = subjects & ~KEPT_SUBJECTS;
+    return 0;
+  }
   if (has_failed(outcome))
     return outcome;
   *out_facts = facts;

@@ -26,8 +26,9 @@ struct denet_facts_reader {
 void denet_facts_reader_done(struct denet_facts_reader *reader);
 
 /* Fills out_facts with the subjects (bit s: subject s). What may not be read is absent. Borrowed
- * from the reader and the process until the next call. 0; DENET_GONE; -errno when something cannot
- * be read for the moment (denet_source_is_passing()). */
+ * from the reader and the process until the next call. 0; DENET_GONE: it is not there any more, or
+ * about to be, though it was not seen to end; -errno when something cannot be read for the moment
+ * (denet_source_is_passing()). */
 int denet_facts_read(struct denet_facts_reader *reader, struct denet_source *source,
                      const struct denet_host *host, struct denet_process *process,
                      unsigned subjects, struct denet_facts *out_facts);

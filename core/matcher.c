@@ -13,6 +13,9 @@ static const uint64_t look_again_ns[] = {UINT64_C(1000000000), UINT64_C(10000000
 /* A process that is seen before it execs the program that is watched is in the middle of its start
  * for so long at the most. */
 #define LAUNCH_NS UINT64_C(2000000000)
+/* What a process did while its texts were held up counts for its groups if they come so soon: more
+ * at once would be a jump. */
+#define OWED_NS UINT64_C(10000000000)
 #define SETTLE_NS UINT64_C(500000000)
 /* Arguments that wait for their metadata lines, of all processes; what comes then is cut. */
 #define WAITING_BYTES_MOST (16u << 20)
@@ -317,7 +320,8 @@ static void welcome(struct denet_matcher *matcher, struct denet_process *process
  * was there when it was born. */
 static void choose_base(const struct denet_matcher *matcher, struct denet_process *process) {
   bool is_launching = process->execd && matcher->now_ns - process->seen_ns <= LAUNCH_NS;
-  bool is_fresh = is_launching || process->seen_ns == matcher->now_ns;
+  bool has_counted = process->sum.present; /* for a group that it has left */
+  bool is_fresh = !has_counted && (is_launching || process->seen_ns == matcher->now_ns);
   if (process->members)
     return;
   process->base = matcher->base;
@@ -375,20 +379,21 @@ static int decide(struct denet_matcher *matcher, struct denet_process *process, 
   if (must_look) {
     int outcome = denet_facts_read(&matcher->reader, matcher->source, matcher->host, process,
                                    matcher->subjects, &facts);
-    if (outcome == DENET_GONE && process->ended)
-      must_look = false; /* there is nothing left to look at, but it may be some member's child */
-    else if (outcome)
+    if (outcome)
       return outcome == DENET_GONE ? 0 : outcome;
     matcher->is_late = facts.late;
   }
-  process->is_owed = process->is_undecided && must_look && !facts.late;
+  bool is_fresh = matcher->now_ns - process->seen_ns <= OWED_NS;
   for (size_t i = 0; i < matcher->watch_count && !error; i++) {
     struct denet_watch *watch = &matcher->watches[i];
-    bool can_tell = must_look && !(watch->rule.subjects & facts.late);
+    bool can_tell = must_look && !(watch->rule.subjects & (facts.late | facts.gone));
+    process->is_owed = can_tell && is_fresh && watch->rule.subjects & process->late;
     error = apply_rule(matcher, watch, process, parent, can_tell ? &facts : NULL);
   }
-  process->is_undecided = facts.late && (is_unknown || process->is_undecided);
   process->is_owed = false;
+  if (!error)
+    process->late = is_unknown ? facts.late : facts.late & process->late;
+  matcher->missed += !error && process->ended && facts.late;
   /* One that has ended is decided once: it would be counted again, and has no texts any more. */
   process->changed = error || (matcher->is_late && !process->ended);
   process->execd = process->execd && process->changed; /* what is not decided yet */

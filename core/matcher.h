@@ -27,7 +27,7 @@ struct denet_matcher {
   uint64_t began_ns;    /* the first tick: what was born before was there before denet */
   enum denet_base base; /* of processes that were there before */
   uint64_t deadline_ns; /* until when this tick may match */
-  uint64_t missed;      /* processes that were over before there was time to match them */
+  uint64_t missed;      /* processes that were over before they could be matched */
   unsigned depth;       /* of parents that are being settled first */
   bool has_grown;       /* a process that is not young got into a tree: its children may follow */
   bool is_late;         /* something of the process that is being settled is not known yet */

@@ -54,9 +54,9 @@ struct denet_process {
   unsigned looks;        /* how often the rules have looked again at a young process */
   uint64_t settled_pass; /* the pass in which its trees were decided last, or */
   int settle_failure;    /* why they could not be */
-  bool is_undecided;     /* a text that a rule looks at has been late since the first look, */
-  bool is_owed;          /* and has just come: groups that it joins now lack what it did */
-  uint64_t advanced_ns;  /* the tick in which its values were taken last */
+  unsigned late;         /* denet_subject bits: texts that have been late since the first look */
+  bool is_owed; /* the rule that looks at it had to wait for one: its group lacks what it did */
+  uint64_t advanced_ns; /* the tick in which its values were taken last */
 
   uint64_t measured; /* bit m: metric m has been asked for since it is watched */
   bool has_headed_tree;

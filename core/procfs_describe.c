@@ -12,7 +12,8 @@
 /* A link or a file of the process that its owner can hold up. */
 static int read_aside(struct denet_procfs *procfs, const struct denet_process *process,
                       const char *name, size_t limit, struct denet_buffer *out) {
-  struct denet_aside_key key = {process->pid, process->start_ticks};
+  struct denet_aside_key key = {process->pid, process->start_ticks, process->exec_stamp,
+                                process->never_execd};
   char path[32];
   snprintf(path, sizeof(path), "%d/%s", (int)process->pid, name);
   return denet_aside_read(procfs->aside, key, procfs->proc_fd, path, limit, out);
@@ -33,9 +34,22 @@ static int describe_executable(struct denet_procfs *procfs, struct denet_process
   return 0;
 }
 
+/* Whether the process has ended since it was looked at: it has no memory. */
+static bool has_ended(struct denet_procfs *procfs, const struct denet_process *process) {
+  struct denet_text text;
+  uint64_t vm_pages;
+  if (process->kernel_thread || process->ended || process->is_hollow)
+    return false;
+  int outcome = denet_procfs_read(procfs, process->pid, 0, "statm", &text);
+  return outcome == DENET_GONE ||
+         (!outcome && denet_parse_field(text, 1, &vm_pages) && !vm_pages);
+}
+
 static int describe_arguments(struct denet_procfs *procfs, const struct denet_process *process,
                               struct denet_buffer *out) {
   int outcome = read_aside(procfs, process, "cmdline", ARGUMENT_BYTES, out);
+  if (!outcome && !out->length && has_ended(procfs, process))
+    return DENET_GONE;
   if (!outcome)
     out->length = denet_parse_arguments(denet_buffer_text(out)).length;
   return outcome == -ENOENT || outcome == -ESRCH ? DENET_GONE : outcome;
@@ -46,7 +60,7 @@ int denet_procfs_describe(struct denet_source *source, struct denet_process *pro
   struct denet_procfs *procfs = (struct denet_procfs *)source;
   denet_buffer_clear(out);
   if (process->vanished) /* its files may be another's, with its pid */
-    return DENET_GONE;
+    return kind == DENET_TEXT_EXECUTABLE ? -ENOENT : DENET_GONE;
   if (kind == DENET_TEXT_EXECUTABLE)
     return describe_executable(procfs, process, out);
   if (kind == DENET_TEXT_ARGUMENTS)
@@ -64,6 +78,8 @@ int denet_procfs_owner(struct denet_source *source, const struct denet_process *
   static const char *const uid_key[] = {"Uid"};
   struct denet_text text;
   uint64_t uid;
+  if (process->vanished)
+    return DENET_GONE;
   int outcome = denet_procfs_read((struct denet_procfs *)source, process->pid, 0, "status", &text);
   if (outcome)
     return outcome;

@@ -77,6 +77,7 @@ struct denet_facts {
   struct denet_text subject[DENET_SUBJECTS]; /* PID_FILE is unused; EXECUTABLE is the path */
   uint64_t uid;                              /* UINT64_MAX: could not be read */
   unsigned late; /* bit s: subject s is absent because it is not known yet (DENET_LATER) */
+  unsigned gone; /* bit s: nobody can know subject s any more */
 };
 
 /* Starts a rule with the defaults of design.md (Children true, Records true, MaxInstances 100,

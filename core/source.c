@@ -1,6 +1,7 @@
 #include "source.h"
 
 #include <errno.h>
+#include <string.h>
 #include <strings.h>
 
 #define ANCESTORS_MOST 16
@@ -57,9 +58,15 @@ int denet_source_open(const char *choice, const struct denet_host *host, struct 
   return bpf_error ? denet_procfs_open(host, error, out_source) : 0;
 }
 
-/* A process that never exec'd runs what its parent ran when it forked, and may still: unless the
- * stamps of their execs say otherwise. One that was seen in its exit only has none. The parent may
- * be gone as well. */
+/* Whether both run the same program, as far as one can tell. One that was seen in its exit only has
+ * no stamp: then their names must do, which a fork inherits and an exec changes. */
+static bool are_alike(const struct denet_process *one, const struct denet_process *other) {
+  bool have_stamps = one->exec_stamp && other->exec_stamp;
+  return have_stamps ? one->exec_stamp == other->exec_stamp : !strcmp(one->name, other->name);
+}
+
+/* A process that never exec'd runs what its parent ran when it forked, and may still. The parent
+ * may be gone as well. */
 static struct denet_process *find_like(const struct denet_roster *roster,
                                        const struct denet_process *process) {
   if (!roster || !process->never_execd)
@@ -67,8 +74,7 @@ static struct denet_process *find_like(const struct denet_roster *roster,
   struct denet_process *parent = denet_roster_find(roster, process->parent_pid);
   if (!parent || parent->born_ns > process->born_ns)
     parent = denet_roster_find_gone(roster, process->parent_pid, process->born_ns);
-  bool may_differ = parent && process->exec_stamp && parent->exec_stamp;
-  return may_differ && parent->exec_stamp != process->exec_stamp ? NULL : parent;
+  return parent && are_alike(parent, process) ? parent : NULL;
 }
 
 /* Whether the process has no such text any more. One that exits gives its executable back first,
@@ -91,11 +97,12 @@ static bool has_lost(const struct denet_process *process, enum denet_text_kind k
 int denet_source_describe(struct denet_source *source, struct denet_process *process,
                           enum denet_text_kind kind, struct denet_buffer *out) {
   int own = source->describe(source, process, kind, out), outcome = own;
-  for (int i = 0; i < ANCESTORS_MOST && has_lost(process, kind, outcome, out); i++) {
-    process = find_like(source->roster, process);
-    if (!process)
+  struct denet_process *like = process;
+  for (int i = 0; i < ANCESTORS_MOST && has_lost(like, kind, outcome, out); i++) {
+    like = find_like(source->roster, like);
+    if (!like || !are_alike(like, process))
       return own;
-    outcome = source->describe(source, process, kind, out);
+    outcome = source->describe(source, like, kind, out);
   }
   return outcome;
 }

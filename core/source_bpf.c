@@ -116,7 +116,7 @@ static void take_exec(const struct denet_bpf_source *bpf, struct denet_process *
   process->exec_stamp = exec_id;
   process->never_execd = false;
   process->execd = process->changed = true;
-  process->is_undecided = false;
+  process->late = 0;
   process->execd_ns = bpf->begun_ns;
 }
 
@@ -218,7 +218,7 @@ static void forget_settled(struct denet_bpf_source *bpf, const struct denet_rost
     struct denet_life *life = bpf->ledger.lives[i];
     const struct denet_process *process = denet_roster_find(roster, life->pid);
     bool is_there = process && process->born_ns == life->start_ns;
-    bool is_newer = life->texts && is_there && life->texts->exec_id != process->exec_stamp;
+    bool is_newer = life->texts && is_there && life->texts->exec_id > process->exec_stamp;
     bool is_needed = (life->has_exited || life->is_over) && !(is_there && process->ended);
     bool is_settled = is_there && !process->changed && !is_newer && !is_needed;
     bool is_lost = !is_there && !life->is_taken && is_stale(bpf, life);

@@ -27,7 +27,8 @@ static bool is_launching(const struct denet_bpf_source *bpf, const struct denet_
   bool is_ours = process->execd_ns || process->born_ns > bpf->opened_ns;
   uint64_t since_ns = process->execd_ns ? process->execd_ns : process->born_ns;
   bool is_told = is_ours && bpf->begun_ns < since_ns + LAUNCH_NS && !bpf->source.lost;
-  return is_told && process->execd && !process->never_execd && !(life && life->texts);
+  bool is_known = life && life->texts && life->texts->exec_id >= process->exec_stamp;
+  return is_told && process->execd && !process->never_execd && !is_known;
 }
 
 /* From /proc. What is another program's by now is not the process's as it was seen, and what is
@@ -40,7 +41,7 @@ static int describe_living(struct denet_bpf_source *bpf, struct denet_process *p
   denet_bpf_source_drain(bpf);
   const struct denet_life *life = denet_bpf_source_life(bpf, process);
   bool is_told = has_texts_of(life, process);
-  bool has_execd = life && life->texts && !is_told;
+  bool has_execd = life && life->texts && life->texts->exec_id > process->exec_stamp;
   bool is_emptied = life && (life->has_exited || is_told) && !outcome && !out->length;
   return has_execd || is_emptied || is_launching(bpf, process, life) ? DENET_GONE : outcome;
 }

@@ -112,6 +112,15 @@ static bool is_in_group(const struct denet_process *process, const struct denet_
   return false;
 }
 
+/* Its group is to have what the process did while the rule had to wait for a text; but not what it
+ * did before us. Whether that has been sampled, for another group. */
+static bool settle_debt(struct denet_process *process) {
+  bool was_sampled = process->counted.present != 0;
+  if (process->is_owed && !was_sampled && !process->sum.present && process->born_under_watch)
+    process->base = DENET_BASE_BIRTH;
+  return process->is_owed && was_sampled && process->base != DENET_BASE_LINES;
+}
+
 int denet_tree_join(struct denet_forest *forest, struct denet_tree *tree,
                     struct denet_process *process, bool is_start) {
   struct denet_member *member = calloc(1, sizeof(*member));
@@ -120,10 +129,8 @@ int denet_tree_join(struct denet_forest *forest, struct denet_tree *tree,
   member->process = process;
   member->tree = tree;
   member->counts = !is_in_group(process, tree->group);
-  bool was_sampled = process->counted.present != 0;
-  /* What it did while its texts were held up is the group's; but not what it did before us. */
-  bool is_owed = was_sampled && process->is_owed && process->base != DENET_BASE_LINES;
-  member->is_late = was_sampled && !is_owed;
+  bool has_past = settle_debt(process);
+  member->is_late = process->counted.present && !has_past;
   if (process->base == DENET_BASE_BIRTH)
     member->line_ns = process->born_ns;
   /* A new process has none, and moves no maximum. */
@@ -143,7 +150,7 @@ int denet_tree_join(struct denet_forest *forest, struct denet_tree *tree,
   forest->member_count++;
   if (member->counts)
     denet_group_join(tree->group, is_start);
-  if (member->counts && is_owed)
+  if (member->counts && has_past)
     denet_group_add_past(tree->group, process);
   return 0;
 }

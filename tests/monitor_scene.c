@@ -109,7 +109,7 @@ static int describe(struct denet_source *source, struct denet_process *process,
   scene.now_ns += scene.describe_ns;
   denet_buffer_clear(out);
   if (kind != DENET_TEXT_CGROUP && scene.is_held)
-    return DENET_LATER;
+    return scene.is_lost ? DENET_GONE : DENET_LATER;
   if (kind != DENET_TEXT_ARGUMENTS || !scene.argument_bytes)
     return denet_buffer_append_string(out, process->name);
   ck_assert_int_eq(denet_buffer_reserve(out, scene.argument_bytes), 0);

@@ -29,6 +29,7 @@ extern struct scene {
   size_t argument_bytes;                    /* 0: a command line is the name */
   size_t metadata_bytes;                    /* of all the lines */
   bool is_held;                             /* arguments and executables are not to be had yet */
+  bool is_lost;                             /* nor will they be */
   pid_t zombie;                             /* that process is one, and stays */
   struct denet_monitor *monitor;
   int refusals[4];            /* by the kind of a line: what the writer says, 0: takes it */

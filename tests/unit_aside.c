@@ -21,6 +21,7 @@ struct place {
   int folder;
   struct denet_aside *aside;
   struct denet_buffer text;
+  uint64_t exec_stamp; /* of who is looked at */
 };
 
 static void write_into(const struct place *place, const char *name, const char *text) {
@@ -59,7 +60,7 @@ static void make_link(const struct place *place, const char *name, const char *t
 }
 
 static int read_as(struct place *place, pid_t pid, const char *name, size_t limit) {
-  struct denet_aside_key key = {.pid = pid, .start_ticks = 7};
+  struct denet_aside_key key = {.pid = pid, .start_ticks = 7, .exec_stamp = place->exec_stamp};
   denet_buffer_clear(&place->text);
   return denet_aside_read(place->aside, key, place->folder, name, limit, &place->text);
 }
@@ -111,6 +112,20 @@ START_TEST(who_is_held_up_gets_the_text_later) {
   /* It has been told; this is a read of its own. */
   ck_assert_int_eq(read_at_last(&place, 1, "file", 100), 0);
   ck_assert_str_eq(place.text.bytes, "some text");
+  close_place(&place);
+}
+END_TEST
+
+START_TEST(what_was_held_up_before_an_exec_is_not_taken_for_what_comes_after) {
+  struct place place = open_place();
+  make_fifo(&place, "held");
+  ck_assert_int_eq(read_as(&place, 1, "held", 100), DENET_LATER);
+  write_into(&place, "held", "old");
+  unlinkat(place.folder, "held", 0);
+  write_into(&place, "held", "new");
+  place.exec_stamp++;
+  ck_assert_int_eq(read_at_last(&place, 1, "held", 100), 0);
+  ck_assert_str_eq(place.text.bytes, "new");
   close_place(&place);
 }
 END_TEST
@@ -200,6 +215,7 @@ END_TEST
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, a_file_that_holds_nobody_up_is_read, files);
   ADD_TEST(suite, who_is_held_up_gets_the_text_later);
+  ADD_TEST(suite, what_was_held_up_before_an_exec_is_not_taken_for_what_comes_after);
   ADD_TEST(suite, a_link_tells_where_it_leads_and_is_not_followed);
   ADD_TEST(suite, two_files_of_one_process_are_told_apart);
   ADD_TEST(suite, others_are_read_meanwhile);

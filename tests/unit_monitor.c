@@ -141,52 +141,91 @@ START_TEST(late_joiner_of_a_tree_brings_no_jump_of_cpu_use) {
 }
 END_TEST
 
-/* Where the time begins that it was there before its texts were known, ns before the first look. */
+/* A process that uses 100 ms of CPU in each tick of a second, the first look included, and whose
+ * texts are held up. */
 static const struct {
   uint64_t age_ns;
-  bool since_start; /* it was there before denet */
+  bool since_start;     /* it was there before denet */
+  bool has_other_group; /* whose rule need not wait */
+  unsigned ticks;       /* before they come */
   uint64_t group_cpu_ns;
 } held[] = {
-    {50 * MILLISECOND, false, 300 * MILLISECOND},
-    {900 * SECOND, true, 200 * MILLISECOND}, /* without what it had used then */
+    {50 * MILLISECOND, false, true, 2, 300 * MILLISECOND},
+    {50 * MILLISECOND, false, false, 2, 300 * MILLISECOND},
+    {50 * MILLISECOND, false, true, 5, 600 * MILLISECOND},
+    {50 * MILLISECOND, false, false, 5, 600 * MILLISECOND},
+    /* Without what it had used then. */
+    {900 * SECOND, true, true, 2, 200 * MILLISECOND},
+    /* So late it would be a jump. */
+    {50 * MILLISECOND, false, true, 12, 0},
+    {50 * MILLISECOND, false, false, 12, 0},
 };
 
 START_TEST(what_one_used_while_its_texts_were_held_up_counts_for_all_its_groups) {
-  struct denet_rule rules[] = {scene_rule("a", "Comm", "app"),
+  const char *other = held[_i].has_other_group ? "app" : "none";
+  struct denet_rule rules[] = {scene_rule("a", "Comm", other),
                                scene_rule_for("b", "CommandLine", "app", "y")};
   scene_begin(rules, 2);
   if (!held[_i].since_start)
     scene_tick(SECOND);
   scene.is_held = true;
   uint64_t born_ns = scene.now_ns - held[_i].age_ns;
-  scene.processes[0] = (struct fake_process){10, 1, "app", born_ns, 1, 100 * MILLISECOND};
-  scene_tick(SECOND);
-  scene.processes[0].cpu_ns = 200 * MILLISECOND;
-  scene_tick(SECOND);
-  scene.is_held = false;
-  scene.processes[0].cpu_ns = 300 * MILLISECOND;
-  scene_tick(SECOND);
+  scene.processes[0] = (struct fake_process){10, 1, "app", born_ns, 1, 0};
+  for (unsigned i = 0; i <= held[_i].ticks; i++) {
+    scene.is_held = i < held[_i].ticks;
+    scene.processes[0].cpu_ns += 100 * MILLISECOND;
+    scene_tick(SECOND);
+  }
   scene_end();
   ck_assert_uint_eq(scene.members, 1);
   ck_assert_uint_eq(scene.group_cpu_ns, held[_i].group_cpu_ns);
 }
 END_TEST
 
-/* As often as it likes, with its texts held up by itself. */
+START_TEST(what_was_held_up_is_no_use_of_the_interval_in_which_it_comes) {
+  struct denet_rule rules[] = {scene_rule("a", "Comm", "app"),
+                               scene_rule_for("b", "CommandLine", "app", "y")};
+  scene_begin(rules, 2);
+  uint64_t born_ns = scene.now_ns - SECOND;
+  scene.processes[0] = (struct fake_process){9, 1, "app", born_ns, 1, 0};
+  scene_tick(SECOND);
+  scene.is_held = true;
+  scene.processes[1] = (struct fake_process){10, 1, "app", scene.now_ns, 1, 0};
+  for (unsigned i = 0; i < 6; i++) {
+    scene.is_held = i < 5;
+    scene.processes[1].cpu_ns += SECOND;
+    if (!scene.is_held)
+      scene_report();
+    scene_tick(SECOND);
+  }
+  scene_report();
+  ck_assert_uint_eq(scene.group_cpu_ns, 6 * SECOND);
+  ck_assert_double_le(scene.cpu_percent_max, 101);
+  scene_end();
+}
+END_TEST
+
+/* With its texts held up by itself: as often as it likes, and then they come. */
+static const struct {
+  bool is_always_sampled; /* another group has it all the time */
+  uint64_t step_ns;
+} returns[] = {{true, SECOND}, {false, SECOND}, {true, SECOND / 10}, {false, SECOND / 10}};
+
 START_TEST(one_that_leaves_and_comes_back_is_not_counted_twice) {
+  const char *all = returns[_i].is_always_sampled ? "~^(app|other)$" : "none";
   struct denet_rule rules[] = {scene_rule_for("b", "CommandLine", "none", "y"),
-                               scene_rule_for("all", "Comm", "~^(app|other)$", "z"),
+                               scene_rule_for("all", "Comm", all, "z"),
                                scene_rule("a", "Comm", "app")};
   scene_begin(rules, 3);
   scene_tick(SECOND);
   scene.is_held = true;
   uint64_t born_ns = scene.now_ns - SECOND / 2;
   scene.processes[0] = (struct fake_process){10, 1, "app", born_ns, 1, 100 * MILLISECOND};
-  for (int i = 0; i < 5; i++) /* until it is no fork that may be about to exec */
-    scene_tick(SECOND);
+  scene_tick(returns[_i].step_ns);
   for (int i = 0; i < 4; i++) {
     scene.processes[0].name = i % 2 ? "app" : "other";
-    scene_tick(SECOND);
+    scene.is_held = i < 3;
+    scene_tick(returns[_i].step_ns);
   }
   scene_end();
   ck_assert_uint_eq(scene.members, 1);
@@ -195,7 +234,8 @@ START_TEST(one_that_leaves_and_comes_back_is_not_counted_twice) {
 END_TEST
 
 void add_cases(Suite *suite) {
-  ADD_TEST(suite, one_that_leaves_and_comes_back_is_not_counted_twice);
+  ADD_TABLE(suite, one_that_leaves_and_comes_back_is_not_counted_twice, returns);
+  ADD_TEST(suite, what_was_held_up_is_no_use_of_the_interval_in_which_it_comes);
   ADD_TABLE(suite, what_one_used_while_its_texts_were_held_up_counts_for_all_its_groups, held);
   ADD_TEST(suite, slow_scan_leaves_time_to_match);
   ADD_TEST(suite, matching_goes_on_where_it_ran_out_of_time);

@@ -42,6 +42,35 @@ START_TEST(process_whose_texts_came_only_when_it_had_ended_is_counted) {
 }
 END_TEST
 
+/* Of an ended process whose texts are not to be had. */
+static const struct {
+  const char *key; /* of the rule; another one looks at the command line */
+  bool is_lost;    /* or else they are late */
+  unsigned count, lost;
+} textless[] = {
+    {"Comm", true, 1, 0},
+    {"Comm", false, 1, 1}, /* the other rule could not tell */
+    {"Executable", true, 0, 0},
+    {"Executable", false, 0, 1},
+};
+
+START_TEST(process_that_ended_without_texts_counts_where_its_name_is_enough) {
+  struct denet_rule rules[] = {scene_rule_for("b", "CommandLine", "none", "y"),
+                               scene_rule("a", textless[_i].key, "app")};
+  scene_begin(rules, 2);
+  scene_tick(SECOND);
+  uint64_t born_ns = scene.now_ns - SECOND / 2;
+  scene.processes[0] = (struct fake_process){10, 1, "app", born_ns, 1, 40 * MILLISECOND};
+  scene.ends[0] = (struct fake_end){true, scene.now_ns - SECOND / 4, 0, false};
+  scene.is_held = true;
+  scene.is_lost = textless[_i].is_lost;
+  scene_tick(SECOND);
+  scene_end();
+  scene_expect_counts(textless[_i].count, textless[_i].count, 0);
+  ck_assert_uint_eq(scene.lost, textless[_i].lost);
+}
+END_TEST
+
 /* Two of them with one pid, one after the other. */
 static const pid_t pids_of_short_lives[PROCESSES] = {10, 10, 12, 13};
 
@@ -320,6 +349,7 @@ END_TEST
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, process_that_lived_between_two_ticks_is_counted_once, condition_keys);
   ADD_TABLE(suite, process_whose_texts_came_only_when_it_had_ended_is_counted, held_keys);
+  ADD_TABLE(suite, process_that_ended_without_texts_counts_where_its_name_is_enough, textless);
   ADD_TEST(suite, all_that_lived_between_two_ticks_are_counted);
   ADD_TABLE(suite, last_line_of_one_that_lived_between_two_ticks_says_how_it_ended, exits);
   ADD_TABLE(suite, last_line_is_of_the_moment_at_which_the_process_ended, moments);

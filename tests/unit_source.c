@@ -15,34 +15,41 @@ static const struct {
   const char *what;
   int kind, state;
   bool is_kernel_thread, has_execd;
-  uint64_t stamp, parent_stamp; /* 0: not known */
-  int outcome;                  /* of reading the child's own, */
+  uint64_t stamp, parent_stamp, grandparent_stamp; /* 0: not known */
+  const char *name;                                /* of the child; the others' is "" */
+  int outcome;                                     /* of reading the child's own, */
   const char *own;
   int parent_outcome; /* and the parent's */
   int comes_to;
   const char *taken;
 } rows[] = {
-    {"there", EXE, ALIVE, false, false, 3, 3, 0, "child", 0, 0, "child"},
-    {"exits", EXE, ALIVE, false, false, 3, 3, -ENOENT, "", 0, 0, "parent"},
-    {"gone", EXE, ALIVE, false, false, 3, 3, DENET_GONE, "", 0, 0, "parent"},
-    {"so is its parent", EXE, ALIVE, false, false, 3, 3, DENET_GONE, "", DENET_GONE, 0,
+    {"there", EXE, ALIVE, false, false, 3, 3, 3, "", 0, "child", 0, 0, "child"},
+    {"exits", EXE, ALIVE, false, false, 3, 3, 3, "", -ENOENT, "", 0, 0, "parent"},
+    {"gone", EXE, ALIVE, false, false, 3, 3, 3, "", DENET_GONE, "", 0, 0, "parent"},
+    {"so is its parent", EXE, ALIVE, false, false, 3, 3, 3, "", DENET_GONE, "", DENET_GONE, 0,
      "grandparent"},
-    {"its parent's may not be read", EXE, ALIVE, false, false, 3, 3, DENET_GONE, "", -EACCES,
+    {"its parent's may not be read", EXE, ALIVE, false, false, 3, 3, 3, "", DENET_GONE, "", -EACCES,
      -EACCES, ""},
-    {"not for us", EXE, ALIVE, false, false, 3, 3, -EACCES, "", 0, -EACCES, ""},
-    {"held up", EXE, ALIVE, false, false, 3, 3, DENET_LATER, "", 0, DENET_LATER, ""},
-    {"held up to its end", EXE, ENDED, false, false, 3, 3, DENET_LATER, "", 0, 0, "parent"},
-    {"has exec'd, exits", EXE, ALIVE, false, true, 4, 3, -ENOENT, "", 0, -ENOENT, ""},
-    {"has exec'd, gone", EXE, ALIVE, false, true, 4, 3, DENET_GONE, "", 0, DENET_GONE, ""},
-    {"kernel thread", EXE, ALIVE, true, false, 3, 3, -ENOENT, "", 0, -ENOENT, ""},
-    {"its parent has exec'd", EXE, ENDED, false, false, 3, 4, -ENOENT, "", 0, -ENOENT, ""},
-    {"zombie when first seen", EXE, ENDED, false, false, 0, 4, -ENOENT, "", 0, 0, "parent"},
-    {"zombie of an exec", EXE, ENDED, false, true, 0, 4, -ENOENT, "", 0, -ENOENT, ""},
-    {"without arguments", ARGUMENTS, ALIVE, false, false, 3, 3, 0, "", 0, 0, ""},
-    {"zombie", ARGUMENTS, ENDED, false, false, 3, 3, 0, "", 0, 0, "parent"},
-    {"other threads go on", ARGUMENTS, HOLLOW, false, false, 3, 3, 0, "", 0, 0, "parent"},
-    {"zombie of an exec", ARGUMENTS, ENDED, false, true, 4, 3, 0, "", 0, 0, ""},
-    {"told at its end", ARGUMENTS, ENDED, false, false, 3, 3, 0, "child", 0, 0, "child"},
+    {"not for us", EXE, ALIVE, false, false, 3, 3, 3, "", -EACCES, "", 0, -EACCES, ""},
+    {"held up", EXE, ALIVE, false, false, 3, 3, 3, "", DENET_LATER, "", 0, DENET_LATER, ""},
+    {"held up to its end", EXE, ENDED, false, false, 3, 3, 3, "", DENET_LATER, "", 0, 0, "parent"},
+    {"has exec'd, exits", EXE, ALIVE, false, true, 4, 3, 3, "", -ENOENT, "", 0, -ENOENT, ""},
+    {"has exec'd, gone", EXE, ALIVE, false, true, 4, 3, 3, "", DENET_GONE, "", 0, DENET_GONE, ""},
+    {"kernel thread", EXE, ALIVE, true, false, 3, 3, 3, "", -ENOENT, "", 0, -ENOENT, ""},
+    {"its parent has exec'd", EXE, ENDED, false, false, 3, 4, 4, "", -ENOENT, "", 0, -ENOENT, ""},
+    {"zombie when first seen", EXE, ENDED, false, false, 0, 4, 4, "", -ENOENT, "", 0, 0, "parent"},
+    {"zombie when first seen, by another name", EXE, ENDED, false, false, 0, 4, 4, "worker",
+     -ENOENT, "", 0, -ENOENT, ""},
+    {"another program in between", EXE, ENDED, false, false, 3, 0, 4, "", -ENOENT, "", DENET_GONE,
+     -ENOENT, ""},
+    {"zombie when first seen, its elders", EXE, ENDED, false, false, 0, 3, 4, "", -ENOENT, "",
+     DENET_GONE, -ENOENT, ""},
+    {"zombie of an exec", EXE, ENDED, false, true, 0, 4, 4, "", -ENOENT, "", 0, -ENOENT, ""},
+    {"without arguments", ARGUMENTS, ALIVE, false, false, 3, 3, 3, "", 0, "", 0, 0, ""},
+    {"zombie", ARGUMENTS, ENDED, false, false, 3, 3, 3, "", 0, "", 0, 0, "parent"},
+    {"other threads go on", ARGUMENTS, HOLLOW, false, false, 3, 3, 3, "", 0, "", 0, 0, "parent"},
+    {"zombie of an exec", ARGUMENTS, ENDED, false, true, 4, 3, 3, "", 0, "", 0, 0, ""},
+    {"told at its end", ARGUMENTS, ENDED, false, false, 3, 3, 3, "", 0, "child", 0, 0, "child"},
 };
 
 static int row;
@@ -74,10 +81,11 @@ START_TEST(text_of_a_fork_that_has_lost_it_is_its_parents) {
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
   row = _i;
   ck_assert_int_eq(denet_roster_begin(&roster), 0);
-  add(&roster, GRANDPARENT, rows[_i].parent_stamp);
+  add(&roster, GRANDPARENT, rows[_i].grandparent_stamp);
   add(&roster, PARENT, rows[_i].parent_stamp);
   struct denet_process *child = add(&roster, CHILD, rows[_i].stamp);
   denet_roster_end(&roster, true);
+  strcpy(child->name, rows[_i].name);
   child->never_execd = !rows[_i].has_execd;
   child->kernel_thread = rows[_i].is_kernel_thread;
   child->ended = rows[_i].state == ENDED;

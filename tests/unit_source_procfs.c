@@ -301,11 +301,43 @@ START_TEST(one_that_sleeps_is_known_to_have_another_parent) {
 }
 END_TEST
 
+static const struct {
+  enum denet_text_kind kind;
+  bool is_reaped;
+} endings[] = {{DENET_TEXT_ARGUMENTS, false},
+               {DENET_TEXT_EXECUTABLE, false},
+               {DENET_TEXT_ARGUMENTS, true},
+               {DENET_TEXT_EXECUTABLE, true}};
+
+/* It was alive when it was seen. */
+START_TEST(texts_of_a_fork_that_ends_before_they_are_read_are_its_parents) {
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer own = {0}, text = {0};
+  struct denet_error error = {""};
+  pid_t pid = start_sleeper();
+  open_source("/proc");
+  ck_assert_int_eq(source->scan(source, &roster, &error), 0);
+  struct denet_process *child = denet_roster_find(&roster, pid);
+  kill(pid, SIGKILL);
+  ck_assert_int_eq(waitid(P_PID, (id_t)pid, &(siginfo_t){0}, WEXITED | WNOWAIT), 0);
+  if (endings[_i].is_reaped)
+    ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+  struct denet_process *self = denet_roster_find(&roster, getpid());
+  ck_assert_int_eq(source->describe(source, self, endings[_i].kind, &own), 0);
+  ck_assert_int_eq(denet_source_describe(source, child, endings[_i].kind, &text), 0);
+  ck_assert_uint_gt(own.length, 0);
+  ck_assert_uint_eq(own.length, text.length);
+  ck_assert_mem_eq(own.bytes, text.bytes, own.length);
+  close_source();
+  waitpid(pid, NULL, 0);
+}
+END_TEST
+
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, one_that_is_known_stays_as_it_was_while_it_holds_us_up, held_files);
   ADD_TEST(suite, one_that_is_new_is_not_seen_before_it_lets_go);
   ADD_TEST(suite, a_thread_that_ran_has_its_times_read_before_its_io);
   ADD_TABLE(suite, of_one_that_has_not_run_nothing_is_read_but_its_memory, quiet);
   ADD_TEST(suite, of_a_new_one_nothing_is_read_that_nobody_wants);
+  ADD_TABLE(suite, texts_of_a_fork_that_ends_before_they_are_read_are_its_parents, endings);
   ADD_TEST(suite, one_that_sleeps_is_known_to_have_another_parent);
 }
