@@ -1,8 +1,5 @@
 #include "matcher.h"
 
-#include "pid_file.h"
-
-#include <errno.h>
 #include <string.h>
 
 /* Forked daemons give themselves a new title or user shortly after they start, without an exec: the
@@ -37,48 +34,6 @@ void denet_matcher_done(struct denet_matcher *matcher) {
   denet_buffer_done(&matcher->instance);
   denet_buffer_done(&matcher->arguments);
   denet_buffer_done(&matcher->executable);
-}
-
-static void look_again_at(const struct denet_matcher *matcher, pid_t pid) {
-  struct denet_process *process = denet_roster_find(matcher->roster, pid);
-  if (process)
-    process->changed = true;
-}
-
-/* The pid that the file holds, 0 for none. Only root may name processes that are another's: whoever
- * owns the file could have any process of the host, and all its children, watched by the rule. 0 or
- * -errno, then it is tried again. */
-static int read_pid_file(const struct denet_matcher *matcher, const char *path, pid_t *out_pid) {
-  uid_t owner, user;
-  int error = denet_pid_file_read(path, out_pid, &owner);
-  if (error || !*out_pid)
-    return error;
-  const struct denet_process *process = denet_roster_find(matcher->roster, *out_pid);
-  if (!process || owner == 0)
-    return 0;
-  int outcome = matcher->source->owner(matcher->source, process, &user);
-  if (outcome || user != owner)
-    *out_pid = 0;
-  return denet_source_is_passing(outcome) ? outcome : 0;
-}
-
-void denet_matcher_read_pid_files(struct denet_matcher *matcher) {
-  if (!(matcher->subjects & SUBJECT(PID_FILE)))
-    return;
-  for (size_t i = 0; i < matcher->watch_count; i++) {
-    struct denet_rule *rule = &matcher->watches[i].rule;
-    for (size_t c = 0; c < rule->condition_count; c++) {
-      struct denet_condition *condition = &rule->conditions[c];
-      if (!condition->pid_file)
-        continue;
-      pid_t pid;
-      if (read_pid_file(matcher, condition->pid_file, &pid) || pid == condition->pid)
-        continue;
-      look_again_at(matcher, condition->pid);
-      look_again_at(matcher, pid);
-      condition->pid = pid;
-    }
-  }
 }
 
 /* Expands the rule's template for the process into matcher->instance. */
@@ -302,6 +257,21 @@ static int apply_rule(struct denet_matcher *matcher, struct denet_watch *watch,
   return plant(matcher, watch, process, facts, &captures);
 }
 
+/* facts is NULL when there is no need to look again. */
+static int apply_rules(struct denet_matcher *matcher, struct denet_process *process,
+                       const struct denet_process *parent, const struct denet_facts *facts) {
+  bool is_soon = matcher->now_ns - process->seen_ns <= OWED_NS;
+  int error = 0;
+  for (size_t i = 0; i < matcher->watch_count && !error; i++) {
+    struct denet_watch *watch = &matcher->watches[i];
+    bool can_tell = facts && !(watch->rule.subjects & (facts->late | facts->gone));
+    process->is_owed = can_tell && is_soon && watch->rule.subjects & process->late;
+    error = apply_rule(matcher, watch, process, parent, can_tell ? facts : NULL);
+  }
+  process->is_owed = false;
+  return error;
+}
+
 /* What is known of a process that has just been seen for the first time. Start times are exact to
  * 10 ms, so whoever the first tick saw was there before, whatever its start time says. */
 static void welcome(struct denet_matcher *matcher, struct denet_process *process) {
@@ -383,14 +353,7 @@ static int decide(struct denet_matcher *matcher, struct denet_process *process, 
       return outcome == DENET_GONE ? 0 : outcome;
     matcher->is_late = facts.late;
   }
-  bool is_fresh = matcher->now_ns - process->seen_ns <= OWED_NS;
-  for (size_t i = 0; i < matcher->watch_count && !error; i++) {
-    struct denet_watch *watch = &matcher->watches[i];
-    bool can_tell = must_look && !(watch->rule.subjects & (facts.late | facts.gone));
-    process->is_owed = can_tell && is_fresh && watch->rule.subjects & process->late;
-    error = apply_rule(matcher, watch, process, parent, can_tell ? &facts : NULL);
-  }
-  process->is_owed = false;
+  error = apply_rules(matcher, process, parent, must_look ? &facts : NULL);
   if (!error)
     process->late = is_unknown ? facts.late : facts.late & process->late;
   matcher->missed += !error && process->ended && facts.late;
