@@ -101,6 +101,7 @@ static int read_link(struct denet_buffer *buffer, int folder, const char *path, 
 
 int denet_buffer_read_path(struct denet_buffer *buffer, int folder, const char *path,
                            size_t limit) {
+  denet_buffer_clear(buffer); /* it may have been another file's */
   DENET_CLOSE int fd = openat(folder, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
   if (fd >= 0)
     return denet_buffer_read(buffer, fd, limit);

@@ -85,46 +85,45 @@ static int read_user(struct denet_facts_reader *reader, struct denet_source *sou
   return user->outcome;
 }
 
-/* What is known of one that is gone as well. */
-#define KEPT_SUBJECTS (1u << DENET_SUBJECT_COMM | 1u << DENET_SUBJECT_PID_FILE)
+#define COMMAND_LINE (1u << DENET_SUBJECT_COMMAND_LINE)
+#define EXECUTABLE (1u << DENET_SUBJECT_EXECUTABLE)
+#define CGROUP_AND_UNIT (1u << DENET_SUBJECT_CGROUP | 1u << DENET_SUBJECT_UNIT)
+#define USER (1u << DENET_SUBJECT_USER)
 
-static bool has_failed(int outcome) {
-  return outcome == DENET_GONE || denet_source_is_passing(outcome);
+/* Notes why the subjects are absent, if they are. 0, or what is to be tried again. */
+static int note_outcome(struct denet_facts *facts, unsigned subjects, int outcome) {
+  if (outcome == DENET_LATER)
+    facts->late |= subjects;
+  if (outcome == DENET_GONE)
+    facts->gone |= subjects;
+  return denet_source_is_passing(outcome) ? outcome : 0;
 }
 
 int denet_facts_read(struct denet_facts_reader *reader, struct denet_source *source,
                      const struct denet_host *host, struct denet_process *process,
                      unsigned subjects, struct denet_facts *out_facts) {
-  const struct denet_facts begun = {
+  struct denet_facts facts = {
       .pid = process->pid,
       .kernel_thread = process->kernel_thread,
       .uid = UINT64_MAX,
       .subject = {[DENET_SUBJECT_COMM] = denet_text_of(process->name)},
   };
-  struct denet_facts facts = begun;
-  int outcome = 0;
-  if (subjects & 1u << DENET_SUBJECT_COMMAND_LINE)
-    outcome =
-        read_command_line(reader, source, process, &facts.subject[DENET_SUBJECT_COMMAND_LINE]);
-  if (outcome == DENET_LATER)
-    facts.late = 1u << DENET_SUBJECT_COMMAND_LINE;
-  if (!has_failed(outcome) && subjects & 1u << DENET_SUBJECT_EXECUTABLE) {
-    outcome = read_text(source, process, DENET_TEXT_EXECUTABLE, &reader->executable,
-                        &facts.subject[DENET_SUBJECT_EXECUTABLE]);
-    if (outcome == DENET_LATER)
-      facts.late |= 1u << DENET_SUBJECT_EXECUTABLE;
-  }
-  if (!has_failed(outcome) && subjects & (1u << DENET_SUBJECT_CGROUP | 1u << DENET_SUBJECT_UNIT))
-    outcome = read_cgroup(reader, source, process, &facts);
-  if (!has_failed(outcome) && subjects & 1u << DENET_SUBJECT_USER)
-    outcome = read_user(reader, source, host, process, &facts);
-  if (outcome == DENET_GONE && process->ended) {
-    *out_facts = begun;
-    out_facts->gone = subjects & ~KEPT_SUBJECTS;
-    return 0;
-  }
-  if (has_failed(outcome))
-    return outcome;
-  *out_facts = facts;
-  return 0;
+  struct denet_text *line = &facts.subject[DENET_SUBJECT_COMMAND_LINE],
+                    *executable = &facts.subject[DENET_SUBJECT_EXECUTABLE];
+  int error = 0;
+  if (subjects & COMMAND_LINE)
+    error = note_outcome(&facts, COMMAND_LINE, read_command_line(reader, source, process, line));
+  if (!error && subjects & EXECUTABLE)
+    error = note_outcome(
+        &facts, EXECUTABLE,
+        read_text(source, process, DENET_TEXT_EXECUTABLE, &reader->executable, executable));
+  if (!error && subjects & CGROUP_AND_UNIT)
+    error = note_outcome(&facts, CGROUP_AND_UNIT, read_cgroup(reader, source, process, &facts));
+  if (!error && subjects & USER)
+    error = note_outcome(&facts, USER, read_user(reader, source, host, process, &facts));
+  if (!error && facts.gone && !process->ended)
+    error = DENET_GONE;
+  if (!error)
+    *out_facts = facts;
+  return error;
 }

@@ -190,10 +190,13 @@ void denet_group_add_past(struct denet_group *group, const struct denet_process 
   for (unsigned m; denet_take_metric(&present, &m);)
     if (denet_metric_info[m].combine == DENET_COMBINE_SUM)
       denet_values_merge(&group->values, m, process->sum.value[m]);
-  /* That was not in the interval that is reported next. */
-  group->reported_cpu_ns += denet_values_cpu_ns(&process->sum);
-  if (denet_values_has(&process->sum, DENET_RUN_DELAY))
-    group->reported_run_delay_ns += process->sum.value[DENET_RUN_DELAY];
+  denet_group_note_past(group, &process->sum);
+}
+
+void denet_group_note_past(struct denet_group *group, const struct denet_values *past) {
+  group->reported_cpu_ns += denet_values_cpu_ns(past);
+  if (denet_values_has(past, DENET_RUN_DELAY))
+    group->reported_run_delay_ns += past->value[DENET_RUN_DELAY];
 }
 
 void denet_group_gauges_begin(struct denet_group *group) {

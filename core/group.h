@@ -72,6 +72,9 @@ void denet_group_add(struct denet_group *group, const struct denet_process *proc
  * for. */
 void denet_group_add_past(struct denet_group *group, const struct denet_process *process);
 
+/* What was added was not used in the interval that is reported next. */
+void denet_group_note_past(struct denet_group *group, const struct denet_values *past);
+
 /* Gauges are made anew from all members: begin, show each, end. */
 void denet_group_gauges_begin(struct denet_group *group);
 void denet_group_gauges_show(struct denet_group *group, const struct denet_process *process);

@@ -68,26 +68,34 @@ static bool has_metadata(const struct denet_matcher *matcher, const struct denet
   return matcher->wants_metadata && watch->rule.records;
 }
 
+/* Reads one text for it; what is not to be had is empty. 0, or what is to be tried again. */
+static int read_metadata_text(struct denet_matcher *matcher, struct denet_process *process,
+                              enum denet_text_kind kind, struct denet_buffer *text) {
+  int outcome = denet_source_describe(matcher->source, process, kind, text);
+  if (outcome)
+    denet_buffer_clear(text);
+  /* One that is there, but not to be asked, is in the middle of an exec or of its end. */
+  matcher->lacks_texts |= outcome == DENET_LATER || (outcome == DENET_GONE && !process->ended);
+  return denet_source_is_passing(outcome) ? outcome : 0;
+}
+
 /* Reads what the metadata line will need, while the process is still there to be asked, before
  * anything is made of it: what cannot be read now is tried again, and the line is to be right. */
 static int read_metadata(struct denet_matcher *matcher, const struct denet_watch *watch,
                          struct denet_process *process) {
-  struct denet_source *source = matcher->source;
   if (!has_metadata(matcher, watch))
     return 0;
-  denet_buffer_clear(&matcher->executable);
-  denet_buffer_clear(&matcher->arguments);
-  int outcome = source->owner(source, process, &matcher->uid);
+  int outcome = matcher->source->owner(matcher->source, process, &matcher->uid);
   matcher->has_uid = !outcome;
-  if (!denet_source_is_passing(outcome))
-    outcome = denet_source_describe(source, process, DENET_TEXT_EXECUTABLE, &matcher->executable);
-  matcher->lacks_texts = outcome == DENET_LATER;
-  if (!denet_source_is_passing(outcome))
-    outcome = denet_source_describe(source, process, DENET_TEXT_ARGUMENTS, &matcher->arguments);
-  matcher->lacks_texts |= outcome == DENET_LATER;
+  matcher->lacks_texts = false;
+  int error = denet_source_is_passing(outcome) ? outcome : 0;
+  if (!error)
+    error = read_metadata_text(matcher, process, DENET_TEXT_EXECUTABLE, &matcher->executable);
+  if (!error)
+    error = read_metadata_text(matcher, process, DENET_TEXT_ARGUMENTS, &matcher->arguments);
   limit_arguments(matcher, &matcher->arguments);
   matcher->is_late |= matcher->lacks_texts;
-  return denet_source_is_passing(outcome) ? outcome : 0;
+  return error;
 }
 
 static void swap_buffers(struct denet_buffer *one, struct denet_buffer *other) {
@@ -114,9 +122,14 @@ static void give_metadata(struct denet_matcher *matcher, struct denet_tree *tree
 static int renew_metadata(struct denet_matcher *matcher, struct denet_tree *tree,
                           struct denet_process *process) {
   int error = read_metadata(matcher, tree->watch, process);
-  if (!error)
+  if (error)
+    return error;
+  /* What could be read while it lived is more than what its end has left. */
+  if (tree->lacks_texts_ns && process->ended && !matcher->arguments.length)
+    tree->lacks_texts_ns = 0;
+  else
     give_metadata(matcher, tree);
-  return error;
+  return 0;
 }
 
 /* Start of the process, Unix ms. Rounded to the 10 ms that start times are exact to, so that it
@@ -257,18 +270,21 @@ static int apply_rule(struct denet_matcher *matcher, struct denet_watch *watch,
   return plant(matcher, watch, process, facts, &captures);
 }
 
-/* facts is NULL when there is no need to look again. */
 static int apply_rules(struct denet_matcher *matcher, struct denet_process *process,
-                       const struct denet_process *parent, const struct denet_facts *facts) {
-  bool is_soon = matcher->now_ns - process->seen_ns <= OWED_NS;
+                       const struct denet_process *parent, const struct denet_facts *facts,
+                       bool must_look) {
+  bool is_soon = matcher->now_ns - process->seen_ns <= OWED_NS, is_missed = false;
   int error = 0;
   for (size_t i = 0; i < matcher->watch_count && !error; i++) {
     struct denet_watch *watch = &matcher->watches[i];
-    bool can_tell = facts && !(watch->rule.subjects & (facts->late | facts->gone));
+    unsigned late = watch->rule.subjects & (facts->late | (facts->gone & process->late));
+    bool can_tell = must_look && !(watch->rule.subjects & (facts->late | facts->gone));
     process->is_owed = can_tell && is_soon && watch->rule.subjects & process->late;
     error = apply_rule(matcher, watch, process, parent, can_tell ? facts : NULL);
+    is_missed |= late && process->ended && !denet_tree_find(process, watch);
   }
   process->is_owed = false;
+  matcher->missed += is_missed && !error;
   return error;
 }
 
@@ -353,10 +369,9 @@ static int decide(struct denet_matcher *matcher, struct denet_process *process, 
       return outcome == DENET_GONE ? 0 : outcome;
     matcher->is_late = facts.late;
   }
-  error = apply_rules(matcher, process, parent, must_look ? &facts : NULL);
+  error = apply_rules(matcher, process, parent, &facts, must_look);
   if (!error)
     process->late = is_unknown ? facts.late : facts.late & process->late;
-  matcher->missed += !error && process->ended && facts.late;
   /* One that has ended is decided once: it would be counted again, and has no texts any more. */
   process->changed = error || (matcher->is_late && !process->ended);
   process->execd = process->execd && process->changed; /* what is not decided yet */

@@ -198,9 +198,11 @@ static void advance(struct denet_monitor *monitor, struct denet_process *process
   for (struct denet_member *m = process->members; m; m = m->next_of_process) {
     if (m->counts && !m->is_late)
       denet_group_add(m->tree->group, process);
-    if (m->counts && !m->is_late && process->ended)
+    if (m->counts && m->brings_past)
+      denet_group_note_past(m->tree->group, &process->delta);
+    else if (m->counts && !m->is_late && process->ended)
       m->tree->group->ended_cores += find_last_cores(monitor, process, sampled_ns, now_ns);
-    m->is_late = false;
+    m->is_late = m->brings_past = false;
   }
 }
 

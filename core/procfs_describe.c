@@ -60,7 +60,7 @@ int denet_procfs_describe(struct denet_source *source, struct denet_process *pro
   struct denet_procfs *procfs = (struct denet_procfs *)source;
   denet_buffer_clear(out);
   if (process->vanished) /* its files may be another's, with its pid */
-    return kind == DENET_TEXT_EXECUTABLE ? -ENOENT : DENET_GONE;
+    return DENET_GONE;
   if (kind == DENET_TEXT_EXECUTABLE)
     return describe_executable(procfs, process, out);
   if (kind == DENET_TEXT_ARGUMENTS)

@@ -112,13 +112,15 @@ static bool is_in_group(const struct denet_process *process, const struct denet_
   return false;
 }
 
-/* Its group is to have what the process did while the rule had to wait for a text; but not what it
- * did before us. Whether that has been sampled, for another group. */
-static bool settle_debt(struct denet_process *process) {
+/* Whether its group is to have what the process did while the rule had to wait for a text; what it
+ * did before us is nobody's. */
+static bool is_owed(const struct denet_process *process) {
   bool was_sampled = process->counted.present != 0;
-  if (process->is_owed && !was_sampled && !process->sum.present && process->born_under_watch)
-    process->base = DENET_BASE_BIRTH;
-  return process->is_owed && was_sampled && process->base != DENET_BASE_LINES;
+  if (!process->is_owed)
+    return false;
+  if (process->born_under_watch)
+    return was_sampled || !process->sum.present;
+  return was_sampled && process->base != DENET_BASE_LINES;
 }
 
 int denet_tree_join(struct denet_forest *forest, struct denet_tree *tree,
@@ -129,8 +131,11 @@ int denet_tree_join(struct denet_forest *forest, struct denet_tree *tree,
   member->process = process;
   member->tree = tree;
   member->counts = !is_in_group(process, tree->group);
-  bool has_past = settle_debt(process);
-  member->is_late = process->counted.present && !has_past;
+  bool was_sampled = process->counted.present != 0, has_past = is_owed(process);
+  member->is_late = was_sampled && !has_past;
+  member->brings_past = !was_sampled && has_past;
+  if (member->brings_past)
+    process->base = DENET_BASE_BIRTH;
   if (process->base == DENET_BASE_BIRTH)
     member->line_ns = process->born_ns;
   /* A new process has none, and moves no maximum. */
@@ -150,7 +155,7 @@ int denet_tree_join(struct denet_forest *forest, struct denet_tree *tree,
   forest->member_count++;
   if (member->counts)
     denet_group_join(tree->group, is_start);
-  if (member->counts && has_past)
+  if (member->counts && was_sampled && has_past)
     denet_group_add_past(tree->group, process);
   return 0;
 }
@@ -211,6 +216,8 @@ static void remove_member(struct denet_forest *forest, struct denet_member *memb
   if (member->process->off_cpu)
     denet_waits_add(&tree->extremes, &member->process->off_cpu->waits);
   unlink_from_process(member);
+  if (member->counts)
+    member->process->late = 0; /* or another rule of the group might bring it once more */
   if (member->counts && !pass_on_count(member))
     denet_group_leave(tree->group, now_ns);
   if (!member->process->members)

@@ -108,7 +108,7 @@ static int describe(struct denet_source *source, struct denet_process *process,
   (void)source;
   scene.now_ns += scene.describe_ns;
   denet_buffer_clear(out);
-  if (kind != DENET_TEXT_CGROUP && scene.is_held)
+  if (scene.held >> kind & 1)
     return scene.is_lost ? DENET_GONE : DENET_LATER;
   if (kind != DENET_TEXT_ARGUMENTS || !scene.argument_bytes)
     return denet_buffer_append_string(out, process->name);
@@ -151,8 +151,8 @@ static int keep_line(void *context, const struct denet_line *line) {
     return scene.refusals[line->kind];
   scene.lines[line->kind]++;
   scene.metadata_bytes += line->kind == DENET_LINE_METADATA ? line->json.length : 0;
-  snprintf(scene.last_line, sizeof(scene.last_line), "%.*s", (int)line->json.length,
-           line->json.bytes);
+  char *kept = line->kind == DENET_LINE_METADATA ? scene.last_metadata : scene.last_line;
+  snprintf(kept, sizeof(scene.last_line), "%.*s", (int)line->json.length, line->json.bytes);
   return 0;
 }
 

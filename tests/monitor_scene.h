@@ -6,6 +6,7 @@
 #define SECOND UINT64_C(1000000000)
 #define MILLISECOND UINT64_C(1000000)
 #define PROCESSES 4
+#define ALL_TEXTS (1u << DENET_TEXT_ARGUMENTS | 1u << DENET_TEXT_EXECUTABLE)
 
 struct fake_process {
   pid_t pid, parent;
@@ -28,7 +29,7 @@ extern struct scene {
   uint64_t now_ns, scan_ns, describe_ns;    /* the last two: what these cost */
   size_t argument_bytes;                    /* 0: a command line is the name */
   size_t metadata_bytes;                    /* of all the lines */
-  bool is_held;                             /* arguments and executables are not to be had yet */
+  unsigned held;                            /* bit k: texts of that kind are not to be had yet */
   bool is_lost;                             /* nor will they be */
   pid_t zombie;                             /* that process is one, and stays */
   struct denet_monitor *monitor;
@@ -36,7 +37,7 @@ extern struct scene {
   unsigned members, lines[4]; /* by kind: taken */
   uint64_t group_cpu_ns, starts, exits, lost;
   double cpu_percent_max;
-  char last_line[2048];
+  char last_line[2048], last_metadata[2048];
 } scene;
 
 /* A rule with one condition, whose groups are named "x", or by another template. */

@@ -168,11 +168,11 @@ START_TEST(what_one_used_while_its_texts_were_held_up_counts_for_all_its_groups)
   scene_begin(rules, 2);
   if (!held[_i].since_start)
     scene_tick(SECOND);
-  scene.is_held = true;
+  scene.held = ALL_TEXTS;
   uint64_t born_ns = scene.now_ns - held[_i].age_ns;
   scene.processes[0] = (struct fake_process){10, 1, "app", born_ns, 1, 0};
   for (unsigned i = 0; i <= held[_i].ticks; i++) {
-    scene.is_held = i < held[_i].ticks;
+    scene.held = i < held[_i].ticks ? ALL_TEXTS : 0;
     scene.processes[0].cpu_ns += 100 * MILLISECOND;
     scene_tick(SECOND);
   }
@@ -182,19 +182,22 @@ START_TEST(what_one_used_while_its_texts_were_held_up_counts_for_all_its_groups)
 }
 END_TEST
 
+/* Whether another group has it meanwhile. */
+static const char *const others[] = {"app", "none"};
+
 START_TEST(what_was_held_up_is_no_use_of_the_interval_in_which_it_comes) {
-  struct denet_rule rules[] = {scene_rule("a", "Comm", "app"),
+  struct denet_rule rules[] = {scene_rule("a", "Comm", others[_i]),
                                scene_rule_for("b", "CommandLine", "app", "y")};
   scene_begin(rules, 2);
   uint64_t born_ns = scene.now_ns - SECOND;
   scene.processes[0] = (struct fake_process){9, 1, "app", born_ns, 1, 0};
   scene_tick(SECOND);
-  scene.is_held = true;
+  scene.held = ALL_TEXTS;
   scene.processes[1] = (struct fake_process){10, 1, "app", scene.now_ns, 1, 0};
   for (unsigned i = 0; i < 6; i++) {
-    scene.is_held = i < 5;
+    scene.held = i < 5 ? ALL_TEXTS : 0;
     scene.processes[1].cpu_ns += SECOND;
-    if (!scene.is_held)
+    if (!scene.held)
       scene_report();
     scene_tick(SECOND);
   }
@@ -218,13 +221,13 @@ START_TEST(one_that_leaves_and_comes_back_is_not_counted_twice) {
                                scene_rule("a", "Comm", "app")};
   scene_begin(rules, 3);
   scene_tick(SECOND);
-  scene.is_held = true;
+  scene.held = ALL_TEXTS;
   uint64_t born_ns = scene.now_ns - SECOND / 2;
   scene.processes[0] = (struct fake_process){10, 1, "app", born_ns, 1, 100 * MILLISECOND};
   scene_tick(returns[_i].step_ns);
   for (int i = 0; i < 4; i++) {
     scene.processes[0].name = i % 2 ? "app" : "other";
-    scene.is_held = i < 3;
+    scene.held = i < 3 ? ALL_TEXTS : 0;
     scene_tick(returns[_i].step_ns);
   }
   scene_end();
@@ -233,9 +236,29 @@ START_TEST(one_that_leaves_and_comes_back_is_not_counted_twice) {
 }
 END_TEST
 
+START_TEST(one_that_leaves_one_rule_and_is_met_by_another_of_the_group_is_counted_once) {
+  struct denet_rule rules[] = {scene_rule_for("all", "Comm", "~^(app|other)$", "z"),
+                               scene_rule("b", "CommandLine", "other"),
+                               scene_rule("a", "Comm", "app")};
+  scene_begin(rules, 3);
+  scene_tick(SECOND);
+  scene.held = ALL_TEXTS;
+  scene.processes[0] = (struct fake_process){10, 1, "app", scene.now_ns, 1, 100 * MILLISECOND};
+  scene_tick(SECOND);
+  scene.processes[0].name = "other";
+  scene_tick(SECOND);
+  scene.held = 0;
+  scene_tick(SECOND);
+  scene_end();
+  ck_assert_uint_eq(scene.members, 1);
+  ck_assert_uint_eq(scene.group_cpu_ns, 100 * MILLISECOND);
+}
+END_TEST
+
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, one_that_leaves_and_comes_back_is_not_counted_twice, returns);
-  ADD_TEST(suite, what_was_held_up_is_no_use_of_the_interval_in_which_it_comes);
+  ADD_TABLE(suite, what_was_held_up_is_no_use_of_the_interval_in_which_it_comes, others);
+  ADD_TEST(suite, one_that_leaves_one_rule_and_is_met_by_another_of_the_group_is_counted_once);
   ADD_TABLE(suite, what_one_used_while_its_texts_were_held_up_counts_for_all_its_groups, held);
   ADD_TEST(suite, slow_scan_leaves_time_to_match);
   ADD_TEST(suite, matching_goes_on_where_it_ran_out_of_time);

@@ -2,6 +2,8 @@
 #include "tests/monitor_scene.h"
 #include "tests/unit.h"
 
+#include <string.h>
+
 static const char *const condition_keys[] = {"Comm", "CommandLine"};
 
 START_TEST(process_that_lived_between_two_ticks_is_counted_once) {
@@ -30,9 +32,9 @@ START_TEST(process_whose_texts_came_only_when_it_had_ended_is_counted) {
   scene_tick(SECOND);
   uint64_t born_ns = scene.now_ns - SECOND / 10;
   scene.processes[0] = (struct fake_process){10, 1, "app", born_ns, 1, 40 * MILLISECOND};
-  scene.is_held = true;
+  scene.held = ALL_TEXTS;
   scene_tick(SECOND);
-  scene.is_held = false;
+  scene.held = 0;
   scene.ends[0] = (struct fake_end){true, scene.now_ns - SECOND / 4, 0, false};
   scene_tick(SECOND);
   scene_end();
@@ -44,30 +46,73 @@ END_TEST
 
 /* Of an ended process whose texts are not to be had. */
 static const struct {
-  const char *key; /* of the rule; another one looks at the command line */
-  bool is_lost;    /* or else they are late */
+  const char *key, *value; /* of the rule; another one looks at the command line */
+  bool is_lost;            /* or else they are late */
+  bool was_late;           /* it was there in the last tick, and they were late */
   unsigned count, lost;
 } textless[] = {
-    {"Comm", true, 1, 0},
-    {"Comm", false, 1, 1}, /* the other rule could not tell */
-    {"Executable", true, 0, 0},
-    {"Executable", false, 0, 1},
+    {"Comm", "app", true, false, 1, 0},
+    {"Comm", "app", false, false, 1, 1}, /* the other rule could not tell */
+    {"Comm", "app", true, true, 1, 1},
+    {"User", "1", true, false, 1, 0},
+    {"Executable", "app", true, false, 0, 0},
+    {"Executable", "app", false, false, 0, 1},
+    {"Executable", "app", true, true, 0, 1},
 };
 
 START_TEST(process_that_ended_without_texts_counts_where_its_name_is_enough) {
   struct denet_rule rules[] = {scene_rule_for("b", "CommandLine", "none", "y"),
-                               scene_rule("a", textless[_i].key, "app")};
+                               scene_rule("a", textless[_i].key, textless[_i].value)};
   scene_begin(rules, 2);
   scene_tick(SECOND);
   uint64_t born_ns = scene.now_ns - SECOND / 2;
   scene.processes[0] = (struct fake_process){10, 1, "app", born_ns, 1, 40 * MILLISECOND};
+  scene.held = ALL_TEXTS;
+  if (textless[_i].was_late)
+    scene_tick(SECOND);
   scene.ends[0] = (struct fake_end){true, scene.now_ns - SECOND / 4, 0, false};
-  scene.is_held = true;
   scene.is_lost = textless[_i].is_lost;
   scene_tick(SECOND);
   scene_end();
   scene_expect_counts(textless[_i].count, textless[_i].count, 0);
   ck_assert_uint_eq(scene.lost, textless[_i].lost);
+}
+END_TEST
+
+/* It waits for the command line, which never comes. */
+START_TEST(metadata_of_one_that_ended_is_what_could_be_read_while_it_lived) {
+  struct denet_rule rule = scene_rule("a", "Comm", "app");
+  scene_begin(&rule, 1);
+  scene_tick(SECOND);
+  uint64_t born_ns = scene.now_ns - SECOND / 10;
+  scene.processes[0] = (struct fake_process){10, 1, "app", born_ns, 1, 40 * MILLISECOND};
+  scene.held = 1u << DENET_TEXT_ARGUMENTS;
+  scene_tick(SECOND / 10);
+  scene_expect_lines(0, 0, 0);
+  scene.ends[0] = (struct fake_end){true, scene.now_ns - SECOND / 20, 0, false};
+  scene.held = ALL_TEXTS;
+  scene.is_lost = true;
+  scene_tick(SECOND);
+  scene_end();
+  scene_expect_lines(1, 0, 1);
+  ck_assert_ptr_nonnull(strstr(scene.last_metadata, "\"executable\":\"app\""));
+}
+END_TEST
+
+/* In the middle of an exec neither text is told. */
+START_TEST(metadata_of_one_that_was_met_in_its_exec_waits_for_its_texts) {
+  struct denet_rule rule = scene_rule("a", "Comm", "app");
+  scene_begin(&rule, 1);
+  scene_tick(SECOND);
+  scene.processes[0] = (struct fake_process){10, 1, "app", scene.now_ns, 1, 40 * MILLISECOND};
+  scene.held = ALL_TEXTS;
+  scene.is_lost = true;
+  scene_tick(SECOND / 10);
+  scene.held = 0;
+  scene_tick(SECOND);
+  scene_end();
+  ck_assert_uint_eq(scene.lines[DENET_LINE_METADATA], 1);
+  ck_assert_ptr_nonnull(strstr(scene.last_metadata, "\"cmd\":[\"app\"]"));
 }
 END_TEST
 
@@ -319,9 +364,9 @@ START_TEST(zombie_in_a_slot_that_is_looked_at_again_stays_in_its_tree) {
   scene_begin(rules, 2);
   scene_tick(SECOND);
   show_zombie(scene.now_ns - SECOND / 2);
-  scene.is_held = true;
+  scene.held = ALL_TEXTS;
   scene_tick(SECOND);
-  scene.is_held = false;
+  scene.held = 0;
   scene_end();
   ck_assert_uint_eq(scene.lines[DENET_LINE_LAST], 1);
 }
@@ -350,6 +395,8 @@ void add_cases(Suite *suite) {
   ADD_TABLE(suite, process_that_lived_between_two_ticks_is_counted_once, condition_keys);
   ADD_TABLE(suite, process_whose_texts_came_only_when_it_had_ended_is_counted, held_keys);
   ADD_TABLE(suite, process_that_ended_without_texts_counts_where_its_name_is_enough, textless);
+  ADD_TEST(suite, metadata_of_one_that_ended_is_what_could_be_read_while_it_lived);
+  ADD_TEST(suite, metadata_of_one_that_was_met_in_its_exec_waits_for_its_texts);
   ADD_TEST(suite, all_that_lived_between_two_ticks_are_counted);
   ADD_TABLE(suite, last_line_of_one_that_lived_between_two_ticks_says_how_it_ended, exits);
   ADD_TABLE(suite, last_line_is_of_the_moment_at_which_the_process_ended, moments);
