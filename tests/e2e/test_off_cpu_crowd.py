@@ -112,11 +112,11 @@ class Storm(unittest.TestCase):
     def test_their_blocked_time_is_kept(self):
         lines = [self.start, self.end]
         # The main thread waits for them, or for the next word; to begin and to end they wait for
-        # each other.
+        # each other, for long where one that has the lock lacks a CPU.
         found = increase(lines, "off_cpu_ns")
         least, most = self.truth["blocked_ns"], self.truth["blocked_ns"] + wall_ns(lines)
         self.assertGreater(found, 0.99 * least)
-        self.assertLess(found, 1.05 * most)
+        self.assertLess(found, 1.25 * most)
 
     def test_none_of_them_stays_in_the_kernel(self):
         if self.tasks is None:
