@@ -94,9 +94,9 @@ run_fuzz
 
 # Most of a test is waiting; those that measure are run one after the other.
 phase "end to end, under collectd, with /proc"
-run_e2e release procfs 3
+run_e2e release procfs 4
 phase "end to end, under collectd, with BPF"
-run_e2e release bpf 3
+run_e2e release bpf 4
 phase "end to end, address and undefined sanitizers, with /proc"
 run_e2e sanitized procfs 6 --heard
 # Those in which threads have to do with each other most; the others are run before a release.
