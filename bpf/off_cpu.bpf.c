@@ -1,6 +1,6 @@
 /* Follows threads that leave their CPUs and come back: how long they were off, why, and with which
  * user stack. Only threads with a waiter are followed; of others next to nothing is looked at. */
-#include "stacks.h"
+#include "sampling.h"
 
 #include <bpf/bpf_tracing.h>
 

@@ -3,7 +3,7 @@
 
 #include "kernel.h"
 
-#include "off_cpu.h"
+#include "off_cpu_records.h"
 
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>

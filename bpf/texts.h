@@ -3,7 +3,7 @@
 
 #include "kernel.h"
 
-#include "record.h"
+#include "process_records.h"
 
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>

@@ -12,8 +12,8 @@
  *     Result "PATH"
  *   </Plugin>
  */
-#include "plugin/collectd_api.h"
-#include "plugin/handover.h"
+#include "plugin/collectd/collectd_api.h"
+#include "plugin/collectd/line_channel.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 #include "tests/fuzz/fuzz.h"
 
-#include "core/error.h"
-#include "core/name.h"
+#include "core/util/error.h"
+#include "core/util/name.h"
 
 #include <stdio.h>
 #include <stdlib.h>

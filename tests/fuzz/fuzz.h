@@ -2,7 +2,7 @@
  * libFuzzer: it is called with any bytes, and not only must not crash but makes claims. */
 #pragma once
 
-#include "core/buffer.h"
+#include "core/util/buffer.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* /proc/PID/cgroup, and the unit in the path: whoever may make a cgroup names it. */
-#include "core/parse.h"
-#include "core/rule.h"
+#include "core/rules/rule.h"
+#include "core/source/procfs/parse.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>

@@ -1,8 +1,9 @@
 /* The arguments of a process, from /proc/PID/cmdline to what rules compare, to a safe name, and to
  * a file's metadata line: any process writes its own. */
-#include "core/facts.h"
-#include "core/name.h"
-#include "core/record.h"
+#include "core/match/attributes.h"
+#include "core/record/record.h"
+#include "core/source/procfs/parse.h"
+#include "core/util/name.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* Names of functions as a file has them: anybody's compiler, or hand, wrote it. */
-#include "core/demangle.h"
+#include "core/stacks/symbols/demangle.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>

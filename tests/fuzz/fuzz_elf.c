@@ -1,7 +1,7 @@
 /* Files that processes execute: headers, symbols, unwind tables, lines. Any user writes and runs
  * one. The input is the file; the thread that is unwound is at the file's entry, and its stack
  * holds the file's bytes. */
-#include "core/image.h"
+#include "core/stacks/unwind/dso.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>

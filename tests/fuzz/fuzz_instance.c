@@ -1,7 +1,7 @@
 /* The Instance option and the names that come of it. An input is lines: how many groups the rule's
  * expressions have, the template, and the texts that its placeholders stand for. */
-#include "core/group.h"
-#include "core/instance.h"
+#include "core/groups/group.h"
+#include "core/rules/template.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>

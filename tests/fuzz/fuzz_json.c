@@ -1,6 +1,6 @@
 /* The JSON writer: any bytes in, one line of valid UTF-8 out. An input is a script of what to
  * write: one byte that says what, and what that needs. */
-#include "core/json.h"
+#include "core/util/json.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>

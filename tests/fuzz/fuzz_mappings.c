@@ -1,5 +1,5 @@
 /* /proc/PID/maps: a path in it is whatever a file is called. */
-#include "core/mappings.h"
+#include "core/stacks/symbols/maps.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>

@@ -1,9 +1,10 @@
 /* The records and events of threads off their CPUs as raw bytes: who they are of, how long, and
  * what a line says of it. */
-#include "bpf/off_cpu.h"
-#include "core/off_cpu.h"
-#include "core/record_off_cpu.h"
-#include "core/tally.h"
+#include "bpf/off_cpu_records.h"
+#include "core/model/wait_stats.h"
+#include "core/record/record_off_cpu.h"
+#include "core/source/bpf/task_sums.h"
+#include "core/stacks/trace_records.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* Options as a table: every type, with limits. An input is lines "KEY VALUE"; a value is a number
  * if it reads as one, "true" and "false" are themselves, all else is a string. */
-#include "core/option.h"
+#include "core/rules/option.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/setting.h"
 

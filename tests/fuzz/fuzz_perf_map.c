@@ -1,5 +1,5 @@
 /* /tmp/perf-PID.map: any process writes its own. */
-#include "core/perf_map.h"
+#include "core/stacks/symbols/perf_map.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>

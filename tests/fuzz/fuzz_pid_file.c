@@ -1,7 +1,7 @@
 /* What a pid file says: it is somebody else's. */
-#include "core/cleanup.h"
-#include "core/pid_file.h"
-#include "core/rule.h"
+#include "core/match/pid_file.h"
+#include "core/rules/rule.h"
+#include "core/util/cleanup.h"
 #include "tests/fuzz/fuzz.h"
 
 #define READ_MOST 64

@@ -2,7 +2,7 @@
  * script: "+101" and "-101" on lines of their own show and hide a process (101 to 103), "PATH
  * CONTENT" writes a file ('|' stands for a newline), "tick" and "report" are ticks, "hold" holds up
  * who reads command lines, or does so no more, "later N" lets 10 ms go by N times. */
-#include "core/cleanup.h"
+#include "core/util/cleanup.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/ticks.h"
 

@@ -1,7 +1,7 @@
 /* A <Rule> block, and a process that is held against it. An input is lines "KEY VALUE" of the
  * block, an empty line, and the process's name, command line, executable, user, unit and cgroup. */
-#include "core/metric.h"
-#include "core/rule.h"
+#include "core/model/metric.h"
+#include "core/rules/rule.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/setting.h"
 

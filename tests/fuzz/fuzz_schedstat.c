@@ -1,5 +1,5 @@
 /* /proc/PID/schedstat, and the interface table of /proc/PID/net/dev: numbers by their places. */
-#include "core/parse.h"
+#include "core/source/procfs/parse.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* /proc/PID/stat: the name in it is whatever the process calls itself. */
-#include "core/parse.h"
+#include "core/source/procfs/parse.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* /proc/PID/status, as it is read for its numbers and before a perf map: the name in it is whatever
  * the process calls itself. */
-#include "core/perf_map.h"
+#include "core/stacks/symbols/perf_map.h"
 #include "tests/fuzz/keys.h"
 
 #include <fcntl.h>

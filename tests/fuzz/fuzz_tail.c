@@ -1,8 +1,8 @@
 /* The repair of a record file's end after a crash: whatever the file holds, what stays ends with a
  * whole line, and no whole line behind it goes. */
-#include "core/cleanup.h"
-#include "core/error.h"
-#include "core/tail.h"
+#include "core/store/repair.h"
+#include "core/util/cleanup.h"
+#include "core/util/error.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <errno.h>

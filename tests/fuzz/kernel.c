@@ -1,10 +1,10 @@
 #include "tests/fuzz/kernel.h"
 
-#include "bpf/off_cpu.h"
-#include "core/cleanup.h"
-#include "core/ledger.h"
-#include "core/programs.h"
-#include "core/tracer.h"
+#include "bpf/off_cpu_records.h"
+#include "core/source/bpf/lifecycle.h"
+#include "core/source/bpf/loader.h"
+#include "core/stacks/tracer.h"
+#include "core/util/cleanup.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <errno.h>

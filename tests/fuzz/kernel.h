@@ -4,8 +4,8 @@
  * all else is the script's. Its pids are above those that there can be in /proc. */
 #pragma once
 
-#include "core/buffer.h"
-#include "core/host.h"
+#include "core/util/buffer.h"
+#include "core/util/env.h"
 
 #include <stdbool.h>
 

@@ -1,5 +1,5 @@
 /* What kernel.h says of stacks, without a thread: a stack's bytes are its frames' names. */
-#include "core/symbolizer.h"
+#include "core/stacks/stack_worker.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <string.h>

@@ -1,8 +1,8 @@
 /* What holds of numbers behind keys, wherever they stand. */
 #pragma once
 
-#include "core/cleanup.h"
-#include "core/parse.h"
+#include "core/source/procfs/parse.h"
+#include "core/util/cleanup.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <errno.h>

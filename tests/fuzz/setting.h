@@ -1,7 +1,7 @@
 /* Settings made from lines "KEY VALUE", for targets that take configuration. */
 #pragma once
 
-#include "core/option.h"
+#include "core/rules/option.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>

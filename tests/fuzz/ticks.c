@@ -1,8 +1,8 @@
 #include "tests/fuzz/ticks.h"
 
-#include "core/aside.h"
-#include "core/cleanup.h"
-#include "core/reader.h"
+#include "core/source/procfs/aside.h"
+#include "core/source/procfs/reader.h"
+#include "core/util/cleanup.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <errno.h>

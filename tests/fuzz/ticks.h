@@ -2,7 +2,7 @@
  * source tells. */
 #pragma once
 
-#include "core/monitor.h"
+#include "core/monitor/monitor.h"
 
 /* Takes over source and profiler (NULL: none); one monitor at a time. */
 struct denet_monitor *ticks_start(const struct denet_host *host, struct denet_source *source,

@@ -1,0 +1,262 @@
+#include "core/groups/group.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The monitor's own plugin instance, which no process may take. */
+#define RESERVED_NAME "_self"
+#define OVERFLOW_NAME "_other"
+
+static void free_group(struct denet_group *group) {
+  free(group->raw);
+  free(group);
+}
+
+void denet_groups_done(struct denet_groups *groups) {
+  for (size_t i = 0; i < groups->count; i++)
+    free_group(groups->groups[i]);
+  free(groups->groups);
+  *groups = (struct denet_groups){0};
+}
+
+static struct denet_group *find_raw(const struct denet_groups *groups, struct denet_text raw) {
+  uint64_t hash = denet_name_hash(raw);
+  for (size_t i = 0; i < groups->count; i++) {
+    struct denet_group *group = groups->groups[i];
+    if (group->raw_hash == hash && strlen(group->raw) == raw.length &&
+        !memcmp(group->raw, raw.bytes, raw.length))
+      return group;
+  }
+  return NULL;
+}
+
+/* write_graphite makes '_' of '.' (its EscapeCharacter): such two would be one series there. */
+static bool is_alike(const char *left, const char *right) {
+  size_t i = 0;
+  for (; left[i]; i++)
+    if ((left[i] == '.' ? '_' : left[i]) != (right[i] == '.' ? '_' : right[i]))
+      return false;
+  return !right[i];
+}
+
+static bool is_taken(const struct denet_groups *groups, const char *name) {
+  if (is_alike(name, RESERVED_NAME))
+    return true;
+  for (size_t i = 0; i < groups->count; i++)
+    if (is_alike(groups->groups[i]->name, name))
+      return true;
+  return false;
+}
+
+static void choose_name(const struct denet_groups *groups, struct denet_text raw,
+                        denet_name out_name) {
+  denet_name_safe(raw, out_name);
+  for (unsigned attempt = 0; is_taken(groups, out_name); attempt++)
+    denet_name_distinct(raw, attempt, out_name);
+}
+
+bool denet_group_is_fixed(const struct denet_rule *rule) {
+  static const char only[] = "%{rule}";
+  for (const char *at = rule->instance; (at = strstr(at, "%{")); at += sizeof(only) - 1)
+    if (strncmp(at, only, sizeof(only) - 1) != 0)
+      return false;
+  return true;
+}
+
+static int add_group(struct denet_groups *groups, const struct denet_rule *rule,
+                     struct denet_text raw, struct denet_group **out_group) {
+  if (groups->count == groups->capacity) {
+    size_t capacity = groups->capacity ? 2 * groups->capacity : 16;
+    struct denet_group **grown =
+        reallocarray(groups->groups, capacity, sizeof(struct denet_group *));
+    if (!grown)
+      return -ENOMEM;
+    groups->groups = grown;
+    groups->capacity = capacity;
+  }
+  struct denet_group *group = calloc(1, sizeof(*group));
+  if (!group || !(group->raw = strndup(raw.bytes, raw.length))) {
+    free(group);
+    return -ENOMEM;
+  }
+  choose_name(groups, raw, group->name);
+  group->raw_hash = denet_name_hash(raw);
+  group->rule = rule;
+  group->report = rule->report;
+  group->is_fixed = denet_group_is_fixed(rule);
+  /* Of no member at all every sum is 0, which is what the rate of the first one's counters needs.
+   */
+  uint64_t wanted = denet_metrics_wanted(rule->report, false);
+  for (unsigned m = 0; m < DENET_METRICS; m++)
+    if (wanted >> m & 1 && denet_metric_info[m].combine == DENET_COMBINE_SUM)
+      denet_values_set(&group->values, m, 0);
+  groups->groups[groups->count++] = group;
+  *out_group = group;
+  return 0;
+}
+
+static void remove_group(struct denet_groups *groups, size_t index) {
+  free_group(groups->groups[index]);
+  groups->groups[index] = groups->groups[--groups->count];
+}
+
+/* Makes room for one more group of the rule. False when its MaxInstances all have members, or had
+ * some that no report has told of yet. */
+static bool make_room(struct denet_groups *groups, const struct denet_rule *rule) {
+  unsigned count = 0;
+  size_t oldest = SIZE_MAX;
+  for (size_t i = 0; i < groups->count; i++) {
+    const struct denet_group *group = groups->groups[i];
+    if (group->rule != rule || group->is_overflow)
+      continue;
+    count++;
+    bool is_told = group->reported_ns >= group->empty_since_ns;
+    if (!group->members && is_told &&
+        (oldest == SIZE_MAX || group->empty_since_ns < groups->groups[oldest]->empty_since_ns))
+      oldest = i;
+  }
+  if (count < rule->max_instances)
+    return true;
+  if (oldest == SIZE_MAX)
+    return false;
+  remove_group(groups, oldest);
+  return true;
+}
+
+static int get_overflow(struct denet_groups *groups, const struct denet_rule *rule,
+                        struct denet_group **out_group) {
+  for (size_t i = 0; i < groups->count; i++) {
+    if (groups->groups[i]->is_overflow && groups->groups[i]->rule == rule) {
+      *out_group = groups->groups[i];
+      return 0;
+    }
+  }
+  char raw[DENET_NAME_MAX + sizeof("-" OVERFLOW_NAME)];
+  bool has_name = rule->name[0];
+  snprintf(raw, sizeof(raw), "%.*s%s%s", DENET_NAME_MAX - 8, rule->name, has_name ? "-" : "",
+           OVERFLOW_NAME);
+  int error = add_group(groups, rule, denet_text_of(raw), out_group);
+  if (!error)
+    (*out_group)->is_overflow = (*out_group)->is_fixed = true;
+  return error;
+}
+
+int denet_groups_get(struct denet_groups *groups, const struct denet_rule *rule,
+                     struct denet_text raw, struct denet_group **out_group) {
+  struct denet_group *known = find_raw(groups, raw);
+  if (!known && !make_room(groups, rule))
+    return get_overflow(groups, rule, out_group);
+  if (!known)
+    return add_group(groups, rule, raw, out_group);
+  known->report |= rule->report;
+  *out_group = known;
+  return 0;
+}
+
+void denet_groups_expire(struct denet_groups *groups, uint64_t now_ns) {
+  for (size_t i = groups->count; i-- > 0;) {
+    const struct denet_group *group = groups->groups[i];
+    if (group->is_fixed || group->members || group->reported_ns < group->empty_since_ns)
+      continue;
+    if (group->rule->uses.pid || now_ns - group->empty_since_ns >= DENET_GROUP_LINGER_NS)
+      remove_group(groups, i);
+  }
+}
+
+void denet_group_join(struct denet_group *group, bool is_start) {
+  group->members++;
+  group->starts += is_start;
+}
+
+void denet_group_leave(struct denet_group *group, uint64_t now_ns) {
+  group->members--;
+  group->exits++;
+  group->empty_since_ns = now_ns;
+}
+
+void denet_group_add(struct denet_group *group, const struct denet_process *process) {
+  uint64_t present = process->delta.present & denet_counters;
+  /* What could be read of no member is not 0. */
+  group->had |= process->now.present;
+  group->values.present &= group->had | ~denet_counters;
+  for (unsigned m; denet_take_metric(&present, &m);)
+    denet_values_merge(&group->values, m, process->delta.value[m]);
+}
+
+void denet_group_add_past(struct denet_group *group, const struct denet_process *process) {
+  uint64_t present = process->sum.present & denet_counters;
+  for (unsigned m; denet_take_metric(&present, &m);)
+    if (denet_metric_info[m].combine == DENET_COMBINE_SUM)
+      denet_values_merge(&group->values, m, process->sum.value[m]);
+  denet_group_note_past(group, &process->sum);
+}
+
+void denet_group_note_past(struct denet_group *group, const struct denet_values *past) {
+  group->reported_cpu_ns += denet_values_cpu_ns(past);
+  if (denet_values_has(past, DENET_RUN_DELAY))
+    group->reported_run_delay_ns += past->value[DENET_RUN_DELAY];
+}
+
+void denet_group_gauges_begin(struct denet_group *group) {
+  uint64_t gauges = ~denet_counters & ((UINT64_C(1) << DENET_METRICS) - 1);
+  for (unsigned m; denet_take_metric(&gauges, &m);) {
+    group->values.value[m] = 0;
+    /* No member's sum is 0; no member's maximum is nothing. */
+    if (denet_metric_info[m].combine == DENET_COMBINE_MAX)
+      group->values.present &= ~(UINT64_C(1) << m);
+  }
+  group->cpu_cores = 0;
+}
+
+void denet_group_gauges_show(struct denet_group *group, const struct denet_process *process) {
+  uint64_t present = process->sum.present & ~denet_counters;
+  for (unsigned m; denet_take_metric(&present, &m);)
+    denet_values_merge(&group->values, m, process->sum.value[m]);
+  group->cpu_cores += process->cpu_cores;
+}
+
+void denet_group_gauges_end(struct denet_group *group) {
+  double cores = group->cpu_cores + group->ended_cores;
+  if (cores > group->cpu_cores_max)
+    group->cpu_cores_max = cores;
+  group->ended_cores = 0;
+  if (group->values.value[DENET_RSS] > group->rss_max)
+    group->rss_max = group->values.value[DENET_RSS];
+}
+
+static void set_derived(struct denet_group_report *report, enum denet_derived derived,
+                        double value) {
+  report->derived_present |= 1u << derived;
+  report->derived[derived] = value;
+}
+
+void denet_group_take_report(struct denet_group *group, uint64_t now_ns,
+                             struct denet_group_report *out_report) {
+  struct denet_group_report report = {.group = group};
+  const struct denet_values *values = &group->values;
+  uint64_t cpu_ns = denet_values_cpu_ns(values), run_delay_ns = values->value[DENET_RUN_DELAY];
+  double passed_ns = (double)(now_ns - group->reported_ns);
+  bool has_rates = group->reported_ns && now_ns > group->reported_ns;
+  if (has_rates && denet_values_has(values, DENET_CPU_USER)) {
+    double cores = (double)(cpu_ns - group->reported_cpu_ns) / passed_ns;
+    double most = cores > group->cpu_cores_max ? cores : group->cpu_cores_max;
+    set_derived(&report, DENET_DERIVED_CPU_PERCENT, 100 * cores);
+    set_derived(&report, DENET_DERIVED_CPU_PERCENT_MAX, 100 * most);
+  }
+  if (has_rates && denet_values_has(values, DENET_RUN_DELAY))
+    set_derived(&report, DENET_DERIVED_DELAY_CPU,
+                (double)(run_delay_ns - group->reported_run_delay_ns) / passed_ns);
+  if (denet_values_has(values, DENET_RSS))
+    set_derived(&report, DENET_DERIVED_RSS_MAX, (double)group->rss_max);
+  set_derived(&report, DENET_DERIVED_STARTS, (double)group->starts);
+  set_derived(&report, DENET_DERIVED_EXITS, (double)group->exits);
+
+  group->reported_ns = now_ns;
+  group->reported_cpu_ns = cpu_ns;
+  group->reported_run_delay_ns = run_delay_ns;
+  group->cpu_cores_max = group->cpu_cores;
+  group->rss_max = values->value[DENET_RSS];
+  *out_report = report;
+}

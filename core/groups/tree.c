@@ -1,0 +1,294 @@
+#include "core/groups/tree.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* What the members' maxima come to, without what is gone. */
+static uint64_t find_maximum(const struct denet_tree *tree, unsigned metric) {
+  uint64_t maximum = 0;
+  for (const struct denet_member *m = tree->first; m; m = m->next)
+    if (denet_values_has(&m->process->sum, metric) && m->process->sum.value[metric] > maximum)
+      maximum = m->process->sum.value[metric];
+  return maximum;
+}
+
+static bool is_shared_counter(unsigned metric) {
+  return denet_metric_info[metric].kind == DENET_KIND_COUNTER &&
+         denet_metric_info[metric].combine == DENET_COMBINE_MAX;
+}
+
+static bool has_shared_counter(const struct denet_process *process) {
+  for (unsigned m = 0; m < DENET_METRICS; m++)
+    if (is_shared_counter(m) && denet_values_has(&process->sum, m))
+      return true;
+  return false;
+}
+
+/* Around a change of membership: take before it, give back after it, and the totals stay. Walks all
+ * members, so once around many changes. */
+static void carry_maxima(struct denet_tree *tree, bool before) {
+  for (unsigned m = 0; m < DENET_METRICS; m++) {
+    if (!is_shared_counter(m))
+      continue;
+    uint64_t maximum = find_maximum(tree, m);
+    for (const struct denet_member *member = tree->first; member; member = member->next)
+      tree->ended.present |= member->process->sum.present & UINT64_C(1) << m;
+    tree->ended.value[m] += before ? maximum : -maximum;
+  }
+}
+
+static bool has_same_file(const struct denet_tree *a, const struct denet_tree *b) {
+  return a != b && a->group == b->group && a->pid == b->pid && a->born_ns == b->born_ns;
+}
+
+/* Whether another tree has the file that this one's root would give it: one of the same group with
+ * the same root. */
+static bool is_file_taken(const struct denet_forest *forest, const struct denet_tree *tree) {
+  for (const struct denet_tree *other = forest->first; other; other = other->next)
+    if (has_same_file(other, tree) && other->watch->rule.records && !other->is_silent &&
+        !denet_tree_is_over(other))
+      return true;
+  return false;
+}
+
+/* The tree's file is finished: another that waits for its name may have it. */
+static void pass_on_file(struct denet_forest *forest, const struct denet_tree *tree) {
+  if (tree->is_silent || !tree->watch->rule.records)
+    return;
+  for (struct denet_tree *other = forest->first; other; other = other->next) {
+    if (has_same_file(other, tree) && other->is_silent && other->watch->rule.records) {
+      other->is_silent = false;
+      return;
+    }
+  }
+}
+
+int denet_tree_plant(struct denet_forest *forest, struct denet_watch *watch,
+                     struct denet_group *group, struct denet_process *process, bool is_start,
+                     struct denet_tree **out_tree) {
+  struct denet_tree *tree = calloc(1, sizeof(*tree));
+  if (!tree)
+    return -ENOMEM;
+  tree->watch = watch;
+  tree->group = group;
+  tree->pid = process->pid;
+  tree->parent_pid = process->parent_pid;
+  tree->born_ns = process->born_ns;
+  tree->young_since_ns = process->born_under_watch ? process->seen_ns : process->born_ns;
+  tree->is_silent = process->has_headed_tree && is_file_taken(forest, tree);
+  tree->next = forest->first;
+  if (tree->next)
+    tree->next->previous = tree;
+  forest->first = tree;
+  int error = denet_tree_join(forest, tree, process, is_start);
+  if (error) {
+    denet_tree_fell(forest, tree);
+    return error;
+  }
+  tree->root = tree->first;
+  tree->line_ns = tree->root->line_ns;
+  process->has_headed_tree = true;
+  *out_tree = tree;
+  return 0;
+}
+
+struct denet_tree *denet_tree_find_headed(const struct denet_forest *forest,
+                                          const struct denet_watch *watch,
+                                          const struct denet_group *group,
+                                          const struct denet_process *process) {
+  if (!process->has_headed_tree)
+    return NULL;
+  for (struct denet_tree *tree = forest->first; tree; tree = tree->next)
+    if (tree->watch == watch && tree->group == group && tree->pid == process->pid &&
+        tree->born_ns == process->born_ns && !tree->root)
+      return tree;
+  return NULL;
+}
+
+static bool is_in_group(const struct denet_process *process, const struct denet_group *group) {
+  for (const struct denet_member *m = process->members; m; m = m->next_of_process)
+    if (m->counts && m->tree->group == group)
+      return true;
+  return false;
+}
+
+/* Whether its group is to have what the process did while the rule had to wait for a text; what it
+ * did before us is nobody's. */
+static bool is_owed(const struct denet_process *process) {
+  bool was_sampled = process->counted.present != 0;
+  if (!process->is_owed)
+    return false;
+  if (process->born_under_watch)
+    return was_sampled || !process->sum.present;
+  return was_sampled && process->base != DENET_BASE_LINES;
+}
+
+int denet_tree_join(struct denet_forest *forest, struct denet_tree *tree,
+                    struct denet_process *process, bool is_start) {
+  struct denet_member *member = calloc(1, sizeof(*member));
+  if (!member)
+    return -ENOMEM;
+  member->process = process;
+  member->tree = tree;
+  member->counts = !is_in_group(process, tree->group);
+  bool was_sampled = process->counted.present != 0, has_past = is_owed(process);
+  member->is_late = was_sampled && !has_past;
+  member->brings_past = !was_sampled && has_past;
+  if (member->brings_past)
+    process->base = DENET_BASE_BIRTH;
+  if (process->base == DENET_BASE_BIRTH)
+    member->line_ns = process->born_ns;
+  /* A new process has none, and moves no maximum. */
+  bool moves_maxima = tree->first && has_shared_counter(process);
+  /* Its whole life at once would be a jump in a tree that has lines. */
+  if (tree->line_ns && !process->members && process->base == DENET_BASE_LINES)
+    process->base = DENET_BASE_NOW;
+  if (moves_maxima)
+    carry_maxima(tree, true);
+  member->next_of_process = process->members;
+  process->members = member;
+  member->previous = tree->last;
+  *(tree->last ? &tree->last->next : &tree->first) = member;
+  tree->last = member;
+  if (moves_maxima)
+    carry_maxima(tree, false);
+  forest->member_count++;
+  if (member->counts)
+    denet_group_join(tree->group, is_start);
+  if (member->counts && was_sampled && has_past)
+    denet_group_add_past(tree->group, process);
+  return 0;
+}
+
+/* The counters of a process that a tree adds up. */
+static void get_summed(const struct denet_process *process, struct denet_values *out_counters) {
+  struct denet_values counters = {0};
+  for (unsigned m = 0; m < DENET_METRICS; m++)
+    if (denet_metric_info[m].kind == DENET_KIND_COUNTER && !is_shared_counter(m) &&
+        denet_values_has(&process->sum, m))
+      denet_values_set(&counters, m, process->sum.value[m]);
+  *out_counters = counters;
+}
+
+int denet_tree_rejoin(struct denet_forest *forest, struct denet_tree *tree,
+                      struct denet_process *process, bool is_start) {
+  struct denet_values before;
+  get_summed(process, &before);
+  int error = denet_tree_join(forest, tree, process, is_start);
+  for (unsigned m = 0; m < DENET_METRICS && !error; m++)
+    tree->ended.value[m] -= before.value[m];
+  return error;
+}
+
+bool denet_tree_is_ending(const struct denet_member *member) {
+  return member->leaves || member->process->ended;
+}
+
+bool denet_tree_is_over(const struct denet_tree *tree) {
+  for (const struct denet_member *m = tree->first; m; m = m->next)
+    if (!denet_tree_is_ending(m))
+      return false;
+  return true;
+}
+
+static void unlink_from_process(struct denet_member *member) {
+  struct denet_member **link = &member->process->members;
+  while (*link != member)
+    link = &(*link)->next_of_process;
+  *link = member->next_of_process;
+}
+
+/* The process's place in the group goes to another of its trees, if it has one there. */
+static bool pass_on_count(const struct denet_member *member) {
+  for (struct denet_member *m = member->process->members; m; m = m->next_of_process)
+    if (m->tree->group == member->tree->group)
+      return m->counts = true;
+  return false;
+}
+
+/* Without what the maxima lose by it. */
+static void remove_member(struct denet_forest *forest, struct denet_member *member,
+                          uint64_t now_ns) {
+  struct denet_tree *tree = member->tree;
+  struct denet_values counters;
+  get_summed(member->process, &counters);
+  denet_values_combine(&tree->ended, &counters);
+  if (member->process->off_cpu)
+    denet_waits_add(&tree->extremes, &member->process->off_cpu->waits);
+  unlink_from_process(member);
+  if (member->counts)
+    member->process->late = 0; /* or another rule of the group might bring it once more */
+  if (member->counts && !pass_on_count(member))
+    denet_group_leave(tree->group, now_ns);
+  if (!member->process->members)
+    denet_process_unwatch(member->process);
+  *(member->previous ? &member->previous->next : &tree->first) = member->next;
+  *(member->next ? &member->next->previous : &tree->last) = member->previous;
+  if (tree->root == member) {
+    tree->root = NULL;
+    tree->has_exit_status = member->process->has_exit_status;
+    tree->exit_status = member->process->exit_status;
+    tree->oom_killed = member->process->oom_killed;
+  }
+  forest->member_count--;
+  free(member);
+}
+
+static bool has_ending(const struct denet_tree *tree) {
+  for (const struct denet_member *m = tree->first; m; m = m->next)
+    if (denet_tree_is_ending(m))
+      return true;
+  return false;
+}
+
+void denet_tree_shed(struct denet_forest *forest, struct denet_tree *tree, uint64_t now_ns) {
+  if (!has_ending(tree))
+    return;
+  carry_maxima(tree, true);
+  for (struct denet_member *m = tree->first, *next; m; m = next) {
+    next = m->next;
+    if (denet_tree_is_ending(m))
+      remove_member(forest, m, now_ns);
+  }
+  carry_maxima(tree, false);
+}
+
+void denet_tree_fell(struct denet_forest *forest, struct denet_tree *tree) {
+  pass_on_file(forest, tree);
+  if (tree->has_slot)
+    denet_slots_give_back(&tree->watch->slots, tree->slot);
+  *(tree->previous ? &tree->previous->next : &forest->first) = tree->next;
+  if (tree->next)
+    tree->next->previous = tree->previous;
+  denet_buffer_done(&tree->arguments);
+  denet_buffer_done(&tree->executable);
+  denet_stack_set_done(&tree->stacks);
+  free(tree->file);
+  free(tree);
+}
+
+void denet_forest_done(struct denet_forest *forest) {
+  while (forest->first) {
+    while (forest->first->first)
+      remove_member(forest, forest->first->first, 0);
+    denet_tree_fell(forest, forest->first);
+  }
+}
+
+struct denet_member *denet_tree_find(const struct denet_process *process,
+                                     const struct denet_watch *watch) {
+  for (struct denet_member *m = process->members; m; m = m->next_of_process)
+    if (m->tree->watch == watch)
+      return m;
+  return NULL;
+}
+
+void denet_tree_totals(const struct denet_tree *tree, struct denet_values *out_totals) {
+  struct denet_values totals = tree->ended;
+  for (const struct denet_member *m = tree->first; m; m = m->next)
+    denet_values_combine(&totals, &m->process->sum);
+  for (unsigned m = 0; m < DENET_METRICS; m++)
+    if (is_shared_counter(m))
+      totals.value[m] = tree->ended.value[m] + find_maximum(tree, m);
+  *out_totals = totals;
+}

@@ -1,0 +1,481 @@
+#include "core/match/matcher.h"
+
+#include <string.h>
+
+/* Forked daemons give themselves a new title or user shortly after they start, without an exec: the
+ * rules look again at these ages. */
+static const uint64_t look_again_ns[] = {UINT64_C(1000000000), UINT64_C(10000000000)};
+#define LOOKS (sizeof(look_again_ns) / sizeof(look_again_ns[0]))
+
+/* A process that is seen before it execs the program that is watched is in the middle of its start
+ * for so long at the most. */
+#define LAUNCH_NS UINT64_C(2000000000)
+/* What a process did while its texts were held up counts for its groups if they come so soon: more
+ * at once would be a jump. */
+#define OWED_NS UINT64_C(10000000000)
+#define SETTLE_NS UINT64_C(500000000)
+/* Arguments that wait for their metadata lines, of all processes; what comes then is cut. */
+#define WAITING_BYTES_MOST (16u << 20)
+#define CUT_BYTES 4096
+#define PARENTS_MOST 1000 /* in a chain that nobody has settled yet; each is a call deeper */
+
+#define SUBJECT(name) (1u << DENET_SUBJECT_##name)
+/* What can change without the kernel telling. */
+#define SILENT_SUBJECTS (SUBJECT(COMMAND_LINE) | SUBJECT(USER) | SUBJECT(CGROUP) | SUBJECT(UNIT))
+
+void denet_matcher_init(struct denet_matcher *matcher) {
+  matcher->subjects = 0;
+  for (size_t i = 0; i < matcher->watch_count; i++)
+    matcher->subjects |= matcher->watches[i].rule.subjects;
+}
+
+void denet_matcher_done(struct denet_matcher *matcher) {
+  denet_facts_reader_done(&matcher->reader);
+  denet_buffer_done(&matcher->instance);
+  denet_buffer_done(&matcher->arguments);
+  denet_buffer_done(&matcher->executable);
+}
+
+/* Expands the rule's template for the process into matcher->instance. */
+static int expand_instance(struct denet_matcher *matcher, const struct denet_watch *watch,
+                           const struct denet_process *process, const struct denet_facts *facts,
+                           const struct denet_captures *captures, unsigned slot) {
+  struct denet_instance_values values = {
+      .rule = denet_text_of(watch->rule.name),
+      .comm = denet_text_of(process->name),
+      .exe = facts->subject[DENET_SUBJECT_EXECUTABLE],
+      .user = facts->subject[DENET_SUBJECT_USER],
+      .unit = facts->subject[DENET_SUBJECT_UNIT],
+      .cgroup = facts->subject[DENET_SUBJECT_CGROUP],
+      .pid = (uint64_t)process->pid,
+      .slot = slot,
+      .captures = *captures,
+  };
+  denet_buffer_clear(&matcher->instance);
+  return denet_instance_expand(watch->rule.instance, &values, &matcher->instance);
+}
+
+/* A user may start thousands of processes with arguments of 256 KiB at once, and the writer may
+ * have no room for their lines for as long as they live. */
+static void limit_arguments(const struct denet_matcher *matcher, struct denet_buffer *arguments) {
+  if (arguments->length > CUT_BYTES &&
+      matcher->waiting_bytes + arguments->length > WAITING_BYTES_MOST)
+    arguments->length = CUT_BYTES;
+  denet_buffer_trim(arguments);
+}
+
+static bool has_metadata(const struct denet_matcher *matcher, const struct denet_watch *watch) {
+  return matcher->wants_metadata && watch->rule.records;
+}
+
+/* Reads one text for it; what is not to be had is empty. 0, or what is to be tried again. */
+static int read_metadata_text(struct denet_matcher *matcher, struct denet_process *process,
+                              enum denet_text_kind kind, struct denet_buffer *text) {
+  int outcome = denet_source_describe(matcher->source, process, kind, text);
+  if (outcome)
+    denet_buffer_clear(text);
+  /* One that is there, but not to be asked, is in the middle of an exec or of its end. */
+  matcher->lacks_texts |= outcome == DENET_LATER || (outcome == DENET_GONE && !process->ended);
+  return denet_source_is_passing(outcome) ? outcome : 0;
+}
+
+/* Reads what the metadata line will need, while the process is still there to be asked, before
+ * anything is made of it: what cannot be read now is tried again, and the line is to be right. */
+static int read_metadata(struct denet_matcher *matcher, const struct denet_watch *watch,
+                         struct denet_process *process) {
+  if (!has_metadata(matcher, watch))
+    return 0;
+  int outcome = matcher->source->owner(matcher->source, process, &matcher->uid);
+  matcher->has_uid = !outcome;
+  matcher->lacks_texts = false;
+  int error = denet_source_is_passing(outcome) ? outcome : 0;
+  if (!error)
+    error = read_metadata_text(matcher, process, DENET_TEXT_EXECUTABLE, &matcher->executable);
+  if (!error)
+    error = read_metadata_text(matcher, process, DENET_TEXT_ARGUMENTS, &matcher->arguments);
+  limit_arguments(matcher, &matcher->arguments);
+  matcher->is_late |= matcher->lacks_texts;
+  return error;
+}
+
+static void swap_buffers(struct denet_buffer *one, struct denet_buffer *other) {
+  struct denet_buffer kept = *one;
+  *one = *other;
+  *other = kept;
+}
+
+/* Hands over what was read. */
+static void give_metadata(struct denet_matcher *matcher, struct denet_tree *tree) {
+  if (!has_metadata(matcher, tree->watch))
+    return;
+  if (tree->lacks_texts_ns && matcher->lacks_texts)
+    return; /* the file has the rest */
+  tree->lacks_texts_ns = matcher->lacks_texts ? matcher->now_ns : 0;
+  tree->wants_metadata = true;
+  tree->has_uid = matcher->has_uid;
+  tree->uid = matcher->uid;
+  swap_buffers(&tree->executable, &matcher->executable);
+  swap_buffers(&tree->arguments, &matcher->arguments);
+  matcher->waiting_bytes += tree->arguments.length;
+}
+
+static int renew_metadata(struct denet_matcher *matcher, struct denet_tree *tree,
+                          struct denet_process *process) {
+  int error = read_metadata(matcher, tree->watch, process);
+  if (error)
+    return error;
+  /* What could be read while it lived is more than what its end has left. */
+  if (tree->lacks_texts_ns && process->ended && !matcher->arguments.length)
+    tree->lacks_texts_ns = 0;
+  else
+    give_metadata(matcher, tree);
+  return 0;
+}
+
+/* Start of the process, Unix ms. Rounded to the 10 ms that start times are exact to, so that it
+ * comes out the same in every run though the two clocks are not read at one instant. */
+static uint64_t find_start_ms(const struct denet_host *host, const struct denet_process *process) {
+  uint64_t unix_ms = host->unix_ms(host->context);
+  uint64_t since_boot_ms = host->boot_ns(host->context) / 1000000;
+  uint64_t boot_unix_ms = (unix_ms - since_boot_ms + 5) / 10 * 10;
+  return boot_unix_ms + process->start_ticks * host->tick_ns / 1000000;
+}
+
+/* One that came after denet did, or had been there and came to be matched. */
+static bool is_start(const struct denet_matcher *matcher, const struct denet_process *process) {
+  return process->born_under_watch || process->seen_ns != matcher->now_ns;
+}
+
+/* A process has got into a tree. It may have children that were settled before: they may follow. */
+static void note_growth(struct denet_matcher *matcher, const struct denet_process *process) {
+  /* One that could not be read when it was new, but they could. */
+  bool is_late = process->born_ns + matcher->host->tick_ns < matcher->ticked_ns;
+  matcher->has_grown |= !process->is_new || is_late;
+}
+
+/* The group that the rule's instance names for the process. */
+static int find_group(struct denet_matcher *matcher, struct denet_watch *watch,
+                      const struct denet_process *process, const struct denet_facts *facts,
+                      const struct denet_captures *captures, unsigned slot,
+                      struct denet_group **out_group) {
+  int error = expand_instance(matcher, watch, process, facts, captures, slot);
+  if (error)
+    return error;
+  return denet_groups_get(matcher->groups, &watch->rule, denet_buffer_text(&matcher->instance),
+                          out_group);
+}
+
+/* A process heads its old tree again if others live on in it, or else a new one. */
+static int enter_tree(struct denet_matcher *matcher, struct denet_watch *watch,
+                      struct denet_process *process, struct denet_group *group,
+                      struct denet_tree **out_tree) {
+  bool starts = is_start(matcher, process);
+  struct denet_tree *old = denet_tree_find_headed(matcher->forest, watch, group, process);
+  /* The old tree's file has its metadata already, unless the process is another program now. */
+  bool is_told = old && !process->execd;
+  int error = is_told ? 0 : read_metadata(matcher, watch, process);
+  if (!error)
+    error = old ? denet_tree_rejoin(matcher->forest, old, process, starts)
+                : denet_tree_plant(matcher->forest, watch, group, process, starts, out_tree);
+  if (error)
+    return error;
+  if (old) {
+    old->root = old->last;
+    *out_tree = old;
+  } else {
+    (*out_tree)->t0_ms = find_start_ms(matcher->host, process);
+  }
+  if (!is_told)
+    give_metadata(matcher, *out_tree);
+  return 0;
+}
+
+/* Starts a tree of a process that meets the rule, in the group that its instance names. */
+static int plant(struct denet_matcher *matcher, struct denet_watch *watch,
+                 struct denet_process *process, const struct denet_facts *facts,
+                 const struct denet_captures *captures) {
+  struct denet_group *group;
+  struct denet_tree *tree;
+  unsigned slot = 0;
+  bool has_slot = watch->rule.uses.slot;
+  int error = has_slot ? denet_slots_take(&watch->slots, &slot) : 0;
+  if (error)
+    return error;
+  error = find_group(matcher, watch, process, facts, captures, slot, &group);
+  if (!error)
+    error = enter_tree(matcher, watch, process, group, &tree);
+  /* One that has ended leaves its number to the next. */
+  bool keeps_slot = has_slot && !error && !tree->has_slot && !process->ended;
+  if (has_slot && !keeps_slot)
+    denet_slots_give_back(&watch->slots, slot);
+  if (error)
+    return error;
+  if (keeps_slot) {
+    tree->has_slot = true;
+    tree->slot = slot;
+  }
+  tree->due_ns = matcher->now_ns;
+  note_growth(matcher, process);
+  return 0;
+}
+
+/* Whether the tree that the process heads is still the one its rule would give it. */
+static int keeps_instance(struct denet_matcher *matcher, const struct denet_member *member,
+                          const struct denet_facts *facts, const struct denet_captures *captures) {
+  const struct denet_tree *tree = member->tree;
+  int error = expand_instance(matcher, tree->watch, member->process, facts, captures, tree->slot);
+  if (error)
+    return error;
+  struct denet_text raw = denet_buffer_text(&matcher->instance);
+  const struct denet_group *group = tree->group;
+  return group->is_overflow ||
+         (strlen(group->raw) == raw.length && !memcmp(group->raw, raw.bytes, raw.length));
+}
+
+/* A process that heads a tree has changed: it may go on, go elsewhere, or leave. */
+static int review_root(struct denet_matcher *matcher, struct denet_member *member,
+                       const struct denet_facts *facts) {
+  struct denet_captures captures = {0};
+  struct denet_tree *tree = member->tree;
+  struct denet_process *process = member->process;
+  struct denet_watch *watch = tree->watch;
+  bool matches = denet_rule_matches(&watch->rule, facts, &captures);
+  int stays = matches ? keeps_instance(matcher, member, facts, &captures) : 0;
+  if (stays < 0)
+    return stays;
+  if (stays)
+    return process->execd || tree->lacks_texts_ns ? renew_metadata(matcher, tree, process) : 0;
+  int error = matches ? plant(matcher, watch, process, facts, &captures) : 0;
+  member->leaves = !error;
+  return error;
+}
+
+static int apply_rule(struct denet_matcher *matcher, struct denet_watch *watch,
+                      struct denet_process *process, const struct denet_process *parent,
+                      const struct denet_facts *facts) {
+  struct denet_member *member = denet_tree_find(process, watch);
+  if (member && !member->leaves && (member != member->tree->root || !facts))
+    return 0;
+  if (member && !member->leaves)
+    return review_root(matcher, member, facts);
+  struct denet_member *above =
+      parent && watch->rule.children ? denet_tree_find(parent, watch) : NULL;
+  if (above && !above->leaves) {
+    note_growth(matcher, process);
+    return denet_tree_join(matcher->forest, above->tree, process, is_start(matcher, process));
+  }
+  struct denet_captures captures = {0};
+  if (!facts || !denet_rule_matches(&watch->rule, facts, &captures))
+    return 0;
+  return plant(matcher, watch, process, facts, &captures);
+}
+
+static int apply_rules(struct denet_matcher *matcher, struct denet_process *process,
+                       const struct denet_process *parent, const struct denet_facts *facts,
+                       bool must_look) {
+  bool is_soon = matcher->now_ns - process->seen_ns <= OWED_NS, is_missed = false;
+  int error = 0;
+  for (size_t i = 0; i < matcher->watch_count && !error; i++) {
+    struct denet_watch *watch = &matcher->watches[i];
+    unsigned late = watch->rule.subjects & (facts->late | (facts->gone & process->late));
+    bool can_tell = must_look && !(watch->rule.subjects & (facts->late | facts->gone));
+    process->is_owed = can_tell && is_soon && watch->rule.subjects & process->late;
+    error = apply_rule(matcher, watch, process, parent, can_tell ? facts : NULL);
+    is_missed |= late && process->ended && !denet_tree_find(process, watch);
+  }
+  process->is_owed = false;
+  matcher->missed += is_missed && !error;
+  return error;
+}
+
+/* What is known of a process that has just been seen for the first time. Start times are exact to
+ * 10 ms, so whoever the first tick saw was there before, whatever its start time says. */
+static void welcome(struct denet_matcher *matcher, struct denet_process *process) {
+  process->seen_ns = matcher->now_ns;
+  process->born_under_watch = matcher->now_ns != matcher->began_ns &&
+                              process->born_ns + matcher->host->tick_ns > matcher->began_ns;
+  process->base = process->born_under_watch ? DENET_BASE_BIRTH : matcher->base;
+  uint64_t age_ns = matcher->now_ns > process->born_ns ? matcher->now_ns - process->born_ns : 0;
+  bool is_looked_at_again = matcher->subjects & SILENT_SUBJECTS;
+  while (process->looks < LOOKS && (!is_looked_at_again || age_ns >= look_again_ns[process->looks]))
+    process->looks++;
+}
+
+/* What a process did before it came to be watched is not its group's, but for the fork that execs
+ * the program that is watched, right after it was first seen. Its lines have all of it, if denet
+ * was there when it was born. */
+static void choose_base(const struct denet_matcher *matcher, struct denet_process *process) {
+  bool is_launching = process->execd && matcher->now_ns - process->seen_ns <= LAUNCH_NS;
+  bool has_counted = process->sum.present; /* for a group that it has left */
+  bool is_fresh = !has_counted && (is_launching || process->seen_ns == matcher->now_ns);
+  if (process->members)
+    return;
+  process->base = matcher->base;
+  if (process->born_under_watch)
+    process->base = is_fresh ? DENET_BASE_BIRTH : DENET_BASE_LINES;
+}
+
+static bool is_time_to_look_again(const struct denet_matcher *matcher,
+                                  struct denet_process *process) {
+  if (process->looks == LOOKS || process->is_hollow || !(matcher->subjects & SILENT_SUBJECTS))
+    return false;
+  if (matcher->now_ns < process->born_ns + look_again_ns[process->looks])
+    return false;
+  process->looks++;
+  return true;
+}
+
+/* The parent, if a process with its pid can be it: it is not younger. */
+static struct denet_process *find_parent(const struct denet_matcher *matcher,
+                                         const struct denet_process *process) {
+  struct denet_process *parent = denet_roster_find(matcher->roster, process->parent_pid);
+  if (parent && parent->start_ticks <= process->start_ticks)
+    return parent;
+  return denet_roster_find_gone(matcher->roster, process->parent_pid, process->born_ns);
+}
+
+static int settle(struct denet_matcher *matcher, struct denet_process *process);
+
+/* NOLINTBEGIN(misc-no-recursion): to a depth of PARENTS_MOST. */
+static int settle_parent(struct denet_matcher *matcher, struct denet_process *parent) {
+  if (!parent || matcher->depth == PARENTS_MOST)
+    return 0;
+  matcher->depth++;
+  int error = settle(matcher, parent);
+  matcher->depth--;
+  return error;
+}
+
+/* Has the rules look at the process, if they must, and its parent's trees take it. */
+static int decide(struct denet_matcher *matcher, struct denet_process *process, bool is_unknown) {
+  /* A zombie of before our time is nobody's business; what was born or exec'd and died between two
+   * looks still counts. */
+  if (process->ended && !(is_unknown ? process->born_under_watch : process->execd)) {
+    process->changed = process->execd = false; /* nor is it in a later pass */
+    return 0;
+  }
+  struct denet_process *parent = find_parent(matcher, process);
+  int error = settle_parent(matcher, parent);
+  if (error)
+    return error;
+
+  struct denet_facts facts = {0};
+  matcher->is_late = false;
+  bool must_look = process->changed || is_time_to_look_again(matcher, process);
+  if (must_look) {
+    int outcome = denet_facts_read(&matcher->reader, matcher->source, matcher->host, process,
+                                   matcher->subjects, &facts);
+    if (outcome)
+      return outcome == DENET_GONE ? 0 : outcome;
+    matcher->is_late = facts.late;
+  }
+  error = apply_rules(matcher, process, parent, &facts, must_look);
+  if (!error)
+    process->late = is_unknown ? facts.late : facts.late & process->late;
+  /* One that has ended is decided once: it would be counted again, and has no texts any more. */
+  process->changed = error || (matcher->is_late && !process->ended);
+  process->execd = process->execd && process->changed; /* what is not decided yet */
+  return error;
+}
+
+/* What fails is tried again in the next tick, as if the process had not been seen before. */
+static int settle(struct denet_matcher *matcher, struct denet_process *process) {
+  if (process->settled_pass == matcher->pass)
+    return process->settle_failure;
+  process->settled_pass = matcher->pass;
+  bool is_unknown = !process->seen_ns;
+  if (is_unknown)
+    welcome(matcher, process);
+  else
+    choose_base(matcher, process);
+  int error = process->settle_failure = decide(matcher, process, is_unknown);
+  if (!error)
+    return 0;
+  matcher->failure = error;
+  process->changed = true;
+  if (is_unknown)
+    process->seen_ns = 0;
+  return error;
+}
+
+/* NOLINTEND(misc-no-recursion) */
+
+static bool is_time_over(const struct denet_matcher *matcher) {
+  return matcher->host->boot_ns(matcher->host->context) > matcher->deadline_ns;
+}
+
+/* Settles those that are new or have changed, or all, from where the last pass ran out of time.
+ * False when this one does. */
+static bool settle_pass(struct denet_matcher *matcher, bool all) {
+  size_t count = matcher->roster->count, first = count ? matcher->cursor % count : 0;
+  for (size_t i = 0; i < count; i++) {
+    struct denet_process *process = matcher->roster->processes[(first + i) % count];
+    bool is_young = process->looks < LOOKS;
+    if (!all && !process->changed && !is_young)
+      continue;
+    settle(matcher, process); /* one that fails does not stop the others */
+    matcher->cursor = (first + i + 1) % count;
+    if (is_time_over(matcher))
+      return false;
+  }
+  return true;
+}
+
+void denet_matcher_begin(struct denet_matcher *matcher, uint64_t now_ns) {
+  matcher->ticked_ns = matcher->now_ns;
+  matcher->now_ns = now_ns;
+  matcher->failure = 0;
+  if (!matcher->began_ns)
+    matcher->began_ns = now_ns;
+  matcher->deadline_ns = matcher->host->boot_ns(matcher->host->context) + SETTLE_NS;
+  matcher->waiting_bytes = 0;
+  for (const struct denet_tree *tree = matcher->forest->first; tree; tree = tree->next)
+    matcher->waiting_bytes += tree->arguments.length;
+}
+
+bool denet_matcher_wants(struct denet_matcher *matcher, struct denet_process *process) {
+  struct denet_facts facts;
+  if (!matcher->wants_metadata || denet_facts_read(&matcher->reader, matcher->source, matcher->host,
+                                                   process, matcher->subjects, &facts))
+    return false;
+  for (size_t i = 0; i < matcher->watch_count; i++) {
+    const struct denet_rule *rule = &matcher->watches[i].rule;
+    struct denet_captures captures = {0};
+    if (rule->records && denet_rule_matches(rule, &facts, &captures))
+      return true;
+  }
+  return false;
+}
+
+/* Whether the rules should look at it before the dead leave: it is one of them, or a child. */
+static bool is_left_behind(const struct denet_matcher *matcher,
+                           const struct denet_process *process) {
+  if (!process->changed || process->ended)
+    return process->changed;
+  const struct denet_process *parent = find_parent(matcher, process);
+  return parent && parent->ended;
+}
+
+void denet_matcher_settle_ended(struct denet_matcher *matcher) {
+  const struct denet_roster *roster = matcher->roster;
+  matcher->pass++;
+  for (size_t i = 0; i < roster->gone_count; i++)
+    if (is_time_over(matcher) || settle(matcher, roster->gone[i]))
+      matcher->missed += roster->gone[i]->changed;
+  for (size_t i = 0; i < roster->count; i++)
+    if (is_left_behind(matcher, roster->processes[i]) && !is_time_over(matcher))
+      settle(matcher, roster->processes[i]);
+}
+
+int denet_matcher_settle(struct denet_matcher *matcher) {
+  matcher->pass++;
+  bool is_done = settle_pass(matcher, false);
+  /* New members may have children that were settled before they were members. */
+  while (is_done && matcher->has_grown) {
+    matcher->has_grown = false;
+    matcher->pass++;
+    is_done = settle_pass(matcher, true);
+    matcher->has_grown |= !is_done; /* the next tick owes them that */
+  }
+  return matcher->failure;
+}

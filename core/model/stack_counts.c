@@ -1,0 +1,98 @@
+#include "core/model/stack_counts.h"
+
+#include "core/util/name.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct denet_frames *denet_frames_new(struct denet_text names) {
+  struct denet_frames *frames = malloc(sizeof(*frames) + names.length);
+  if (!frames)
+    return NULL;
+  frames->references = 1;
+  frames->hash = denet_name_hash(names);
+  frames->length = names.length;
+  if (names.length)
+    memcpy(frames->names, names.bytes, names.length);
+  return frames;
+}
+
+struct denet_frames *denet_frames_hold(struct denet_frames *frames) {
+  __atomic_fetch_add(&frames->references, 1, __ATOMIC_RELAXED);
+  return frames;
+}
+
+void denet_frames_release(struct denet_frames *frames) {
+  if (frames && __atomic_fetch_sub(&frames->references, 1, __ATOMIC_ACQ_REL) == 1)
+    free(frames);
+}
+
+void denet_stack_set_clear(struct denet_stack_set *set) {
+  for (size_t i = 0; i < set->count; i++)
+    denet_frames_release(set->stacks[i].frames);
+  set->count = 0;
+}
+
+void denet_stack_set_done(struct denet_stack_set *set) {
+  denet_stack_set_clear(set);
+  free(set->stacks);
+  *set = (struct denet_stack_set){0};
+}
+
+static bool are_equal(const struct denet_frames *left, const struct denet_frames *right) {
+  return left == right || (left->hash == right->hash && left->length == right->length &&
+                           !memcmp(left->names, right->names, left->length));
+}
+
+static struct denet_stack *find_stack(const struct denet_stack_set *set,
+                                      const struct denet_stack *sample) {
+  for (size_t i = 0; i < set->count; i++) {
+    struct denet_stack *stack = &set->stacks[i];
+    if (stack->reason == sample->reason && are_equal(stack->frames, sample->frames) &&
+        !strncmp(stack->thread, sample->thread, sizeof(stack->thread)))
+      return stack;
+  }
+  return NULL;
+}
+
+/* A zeroed one at the end, or NULL. */
+static struct denet_stack *append_stack(struct denet_stack_set *set) {
+  if (set->count == DENET_STACKS_MOST)
+    return NULL;
+  if (set->count == set->capacity) {
+    size_t capacity = set->capacity ? 2 * set->capacity : 16;
+    struct denet_stack *grown = reallocarray(set->stacks, capacity, sizeof(*grown));
+    if (!grown)
+      return NULL;
+    set->stacks = grown;
+    set->capacity = capacity;
+  }
+  return &set->stacks[set->count++];
+}
+
+void denet_stack_set_add(struct denet_stack_set *set, const struct denet_stack *sample) {
+  struct denet_stack *stack = find_stack(set, sample);
+  if (stack) {
+    stack->time_ns += sample->time_ns;
+    stack->count += sample->count;
+    return;
+  }
+  stack = append_stack(set);
+  if (!stack) {
+    set->lost += sample->count;
+    return;
+  }
+  *stack = *sample;
+  denet_frames_hold(stack->frames);
+}
+
+static int compare_times(const void *left, const void *right) {
+  const struct denet_stack *a = left, *b = right;
+  return a->time_ns < b->time_ns ? 1 : a->time_ns > b->time_ns ? -1 : 0;
+}
+
+void denet_stack_set_sort(struct denet_stack_set *set) {
+  if (set->count)
+    qsort(set->stacks, set->count, sizeof(*set->stacks), compare_times);
+}

@@ -1,0 +1,418 @@
+#include "core/monitor/monitor.h"
+
+#include "core/match/matcher.h"
+#include "core/util/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#define BOOT_ID_BYTES 36 /* a UUID's text; random(4) */
+
+struct denet_monitor {
+  struct denet_pace pace;
+  const struct denet_host *host;   /* borrowed */
+  struct denet_source *source;     /* owned, as is all below */
+  struct denet_profiler *profiler; /* NULL: none */
+  struct denet_off_cpu_losses off_cpu_losses;
+  struct denet_watch *watches;
+  size_t watch_count;
+  struct denet_roster roster;
+  struct denet_groups groups;
+  struct denet_forest forest;
+  struct denet_matcher matcher;
+  struct denet_scribe scribe;
+  char boot_id[BOOT_ID_BYTES + 1];
+  char host_name[256];
+  uint64_t next_ns;
+  uint64_t first_ns;  /* when the first tick began */
+  uint64_t ticked_ns; /* when the last one did */
+  uint64_t longest_tick_ns;
+};
+
+/* Absent stays "". */
+static void read_boot_id(struct denet_monitor *monitor) {
+  char path[4096];
+  int length =
+      snprintf(path, sizeof(path), "%s/sys/kernel/random/boot_id", monitor->host->proc_path);
+  if (length < 0 || (size_t)length >= sizeof(path))
+    return;
+  DENET_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0)
+    return;
+  ssize_t got = read(fd, monitor->boot_id, BOOT_ID_BYTES);
+  monitor->boot_id[got > 0 ? got : 0] = '\0';
+}
+
+/* A group whose name is known before any process is there from the start, with zero processes. */
+static int make_fixed_groups(struct denet_monitor *monitor) {
+  int error = 0;
+  for (size_t i = 0; i < monitor->watch_count && !error; i++) {
+    const struct denet_rule *rule = &monitor->watches[i].rule;
+    if (!denet_group_is_fixed(rule))
+      continue;
+    struct denet_group *group;
+    struct denet_buffer DENET_CLEANUP(denet_buffer_done) name = {0};
+    struct denet_instance_values values = {.rule = denet_text_of(rule->name)};
+    error = denet_instance_expand(rule->instance, &values, &name);
+    if (!error)
+      error = denet_groups_get(&monitor->groups, rule, denet_buffer_text(&name), &group);
+  }
+  return error;
+}
+
+/* Moves the rules in; from here on the monitor owns them. */
+static void take_rules(struct denet_monitor *monitor, struct denet_rule *rules) {
+  for (size_t i = 0; i < monitor->watch_count; i++) {
+    struct denet_watch *watch = &monitor->watches[i];
+    watch->rule = rules[i];
+    watch->wanted = denet_metrics_wanted(watch->rule.report, watch->rule.records);
+    if (watch->rule.off_cpu == DENET_OFF_CPU_NONE)
+      watch->wanted &= ~(UINT64_C(1) << DENET_RUN_DELAY | UINT64_C(1) << DENET_OFF_CPU);
+    watch->losses = monitor->profiler ? &monitor->off_cpu_losses : NULL;
+    rules[i] = (struct denet_rule){0};
+  }
+}
+
+static void connect_parts(struct denet_monitor *monitor,
+                          const struct denet_monitor_settings *settings) {
+  monitor->matcher = (struct denet_matcher){
+      .watches = monitor->watches,
+      .watch_count = monitor->watch_count,
+      .source = monitor->source,
+      .host = monitor->host,
+      .roster = &monitor->roster,
+      .groups = &monitor->groups,
+      .forest = &monitor->forest,
+      .base = settings->since_process_start ? DENET_BASE_LINES : DENET_BASE_NOW,
+  };
+  denet_matcher_init(&monitor->matcher);
+}
+
+int denet_monitor_new(const struct denet_monitor_settings *settings, const struct denet_host *host,
+                      struct denet_source *source, struct denet_rule *rules, size_t rule_count,
+                      struct denet_error *error, struct denet_monitor **out_monitor) {
+  struct denet_monitor *monitor = calloc(1, sizeof(*monitor));
+  if (!monitor)
+    return denet_error_set(error, -ENOMEM, "there is no memory");
+  monitor->pace = settings->pace;
+  monitor->host = host;
+  snprintf(monitor->host_name, sizeof(monitor->host_name), "%s", settings->host_name);
+  read_boot_id(monitor);
+  struct denet_record_origin origin = {monitor->host_name, monitor->boot_id, source,
+                                       settings->no_stacks};
+  monitor->watches = calloc(rule_count ? rule_count : 1, sizeof(*monitor->watches));
+  if (!monitor->watches ||
+      denet_scribe_init(&monitor->scribe, &origin, settings->sink, settings->sink_context)) {
+    denet_monitor_free(monitor);
+    return denet_error_set(error, -ENOMEM, "there is no memory");
+  }
+  monitor->source = source;
+  monitor->profiler = settings->profiler;
+  monitor->watch_count = rule_count;
+  take_rules(monitor, rules);
+  connect_parts(monitor, settings);
+  /* A group that could not be made now is made with its first member. */
+  make_fixed_groups(monitor);
+  *out_monitor = monitor;
+  return 0;
+}
+
+void denet_monitor_free(struct denet_monitor *monitor) {
+  if (!monitor)
+    return;
+  denet_forest_done(&monitor->forest);
+  denet_groups_done(&monitor->groups);
+  denet_matcher_done(&monitor->matcher);
+  denet_scribe_done(&monitor->scribe);
+  denet_roster_done(&monitor->roster);
+  for (size_t i = 0; i < monitor->watch_count; i++) {
+    denet_rule_done(&monitor->watches[i].rule);
+    denet_slots_done(&monitor->watches[i].slots);
+  }
+  free(monitor->watches);
+  denet_profiler_free(monitor->profiler);
+  denet_source_free(monitor->source);
+  free(monitor);
+}
+
+/* What the last pass did not find has ended. */
+static void end_vanished(struct denet_monitor *monitor) {
+  for (size_t i = 0; i < monitor->roster.gone_count; i++)
+    monitor->roster.gone[i]->ended = monitor->roster.gone[i]->vanished = true;
+}
+
+static void measure(struct denet_monitor *monitor, struct denet_process *process) {
+  static const uint64_t of_memory = UINT64_C(1) << DENET_RSS | UINT64_C(1) << DENET_VM;
+  uint64_t wanted = 0;
+  for (const struct denet_member *m = process->members; m; m = m->next_of_process)
+    wanted |= m->tree->watch->wanted;
+  /* A zombie has given its memory back: its last line says what it had before, if that is known. */
+  if (process->ended && denet_values_has(&process->now, DENET_RSS))
+    wanted &= ~of_memory;
+  bool first = wanted & ~process->measured;
+  if (!process->vanished)
+    monitor->source->measure(monitor->source, process, wanted, first);
+  /* A zombie of which something could not be read for the moment ends in a later tick. */
+  if (!process->vanished && process->has_run)
+    process->ended = false;
+  if (monitor->profiler)
+    denet_profiler_measure(monitor->profiler, process);
+  process->measured |= wanted;
+}
+
+/* A sample of CPU use is over the interval that was due at the last one, or nearly: a report that
+ * comes in between does not make it shorter. */
+static uint64_t find_rate_window(const struct denet_monitor *monitor,
+                                 const struct denet_process *process, uint64_t now_ns) {
+  uint64_t young_since_ns = process->born_under_watch ? process->seen_ns : process->born_ns;
+  uint64_t last_ns = process->cores_ns ? process->cores_ns : now_ns;
+  uint64_t age_ns = last_ns > young_since_ns ? last_ns - young_since_ns : 0;
+  return denet_pace_interval(&monitor->pace, age_ns) / 10 * 9;
+}
+
+/* What a process that has ended used since it was sampled last, or since the last tick: of those
+ * that lived in between many may have had their turn on one CPU. */
+static double find_last_cores(const struct denet_monitor *monitor,
+                              const struct denet_process *process, uint64_t sampled_ns,
+                              uint64_t now_ns) {
+  uint64_t tick_ns = now_ns - monitor->ticked_ns;
+  uint64_t since_ns = sampled_ns ? now_ns - sampled_ns : 0;
+  uint64_t window_ns = since_ns > tick_ns ? since_ns : tick_ns;
+  return window_ns ? (double)denet_values_cpu_ns(&process->delta) / (double)window_ns : 0;
+}
+
+/* Takes a process's values into its own sums and its groups' counters, once a tick. */
+static void advance(struct denet_monitor *monitor, struct denet_process *process, uint64_t now_ns) {
+  uint64_t sampled_ns = process->advanced_ns;
+  if (sampled_ns == now_ns)
+    return;
+  process->advanced_ns = now_ns;
+  measure(monitor, process);
+  denet_values_set(&process->now, DENET_PROCESSES, 1);
+  uint64_t until_ns = process->ended_ns ? process->ended_ns : now_ns;
+  denet_values_set(&process->now, DENET_UPTIME,
+                   until_ns > process->born_ns ? until_ns - process->born_ns : 0);
+  denet_process_advance(process);
+  denet_process_rate(process, find_rate_window(monitor, process, now_ns));
+  for (struct denet_member *m = process->members; m; m = m->next_of_process) {
+    if (m->counts && !m->is_late)
+      denet_group_add(m->tree->group, process);
+    if (m->counts && m->brings_past)
+      denet_group_note_past(m->tree->group, &process->delta);
+    else if (m->counts && !m->is_late && process->ended)
+      m->tree->group->ended_cores += find_last_cores(monitor, process, sampled_ns, now_ns);
+    m->is_late = m->brings_past = false;
+  }
+}
+
+/* No two lines of a tree have one time, and it never goes back, whatever the calendar does and
+ * however soon the final tick follows another. */
+static void write_line(struct denet_monitor *monitor, struct denet_tree *tree, uint64_t ts_ms,
+                       uint64_t now_ns) {
+  tree->ts_ms = tree->ts_ms < ts_ms ? ts_ms : tree->ts_ms + 1;
+  denet_scribe_write(&monitor->scribe, tree, tree->ts_ms, now_ns);
+}
+
+/* One moment, by both clocks. */
+struct moment {
+  uint64_t boot_ns, unix_ms;
+};
+
+static struct moment read_moment(const struct denet_host *host) {
+  return (struct moment){host->boot_ns(host->context), host->unix_ms(host->context)};
+}
+
+/* When the last of the tree's processes ended, Unix ms; now where that is not known. */
+static uint64_t find_end_ms(const struct denet_tree *tree, struct moment now) {
+  uint64_t last_ns = 0;
+  for (const struct denet_member *m = tree->first; m; m = m->next) {
+    if (!m->process->ended || !m->process->ended_ns || m->process->ended_ns > now.boot_ns)
+      return now.unix_ms;
+    if (m->process->ended_ns > last_ns)
+      last_ns = m->process->ended_ns;
+  }
+  return now.unix_ms - (now.boot_ns - last_ns) / 1000000;
+}
+
+/* Writes the tree's last line and ends it. */
+static void finish_tree(struct denet_monitor *monitor, struct denet_tree *tree, struct moment now,
+                        uint64_t now_ns) {
+  tree->is_over = true;
+  write_line(monitor, tree, find_end_ms(tree, now), now_ns);
+  denet_tree_shed(&monitor->forest, tree, now_ns);
+  denet_tree_fell(&monitor->forest, tree);
+}
+
+/* What has ended leaves its trees and groups before new processes come into them: a slot or a
+ * group's place that has become free is theirs. */
+static void end_members(struct denet_monitor *monitor, uint64_t now_ns) {
+  struct moment now = read_moment(monitor->host);
+  for (struct denet_tree *tree = monitor->forest.first, *next; tree; tree = next) {
+    next = tree->next;
+    for (struct denet_member *m = tree->first; m; m = m->next)
+      if (denet_tree_is_ending(m))
+        advance(monitor, m->process, now_ns);
+    if (denet_tree_is_over(tree))
+      finish_tree(monitor, tree, now, now_ns);
+    else
+      denet_tree_shed(&monitor->forest, tree, now_ns);
+  }
+}
+
+/* Brings up to date what is due, new or ending. */
+static void sample_trees(struct denet_monitor *monitor, enum denet_tick_scope scope,
+                         uint64_t now_ns) {
+  uint64_t slack_ns = monitor->pace.base_ns / 4;
+  for (struct denet_tree *tree = monitor->forest.first; tree; tree = tree->next) {
+    tree->is_due = now_ns + slack_ns >= tree->due_ns;
+    for (struct denet_member *m = tree->first; m; m = m->next)
+      if (tree->is_due || scope != DENET_TICK_DUE || denet_tree_is_ending(m) ||
+          !m->process->counted.present)
+        advance(monitor, m->process, now_ns);
+  }
+}
+
+static void make_gauges(struct denet_monitor *monitor) {
+  for (size_t i = 0; i < monitor->groups.count; i++)
+    denet_group_gauges_begin(monitor->groups.groups[i]);
+  for (struct denet_tree *tree = monitor->forest.first; tree; tree = tree->next)
+    for (struct denet_member *m = tree->first; m; m = m->next)
+      if (m->counts && !denet_tree_is_ending(m))
+        denet_group_gauges_show(tree->group, m->process);
+  for (size_t i = 0; i < monitor->groups.count; i++)
+    denet_group_gauges_end(monitor->groups.groups[i]);
+}
+
+/* All are due at whole numbers of base intervals, so that many births do not make many ticks; but
+ * for the longest interval if it is none of them, which would not be kept. */
+static uint64_t find_due(const struct denet_monitor *monitor, uint64_t since_ns,
+                         uint64_t interval_ns) {
+  uint64_t due_ns = since_ns + interval_ns;
+  if (interval_ns == monitor->pace.max_ns && interval_ns % monitor->pace.base_ns)
+    return due_ns;
+  return denet_pace_align(&monitor->pace, monitor->first_ns, due_ns);
+}
+
+/* Writes the lines that are due, and sets when each tree is due again. */
+static void write_trees(struct denet_monitor *monitor, enum denet_tick_scope scope,
+                        uint64_t now_ns) {
+  uint64_t ts_ms = monitor->host->unix_ms(monitor->host->context);
+  for (struct denet_tree *tree = monitor->forest.first; tree; tree = tree->next) {
+    if (tree->is_due || scope == DENET_TICK_FINAL)
+      write_line(monitor, tree, ts_ms, now_ns);
+    bool has_file = monitor->scribe.is_on && tree->watch->rule.records;
+    uint64_t age_ns = now_ns > tree->young_since_ns ? now_ns - tree->young_since_ns : 0;
+    uint64_t interval_ns =
+        has_file ? denet_pace_interval(&monitor->pace, age_ns) : monitor->pace.max_ns;
+    if (tree->is_due) /* from when it was due, so that lateness does not add up */
+      tree->due_ns = find_due(monitor, tree->due_ns, interval_ns);
+    /* Without a file there is no rhythm to keep: a sample for a report is as good as another. */
+    if (tree->due_ns <= now_ns || (!has_file && scope != DENET_TICK_DUE))
+      tree->due_ns = find_due(monitor, now_ns, interval_ns);
+  }
+}
+
+static void schedule(struct denet_monitor *monitor, uint64_t now_ns) {
+  monitor->next_ns = now_ns + monitor->pace.max_ns;
+  for (const struct denet_tree *tree = monitor->forest.first; tree; tree = tree->next)
+    if (tree->due_ns < monitor->next_ns)
+      monitor->next_ns = tree->due_ns;
+}
+
+/* Has the rules look at what is new or has changed, and what has ended leave. */
+static int settle(struct denet_monitor *monitor, uint64_t now_ns) {
+  denet_matcher_begin(&monitor->matcher, now_ns);
+  denet_matcher_settle_ended(&monitor->matcher);
+  end_members(monitor, now_ns);
+  denet_matcher_read_pid_files(&monitor->matcher);
+  return denet_matcher_settle(&monitor->matcher);
+}
+
+int denet_monitor_tick(struct denet_monitor *monitor, enum denet_tick_scope scope,
+                       struct denet_error *error) {
+  const struct denet_host *host = monitor->host;
+  uint64_t now_ns = host->boot_ns(host->context);
+  monitor->next_ns = now_ns + monitor->pace.max_ns;
+  if (!monitor->first_ns)
+    monitor->first_ns = now_ns;
+  monitor->matcher.wants_metadata = monitor->scribe.is_on;
+  denet_scribe_finish_files(&monitor->scribe);
+  int failure = monitor->source->scan(monitor->source, &monitor->roster, error);
+  end_vanished(monitor);
+  if (monitor->profiler) {
+    denet_profiler_listen(monitor->profiler, &monitor->roster, &monitor->forest);
+    denet_profiler_losses(monitor->profiler, &monitor->off_cpu_losses);
+  }
+  int settle_failure = settle(monitor, now_ns);
+  if (settle_failure)
+    failure = denet_error_set(error, settle_failure, "not every process could be matched: %s",
+                              strerror(-settle_failure));
+  sample_trees(monitor, scope, now_ns);
+  if (monitor->profiler)
+    denet_profiler_begin(monitor->profiler);
+  make_gauges(monitor);
+  end_members(monitor, now_ns); /* those that the rules sent away: their last lines come first */
+  write_trees(monitor, scope, now_ns);
+  schedule(monitor, now_ns);
+  monitor->ticked_ns = now_ns;
+  uint64_t tick_ns = host->boot_ns(host->context) - now_ns;
+  if (tick_ns > monitor->longest_tick_ns)
+    monitor->longest_tick_ns = tick_ns;
+  return failure;
+}
+
+uint64_t denet_monitor_next_ns(const struct denet_monitor *monitor) { return monitor->next_ns; }
+
+int denet_monitor_call_fd(const struct denet_monitor *monitor) {
+  return monitor->source->hear ? monitor->source->call_fd : -1;
+}
+
+static bool is_wanted(void *context, struct denet_process *process) {
+  return denet_matcher_wants(context, process);
+}
+
+void denet_monitor_hear(struct denet_monitor *monitor) {
+  /* The first of the moments of find_due() after the last tick. */
+  uint64_t soon_ns = denet_pace_align(&monitor->pace, monitor->first_ns,
+                                      monitor->matcher.now_ns + monitor->pace.base_ns / 2);
+  if (monitor->source->hear(monitor->source, is_wanted, &monitor->matcher) &&
+      soon_ns < monitor->next_ns)
+    monitor->next_ns = soon_ns;
+}
+
+static uint64_t count_matched(const struct denet_monitor *monitor) {
+  uint64_t matched = 0;
+  for (size_t i = 0; i < monitor->roster.count; i++)
+    matched += monitor->roster.processes[i]->members != NULL;
+  return matched;
+}
+
+void denet_monitor_report(struct denet_monitor *monitor,
+                          void (*each)(void *context, const struct denet_group_report *report),
+                          void *context, struct denet_monitor_stats *out_stats) {
+  uint64_t now_ns = monitor->matcher.now_ns;
+  const struct denet_off_cpu_losses *losses = &monitor->off_cpu_losses;
+  for (size_t i = 0; i < monitor->groups.count; i++) {
+    struct denet_group_report report;
+    denet_group_take_report(monitor->groups.groups[i], now_ns, &report);
+    each(context, &report);
+  }
+  denet_groups_expire(&monitor->groups, now_ns);
+  *out_stats = (struct denet_monitor_stats){
+      .tick_ns = monitor->longest_tick_ns,
+      .records = monitor->scribe.records,
+      .records_dropped = monitor->scribe.dropped,
+      .processes = monitor->roster.count,
+      .matched = count_matched(monitor),
+      .lost = monitor->source->lost + monitor->matcher.missed + losses->threads +
+              losses->processes + losses->stacks,
+  };
+  monitor->longest_tick_ns = 0;
+}
+
+const struct denet_source *denet_monitor_source(const struct denet_monitor *monitor) {
+  return monitor->source;
+}
+
+bool denet_monitor_has_writer(const struct denet_monitor *monitor) { return monitor->scribe.is_on; }

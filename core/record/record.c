@@ -1,0 +1,217 @@
+#include "core/record/record.h"
+
+#include "core/record/record_off_cpu.h"
+#include "core/source/procfs/parse.h"
+
+#include <string.h>
+#include <sys/wait.h>
+
+static void write_unsigned(struct denet_json *json, const char *key, uint64_t value) {
+  denet_json_key(json, key);
+  denet_json_unsigned(json, value);
+}
+
+static void write_string(struct denet_json *json, const char *key, struct denet_text text) {
+  denet_json_key(json, key);
+  denet_json_string(json, text);
+}
+
+/* {"available":true,"name":...} or {"available":false,"reason":...}. */
+static void write_capability(struct denet_json *json, const char *key, bool is_available,
+                             const char *detail) {
+  denet_json_key(json, key);
+  denet_json_object_open(json);
+  denet_json_key(json, "available");
+  denet_json_bool(json, is_available);
+  if (detail)
+    write_string(json, is_available ? "name" : "reason", denet_text_of(detail));
+  denet_json_object_close(json);
+}
+
+/* Of a rule that asks for stacks. */
+static void write_stacks_capability(struct denet_json *json, const char *no_stacks,
+                                    const struct denet_rule *rule) {
+  if (rule->off_cpu == DENET_OFF_CPU_STACKS)
+    write_capability(json, "stacks", true, NULL);
+  else if (rule->forgoes_stacks)
+    write_capability(json, "stacks", false, no_stacks);
+}
+
+static void write_capabilities(struct denet_json *json, const struct denet_record_origin *origin,
+                               const struct denet_tree *tree) {
+  const struct denet_source *source = origin->source;
+  unsigned lacks = source->lacks | (tree->root ? tree->root->process->lacks : 0);
+  denet_json_key(json, "capabilities");
+  denet_json_object_open(json);
+  write_capability(json, "source", true, source->name);
+  for (unsigned i = 0; i < DENET_LACKS;) {
+    const char *name = denet_lack_info[i].name, *reason = NULL;
+    for (; i < DENET_LACKS && !strcmp(denet_lack_info[i].name, name); i++)
+      if (lacks & denet_lack_info[i].lack)
+        reason = denet_lack_info[i].reason;
+    write_capability(json, name, !reason, reason);
+  }
+  write_stacks_capability(json, origin->no_stacks, &tree->watch->rule);
+  denet_json_object_close(json);
+}
+
+int denet_record_metadata(struct denet_json *json, const struct denet_record_origin *origin,
+                          const struct denet_tree *tree, struct denet_text *out_line) {
+  denet_json_clear(json);
+  denet_json_object_open(json);
+  write_string(json, "kind", denet_text_of("metadata"));
+  write_unsigned(json, "pid", (uint64_t)tree->pid);
+  denet_json_key(json, "cmd");
+  denet_json_array_open(json);
+  struct denet_text rest = denet_buffer_text(&tree->arguments), argument;
+  while (denet_parse_next_argument(&rest, &argument))
+    denet_json_string(json, argument);
+  denet_json_array_close(json);
+  write_string(json, "executable", denet_buffer_text(&tree->executable));
+  write_unsigned(json, "t0_ms", tree->t0_ms);
+  write_string(json, "host", denet_text_of(origin->host));
+  write_string(json, "rule", denet_text_of(tree->watch->rule.name));
+  write_string(json, "instance", denet_text_of(tree->group->name));
+  write_unsigned(json, "ppid", (uint64_t)tree->parent_pid);
+  if (tree->has_uid)
+    write_unsigned(json, "uid", tree->uid);
+  if (origin->boot_id[0])
+    write_string(json, "boot_id", denet_text_of(origin->boot_id));
+  write_capabilities(json, origin, tree);
+  denet_json_object_close(json);
+  return denet_json_text(json, out_line);
+}
+
+/* CPU use in percent of one core since *line_ns, when *line_cpu_ns had been used; moves all on.
+ * Where nothing newer is known, for a process that vanished, it is what it was. */
+static double take_cpu_usage(uint64_t now_ns, uint64_t cpu_ns, uint64_t *line_ns,
+                             uint64_t *line_cpu_ns, double *line_usage) {
+  bool has_window = *line_ns && now_ns > *line_ns && cpu_ns >= *line_cpu_ns;
+  if (has_window)
+    *line_usage = 100.0 * (double)(cpu_ns - *line_cpu_ns) / (double)(now_ns - *line_ns);
+  if (has_window || !*line_ns) {
+    *line_ns = now_ns;
+    *line_cpu_ns = cpu_ns;
+  }
+  return *line_usage;
+}
+
+/* The keys of one metrics object, without its braces. */
+static void write_metrics(struct denet_json *json, const struct denet_values *values,
+                          uint64_t wanted, uint64_t ts_ms, double cpu_usage,
+                          enum denet_scope scope) {
+  write_unsigned(json, "ts_ms", ts_ms);
+  if (denet_values_has(values, DENET_CPU_USER)) {
+    denet_json_key(json, "cpu_usage");
+    denet_json_decimal(json, cpu_usage);
+  }
+  for (unsigned m = 0; m < DENET_METRICS; m++) {
+    const struct denet_metric_info *info = &denet_metric_info[m];
+    if (info->json_scope != DENET_SCOPE_EVERY && info->json_scope != scope)
+      continue;
+    if (denet_values_has(values, m) && wanted >> m & 1)
+      write_unsigned(json, info->json_key, values->value[m] / info->json_unit);
+  }
+}
+
+static void write_member(struct denet_json *json, struct denet_member *member, uint64_t ts_ms) {
+  const struct denet_process *process = member->process;
+  double usage = take_cpu_usage(process->measured_ns, denet_values_cpu_ns(&process->sum),
+                                &member->line_ns, &member->line_cpu_ns, &member->line_usage);
+  write_metrics(json, &process->sum, member->tree->watch->wanted, ts_ms, usage, DENET_SCOPE_ONE);
+}
+
+static void write_children(struct denet_json *json, struct denet_tree *tree, uint64_t ts_ms) {
+  denet_json_key(json, "children");
+  denet_json_array_open(json);
+  for (struct denet_member *member = tree->first; member; member = member->next) {
+    if (member == tree->root)
+      continue;
+    denet_json_object_open(json);
+    write_unsigned(json, "pid", (uint64_t)member->process->pid);
+    write_string(json, "command", denet_text_of(member->process->name));
+    denet_json_key(json, "metrics");
+    denet_json_object_open(json);
+    write_member(json, member, ts_ms);
+    denet_json_object_close(json);
+    denet_json_object_close(json);
+  }
+  denet_json_array_close(json);
+}
+
+/* When the tree's CPU time was read last. */
+static uint64_t find_moment(const struct denet_tree *tree, uint64_t now_ns) {
+  uint64_t moment_ns = 0;
+  for (const struct denet_member *m = tree->first; m; m = m->next)
+    if (m->process->measured_ns > moment_ns)
+      moment_ns = m->process->measured_ns;
+  return moment_ns ? moment_ns : now_ns;
+}
+
+static void write_tree(struct denet_json *json, struct denet_tree *tree, uint64_t ts_ms,
+                       uint64_t now_ns) {
+  write_unsigned(json, "ts_ms", ts_ms);
+  denet_json_key(json, "parent");
+  if (tree->root) {
+    denet_json_object_open(json);
+    write_member(json, tree->root, ts_ms);
+    denet_json_object_close(json);
+  } else {
+    denet_json_null(json);
+  }
+  write_children(json, tree, ts_ms);
+  struct denet_values totals;
+  denet_tree_totals(tree, &totals);
+  double usage = take_cpu_usage(find_moment(tree, now_ns), denet_values_cpu_ns(&totals),
+                                &tree->line_ns, &tree->line_cpu_ns, &tree->line_usage);
+  denet_json_key(json, "aggregated");
+  denet_json_object_open(json);
+  write_metrics(json, &totals, tree->watch->wanted, ts_ms, usage, DENET_SCOPE_ALL_OF);
+  denet_record_off_cpu(json, tree, &totals);
+  denet_json_object_close(json);
+}
+
+/* {"code":N} or {"signal":N}, wait(2); with "oom":true when it was the OOM killer's. */
+static void write_exit(struct denet_json *json, int status, bool oom_killed) {
+  denet_json_key(json, "exit");
+  denet_json_object_open(json);
+  if (WIFSIGNALED(status))
+    write_unsigned(json, "signal", (uint64_t)WTERMSIG(status));
+  else
+    write_unsigned(json, "code", (uint64_t)WEXITSTATUS(status));
+  if (oom_killed && WIFSIGNALED(status)) {
+    denet_json_key(json, "oom");
+    denet_json_bool(json, true);
+  }
+  denet_json_object_close(json);
+}
+
+/* A root that has left before its tree was over has left word of how it ended. */
+static void write_end(struct denet_json *json, const struct denet_tree *tree) {
+  const struct denet_process *root = tree->root ? tree->root->process : NULL;
+  if (root && root->has_exit_status)
+    write_exit(json, root->exit_status, root->oom_killed);
+  else if (tree->has_exit_status)
+    write_exit(json, tree->exit_status, tree->oom_killed);
+}
+
+int denet_record_sample(struct denet_json *json, struct denet_tree *tree, uint64_t ts_ms,
+                        uint64_t now_ns, struct denet_text *out_line) {
+  bool is_tree = tree->watch->rule.children;
+  denet_json_clear(json);
+  denet_json_object_open(json);
+  write_string(json, "kind", denet_text_of(is_tree ? "tree" : "sample"));
+  if (is_tree) {
+    write_tree(json, tree, ts_ms, now_ns);
+  } else {
+    write_unsigned(json, "pid", (uint64_t)tree->pid);
+    if (tree->root) {
+      write_member(json, tree->root, ts_ms);
+      denet_record_off_cpu(json, tree, &tree->root->process->sum);
+    }
+  }
+  if (tree->is_over)
+    write_end(json, tree);
+  denet_json_object_close(json);
+  return denet_json_text(json, out_line);
+}

@@ -1,0 +1,199 @@
+#include "core/record/record_off_cpu.h"
+
+#include "core/model/wait_stats.h"
+#include "core/util/cleanup.h"
+
+#include <string.h>
+
+#define TOP_THREADS 10
+#define THREADS_MOST 200 /* the longest; the sums have all */
+#define STACKS_MOST 20
+
+/* A thread of one of the tree's processes. */
+struct told_thread {
+  pid_t pid;
+  const struct denet_off_thread *thread;
+  uint64_t time_ns;
+};
+
+static void write_unsigned(struct denet_json *json, const char *key, uint64_t value) {
+  denet_json_key(json, key);
+  denet_json_unsigned(json, value);
+}
+
+/* avg_time_ns and the like, of count absences that were time_ns long together. */
+static void write_times(struct denet_json *json, uint64_t time_ns, uint64_t count,
+                        uint64_t longest_ns, uint64_t shortest_ns) {
+  write_unsigned(json, "avg_time_ns", count ? time_ns / count : 0);
+  write_unsigned(json, "max_time_ns", longest_ns);
+  write_unsigned(json, "min_time_ns", shortest_ns);
+}
+
+/* --- Threads --- */
+
+static int compare_threads(const void *left, const void *right) {
+  const struct told_thread *a = left, *b = right;
+  return a->time_ns < b->time_ns ? 1 : a->time_ns > b->time_ns ? -1 : 0;
+}
+
+static size_t count_threads(const struct denet_tree *tree) {
+  size_t count = 0;
+  for (const struct denet_member *m = tree->first; m; m = m->next)
+    count += m->process->off_cpu ? m->process->off_cpu->count : 0;
+  return count;
+}
+
+/* All threads of the tree, longest first; owned by the caller. NULL: there are none, or no memory.
+ */
+static struct told_thread *list_threads(const struct denet_tree *tree, size_t *out_count) {
+  size_t count = count_threads(tree), filled = 0;
+  struct told_thread *threads = count ? calloc(count, sizeof(*threads)) : NULL;
+  for (const struct denet_member *m = tree->first; m && threads; m = m->next) {
+    const struct denet_off_cpu *off_cpu = m->process->off_cpu;
+    for (size_t i = 0; off_cpu && i < off_cpu->count; i++)
+      threads[filled++] = (struct told_thread){m->process->pid, &off_cpu->threads[i],
+                                               denet_waits_total(&off_cpu->threads[i].waits)};
+  }
+  if (threads)
+    qsort(threads, count, sizeof(*threads), compare_threads);
+  *out_count = threads ? count : 0;
+  return threads;
+}
+
+static void write_top_threads(struct denet_json *json, const struct told_thread *threads,
+                              size_t count, uint64_t total_ns) {
+  denet_json_key(json, "top_blocking_threads");
+  denet_json_array_open(json);
+  for (size_t i = 0; i < count && i < TOP_THREADS; i++) {
+    denet_json_object_open(json);
+    write_unsigned(json, "pid", (uint64_t)threads[i].pid);
+    write_unsigned(json, "tid", (uint64_t)threads[i].thread->tid);
+    denet_json_key(json, "time_ms");
+    denet_json_decimal(json, (double)threads[i].time_ns / 1e6);
+    denet_json_key(json, "percentage");
+    denet_json_decimal(json, total_ns ? 100.0 * (double)threads[i].time_ns / (double)total_ns : 0);
+    denet_json_object_close(json);
+  }
+  denet_json_array_close(json);
+}
+
+static void write_threads(struct denet_json *json, const struct told_thread *threads,
+                          size_t count) {
+  denet_json_key(json, "thread_stats");
+  denet_json_object_open(json);
+  for (size_t i = 0; i < count && i < THREADS_MOST; i++) {
+    const struct denet_waits *waits = &threads[i].thread->waits;
+    char key[32];
+    snprintf(key, sizeof(key), "%d:%d", (int)threads[i].pid, (int)threads[i].thread->tid);
+    denet_json_key(json, key);
+    denet_json_object_open(json);
+    write_unsigned(json, "tid", (uint64_t)threads[i].thread->tid);
+    write_unsigned(json, "total_time_ns", threads[i].time_ns);
+    write_unsigned(json, "count", waits->count);
+    write_times(json, threads[i].time_ns, waits->count, waits->longest_ns, waits->shortest_ns);
+    denet_json_object_close(json);
+  }
+  denet_json_object_close(json);
+}
+
+/* --- Reasons, stacks, losses --- */
+
+static void write_reasons(struct denet_json *json, const uint64_t time_ns[DENET_REASONS]) {
+  denet_json_key(json, "by_reason");
+  denet_json_object_open(json);
+  for (int i = 0; i < DENET_REASONS; i++)
+    write_unsigned(json, denet_reason_names[i], time_ns[i]);
+  denet_json_object_close(json);
+}
+
+static void write_frames(struct denet_json *json, const struct denet_frames *frames) {
+  denet_json_key(json, "frames");
+  denet_json_array_open(json);
+  for (size_t at = 0; at < frames->length;) {
+    struct denet_text name = {frames->names + at, strnlen(frames->names + at, frames->length - at)};
+    denet_json_string(json, name);
+    at += name.length + 1;
+  }
+  denet_json_array_close(json);
+}
+
+static void write_stacks(struct denet_json *json, struct denet_stack_set *set) {
+  denet_stack_set_sort(set);
+  denet_json_key(json, "stacks");
+  denet_json_array_open(json);
+  for (size_t i = 0; i < set->count && i < STACKS_MOST; i++) {
+    const struct denet_stack *stack = &set->stacks[i];
+    struct denet_text thread = {stack->thread, strnlen(stack->thread, sizeof(stack->thread))};
+    denet_json_object_open(json);
+    write_unsigned(json, "time_ns", stack->time_ns);
+    write_unsigned(json, "count", stack->count);
+    denet_json_key(json, "reason");
+    denet_json_string(json, denet_text_of(denet_reason_names[stack->reason % DENET_REASONS]));
+    denet_json_key(json, "tid_name");
+    denet_json_string(json, thread);
+    write_frames(json, stack->frames);
+    denet_json_object_close(json);
+  }
+  denet_json_array_close(json);
+  denet_stack_set_clear(set);
+}
+
+static void write_losses(struct denet_json *json, const struct denet_tree *tree) {
+  const struct denet_off_cpu_losses *losses = tree->watch->losses;
+  const struct {
+    const char *cause;
+    uint64_t count;
+  } rows[] = {{"threads", losses ? losses->threads : 0},
+              {"processes", losses ? losses->processes : 0},
+              {"stacks", (losses ? losses->stacks : 0) + tree->stacks.lost}};
+  bool is_open = false;
+  for (size_t i = 0; i < DENET_COUNT_OF(rows); i++) {
+    if (!rows[i].count)
+      continue;
+    if (!is_open) {
+      denet_json_key(json, "lost");
+      denet_json_object_open(json);
+      is_open = true;
+    }
+    write_unsigned(json, rows[i].cause, rows[i].count);
+  }
+  if (is_open)
+    denet_json_object_close(json);
+}
+
+/* --- All of it --- */
+
+/* Longest and shortest of the members, and of those that have left. */
+static struct denet_waits find_extremes(const struct denet_tree *tree) {
+  struct denet_waits extremes = tree->extremes;
+  for (const struct denet_member *m = tree->first; m; m = m->next)
+    if (m->process->off_cpu)
+      denet_waits_add(&extremes, &m->process->off_cpu->waits);
+  return extremes;
+}
+
+void denet_record_off_cpu(struct denet_json *json, struct denet_tree *tree,
+                          const struct denet_values *totals) {
+  bool is_asked_for = tree->watch->rule.off_cpu == DENET_OFF_CPU_STACKS;
+  if (!is_asked_for || !denet_values_has(totals, DENET_OFF_CPU_EVENTS))
+    return;
+  uint64_t time_ns[DENET_REASONS], total_ns = denet_off_cpu_reasons(totals, time_ns);
+  uint64_t events = totals->value[DENET_OFF_CPU_EVENTS];
+  struct denet_waits extremes = find_extremes(tree);
+  size_t count;
+  DENET_FREE struct told_thread *threads = list_threads(tree, &count);
+  denet_json_key(json, "ebpf");
+  denet_json_object_open(json);
+  denet_json_key(json, "offcpu");
+  denet_json_object_open(json);
+  write_unsigned(json, "total_time_ns", total_ns);
+  write_unsigned(json, "total_events", events);
+  write_times(json, total_ns, events, extremes.longest_ns, extremes.shortest_ns);
+  write_top_threads(json, threads, count, total_ns);
+  write_threads(json, threads, count);
+  write_reasons(json, time_ns);
+  write_stacks(json, &tree->stacks);
+  write_losses(json, tree);
+  denet_json_object_close(json);
+  denet_json_object_close(json);
+}

@@ -1,0 +1,212 @@
+#include "core/rules/pattern.h"
+
+#include "core/rules/regex.h"
+#include "core/util/cleanup.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <regex.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct denet_pattern {
+  enum denet_pattern_kind kind;
+  char *text;                          /* owned; NULL for a regex */
+  struct denet_expression *expression; /* owned; NULL for the others */
+};
+
+static void pattern_freep(struct denet_pattern **pattern) { denet_pattern_free(*pattern); }
+
+static int fail_memory(struct denet_error *error) {
+  return denet_error_set(error, -ENOMEM, "out of memory");
+}
+
+static bool text_compiles(const char *text) {
+  regex_t regex;
+  if (regcomp(&regex, text, REG_EXTENDED | REG_NOSUB) != 0)
+    return false;
+  regfree(&regex);
+  return true;
+}
+
+/* regcomp() does not tell where it stopped: the byte behind the longest prefix that compiles is
+ * where the expression goes wrong. */
+static int refuse_regex(const char *text, const char *reason, struct denet_error *error) {
+  DENET_FREE char *prefix = strdup(text);
+  if (!prefix)
+    return fail_memory(error);
+  size_t length = strlen(prefix) - 1;
+  prefix[length] = '\0';
+  while (length > 0 && !text_compiles(prefix))
+    prefix[--length] = '\0';
+  return denet_error_set(error, -EINVAL, "%s at character %zu", reason, length + 1);
+}
+
+/* The end of a [:class:], [.symbol.] or [=equivalence=] inside brackets; NULL if text, which
+ * starts with '[', is none. */
+static const char *skip_bracket_class(const char *text) {
+  const char closing[] = {text[1], ']', '\0'};
+  if (text[1] == ':') {
+    const char *end = text + 2 + strspn(text + 2, "abcdefghijklmnopqrstuvwxyz");
+    return strncmp(end, closing, 2) == 0 ? end + 2 : NULL;
+  }
+  if (text[1] != '.' && text[1] != '=')
+    return NULL;
+  const char *end = strstr(text + 2, closing);
+  return end ? end + 2 : NULL;
+}
+
+/* The byte behind the ']' that closes the '[' at text; NULL if nothing does. In a glob '!' may
+ * stand for '^', and a backslash takes the next byte's meaning away. */
+static const char *skip_bracket(const char *text, bool is_glob) {
+  const char *cursor = text + 1;
+  if (*cursor == '^' || (is_glob && *cursor == '!'))
+    cursor++;
+  /* A ']' in the first place is a member, not the end. */
+  for (const char *first = cursor; *cursor != '\0'; cursor++) {
+    if (*cursor == ']' && cursor != first)
+      return cursor + 1;
+    const char *end = *cursor == '[' ? skip_bracket_class(cursor) : NULL;
+    if (end)
+      cursor = end - 1;
+    else if (is_glob && *cursor == '\\' && cursor[1] != '\0')
+      cursor++;
+  }
+  return NULL;
+}
+
+/* The first ')' that closes nothing, or NULL. To the C library it is a character like any other;
+ * TRE takes memory without end for some ("\\\\)"). text is an expression that compiles. */
+static const char *find_unmatched(const char *text) {
+  size_t depth = 0;
+  while (*text) {
+    if (*text == ')' && depth-- == 0)
+      return text;
+    depth += *text == '(';
+    if (*text == '[')
+      text = skip_bracket(text, false);
+    else
+      text += *text == '\\' ? 2 : 1;
+    if (!text)
+      break;
+  }
+  return NULL;
+}
+
+/* The C library is strict about what it takes for an expression. */
+static int check_regex(const char *text, struct denet_error *error) {
+  regex_t regex;
+  char reason[128];
+  int status = regcomp(&regex, text, REG_EXTENDED);
+  if (status == 0) {
+    regfree(&regex);
+    const char *unmatched = find_unmatched(text);
+    return unmatched ? denet_error_set(error, -EINVAL, "Unmatched ) at character %zu",
+                                       (size_t)(unmatched - text) + 1)
+                     : 0;
+  }
+  if (status == REG_ESPACE)
+    return fail_memory(error);
+  regerror(status, &regex, reason, sizeof(reason));
+  return refuse_regex(text, reason, error);
+}
+
+static int compile_regex(struct denet_pattern *pattern, const char *text,
+                         struct denet_error *error) {
+  int status = check_regex(text, error);
+  if (status)
+    return status;
+  pattern->kind = DENET_PATTERN_REGEX;
+  status = denet_expression_new(text, &pattern->expression);
+  if (status == -ENOMEM)
+    return fail_memory(error);
+  if (status == -ENOTSUP)
+    return denet_error_set(error, -EINVAL, "A reference back to a group, such as \\1");
+  return status ? denet_error_set(error, -EINVAL, "An expression that cannot be searched for") : 0;
+}
+
+/* The byte behind the part of a glob that starts at text; NULL if that part has no end. */
+static const char *skip_glob_part(const char *text) {
+  if (*text == '[')
+    return skip_bracket(text, true);
+  if (*text != '\\')
+    return text + 1;
+  return text[1] != '\0' ? text + 2 : NULL;
+}
+
+/* fnmatch() takes what is wrong literally or never matches it; both hide a slip of the pen. */
+static int check_glob(const char *text, struct denet_error *error) {
+  const char *next;
+  for (const char *cursor = text; *cursor != '\0'; cursor = next) {
+    next = skip_glob_part(cursor);
+    if (!next)
+      return denet_error_set(error, -EINVAL, "%s at character %zu",
+                             *cursor == '[' ? "Unclosed [" : "Nothing behind \\",
+                             (size_t)(cursor - text) + 1);
+  }
+  return 0;
+}
+
+static int copy_text(struct denet_pattern *pattern, enum denet_pattern_kind kind, const char *text,
+                     struct denet_error *error) {
+  pattern->text = strdup(text);
+  if (!pattern->text)
+    return fail_memory(error);
+  pattern->kind = kind;
+  return kind == DENET_PATTERN_GLOB ? check_glob(text, error) : 0;
+}
+
+int denet_pattern_new(enum denet_pattern_kind kind, const char *text, struct denet_error *error,
+                      struct denet_pattern **out_pattern) {
+  if (text[0] == '\0')
+    return denet_error_set(error, -EINVAL, "Empty pattern at character 1");
+  DENET_CLEANUP(pattern_freep) struct denet_pattern *pattern = calloc(1, sizeof(*pattern));
+  if (!pattern)
+    return fail_memory(error);
+  int rc = kind == DENET_PATTERN_REGEX ? compile_regex(pattern, text, error)
+                                       : copy_text(pattern, kind, text, error);
+  if (rc < 0)
+    return rc;
+  *out_pattern = DENET_TAKE(pattern);
+  return 0;
+}
+
+void denet_pattern_free(struct denet_pattern *pattern) {
+  if (!pattern)
+    return;
+  denet_expression_free(pattern->expression);
+  free(pattern->text);
+  free(pattern);
+}
+
+size_t denet_pattern_groups(const struct denet_pattern *pattern) {
+  return pattern->kind == DENET_PATTERN_REGEX ? denet_expression_groups(pattern->expression) : 0;
+}
+
+/* Of a long text the beginning and the end are looked at. */
+static bool match_ends(const struct denet_pattern *pattern, struct denet_text text,
+                       struct denet_captures *captures, size_t first) {
+  size_t length = strnlen(text.bytes, text.length), half = DENET_PATTERN_TEXT / 2;
+  const struct denet_expression *expression = pattern->expression;
+  struct denet_text whole = {text.bytes, length}, start = {text.bytes, half};
+  if (length <= DENET_PATTERN_TEXT)
+    return denet_expression_finds(expression, whole, DENET_EXPRESSION_WHOLE, captures, first);
+  struct denet_text end = {text.bytes + length - half, half};
+  return denet_expression_finds(expression, start, DENET_EXPRESSION_NO_END, captures, first) ||
+         denet_expression_finds(expression, end, DENET_EXPRESSION_NO_START, captures, first);
+}
+
+bool denet_pattern_matches(const struct denet_pattern *pattern, struct denet_text text,
+                           struct denet_captures *captures, size_t first) {
+  if (!text.bytes)
+    return false;
+  switch (pattern->kind) {
+  case DENET_PATTERN_EXACT:
+    return strcmp(pattern->text, text.bytes) == 0;
+  case DENET_PATTERN_GLOB:
+    return fnmatch(pattern->text, text.bytes, 0) == 0;
+  case DENET_PATTERN_REGEX:
+    return match_ends(pattern, text, captures, first);
+  }
+  return false;
+}

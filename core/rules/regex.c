@@ -1,0 +1,53 @@
+#include "core/rules/regex.h"
+
+#include "core/util/cleanup.h"
+
+#include <errno.h>
+#include <tre/tre.h>
+
+struct denet_expression {
+  regex_t compiled;
+};
+
+int denet_expression_new(const char *text, struct denet_expression **out_expression) {
+  DENET_FREE struct denet_expression *expression = calloc(1, sizeof(*expression));
+  int status = expression ? tre_regcomp(&expression->compiled, text, REG_EXTENDED) : REG_ESPACE;
+  if (status)
+    return status == REG_ESPACE ? -ENOMEM : -EINVAL;
+  if (tre_have_backrefs(&expression->compiled)) {
+    tre_regfree(&expression->compiled);
+    return -ENOTSUP;
+  }
+  *out_expression = DENET_TAKE(expression);
+  return 0;
+}
+
+void denet_expression_free(struct denet_expression *expression) {
+  if (!expression)
+    return;
+  tre_regfree(&expression->compiled);
+  free(expression);
+}
+
+size_t denet_expression_groups(const struct denet_expression *expression) {
+  return expression->compiled.re_nsub;
+}
+
+bool denet_expression_finds(const struct denet_expression *expression, struct denet_text text,
+                            enum denet_expression_edge edge, struct denet_captures *captures,
+                            size_t first) {
+  static const int flags[] = {
+      [DENET_EXPRESSION_NO_START] = REG_NOTBOL, [DENET_EXPRESSION_NO_END] = REG_NOTEOL};
+  regmatch_t found[1 + DENET_CAPTURES];
+  size_t wanted = captures ? DENET_COUNT_OF(found) : 0;
+  if (tre_regnexec(&expression->compiled, text.bytes, text.length, wanted, found, flags[edge]))
+    return false;
+  size_t groups = captures ? expression->compiled.re_nsub : 0;
+  for (size_t i = 0; i < groups && first + i < DENET_CAPTURES; i++) {
+    const regmatch_t *group = &found[1 + i];
+    struct denet_text absent = {0};
+    struct denet_text view = {text.bytes + group->rm_so, (size_t)(group->rm_eo - group->rm_so)};
+    captures->group[first + i] = group->rm_so < 0 ? absent : view;
+  }
+  return true;
+}

@@ -1,0 +1,421 @@
+#include "core/rules/rule.h"
+
+#include "core/model/metric.h"
+#include "core/model/process.h"
+#include "core/util/cleanup.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define COMM_LENGTH (DENET_COMM_BYTES - 1)
+
+struct condition_key {
+  const char *key;
+  enum denet_subject subject;
+  enum denet_pattern_kind pattern; /* of no meaning for a pid file */
+};
+
+static const struct condition_key condition_keys[] = {
+    {"Comm", DENET_SUBJECT_COMM, DENET_PATTERN_EXACT},
+    {"CommandLine", DENET_SUBJECT_COMMAND_LINE, DENET_PATTERN_REGEX},
+    {"Executable", DENET_SUBJECT_EXECUTABLE, DENET_PATTERN_GLOB},
+    {"User", DENET_SUBJECT_USER, DENET_PATTERN_EXACT},
+    {"Unit", DENET_SUBJECT_UNIT, DENET_PATTERN_GLOB},
+    {"Cgroup", DENET_SUBJECT_CGROUP, DENET_PATTERN_GLOB},
+    {"PidFile", DENET_SUBJECT_PID_FILE, DENET_PATTERN_EXACT},
+};
+
+const char *const denet_off_cpu_modes[] = {"off", "times", "stacks", NULL};
+
+static const struct denet_option options[] = {
+    {"Children", DENET_OPTION_BOOLEAN, offsetof(struct denet_rule, children), 0, 0, NULL},
+    {"Instance", DENET_OPTION_STRING, offsetof(struct denet_rule, instance), 0, 0, NULL},
+    {"MaxInstances", DENET_OPTION_COUNT, offsetof(struct denet_rule, max_instances), 1, 100000,
+     NULL},
+    {"Records", DENET_OPTION_BOOLEAN, offsetof(struct denet_rule, records), 0, 0, NULL},
+    {"OffCPU", DENET_OPTION_WORD, offsetof(struct denet_rule, off_cpu), 0, 0, denet_off_cpu_modes},
+};
+
+static void pattern_freep(struct denet_pattern **pattern) { denet_pattern_free(*pattern); }
+
+static int fail_memory(struct denet_error *error) {
+  return denet_error_set(error, -ENOMEM, "out of memory");
+}
+
+static struct denet_setting string_setting(const char *key, const char *string) {
+  return (struct denet_setting){.key = key, .type = DENET_SETTING_STRING, .string = string};
+}
+
+static int start_rule(struct denet_rule *rule, const char *name, const char *instance,
+                      struct denet_error *error) {
+  *rule = (struct denet_rule){
+      .name = strdup(name),
+      .instance = strdup(instance),
+      .children = true,
+      .records = true,
+      .max_instances = 100,
+      .report = DENET_REPORT_ALL,
+      .off_cpu = DENET_OFF_CPU_INHERITED,
+  };
+  return rule->name && rule->instance ? 0 : fail_memory(error);
+}
+
+/* key is how the configuration calls the rule's name. */
+static int start_named_rule(struct denet_rule *rule, const char *key, const char *name,
+                            const char *instance, struct denet_error *error) {
+  *rule = (struct denet_rule){0};
+  struct denet_setting setting = string_setting(key, name);
+  if (name[0] == '\0')
+    return denet_setting_refuse(&setting, error, "must not be empty");
+  return start_rule(rule, name, instance, error);
+}
+
+int denet_rule_init(struct denet_rule *rule, const char *name, struct denet_error *error) {
+  return start_named_rule(rule, "Rule", name, "%{rule}", error);
+}
+
+void denet_rule_done(struct denet_rule *rule) {
+  if (!rule)
+    return;
+  for (size_t i = 0; i < rule->condition_count; i++) {
+    denet_pattern_free(rule->conditions[i].pattern);
+    free(rule->conditions[i].pid_file);
+  }
+  free(rule->conditions);
+  free(rule->instance);
+  free(rule->name);
+  *rule = (struct denet_rule){0};
+}
+
+/* Room for one more condition; NULL without memory. The count stays. */
+static struct denet_condition *reserve_condition(struct denet_rule *rule) {
+  size_t size = (rule->condition_count + 1) * sizeof(*rule->conditions);
+  struct denet_condition *conditions = realloc(rule->conditions, size);
+  if (!conditions)
+    return NULL;
+  rule->conditions = conditions;
+  return &conditions[rule->condition_count];
+}
+
+static int add_pid_file(struct denet_rule *rule, struct denet_condition condition, const char *path,
+                        struct denet_error *error) {
+  struct denet_condition *room = reserve_condition(rule);
+  condition.pid_file = strdup(path);
+  if (!room || !condition.pid_file) {
+    free(condition.pid_file);
+    return fail_memory(error);
+  }
+  *room = condition;
+  rule->condition_count++;
+  return 0;
+}
+
+/* setting has the key as written and the pattern without its marks, so that a position in it is
+ * one in the text that the sentence shows. */
+static int add_pattern(struct denet_rule *rule, struct denet_condition condition,
+                       enum denet_pattern_kind kind, const struct denet_setting *setting,
+                       struct denet_error *error) {
+  struct denet_error reason;
+  DENET_CLEANUP(pattern_freep) struct denet_pattern *pattern = NULL;
+  int rc = denet_pattern_new(kind, setting->string, &reason, &pattern);
+  if (rc == -EINVAL)
+    return denet_setting_refuse(setting, error, "%s", reason.text);
+  struct denet_condition *room = rc == 0 ? reserve_condition(rule) : NULL;
+  if (!room)
+    return fail_memory(error);
+  if (!condition.negated) {
+    condition.first_capture = rule->groups;
+    rule->groups += denet_pattern_groups(pattern);
+  }
+  condition.pattern = DENET_TAKE(pattern);
+  *room = condition;
+  rule->condition_count++;
+  return 0;
+}
+
+/* The kernel keeps 15 bytes of a process's name; a longer one would never be met. */
+static int add_comm(struct denet_rule *rule, bool negated, const struct denet_setting *setting,
+                    struct denet_error *error) {
+  struct denet_condition condition = {.subject = DENET_SUBJECT_COMM, .negated = negated};
+  char kept[COMM_LENGTH + 1];
+  snprintf(kept, sizeof(kept), "%.*s", COMM_LENGTH, setting->string);
+  struct denet_setting cut = string_setting(setting->key, kept);
+  return add_pattern(rule, condition, DENET_PATTERN_EXACT, &cut, error);
+}
+
+/* collectd takes a bare number for one: "User 1000" means the user 1000. Others stay as they are.
+ */
+static struct denet_setting uid_as_string(const struct denet_setting *setting, char digits[24]) {
+  bool is_uid = setting->type == DENET_SETTING_NUMBER && setting->number >= 0 &&
+                setting->number <= UINT32_MAX;
+  if (!is_uid || setting->number != (double)(uint32_t)setting->number)
+    return *setting;
+  snprintf(digits, 24, "%u", (unsigned)setting->number);
+  return string_setting(setting->key, digits);
+}
+
+static int set_condition(struct denet_rule *rule, const struct condition_key *key,
+                         const struct denet_setting *given, struct denet_error *error) {
+  char digits[24];
+  bool is_user = key->subject == DENET_SUBJECT_USER;
+  struct denet_setting text = is_user ? uid_as_string(given, digits) : *given;
+  const struct denet_setting *setting = &text;
+  int rc = denet_setting_expect(setting, DENET_SETTING_STRING, error);
+  if (rc < 0)
+    return rc;
+  struct denet_condition condition = {.subject = key->subject};
+  struct denet_setting pattern = *setting;
+  condition.negated = pattern.string[0] == '!';
+  pattern.string += condition.negated;
+  bool is_comm_regex = key->subject == DENET_SUBJECT_COMM && pattern.string[0] == '~';
+  pattern.string += is_comm_regex;
+  size_t position = (size_t)(pattern.string - setting->string) + 1;
+  if (pattern.string[0] == '\0')
+    return denet_setting_refuse(setting, error, "nothing to compare with at character %zu",
+                                position);
+  if (key->subject == DENET_SUBJECT_PID_FILE && pattern.string[0] != '/')
+    return denet_setting_refuse(setting, error, "must be an absolute path, with / at character %zu",
+                                position);
+  if (key->subject == DENET_SUBJECT_PID_FILE)
+    return add_pid_file(rule, condition, pattern.string, error);
+  if (key->subject == DENET_SUBJECT_COMM && !is_comm_regex)
+    return add_comm(rule, condition.negated, &pattern, error);
+  return add_pattern(rule, condition, is_comm_regex ? DENET_PATTERN_REGEX : key->pattern, &pattern,
+                     error);
+}
+
+static int parse_report_word(const char *word, size_t length) {
+  char copy[32];
+  if (length >= sizeof(copy))
+    return -EINVAL;
+  memcpy(copy, word, length);
+  copy[length] = '\0';
+  return denet_report_parse(copy);
+}
+
+static int set_report(struct denet_rule *rule, const struct denet_setting *setting,
+                      struct denet_error *error) {
+  int rc = denet_setting_expect(setting, DENET_SETTING_STRING, error);
+  if (rc < 0)
+    return rc;
+  static const char separators[] = " \t,";
+  unsigned report = 0;
+  const char *word = setting->string + strspn(setting->string, separators);
+  if (*word == '\0')
+    return denet_setting_refuse(setting, error, "no word at character %zu",
+                                (size_t)(word - setting->string) + 1);
+  while (*word != '\0') {
+    size_t length = strcspn(word, separators);
+    int bits = parse_report_word(word, length);
+    if (bits < 0)
+      return denet_setting_refuse(setting, error, "unknown word %.*s at character %zu",
+                                  length > COMM_LENGTH ? COMM_LENGTH : (int)length, word,
+                                  (size_t)(word - setting->string) + 1);
+    report |= (unsigned)bits;
+    word += length;
+    word += strspn(word, separators);
+  }
+  rule->report = rule->report_given ? rule->report | report : report;
+  rule->report_given = true;
+  return 0;
+}
+
+static const struct condition_key *find_condition_key(const char *key) {
+  for (size_t i = 0; i < DENET_COUNT_OF(condition_keys); i++)
+    if (strcasecmp(condition_keys[i].key, key) == 0)
+      return &condition_keys[i];
+  return NULL;
+}
+
+bool denet_rule_knows(const char *key) {
+  return strcasecmp(key, "Report") == 0 || find_condition_key(key) ||
+         denet_option_is_known(options, DENET_COUNT_OF(options), key);
+}
+
+int denet_rule_set(struct denet_rule *rule, const struct denet_setting *setting,
+                   struct denet_error *error) {
+  if (strcasecmp(setting->key, "Report") == 0)
+    return set_report(rule, setting, error);
+  const struct condition_key *key = find_condition_key(setting->key);
+  if (key)
+    return set_condition(rule, key, setting, error);
+  return denet_option_set(options, DENET_COUNT_OF(options), rule, setting, error);
+}
+
+int denet_rule_init_process(struct denet_rule *rule, const char *name, struct denet_error *error) {
+  int rc = start_named_rule(rule, "Process", name, "%{rule}", error);
+  if (rc < 0)
+    return rc;
+  rule->children = false;
+  /* Not through denet_rule_set(): here '!' and '~' are parts of the name. */
+  struct denet_setting setting = string_setting("Process", name);
+  return add_comm(rule, false, &setting, error);
+}
+
+static int check_instance(struct denet_rule *rule, const char *key, struct denet_error *error) {
+  struct denet_setting setting = string_setting(key, rule->instance);
+  struct denet_error reason;
+  int rc = denet_instance_check(rule->instance, rule->groups, &reason, &rule->uses);
+  return rc < 0 ? denet_setting_refuse(&setting, error, "%s", reason.text) : 0;
+}
+
+int denet_rule_init_process_match(struct denet_rule *rule, const char *name, const char *regex,
+                                  struct denet_error *error) {
+  int rc = start_named_rule(rule, "ProcessMatch", name, name, error);
+  if (rc < 0)
+    return rc;
+  rule->children = false;
+  struct denet_condition condition = {.subject = DENET_SUBJECT_COMMAND_LINE};
+  struct denet_setting setting = string_setting("ProcessMatch", regex);
+  rc = add_pattern(rule, condition, DENET_PATTERN_REGEX, &setting, error);
+  return rc < 0 ? rc : check_instance(rule, "ProcessMatch", error);
+}
+
+int denet_rule_init_default(struct denet_rule *rule, struct denet_error *error) {
+  int rc = start_rule(rule, "", "%{exe}", error);
+  rule->children = false;
+  rule->records = false;
+  rule->skip_kernel_threads = true;
+  rule->max_instances = 50;
+  return rc;
+}
+
+void denet_rule_settle_off_cpu(struct denet_rule *rule, enum denet_off_cpu_mode inherited) {
+  if (rule->off_cpu == DENET_OFF_CPU_INHERITED)
+    rule->off_cpu = inherited;
+  rule->report &= ~(unsigned)DENET_REPORT_REASONS;
+  if (rule->off_cpu == DENET_OFF_CPU_NONE)
+    rule->report &= ~(unsigned)DENET_REPORT_OFF_CPU;
+  if (rule->off_cpu == DENET_OFF_CPU_STACKS && rule->report & DENET_REPORT_OFF_CPU)
+    rule->report |= DENET_REPORT_REASONS;
+}
+
+void denet_rule_forgo_stacks(struct denet_rule *rule) {
+  if (rule->off_cpu != DENET_OFF_CPU_STACKS)
+    return;
+  rule->forgoes_stacks = true;
+  rule->off_cpu = DENET_OFF_CPU_TIMES;
+  denet_rule_settle_off_cpu(rule, DENET_OFF_CPU_TIMES);
+}
+
+static unsigned subject_bit(bool wanted, enum denet_subject subject) {
+  return wanted ? 1u << subject : 0;
+}
+
+static unsigned list_subjects(const struct denet_rule *rule) {
+  const struct denet_instance_uses *uses = &rule->uses;
+  unsigned subjects = subject_bit(uses->comm, DENET_SUBJECT_COMM) |
+                      subject_bit(uses->exe, DENET_SUBJECT_EXECUTABLE) |
+                      subject_bit(uses->user, DENET_SUBJECT_USER) |
+                      subject_bit(uses->unit, DENET_SUBJECT_UNIT) |
+                      subject_bit(uses->cgroup, DENET_SUBJECT_CGROUP);
+  for (size_t i = 0; i < rule->condition_count; i++)
+    subjects |= subject_bit(true, rule->conditions[i].subject);
+  return subjects;
+}
+
+int denet_rule_finish(struct denet_rule *rule, struct denet_error *error) {
+  /* Only the default rule has no name, and it is meant to match every process. */
+  if (rule->condition_count == 0 && rule->name[0] != '\0')
+    return denet_error_set(error, -EINVAL, "no condition: every process would match");
+  int rc = check_instance(rule, "Instance", error);
+  if (rc < 0)
+    return rc;
+  rule->subjects = list_subjects(rule);
+  return 0;
+}
+
+static bool user_is_known(const struct denet_facts *facts) {
+  return facts->subject[DENET_SUBJECT_USER].bytes || facts->uid != UINT64_MAX;
+}
+
+/* A user has a number and may have a name; either may be what the condition says. */
+static bool user_is(const struct denet_pattern *pattern, const struct denet_facts *facts) {
+  char digits[24];
+  snprintf(digits, sizeof(digits), "%" PRIu64, facts->uid);
+  return denet_pattern_matches(pattern, facts->subject[DENET_SUBJECT_USER], NULL, 0) ||
+         denet_pattern_matches(pattern, denet_text_of(digits), NULL, 0);
+}
+
+static bool condition_holds(const struct denet_condition *condition,
+                            const struct denet_facts *facts, struct denet_captures *captures) {
+  if (condition->subject == DENET_SUBJECT_USER)
+    return user_is_known(facts) && user_is(condition->pattern, facts) != condition->negated;
+  if (condition->subject == DENET_SUBJECT_PID_FILE)
+    return condition->pid != 0 && (facts->pid == condition->pid) != condition->negated;
+  struct denet_text text = facts->subject[condition->subject];
+  if (!text.bytes)
+    return false;
+  return denet_pattern_matches(condition->pattern, text, condition->negated ? NULL : captures,
+                               condition->first_capture) != condition->negated;
+}
+
+bool denet_rule_matches(const struct denet_rule *rule, const struct denet_facts *facts,
+                        struct denet_captures *out_captures) {
+  if (rule->skip_kernel_threads && facts->kernel_thread)
+    return false;
+  struct denet_captures captures = {0};
+  unsigned asked = 0, met = 0;
+  /* Goes on behind the first that holds: another one may have captures for the name. */
+  for (size_t i = 0; i < rule->condition_count; i++) {
+    const struct denet_condition *condition = &rule->conditions[i];
+    bool holds = condition_holds(condition, facts, &captures);
+    if (condition->negated && !holds)
+      return false;
+    asked |= subject_bit(!condition->negated, condition->subject);
+    met |= subject_bit(!condition->negated && holds, condition->subject);
+  }
+  if (met != asked)
+    return false;
+  *out_captures = captures;
+  return true;
+}
+
+static size_t skip_space(struct denet_text text, size_t start) {
+  static const char space[] = {' ', '\t', '\r', '\n', '\v', '\f'};
+  while (start < text.length && memchr(space, text.bytes[start], sizeof(space)))
+    start++;
+  return start;
+}
+
+pid_t denet_rule_parse_pid(struct denet_text text) {
+  size_t start = skip_space(text, 0);
+  size_t end = start;
+  int64_t pid = 0;
+  for (; end < text.length && isdigit((unsigned char)text.bytes[end]) && pid <= INT_MAX; end++)
+    pid = pid * 10 + (text.bytes[end] - '0');
+  size_t rest = skip_space(text, end);
+  bool line_ends = rest == text.length || memchr(text.bytes + end, '\n', rest - end);
+  return line_ends && pid <= INT_MAX ? (pid_t)pid : 0;
+}
+
+static bool is_unit_name(struct denet_text name) {
+  static const char *const suffixes[] = {".service", ".scope", ".socket", ".mount", ".swap"};
+  for (size_t i = 0; i < DENET_COUNT_OF(suffixes); i++) {
+    size_t length = strlen(suffixes[i]);
+    if (name.length > length && memcmp(name.bytes + name.length - length, suffixes[i], length) == 0)
+      return true;
+  }
+  return false;
+}
+
+struct denet_text denet_rule_unit(struct denet_text cgroup_path) {
+  size_t end = cgroup_path.length;
+  while (end > 0) {
+    const char *slash = memrchr(cgroup_path.bytes, '/', end);
+    size_t start = slash ? (size_t)(slash - cgroup_path.bytes) + 1 : 0;
+    /* As cg_unescape() in systemd's src/basic/cgroup-util.c. */
+    size_t escape = start < end && cgroup_path.bytes[start] == '_' ? 1 : 0;
+    struct denet_text name = {cgroup_path.bytes + start + escape, end - start - escape};
+    if (is_unit_name(name))
+      return name;
+    end = slash ? start - 1 : 0;
+  }
+  return (struct denet_text){0};
+}

@@ -1,0 +1,35 @@
+/* The Instance option: a template such as "shard-%{1}" and its expansion for one process. */
+#pragma once
+
+#include "core/rules/pattern.h"
+#include "core/util/buffer.h"
+#include "core/util/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What the placeholders stand for; absent texts expand to nothing, an absent exe to comm.
+ * Everything is borrowed. */
+struct denet_instance_values {
+  struct denet_text rule, comm, exe, user, unit, cgroup; /* exe: path, its base name is used */
+  uint64_t pid;
+  uint64_t slot;
+  struct denet_captures captures;
+};
+
+/* Which placeholders a template has. */
+struct denet_instance_uses {
+  bool comm, exe, user, unit, cgroup, pid, slot;
+};
+
+/* Checks template: known placeholders, captures within groups (how many the rule's regexes have),
+ * every %{ closed. "%%" is a percent sign; a lone % stands for itself. 0, or -EINVAL with a
+ * sentence that says what is wrong and at which character (a byte, counted from 1). out_uses may be
+ * NULL. */
+int denet_instance_check(const char *template, size_t groups, struct denet_error *error,
+                         struct denet_instance_uses *out_uses);
+
+/* Appends the expansion to out. template has passed denet_instance_check(). 0 or -ENOMEM,
+ * then out holds a part of it. */
+int denet_instance_expand(const char *template, const struct denet_instance_values *values,
+                          struct denet_buffer *out);

@@ -1,0 +1,55 @@
+/* What the files of the BPF source share: source_bpf.c scans and measures, source_bpf_take.c takes
+ * over who a process is and how it ended, source_bpf_describe.c tells its texts. Nothing else
+ * includes this. */
+#pragma once
+
+#include "bpf/process_records.h"
+#include "core/source/bpf/lifecycle.h"
+#include "core/source/bpf/loader.h"
+#include "core/source/bpf/task_sums.h"
+#include "core/source/source.h"
+
+struct denet_bpf_source {
+  struct denet_source source; /* first: the one is the other */
+  const struct denet_host *host;
+  struct denet_source *procfs; /* owned, as is all below */
+  struct denet_programs *programs;
+  struct denet_ledger ledger;
+  struct denet_buffer records;   /* of the last pass */
+  struct denet_tallies tallies;  /* likewise */
+  uint64_t opened_ns;            /* boot clock, as all here: what was born before is not new */
+  uint64_t begun_ns, settled_ns; /* the last pass, complete passes: when they began */
+  uint64_t events;               /* taken in this pass */
+  uint64_t notes_lost;           /* events that could not be taken down */
+  bool has_missed;               /* this pass: a process was told of in brief that was not known */
+  bool is_relisted;              /* this pass was read a second time, all at length */
+  int note_failure;              /* of this pass: why an event could not be taken down */
+};
+
+/* What has been heard of the process, or NULL. */
+struct denet_life *denet_bpf_source_life(const struct denet_bpf_source *bpf,
+                                         const struct denet_process *process);
+
+/* Takes down what has been heard since the last time. */
+void denet_bpf_source_drain(struct denet_bpf_source *bpf);
+
+/* Takes over who the process is, and how it ended if it has. */
+void denet_bpf_source_identify(const struct denet_bpf_source *bpf, struct denet_process *process,
+                               const struct denet_bpf_identity *record, int exit_code);
+
+/* What is known of when and in which state it ended; life may be NULL. */
+void denet_bpf_source_take_exit(const struct denet_bpf_source *bpf, struct denet_process *process,
+                                const struct denet_life *life);
+
+/* A process that is seen for the first time at its end has all that its lines need. */
+void denet_bpf_source_complete(struct denet_process *process);
+
+/* The process is over: who it was and what it cost in all. */
+void denet_bpf_source_take_end(const struct denet_bpf_source *bpf, struct denet_process *process,
+                               struct denet_life *life);
+
+/* The source's functions, see source.h. */
+int denet_bpf_source_describe(struct denet_source *source, struct denet_process *process,
+                              enum denet_text_kind kind, struct denet_buffer *out);
+int denet_bpf_source_owner(struct denet_source *source, const struct denet_process *process,
+                           uid_t *out_uid);

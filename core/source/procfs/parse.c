@@ -1,0 +1,164 @@
+#include "core/source/procfs/parse.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Takes an optionally signed decimal number off the front of rest, blanks before it skipped. */
+static bool take_number(struct denet_text *rest, uint64_t *out_value) {
+  const char *at = rest->bytes, *end = rest->bytes + rest->length;
+  while (at < end && (*at == ' ' || *at == '\t'))
+    at++;
+  bool negative = at < end && *at == '-';
+  at += negative;
+  const char *first = at;
+  uint64_t value = 0;
+  for (; at < end && *at >= '0' && *at <= '9'; at++)
+    if (__builtin_mul_overflow(value, 10, &value) ||
+        __builtin_add_overflow(value, (uint64_t)(*at - '0'), &value))
+      return false;
+  if (at == first)
+    return false;
+  *rest = (struct denet_text){at, (size_t)(end - at)};
+  *out_value = negative ? -value : value;
+  return true;
+}
+
+/* Takes the next line, without its newline, off the front of rest. */
+static bool take_line(struct denet_text *rest, struct denet_text *out_line) {
+  if (!rest->length)
+    return false;
+  const char *newline = memchr(rest->bytes, '\n', rest->length);
+  size_t length = newline ? (size_t)(newline - rest->bytes) : rest->length;
+  size_t taken = length + (newline != NULL);
+  *out_line = (struct denet_text){rest->bytes, length};
+  *rest = (struct denet_text){rest->bytes + taken, rest->length - taken};
+  return true;
+}
+
+static bool starts_with(struct denet_text text, const char *prefix) {
+  size_t length = strlen(prefix);
+  return text.length >= length && !memcmp(text.bytes, prefix, length);
+}
+
+static struct denet_text text_after(struct denet_text text, size_t skipped) {
+  return (struct denet_text){text.bytes + skipped, text.length - skipped};
+}
+
+/* Finds the name by its outermost parentheses; out_rest is what stands behind it. */
+static int parse_stat_name(struct denet_text text, struct denet_stat *stat,
+                           struct denet_text *out_rest) {
+  const char *open = memchr(text.bytes, '(', text.length);
+  const char *close = memrchr(text.bytes, ')', text.length);
+  if (!open || !close || close < open)
+    return -EINVAL;
+  size_t length = (size_t)(close - open - 1);
+  if (length >= sizeof(stat->name))
+    length = sizeof(stat->name) - 1;
+  memcpy(stat->name, open + 1, length);
+  stat->name[length] = '\0';
+  *out_rest = text_after(text, (size_t)(close + 1 - text.bytes));
+  return 0;
+}
+
+int denet_parse_stat(struct denet_text text, struct denet_stat *out_stat) {
+  struct denet_stat stat = {.fields = DENET_STAT_PARENT};
+  struct denet_text rest = text;
+  uint64_t pid;
+  if (!text.bytes || !take_number(&rest, &pid) || pid == 0 || pid > INT32_MAX)
+    return -EINVAL;
+  stat.pid = (pid_t)pid;
+  int error = parse_stat_name(text, &stat, &rest);
+  if (error)
+    return error;
+  if (rest.length < 2 || rest.bytes[0] != ' ')
+    return -EINVAL;
+  stat.state = rest.bytes[1];
+  rest = text_after(rest, 2);
+  while (stat.fields < DENET_STAT_FIELDS && take_number(&rest, &stat.field[stat.fields]))
+    stat.fields++;
+  if (stat.fields <= DENET_STAT_START_TICKS)
+    return -EINVAL;
+  *out_stat = stat;
+  return 0;
+}
+
+bool denet_parse_field(struct denet_text text, unsigned index, uint64_t *out_value) {
+  uint64_t value = 0;
+  for (unsigned i = 0; i < index; i++)
+    if (!take_number(&text, &value))
+      return false;
+  if (index > 0)
+    *out_value = value;
+  return index > 0;
+}
+
+uint64_t denet_parse_keys(struct denet_text text, const char *const *keys, unsigned count,
+                          uint64_t *out_values) {
+  uint64_t found = 0;
+  struct denet_text line;
+  while (take_line(&text, &line)) {
+    for (unsigned i = 0; i < count; i++) {
+      size_t length = strlen(keys[i]);
+      if (!starts_with(line, keys[i]) || line.length == length || line.bytes[length] != ':')
+        continue;
+      struct denet_text rest = text_after(line, length + 1);
+      if (take_number(&rest, &out_values[i]))
+        found |= UINT64_C(1) << i;
+    }
+  }
+  return found;
+}
+
+bool denet_parse_net_dev(struct denet_text text, unsigned index, uint64_t *out_sum) {
+  uint64_t sum = 0, value;
+  bool is_table = false;
+  struct denet_text line;
+  while (take_line(&text, &line)) {
+    while (starts_with(line, " "))
+      line = text_after(line, 1);
+    const char *colon = memchr(line.bytes, ':', line.length);
+    if (!colon)
+      continue;
+    struct denet_text rest = text_after(line, (size_t)(colon + 1 - line.bytes));
+    if (!denet_parse_field(rest, index, &value))
+      continue;
+    is_table = true;
+    if (!starts_with(line, "lo:"))
+      sum += value;
+  }
+  if (is_table)
+    *out_sum = sum;
+  return is_table;
+}
+
+struct denet_text denet_parse_cgroup(struct denet_text text) {
+  struct denet_text unified = {0}, systemd = {0}, line;
+  while (take_line(&text, &line)) {
+    if (starts_with(line, "0::"))
+      unified = text_after(line, strlen("0::"));
+    const char *colon = memchr(line.bytes, ':', line.length);
+    if (!colon)
+      continue;
+    struct denet_text rest = text_after(line, (size_t)(colon + 1 - line.bytes));
+    if (starts_with(rest, "name=systemd:"))
+      systemd = text_after(rest, strlen("name=systemd:"));
+  }
+  bool unified_says_more = unified.bytes && unified.length > strlen("/");
+  return unified_says_more || !systemd.bytes ? unified : systemd;
+}
+
+struct denet_text denet_parse_arguments(struct denet_text text) {
+  while (text.length && text.bytes[text.length - 1] == '\0')
+    text.length--;
+  return text;
+}
+
+bool denet_parse_next_argument(struct denet_text *rest, struct denet_text *out_argument) {
+  if (!rest->length)
+    return false;
+  const char *nul = memchr(rest->bytes, '\0', rest->length);
+  size_t length = nul ? (size_t)(nul - rest->bytes) : rest->length;
+  *out_argument = (struct denet_text){rest->bytes, length};
+  *rest = text_after(*rest, length + (nul != NULL));
+  return true;
+}

@@ -1,0 +1,90 @@
+/* The texts of the processes of /proc. */
+#include "core/source/procfs/parse.h"
+#include "core/source/procfs/procfs.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Longer ones are cut: what one user writes there must not fill this one's memory. */
+#define ARGUMENT_BYTES (1 << 18)
+
+/* A link or a file of the process that its owner can hold up. */
+static int read_aside(struct denet_procfs *procfs, const struct denet_process *process,
+                      const char *name, size_t limit, struct denet_buffer *out) {
+  struct denet_aside_key key = {process->pid, process->start_ticks, process->exec_stamp,
+                                process->never_execd};
+  char path[32];
+  snprintf(path, sizeof(path), "%d/%s", (int)process->pid, name);
+  return denet_aside_read(procfs->aside, key, procfs->proc_fd, path, limit, out);
+}
+
+static int describe_executable(struct denet_procfs *procfs, struct denet_process *process,
+                               struct denet_buffer *out) {
+  static const char deleted[] = " (deleted)"; /* d_path, fs/d_path.c */
+  int outcome = read_aside(procfs, process, "exe", PATH_MAX, out);
+  if (outcome == -EACCES || outcome == -EPERM)
+    denet_procfs_note_lack(procfs, process, DENET_LACK_EXECUTABLE);
+  if (outcome)
+    return outcome;
+  size_t cut = sizeof(deleted) - 1;
+  if (out->length > cut && !memcmp(out->bytes + out->length - cut, deleted, cut))
+    out->length -= cut;
+  out->bytes[out->length] = '\0';
+  return 0;
+}
+
+/* Whether the process has ended since it was looked at: it has no memory. */
+static bool has_ended(struct denet_procfs *procfs, const struct denet_process *process) {
+  struct denet_text text;
+  uint64_t vm_pages;
+  if (process->kernel_thread || process->ended || process->is_hollow)
+    return false;
+  int outcome = denet_procfs_read(procfs, process->pid, 0, "statm", &text);
+  return outcome == DENET_GONE || (!outcome && denet_parse_field(text, 1, &vm_pages) && !vm_pages);
+}
+
+static int describe_arguments(struct denet_procfs *procfs, const struct denet_process *process,
+                              struct denet_buffer *out) {
+  int outcome = read_aside(procfs, process, "cmdline", ARGUMENT_BYTES, out);
+  if (!outcome && !out->length && has_ended(procfs, process))
+    return DENET_GONE;
+  if (!outcome)
+    out->length = denet_parse_arguments(denet_buffer_text(out)).length;
+  return outcome == -ENOENT || outcome == -ESRCH ? DENET_GONE : outcome;
+}
+
+int denet_procfs_describe(struct denet_source *source, struct denet_process *process,
+                          enum denet_text_kind kind, struct denet_buffer *out) {
+  struct denet_procfs *procfs = (struct denet_procfs *)source;
+  denet_buffer_clear(out);
+  if (process->vanished) /* its files may be another's, with its pid */
+    return DENET_GONE;
+  if (kind == DENET_TEXT_EXECUTABLE)
+    return describe_executable(procfs, process, out);
+  if (kind == DENET_TEXT_ARGUMENTS)
+    return describe_arguments(procfs, process, out);
+  struct denet_text file, path;
+  int outcome = denet_procfs_read(procfs, process->pid, 0, "cgroup", &file);
+  if (outcome)
+    return outcome;
+  path = denet_parse_cgroup(file);
+  return path.bytes ? denet_buffer_append(out, path.bytes, path.length) : -ENOENT;
+}
+
+int denet_procfs_owner(struct denet_source *source, const struct denet_process *process,
+                       uid_t *out_uid) {
+  static const char *const uid_key[] = {"Uid"};
+  struct denet_text text;
+  uint64_t uid;
+  if (process->vanished)
+    return DENET_GONE;
+  int outcome = denet_procfs_read((struct denet_procfs *)source, process->pid, 0, "status", &text);
+  if (outcome)
+    return outcome;
+  if (!denet_parse_keys(text, uid_key, 1, &uid))
+    return -ENOENT;
+  *out_uid = (uid_t)uid;
+  return 0;
+}

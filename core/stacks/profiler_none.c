@@ -1,0 +1,34 @@
+/* Off-CPU profiling in a build without BPF: there is none. */
+#include "core/stacks/profiler.h"
+
+#include <errno.h>
+
+int denet_profiler_open(const struct denet_profiler_settings *settings, const char *proc_path,
+                        struct denet_error *error, struct denet_profiler **out_profiler) {
+  (void)settings;
+  (void)proc_path;
+  (void)out_profiler;
+  return denet_error_set(error, -ENOTSUP, "denet was built without BPF");
+}
+
+void denet_profiler_free(struct denet_profiler *profiler) { (void)profiler; }
+
+void denet_profiler_listen(struct denet_profiler *profiler, struct denet_roster *roster,
+                           const struct denet_forest *forest) {
+  (void)profiler;
+  (void)roster;
+  (void)forest;
+}
+
+void denet_profiler_measure(struct denet_profiler *profiler, struct denet_process *process) {
+  (void)profiler;
+  (void)process;
+}
+
+void denet_profiler_begin(struct denet_profiler *profiler) { (void)profiler; }
+
+void denet_profiler_losses(const struct denet_profiler *profiler,
+                           struct denet_off_cpu_losses *out_losses) {
+  (void)profiler;
+  *out_losses = (struct denet_off_cpu_losses){0};
+}

@@ -1,0 +1,31 @@
+/* The unwind tables of one ELF file (.eh_frame and .debug_frame), as libdw reads them: how the
+ * frame of each of its functions is left. */
+#pragma once
+
+#include "core/stacks/symbols/elf_file.h"
+#include "core/stacks/unwind/cursor.h"
+
+struct denet_unwind_table;
+
+/* Reads the tables, which may take limit bytes of memory. 0, then the caller owns *out_table and
+ * the file is not needed any more; -ENOENT if the file has none; -EFBIG; as denet_elf_file_extract.
+ */
+int denet_unwind_table_new(const struct denet_elf_file *file, uint64_t limit,
+                           struct denet_unwind_table **out_table);
+
+void denet_unwind_table_free(struct denet_unwind_table *table); /* NULL is fine */
+
+/* The memory it takes. */
+uint64_t denet_unwind_table_bytes(const struct denet_unwind_table *table);
+
+enum denet_step {
+  DENET_STEP_DONE, /* the walk is at the caller */
+  DENET_STEP_END,  /* there is no caller: the thread begins here */
+  DENET_STEP_CUT,  /* the stack does not hold what is needed */
+};
+
+/* From the frame that is at an address of the file to its caller. False if the tables do not have
+ * the address. *out_is_signal: the frame is one that the kernel made to run a signal's handler. */
+bool denet_unwind_table_step(const struct denet_unwind_table *table, uint64_t address,
+                             struct denet_walk *walk, bool *out_is_signal,
+                             enum denet_step *out_step);

@@ -1,0 +1,238 @@
+#include "core/store/queue.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define NS_PER_SECOND UINT64_C(1000000000)
+#define NEVER UINT64_MAX
+
+/* What stands before each line's bytes in the buffer. No alignment there: copied in and out. */
+struct packed {
+  enum denet_line_kind kind;
+  pid_t pid;
+  uint64_t t0_ms;
+  size_t instance_bytes; /* with its NUL */
+  size_t json_bytes;
+};
+
+struct denet_queue {
+  pthread_mutex_t lock;         /* of all below but draining and given_count, the taker's */
+  pthread_cond_t taker_wakes;   /* something to look at for the taker */
+  pthread_cond_t flusher_wakes; /* all that was taken has been given */
+  struct denet_buffer filling;
+  struct denet_buffer draining;
+  size_t limit_bytes;
+  uint64_t oldest_ns;    /* CLOCK_MONOTONIC, when the first line of filling came */
+  uint64_t pushed_count; /* lines taken in */
+  uint64_t wanted_count; /* a flush waits until given_count is this */
+  uint64_t stuck_count;  /* given_count when a flush had waited in vain */
+  uint64_t dropped_count;
+  bool is_closed;
+  atomic_uint_fast64_t given_count; /* lines taken in that each() has returned for */
+};
+
+static uint64_t read_clock(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
+}
+
+/* Waits until deadline_ns at most; as any such wait it may also end for no reason. */
+static void wait_until(pthread_cond_t *condition, pthread_mutex_t *lock, uint64_t deadline_ns) {
+  struct timespec deadline = {.tv_sec = (time_t)(deadline_ns / NS_PER_SECOND),
+                              .tv_nsec = (long)(deadline_ns % NS_PER_SECOND)};
+  pthread_cond_timedwait(condition, lock, &deadline);
+}
+
+/* 0 or an errno. */
+static int init_condition(pthread_cond_t *condition) {
+  pthread_condattr_t attributes;
+  int error = pthread_condattr_init(&attributes);
+  if (error)
+    return error;
+  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+  error = pthread_cond_init(condition, &attributes);
+  pthread_condattr_destroy(&attributes);
+  return error;
+}
+
+int denet_queue_new(size_t bytes, struct denet_queue **out_queue) {
+  struct denet_queue *queue = calloc(1, sizeof(*queue));
+  if (!queue)
+    return -ENOMEM;
+  queue->limit_bytes = bytes;
+  queue->stuck_count = NEVER;
+  /* All at once, so that no push waits for realloc() to move megabytes; the kernel gives the pages
+   * only when they are first used. glibc's locks and conditions own nothing and cannot fail. */
+  if (denet_buffer_reserve(&queue->filling, bytes) ||
+      denet_buffer_reserve(&queue->draining, bytes) || pthread_mutex_init(&queue->lock, NULL) ||
+      init_condition(&queue->taker_wakes) || init_condition(&queue->flusher_wakes)) {
+    denet_buffer_done(&queue->filling);
+    denet_buffer_done(&queue->draining);
+    free(queue);
+    return -ENOMEM;
+  }
+  *out_queue = queue;
+  return 0;
+}
+
+void denet_queue_free(struct denet_queue *queue) {
+  if (!queue)
+    return;
+  pthread_cond_destroy(&queue->flusher_wakes);
+  pthread_cond_destroy(&queue->taker_wakes);
+  pthread_mutex_destroy(&queue->lock);
+  denet_buffer_done(&queue->filling);
+  denet_buffer_done(&queue->draining);
+  free(queue);
+}
+
+static int pack_line(struct denet_buffer *buffer, const struct denet_line *line, size_t limit) {
+  struct packed packed = {.kind = line->kind,
+                          .pid = line->pid,
+                          .t0_ms = line->t0_ms,
+                          .instance_bytes = strlen(line->instance) + 1,
+                          .json_bytes = line->json.length};
+  size_t needed = sizeof(packed) + packed.instance_bytes + packed.json_bytes;
+  if (needed > limit)
+    return -EMSGSIZE;
+  if (buffer->length > limit - needed)
+    return -ENOBUFS;
+  /* The buffer has had room for limit bytes from the start. */
+  denet_buffer_append(buffer, &packed, sizeof(packed));
+  denet_buffer_append(buffer, line->instance, packed.instance_bytes);
+  denet_buffer_append(buffer, line->json.bytes, packed.json_bytes);
+  return 0;
+}
+
+static bool is_half_full(const struct denet_queue *queue) {
+  return queue->filling.length && queue->filling.length >= queue->limit_bytes / 2;
+}
+
+static int push_locked(struct denet_queue *queue, const struct denet_line *line) {
+  if (queue->is_closed)
+    return -EPIPE;
+  size_t reserved = line->kind == DENET_LINE_SAMPLE ? queue->limit_bytes / 8 : 0;
+  bool was_empty = !queue->filling.length;
+  bool was_half_full = is_half_full(queue);
+  int error = pack_line(&queue->filling, line, queue->limit_bytes - reserved);
+  if (error)
+    return error;
+  queue->pushed_count++;
+  if (was_empty)
+    queue->oldest_ns = read_clock();
+  /* Only what changes how long the taker waits is worth a wake-up. */
+  if (was_empty || was_half_full != is_half_full(queue))
+    pthread_cond_signal(&queue->taker_wakes);
+  return 0;
+}
+
+int denet_queue_push(struct denet_queue *queue, const struct denet_line *line) {
+  pthread_mutex_lock(&queue->lock);
+  int error = push_locked(queue, line);
+  if (error && error != -EMSGSIZE && line->kind != DENET_LINE_END)
+    queue->dropped_count++;
+  pthread_mutex_unlock(&queue->lock);
+  return error;
+}
+
+uint64_t denet_queue_dropped(struct denet_queue *queue) {
+  pthread_mutex_lock(&queue->lock);
+  uint64_t dropped = queue->dropped_count;
+  pthread_mutex_unlock(&queue->lock);
+  return dropped;
+}
+
+static void wait_for_lines(struct denet_queue *queue, uint64_t wait_ns) {
+  while (!queue->is_closed && queue->given_count >= queue->wanted_count && !is_half_full(queue)) {
+    uint64_t deadline_ns = queue->oldest_ns + wait_ns;
+    if (!queue->filling.length)
+      pthread_cond_wait(&queue->taker_wakes, &queue->lock);
+    else if (read_clock() < deadline_ns)
+      wait_until(&queue->taker_wakes, &queue->lock, deadline_ns);
+    else
+      return;
+  }
+}
+
+static void give_lines(struct denet_queue *queue, const struct denet_buffer *lines,
+                       void (*each)(void *context, const struct denet_line *line), void *context) {
+  const char *next = lines->bytes;
+  const char *end = next + lines->length;
+  while (next < end) {
+    struct packed packed;
+    memcpy(&packed, next, sizeof(packed));
+    const char *instance = next + sizeof(packed);
+    const char *json = instance + packed.instance_bytes;
+    struct denet_line line = {.kind = packed.kind,
+                              .instance = instance,
+                              .pid = packed.pid,
+                              .t0_ms = packed.t0_ms,
+                              .json = {json, packed.json_bytes}};
+    each(context, &line);
+    atomic_fetch_add(&queue->given_count, 1);
+    next = json + packed.json_bytes;
+  }
+}
+
+bool denet_queue_take(struct denet_queue *queue, uint64_t wait_ns,
+                      void (*each)(void *context, const struct denet_line *line), void *context) {
+  pthread_mutex_lock(&queue->lock);
+  wait_for_lines(queue, wait_ns);
+  struct denet_buffer taken = queue->filling;
+  bool is_over = queue->is_closed && !taken.length;
+  queue->filling = queue->draining;
+  denet_buffer_clear(&queue->filling);
+  queue->draining = taken;
+  pthread_mutex_unlock(&queue->lock);
+
+  if (taken.length)
+    give_lines(queue, &taken, each, context);
+
+  pthread_mutex_lock(&queue->lock);
+  pthread_cond_broadcast(&queue->flusher_wakes);
+  pthread_mutex_unlock(&queue->lock);
+  return !is_over;
+}
+
+/* Waits until the lines up to wanted have been given, or not at all where the taker has not moved
+ * since somebody else waited in vain. */
+static bool wait_for_taker(struct denet_queue *queue, uint64_t wanted, uint64_t timeout_ns) {
+  uint64_t deadline_ns = read_clock() + timeout_ns;
+  while (queue->given_count < wanted && queue->given_count != queue->stuck_count) {
+    if (read_clock() >= deadline_ns)
+      queue->stuck_count = queue->given_count;
+    else
+      wait_until(&queue->flusher_wakes, &queue->lock, deadline_ns);
+  }
+  return queue->given_count >= wanted;
+}
+
+int denet_queue_flush(struct denet_queue *queue, uint64_t timeout_ns) {
+  pthread_mutex_lock(&queue->lock);
+  uint64_t wanted = queue->pushed_count;
+  if (wanted > queue->wanted_count)
+    queue->wanted_count = wanted;
+  pthread_cond_signal(&queue->taker_wakes);
+  bool is_given = wait_for_taker(queue, wanted, timeout_ns);
+  pthread_mutex_unlock(&queue->lock);
+  return is_given ? 0 : -ETIMEDOUT;
+}
+
+uint64_t denet_queue_waiting(struct denet_queue *queue) {
+  pthread_mutex_lock(&queue->lock);
+  uint64_t waiting = queue->pushed_count - queue->given_count;
+  pthread_mutex_unlock(&queue->lock);
+  return waiting;
+}
+
+void denet_queue_close(struct denet_queue *queue) {
+  pthread_mutex_lock(&queue->lock);
+  queue->is_closed = true;
+  pthread_cond_signal(&queue->taker_wakes);
+  pthread_mutex_unlock(&queue->lock);
+}

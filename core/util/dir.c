@@ -1,0 +1,69 @@
+#include "core/util/dir.h"
+
+#include "core/util/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+#define MODE 0750
+
+static void make_parents(const char *path) {
+  DENET_FREE char *parents = strdup(path);
+  for (char *slash = parents ? strchr(parents, '/') : NULL; slash; slash = strchr(slash + 1, '/')) {
+    *slash = '\0';
+    /* What could not be made shows when the folder is opened. */
+    mkdir(parents, MODE);
+    *slash = '/';
+  }
+}
+
+int denet_folder_open(const char *path) {
+  int fd = open(path, FLAGS);
+  return fd < 0 ? -errno : fd;
+}
+
+int denet_folder_make(const char *path) {
+  int fd = denet_folder_open(path);
+  if (fd != -ENOENT)
+    return fd;
+  make_parents(path);
+  if (mkdir(path, MODE) && errno != EEXIST)
+    return -errno;
+  return denet_folder_open(path);
+}
+
+int denet_folder_open_below(int folder, const char *name, bool make) {
+  /* Not for openat() to judge: one -errno is AT_FDCWD. */
+  if (folder < 0)
+    return folder;
+  int fd = openat(folder, name, FLAGS | O_NOFOLLOW);
+  if (fd < 0 && errno == ENOENT && make) {
+    if (mkdirat(folder, name, MODE) && errno != EEXIST)
+      return -errno;
+    fd = openat(folder, name, FLAGS | O_NOFOLLOW);
+  }
+  return fd < 0 ? -errno : fd;
+}
+
+static void close_entries(DIR **entries) {
+  if (*entries)
+    closedir(*entries);
+}
+
+int denet_folder_each(int folder, int (*each)(void *context, int folder, const char *name),
+                      void *context) {
+  /* A descriptor of its own, whose offset is at the start. */
+  DENET_CLOSE int fd = openat(folder, ".", FLAGS);
+  DENET_CLEANUP(close_entries) DIR *entries = fd < 0 ? NULL : fdopendir(fd);
+  if (!entries)
+    return -errno;
+  DENET_TAKE_FD(fd); /* the stream's now */
+  int outcome = 0;
+  for (struct dirent *entry; !outcome && (entry = readdir(entries));)
+    if (entry->d_name[0] != '.')
+      outcome = each(context, folder, entry->d_name);
+  return outcome;
+}

@@ -1,0 +1,20 @@
+#include "core/util/error.h"
+
+#include <stdio.h>
+
+void denet_error_write(struct denet_error *error, const char *format, va_list arguments) {
+  vsnprintf(error->text, sizeof(error->text), format, arguments);
+  for (char *at = error->text; *at; at++)
+    if ((unsigned char)*at < 0x20 || *at == 0x7f)
+      *at = '?';
+}
+
+int denet_error_set(struct denet_error *error, int code, const char *format, ...) {
+  if (!error)
+    return code;
+  va_list arguments;
+  va_start(arguments, format);
+  denet_error_write(error, format, arguments);
+  va_end(arguments);
+  return code;
+}

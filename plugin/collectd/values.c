@@ -1,0 +1,136 @@
+#include "plugin/collectd/values.h"
+
+#define SELF "_self"
+#define SOURCES_AT_MOST 2 /* data sources in one of the types used, types.db(5) */
+
+void denet_values_batch_done(struct denet_values_batch *batch) {
+  free(batch->reports);
+  free(batch->groups);
+  *batch = (struct denet_values_batch){0};
+}
+
+void denet_values_batch_clear(struct denet_values_batch *batch) {
+  batch->count = 0;
+  batch->lost = 0;
+}
+
+static bool reserve_one(struct denet_values_batch *batch) {
+  if (batch->count < batch->capacity)
+    return true;
+  size_t capacity = batch->capacity ? 2 * batch->capacity : 16;
+  struct denet_group_report *reports =
+      reallocarray(batch->reports, capacity, sizeof(*batch->reports));
+  if (reports)
+    batch->reports = reports;
+  struct denet_group *groups = reallocarray(batch->groups, capacity, sizeof(*batch->groups));
+  if (groups)
+    batch->groups = groups;
+  if (reports && groups)
+    batch->capacity = capacity;
+  return reports && groups;
+}
+
+void denet_values_batch_add(void *context, const struct denet_group_report *report) {
+  struct denet_values_batch *batch = context;
+  if (!reserve_one(batch)) {
+    batch->lost++;
+    return;
+  }
+  batch->reports[batch->count] = *report;
+  batch->groups[batch->count] = *report->group;
+  batch->count++;
+}
+
+static void dispatch(value_list_t *list, const char *type, const char *type_instance,
+                     value_t *values, size_t count) {
+  snprintf(list->type, sizeof(list->type), "%s", type);
+  snprintf(list->type_instance, sizeof(list->type_instance), "%s", type_instance);
+  list->values = values;
+  list->values_len = count;
+  plugin_dispatch_values(list);
+}
+
+static value_t make_value(enum denet_kind kind, uint64_t value) {
+  if (kind == DENET_KIND_COUNTER)
+    return (value_t){.derive = (derive_t)value};
+  return (value_t){.gauge = (gauge_t)value};
+}
+
+/* Whether both rows are data sources of one value list. */
+static bool is_same_list(const struct denet_metric_info *a, const struct denet_metric_info *b) {
+  return b->type && !strcmp(a->type, b->type) && !strcmp(a->type_instance, b->type_instance);
+}
+
+/* A value list goes out whole or, if one of its values is absent, not at all. */
+static void dispatch_metrics(value_list_t *list, const struct denet_group *group) {
+  for (unsigned m = 0, next; m < DENET_METRICS; m = next) {
+    const struct denet_metric_info *info = &denet_metric_info[m];
+    value_t values[SOURCES_AT_MOST];
+    unsigned count = 0;
+    bool is_whole = true;
+    next = m;
+    do {
+      const struct denet_metric_info *source = &denet_metric_info[next];
+      is_whole = is_whole && denet_values_has(&group->values, next);
+      values[count++] = make_value(source->kind, group->values.value[next] / source->pipeline_unit);
+      next++;
+    } while (info->type && next < DENET_METRICS && count < SOURCES_AT_MOST &&
+             is_same_list(info, &denet_metric_info[next]));
+    if (info->type && is_whole && info->report & group->report)
+      dispatch(list, info->type, info->type_instance, values, count);
+  }
+}
+
+static void dispatch_derived(value_list_t *list, const struct denet_group_report *report,
+                             unsigned wanted) {
+  for (unsigned d = 0; d < DENET_DERIVEDS; d++) {
+    const struct denet_derived_info *info = &denet_derived_info[d];
+    if (!(report->derived_present >> d & 1) || !(info->report & wanted))
+      continue;
+    value_t value = {.gauge = report->derived[d]};
+    if (info->kind == DENET_KIND_COUNTER)
+      value.derive = (derive_t)report->derived[d];
+    dispatch(list, info->type, info->type_instance, &value, 1);
+  }
+}
+
+static void dispatch_self(value_list_t *list, const struct denet_monitor_stats *stats,
+                          uint64_t records_lost, unsigned source_gauge) {
+  /* /proc cannot tell what it does not show. */
+  bool knows_losses = source_gauge == DENET_GAUGE_BPF;
+  const struct {
+    const char *type, *type_instance;
+    value_t value;
+  } rows[] = {
+      {"duration", "tick", {.gauge = (gauge_t)stats->tick_ns / 1e9}},
+      {"derive", "records", {.derive = (derive_t)stats->records}},
+      {"derive", "records_dropped", {.derive = (derive_t)stats->records_dropped}},
+      {"derive", "records_lost", {.derive = (derive_t)records_lost}},
+      {"count", "processes", {.gauge = (gauge_t)stats->processes}},
+      {"count", "matched", {.gauge = (gauge_t)stats->matched}},
+      {"gauge", "source", {.gauge = source_gauge}},
+      {"derive", "bpf_lost", {.derive = (derive_t)stats->lost}},
+  };
+  size_t count = sizeof(rows) / sizeof(rows[0]) - !knows_losses;
+  snprintf(list->plugin_instance, sizeof(list->plugin_instance), "%s", SELF);
+  for (size_t i = 0; i < count; i++) {
+    value_t value = rows[i].value;
+    dispatch(list, rows[i].type, rows[i].type_instance, &value, 1);
+  }
+}
+
+void denet_values_dispatch(const char *plugin, const struct denet_values_batch *batch,
+                           const struct denet_monitor_stats *stats, uint64_t records_lost,
+                           unsigned source_gauge) {
+  value_list_t list = VALUE_LIST_INIT;
+  list.time = cdtime();
+  list.interval = plugin_get_interval();
+  snprintf(list.plugin, sizeof(list.plugin), "%s", plugin);
+  for (size_t i = 0; i < batch->count; i++) {
+    const struct denet_group *group = &batch->groups[i];
+    snprintf(list.plugin_instance, sizeof(list.plugin_instance), "%s", group->name);
+    dispatch_metrics(&list, group);
+    dispatch_derived(&list, &batch->reports[i], group->report);
+  }
+  dispatch_self(&list, stats, records_lost, source_gauge);
+}

@@ -1,0 +1,290 @@
+/* core/group.h again: what a group adds up and reports. */
+#include "core/groups/group.h"
+
+#include "core/util/cleanup.h"
+
+#include "tests/unit/unit.h"
+
+#define SECOND UINT64_C(1000000000)
+
+static char rule_name[] = "web";
+
+static const struct denet_rule rule = {
+    .name = rule_name, .instance = rule_name, .max_instances = 10, .report = DENET_REPORT_ALL};
+
+#define OWN_GROUPS DENET_CLEANUP(denet_groups_done) struct denet_groups
+
+static struct denet_group *make_group(struct denet_groups *groups) {
+  struct denet_group *group = NULL;
+  ck_assert_int_eq(denet_groups_get(groups, &rule, denet_text_of("web"), &group), 0);
+  return group;
+}
+
+/* A look at a member: so much CPU time in all, and so much memory now. */
+static void look(struct denet_group *group, struct denet_process *process, uint64_t at_ns,
+                 uint64_t cpu_ns, uint64_t rss_bytes) {
+  process->measured_ns = at_ns;
+  denet_values_set(&process->now, DENET_PROCESSES, 1);
+  denet_values_set(&process->now, DENET_CPU_USER, cpu_ns);
+  denet_values_set(&process->now, DENET_RSS, rss_bytes);
+  denet_values_set(&process->now, DENET_RUN_DELAY, cpu_ns / 10);
+  denet_process_advance(process);
+  denet_process_rate(process, SECOND / 10);
+  denet_group_add(group, process);
+}
+
+static void make_gauges(struct denet_group *group, struct denet_process *const *members,
+                        unsigned count) {
+  denet_group_gauges_begin(group);
+  for (unsigned i = 0; i < count; i++)
+    denet_group_gauges_show(group, members[i]);
+  denet_group_gauges_end(group);
+}
+
+static bool is_known(const struct denet_group_report *report, enum denet_derived derived) {
+  return report->derived_present >> derived & 1;
+}
+
+START_TEST(fresh_group_has_a_zero_for_every_sum) {
+  OWN_GROUPS groups = {0};
+  const struct denet_group *group = make_group(&groups);
+  uint64_t maxima = UINT64_C(1) << DENET_UPTIME;
+  ck_assert_uint_eq(group->values.present, denet_metrics_wanted(DENET_REPORT_ALL, false) & ~maxima);
+  for (unsigned m = 0; m < DENET_METRICS; m++)
+    ck_assert_uint_eq(group->values.value[m], 0);
+}
+END_TEST
+
+START_TEST(what_no_member_lets_be_read_is_no_zero) {
+  OWN_GROUPS groups = {0};
+  struct denet_group *group = make_group(&groups);
+  struct denet_process one = {.base = DENET_BASE_BIRTH};
+  denet_values_set(&one.now, DENET_MINOR_FAULTS, 3);
+  denet_process_advance(&one);
+  denet_group_add(group, &one);
+  ck_assert(!denet_values_has(&group->values, DENET_DISK_READ));
+  ck_assert_uint_eq(group->values.value[DENET_MINOR_FAULTS], 3);
+}
+END_TEST
+
+START_TEST(counters_are_the_sum_of_increases_and_stay_when_members_leave) {
+  OWN_GROUPS groups = {0};
+  struct denet_group *group = make_group(&groups);
+  struct denet_process one = {.base = DENET_BASE_NOW}, two = {.base = DENET_BASE_BIRTH};
+  denet_group_join(group, false);
+  denet_group_join(group, true);
+  look(group, &one, SECOND, 500, 0);
+  look(group, &two, SECOND, 30, 0);
+  ck_assert_uint_eq(group->values.value[DENET_CPU_USER], 30);
+  look(group, &one, 2 * SECOND, 600, 0);
+  denet_group_leave(group, 2 * SECOND);
+  ck_assert_uint_eq(group->values.value[DENET_CPU_USER], 130);
+  look(group, &two, 3 * SECOND, 31, 0);
+  denet_group_leave(group, 3 * SECOND);
+  ck_assert_uint_eq(group->values.value[DENET_CPU_USER], 131);
+}
+END_TEST
+
+START_TEST(lines_that_count_from_the_start_do_not_move_the_group) {
+  OWN_GROUPS groups = {0};
+  struct denet_group *group = make_group(&groups);
+  struct denet_process process = {.base = DENET_BASE_LINES};
+  look(group, &process, SECOND, 500, 0);
+  ck_assert_uint_eq(group->values.value[DENET_CPU_USER], 0);
+  ck_assert_uint_eq(process.sum.value[DENET_CPU_USER], 500);
+  look(group, &process, 2 * SECOND, 505, 0);
+  ck_assert_uint_eq(group->values.value[DENET_CPU_USER], 5);
+}
+END_TEST
+
+#define CHURN 20
+
+START_TEST(counters_never_fall_whatever_members_do) {
+  OWN_GROUPS groups = {0};
+  struct denet_group *group = make_group(&groups);
+  struct denet_process members[CHURN] = {0};
+  uint64_t state = 3, before = 0;
+  for (int i = 0; i < 20000; i++) {
+    state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    unsigned roll = (unsigned)(state >> 33);
+    struct denet_process *process = &members[roll % CHURN];
+    if (roll / CHURN % 10 == 0)
+      *process = (struct denet_process){.base = roll / 200 % 2 ? DENET_BASE_NOW : DENET_BASE_BIRTH};
+    uint64_t cpu_ns = process->now.value[DENET_CPU_USER] + roll % 1000;
+    look(group, process, (uint64_t)(i + 1) * SECOND, roll % 31 ? cpu_ns : cpu_ns / 2, roll);
+    ck_assert_uint_ge(group->values.value[DENET_CPU_USER], before);
+    before = group->values.value[DENET_CPU_USER];
+  }
+}
+END_TEST
+
+START_TEST(gauges_are_of_the_members_there_are) {
+  OWN_GROUPS groups = {0};
+  struct denet_group *group = make_group(&groups);
+  struct denet_process one = {0}, two = {0};
+  struct denet_process *const both[] = {&one, &two};
+  denet_values_set(&one.now, DENET_UPTIME, 50 * SECOND);
+  denet_values_set(&two.now, DENET_UPTIME, 70 * SECOND);
+  look(group, &one, SECOND, 0, 1000);
+  look(group, &two, SECOND, 0, 200);
+  make_gauges(group, both, 2);
+  ck_assert_uint_eq(group->values.value[DENET_PROCESSES], 2);
+  ck_assert_uint_eq(group->values.value[DENET_RSS], 1200);
+  ck_assert_uint_eq(group->values.value[DENET_UPTIME], 70 * SECOND);
+  make_gauges(group, both, 1);
+  ck_assert_uint_eq(group->values.value[DENET_PROCESSES], 1);
+  ck_assert_uint_eq(group->values.value[DENET_RSS], 1000);
+  ck_assert_uint_eq(group->values.value[DENET_UPTIME], 50 * SECOND);
+}
+END_TEST
+
+START_TEST(empty_group_sums_to_zero_and_has_no_greatest) {
+  OWN_GROUPS groups = {0};
+  struct denet_group *group = make_group(&groups);
+  struct denet_process one = {0};
+  struct denet_process *const all[] = {&one};
+  denet_values_set(&one.now, DENET_UPTIME, 50 * SECOND);
+  look(group, &one, SECOND, 0, 1000);
+  make_gauges(group, all, 1);
+  make_gauges(group, all, 0);
+  ck_assert(denet_values_has(&group->values, DENET_RSS));
+  ck_assert_uint_eq(group->values.value[DENET_RSS], 0);
+  ck_assert_uint_eq(group->values.value[DENET_PROCESSES], 0);
+  ck_assert(!denet_values_has(&group->values, DENET_UPTIME));
+}
+END_TEST
+
+START_TEST(starts_are_of_those_that_came_later_and_exits_of_all) {
+  OWN_GROUPS groups = {0};
+  struct denet_group *group = make_group(&groups);
+  struct denet_group_report report;
+  denet_group_join(group, false);
+  denet_group_join(group, true);
+  denet_group_join(group, true);
+  denet_group_leave(group, SECOND);
+  denet_group_take_report(group, SECOND, &report);
+  ck_assert_uint_eq(group->members, 2);
+  ck_assert_double_eq(report.derived[DENET_DERIVED_STARTS], 2);
+  ck_assert_double_eq(report.derived[DENET_DERIVED_EXITS], 1);
+}
+END_TEST
+
+START_TEST(first_report_has_no_rates) {
+  OWN_GROUPS groups = {0};
+  struct denet_group *group = make_group(&groups);
+  struct denet_process one = {0};
+  struct denet_process *const all[] = {&one};
+  struct denet_group_report report;
+  look(group, &one, SECOND, 100, 1000);
+  make_gauges(group, all, 1);
+  denet_group_take_report(group, SECOND, &report);
+  ck_assert_ptr_eq(report.group, group);
+  ck_assert(!is_known(&report, DENET_DERIVED_CPU_PERCENT));
+  ck_assert(!is_known(&report, DENET_DERIVED_CPU_PERCENT_MAX));
+  ck_assert(!is_known(&report, DENET_DERIVED_DELAY_CPU));
+  ck_assert(is_known(&report, DENET_DERIVED_RSS_MAX));
+  ck_assert(is_known(&report, DENET_DERIVED_STARTS));
+  ck_assert(is_known(&report, DENET_DERIVED_EXITS));
+}
+END_TEST
+
+START_TEST(rates_are_over_the_time_since_the_last_report) {
+  OWN_GROUPS groups = {0};
+  struct denet_group *group = make_group(&groups);
+  struct denet_process one = {0};
+  struct denet_process *const all[] = {&one};
+  struct denet_group_report report;
+  look(group, &one, 10 * SECOND, 0, 0);
+  make_gauges(group, all, 1);
+  denet_group_take_report(group, 10 * SECOND, &report);
+  look(group, &one, 11 * SECOND, 3 * SECOND, 0);
+  make_gauges(group, all, 1);
+  look(group, &one, 20 * SECOND, 5 * SECOND, 0);
+  make_gauges(group, all, 1);
+  denet_group_take_report(group, 20 * SECOND, &report);
+  ck_assert_double_eq_tol(report.derived[DENET_DERIVED_CPU_PERCENT], 50, 1e-9);
+  ck_assert_double_eq_tol(report.derived[DENET_DERIVED_CPU_PERCENT_MAX], 300, 1e-9);
+  ck_assert_double_eq_tol(report.derived[DENET_DERIVED_DELAY_CPU], 0.05, 1e-9);
+  denet_group_take_report(group, 21 * SECOND, &report);
+  ck_assert_double_eq_tol(report.derived[DENET_DERIVED_CPU_PERCENT], 0, 1e-9);
+}
+END_TEST
+
+START_TEST(highest_use_is_never_below_the_mean) {
+  OWN_GROUPS groups = {0};
+  struct denet_group *group = make_group(&groups);
+  struct denet_process gone = {.base = DENET_BASE_BIRTH};
+  struct denet_group_report report;
+  denet_values_set(&group->values, DENET_CPU_USER, 0);
+  denet_group_take_report(group, 10 * SECOND, &report);
+  /* Born and gone between two samples: it is in no gauge. */
+  look(group, &gone, 11 * SECOND, 2 * SECOND, 0);
+  make_gauges(group, NULL, 0);
+  denet_group_take_report(group, 20 * SECOND, &report);
+  ck_assert_double_eq_tol(report.derived[DENET_DERIVED_CPU_PERCENT], 20, 1e-9);
+  ck_assert_double_eq_tol(report.derived[DENET_DERIVED_CPU_PERCENT_MAX], 20, 1e-9);
+}
+END_TEST
+
+START_TEST(two_reports_at_one_time_do_not_divide_by_zero) {
+  OWN_GROUPS groups = {0};
+  struct denet_group *group = make_group(&groups);
+  struct denet_process one = {0};
+  struct denet_group_report report;
+  look(group, &one, SECOND, 100, 0);
+  denet_group_take_report(group, 10 * SECOND, &report);
+  denet_group_take_report(group, 10 * SECOND, &report);
+  ck_assert(!is_known(&report, DENET_DERIVED_CPU_PERCENT));
+  ck_assert(!is_known(&report, DENET_DERIVED_DELAY_CPU));
+}
+END_TEST
+
+START_TEST(highest_memory_is_of_the_time_since_the_last_report) {
+  OWN_GROUPS groups = {0};
+  struct denet_group *group = make_group(&groups);
+  struct denet_process one = {0};
+  struct denet_process *const all[] = {&one};
+  struct denet_group_report report;
+  static const uint64_t rss[] = {100, 900, 300};
+  for (unsigned i = 0; i < DENET_COUNT_OF(rss); i++) {
+    look(group, &one, (i + 1) * SECOND, 0, rss[i]);
+    make_gauges(group, all, 1);
+  }
+  denet_group_take_report(group, 3 * SECOND, &report);
+  ck_assert_double_eq(report.derived[DENET_DERIVED_RSS_MAX], 900);
+  make_gauges(group, all, 1);
+  denet_group_take_report(group, 4 * SECOND, &report);
+  ck_assert_double_eq(report.derived[DENET_DERIVED_RSS_MAX], 300);
+}
+END_TEST
+
+START_TEST(group_that_never_had_a_member_reports_zeros) {
+  OWN_GROUPS groups = {0};
+  struct denet_group *group = make_group(&groups);
+  struct denet_group_report report;
+  make_gauges(group, NULL, 0);
+  denet_group_take_report(group, 1 * SECOND, &report);
+  make_gauges(group, NULL, 0);
+  denet_group_take_report(group, 2 * SECOND, &report);
+  ck_assert_uint_eq(report.derived_present, (1u << DENET_DERIVEDS) - 1);
+  for (unsigned d = 0; d < DENET_DERIVEDS; d++)
+    ck_assert_double_eq(report.derived[d], 0);
+}
+END_TEST
+
+void add_cases(Suite *suite) {
+  ADD_TEST(suite, fresh_group_has_a_zero_for_every_sum);
+  ADD_TEST(suite, what_no_member_lets_be_read_is_no_zero);
+  ADD_TEST(suite, counters_are_the_sum_of_increases_and_stay_when_members_leave);
+  ADD_TEST(suite, lines_that_count_from_the_start_do_not_move_the_group);
+  ADD_TEST(suite, counters_never_fall_whatever_members_do);
+  ADD_TEST(suite, gauges_are_of_the_members_there_are);
+  ADD_TEST(suite, empty_group_sums_to_zero_and_has_no_greatest);
+  ADD_TEST(suite, starts_are_of_those_that_came_later_and_exits_of_all);
+  ADD_TEST(suite, first_report_has_no_rates);
+  ADD_TEST(suite, rates_are_over_the_time_since_the_last_report);
+  ADD_TEST(suite, highest_use_is_never_below_the_mean);
+  ADD_TEST(suite, two_reports_at_one_time_do_not_divide_by_zero);
+  ADD_TEST(suite, highest_memory_is_of_the_time_since_the_last_report);
+  ADD_TEST(suite, group_that_never_had_a_member_reports_zeros);
+}

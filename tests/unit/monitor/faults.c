@@ -1,0 +1,465 @@
+/* Ticks over a made-up /proc in which one call after the other fails: what could not be read is
+ * unknown for that tick, and the next ones tell the same as if nothing had happened. */
+#include "core/monitor/monitor.h"
+
+#include "tests/unit/faults.h"
+#include "tests/unit/proc_scene.h"
+
+#include <stdlib.h>
+
+#define SECOND UINT64_C(1000000000)
+#define INTERVAL (SECOND / 10 * 9)
+#define TICKS 5
+#define FILES_MOST 32
+#define GROUPS_MOST 16
+#define NO_TICK 0
+#define ALL_TICKS (TICKS + 1)
+#define CALLS (FAULT_OPEN | FAULT_READ | FAULT_LIST | FAULT_LINK | FAULT_STATUS)
+
+/* The third tick is the one in which things happen. Ticks are at 1000.0 s, 1000.9 s and so on. */
+static const struct fake fakes[] = {
+    {1, 6, 1, 0, "init", "init", "/sbin/init", "/init.scope", 1, 100, 'S', 0, false, true, false},
+    {1, 6, 10, 1, "srv", "srv --all", "/bin/srv", "/", 500, 1, 'S', 0, true, false, false},
+    {1, 6, 11, 10, "kid", "kid", "/bin/kid", "/", 501, 1, 'S', 0, true, false, false},
+    {3, 6, 12, 10, "kid", "kid new", "/bin/kid", "/", 100150, 1, 'S', 0, false, false, false},
+    {1, 2, 13, 10, "kid", "kid", "/bin/kid", "/", 502, 1, 'S', 0, false, false, false},
+    {3, 4, 13, 10, "kid", "", "/bin/kid", "/", 502, 1, 'Z', 768, false, false, false},
+    {1, 6, 20, 1, "job", "job one", "/bin/job", "/", 503, 1, 'S', 0, false, false, false},
+    {3, 6, 21, 1, "job", "job one", "/bin/job", "/", 100160, 1, 'S', 0, false, false, false},
+    /* Its pid comes to be another's. */
+    {1, 2, 22, 1, "re", "re", "/bin/re", "/", 504, 1, 'S', 0, false, false, true},
+    {3, 6, 22, 1, "re", "re two", "/bin/re", "/", 100170, 1, 'S', 0, false, false, false},
+    /* Execs the program that is watched. */
+    {2, 2, 30, 1, "sh", "sh", "/bin/sh", "/a.service", 100085, 1, 'S', 0, false, false, false},
+    {3, 6, 30, 1, "app", "app x", "/bin/app", "/a.service", 100085, 2, 'S', 0, false, false, false},
+    /* Waits for a child: from then on I/O is summed over the threads. */
+    {1, 2, 40, 1, "pool", "pool", "/bin/pool", "/", 505, 1, 'S', 0, true, false, false},
+    {3, 6, 40, 1, "pool", "pool", "/bin/pool", "/", 505, 1, 'S', 0, true, true, false},
+    {1, 6, 50, 1, "main", "main", "/bin/main", "/", 506, 1, 'S', 0, false, false, false},
+    /* Changes its title, which nobody tells. */
+    {1, 2, 60, 1, "tit", "starts", "/bin/tit", "/", 99995, 1, 'S', 0, false, false, true},
+    {3, 6, 60, 1, "tit", "title", "/bin/tit", "/", 99995, 1, 'S', 0, false, false, true},
+    /* Goes from one instance to the other. */
+    {1, 2, 70, 1, "mva", "mva", "/bin/mv", "/", 507, 1, 'S', 0, false, false, false},
+    {3, 6, 70, 1, "mvb", "mvb", "/bin/mv", "/", 507, 1, 'S', 0, false, false, false},
+    {1, 6, 71, 1, "mva", "mva", "/bin/mv", "/", 508, 1, 'S', 0, false, false, false},
+};
+
+static const struct {
+  const char *name;
+  const char *settings[8]; /* key, value, ... */
+  bool has_children;
+} rules[] = {
+    {"tree", {"Comm", "srv"}, true},
+    {"job", {"CommandLine", "^job (one|two)", "Instance", "job-%{1}-%{slot}"}, false},
+    {"re", {"Comm", "re", "User", "user7"}, false},
+    {"app", {"Executable", "/bin/app", "Cgroup", "/*", "Instance", "%{unit}"}, false},
+    {"pool", {"Comm", "pool"}, false},
+    {"main", {"PidFile", ""}, false},
+    {"title", {"CommandLine", "^title"}, false},
+    {"mover", {"Comm", "~^mv", "Instance", "%{comm}-%{user}"}, false},
+};
+
+/* What was handed over for one file. */
+struct file {
+  char key[160];
+  unsigned metadata, samples, last;
+  char head[1024], line[4096]; /* the latest ones */
+};
+
+struct group {
+  denet_name name;
+  struct denet_values values;
+  uint64_t members, starts, exits;
+};
+
+/* What a run of all ticks told. */
+struct story {
+  struct file files[FILES_MOST];
+  struct group groups[TICKS + 1][GROUPS_MOST]; /* by tick */
+  size_t file_count, group_count[TICKS + 1];
+  struct denet_monitor_stats stats;
+  bool has_failed, had_zero;
+};
+
+static struct proc_scene scene;
+static struct story truth, story, *told;
+static uint64_t now_ns;
+
+static uint64_t read_clock(void *context) {
+  (void)context;
+  return now_ns;
+}
+
+static uint64_t read_calendar(void *context) {
+  (void)context;
+  return now_ns / 1000000;
+}
+
+static int name_user(void *context, uid_t uid, char *out, size_t size) {
+  (void)context;
+  snprintf(out, size, "user%u", (unsigned)uid);
+  return 0;
+}
+
+static struct file *find_file(const struct denet_line *line) {
+  char key[sizeof(told->files[0].key)];
+  snprintf(key, sizeof(key), "%s/%d-%llu", line->instance, (int)line->pid,
+           (unsigned long long)line->t0_ms);
+  size_t i = 0;
+  while (i < told->file_count && strcmp(told->files[i].key, key))
+    i++;
+  if (i == FILES_MOST)
+    abort();
+  if (i == told->file_count)
+    strcpy(told->files[told->file_count++].key, key);
+  return &told->files[i];
+}
+
+static int take_line(void *context, const struct denet_line *line) {
+  struct file *file = find_file(line);
+  bool is_head = line->kind == DENET_LINE_METADATA;
+  (void)context;
+  file->metadata += is_head;
+  file->samples += line->kind == DENET_LINE_SAMPLE;
+  file->last += line->kind == DENET_LINE_LAST;
+  snprintf(is_head ? file->head : file->line, is_head ? sizeof(file->head) : sizeof(file->line),
+           "%.*s", (int)line->json.length, line->json.bytes);
+  told->had_zero |= strstr(file->line, "\"mem_rss_kb\":0,") != NULL;
+  return 0;
+}
+
+static void take_report(void *context, const struct denet_group_report *report) {
+  size_t *count = &told->group_count[*(unsigned *)context];
+  if (*count == GROUPS_MOST)
+    abort();
+  struct group *group = &told->groups[*(unsigned *)context][(*count)++];
+  strcpy(group->name, report->group->name);
+  group->values = report->group->values;
+  group->members = report->group->members;
+  group->starts = report->group->starts;
+  group->exits = report->group->exits;
+}
+
+static void set(struct denet_rule *rule, const char *key, const char *value) {
+  struct denet_setting setting = {.key = key, .type = DENET_SETTING_STRING, .string = value};
+  proc_path pid_file;
+  struct denet_error error;
+  if (!*value)
+    setting.string = proc_join(scene.top, "pid", pid_file);
+  ck_assert_msg(!denet_rule_set(rule, &setting, &error), "%s", error.text);
+}
+
+static void make_rules(struct denet_rule *out_rules) {
+  for (size_t i = 0; i < DENET_COUNT_OF(rules); i++) {
+    ck_assert_int_eq(denet_rule_init(&out_rules[i], rules[i].name, NULL), 0);
+    for (size_t s = 0; rules[i].settings[s]; s += 2)
+      set(&out_rules[i], rules[i].settings[s], rules[i].settings[s + 1]);
+    out_rules[i].children = rules[i].has_children;
+    ck_assert_int_eq(denet_rule_finish(&out_rules[i], NULL), 0);
+  }
+}
+
+static struct denet_monitor *open_monitor(const struct denet_host *host) {
+  struct denet_monitor_settings settings = {
+      .pace = {SECOND / 10, INTERVAL}, .host_name = "h", .sink = take_line};
+  struct denet_rule made[DENET_COUNT_OF(rules)];
+  struct denet_source *source;
+  struct denet_monitor *monitor;
+  make_rules(made);
+  ck_assert_int_eq(denet_procfs_open(host, NULL, &source), 0);
+  ck_assert_int_eq(
+      denet_monitor_new(&settings, host, source, made, DENET_COUNT_OF(made), NULL, &monitor), 0);
+  return monitor;
+}
+
+static pid_t victim;
+
+static void vanish(void) { proc_vanish(&scene, victim); }
+
+/* Runs all ticks, calls of one of them failing as told. */
+static void tell(struct story *out_story, unsigned fault_tick, struct fault fault) {
+  struct denet_host host = {.proc_path = scene.proc,
+                            .tick_ns = SECOND / 100,
+                            .page_bytes = 4096,
+                            .boot_ns = read_clock,
+                            .unix_ms = read_calendar,
+                            .user_name = name_user};
+  told = out_story;
+  *told = (struct story){0};
+  scene.vanished = 0;
+  fault.happens = vanish;
+  proc_enter(&scene, 1); /* for what is read but once */
+  struct denet_monitor *monitor = open_monitor(&host);
+  for (unsigned tick = 1; tick <= TICKS; tick++) {
+    proc_enter(&scene, tick);
+    now_ns = 1000 * SECOND + (tick - 1) * INTERVAL;
+    if (tick == fault_tick || fault_tick == ALL_TICKS)
+      faults_begin(fault);
+    denet_monitor_tick(monitor, DENET_TICK_ALL, NULL);
+    told->has_failed |= faults_end();
+    denet_monitor_report(monitor, take_report, &tick, &told->stats);
+  }
+  denet_monitor_free(monitor);
+}
+
+/* --- Comparing --- */
+
+static const struct group *find_group(const struct story *of, unsigned tick, const char *name) {
+  for (size_t i = 0; i < of->group_count[tick]; i++)
+    if (!strcmp(of->groups[tick][i].name, name))
+      return &of->groups[tick][i];
+  return NULL;
+}
+
+static const struct file *find_told(const struct story *of, const char *key) {
+  for (size_t i = 0; i < of->file_count; i++)
+    if (!strcmp(of->files[i].key, key))
+      return &of->files[i];
+  return NULL;
+}
+
+/* A counter that members add up. */
+static bool is_counter(unsigned metric) {
+  return denet_metric_info[metric].kind == DENET_KIND_COUNTER &&
+         denet_metric_info[metric].combine == DENET_COMBINE_SUM;
+}
+
+/* A thread that has exited was blocked until it was last looked at, and there are four of them. */
+static uint64_t slack_of(unsigned metric) { return metric == DENET_OFF_CPU ? 4 * INTERVAL : 0; }
+
+static bool is_near(unsigned metric, uint64_t value, uint64_t expected) {
+  return value <= expected + slack_of(metric) && value + slack_of(metric) >= expected;
+}
+
+/* What a group's counter has gained between two ticks, all of it from tick 0 on. */
+static uint64_t gain(const struct story *of, unsigned from, unsigned to, const char *name,
+                     unsigned metric) {
+  const struct group *before = find_group(of, from, name), *after = find_group(of, to, name);
+  uint64_t began = before ? before->values.value[metric] : 0;
+  return after ? after->values.value[metric] - began : 0;
+}
+
+/* That no counter of a group ever fell, or had more than there was. */
+static void expect_no_jump(const char *what, const char *name) {
+  for (unsigned tick = 2; tick <= TICKS; tick++)
+    for (unsigned m = 0; m < DENET_METRICS; m++) {
+      if (!is_counter(m))
+        continue;
+      uint64_t gained = gain(&story, 0, tick, name, m), before = gain(&story, 0, tick - 1, name, m);
+      ck_assert_msg(gained >= before, "%s: %s: metric %u fell in tick %u", what, name, m, tick);
+      ck_assert_msg(gained <= gain(&truth, 0, tick, name, m) + slack_of(m),
+                    "%s: %s: metric %u is %lu in tick %u instead of %lu", what, name, m,
+                    (unsigned long)gained, tick, (unsigned long)gain(&truth, 0, tick, name, m));
+    }
+}
+
+/* That all the ticks since the one given told of the group is what is true. */
+static void expect_group(const char *what, const struct group *wanted, unsigned since) {
+  const struct group *group = find_group(&story, TICKS, wanted->name);
+  ck_assert_msg(group != NULL, "%s: %s is not there", what, wanted->name);
+  ck_assert_msg(group->values.present == wanted->values.present,
+                "%s: %s has the metrics %lx instead of %lx", what, wanted->name,
+                (unsigned long)group->values.present, (unsigned long)wanted->values.present);
+  /* What was there before all this may have come to be matched later than the first. */
+  const struct group *before = find_group(&story, since, wanted->name);
+  const struct group *truly = find_group(&truth, since, wanted->name);
+  uint64_t starts = wanted->starts + (before ? before->starts - truly->starts : 0);
+  ck_assert_msg(
+      group->members == wanted->members && group->starts == starts && group->exits == wanted->exits,
+      "%s: %s has %lu members, %lu starts, %lu exits", what, wanted->name,
+      (unsigned long)group->members, (unsigned long)group->starts, (unsigned long)group->exits);
+  for (unsigned m = 0; m < DENET_METRICS; m++) {
+    bool is_sum = denet_metric_info[m].combine == DENET_COMBINE_SUM;
+    unsigned from = is_counter(m) ? since : 0;
+    uint64_t gained = gain(&story, from, TICKS, wanted->name, m);
+    uint64_t expected = gain(&truth, from, TICKS, wanted->name, m);
+    ck_assert_msg(!is_sum || is_near(m, gained, expected),
+                  "%s: %s: metric %u is %lu instead of %lu", what, wanted->name, m,
+                  (unsigned long)gained, (unsigned long)expected);
+  }
+}
+
+/* That what one left another has: a process may have gone over a tick later. */
+static void expect_pair(const char *what, const char *one, const char *other, unsigned since) {
+  for (unsigned m = 0; m < DENET_METRICS; m++) {
+    uint64_t gained = gain(&story, since, TICKS, one, m) + gain(&story, since, TICKS, other, m);
+    uint64_t expected = gain(&truth, since, TICKS, one, m) + gain(&truth, since, TICKS, other, m);
+    ck_assert_msg(!is_counter(m) || gained == expected,
+                  "%s: %s and %s: metric %u is %lu instead of %lu", what, one, other, m,
+                  (unsigned long)gained, (unsigned long)expected);
+  }
+}
+
+static void expect_groups(const char *what, unsigned since) {
+  ck_assert_msg(story.group_count[TICKS] == truth.group_count[TICKS], "%s: %zu groups", what,
+                story.group_count[TICKS]);
+  for (size_t i = 0; i < truth.group_count[TICKS]; i++) {
+    const struct group *wanted = &truth.groups[TICKS][i];
+    if (strncmp(wanted->name, "mv", 2)) {
+      expect_no_jump(what, wanted->name);
+      expect_group(what, wanted, since);
+    }
+  }
+  expect_pair(what, "mva-user7", "mvb-user7", since);
+}
+
+/* Up to the time that all of them were blocked; the groups' is looked at. */
+static size_t find_difference(const char *line, const char *expected) {
+  const char *end = expected, *next;
+  size_t at = 0;
+  while ((next = strstr(end, "\"off_cpu_ns\"")))
+    end = next + 1;
+  while (expected + at < end && line[at] == expected[at])
+    at++;
+  return expected + at < end ? at : SIZE_MAX;
+}
+
+/* That each file has one head, the right one, and the lines that it should, but for those that were
+ * told as dropped or of a tick in which its process was unknown. */
+static void expect_files(const char *what, unsigned since) {
+  ck_assert_msg(story.file_count == truth.file_count, "%s: %zu files", what, story.file_count);
+  for (size_t i = 0; i < truth.file_count; i++) {
+    const struct file *wanted = &truth.files[i], *file = find_told(&story, wanted->key);
+    ck_assert_msg(file != NULL, "%s: %s is not there", what, wanted->key);
+    ck_assert_msg(file->metadata == 1 && !strcmp(file->head, wanted->head),
+                  "%s: %s has %u heads, the last %s", what, wanted->key, file->metadata,
+                  file->head);
+    bool may_lack_last = story.stats.records_dropped && !file->last;
+    ck_assert_msg(file->last == wanted->last || may_lack_last, "%s: %s has %u last lines", what,
+                  wanted->key, file->last);
+    ck_assert_msg(file->samples <= wanted->samples + (wanted->last ? 1 : 0) &&
+                      file->samples + 2 >= wanted->samples,
+                  "%s: %s has %u lines instead of %u", what, wanted->key, file->samples,
+                  wanted->samples);
+    size_t at = find_difference(file->line, wanted->line);
+    ck_assert_msg(since || wanted->last || at == SIZE_MAX, "%s: %s ends with %s instead of %s",
+                  what, wanted->key, file->line + at, wanted->line + at);
+  }
+}
+
+/* since: of the ticks before nothing need be known; 0: all of it. */
+static void expect_truth(const char *what, unsigned since) {
+  expect_groups(what, since);
+  expect_files(what, since);
+  ck_assert_msg(!story.had_zero, "%s: a line says that there is no memory", what);
+}
+
+/* --- Tests --- */
+
+static void begin(void) {
+  proc_begin(&scene, fakes, DENET_COUNT_OF(fakes), TICKS);
+  PROC_PRINT(scene.top, "pid", "50\n");
+  tell(&truth, NO_TICK, (struct fault){0});
+  ck_assert_uint_eq(truth.stats.records_dropped, 0);
+}
+
+/* The ticks in which something fails: the first one ever, the next, the one in which things happen.
+ */
+static const unsigned fault_ticks[] = {1, 2, 3};
+
+/* They come in turn; what lasts is the first one. */
+static const int errors[] = {EMFILE, EIO, EINTR, ENOMEM, ENFILE};
+
+/* Has one call after the other fail, or each second one and so on, with as many behind it, until
+ * all have had their turn. */
+static void fail_each(unsigned fault_tick, unsigned step, struct fault fault) {
+  char what[80];
+  for (fault.first = 1;; fault.first += step) {
+    bool lasts = fault.count == FAULT_ALWAYS;
+    fault.error = errors[lasts ? 0 : fault.first % DENET_COUNT_OF(errors)];
+    tell(&story, fault_tick, fault);
+    if (!story.has_failed)
+      break;
+    snprintf(what, sizeof(what), "errno %d of %u calls from number %u in tick %u", fault.error,
+             fault.count, fault.first, fault_tick);
+    expect_truth(what, fault_tick == 1 ? 2 : 0);
+  }
+  ck_assert_uint_gt(fault.first, 1);
+}
+
+START_TEST(each_allocation_of_a_tick_may_fail) {
+  begin();
+  fail_each(fault_ticks[_i], 1, (struct fault){.calls = FAULT_ALLOCATE, .count = 1});
+  proc_end(&scene);
+}
+END_TEST
+
+static const struct {
+  unsigned tick, count, step;
+} failures[] = {{1, 1, 2}, {2, 1, 3}, {3, 1, 1}, {3, 3, 3}, {3, FAULT_ALWAYS, 5}};
+
+START_TEST(each_system_call_of_a_tick_may_fail) {
+  begin();
+  fail_each(failures[_i].tick, failures[_i].step,
+            (struct fault){.calls = CALLS, .count = failures[_i].count});
+  proc_end(&scene);
+}
+END_TEST
+
+START_TEST(reads_of_one_byte_tell_all) {
+  struct fault fault = {
+      .calls = FAULT_READ, .first = 1, .count = FAULT_ALWAYS, .error = FAULT_SHORT};
+  begin();
+  tell(&story, ALL_TICKS, fault);
+  ck_assert(story.has_failed);
+  expect_truth("a byte at a time", 0);
+  proc_end(&scene);
+}
+END_TEST
+
+/* One in the middle of a tree, and one with a tree of its own. */
+static const struct {
+  pid_t pid;
+  const char *in_path, *group, *file, *in_line;
+  bool is_alone;
+} victims[] = {{11, "/11/", "tree", "tree/10-5000", "{\"pid\":11,", false},
+               {50, "/50/", "main", "main/50-5060", "", true}};
+
+static void expect_end_of_victim(const char *what, int row) {
+  const char *name = victims[row].group;
+  const struct group *group = find_group(&story, TICKS, name);
+  const struct group *whole = find_group(&truth, TICKS, name);
+  const struct file *file = find_told(&story, victims[row].file);
+  ck_assert_msg(group->exits == whole->exits + 1 && group->starts == whole->starts &&
+                    group->members == whole->members - 1,
+                "%s: %lu starts, %lu exits, %lu members", what, (unsigned long)group->starts,
+                (unsigned long)group->exits, (unsigned long)group->members);
+  expect_no_jump(what, name);
+  for (unsigned m = 0; m < DENET_METRICS && !victims[row].is_alone; m++)
+    ck_assert_msg(!is_counter(m) || gain(&story, 2, TICKS, name, m) + slack_of(m) >=
+                                        gain(&truth, 2, TICKS, name, m) / 2,
+                  "%s: metric %u", what, m);
+  ck_assert_msg(file->metadata == 1 && file->last == victims[row].is_alone, "%s: %u last lines",
+                what, file->last);
+  bool is_told = *victims[row].in_line && strstr(file->line, victims[row].in_line);
+  ck_assert_msg(!is_told, "%s: %s", what, file->line);
+}
+
+START_TEST(process_that_vanishes_at_some_call_ends_once) {
+  struct fault fault = {
+      .calls = CALLS, .count = FAULT_ALWAYS, .error = FAULT_VANISH, .gone = victims[_i].in_path};
+  victim = victims[_i].pid;
+  begin();
+  for (fault.first = 1;; fault.first += 4) {
+    char what[40];
+    tell(&story, 3, fault);
+    if (!story.has_failed)
+      break;
+    snprintf(what, sizeof(what), "at call %u", fault.first);
+    expect_end_of_victim(what, _i);
+    for (size_t i = 0; i < truth.group_count[TICKS]; i++)
+      if (strcmp(truth.groups[TICKS][i].name, victims[_i].group))
+        expect_group(what, &truth.groups[TICKS][i], 0);
+  }
+  ck_assert_uint_gt(fault.first, 100);
+  proc_end(&scene);
+}
+END_TEST
+
+void add_cases(Suite *suite) {
+  ADD_TABLE(suite, each_allocation_of_a_tick_may_fail, fault_ticks);
+  ADD_TABLE(suite, each_system_call_of_a_tick_may_fail, failures);
+  ADD_TEST(suite, reads_of_one_byte_tell_all);
+  ADD_TABLE(suite, process_that_vanishes_at_some_call_ends_once, victims);
+}

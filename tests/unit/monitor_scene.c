@@ -1,0 +1,226 @@
+#include "tests/unit/monitor_scene.h"
+
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+struct scene scene;
+
+static uint64_t read_clock(void *context) {
+  (void)context;
+  return scene.now_ns;
+}
+
+static uint64_t read_calendar(void *context) {
+  (void)context;
+  return scene.now_ns / MILLISECOND;
+}
+
+static int find_no_user(void *context, uid_t uid, char *out, size_t size) {
+  (void)context;
+  (void)uid;
+  (void)out;
+  (void)size;
+  return -ENOENT;
+}
+
+static const struct denet_host host = {.proc_path = "/nonexistent",
+                                       .tick_ns = 10 * MILLISECOND,
+                                       .page_bytes = 4096,
+                                       .boot_ns = read_clock,
+                                       .unix_ms = read_calendar,
+                                       .user_name = find_no_user};
+
+static void take_fake(const struct fake_process *fake, const struct fake_end *end,
+                      struct denet_process *process) {
+  bool is_over = end->is_over || fake->pid == scene.zombie;
+  struct denet_identity identity = {.start_ticks = fake->born_ns / (10 * MILLISECOND),
+                                    .born_ns = fake->born_ns,
+                                    .parent_pid = fake->parent,
+                                    .name = fake->name,
+                                    .has_exec_stamp = true,
+                                    .exec_stamp = fake->exec_id,
+                                    .threads = !is_over,
+                                    .is_zombie = is_over,
+                                    .has_exit_status = true,
+                                    .exit_status = end->exit_status,
+                                    .oom_killed = end->oom_killed};
+  denet_process_identify(process, &identity);
+  process->ended_ns = end->ended_ns;
+  process->measured_ns = end->ended_ns ? end->ended_ns : scene.now_ns;
+  denet_values_set(&process->now, DENET_CPU_USER, fake->cpu_ns);
+  denet_values_set(&process->now, DENET_CPU_SYSTEM, 0);
+}
+
+/* What is over is in the roster if it was seen, or else was never there. */
+static void bury_fake(struct denet_roster *roster, struct fake_process *fake,
+                      struct fake_end *end) {
+  while (denet_roster_unseen(roster, fake->pid))
+    denet_roster_miss(roster);
+  struct denet_process *process = denet_roster_unseen(roster, fake->pid + 1);
+  bool is_known = process && process->born_ns == fake->born_ns;
+  if (!is_known)
+    ck_assert_int_eq(denet_roster_add_gone(roster, fake->pid, &process), 0);
+  take_fake(fake, end, process);
+  if (is_known)
+    denet_roster_miss(roster);
+  fake->pid = 0;
+  *end = (struct fake_end){0};
+}
+
+static void show_fake(struct denet_roster *roster, struct fake_process *fake,
+                      struct fake_end *end) {
+  struct denet_process *process;
+  if (!fake->pid)
+    return;
+  if (end->is_over) {
+    bury_fake(roster, fake, end);
+    return;
+  }
+  ck_assert_int_eq(denet_roster_see(roster, fake->pid, &process), 0);
+  take_fake(fake, end, process);
+}
+
+static int scan(struct denet_source *source, struct denet_roster *roster,
+                struct denet_error *error) {
+  (void)source;
+  (void)error;
+  ck_assert_int_eq(denet_roster_begin(roster), 0);
+  for (size_t i = 0; i < PROCESSES && scene.processes[i].name; i++)
+    show_fake(roster, &scene.processes[i], &scene.ends[i]);
+  denet_roster_end(roster, true);
+  scene.now_ns += scene.scan_ns;
+  return 0;
+}
+
+static void measure(struct denet_source *source, struct denet_process *process, uint64_t wanted,
+                    bool first) {
+  (void)source;
+  (void)process;
+  (void)wanted;
+  (void)first;
+}
+
+static int describe(struct denet_source *source, struct denet_process *process,
+                    enum denet_text_kind kind, struct denet_buffer *out) {
+  (void)source;
+  scene.now_ns += scene.describe_ns;
+  denet_buffer_clear(out);
+  if (scene.held >> kind & 1)
+    return scene.is_lost ? DENET_GONE : DENET_LATER;
+  if (kind != DENET_TEXT_ARGUMENTS || !scene.argument_bytes)
+    return denet_buffer_append_string(out, process->name);
+  ck_assert_int_eq(denet_buffer_reserve(out, scene.argument_bytes), 0);
+  memset(out->bytes, 'x', scene.argument_bytes);
+  out->length = scene.argument_bytes;
+  out->bytes[out->length] = '\0';
+  return 0;
+}
+
+static int tell_owner(struct denet_source *source, const struct denet_process *process,
+                      uid_t *out_uid) {
+  (void)source;
+  (void)process;
+  *out_uid = 1;
+  return 0;
+}
+
+static bool hear(struct denet_source *source,
+                 bool (*is_wanted)(void *context, struct denet_process *process), void *context) {
+  (void)source;
+  (void)is_wanted;
+  (void)context;
+  return true;
+}
+
+static void free_nothing(struct denet_source *source) { (void)source; }
+
+static struct denet_source fake_source = {.name = "fake",
+                                          .scan = scan,
+                                          .measure = measure,
+                                          .describe = describe,
+                                          .owner = tell_owner,
+                                          .hear = hear,
+                                          .free = free_nothing};
+
+static int keep_line(void *context, const struct denet_line *line) {
+  (void)context;
+  if (scene.refusals[line->kind])
+    return scene.refusals[line->kind];
+  scene.lines[line->kind]++;
+  scene.metadata_bytes += line->kind == DENET_LINE_METADATA ? line->json.length : 0;
+  char *kept = line->kind == DENET_LINE_METADATA ? scene.last_metadata : scene.last_line;
+  snprintf(kept, sizeof(scene.last_line), "%.*s", (int)line->json.length, line->json.bytes);
+  return 0;
+}
+
+static void keep_report(void *context, const struct denet_group_report *report) {
+  (void)context;
+  scene.members = report->group->members;
+  scene.group_cpu_ns = denet_values_cpu_ns(&report->group->values);
+  scene.starts = report->group->starts;
+  scene.exits = report->group->exits;
+  scene.cpu_percent_max = report->derived[DENET_DERIVED_CPU_PERCENT_MAX];
+}
+
+struct denet_rule scene_rule(const char *name, const char *key, const char *value) {
+  return scene_rule_for(name, key, value, "x");
+}
+
+struct denet_rule scene_rule_for(const char *name, const char *key, const char *value,
+                                 const char *instance_template) {
+  struct denet_rule rule;
+  struct denet_setting condition = {key, DENET_SETTING_STRING, .string = value};
+  struct denet_setting instance = {"Instance", DENET_SETTING_STRING, .string = instance_template};
+  ck_assert_int_eq(denet_rule_init(&rule, name, NULL), 0);
+  ck_assert_int_eq(denet_rule_set(&rule, &condition, NULL), 0);
+  ck_assert_int_eq(denet_rule_set(&rule, &instance, NULL), 0);
+  ck_assert_int_eq(denet_rule_finish(&rule, NULL), 0);
+  return rule;
+}
+
+void scene_begin(struct denet_rule *rules, size_t count) {
+  scene_begin_at((struct denet_pace){100 * MILLISECOND, SECOND}, rules, count);
+}
+
+void scene_begin_at(struct denet_pace pace, struct denet_rule *rules, size_t count) {
+  scene = (struct scene){.now_ns = 1000 * SECOND};
+  struct denet_monitor_settings settings = {.pace = pace, .host_name = "h", .sink = keep_line};
+  ck_assert_int_eq(
+      denet_monitor_new(&settings, &host, &fake_source, rules, count, NULL, &scene.monitor), 0);
+}
+
+void scene_tick(uint64_t then_ns) {
+  ck_assert_int_eq(denet_monitor_tick(scene.monitor, DENET_TICK_ALL, NULL), 0);
+  scene.now_ns += then_ns;
+}
+
+void scene_report(void) {
+  struct denet_monitor_stats stats;
+  denet_monitor_report(scene.monitor, keep_report, NULL, &stats);
+  scene.lost = stats.lost;
+}
+
+void scene_end(void) {
+  scene_tick(0);
+  scene_report();
+  denet_monitor_free(scene.monitor);
+}
+
+void scene_expect_lines(unsigned metadata, unsigned samples, unsigned last) {
+  ck_assert_uint_eq(scene.lines[DENET_LINE_METADATA], metadata);
+  ck_assert_uint_eq(scene.lines[DENET_LINE_SAMPLE], samples);
+  ck_assert_uint_eq(scene.lines[DENET_LINE_LAST], last);
+}
+
+void scene_expect_counts(uint64_t starts, uint64_t exits, unsigned members) {
+  ck_assert_uint_eq(scene.starts, starts);
+  ck_assert_uint_eq(scene.exits, exits);
+  ck_assert_uint_eq(scene.members, members);
+}
+
+void scene_expect_in_last_line(const char *text) {
+  ck_assert_msg(strstr(scene.last_line, text) != NULL, "%s is not in %s", text, scene.last_line);
+}

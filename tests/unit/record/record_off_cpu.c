@@ -1,0 +1,189 @@
+#include "core/record/record_off_cpu.h"
+
+#include "core/record/emitter.h"
+#include "core/util/cleanup.h"
+#include "tests/unit/unit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define PROCESSES 2
+
+/* A tree of processes, each with one thread for each of its waits. */
+static struct scene {
+  struct denet_watch watch;
+  struct denet_tree tree;
+  struct denet_process processes[PROCESSES];
+  struct denet_off_cpu off_cpus[PROCESSES];
+  struct denet_member members[PROCESSES];
+  struct denet_json *json;
+} scene;
+
+static void begin(void) {
+  scene = (struct scene){.watch.rule.off_cpu = DENET_OFF_CPU_STACKS, .json = denet_json_new()};
+  scene.tree = (struct denet_tree){.watch = &scene.watch, .first = scene.members};
+  for (int i = 0; i < PROCESSES; i++) {
+    scene.processes[i] = (struct denet_process){.pid = 100 + i, .off_cpu = &scene.off_cpus[i]};
+    scene.members[i] = (struct denet_member){.process = &scene.processes[i], .tree = &scene.tree};
+  }
+  scene.members[0].next = &scene.members[1];
+  ck_assert_ptr_nonnull(scene.json);
+}
+
+static void end(void) {
+  for (int i = 0; i < PROCESSES; i++)
+    denet_off_cpu_done(&scene.off_cpus[i]);
+  denet_stack_set_done(&scene.tree.stacks);
+  denet_json_free(scene.json);
+}
+
+static void wait_for(int process, denet_u32 tid, enum denet_reason reason, uint64_t time_ns) {
+  struct denet_off_cpu_thread thread = {
+      .waits = {.count = 2, .longest_ns = time_ns - 1, .shortest_ns = 1}, .place.tid = tid};
+  thread.waits.time_ns[reason] = time_ns;
+  ck_assert_int_eq(denet_off_cpu_add_thread(&scene.off_cpus[process], 1, &thread), 0);
+}
+
+static void sample(const char *names, size_t length, uint64_t time_ns) {
+  struct denet_stack stack = {.frames = denet_frames_new((struct denet_text){names, length}),
+                              .reason = DENET_REASON_LOCK,
+                              .thread = "worker",
+                              .time_ns = time_ns,
+                              .count = 1};
+  denet_stack_set_add(&scene.tree.stacks, &stack);
+  denet_frames_release(stack.frames);
+}
+
+/* The line, good until the next call or the end. */
+static const char *write_line(void) {
+  static char line[65536];
+  struct denet_values totals = {0};
+  struct denet_text text;
+  for (int i = 0; i < PROCESSES; i++) {
+    struct denet_values values = {0};
+    denet_off_cpu_take(&scene.off_cpus[i], &values);
+    denet_values_combine(&totals, &values);
+  }
+  denet_json_clear(scene.json);
+  denet_json_object_open(scene.json);
+  denet_record_off_cpu(scene.json, &scene.tree, &totals);
+  denet_json_object_close(scene.json);
+  ck_assert_int_eq(denet_json_text(scene.json, &text), 0);
+  ck_assert_uint_lt(text.length, sizeof(line));
+  snprintf(line, sizeof(line), "%.*s", (int)text.length, text.bytes);
+  return line;
+}
+
+START_TEST(line_has_sums_threads_reasons_and_stacks) {
+  begin();
+  wait_for(0, 100, DENET_REASON_LOCK, 600000000);
+  wait_for(1, 105, DENET_REASON_DISK, 1400000000);
+  sample("futex\0main (a.c:7)", sizeof("futex\0main (a.c:7)"), 50);
+  ck_assert_str_eq(
+      write_line(),
+      "{\"ebpf\":{\"offcpu\":{\"total_time_ns\":2000000000,\"total_events\":4,"
+      "\"avg_time_ns\":500000000,\"max_time_ns\":1399999999,\"min_time_ns\":1,"
+      "\"top_blocking_threads\":[{\"pid\":101,\"tid\":105,\"time_ms\":1400.00,\"percentage\":70.00}"
+      ",{\"pid\":100,\"tid\":100,\"time_ms\":600.00,\"percentage\":30.00}],"
+      "\"thread_stats\":{\"101:105\":{\"tid\":105,\"total_time_ns\":1400000000,\"count\":2,"
+      "\"avg_time_ns\":700000000,\"max_time_ns\":1399999999,\"min_time_ns\":1},"
+      "\"100:100\":{\"tid\":100,\"total_time_ns\":600000000,\"count\":2,"
+      "\"avg_time_ns\":300000000,\"max_time_ns\":599999999,\"min_time_ns\":1}},"
+      "\"by_reason\":{\"runqueue\":0,\"disk\":1400000000,\"lock\":600000000,\"sleep\":0,\"poll\":0,"
+      "\"net\":0,\"pipe\":0,\"child\":0,\"fault\":0,\"other\":0},"
+      "\"stacks\":[{\"time_ns\":50,\"count\":1,\"reason\":\"lock\",\"tid_name\":\"worker\","
+      "\"frames\":[\"futex\",\"main (a.c:7)\"]}]}}}");
+  end();
+}
+END_TEST
+
+START_TEST(stacks_are_those_since_the_line_before) {
+  begin();
+  wait_for(0, 100, DENET_REASON_LOCK, 600);
+  sample("futex", sizeof("futex"), 50);
+  ck_assert_ptr_nonnull(strstr(write_line(), "\"frames\":[\"futex\"]"));
+  ck_assert_ptr_nonnull(strstr(write_line(), "\"stacks\":[]"));
+  end();
+}
+END_TEST
+
+START_TEST(stacks_that_no_file_is_to_have_are_not_kept) {
+  begin();
+  struct denet_scribe scribe;
+  ck_assert_int_eq(denet_scribe_init(&scribe, &(struct denet_record_origin){0}, NULL, NULL), 0);
+  sample("futex", sizeof("futex"), 50);
+  denet_scribe_write(&scribe, &scene.tree, 1, 1);
+  ck_assert_uint_eq(scene.tree.stacks.count, 0);
+  denet_scribe_done(&scribe);
+  end();
+}
+END_TEST
+
+static size_t count_of(const char *text, const char *part) {
+  size_t count = 0;
+  for (; (text = strstr(text, part)); text++)
+    count++;
+  return count;
+}
+
+START_TEST(longest_are_told_of_many) {
+  begin();
+  for (denet_u32 i = 1; i <= 300; i++)
+    wait_for(0, 1000 + i, DENET_REASON_POLL, i * 1000);
+  for (unsigned i = 1; i <= 50; i++) {
+    char name[8];
+    sample(name, (size_t)snprintf(name, sizeof(name), "f%u", i) + 1, i);
+  }
+  const char *line = write_line();
+  ck_assert_uint_eq(count_of(line, "\"percentage\""), 10);
+  ck_assert_uint_eq(count_of(line, "\"100:1"), 200);
+  ck_assert_uint_eq(count_of(line, "\"frames\""), 20);
+  ck_assert_ptr_nonnull(strstr(line, "\"100:1300\""));
+  ck_assert_ptr_null(strstr(line, "\"100:1100\""));
+  ck_assert_ptr_nonnull(strstr(line, "[\"f50\"]"));
+  ck_assert_ptr_null(strstr(line, "[\"f30\"]"));
+  end();
+}
+END_TEST
+
+START_TEST(losses_are_told_by_cause_if_there_are_any) {
+  static const struct denet_off_cpu_losses some = {.threads = 3, .stacks = 5}, none = {0};
+  begin();
+  wait_for(0, 100, DENET_REASON_LOCK, 600);
+  scene.watch.losses = &none;
+  ck_assert_ptr_null(strstr(write_line(), "\"lost\""));
+  scene.watch.losses = &some;
+  ck_assert_ptr_nonnull(strstr(write_line(), "\"lost\":{\"threads\":3,\"stacks\":5}"));
+  scene.tree.stacks.lost = 2;
+  ck_assert_ptr_nonnull(strstr(write_line(), "\"lost\":{\"threads\":3,\"stacks\":7}"));
+  end();
+}
+END_TEST
+
+START_TEST(members_that_left_keep_their_extremes) {
+  begin();
+  wait_for(0, 100, DENET_REASON_LOCK, 600);
+  scene.tree.extremes = (struct denet_waits){.count = 1, .longest_ns = 9000, .shortest_ns = 1};
+  ck_assert_ptr_nonnull(strstr(write_line(), "\"max_time_ns\":9000,\"min_time_ns\":1,"));
+  end();
+}
+END_TEST
+
+START_TEST(rule_with_times_alone_has_none_of_it) {
+  begin();
+  scene.watch.rule.off_cpu = DENET_OFF_CPU_TIMES;
+  wait_for(0, 100, DENET_REASON_LOCK, 600);
+  ck_assert_str_eq(write_line(), "{}");
+  end();
+}
+END_TEST
+
+void add_cases(Suite *suite) {
+  ADD_TEST(suite, line_has_sums_threads_reasons_and_stacks);
+  ADD_TEST(suite, stacks_are_those_since_the_line_before);
+  ADD_TEST(suite, stacks_that_no_file_is_to_have_are_not_kept);
+  ADD_TEST(suite, longest_are_told_of_many);
+  ADD_TEST(suite, losses_are_told_by_cause_if_there_are_any);
+  ADD_TEST(suite, members_that_left_keep_their_extremes);
+  ADD_TEST(suite, rule_with_times_alone_has_none_of_it);
+}

@@ -1,0 +1,285 @@
+#include "core/rules/pattern.h"
+
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EXACT DENET_PATTERN_EXACT
+#define REGEX DENET_PATTERN_REGEX
+#define GLOB DENET_PATTERN_GLOB
+
+/* A text that may hold NULs. */
+#define BYTES(literal)                                                                             \
+  { literal, sizeof(literal) - 1 }
+
+static struct denet_pattern *compile(enum denet_pattern_kind kind, const char *text) {
+  struct denet_pattern *pattern = NULL;
+  struct denet_error error = {""};
+  int rc = denet_pattern_new(kind, text, &error, &pattern);
+  ck_assert_msg(rc == 0, "%s: %s", text, error.text);
+  return pattern;
+}
+
+static const struct {
+  enum denet_pattern_kind kind;
+  const char *pattern;
+  struct denet_text text;
+  bool matches;
+} matches[] = {
+    {EXACT, "sshd", BYTES("sshd"), true},
+    {EXACT, "sshd", BYTES("sshd "), false},
+    {EXACT, "sshd", BYTES("ssh"), false},
+    {EXACT, "sshd", BYTES("SSHD"), false},
+    {EXACT, "sshd", BYTES(""), false},
+    {EXACT, "sshd", BYTES("sshd\0tail"), true},
+    {EXACT, "sshd", {NULL, 0}, false},
+    {EXACT, "s.*", BYTES("sshd"), false},
+    {EXACT, "[", BYTES("["), true},
+    {EXACT, "\\", BYTES("\\"), true},
+    {EXACT, "\xff\xfe", BYTES("\xff\xfe"), true},
+    {EXACT, "\xff\xfe", BYTES("\xff\xff"), false},
+
+    {REGEX, "shard", BYTES("python shard.py"), true},
+    {REGEX, "^shard", BYTES("python shard.py"), false},
+    {REGEX, "^$", BYTES(""), true},
+    {REGEX, "a.b", BYTES("a\nb"), true},
+    {REGEX, "a|b", BYTES("xbx"), true},
+    {REGEX, "x{3}", BYTES("xxx"), true},
+    {REGEX, "x{3}", BYTES("xx"), false},
+    {REGEX, "[[:digit:]]+$", BYTES("pg12"), true},
+    {REGEX, "after", BYTES("before\0after"), false},
+    {REGEX, "before$", BYTES("before\0after"), true},
+    {REGEX, "x", {NULL, 0}, false},
+    {REGEX, "\xff", BYTES("a\xff\xc3"), true},
+    {REGEX, "a.c",
+     BYTES("a\x80"
+           "c"),
+     true},
+
+    {GLOB, "/usr/bin/*", BYTES("/usr/bin/env"), true},
+    {GLOB, "/usr/*/env", BYTES("/usr/local/bin/env"), true},
+    {GLOB, "/usr/bin", BYTES("/usr/bin/env"), false},
+    {GLOB, "*", BYTES(""), true},
+    {GLOB, "*", BYTES("/.hidden"), true},
+    {GLOB, "?", BYTES("/"), true},
+    {GLOB, "*", {NULL, 0}, false},
+    {GLOB, "postgresql@*.service", BYTES("postgresql@15-main.service"), true},
+    {GLOB, "[!a]x", BYTES("bx"), true},
+    {GLOB, "[!a]x", BYTES("ax"), false},
+    {GLOB, "[]]", BYTES("]"), true},
+    {GLOB, "[!]]", BYTES("]"), false},
+    {GLOB, "[[:digit:]x]", BYTES("7"), true},
+    {GLOB, "[[:]", BYTES(":"), true},
+    {GLOB, "[\\]]", BYTES("]"), true},
+    {GLOB, "\\[", BYTES("["), true},
+    {GLOB, "\\*", BYTES("x"), false},
+    {GLOB, "]", BYTES("]"), true},
+    {GLOB, "a\\\\", BYTES("a\\"), true},
+    {GLOB, "a*", BYTES("a\xff\xfe"), true},
+    {GLOB, "a", BYTES("a\0b"), true},
+};
+
+START_TEST(text_is_judged_by_the_kind_of_pattern) {
+  struct denet_pattern *pattern = compile(matches[_i].kind, matches[_i].pattern);
+  bool found = denet_pattern_matches(pattern, matches[_i].text, NULL, 0);
+  ck_assert_msg(found == matches[_i].matches, "%s", matches[_i].pattern);
+  denet_pattern_free(pattern);
+}
+END_TEST
+
+static const struct {
+  enum denet_pattern_kind kind;
+  const char *pattern;
+  const char *sentence;
+} refused[] = {
+    {EXACT, "", "Empty pattern at character 1"},
+    {REGEX, "", "Empty pattern at character 1"},
+    {GLOB, "", "Empty pattern at character 1"},
+    {REGEX, "foo(", "Unmatched ( or \\( at character 4"},
+    {REGEX, "foo)", "Unmatched ) at character 4"},
+    {REGEX, "(a[)]))", "Unmatched ) at character 7"},
+    {REGEX, "\\\\)", "Unmatched ) at character 3"},
+    {REGEX, "[\\])", "Unmatched ) at character 4"},
+    {REGEX, "(", "Unmatched ( or \\( at character 1"},
+    {REGEX, "(a)(b", "Unmatched ( or \\( at character 4"},
+    {REGEX, "foo[a-z", "Unmatched [, [^, [:, [., or [= at character 4"},
+    {REGEX, "ab[[:nope:]]", "Invalid character class name at character 3"},
+    {REGEX, "foo\\", "Trailing backslash at character 4"},
+    {REGEX, "*a", "Invalid preceding regular expression at character 1"},
+    {REGEX, "a|*b", "Invalid preceding regular expression at character 3"},
+    {REGEX, "xa{2,1}", "Invalid content of \\{\\} at character 3"},
+    {REGEX, "a{99999}", "Regular expression too big at character 2"},
+    {REGEX, "(a)\\1", "A reference back to a group, such as \\1"},
+    {REGEX, "a[z-a]", "Invalid range end at character 2"},
+    {GLOB, "/srv/[ab", "Unclosed [ at character 6"},
+    {GLOB, "[", "Unclosed [ at character 1"},
+    {GLOB, "[]", "Unclosed [ at character 1"},
+    {GLOB, "[!]", "Unclosed [ at character 1"},
+    {GLOB, "[[:digit:]", "Unclosed [ at character 1"},
+    {GLOB, "[a\\]", "Unclosed [ at character 1"},
+    {GLOB, "[a]x[", "Unclosed [ at character 5"},
+    {GLOB, "foo\\", "Nothing behind \\ at character 4"},
+    {GLOB, "\\\\\\", "Nothing behind \\ at character 3"},
+    {GLOB, "[a\\", "Unclosed [ at character 1"},
+};
+
+START_TEST(bad_pattern_is_refused_with_its_position) {
+  struct denet_pattern *pattern = NULL;
+  struct denet_error error = {""};
+  int rc = denet_pattern_new(refused[_i].kind, refused[_i].pattern, &error, &pattern);
+  ck_assert_int_eq(rc, -EINVAL);
+  ck_assert_ptr_null(pattern);
+  ck_assert_str_eq(error.text, refused[_i].sentence);
+  rc = denet_pattern_new(refused[_i].kind, refused[_i].pattern, NULL, &pattern);
+  ck_assert_int_eq(rc, -EINVAL);
+}
+END_TEST
+
+/* What a group that took no part reads as here. */
+#define ABSENT "(absent)"
+
+static const struct {
+  const char *pattern;
+  struct denet_text text;
+  size_t first;
+  size_t groups;
+  const char *expected[DENET_CAPTURES];
+} captured[] = {
+    {"shard\\.py ([0-9]+)", BYTES("python shard.py 12"), 0, 1, {"12"}},
+    {"(a)(b)", BYTES("xab"), 0, 2, {"a", "b"}},
+    {"(a)(b)", BYTES("xab"), 3, 2, {ABSENT, ABSENT, ABSENT, "a", "b"}},
+    {"(a)|(b)", BYTES("b"), 0, 2, {ABSENT, "b"}},
+    {"(x*)y", BYTES("y"), 0, 1, {""}},
+    {"((a)b)", BYTES("ab"), 0, 2, {"ab", "a"}},
+    {"(.*)", BYTES("one\0two"), 0, 1, {"one"}},
+    {"(.)(.)", BYTES("\xff\x80"), 0, 2, {"\xff", "\x80"}},
+    {"(a)(b)",
+     BYTES("ab"),
+     8,
+     2,
+     {ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT, "a"}},
+    {"(a)", BYTES("a"), 9, 1, {NULL}},
+    {"(a)", BYTES("a"), (size_t)-1, 1, {NULL}},
+    {"(.)(.)(.)(.)(.)(.)(.)(.)(.)(.)",
+     BYTES("abcdefghij"),
+     0,
+     10,
+     {"a", "b", "c", "d", "e", "f", "g", "h", "i"}},
+    {"plain", BYTES("plain"), 0, 0, {NULL}},
+};
+
+START_TEST(groups_are_stored_from_first_on_as_far_as_there_is_room) {
+  struct denet_pattern *pattern = compile(REGEX, captured[_i].pattern);
+  ck_assert_uint_eq(denet_pattern_groups(pattern), captured[_i].groups);
+  struct denet_captures captures = {0};
+  ck_assert(denet_pattern_matches(pattern, captured[_i].text, &captures, captured[_i].first));
+  for (size_t i = 0; i < DENET_CAPTURES; i++) {
+    const char *expected = captured[_i].expected[i] ? captured[_i].expected[i] : ABSENT;
+    struct denet_text group = captures.group[i];
+    if (strcmp(expected, ABSENT) == 0) {
+      ck_assert_ptr_null(group.bytes);
+      continue;
+    }
+    ck_assert_ptr_nonnull(group.bytes);
+    ck_assert_uint_eq(group.length, strlen(expected));
+    ck_assert_mem_eq(group.bytes, expected, group.length);
+  }
+  denet_pattern_free(pattern);
+}
+END_TEST
+
+START_TEST(captures_are_untouched_without_a_match) {
+  struct denet_pattern *pattern = compile(REGEX, "(a)(b)");
+  struct denet_captures captures = {.group = {{"kept", 4}}};
+  ck_assert(!denet_pattern_matches(pattern, denet_text_of("ac"), &captures, 0));
+  ck_assert_str_eq(captures.group[0].bytes, "kept");
+  denet_pattern_free(pattern);
+}
+END_TEST
+
+START_TEST(group_without_a_part_becomes_absent_again) {
+  struct denet_pattern *pattern = compile(REGEX, "(a)|b");
+  struct denet_captures captures = {.group = {{"old", 3}}};
+  ck_assert(denet_pattern_matches(pattern, denet_text_of("b"), &captures, 0));
+  ck_assert_ptr_null(captures.group[0].bytes);
+  denet_pattern_free(pattern);
+}
+END_TEST
+
+static const struct {
+  enum denet_pattern_kind kind;
+  const char *pattern;
+  bool matches;
+} long_texts[] = {
+    {EXACT, "x", false},   {REGEX, "x(end)$", true}, {REGEX, "^x+end$", false}, /* its ends are two
+                                                                                   texts */
+    {REGEX, "^xx", true},  {REGEX, "x$", false},     {REGEX, "x{9}end", true},  {REGEX, "y", false},
+    {GLOB, "x*end", true}, {GLOB, "*x*x*end", true}, {GLOB, "*y*", false},
+};
+
+START_TEST(text_of_100_kilobytes_is_searched_at_both_its_ends) {
+  static char bytes[100 * 1024 + 1];
+  memset(bytes, 'x', sizeof(bytes) - 1);
+  memcpy(bytes + sizeof(bytes) - 4, "end", 4);
+  struct denet_pattern *pattern = compile(long_texts[_i].kind, long_texts[_i].pattern);
+  struct denet_text text = {bytes, sizeof(bytes) - 1};
+  ck_assert_int_eq(denet_pattern_matches(pattern, text, NULL, 0), long_texts[_i].matches);
+  denet_pattern_free(pattern);
+}
+END_TEST
+
+/* Seconds each, where every one of 16,384 beginnings is tried up to the end of the text. Check ends
+ * a test after four. */
+static const char *const costly[] = {"([0-9]+)$", "(1|2)*c", "(.*)2(.*)c", "(1+1+)+2", "1.*1.*2"};
+
+START_TEST(no_text_takes_long) {
+  static char bytes[DENET_PATTERN_TEXT + 1];
+  struct denet_captures captures = {0};
+  memset(bytes, '1', sizeof(bytes) - 2);
+  bytes[sizeof(bytes) - 2] = 'x';
+  struct denet_pattern *pattern = compile(REGEX, costly[_i]);
+  struct denet_text text = {bytes, sizeof(bytes) - 1};
+  for (int i = 0; i < 4; i++)
+    ck_assert(!denet_pattern_matches(pattern, text, &captures, 0));
+  denet_pattern_free(pattern);
+}
+END_TEST
+
+START_TEST(every_byte_can_be_matched_and_captured) {
+  struct denet_pattern *pattern = compile(REGEX, "^=(.*)=$");
+  for (int byte = 1; byte < 256; byte++) {
+    char bytes[] = {'=', (char)byte, '=', '\0'};
+    struct denet_captures captures = {0};
+    struct denet_text text = {bytes, 3};
+    ck_assert_msg(denet_pattern_matches(pattern, text, &captures, 0), "byte %d", byte);
+    ck_assert_ptr_eq(captures.group[0].bytes, bytes + 1);
+    ck_assert_uint_eq(captures.group[0].length, 1);
+  }
+  denet_pattern_free(pattern);
+}
+END_TEST
+
+START_TEST(only_a_regex_has_groups) {
+  struct denet_pattern *glob = compile(GLOB, "(a)");
+  struct denet_pattern *exact = compile(EXACT, "(a)");
+  ck_assert_uint_eq(denet_pattern_groups(glob), 0);
+  ck_assert_uint_eq(denet_pattern_groups(exact), 0);
+  denet_pattern_free(glob);
+  denet_pattern_free(exact);
+  denet_pattern_free(NULL);
+}
+END_TEST
+
+void add_cases(Suite *suite) {
+  ADD_TABLE(suite, text_is_judged_by_the_kind_of_pattern, matches);
+  ADD_TABLE(suite, bad_pattern_is_refused_with_its_position, refused);
+  ADD_TABLE(suite, groups_are_stored_from_first_on_as_far_as_there_is_room, captured);
+  ADD_TEST(suite, captures_are_untouched_without_a_match);
+  ADD_TEST(suite, group_without_a_part_becomes_absent_again);
+  ADD_TABLE(suite, text_of_100_kilobytes_is_searched_at_both_its_ends, long_texts);
+  ADD_TABLE(suite, no_text_takes_long, costly);
+  ADD_TEST(suite, every_byte_can_be_matched_and_captured);
+  ADD_TEST(suite, only_a_regex_has_groups);
+}

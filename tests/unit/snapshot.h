@@ -1,0 +1,139 @@
+/* A program that is started, waits somewhere, and whose stack is taken, as BPF would. */
+#pragma once
+
+#include "core/stacks/unwind/unwinder.h"
+#include "core/util/cleanup.h"
+
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/uio.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BUDGET (UINT64_C(64) << 20)
+
+struct subject {
+  pid_t pid;
+  int input; /* where it reads from: closed, it goes on */
+  struct denet_snapshot snapshot;
+  unsigned char stack[65536];
+};
+
+static inline void wait_a_little(void) { nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL); }
+
+/* Waits until it sleeps within one of the system calls that wait. */
+static inline void wait_until_blocked(pid_t pid) {
+  char path[64], text[128];
+  snprintf(path, sizeof(path), "/proc/%d/syscall", (int)pid);
+  for (int tries = 0; tries < 5000; tries++) {
+    DENET_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    text[got < 0 ? 0 : got] = '\0';
+    /* read of standard input, clock_nanosleep */
+    if (strncmp(text, "0 0x0 ", 6) == 0 || strncmp(text, "230 ", 4) == 0)
+      return;
+    wait_a_little();
+  }
+  ck_abort_msg("it does not block");
+}
+
+/* Starts path with one argument, in a root of its own if there is one. */
+static inline void start_in(struct subject *subject, const char *root, const char *path,
+                            const char *argument) {
+  int ends[2];
+  ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+  subject->pid = fork();
+  ck_assert_int_ge(subject->pid, 0);
+  if (subject->pid == 0) {
+    dup2(ends[0], 0);
+    if (!root || (chroot(root) == 0 && chdir("/") == 0))
+      execl(path, path, argument, NULL);
+    _exit(127);
+  }
+  close(ends[0]);
+  subject->input = ends[1];
+  wait_until_blocked(subject->pid);
+}
+
+static inline void start(struct subject *subject, const char *program, const char *argument) {
+  char path[512];
+  snprintf(path, sizeof(path), "%s/%s", DENET_PROGRAMS, program);
+  start_in(subject, NULL, program[0] == '/' ? program : path, argument);
+}
+
+static inline void set_registers(const struct user_regs_struct *from, uint64_t *to) {
+  const uint64_t registers[DENET_REGISTERS] = {
+      from->rax, from->rdx, from->rcx, from->rbx, from->rsi, from->rdi,
+      from->rbp, from->rsp, from->r8,  from->r9,  from->r10, from->r11,
+      from->r12, from->r13, from->r14, from->r15, from->rip};
+  memcpy(to, registers, sizeof(registers));
+}
+
+/* Its registers and at most so many bytes of its stack. */
+static inline void take_snapshot(struct subject *subject, size_t stack_bytes) {
+  struct user_regs_struct registers;
+  int status;
+  ck_assert_int_eq(ptrace(PTRACE_SEIZE, subject->pid, NULL, NULL), 0);
+  ck_assert_int_eq(ptrace(PTRACE_INTERRUPT, subject->pid, NULL, NULL), 0);
+  ck_assert_int_eq(waitpid(subject->pid, &status, __WALL), subject->pid);
+  ck_assert_int_eq(ptrace(PTRACE_GETREGS, subject->pid, NULL, &registers), 0);
+  subject->snapshot = (struct denet_snapshot){
+      .pid = subject->pid, .start_ns = 7, .exec_id = 1, .stack = subject->stack};
+  set_registers(&registers, subject->snapshot.registers);
+  if (stack_bytes > sizeof(subject->stack))
+    stack_bytes = sizeof(subject->stack);
+  /* As far as there is a stack: page by page. */
+  for (size_t done = 0; done < stack_bytes;) {
+    uint64_t from = registers.rsp + done;
+    size_t piece = 4096 - from % 4096;
+    piece = piece > stack_bytes - done ? stack_bytes - done : piece;
+    struct iovec to = {subject->stack + done, piece}, at = {(void *)(uintptr_t)from, piece};
+    if (process_vm_readv(subject->pid, &to, 1, &at, 1, 0) != (ssize_t)piece)
+      break;
+    done += piece;
+    subject->snapshot.stack_bytes = done;
+  }
+  ptrace(PTRACE_DETACH, subject->pid, NULL, NULL);
+}
+
+static inline void stop(struct subject *subject) {
+  int status;
+  denet_closep(&subject->input);
+  if (subject->pid <= 0)
+    return;
+  kill(subject->pid, SIGKILL);
+  waitpid(subject->pid, &status, 0);
+  subject->pid = -1;
+}
+
+static inline struct denet_unwinder *new_unwinder(uint64_t budget) {
+  struct denet_unwinder *unwinder;
+  ck_assert_int_eq(denet_unwinder_new("/proc", budget, &unwinder), 0);
+  return unwinder;
+}
+
+/* The frames, a newline behind each. */
+static inline void tell(struct denet_unwinder *unwinder, const struct denet_snapshot *snapshot,
+                        struct denet_buffer *out) {
+  denet_buffer_clear(out);
+  ck_assert_int_eq(denet_unwinder_frames(unwinder, snapshot, out), 0);
+  for (size_t i = 0; i < out->length; i++)
+    if (out->bytes[i] == '\0')
+      out->bytes[i] = '\n';
+}
+
+static inline struct denet_unwinder_stats stats_of(const struct denet_unwinder *unwinder) {
+  struct denet_unwinder_stats stats;
+  denet_unwinder_stats(unwinder, &stats);
+  return stats;
+}

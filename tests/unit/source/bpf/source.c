@@ -1,0 +1,222 @@
+/* Processes that live and die between two passes: nothing but events tells of them. */
+#include "core/source/bpf/source.h"
+
+#include "core/util/cleanup.h"
+#include "tests/unit/unit.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+#define PID 4242
+#define PARENT 4241
+#define SECOND UINT64_C(1000000000)
+#define START_NS (1000 * SECOND)
+#define PID_NAMESPACE_INODE 0xEFFFFFFC /* of the host */
+#define EVENTS_MOST 8
+
+struct event {
+  size_t size;
+  uint64_t bytes[64];
+};
+
+/* The kernel, in place of programs.c, which is not linked. */
+static struct {
+  uint64_t now_ns;
+  struct denet_bpf_process zombie; /* is listed, if it has a pid */
+  struct denet_bpf_exit exit;      /* happens while the next pass is read, if it has a pid */
+  struct event events[EVENTS_MOST];
+  size_t count;
+  unsigned asked;    /* times */
+  unsigned deaf_for; /* the next ones of which are not answered */
+} kernel;
+
+static void tell(const void *event, size_t size) {
+  ck_assert(kernel.count < EVENTS_MOST && size <= sizeof(kernel.events->bytes));
+  memcpy(kernel.events[kernel.count].bytes, event, size);
+  kernel.events[kernel.count++].size = size;
+}
+
+int denet_programs_open(struct denet_error *error, struct denet_programs **out_programs) {
+  (void)error;
+  *out_programs = NULL;
+  return 0;
+}
+
+void denet_programs_free(struct denet_programs *programs) { (void)programs; }
+
+int denet_programs_list(struct denet_programs *programs, uint64_t settled_ns,
+                        struct denet_buffer *records) {
+  (void)programs, (void)settled_ns;
+  denet_buffer_clear(records);
+  if (kernel.exit.head.pid)
+    tell(&kernel.exit, sizeof(kernel.exit));
+  kernel.exit.head.pid = 0;
+  if (!kernel.zombie.identity.brief.head.pid)
+    return denet_buffer_reserve(records, 1);
+  return denet_buffer_append(records, &kernel.zombie, sizeof(kernel.zombie));
+}
+
+int denet_programs_drain(struct denet_programs *programs,
+                         int (*take)(void *context, const void *event, size_t size),
+                         void *context) {
+  (void)programs;
+  for (size_t i = 0; i < kernel.count; i++)
+    ck_assert_int_eq(take(context, kernel.events[i].bytes, kernel.events[i].size), 0);
+  kernel.count = 0;
+  return 0;
+}
+
+void denet_programs_ask(struct denet_programs *programs, pid_t pid, uint64_t start_ns) {
+  (void)programs;
+  struct denet_bpf_free end = {.head = {DENET_BPF_FREE, (denet_u32)pid, start_ns}, .name = "job"};
+  kernel.asked++;
+  if (kernel.deaf_for)
+    kernel.deaf_for--;
+  else
+    tell(&end, sizeof(end));
+}
+
+void denet_programs_watch(struct denet_programs *programs, pid_t pid, bool is_watched) {
+  (void)programs, (void)pid, (void)is_watched;
+}
+
+uint64_t denet_programs_lost(const struct denet_programs *programs) {
+  (void)programs;
+  return 0;
+}
+
+int denet_programs_call_fd(const struct denet_programs *programs) {
+  (void)programs;
+  return -1;
+}
+
+/* In its place (the linker's --wrap): the tests may run in a pid namespace of their own. */
+int __wrap_stat(const char *path, struct stat *out);
+int __wrap_stat(const char *path, struct stat *out) {
+  ck_assert_str_eq(path, "/proc/self/ns/pid");
+  *out = (struct stat){.st_ino = PID_NAMESPACE_INODE};
+  return 0;
+}
+
+static uint64_t boot_ns(void *context) {
+  (void)context;
+  return kernel.now_ns;
+}
+
+static bool want_none(void *context, struct denet_process *process) {
+  (void)context, (void)process;
+  return false;
+}
+
+static const struct denet_host host = {
+    .proc_path = "/proc", .tick_ns = SECOND / 100, .page_bytes = 4096, .boot_ns = boot_ns};
+
+static struct denet_source *open_source(void) {
+  struct denet_source *source;
+  struct denet_error error = {0};
+  memset(&kernel, 0, sizeof(kernel));
+  kernel.now_ns = START_NS;
+  ck_assert_msg(denet_bpf_open(&host, &error, &source) == 0, "%s", error.text);
+  return source;
+}
+
+/* Returns how many are gone in the pass. */
+static size_t pass_at(struct denet_source *source, struct denet_roster *roster, uint64_t now_ns) {
+  struct denet_error error = {0};
+  kernel.now_ns = now_ns;
+  ck_assert_msg(source->scan(source, roster, &error) == 0, "%s", error.text);
+  return roster->gone_count;
+}
+
+static struct denet_bpf_head begin_now(void) {
+  struct denet_bpf_head head = {DENET_BPF_FORK, PID, kernel.now_ns};
+  struct denet_bpf_fork fork = {.head = head, .parent_pid = PARENT};
+  struct denet_bpf_texts texts = {.head = head, .name = "job"};
+  texts.head.kind = DENET_BPF_TEXTS;
+  tell(&fork, sizeof(fork));
+  tell(&texts, sizeof(texts));
+  return head;
+}
+
+/* A process begins between two passes, and is heard of. */
+static const struct {
+  const char *how;
+  uint64_t apart_ns;   /* the passes */
+  bool outlives_pause; /* it exits as soon as the next pass has begun, and is not in it */
+  unsigned deaf_for;
+} lives[] = {
+    {"the passes are near each other", 10 * SECOND, false, 0},
+    {"the passes are far from each other", 40 * SECOND, false, 0},
+    {"it exits while the pass is read", 40 * SECOND, true, 0},
+    {"its end can be told later", 40 * SECOND, false, 1},
+};
+
+START_TEST(process_between_two_passes_is_shown_however_far_apart_they_are) {
+  DENET_CLEANUP(denet_roster_done) struct denet_roster roster = {0};
+  struct denet_source *source = open_source();
+  uint64_t apart_ns = lives[_i].apart_ns;
+  pass_at(source, &roster, START_NS);
+  kernel.now_ns += apart_ns / 2;
+  struct denet_bpf_exit exit = {.head = begin_now(), .exit_ns = kernel.now_ns};
+  exit.head.kind = DENET_BPF_EXIT;
+  if (!lives[_i].outlives_pause)
+    tell(&exit, sizeof(exit));
+  source->hear(source, want_none, NULL);
+  if (lives[_i].outlives_pause) {
+    kernel.exit = exit;
+    kernel.exit.exit_ns = START_NS + apart_ns + 1;
+  }
+  kernel.deaf_for = lives[_i].deaf_for;
+  size_t shown = pass_at(source, &roster, START_NS + apart_ns);
+  if (!shown)
+    shown = pass_at(source, &roster, START_NS + 2 * apart_ns);
+  ck_assert_msg(shown == 1, "%s: it is not shown", lives[_i].how);
+  ck_assert_int_eq(roster.gone[0]->parent_pid, PARENT);
+  ck_assert_uint_eq(source->lost, 0);
+  denet_source_free(source);
+}
+END_TEST
+
+START_TEST(process_whose_end_is_never_told_counts_as_lost) {
+  DENET_CLEANUP(denet_roster_done) struct denet_roster roster = {0};
+  struct denet_source *source = open_source();
+  pass_at(source, &roster, START_NS);
+  struct denet_bpf_exit exit = {.head = begin_now(), .exit_ns = kernel.now_ns};
+  exit.head.kind = DENET_BPF_EXIT;
+  tell(&exit, sizeof(exit));
+  kernel.deaf_for = UINT32_MAX;
+  for (uint64_t i = 1; i < 10; i++)
+    ck_assert_uint_eq(pass_at(source, &roster, START_NS + i * 10 * SECOND), 0);
+  ck_assert_uint_eq(source->lost, 1);
+  denet_source_free(source);
+}
+END_TEST
+
+/* Else the kernel keeps what it had to tell of it. */
+START_TEST(zombie_that_is_given_up_is_still_asked_for) {
+  DENET_CLEANUP(denet_roster_done) struct denet_roster roster = {0};
+  struct denet_source *source = open_source();
+  kernel.zombie.identity = (struct denet_bpf_identity){
+      .brief = {.head = {DENET_BPF_PROCESS, PID, START_NS - SECOND}, .name = "job"},
+      .state = DENET_BPF_ZOMBIE,
+      .threads = 1};
+  ck_assert_uint_eq(pass_at(source, &roster, START_NS), 0);
+  kernel.zombie.identity.brief.head.pid = 0;
+  kernel.deaf_for = 1;
+  ck_assert_uint_eq(pass_at(source, &roster, START_NS + SECOND), 1);
+  ck_assert_uint_eq(kernel.asked, 1);
+  ck_assert_uint_eq(pass_at(source, &roster, START_NS + 2 * SECOND), 0);
+  ck_assert_uint_eq(kernel.asked, 2);
+  for (uint64_t i = 3; i < 60; i++)
+    ck_assert_uint_eq(pass_at(source, &roster, START_NS + i * SECOND), 0);
+  ck_assert_uint_eq(kernel.asked, 2); /* it has answered */
+  ck_assert_uint_eq(source->lost, 0);
+  denet_source_free(source);
+}
+END_TEST
+
+void add_cases(Suite *suite) {
+  ADD_TABLE(suite, process_between_two_passes_is_shown_however_far_apart_they_are, lives);
+  ADD_TEST(suite, process_whose_end_is_never_told_counts_as_lost);
+  ADD_TEST(suite, zombie_that_is_given_up_is_still_asked_for);
+}

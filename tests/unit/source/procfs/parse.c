@@ -1,0 +1,359 @@
+#include "core/source/procfs/parse.h"
+
+#include "core/util/cleanup.h"
+
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* clang-format off */
+#define BYTES(literal) {literal, sizeof(literal) - 1}
+/* clang-format on */
+
+#define MANY_KEYS                                                                                  \
+  "rchar", "wchar", "read_bytes", "write_bytes", "cancelled_write_bytes", "Uid",                   \
+      "voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"
+
+/* Fields 4 to 22 and 4 to 52 of a stat line, each with its own number as its value. */
+#define TO_22 " 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22"
+#define TO_52                                                                                      \
+  TO_22 " 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 " \
+        "52"
+
+static const struct {
+  struct denet_text text;
+  int outcome;
+  pid_t pid;
+  const char *name;
+  char state;
+  unsigned fields;
+  unsigned index; /* of a field to look at, 0: none */
+  uint64_t value;
+} stat_lines[] = {
+    {BYTES("1 (init) S" TO_52 "\n"), 0, 1, "init", 'S', 53, 52, 52},
+    {BYTES("1 (init) S" TO_52 " 53 54"), 0, 1, "init", 'S', 53, 22, 22},
+    {BYTES("1 (init) S" TO_22), 0, 1, "init", 'S', 23, 4, 4},
+    {BYTES("2147483647 (x) R" TO_22 "\n"), 0, 2147483647, "x", 'R', 23, 0, 0},
+    /* Names. */
+    {BYTES("7 (foo )bar) S" TO_52 "\n"), 0, 7, "foo )bar", 'S', 53, 20, 20},
+    {BYTES("7 (a) R 1 (b) S" TO_52 "\n"), 0, 7, "a) R 1 (b", 'S', 53, 4, 4},
+    {BYTES("7 (a\nb) S" TO_52 "\n"), 0, 7, "a\nb", 'S', 53, 4, 4},
+    {BYTES("7 ((sd-pam)) S" TO_52 "\n"), 0, 7, "(sd-pam)", 'S', 53, 4, 4},
+    {BYTES("7 (((((((((((((((() S" TO_52), 0, 7, "(((((((((((((((", 'S', 53, 4, 4},
+    {BYTES("7 () S" TO_52 "\n"), 0, 7, "", 'S', 53, 4, 4},
+    {BYTES("7 (\xff\xfe\x01) Z" TO_52 "\n"), 0, 7, "\xff\xfe\x01", 'Z', 53, 4, 4},
+    {BYTES("7 (123456789012345) S" TO_52), 0, 7, "123456789012345", 'S', 53, 4, 4},
+    {BYTES("7 (1234567890123456) S" TO_52), 0, 7, "123456789012345", 'S', 53, 4, 4},
+    {BYTES("7 (kworker/0:1-events_power_efficient) I" TO_52), 0, 7, "kworker/0:1-eve", 'I', 53, 22,
+     22},
+    /* Numbers. */
+    {BYTES("7 (a) S 1 7 7 0 -1 5 6 7 8 9 10 11 -3 0 0 0 0 0 99"), 0, 7, "a", 'S', 23, 8,
+     UINT64_MAX},
+    {BYTES("7 (a) S 1 7 7 0 -1 5 6 7 8 9 10 11 -3 0 0 0 0 0 99"), 0, 7, "a", 'S', 23, 16,
+     UINT64_MAX - 2},
+    {BYTES("7 (a) S" TO_22 " 18446744073709551615 24"), 0, 7, "a", 'S', 25, 23, UINT64_MAX},
+    {BYTES("7 (a) S" TO_22 " 18446744073709551616 24"), 0, 7, "a", 'S', 23, 0, 0},
+    {BYTES("7 (a) S" TO_22 " 99999999999999999999999"), 0, 7, "a", 'S', 23, 0, 0},
+    {BYTES("7 (a) S" TO_22 " x 24"), 0, 7, "a", 'S', 23, 0, 0},
+    {BYTES("7 (a) S" TO_22 " - 24"), 0, 7, "a", 'S', 23, 0, 0},
+    /* What is no stat line. */
+    {{NULL, 0}, -EINVAL, 0, NULL, 0, 0, 0, 0},
+    {BYTES(""), -EINVAL, 0, NULL, 0, 0, 0, 0},
+    {BYTES("\n"), -EINVAL, 0, NULL, 0, 0, 0, 0},
+    {BYTES("7"), -EINVAL, 0, NULL, 0, 0, 0, 0},
+    {BYTES("7 a S" TO_52), -EINVAL, 0, NULL, 0, 0, 0, 0},
+    {BYTES("7 (a S" TO_52), -EINVAL, 0, NULL, 0, 0, 0, 0},
+    {BYTES("7 a) S" TO_52), -EINVAL, 0, NULL, 0, 0, 0, 0},
+    {BYTES("7 )a( S" TO_52), -EINVAL, 0, NULL, 0, 0, 0, 0},
+    {BYTES("(a) S" TO_52), -EINVAL, 0, NULL, 0, 0, 0, 0},
+    {BYTES("0 (a) S" TO_52), -EINVAL, 0, NULL, 0, 0, 0, 0},
+    {BYTES("-7 (a) S" TO_52), -EINVAL, 0, NULL, 0, 0, 0, 0},
+    {BYTES("2147483648 (a) S" TO_52), -EINVAL, 0, NULL, 0, 0, 0, 0},
+    {BYTES("7 (a)"), -EINVAL, 0, NULL, 0, 0, 0, 0},
+    {BYTES("7 (a) "), -EINVAL, 0, NULL, 0, 0, 0, 0},
+    {BYTES("7 (a) S"), -EINVAL, 0, NULL, 0, 0, 0, 0},
+    {BYTES("7 (a)S" TO_52), -EINVAL, 0, NULL, 0, 0, 0, 0},
+    {BYTES("7 (a) S 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21"), -EINVAL, 0, NULL, 0, 0, 0,
+     0},
+    {BYTES("7 (a) S 4 5 99999999999999999999999 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22"),
+     -EINVAL, 0, NULL, 0, 0, 0, 0},
+};
+
+START_TEST(stat_line_is_its_fields) {
+  struct denet_stat stat = {.pid = -1};
+  ck_assert_int_eq(denet_parse_stat(stat_lines[_i].text, &stat), stat_lines[_i].outcome);
+  if (stat_lines[_i].outcome) {
+    ck_assert_int_eq(stat.pid, -1);
+    return;
+  }
+  ck_assert_int_eq(stat.pid, stat_lines[_i].pid);
+  ck_assert_str_eq(stat.name, stat_lines[_i].name);
+  ck_assert_int_eq(stat.state, stat_lines[_i].state);
+  ck_assert_uint_eq(stat.fields, stat_lines[_i].fields);
+  if (stat_lines[_i].index)
+    ck_assert_uint_eq(stat.field[stat_lines[_i].index], stat_lines[_i].value);
+}
+END_TEST
+
+static const struct {
+  struct denet_text text;
+  unsigned index;
+  bool found;
+  uint64_t value;
+} fields[] = {
+    {BYTES("24173 5423 276 1 0 7291 0\n"), 1, true, 24173},
+    {BYTES("24173 5423 276 1 0 7291 0\n"), 2, true, 5423},
+    {BYTES("24173 5423 276 1 0 7291 0\n"), 7, true, 0},
+    {BYTES("24173 5423 276 1 0 7291 0\n"), 8, false, 0},
+    {BYTES("24173 5423"), 0, false, 0},
+    {BYTES("  \t 1\t 2"), 2, true, 2},
+    {BYTES("-1"), 1, true, UINT64_MAX},
+    {BYTES("- 1"), 1, false, 0},
+    {BYTES("+1"), 1, false, 0},
+    {BYTES("1 18446744073709551615"), 2, true, UINT64_MAX},
+    {BYTES("1 18446744073709551616 3"), 2, false, 0},
+    {BYTES("1 18446744073709551616 3"), 3, false, 0},
+    {BYTES("1 x 3"), 3, false, 0},
+    {BYTES("12\0003"), 1, true, 12},
+    {BYTES(""), 1, false, 0},
+    {{NULL, 0}, 1, false, 0},
+};
+
+START_TEST(field_is_counted_from_one) {
+  uint64_t value = 4711;
+  bool found = denet_parse_field(fields[_i].text, fields[_i].index, &value);
+  ck_assert_int_eq(found, fields[_i].found);
+  ck_assert_uint_eq(value, found ? fields[_i].value : 4711);
+}
+END_TEST
+
+#define IO                                                                                         \
+  "rchar: 323934931\nwchar: 323929600\nsyscr: 632687\nsyscw: 632675\nread_bytes: 0\n"              \
+  "write_bytes: 323932160\ncancelled_write_bytes: 7\n"
+
+static const struct {
+  struct denet_text text;
+  const char *key;
+  bool found;
+  uint64_t value;
+} keys[] = {
+    {BYTES(IO), "rchar", true, 323934931},
+    {BYTES(IO), "read_bytes", true, 0},
+    {BYTES(IO), "write_bytes", true, 323932160},
+    {BYTES(IO), "cancelled_write_bytes", true, 7},
+    {BYTES(IO), "bytes", false, 0},
+    {BYTES(IO), "read_byte", false, 0},
+    {BYTES(IO), "char", false, 0},
+    {BYTES("cancelled_write_bytes: 7\nwrite_bytes: 9\n"), "write_bytes", true, 9},
+    {BYTES("cancelled_write_bytes: 7\n"), "write_bytes", false, 0},
+    {BYTES("nonvoluntary_ctxt_switches:\t5\n"), "voluntary_ctxt_switches", false, 0},
+    {BYTES("write_bytes2: 7\n"), "write_bytes", false, 0},
+    {BYTES("Name:\tUid:\t5\nUid:\t1000\t1001\t1002\t1003\n"), "Uid", true, 1000},
+    {BYTES("a: 1\r\nwchar: 2\r\nb: 3\r\n"), "wchar", true, 2},
+    {BYTES("rchar: 1\nwchar: 2"), "wchar", true, 2},
+    {BYTES("rchar:1\n"), "rchar", true, 1},
+    {BYTES("rchar 1\n"), "rchar", false, 0},
+    {BYTES("rchar:\nwchar: 3\n"), "rchar", false, 0},
+    {BYTES("rchar: \nwchar: 3\n"), "rchar", false, 0},
+    {BYTES("rchar: many\n"), "rchar", false, 0},
+    {BYTES("rchar:"), "rchar", false, 0},
+    {BYTES("rchar"), "rchar", false, 0},
+    {BYTES(" rchar: 1\n"), "rchar", false, 0},
+    {BYTES("rchar: 18446744073709551615\n"), "rchar", true, UINT64_MAX},
+    {BYTES("rchar: 18446744073709551616\n"), "rchar", false, 0},
+    {BYTES("\n\n\nrchar: 4\n"), "rchar", true, 4},
+    {BYTES("\0rchar: 4\nrchar: 5\n"), "rchar", true, 5},
+    {BYTES(""), "rchar", false, 0},
+    {{NULL, 0}, "rchar", false, 0},
+};
+
+START_TEST(key_is_a_whole_word_at_the_start_of_a_line) {
+  uint64_t value = 4711;
+  uint64_t found = denet_parse_keys(keys[_i].text, &keys[_i].key, 1, &value);
+  ck_assert_uint_eq(found, keys[_i].found);
+  ck_assert_uint_eq(value, found ? keys[_i].value : 4711);
+}
+END_TEST
+
+START_TEST(several_keys_are_found_at_once) {
+  static const char *const wanted[] = {"write_bytes", "nothing", "rchar"};
+  struct denet_text text = BYTES(IO);
+  uint64_t values[3] = {1, 2, 3};
+  ck_assert_uint_eq(denet_parse_keys(text, wanted, 3, values), 5);
+  ck_assert_uint_eq(values[0], 323932160);
+  ck_assert_uint_eq(values[1], 2);
+  ck_assert_uint_eq(values[2], 323934931);
+}
+END_TEST
+
+#define HEADERS                                                                                    \
+  "Inter-|   Receive                                                |  Transmit\n"                 \
+  " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop "  \
+  "fifo colls carrier compressed\n"
+#define LO "    lo: 1000  10    0    0    0     0          0         0 1000  10 0 0 0 0 0 0\n"
+#define ETH0 "  eth0: 2000  20    1    2    3     4          5         6 700   8 0 0 0 0 0 0\n"
+#define DOCKER0 "docker0:50 1 0 0 0 0 0 0 60 1 0 0 0 0 0 0\n"
+
+static const struct {
+  struct denet_text text;
+  unsigned index;
+  bool found;
+  uint64_t sum;
+} net_devs[] = {
+    {BYTES(HEADERS LO ETH0), 1, true, 2000},
+    {BYTES(HEADERS LO ETH0), 9, true, 700},
+    {BYTES(HEADERS LO ETH0 DOCKER0), 1, true, 2050},
+    {BYTES(HEADERS ETH0 DOCKER0 LO), 9, true, 760},
+    {BYTES(HEADERS LO), 1, true, 0},
+    {BYTES(HEADERS "  eth0:123 0 0 0 0 0 0 0 456\n"), 1, true, 123},
+    {BYTES(HEADERS "  eth0:123 0 0 0 0 0 0 0 456"), 9, true, 456},
+    {BYTES(HEADERS "  lo1: 5 0 0 0 0 0 0 0 6\n"), 1, true, 5},
+    {BYTES(HEADERS "  xlo: 5 0 0 0 0 0 0 0 6\n"), 1, true, 5},
+    {BYTES(HEADERS "  eth0: 5 6\n" DOCKER0), 9, true, 60},
+    {BYTES(HEADERS "  eth0: 5 6\n"), 9, false, 0},
+    {BYTES(HEADERS "  eth0:\n"), 1, false, 0},
+    {BYTES(HEADERS), 1, false, 0},
+    {BYTES(""), 1, false, 0},
+    {{NULL, 0}, 1, false, 0},
+};
+
+START_TEST(net_dev_is_summed_without_lo) {
+  uint64_t sum = 4711;
+  bool found = denet_parse_net_dev(net_devs[_i].text, net_devs[_i].index, &sum);
+  ck_assert_int_eq(found, net_devs[_i].found);
+  ck_assert_uint_eq(sum, found ? net_devs[_i].sum : 4711);
+}
+END_TEST
+
+static const struct {
+  struct denet_text text;
+  const char *path; /* NULL: absent */
+} cgroups[] = {
+    {BYTES("0::/system.slice/sshd.service\n"), "/system.slice/sshd.service"},
+    {BYTES("0::/system.slice/sshd.service"), "/system.slice/sshd.service"},
+    {BYTES("0::/\n"), "/"},
+    {BYTES("0::/a b:c/d::e\n"), "/a b:c/d::e"},
+    {BYTES("12:cpu,cpuacct:/x\n1:name=systemd:/user.slice/a.scope\n"), "/user.slice/a.scope"},
+    {BYTES("12:cpu,cpuacct:/x\n1:name=systemd:/a b:c\n"), "/a b:c"},
+    {BYTES("10:memory:/m\n1:name=systemd:/init.scope\n0::/init.scope\n"), "/init.scope"},
+    {BYTES("1:name=systemd:/one\n0::/two\n"), "/two"},
+    {BYTES("0::/\n1:name=systemd:/one\n"), "/one"},
+    {BYTES("1:name=systemd:/\n0::/\n"), "/"},
+    {BYTES("12:cpu,cpuacct:/x\n11:memory:/y\n"), NULL},
+    {BYTES("10::/not-unified\n"), NULL},
+    {BYTES("5:cpu:/name=systemd:/x\n"), NULL},
+    {BYTES("nonsense\n"), NULL},
+    {BYTES("\n\n"), NULL},
+    {BYTES(""), NULL},
+    {{NULL, 0}, NULL},
+};
+
+START_TEST(cgroup_path_is_the_one_that_says_more) {
+  struct denet_text path = denet_parse_cgroup(cgroups[_i].text);
+  if (!cgroups[_i].path) {
+    ck_assert_ptr_null(path.bytes);
+    return;
+  }
+  ck_assert_uint_eq(path.length, strlen(cgroups[_i].path));
+  ck_assert_mem_eq(path.bytes, cgroups[_i].path, path.length);
+}
+END_TEST
+
+static const struct {
+  struct denet_text text;
+  unsigned count;
+  const char *arguments[4];
+} command_lines[] = {
+    {BYTES("sleep\00010\0"), 2, {"sleep", "10"}},
+    {BYTES("sleep\00010"), 2, {"sleep", "10"}},
+    {BYTES("nginx: worker process\0\0\0\0\0\0\0\0"), 1, {"nginx: worker process"}},
+    {BYTES("sh\0-c\0\0x\0"), 4, {"sh", "-c", "", "x"}},
+    {BYTES("\0x\0"), 2, {"", "x"}},
+    {BYTES("a\nb\0\xff\0"), 2, {"a\nb", "\xff"}},
+    {BYTES("\0\0\0"), 0, {NULL}},
+    {BYTES(""), 0, {NULL}},
+    {{NULL, 0}, 0, {NULL}},
+};
+
+START_TEST(command_line_is_its_arguments) {
+  struct denet_text rest = denet_parse_arguments(command_lines[_i].text), argument;
+  unsigned count = 0;
+  while (denet_parse_next_argument(&rest, &argument)) {
+    ck_assert_uint_lt(count, command_lines[_i].count);
+    const char *expected = command_lines[_i].arguments[count++];
+    ck_assert_uint_eq(argument.length, strlen(expected));
+    ck_assert_mem_eq(argument.bytes, expected, argument.length);
+  }
+  ck_assert_uint_eq(count, command_lines[_i].count);
+}
+END_TEST
+
+/* Whether part lies within whole. */
+static bool is_view(struct denet_text part, struct denet_text whole) {
+  return !part.bytes ||
+         (part.bytes >= whole.bytes && part.bytes + part.length <= whole.bytes + whole.length);
+}
+
+static void parse_as_everything(struct denet_text text) {
+  static const char *const all_keys[] = {MANY_KEYS};
+  uint64_t values[DENET_COUNT_OF(all_keys)], value;
+  struct denet_stat stat;
+  denet_parse_stat(text, &stat);
+  denet_parse_field(text, 3, &value);
+  denet_parse_keys(text, all_keys, DENET_COUNT_OF(all_keys), values);
+  denet_parse_net_dev(text, 9, &value);
+  ck_assert(is_view(denet_parse_cgroup(text), text));
+  struct denet_text rest = denet_parse_arguments(text), argument;
+  while (denet_parse_next_argument(&rest, &argument))
+    ck_assert(is_view(argument, text));
+}
+
+/* Each prefix stands in memory of its own size, so that a sanitizer sees a byte read too far. */
+static void parse_each_prefix(struct denet_text text) {
+  for (size_t length = 0; length <= text.length; length++) {
+    DENET_FREE char *copy = malloc(length ? length : 1);
+    ck_assert_ptr_nonnull(copy);
+    if (length)
+      memcpy(copy, text.bytes, length);
+    parse_as_everything((struct denet_text){copy, length});
+  }
+}
+
+START_TEST(any_prefix_of_any_text_is_safe) {
+  for (size_t i = 0; i < DENET_COUNT_OF(stat_lines); i++)
+    parse_each_prefix(stat_lines[i].text);
+  for (size_t i = 0; i < DENET_COUNT_OF(keys); i++)
+    parse_each_prefix(keys[i].text);
+  for (size_t i = 0; i < DENET_COUNT_OF(net_devs); i++)
+    parse_each_prefix(net_devs[i].text);
+  for (size_t i = 0; i < DENET_COUNT_OF(cgroups); i++)
+    parse_each_prefix(cgroups[i].text);
+  for (size_t i = 0; i < DENET_COUNT_OF(command_lines); i++)
+    parse_each_prefix(command_lines[i].text);
+}
+END_TEST
+
+START_TEST(any_byte_anywhere_is_safe) {
+  static const char good[] = "7 (a) S" TO_22 "\nrchar: 5\neth0: 1 2\n0::/x\n";
+  char text[sizeof(good) - 1];
+  for (size_t at = 0; at < sizeof(text); at++)
+    for (int byte = 0; byte < 256; byte++) {
+      memcpy(text, good, sizeof(text));
+      text[at] = (char)byte;
+      parse_as_everything((struct denet_text){text, sizeof(text)});
+    }
+}
+END_TEST
+
+void add_cases(Suite *suite) {
+  ADD_TABLE(suite, stat_line_is_its_fields, stat_lines);
+  ADD_TABLE(suite, field_is_counted_from_one, fields);
+  ADD_TABLE(suite, key_is_a_whole_word_at_the_start_of_a_line, keys);
+  ADD_TEST(suite, several_keys_are_found_at_once);
+  ADD_TABLE(suite, net_dev_is_summed_without_lo, net_devs);
+  ADD_TABLE(suite, cgroup_path_is_the_one_that_says_more, cgroups);
+  ADD_TABLE(suite, command_line_is_its_arguments, command_lines);
+  ADD_TEST(suite, any_prefix_of_any_text_is_safe);
+  ADD_TEST(suite, any_byte_anywhere_is_safe);
+}

@@ -1,0 +1,201 @@
+#include "core/stacks/symbols/perf_map.h"
+
+#include "core/util/cleanup.h"
+
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define TEN "0123456789"
+#define HUNDRED TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
+
+static const struct {
+  const char *text;
+  uint64_t address;
+  const char *name;
+} rows[] = {
+    {"1000 10 a\n", 0x1000, "a"},
+    {"1000 10 a\n", 0x100f, "a"},
+    {"1000 10 a\n", 0x1010, NULL},
+    {"1000 10 a\n", 0xfff, NULL},
+    {"1000 10 a", 0x1000, "a"},
+    {"0x1000 0x10 a\n", 0x1000, "a"},
+    {"AbC0 F a\n", 0xabc1, "a"},
+    {"1000 10 LazyCompile:~serve shop.js:7\n", 0x1000, "LazyCompile:~serve shop.js:7"},
+    {"1000 10 a\tb\x01\x7f\xc3\xa9\n", 0x1000, "a?b??\xc3\xa9"},
+    {"1000 10 " HUNDRED HUNDRED "x\n", 0x1000, HUNDRED HUNDRED},
+    {"2000 10 b\n1000 10 a\n", 0x1000, "a"},
+    {"2000 10 b\n1000 10 a\n", 0x2000, "b"},
+    /* Later ones win, where they are. */
+    {"1000 10 old\n1000 10 new\n", 0x1008, "new"},
+    {"1000 100 old\n1040 10 new\n", 0x1048, "new"},
+    {"1000 100 old\n1040 10 new\n", 0x1050, "old"},
+    {"1000 100 old\n1040 10 new\n", 0x103f, "old"},
+    {"1040 10 old\n1000 100 new\n", 0x1048, "new"},
+    {"50 150 old\n0 64 new\n3c 10 newest\n", 0x90, "old"},
+    {"50 150 old\n0 64 new\n3c 10 newest\n", 0x48, "newest"},
+    {"50 150 old\n0 64 new\n3c 10 newest\n", 0x58, "new"},
+    /* None. */
+    {"", 0, NULL},
+    {"\n\n", 0, NULL},
+    {"1000 10\n", 0x1000, NULL},
+    {"1000 10 \n", 0x1000, NULL},
+    {"1000 0 a\n", 0x1000, NULL},
+    {"x000 10 a\n", 0x1000, NULL},
+    {"-1000 10 a\n", 0x1000, NULL},
+    {"10000000000000000 10 a\n", 0, NULL},
+    {"ffffffffffffffff 10 a\n", UINT64_MAX, NULL},
+    {"broken\n1000 10 a\n", 0x1000, "a"},
+};
+
+START_TEST(an_address_has_the_last_name_that_was_given) {
+  DENET_CLEANUP(denet_perf_map_done) struct denet_perf_map map = {0};
+  ck_assert_int_eq(denet_perf_map_parse(denet_text_of(rows[_i].text), &map), 0);
+  const char *name = denet_perf_map_find(&map, rows[_i].address);
+  ck_assert_msg(!name == !rows[_i].name, "%s", name ? name : "none");
+  if (name)
+    ck_assert_str_eq(name, rows[_i].name);
+}
+END_TEST
+
+START_TEST(any_bytes_break_nothing) {
+  DENET_CLEANUP(denet_perf_map_done) struct denet_perf_map map = {0};
+  uint64_t random = 88172645463325252u;
+  for (int round = 0; round < 20000; round++) {
+    char text[] = "1000 10 a\n1040 10 b\n1000 100 c\n";
+    for (int change = 0; change < 3; change++) {
+      random ^= random << 13, random ^= random >> 7, random ^= random << 17;
+      text[random % sizeof(text)] = (char)(random >> 40);
+    }
+    ck_assert_int_eq(denet_perf_map_parse((struct denet_text){text, sizeof(text)}, &map), 0);
+    for (uint64_t address = 0xff0; address < 0x1110; address += 8)
+      denet_perf_map_find(&map, address);
+  }
+}
+END_TEST
+
+/* Whoever writes a map could have each look at it take a millisecond. */
+START_TEST(what_has_thousands_before_an_address_is_not_looked_for) {
+  DENET_CLEANUP(denet_perf_map_done) struct denet_perf_map map = {0};
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
+  char line[64];
+  ck_assert_int_eq(denet_buffer_append_string(&text, "0 ffffffff all\n"), 0);
+  for (unsigned i = 1; i <= 2 * DENET_PERF_BEFORE_MOST; i++) {
+    snprintf(line, sizeof(line), "%x 1 one\n", 2 * i);
+    ck_assert_int_eq(denet_buffer_append_string(&text, line), 0);
+  }
+  ck_assert_int_eq(denet_perf_map_parse(denet_buffer_text(&text), &map), 0);
+  ck_assert_str_eq(denet_perf_map_find(&map, 2 * DENET_PERF_BEFORE_MOST - 1), "all");
+  ck_assert_ptr_null(denet_perf_map_find(&map, 2 * DENET_PERF_BEFORE_MOST + 1));
+  ck_assert_str_eq(denet_perf_map_find(&map, 4 * DENET_PERF_BEFORE_MOST), "one");
+}
+END_TEST
+
+/* A folder as /proc/PID is, with the map of process 5 of an inner namespace. */
+struct process {
+  char folder[64], map[128];
+  int fd;
+};
+
+static void write_text(const char *path, const char *text) {
+  FILE *file = fopen(path, "w");
+  ck_assert_ptr_nonnull(file);
+  fputs(text, file);
+  ck_assert_int_eq(fclose(file), 0);
+}
+
+static void set_user(const struct process *process, unsigned uid) {
+  char path[128], text[128];
+  snprintf(path, sizeof(path), "%s/status", process->folder);
+  snprintf(text, sizeof(text), "Name:\tjava\nUid:\t%u\t7\t7\t7\nNSpid:\t77\t5\nVmSize:\t8 kB\n",
+           uid);
+  write_text(path, text);
+}
+
+static struct process new_process(void) {
+  struct process process = {.folder = "/tmp/denet-perf-map-XXXXXX"};
+  char path[128];
+  ck_assert_ptr_nonnull(mkdtemp(process.folder));
+  snprintf(path, sizeof(path), "mkdir -p %s/root/tmp", process.folder);
+  ck_assert_int_eq(system(path), 0);
+  set_user(&process, geteuid());
+  snprintf(process.map, sizeof(process.map), "%s/root/tmp/perf-5.map", process.folder);
+  process.fd = open(process.folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  return process;
+}
+
+static void remove_process(struct process *process) {
+  char command[128];
+  close(process->fd);
+  snprintf(command, sizeof(command), "rm -rf %s", process->folder);
+  ck_assert_int_eq(system(command), 0);
+}
+
+START_TEST(the_file_is_read_again_when_it_has_changed) {
+  DENET_CLEANUP(denet_perf_map_done) struct denet_perf_map map = {0};
+  struct process process = new_process();
+  bool is_new = false;
+  ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), -ENOENT);
+  write_text(process.map, "1000 10 a\n");
+  ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), 0);
+  ck_assert(is_new);
+  ck_assert_str_eq(denet_perf_map_find(&map, 0x1000), "a");
+  ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), 0);
+  ck_assert(!is_new);
+  write_text(process.map, "1000 10 a\n2000 10 b\n");
+  ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), 0);
+  ck_assert(is_new);
+  ck_assert_str_eq(denet_perf_map_find(&map, 0x2000), "b");
+  remove_process(&process);
+}
+END_TEST
+
+START_TEST(a_file_of_the_process_s_user_counts_and_of_another_does_not) {
+  DENET_CLEANUP(denet_perf_map_done) struct denet_perf_map map = {0};
+  struct process process = new_process();
+  bool is_new;
+  write_text(process.map, "1000 10 a\n");
+  set_user(&process, 1000);
+  if (chown(process.map, 1000, 0) == 0) {
+    ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), 0);
+    ck_assert_int_eq(chown(process.map, 1001, 0), 0);
+    ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), -EACCES);
+    /* As a user's own mount namespace may show what only root may read. */
+    ck_assert_int_eq(chown(process.map, 0, 0), 0);
+    ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), -EACCES);
+  }
+  remove_process(&process);
+}
+END_TEST
+
+START_TEST(what_is_no_plain_file_of_bearable_size_is_not_read) {
+  DENET_CLEANUP(denet_perf_map_done) struct denet_perf_map map = {0};
+  struct process process = new_process();
+  bool is_new;
+  ck_assert_int_eq(mkfifo(process.map, 0600), 0);
+  ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), -EACCES);
+  unlink(process.map);
+  ck_assert_int_eq(symlink("/etc/passwd", process.map), 0);
+  ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), -ELOOP);
+  unlink(process.map);
+  write_text(process.map, "1000 10 a\n");
+  ck_assert_int_eq(truncate(process.map, (16 << 20) + 1), 0);
+  ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), -EACCES);
+  remove_process(&process);
+}
+END_TEST
+
+void add_cases(Suite *suite) {
+  ADD_TABLE(suite, an_address_has_the_last_name_that_was_given, rows);
+  ADD_TEST(suite, any_bytes_break_nothing);
+  ADD_TEST(suite, what_has_thousands_before_an_address_is_not_looked_for);
+  ADD_TEST(suite, the_file_is_read_again_when_it_has_changed);
+  ADD_TEST(suite, a_file_of_the_process_s_user_counts_and_of_another_does_not);
+  ADD_TEST(suite, what_is_no_plain_file_of_bearable_size_is_not_read);
+}

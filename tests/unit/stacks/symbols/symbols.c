@@ -1,0 +1,252 @@
+#include "core/stacks/symbols/symbols.h"
+
+#include "core/stacks/symbols/demangle.h"
+#include "core/stacks/symbols/line_table.h"
+#include "core/util/cleanup.h"
+
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#define BUDGET (UINT64_C(16) << 20)
+
+static int open_program(const char *name) {
+  char path[512];
+  snprintf(path, sizeof(path), "%s/%s", DENET_PROGRAMS, name);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ck_assert_int_ge(fd, 0);
+  return fd;
+}
+
+/* The address of a symbol of a program, as the file gives it. */
+static uint64_t address_of(const struct denet_elf_file *file, const char *name) {
+  const Elf64_Shdr *section = denet_elf_file_section(file, ".symtab");
+  DENET_FREE unsigned char *entries = NULL, *names = NULL;
+  ck_assert_int_eq(denet_elf_file_read(file, section, BUDGET, &entries), 0);
+  ck_assert_int_eq(
+      denet_elf_file_read(file, denet_elf_file_section_at(file, section->sh_link), BUDGET, &names),
+      0);
+  for (size_t i = 0; i < section->sh_size / sizeof(Elf64_Sym); i++) {
+    const Elf64_Sym *symbol = (const Elf64_Sym *)entries + i;
+    if (strcmp((const char *)names + symbol->st_name, name) == 0)
+      return symbol->st_value;
+  }
+  ck_abort_msg("no %s", name);
+}
+
+START_TEST(an_address_is_of_the_function_that_it_is_in) {
+  DENET_CLOSE int fd = open_program("chain");
+  DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file file = {.fd = -1};
+  struct denet_symbols *symbols;
+  ck_assert_int_eq(denet_elf_file_open(fd, &file), 0);
+  ck_assert_int_eq(denet_symbols_new(&file, NULL, BUDGET, &symbols), 0);
+  uint64_t address = address_of(&file, "tenth");
+  ck_assert_str_eq(denet_symbols_find(symbols, address), "tenth");
+  ck_assert_str_eq(denet_symbols_find(symbols, address + 7), "tenth");
+  ck_assert_ptr_null(denet_symbols_find(symbols, 1));
+  ck_assert_ptr_null(denet_symbols_find(symbols, UINT64_MAX));
+  ck_assert_uint_gt(denet_symbols_bytes(symbols), denet_symbols_count(symbols));
+  denet_symbols_free(symbols);
+}
+END_TEST
+
+START_TEST(what_exceeds_the_limit_is_refused) {
+  DENET_CLOSE int fd = open_program("chain_static");
+  DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file file = {.fd = -1};
+  struct denet_symbols *symbols;
+  struct denet_source_lines *lines;
+  ck_assert_int_eq(denet_elf_file_open(fd, &file), 0);
+  ck_assert_int_eq(denet_symbols_new(&file, NULL, 4096, &symbols), -EFBIG);
+  DENET_CLOSE int other_fd = open_program("chain");
+  DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file other = {.fd = -1};
+  ck_assert_int_eq(denet_elf_file_open(other_fd, &other), 0);
+  ck_assert_int_eq(denet_source_lines_new(&other, 16, &lines), -EFBIG);
+}
+END_TEST
+
+START_TEST(a_stripped_file_has_the_names_that_it_exports) {
+  DENET_CLOSE int fd = open_program("chain_stripped");
+  DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file file = {.fd = -1};
+  struct denet_symbols *symbols = NULL;
+  ck_assert_int_eq(denet_elf_file_open(fd, &file), 0);
+  ck_assert_int_eq(denet_symbols_new(&file, NULL, BUDGET, &symbols), -ENOENT);
+}
+END_TEST
+
+START_TEST(a_separate_debug_file_has_the_names) {
+  DENET_CLOSE int fd = open_program("chain_stripped"), debug_fd = open_program("chain_plain");
+  DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file file = {.fd = -1}, debug = {.fd = -1};
+  struct denet_symbols *symbols;
+  ck_assert_int_eq(denet_elf_file_open(fd, &file), 0);
+  ck_assert_int_eq(denet_elf_file_open(debug_fd, &debug), 0);
+  ck_assert_int_eq(denet_symbols_new(&file, &debug, BUDGET, &symbols), 0);
+  ck_assert_str_eq(denet_symbols_find(symbols, address_of(&debug, "ninth")), "ninth");
+  denet_symbols_free(symbols);
+}
+END_TEST
+
+START_TEST(packed_symbols_are_found) {
+  /* As Fedora does: the symbols of a stripped program, packed, as a section of it. */
+  char command[2048], path[] = "/tmp/denet-packed-XXXXXX";
+  DENET_CLOSE int fd = mkstemp(path);
+  if (system("command -v objcopy >/dev/null && command -v xz >/dev/null") != 0)
+    return;
+  snprintf(command, sizeof(command),
+           "cp %s/chain_plain %s.full && xz -c %s.full >%s.xz && "
+           "objcopy --add-section .gnu_debugdata=%s.xz %s/chain_stripped %s",
+           DENET_PROGRAMS, path, path, path, path, DENET_PROGRAMS, path);
+  ck_assert_int_eq(system(command), 0);
+  DENET_CLOSE int packed_fd = open(path, O_RDONLY | O_CLOEXEC),
+                  plain_fd = open_program("chain_plain");
+  DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file file = {.fd = -1}, plain = {.fd = -1};
+  struct denet_symbols *symbols;
+  ck_assert_int_eq(denet_elf_file_open(packed_fd, &file), 0);
+  ck_assert_int_eq(denet_elf_file_open(plain_fd, &plain), 0);
+  ck_assert_int_eq(denet_symbols_new(&file, NULL, BUDGET, &symbols), 0);
+  ck_assert_str_eq(denet_symbols_find(symbols, address_of(&plain, "first")), "first");
+  denet_symbols_free(symbols);
+  snprintf(command, sizeof(command), "rm -f %s %s.full %s.xz", path, path, path);
+  ck_assert_int_eq(system(command), 0);
+}
+END_TEST
+
+START_TEST(an_address_is_of_a_line) {
+  DENET_CLOSE int fd = open_program("chain");
+  DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file file = {.fd = -1};
+  struct denet_source_lines *lines;
+  const char *name;
+  int line = 0;
+  ck_assert_int_eq(denet_elf_file_open(fd, &file), 0);
+  ck_assert_int_eq(denet_source_lines_new(&file, BUDGET, &lines), 0);
+  ck_assert_int_eq(denet_source_lines_find(lines, address_of(&file, "ninth"), &name, &line), 0);
+  ck_assert_str_eq(name, "chain.c");
+  ck_assert_int_gt(line, 10);
+  ck_assert_int_eq(denet_source_lines_find(lines, 8, &name, &line), -ENOENT);
+  denet_source_lines_free(lines);
+}
+END_TEST
+
+static const struct {
+  const char *mangled, *name;
+} names[] = {
+    {"_ZN4shop4Till4openEv", "shop::Till::open()"},
+    {"_ZNSt6vectorIiSaIiEE9push_backERKi",
+     "std::vector<int, std::allocator<int> >::push_back(int const&)"},
+    {"_ZN4core3fmt5Write9write_fmt17h0123456789abcdefE", "core::fmt::Write::write_fmt"},
+    {"main", NULL},
+    {"_Z", NULL},
+    {"_RNvC6_123foo3bar", NULL},
+    {"", NULL},
+};
+
+START_TEST(mangled_names_are_told_as_people_write_them) {
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer out = {0};
+  ck_assert_int_eq(denet_demangle(names[_i].mangled, &out), names[_i].name != NULL);
+  ck_assert_str_eq(out.bytes ? out.bytes : "", names[_i].name ? names[_i].name : "");
+}
+END_TEST
+
+START_TEST(a_short_name_that_stands_for_gigabytes_stays_as_it_is) {
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer out = {0};
+  char mangled[1024] = "_Z1fPFvPiE";
+  /* Each function takes the one before it twice. */
+  for (int i = 0; i < 60; i++) {
+    size_t length = strlen(mangled);
+    snprintf(mangled + length, sizeof(mangled) - length, "PFvS%c_S%c_E", '0' + i % 10,
+             '0' + i % 10);
+  }
+  struct timespec before, after;
+  clock_gettime(CLOCK_MONOTONIC, &before);
+  denet_demangle(mangled, &out);
+  clock_gettime(CLOCK_MONOTONIC, &after);
+  ck_assert_uint_lt(out.length, 8 << 20);
+  ck_assert_int_le(after.tv_sec - before.tv_sec, 2);
+}
+END_TEST
+
+/* Every byte of the headers and every section's place and size, broken one after the other. */
+START_TEST(a_broken_file_breaks_nothing) {
+  DENET_CLOSE int fd = open_program(_i ? "chain_debug_frame" : "chain");
+  DENET_CLOSE int copy = memfd_create("broken", MFD_CLOEXEC);
+  static unsigned char bytes[1 << 18], broken[1 << 18];
+  ssize_t size = read(fd, bytes, sizeof(bytes));
+  ck_assert(size > 0 && size < (ssize_t)sizeof(bytes));
+  uint64_t random = 88172645463325252u;
+  for (int round = 0; round < 3000; round++) {
+    memcpy(broken, bytes, (size_t)size);
+    for (int change = 0; change < 1 + round % 5; change++) {
+      random ^= random << 13, random ^= random >> 7, random ^= random << 17;
+      size_t from = round % 3 == 0 ? 0 : round % 3 == 1 ? (size_t)size - 3000 : 0;
+      size_t span = round % 3 == 0 ? 900 : round % 3 == 1 ? 3000 : (size_t)size;
+      broken[from + random % span] = (unsigned char)(random >> 40);
+    }
+    ssize_t kept = round % 11 == 0 ? (ssize_t)(random % (uint64_t)size) : size;
+    ck_assert_int_eq(ftruncate(copy, 0), 0);
+    ck_assert_int_eq(pwrite(copy, broken, (size_t)kept, 0), kept);
+    DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file file = {.fd = -1};
+    if (denet_elf_file_open(copy, &file))
+      continue;
+    struct denet_symbols *symbols = NULL;
+    struct denet_source_lines *lines = NULL;
+    const char *name;
+    unsigned char id[20];
+    int line;
+    denet_elf_file_build_id(&file, id, sizeof(id));
+    if (denet_symbols_new(&file, NULL, BUDGET, &symbols) == 0)
+      for (uint64_t address = 0x1000; address < 0x2000; address += 5)
+        denet_symbols_find(symbols, address);
+    if (denet_source_lines_new(&file, BUDGET, &lines) == 0)
+      for (uint64_t address = 0x1100; address < 0x1500; address += 16)
+        denet_source_lines_find(lines, address, &name, &line);
+    denet_symbols_free(symbols);
+    denet_source_lines_free(lines);
+  }
+}
+END_TEST
+
+/* libelf takes 200 bytes for each section. The file is nearly all hole. */
+START_TEST(sections_that_a_file_only_claims_to_have_take_no_memory) {
+  DENET_CLOSE int fd = memfd_create("sections", MFD_CLOEXEC);
+  Elf64_Ehdr header = {.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
+                       .e_type = ET_DYN,
+                       .e_machine = EM_X86_64,
+                       .e_version = EV_CURRENT,
+                       .e_phoff = sizeof(header),
+                       .e_phnum = 1,
+                       .e_phentsize = sizeof(Elf64_Phdr),
+                       .e_shoff = 4096,
+                       .e_shentsize = sizeof(Elf64_Shdr)};
+  Elf64_Shdr first = {.sh_size = 4000000}; /* where e_shnum is 0 it is the count */
+  ck_assert_int_eq(pwrite(fd, &header, sizeof(header), 0), sizeof(header));
+  ck_assert_int_eq(pwrite(fd, &first, sizeof(first), 4096), sizeof(first));
+  ck_assert_int_eq(ftruncate(fd, 1 << 30), 0);
+  struct rusage before, after;
+  getrusage(RUSAGE_SELF, &before);
+  DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file file = {.fd = -1};
+  ck_assert_int_eq(denet_elf_file_open(fd, &file), 0);
+  ck_assert_uint_eq(file.section_count, 0);
+  getrusage(RUSAGE_SELF, &after);
+  ck_assert_int_lt(after.ru_maxrss - before.ru_maxrss, 100 << 10);
+}
+END_TEST
+
+void add_cases(Suite *suite) {
+  ADD_TEST(suite, sections_that_a_file_only_claims_to_have_take_no_memory);
+  ADD_TEST(suite, an_address_is_of_the_function_that_it_is_in);
+  ADD_TEST(suite, what_exceeds_the_limit_is_refused);
+  ADD_TEST(suite, a_stripped_file_has_the_names_that_it_exports);
+  ADD_TEST(suite, a_separate_debug_file_has_the_names);
+  ADD_TEST(suite, packed_symbols_are_found);
+  ADD_TEST(suite, an_address_is_of_a_line);
+  ADD_TABLE(suite, mangled_names_are_told_as_people_write_them, names);
+  ADD_TEST(suite, a_short_name_that_stands_for_gigabytes_stays_as_it_is);
+  static const char both[2];
+  ADD_TABLE(suite, a_broken_file_breaks_nothing, both);
+}

@@ -1,0 +1,136 @@
+#include "core/stacks/unwind/cfi_check.h"
+
+#include "core/util/cleanup.h"
+#include "tests/unit/unit.h"
+
+#include <string.h>
+
+#define BYTES(literal)                                                                             \
+  { literal, sizeof(literal) - 1 }
+/* Numbers of seven bits a byte: 127, 128, the largest that libdw takes for a register. */
+#define REGISTER_127 "\x7f"
+#define REGISTER_128 "\x80\x01"
+#define REGISTER_HUGE "\xfe\xff\xff\x3f"
+#define EIGHT "\x0a\x0a\x0a\x0a\x0a\x0a\x0a\x0a"
+
+/* Instructions of an entry of .eh_frame. */
+static const struct {
+  struct {
+    const char *bytes;
+    size_t length;
+  } instructions;
+  bool is_sane;
+} rows[] = {
+    {BYTES(""), true},
+    {BYTES("\x0c\x07\x08\x90\x01\x41\x0e\x10\x86\x02\x43\x0d\x06\x0a\xc6\x0b"), true},
+    {BYTES("\x0f\x0b\x77\x08\x80\x00\x3f\x1a\x3b\x2a\x33\x24\x22"), true}, /* of a .plt */
+    {BYTES("\x02\x05\x03\x05\x05\x04\x05\x05\x05\x05\x2e\x10"), true},
+    {BYTES("\x07" REGISTER_127), true},
+    {BYTES("\x07" REGISTER_128), false},
+    {BYTES("\x05" REGISTER_HUGE "\x01"), false},
+    {BYTES("\x06" REGISTER_HUGE), false},
+    {BYTES("\x07" REGISTER_HUGE), false},
+    {BYTES("\x08" REGISTER_HUGE), false},
+    {BYTES("\x09\x03" REGISTER_HUGE), false},
+    {BYTES("\x09" REGISTER_HUGE "\x03"), false},
+    {BYTES("\x10" REGISTER_HUGE "\x01\x9c"), false},
+    {BYTES("\x11" REGISTER_HUGE "\x01"), false},
+    {BYTES("\x14" REGISTER_HUGE "\x01"), false},
+    {BYTES("\x15" REGISTER_HUGE "\x01"), false},
+    {BYTES("\x16" REGISTER_HUGE "\x01\x9c"), false},
+    {BYTES("\x2f" REGISTER_HUGE "\x01"), false},
+    /* What is behind a wrong step could be anything. */
+    {BYTES("\x01\x00\x00\x00\x00"), false},
+    {BYTES("\x3f"), false},
+    {BYTES("\x07"), false},
+    {BYTES("\x0f\x7f\x9c"), false},
+    {BYTES("\x0e\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01"), false},
+    /* States that are remembered. */
+    {BYTES(EIGHT EIGHT EIGHT EIGHT EIGHT EIGHT EIGHT EIGHT), true},
+    {BYTES(EIGHT EIGHT EIGHT EIGHT EIGHT EIGHT EIGHT EIGHT "\x0a"), false},
+    {BYTES(EIGHT EIGHT EIGHT EIGHT EIGHT EIGHT EIGHT EIGHT "\x0b\x0a"), true},
+};
+
+/* A section in the making. */
+struct section {
+  char bytes[1024];
+  size_t length;
+};
+
+static void append(struct section *section, const void *bytes, size_t length) {
+  ck_assert_uint_le(length, sizeof(section->bytes) - section->length);
+  memcpy(section->bytes + section->length, bytes, length);
+  section->length += length;
+}
+
+static void append_entry(struct section *section, const char *head, size_t head_length,
+                         const char *instructions, size_t length) {
+  uint32_t bytes = (uint32_t)(head_length + length);
+  append(section, &bytes, sizeof(bytes));
+  append(section, head, head_length);
+  append(section, instructions, length);
+}
+
+static void append_description(struct section *section, const char *instructions, size_t length) {
+  static const char head[] = "\0\0\0\0\x01zR\0\x01\x78\x10\x01\x1b";
+  append_entry(section, head, sizeof(head) - 1, instructions, length);
+}
+
+/* Of the description that begins at this offset. */
+static void append_frame(struct section *section, size_t description, const char *instructions,
+                         size_t length) {
+  char head[13] = "\0\0\0\0\0\0\0\0\x10\0\0\0";
+  uint32_t back = (uint32_t)(section->length + 4 - description);
+  memcpy(head, &back, sizeof(back));
+  append_entry(section, head, sizeof(head), instructions, length);
+}
+
+static bool is_sane(struct section *section, uint64_t *out_bytes) {
+  Elf_Data data = {.d_buf = section->bytes, .d_size = section->length, .d_version = EV_CURRENT};
+  elf_version(EV_CURRENT);
+  return denet_call_frames_are_sane(&data, true, out_bytes);
+}
+
+START_TEST(instructions_name_registers_that_there_are) {
+  struct section section = {.length = 0};
+  uint64_t bytes;
+  append_description(&section, "", 0);
+  append_frame(&section, 0, rows[_i].instructions.bytes, rows[_i].instructions.length);
+  ck_assert_int_eq(is_sane(&section, &bytes), rows[_i].is_sane);
+}
+END_TEST
+
+START_TEST(so_do_those_that_frames_have_in_common) {
+  struct section section = {.length = 0};
+  uint64_t bytes;
+  append_description(&section, rows[_i].instructions.bytes, rows[_i].instructions.length);
+  ck_assert_int_eq(is_sane(&section, &bytes), rows[_i].is_sane);
+}
+END_TEST
+
+START_TEST(a_frame_s_description_is_an_entry_of_its_own) {
+  struct section section = {.length = 0};
+  uint64_t bytes;
+  append_description(&section, "", 0);
+  append_frame(&section, 4, "", 0);
+  ck_assert(!is_sane(&section, &bytes));
+}
+END_TEST
+
+START_TEST(memory_is_told_for_each_entry) {
+  struct section section = {.length = 0};
+  uint64_t one, two;
+  append_description(&section, "", 0);
+  ck_assert(is_sane(&section, &one));
+  append_frame(&section, 0, "", 0);
+  ck_assert(is_sane(&section, &two));
+  ck_assert_uint_gt(two, one);
+}
+END_TEST
+
+void add_cases(Suite *suite) {
+  ADD_TABLE(suite, instructions_name_registers_that_there_are, rows);
+  ADD_TABLE(suite, so_do_those_that_frames_have_in_common, rows);
+  ADD_TEST(suite, a_frame_s_description_is_an_entry_of_its_own);
+  ADD_TEST(suite, memory_is_told_for_each_entry);
+}

@@ -1,0 +1,101 @@
+#include "tests/unit/snapshot.h"
+
+#include <fnmatch.h>
+
+/* Whether the frames are these, in order and without a gap between the first and the last of them;
+ * each is a pattern, and what libc does below and above is not our business. */
+static void assert_frames(const char *frames, const char *const *patterns) {
+  char copy[16384];
+  snprintf(copy, sizeof(copy), "%s", frames);
+  size_t wanted = 0;
+  for (char *rest = copy, *line; patterns[wanted] && (line = strsep(&rest, "\n"));) {
+    bool matches = fnmatch(patterns[wanted], line, 0) == 0;
+    ck_assert_msg(matches || wanted == 0, "%s is not in its place in:\n%s", patterns[wanted],
+                  frames);
+    wanted += matches ? 1 : 0;
+  }
+  ck_assert_msg(!patterns[wanted], "%s is not in:\n%s", patterns[wanted], frames);
+}
+
+static const struct {
+  const char *program, *argument, *leaf;
+  const char *frames[16];
+} chains[] = {
+    {"chain",
+     "",
+     "*read*",
+     {"wait_for_ever (chain.c:*)", "tenth (chain.c:*)", "ninth (chain.c:*)",
+      "future::poll (chain.c:*)", "shop::Till<int>::open(std::* const&) (chain.c:*)",
+      "sixth (chain.c:*)", "fifth (chain.c:*)", "fourth (chain.c:*)", "third (chain.c:*)",
+      "second (chain.c:*)", "first (chain.c:*)", "main (chain.c:*)"}},
+    {"chain_plain",
+     "",
+     "*read*",
+     {"wait_for_ever", "tenth", "ninth", "future::poll", "shop::Till<int>::open(*", "sixth",
+      "fifth", "fourth", "third", "second", "first", "main"}},
+    {"chain_plain",
+     "sleep",
+     "clock_nanosleep*",
+     {"*usleep*", "tenth", "ninth", "future::poll", "*", "sixth", "fifth"}},
+    {"chain_plain",
+     "signal",
+     "*read*",
+     {"wait_for_ever", "handle_signal", "__restore_rt", "*kill*", "*raise*", "send_signal", "tenth",
+      "ninth"}},
+    {"chain_plain", "deep20", "*read*", {"wait_for_ever", "recurse", "recurse", "recurse"}},
+    {"chain_no_pie",
+     "",
+     "*read*",
+     {"wait_for_ever", "tenth", "ninth", "future::poll", "*", "sixth", "fifth", "fourth", "third",
+      "second", "first", "main"}},
+    {"chain_static", "", "*read*", {"wait_for_ever", "tenth", "ninth", "*", "*", "sixth", "fifth"}},
+    {"chain_static_pie",
+     "",
+     "*read*",
+     {"wait_for_ever", "tenth", "ninth", "*", "*", "sixth", "fifth"}},
+    {"chain_debug_frame",
+     "",
+     "*read*",
+     {"wait_for_ever (chain.c:*)", "tenth (chain.c:*)", "ninth (chain.c:*)", "*", "*",
+      "sixth (chain.c:*)", "fifth (chain.c:*)", "fourth*", "third*", "second*", "first*",
+      "main (chain.c:*)"}},
+    /* No tables of its own: by frame pointers, and by tables again behind them. */
+    {"chain_frame_pointer",
+     "",
+     "*read*",
+     {"wait_for_ever", "tenth", "ninth", "future::poll", "*", "sixth", "fifth", "fourth", "third",
+      "second", "first", "main", "__libc_start*"}},
+    {"chain_stripped",
+     "",
+     "*read*",
+     {"chain_stripped+0x*", "chain_stripped+0x*", "chain_stripped+0x*", "chain_stripped+0x*",
+      "chain_stripped+0x*", "chain_stripped+0x*", "chain_stripped+0x*", "chain_stripped+0x*",
+      "chain_stripped+0x*", "chain_stripped+0x*", "chain_stripped+0x*", "chain_stripped+0x*",
+      "*libc_start*"}},
+    {"computed",
+     "",
+     "*read*",
+     {"wait_for_ever", "by_sum", "by_difference", "by_shift", "by_comparison", "by_constant",
+      "by_memory", "by_base_pointer", "main", "*libc_start*"}},
+};
+
+START_TEST(every_frame_has_its_name) {
+  struct subject subject = {0};
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer frames = {0};
+  struct denet_unwinder *unwinder = new_unwinder(BUDGET);
+  start(&subject, chains[_i].program, chains[_i].argument);
+  take_snapshot(&subject, 65536);
+  tell(unwinder, &subject.snapshot, &frames);
+  stop(&subject);
+  if (getenv("SHOW"))
+    fprintf(stderr, "== %s %s\n%s", chains[_i].program, chains[_i].argument, frames.bytes);
+  const char *leaf[] = {chains[_i].leaf, NULL};
+  assert_frames(frames.bytes, leaf);
+  assert_frames(frames.bytes, chains[_i].frames);
+  ck_assert_ptr_null(strstr(frames.bytes, DENET_TRUNCATED));
+  ck_assert_ptr_nonnull(strstr(frames.bytes, "_start"));
+  denet_unwinder_free(unwinder);
+}
+END_TEST
+
+void add_cases(Suite *suite) { ADD_TABLE(suite, every_frame_has_its_name, chains); }

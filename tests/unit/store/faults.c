@@ -1,0 +1,299 @@
+/* A store whose calls fail one after the other: its files hold whole lines, each once, all that it
+ * said it wrote and nothing else; and it goes on by itself. */
+#include "tests/unit/faults.h"
+#include "tests/unit/store_scene.h"
+
+#include <dirent.h>
+#include <ftw.h>
+
+#define PROCESSES 3
+#define ROUNDS 8 /* of lines, one of each process; the first is metadata, the last one ends */
+#define LINES (PROCESSES * ROUNDS)
+#define FAULTY_LINES (PROCESSES * 5) /* a fault that lasts is over then */
+#define CALLS                                                                                      \
+  (FAULT_OPEN | FAULT_READ | FAULT_LIST | FAULT_STATUS | FAULT_MAKE | FAULT_REMOVE | FAULT_WRITE | \
+   FAULT_CUT | FAULT_SEEK | FAULT_RENAME)
+
+/* So that there are several parts of each process, not all of their descriptors are kept, and what
+ * is finished is moved out of the way. */
+static const struct denet_store_limits limits = {300, PLENTY, 2, 0, 0};
+
+static struct {
+  int outcome[LINES];    /* of the writes */
+  unsigned found[LINES]; /* how often each line is in the files */
+  uint64_t bytes;        /* of all files */
+} result;
+
+static void make_line(unsigned number, char *out, size_t size) {
+  unsigned round = number / PROCESSES;
+  snprintf(out, size, "{\"kind\":\"%s\",\"n\":%u,\"filler\":\"%060d\"}",
+           round ? "sample" : "metadata", number, 0);
+}
+
+static enum denet_line_kind kind_of(unsigned number) {
+  unsigned round = number / PROCESSES;
+  if (!round)
+    return DENET_LINE_METADATA;
+  return round == ROUNDS - 1 ? DENET_LINE_LAST : DENET_LINE_SAMPLE;
+}
+
+/* Writes all lines. The fault lasts for so many of them at most. Returns whether it struck. */
+static bool write_all(struct scene *scene, struct fault fault, unsigned fault_lines) {
+  bool has_failed = false;
+  faults_begin(fault);
+  for (unsigned i = 0; i < LINES; i++) {
+    char line[160];
+    make_line(i, line, sizeof(line));
+    if (i == fault_lines)
+      has_failed = faults_end();
+    if (i % PROCESSES == 0)
+      denet_store_resume(scene->store);
+    result.outcome[i] = write_key(scene, "web", (pid_t)(i % PROCESSES) + 1, kind_of(i), line);
+  }
+  return faults_end() || has_failed;
+}
+
+static void count_line(const char *line, bool is_first, const char *what) {
+  unsigned number = 0;
+  char expected[160];
+  bool is_head = strstr(line, "\"metadata\"") != NULL;
+  ck_assert_msg(is_head == is_first, "%s: a head is not where it should be: %s", what, line);
+  if (strstr(line, "\"cmd\":[]")) /* a stand-in */
+    return;
+  const char *at = strstr(line, "\"n\":");
+  ck_assert_msg(at && sscanf(at, "\"n\":%u", &number) == 1 && number < LINES, "%s: %s", what, line);
+  make_line(number, expected, sizeof(expected));
+  ck_assert_msg(!strcmp(line, expected), "%s: a line is not whole: %s", what, line);
+  result.found[number]++;
+}
+
+static void look_into(const char *file, const char *what) {
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
+  DENET_CLOSE int fd = open(file, O_RDONLY | O_CLOEXEC);
+  ck_assert_msg(fd >= 0, "%s: %m", file);
+  ck_assert_int_eq(denet_buffer_read(&text, fd, 1 << 20), 0);
+  if (!text.length) /* it could not even be removed again */
+    return;
+  ck_assert_msg(text.bytes[text.length - 1] == '\n', "%s: %s has a torn line", what, file);
+  result.bytes += text.length;
+  char *line = text.bytes;
+  for (char *newline; (newline = strchr(line, '\n')); line = newline + 1) {
+    *newline = '\0';
+    count_line(line, line == text.bytes, what);
+  }
+}
+
+static const char *looked_for; /* what look_at() says of what it finds */
+
+static int look_at(const char *file, const struct stat *status, int type, struct FTW *walk) {
+  (void)status;
+  (void)walk;
+  if (type == FTW_F)
+    look_into(file, looked_for);
+  return 0;
+}
+
+static void look_at_files(const struct scene *scene, const char *what) {
+  path folder;
+  looked_for = what;
+  nftw(path_of(scene, HOST "/web", folder), look_at, 16, FTW_PHYS);
+}
+
+/* A failed line of metadata may head a file later; it may head several. */
+static void expect_lines(unsigned fault_lines, const char *what) {
+  for (unsigned i = 0; i < LINES; i++) {
+    bool is_written = result.outcome[i] == 0;
+    bool is_head = kind_of(i) == DENET_LINE_METADATA;
+    ck_assert_msg(is_head || result.found[i] == is_written,
+                  "%s: line %u is there %u times, and writing it said %d", what, i, result.found[i],
+                  result.outcome[i]);
+    bool lacks_head = result.outcome[i % PROCESSES] == -ENOMEM;
+    ck_assert_msg(i < fault_lines || is_written || lacks_head,
+                  "%s: line %u is not written when all is well: %d", what, i, result.outcome[i]);
+  }
+}
+
+static unsigned count_descriptors(void) {
+  DIR *entries = opendir("/proc/self/fd");
+  unsigned count = 0;
+  while (readdir(entries))
+    count++;
+  closedir(entries);
+  return count;
+}
+
+static const struct {
+  const char *what;
+  struct fault fault;
+  unsigned lines;
+} failures[] = {
+    {"no memory once", {.calls = FAULT_ALLOCATE, .count = 1}, LINES},
+    {"no memory", {.calls = FAULT_ALLOCATE, .count = FAULT_ALWAYS}, FAULTY_LINES},
+    {"EINTR once", {.calls = CALLS, .count = 1, .error = EINTR}, LINES},
+    {"EINTR thrice", {.calls = FAULT_WRITE, .count = 3, .error = EINTR}, LINES},
+    {"EIO once", {.calls = CALLS, .count = 1, .error = EIO}, LINES},
+    {"EIO twice", {.calls = CALLS, .count = 2, .error = EIO}, LINES},
+    {"EIO", {.calls = CALLS, .count = FAULT_ALWAYS, .error = EIO}, FAULTY_LINES},
+    {"ENOSPC", {.calls = FAULT_WRITE | FAULT_MAKE, .count = 4, .error = ENOSPC}, LINES},
+    {"EMFILE", {.calls = FAULT_OPEN, .count = 5, .error = EMFILE}, LINES},
+    {"EACCES", {.calls = FAULT_OPEN, .count = FAULT_ALWAYS, .error = EACCES}, FAULTY_LINES},
+    {"a short write", {.calls = FAULT_WRITE, .count = 1, .error = FAULT_SHORT}, LINES},
+    {"short writes", {.calls = FAULT_WRITE, .count = 9, .error = FAULT_SHORT}, LINES},
+};
+
+START_TEST(each_call_of_a_write_may_fail) {
+  struct fault fault = failures[_i].fault;
+  bool has_failed = true;
+  for (fault.first = 1; has_failed; fault.first++) {
+    char what[64];
+    snprintf(what, sizeof(what), "%s at call %u", failures[_i].what, fault.first);
+    unsigned descriptors = count_descriptors();
+    struct scene scene = begin(limits);
+    memset(&result, 0, sizeof(result));
+    has_failed = write_all(&scene, fault, failures[_i].lines);
+    look_at_files(&scene, what);
+    expect_lines(has_failed ? failures[_i].lines : 0, what);
+    /* A file of which it is not known how it is, or that there is no memory for, counts no more. */
+    uint64_t counted = denet_store_total_bytes(scene.store);
+    ck_assert_msg(has_failed ? counted <= result.bytes : counted == result.bytes,
+                  "%s: %lu bytes are counted, of %lu", what, (unsigned long)counted,
+                  (unsigned long)result.bytes);
+    end(&scene);
+    ck_assert_uint_eq(count_descriptors(), descriptors);
+  }
+  ck_assert_uint_gt(fault.first, 5);
+}
+END_TEST
+
+/* A short write that cannot be taken back leaves half a line, which is the end of that file. */
+START_TEST(a_line_that_stays_torn_is_not_written_behind) {
+  struct scene scene = begin(no_limits);
+  expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
+  faults_begin((struct fault){.calls = FAULT_CUT, .first = 1, .count = 1, .error = EIO});
+  int error = write_limited(&scene, sizeof(HEAD "\n") + 4, 1, DENET_LINE_SAMPLE, LINE);
+  ck_assert(faults_end());
+  ck_assert_int_lt(error, 0);
+  expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
+  expect_file(&scene, HOST "/web/1-1000_0002.jsonl", HEAD "\n" LINE "\n");
+  end(&scene);
+}
+END_TEST
+
+static const struct {
+  unsigned calls;
+  int error;
+} refusals[] = {{FAULT_ALLOCATE, 0}, {CALLS, EIO}, {CALLS, EMFILE}, {CALLS, EINTR}};
+
+START_TEST(each_call_of_an_opening_may_fail) {
+  struct scene scene = begin(limits);
+  struct fault fault = {.calls = refusals[_i].calls, .count = 1, .error = refusals[_i].error};
+  bool has_failed = true;
+  for (pid_t pid = 1; pid <= 3; pid++)
+    write_whole(&scene, pid);
+  denet_store_close(scene.store);
+  for (fault.first = 1; has_failed; fault.first++) {
+    unsigned descriptors = count_descriptors();
+    scene.store = NULL;
+    faults_begin(fault);
+    int error = denet_store_open(scene.folder, HOST, &limits, &scene.error, &scene.store);
+    has_failed = faults_end();
+    ck_assert_msg(has_failed || !error, "%s", scene.error.text);
+    ck_assert(!error == (scene.store != NULL));
+    denet_store_close(scene.store);
+    ck_assert_uint_eq(count_descriptors(), descriptors);
+  }
+  scene.store = NULL;
+  open_again(&scene, limits);
+  ck_assert_uint_eq(denet_store_total_bytes(scene.store), 3 * FILE_BYTES);
+  end(&scene);
+}
+END_TEST
+
+/* What cannot be removed is left alone, and no line is lost for it. */
+START_TEST(each_call_of_the_budget_may_fail) {
+  struct fault fault = {.calls = refusals[_i].calls, .count = 1, .error = refusals[_i].error};
+  bool has_failed = true;
+  for (fault.first = 1; has_failed; fault.first++) {
+    struct scene scene = begin((struct denet_store_limits){PLENTY, 2 * FILE_BYTES, 16, 0, 0});
+    for (pid_t pid = 1; pid <= 3; pid++)
+      write_whole(&scene, pid);
+    faults_begin(fault);
+    write_key(&scene, "web", 4, DENET_LINE_METADATA, HEAD);
+    write_key(&scene, "web", 4, DENET_LINE_LAST, LINE);
+    has_failed = faults_end();
+    denet_store_resume(scene.store);
+    for (pid_t pid = 5; pid <= 8; pid++)
+      write_whole(&scene, pid);
+    ck_assert_uint_le(denet_store_total_bytes(scene.store), 2 * FILE_BYTES);
+    ck_assert(exists(&scene, HOST "/web/8-1000.jsonl"));
+    ck_assert(!exists(&scene, HOST "/web/5-1000.jsonl"));
+    end(&scene);
+  }
+  ck_assert_uint_gt(fault.first, 3);
+}
+END_TEST
+
+/* Calls that fail for want of something that comes back, in the removal of a moved file. */
+static const struct fault shortages[] = {
+    {.calls = FAULT_OPEN, .first = 1, .count = FAULT_ALWAYS, .error = EMFILE},
+    {.calls = FAULT_OPEN, .first = 2, .count = FAULT_ALWAYS, .error = ENFILE},
+    {.calls = FAULT_OPEN, .first = 3, .count = FAULT_ALWAYS, .error = EMFILE},
+    {.calls = FAULT_OPEN, .first = 4, .count = FAULT_ALWAYS, .error = ENFILE},
+    {.calls = FAULT_STATUS, .first = 2, .count = FAULT_ALWAYS, .error = ENOMEM},
+    {.calls = FAULT_REMOVE, .first = 1, .count = FAULT_ALWAYS, .error = EINTR},
+};
+
+START_TEST(what_a_shortage_keeps_from_being_removed_counts_and_goes_later) {
+  uint64_t limit = 2 * FILE_BYTES + sizeof(HEAD);
+  struct scene scene = begin((struct denet_store_limits){PLENTY, limit, 16, 1, 0});
+  write_whole(&scene, 1);
+  write_whole(&scene, 2);
+  ck_assert(exists(&scene, HOST "/web/000001/1-1000.jsonl"));
+  expect_write(&scene, 3, DENET_LINE_METADATA, HEAD);
+  faults_begin(shortages[_i]);
+  int error = write_key(&scene, "web", 3, DENET_LINE_SAMPLE, LINE);
+  ck_assert(faults_end());
+  ck_assert_int_eq(error, 0);
+  ck_assert_uint_eq(denet_store_total_bytes(scene.store), 3 * FILE_BYTES);
+  ck_assert(exists(&scene, HOST "/web/000001/1-1000.jsonl"));
+  expect_write(&scene, 3, DENET_LINE_LAST, LINE);
+  ck_assert_uint_eq(denet_store_total_bytes(scene.store), FILE_BYTES + sizeof(LINE));
+  ck_assert(!exists(&scene, HOST "/web/000001"));
+  ck_assert(!exists(&scene, HOST "/web/2-1000.jsonl"));
+  end(&scene);
+}
+END_TEST
+
+/* Of the file itself, and of its name, which is looked up now and then. */
+static const struct {
+  unsigned batches;
+  const char *file; /* that the line goes to */
+  uint64_t total_bytes;
+} looks[] = {
+    {1, HOST "/web/1-1000_0002.jsonl", sizeof(HEAD) + FILE_BYTES},
+    {10, HOST "/web/1-1000.jsonl", FILE_BYTES},
+};
+
+START_TEST(a_file_that_cannot_be_looked_at_still_counts) {
+  struct scene scene = begin(no_limits);
+  expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
+  for (unsigned i = 0; i < looks[_i].batches; i++)
+    denet_store_resume(scene.store);
+  faults_begin((struct fault){.calls = FAULT_STATUS, .first = 1, .count = 1, .error = EIO});
+  int error = write_key(&scene, "web", 1, DENET_LINE_SAMPLE, LINE);
+  ck_assert(faults_end());
+  ck_assert_int_eq(error, 0);
+  expect_file(&scene, looks[_i].file, HEAD "\n" LINE "\n");
+  ck_assert_uint_eq(denet_store_total_bytes(scene.store), looks[_i].total_bytes);
+  end(&scene);
+}
+END_TEST
+
+void add_cases(Suite *suite) {
+  ADD_TABLE(suite, each_call_of_a_write_may_fail, failures);
+  ADD_TABLE(suite, a_file_that_cannot_be_looked_at_still_counts, looks);
+  ADD_TEST(suite, a_line_that_stays_torn_is_not_written_behind);
+  ADD_TABLE(suite, each_call_of_an_opening_may_fail, refusals);
+  ADD_TABLE(suite, each_call_of_the_budget_may_fail, refusals);
+  ADD_TABLE(suite, what_a_shortage_keeps_from_being_removed_counts_and_goes_later, shortages);
+}

@@ -1,0 +1,199 @@
+#include "core/store/repair.h"
+
+#include "core/util/cleanup.h"
+#include "core/util/error.h"
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define LINE "{\"n\":1}\n"
+#define TEXT(literal)                                                                              \
+  { literal, sizeof(literal) - 1 }
+#define LONG_BYTES 3000000
+
+static const struct {
+  struct denet_text text;
+  uint64_t torn_bytes;
+} ends[] = {
+    {TEXT(""), 0},
+    {TEXT(LINE), 0},
+    {TEXT("{}\n"), 0},
+    {TEXT(LINE LINE), 0},
+    {TEXT("{"), 1},
+    {TEXT("\n"), 1},
+    {TEXT("{\"n\":1}"), 7},
+    {TEXT(LINE "{"), 1},
+    {TEXT(LINE "{\"n\":1}"), 7},
+    {TEXT(LINE LINE "{\"n\""), 4},
+    {TEXT(LINE "\0"), 1},
+    {TEXT(LINE "\0\0\0\0"), 4},
+    {TEXT(LINE "\0\0\0\n"), 4},
+    {TEXT(LINE "{\"n\"\0\0\0\0}\n"), 10},
+    {TEXT(LINE "{\"n\"\0\0\0\0}\n" LINE), 0},
+    {TEXT(LINE "\0\0\0\0\"n\":1}\n"), 11},
+    {TEXT(LINE "\"n\":1}\n"), 7},
+    {TEXT(LINE "{\"n\":\n"), 6},
+    {TEXT(LINE "\n"), 1},
+    {TEXT(LINE "\n\n" LINE), 0},
+    {TEXT(LINE "{\n"), 2},
+    {TEXT(LINE "}\n"), 2},
+    {TEXT("\0\0\0\0"), 4},
+    {TEXT("}\n"), 2},
+    {TEXT("n\":1}\n"), 6},
+    {TEXT("\n\n\n"), 3},
+    {TEXT("n\":1}\n" LINE), 0},
+    {TEXT(LINE "\xff\xfe"), 2},
+};
+
+/* The torn bytes when the text is looked at in blocks of block_bytes. */
+static uint64_t look_in_blocks(struct denet_text text, size_t block_bytes) {
+  struct denet_tail tail = {0};
+  for (size_t left = text.length; left > 0;) {
+    size_t length = left < block_bytes ? left : block_bytes;
+    left -= length;
+    if (denet_tail_look(&tail, (struct denet_text){text.bytes + left, length}))
+      break;
+  }
+  return denet_tail_torn(&tail);
+}
+
+START_TEST(what_is_behind_the_last_whole_line_is_torn) {
+  struct denet_text text = ends[_i].text;
+  for (size_t block_bytes = 1; block_bytes <= text.length + 1; block_bytes++)
+    ck_assert_uint_eq(look_in_blocks(text, block_bytes), ends[_i].torn_bytes);
+}
+END_TEST
+
+START_TEST(a_whole_line_is_looked_at_but_not_the_one_before_it) {
+  struct denet_tail tail = {0};
+  ck_assert(!denet_tail_look(&tail, (struct denet_text)TEXT(LINE)));
+  ck_assert(denet_tail_look(&tail, (struct denet_text)TEXT("\n")));
+  ck_assert_uint_eq(denet_tail_torn(&tail), 0);
+}
+END_TEST
+
+/* A folder with the file "f" in it. */
+struct scene {
+  char path[64];
+  int folder;
+};
+
+static struct scene begin(struct denet_text content) {
+  struct scene scene = {.path = "/tmp/denet-tail-XXXXXX"};
+  ck_assert_ptr_nonnull(mkdtemp(scene.path));
+  scene.folder = open(scene.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  ck_assert_int_ge(scene.folder, 0);
+  DENET_CLOSE int fd = openat(scene.folder, "f", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+  ck_assert_int_eq(write(fd, content.bytes, content.length), (ssize_t)content.length);
+  return scene;
+}
+
+static void end(struct scene *scene) {
+  unlinkat(scene->folder, "f", 0);
+  unlinkat(scene->folder, "f", AT_REMOVEDIR);
+  close(scene->folder);
+  ck_assert_int_eq(rmdir(scene->path), 0);
+}
+
+static struct stat look_up(const struct scene *scene) {
+  struct stat status;
+  ck_assert_int_eq(fstatat(scene->folder, "f", &status, AT_SYMLINK_NOFOLLOW), 0);
+  return status;
+}
+
+START_TEST(a_torn_tail_is_cut_off) {
+  struct denet_text text = ends[_i].text;
+  uint64_t whole_bytes = text.length - ends[_i].torn_bytes, bytes = 12345;
+  struct scene scene = begin(text);
+  int outcome = denet_tail_mend(scene.folder, "f", &bytes);
+  if (whole_bytes) {
+    ck_assert_int_eq(outcome, 0);
+    ck_assert_uint_eq(bytes, whole_bytes);
+    ck_assert_int_eq(look_up(&scene).st_size, (off_t)whole_bytes);
+  } else {
+    ck_assert_int_eq(outcome, DENET_GONE);
+    ck_assert_int_eq(faccessat(scene.folder, "f", F_OK, AT_SYMLINK_NOFOLLOW), -1);
+  }
+  end(&scene);
+}
+END_TEST
+
+static void fill_line(char *bytes, size_t length) {
+  memset(bytes, 'x', length);
+  bytes[0] = '{';
+  bytes[length - 2] = '}';
+  bytes[length - 1] = '\n';
+}
+
+START_TEST(lines_may_be_megabytes_long) {
+  static char bytes[2 * LONG_BYTES];
+  fill_line(bytes, LONG_BYTES);
+  fill_line(bytes + LONG_BYTES, LONG_BYTES);
+  struct scene scene = begin((struct denet_text){bytes, sizeof(bytes)});
+  uint64_t left = 0;
+  ck_assert_int_eq(denet_tail_mend(scene.folder, "f", &left), 0);
+  ck_assert_uint_eq(left, sizeof(bytes));
+  for (int cut = 1; cut <= 2; cut++) {
+    DENET_CLOSE int fd = openat(scene.folder, "f", O_WRONLY | O_CLOEXEC);
+    ck_assert_int_eq(ftruncate(fd, (off_t)sizeof(bytes) - cut), 0);
+    ck_assert_int_eq(denet_tail_mend(scene.folder, "f", &left), 0);
+    ck_assert_uint_eq(left, LONG_BYTES);
+    ck_assert_int_eq(pwrite(fd, bytes, LONG_BYTES, LONG_BYTES), LONG_BYTES);
+  }
+  end(&scene);
+}
+END_TEST
+
+static const struct denet_text aged_files[] = {TEXT(LINE), TEXT(LINE "{\"n\":")};
+
+START_TEST(a_file_keeps_its_time_of_change) {
+  struct scene scene = begin(aged_files[_i]);
+  const struct timespec times[] = {{1000, 0}, {2000, 5}};
+  ck_assert_int_eq(utimensat(scene.folder, "f", times, 0), 0);
+  uint64_t bytes = 0;
+  ck_assert_int_eq(denet_tail_mend(scene.folder, "f", &bytes), 0);
+  struct stat status = look_up(&scene);
+  ck_assert_int_eq(status.st_mtim.tv_sec, 2000);
+  ck_assert_int_eq(status.st_mtim.tv_nsec, 5);
+  end(&scene);
+}
+END_TEST
+
+START_TEST(a_symbolic_link_is_not_followed) {
+  struct scene scene = begin((struct denet_text)TEXT(LINE "torn"));
+  uint64_t bytes = 0;
+  ck_assert_int_eq(symlinkat("f", scene.folder, "link"), 0);
+  ck_assert_int_eq(denet_tail_mend(scene.folder, "link", &bytes), -ELOOP);
+  ck_assert_int_eq(unlinkat(scene.folder, "link", 0), 0);
+  ck_assert_int_eq(look_up(&scene).st_size, sizeof(LINE "torn") - 1);
+  end(&scene);
+}
+END_TEST
+
+START_TEST(only_regular_files_are_touched) {
+  struct scene scene = begin((struct denet_text)TEXT(""));
+  uint64_t bytes = 0;
+  ck_assert_int_eq(unlinkat(scene.folder, "f", 0), 0);
+  ck_assert_int_eq(denet_tail_mend(scene.folder, "f", &bytes), -ENOENT);
+  ck_assert_int_eq(mkfifoat(scene.folder, "f", 0600), 0);
+  ck_assert_int_eq(denet_tail_mend(scene.folder, "f", &bytes), -EINVAL);
+  ck_assert(S_ISFIFO(look_up(&scene).st_mode));
+  ck_assert_int_eq(unlinkat(scene.folder, "f", 0), 0);
+  ck_assert_int_eq(mkdirat(scene.folder, "f", 0700), 0);
+  ck_assert_int_eq(denet_tail_mend(scene.folder, "f", &bytes), -EISDIR);
+  end(&scene);
+}
+END_TEST
+
+void add_cases(Suite *suite) {
+  ADD_TABLE(suite, what_is_behind_the_last_whole_line_is_torn, ends);
+  ADD_TEST(suite, a_whole_line_is_looked_at_but_not_the_one_before_it);
+  ADD_TABLE(suite, a_torn_tail_is_cut_off, ends);
+  ADD_TEST(suite, lines_may_be_megabytes_long);
+  ADD_TABLE(suite, a_file_keeps_its_time_of_change, aged_files);
+  ADD_TEST(suite, a_symbolic_link_is_not_followed);
+  ADD_TEST(suite, only_regular_files_are_touched);
+}
