@@ -38,7 +38,7 @@ enum denet_off_cpu_kind {
 };
 
 /* Off-CPU time since the threads are followed. */
-struct denet_waits {
+struct denet_wait_stats {
   denet_u64 time_ns[DENET_REASONS];
   denet_u64 count; /* of times that a thread left its CPU */
   denet_u64 longest_ns, shortest_ns;
@@ -46,7 +46,7 @@ struct denet_waits {
 
 struct denet_off_cpu_sums {
   struct denet_bpf_head head;
-  struct denet_waits waits;
+  struct denet_wait_stats waits;
   denet_u64 untold_ns[DENET_REASONS]; /* off-CPU time that no stack was taken for */
   denet_u64 is_sampled;               /* its stacks are wanted */
 };
@@ -63,7 +63,7 @@ struct denet_off_cpu_place {
 
 struct denet_off_cpu_thread {
   struct denet_bpf_head head;
-  struct denet_waits waits;         /* with the one that is still going on */
+  struct denet_wait_stats waits;    /* with the one that is still going on */
   struct denet_off_cpu_place place; /* where it is if it is off its CPU */
   denet_u64 left_ns;                /* when it left its CPU; 0: it is on one */
 };
@@ -82,7 +82,7 @@ struct denet_off_cpu_stack {
   denet_u64 stack_bytes; /* behind this: the user stack from RSP upwards */
 };
 
-_Static_assert(sizeof(struct denet_waits) == 13 * sizeof(denet_u64), "no padding");
+_Static_assert(sizeof(struct denet_wait_stats) == 13 * sizeof(denet_u64), "no padding");
 _Static_assert(sizeof(struct denet_off_cpu_sums) == 16 + 104 + 80 + 8, "no padding");
 _Static_assert(sizeof(struct denet_off_cpu_place) == 24 + 17 * sizeof(denet_u64) + 16,
                "no padding");

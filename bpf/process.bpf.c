@@ -93,7 +93,7 @@ static __always_inline denet_u64 read_main_age(struct task_struct *task) {
 static __always_inline void read_process(struct task_struct *task,
                                          struct denet_bpf_process *process) {
   struct signal_struct *signal = task->signal;
-  struct denet_bpf_costs *costs = &process->costs;
+  struct denet_bpf_usage *costs = &process->costs;
   bool has_own_io = !has_reaped(signal);
   read_thread(task, costs);
   add_exited(signal, costs);
@@ -409,7 +409,7 @@ int BPF_PROG(note_exit_kept, struct task_struct *task) { return exit_task(task, 
 /* The signal_struct has the sums of all threads, the main one's included. */
 static __always_inline void read_final(struct task_struct *task, struct denet_bpf_free *event) {
   struct signal_struct *signal = task->signal;
-  struct denet_bpf_costs *costs = &event->costs;
+  struct denet_bpf_usage *costs = &event->costs;
   struct process_key key = {task->tgid, task->start_boottime};
   bool has_own_io = !has_reaped(signal);
   add_exited(signal, costs);

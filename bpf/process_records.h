@@ -45,7 +45,7 @@ struct denet_bpf_head {
 };
 
 /* What threads have cost so far. What is left of their ages is the time that they were blocked. */
-struct denet_bpf_costs {
+struct denet_bpf_usage {
   denet_u64 age_ns;             /* without the time that the host was suspended */
   denet_u64 run_ns;             /* CPU time */
   denet_u64 user_ns, system_ns; /* as sampled at ticks: their ratio splits run_ns */
@@ -81,7 +81,7 @@ struct denet_bpf_identity {
  * has no child's in it. */
 struct denet_bpf_process {
   struct denet_bpf_identity identity;
-  struct denet_bpf_costs costs;
+  struct denet_bpf_usage costs;
   denet_u64 seen_ns; /* when the kernel was asked */
   denet_u64 rss_pages, vm_pages;
   denet_u32 uid;
@@ -93,7 +93,7 @@ struct denet_bpf_process {
 /* Another thread of such a process. */
 struct denet_bpf_thread {
   struct denet_bpf_head head;
-  struct denet_bpf_costs costs;
+  struct denet_bpf_usage costs;
   denet_u64 rss_pages, vm_pages; /* if the main thread has none any more */
   denet_u32 tid;
   denet_u32 state; /* DENET_BPF_ON_CPU */
@@ -140,7 +140,7 @@ struct denet_bpf_question {
 /* The process has been waited for: what all its threads cost, for good, but for main_age_ns. */
 struct denet_bpf_free {
   struct denet_bpf_head head;
-  struct denet_bpf_costs costs;
+  struct denet_bpf_usage costs;
   denet_u64 exec_id;
   denet_u64 peak_rss_pages;
   denet_u32 flags, state;
@@ -151,7 +151,7 @@ struct denet_bpf_free {
 };
 
 _Static_assert(sizeof(struct denet_bpf_head) == 16, "no padding");
-_Static_assert(sizeof(struct denet_bpf_costs) == 15 * sizeof(denet_u64), "no padding");
+_Static_assert(sizeof(struct denet_bpf_usage) == 15 * sizeof(denet_u64), "no padding");
 _Static_assert(sizeof(struct denet_bpf_brief) == 16 + 8 + 16, "no padding");
 _Static_assert(sizeof(struct denet_bpf_identity) == 40 + 16, "no padding");
 _Static_assert(sizeof(struct denet_bpf_process) == 56 + 120 + 24 + 16, "no padding");

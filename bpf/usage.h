@@ -31,7 +31,7 @@ struct {
 } exited SEC(".maps");
 
 /* CPU time, switches and faults of one thread, and its age unless that has been summed. */
-static __always_inline void read_thread(struct task_struct *task, struct denet_bpf_costs *costs) {
+static __always_inline void read_thread(struct task_struct *task, struct denet_bpf_usage *costs) {
   costs->age_ns = task->flags & PF_EXITING ? 0 : read_age(task);
   costs->run_ns = task->se.sum_exec_runtime;
   costs->user_ns = task->utime;
@@ -46,7 +46,7 @@ static __always_inline void read_thread(struct task_struct *task, struct denet_b
 /* The same that the threads that have exited left behind (__exit_signal, kernel/exit.c), but for
  * the run queue delay. */
 static __always_inline void add_exited(struct signal_struct *signal,
-                                       struct denet_bpf_costs *costs) {
+                                       struct denet_bpf_usage *costs) {
   costs->run_ns += signal->sum_sched_runtime;
   costs->user_ns += signal->utime;
   costs->system_ns += signal->stime;
@@ -62,7 +62,7 @@ static __always_inline bool has_io(void) {
          bpf_core_field_exists(((struct task_io_accounting *)0)->read_bytes);
 }
 
-static __always_inline void add_io(struct task_io_accounting *io, struct denet_bpf_costs *costs) {
+static __always_inline void add_io(struct task_io_accounting *io, struct denet_bpf_usage *costs) {
   if (!has_io())
     return;
   costs->read_chars += io->rchar;
@@ -108,7 +108,7 @@ static __always_inline struct exited_costs *find_exited(struct task_struct *task
 /* What a process has of its exited threads beyond add_exited(). has_own_io: its I/O is there
  * already, from signal->ioac. */
 static __always_inline void add_summed(struct exited_costs *exited_costs, bool has_own_io,
-                                       struct denet_bpf_costs *costs) {
+                                       struct denet_bpf_usage *costs) {
   if (!exited_costs)
     return;
   struct sums *sums = &exited_costs->threads;

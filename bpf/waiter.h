@@ -11,7 +11,7 @@ denet_u64 lost_stacks = 0;    /* there was no room in the ring */
 denet_u64 lost_ends = 0;      /* likewise */
 
 struct waiter {
-  struct denet_waits waits;
+  struct denet_wait_stats waits;
   denet_u64 left_ns;      /* when it left its CPU; 0: it is on one, or nobody knows since when */
   denet_u64 run_delay_ns; /* that it had then */
   denet_u64 untold_ns[DENET_REASONS]; /* of absences that are over, no stack told yet */
@@ -30,7 +30,7 @@ struct {
 
 /* Of a process with several threads: the sums of those that have exited. */
 struct exited_threads {
-  struct denet_waits waits;
+  struct denet_wait_stats waits;
   denet_u64 untold_ns[DENET_REASONS];  /* no stack told: the next thread's stand for it */
   denet_u64 telling_ns[DENET_REASONS]; /* likewise, as the iterator is about to have told */
   denet_u64 session;                   /* of the iterator that told them last */
@@ -60,7 +60,8 @@ static __always_inline struct waiter *make_waiter(struct task_struct *task) {
   return waiter;
 }
 
-static __always_inline void add_waits(struct denet_waits *sum, const struct denet_waits *part) {
+static __always_inline void add_waits(struct denet_wait_stats *sum,
+                                      const struct denet_wait_stats *part) {
   for (int i = 0; i < DENET_REASONS; i++)
     __sync_fetch_and_add(&sum->time_ns[i], part->time_ns[i]);
   if (part->longest_ns > sum->longest_ns)
@@ -93,7 +94,8 @@ static __always_inline struct absence make_absence(denet_u32 reason, denet_u64 o
 }
 
 /* It has been counted as it began. */
-static __always_inline void add_absence(struct denet_waits *waits, const struct absence *absence) {
+static __always_inline void add_absence(struct denet_wait_stats *waits,
+                                        const struct absence *absence) {
   denet_u64 off_ns = absence->off_ns, reason = absence->reason;
   barrier_var(reason); /* what is compared is to be what is used */
   waits->time_ns[DENET_REASON_RUNQUEUE] += absence->queued_ns;

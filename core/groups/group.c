@@ -186,11 +186,11 @@ void denet_group_add(struct denet_group *group, const struct denet_process *proc
 }
 
 void denet_group_add_past(struct denet_group *group, const struct denet_process *process) {
-  uint64_t present = process->sum.present & denet_counters;
+  uint64_t present = process->total.present & denet_counters;
   for (unsigned m; denet_take_metric(&present, &m);)
     if (denet_metric_info[m].combine == DENET_COMBINE_SUM)
-      denet_values_merge(&group->values, m, process->sum.value[m]);
-  denet_group_note_past(group, &process->sum);
+      denet_values_merge(&group->values, m, process->total.value[m]);
+  denet_group_note_past(group, &process->total);
 }
 
 void denet_group_note_past(struct denet_group *group, const struct denet_values *past) {
@@ -211,9 +211,9 @@ void denet_group_gauges_begin(struct denet_group *group) {
 }
 
 void denet_group_gauges_show(struct denet_group *group, const struct denet_process *process) {
-  uint64_t present = process->sum.present & ~denet_counters;
+  uint64_t present = process->total.present & ~denet_counters;
   for (unsigned m; denet_take_metric(&present, &m);)
-    denet_values_merge(&group->values, m, process->sum.value[m]);
+    denet_values_merge(&group->values, m, process->total.value[m]);
   group->cpu_cores += process->cpu_cores;
 }
 

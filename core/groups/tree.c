@@ -7,8 +7,8 @@
 static uint64_t find_maximum(const struct denet_tree *tree, unsigned metric) {
   uint64_t maximum = 0;
   for (const struct denet_member *m = tree->first; m; m = m->next)
-    if (denet_values_has(&m->process->sum, metric) && m->process->sum.value[metric] > maximum)
-      maximum = m->process->sum.value[metric];
+    if (denet_values_has(&m->process->total, metric) && m->process->total.value[metric] > maximum)
+      maximum = m->process->total.value[metric];
   return maximum;
 }
 
@@ -19,7 +19,7 @@ static bool is_shared_counter(unsigned metric) {
 
 static bool has_shared_counter(const struct denet_process *process) {
   for (unsigned m = 0; m < DENET_METRICS; m++)
-    if (is_shared_counter(m) && denet_values_has(&process->sum, m))
+    if (is_shared_counter(m) && denet_values_has(&process->total, m))
       return true;
   return false;
 }
@@ -32,7 +32,7 @@ static void carry_maxima(struct denet_tree *tree, bool before) {
       continue;
     uint64_t maximum = find_maximum(tree, m);
     for (const struct denet_member *member = tree->first; member; member = member->next)
-      tree->ended.present |= member->process->sum.present & UINT64_C(1) << m;
+      tree->ended.present |= member->process->total.present & UINT64_C(1) << m;
     tree->ended.value[m] += before ? maximum : -maximum;
   }
 }
@@ -43,46 +43,46 @@ static bool has_same_file(const struct denet_tree *a, const struct denet_tree *b
 
 /* Whether another tree has the file that this one's root would give it: one of the same group with
  * the same root. */
-static bool is_file_taken(const struct denet_forest *forest, const struct denet_tree *tree) {
-  for (const struct denet_tree *other = forest->first; other; other = other->next)
-    if (has_same_file(other, tree) && other->watch->rule.records && !other->is_silent &&
+static bool is_file_taken(const struct denet_trees *trees, const struct denet_tree *tree) {
+  for (const struct denet_tree *other = trees->first; other; other = other->next)
+    if (has_same_file(other, tree) && other->active_rule->rule.records && !other->is_silent &&
         !denet_tree_is_over(other))
       return true;
   return false;
 }
 
 /* The tree's file is finished: another that waits for its name may have it. */
-static void pass_on_file(struct denet_forest *forest, const struct denet_tree *tree) {
-  if (tree->is_silent || !tree->watch->rule.records)
+static void pass_on_file(struct denet_trees *trees, const struct denet_tree *tree) {
+  if (tree->is_silent || !tree->active_rule->rule.records)
     return;
-  for (struct denet_tree *other = forest->first; other; other = other->next) {
-    if (has_same_file(other, tree) && other->is_silent && other->watch->rule.records) {
+  for (struct denet_tree *other = trees->first; other; other = other->next) {
+    if (has_same_file(other, tree) && other->is_silent && other->active_rule->rule.records) {
       other->is_silent = false;
       return;
     }
   }
 }
 
-int denet_tree_plant(struct denet_forest *forest, struct denet_watch *watch,
-                     struct denet_group *group, struct denet_process *process, bool is_start,
-                     struct denet_tree **out_tree) {
+int denet_tree_create(struct denet_trees *trees, struct denet_active_rule *active_rule,
+                      struct denet_group *group, struct denet_process *process, bool is_start,
+                      struct denet_tree **out_tree) {
   struct denet_tree *tree = calloc(1, sizeof(*tree));
   if (!tree)
     return -ENOMEM;
-  tree->watch = watch;
+  tree->active_rule = active_rule;
   tree->group = group;
   tree->pid = process->pid;
   tree->parent_pid = process->parent_pid;
   tree->born_ns = process->born_ns;
   tree->young_since_ns = process->born_under_watch ? process->seen_ns : process->born_ns;
-  tree->is_silent = process->has_headed_tree && is_file_taken(forest, tree);
-  tree->next = forest->first;
+  tree->is_silent = process->has_headed_tree && is_file_taken(trees, tree);
+  tree->next = trees->first;
   if (tree->next)
     tree->next->previous = tree;
-  forest->first = tree;
-  int error = denet_tree_join(forest, tree, process, is_start);
+  trees->first = tree;
+  int error = denet_tree_join(trees, tree, process, is_start);
   if (error) {
-    denet_tree_fell(forest, tree);
+    denet_tree_destroy(trees, tree);
     return error;
   }
   tree->root = tree->first;
@@ -92,14 +92,14 @@ int denet_tree_plant(struct denet_forest *forest, struct denet_watch *watch,
   return 0;
 }
 
-struct denet_tree *denet_tree_find_headed(const struct denet_forest *forest,
-                                          const struct denet_watch *watch,
+struct denet_tree *denet_tree_find_headed(const struct denet_trees *trees,
+                                          const struct denet_active_rule *active_rule,
                                           const struct denet_group *group,
                                           const struct denet_process *process) {
   if (!process->has_headed_tree)
     return NULL;
-  for (struct denet_tree *tree = forest->first; tree; tree = tree->next)
-    if (tree->watch == watch && tree->group == group && tree->pid == process->pid &&
+  for (struct denet_tree *tree = trees->first; tree; tree = tree->next)
+    if (tree->active_rule == active_rule && tree->group == group && tree->pid == process->pid &&
         tree->born_ns == process->born_ns && !tree->root)
       return tree;
   return NULL;
@@ -115,15 +115,15 @@ static bool is_in_group(const struct denet_process *process, const struct denet_
 /* Whether its group is to have what the process did while the rule had to wait for a text; what it
  * did before us is nobody's. */
 static bool is_owed(const struct denet_process *process) {
-  bool was_sampled = process->counted.present != 0;
+  bool was_sampled = process->last.present != 0;
   if (!process->is_owed)
     return false;
   if (process->born_under_watch)
-    return was_sampled || !process->sum.present;
-  return was_sampled && process->base != DENET_BASE_LINES;
+    return was_sampled || !process->total.present;
+  return was_sampled && process->baseline != DENET_BASELINE_BIRTH_IN_RECORDS;
 }
 
-int denet_tree_join(struct denet_forest *forest, struct denet_tree *tree,
+int denet_tree_join(struct denet_trees *trees, struct denet_tree *tree,
                     struct denet_process *process, bool is_start) {
   struct denet_member *member = calloc(1, sizeof(*member));
   if (!member)
@@ -131,18 +131,18 @@ int denet_tree_join(struct denet_forest *forest, struct denet_tree *tree,
   member->process = process;
   member->tree = tree;
   member->counts = !is_in_group(process, tree->group);
-  bool was_sampled = process->counted.present != 0, has_past = is_owed(process);
+  bool was_sampled = process->last.present != 0, has_past = is_owed(process);
   member->is_late = was_sampled && !has_past;
   member->brings_past = !was_sampled && has_past;
   if (member->brings_past)
-    process->base = DENET_BASE_BIRTH;
-  if (process->base == DENET_BASE_BIRTH)
+    process->baseline = DENET_BASELINE_BIRTH;
+  if (process->baseline == DENET_BASELINE_BIRTH)
     member->line_ns = process->born_ns;
   /* A new process has none, and moves no maximum. */
   bool moves_maxima = tree->first && has_shared_counter(process);
   /* Its whole life at once would be a jump in a tree that has lines. */
-  if (tree->line_ns && !process->members && process->base == DENET_BASE_LINES)
-    process->base = DENET_BASE_NOW;
+  if (tree->line_ns && !process->members && process->baseline == DENET_BASELINE_BIRTH_IN_RECORDS)
+    process->baseline = DENET_BASELINE_FIRST_SEEN;
   if (moves_maxima)
     carry_maxima(tree, true);
   member->next_of_process = process->members;
@@ -152,7 +152,7 @@ int denet_tree_join(struct denet_forest *forest, struct denet_tree *tree,
   tree->last = member;
   if (moves_maxima)
     carry_maxima(tree, false);
-  forest->member_count++;
+  trees->member_count++;
   if (member->counts)
     denet_group_join(tree->group, is_start);
   if (member->counts && was_sampled && has_past)
@@ -165,16 +165,16 @@ static void get_summed(const struct denet_process *process, struct denet_values 
   struct denet_values counters = {0};
   for (unsigned m = 0; m < DENET_METRICS; m++)
     if (denet_metric_info[m].kind == DENET_KIND_COUNTER && !is_shared_counter(m) &&
-        denet_values_has(&process->sum, m))
-      denet_values_set(&counters, m, process->sum.value[m]);
+        denet_values_has(&process->total, m))
+      denet_values_set(&counters, m, process->total.value[m]);
   *out_counters = counters;
 }
 
-int denet_tree_rejoin(struct denet_forest *forest, struct denet_tree *tree,
+int denet_tree_rejoin(struct denet_trees *trees, struct denet_tree *tree,
                       struct denet_process *process, bool is_start) {
   struct denet_values before;
   get_summed(process, &before);
-  int error = denet_tree_join(forest, tree, process, is_start);
+  int error = denet_tree_join(trees, tree, process, is_start);
   for (unsigned m = 0; m < DENET_METRICS && !error; m++)
     tree->ended.value[m] -= before.value[m];
   return error;
@@ -207,14 +207,13 @@ static bool pass_on_count(const struct denet_member *member) {
 }
 
 /* Without what the maxima lose by it. */
-static void remove_member(struct denet_forest *forest, struct denet_member *member,
-                          uint64_t now_ns) {
+static void remove_member(struct denet_trees *trees, struct denet_member *member, uint64_t now_ns) {
   struct denet_tree *tree = member->tree;
   struct denet_values counters;
   get_summed(member->process, &counters);
   denet_values_combine(&tree->ended, &counters);
   if (member->process->off_cpu)
-    denet_waits_add(&tree->extremes, &member->process->off_cpu->waits);
+    denet_wait_stats_add(&tree->extremes, &member->process->off_cpu->waits);
   unlink_from_process(member);
   if (member->counts)
     member->process->late = 0; /* or another rule of the group might bring it once more */
@@ -230,7 +229,7 @@ static void remove_member(struct denet_forest *forest, struct denet_member *memb
     tree->exit_status = member->process->exit_status;
     tree->oom_killed = member->process->oom_killed;
   }
-  forest->member_count--;
+  trees->member_count--;
   free(member);
 }
 
@@ -241,44 +240,44 @@ static bool has_ending(const struct denet_tree *tree) {
   return false;
 }
 
-void denet_tree_shed(struct denet_forest *forest, struct denet_tree *tree, uint64_t now_ns) {
+void denet_tree_remove_exited(struct denet_trees *trees, struct denet_tree *tree, uint64_t now_ns) {
   if (!has_ending(tree))
     return;
   carry_maxima(tree, true);
   for (struct denet_member *m = tree->first, *next; m; m = next) {
     next = m->next;
     if (denet_tree_is_ending(m))
-      remove_member(forest, m, now_ns);
+      remove_member(trees, m, now_ns);
   }
   carry_maxima(tree, false);
 }
 
-void denet_tree_fell(struct denet_forest *forest, struct denet_tree *tree) {
-  pass_on_file(forest, tree);
+void denet_tree_destroy(struct denet_trees *trees, struct denet_tree *tree) {
+  pass_on_file(trees, tree);
   if (tree->has_slot)
-    denet_slots_give_back(&tree->watch->slots, tree->slot);
-  *(tree->previous ? &tree->previous->next : &forest->first) = tree->next;
+    denet_slots_give_back(&tree->active_rule->slots, tree->slot);
+  *(tree->previous ? &tree->previous->next : &trees->first) = tree->next;
   if (tree->next)
     tree->next->previous = tree->previous;
   denet_buffer_done(&tree->arguments);
   denet_buffer_done(&tree->executable);
-  denet_stack_set_done(&tree->stacks);
+  denet_stack_counts_done(&tree->stacks);
   free(tree->file);
   free(tree);
 }
 
-void denet_forest_done(struct denet_forest *forest) {
-  while (forest->first) {
-    while (forest->first->first)
-      remove_member(forest, forest->first->first, 0);
-    denet_tree_fell(forest, forest->first);
+void denet_trees_done(struct denet_trees *trees) {
+  while (trees->first) {
+    while (trees->first->first)
+      remove_member(trees, trees->first->first, 0);
+    denet_tree_destroy(trees, trees->first);
   }
 }
 
 struct denet_member *denet_tree_find(const struct denet_process *process,
-                                     const struct denet_watch *watch) {
+                                     const struct denet_active_rule *active_rule) {
   for (struct denet_member *m = process->members; m; m = m->next_of_process)
-    if (m->tree->watch == watch)
+    if (m->tree->active_rule == active_rule)
       return m;
   return NULL;
 }
@@ -286,7 +285,7 @@ struct denet_member *denet_tree_find(const struct denet_process *process,
 void denet_tree_totals(const struct denet_tree *tree, struct denet_values *out_totals) {
   struct denet_values totals = tree->ended;
   for (const struct denet_member *m = tree->first; m; m = m->next)
-    denet_values_combine(&totals, &m->process->sum);
+    denet_values_combine(&totals, &m->process->total);
   for (unsigned m = 0; m < DENET_METRICS; m++)
     if (is_shared_counter(m))
       totals.value[m] = tree->ended.value[m] + find_maximum(tree, m);

@@ -14,7 +14,7 @@
 struct denet_tree;
 
 /* A rule with what it owns while it runs. */
-struct denet_watch {
+struct denet_active_rule {
   struct denet_rule rule;
   struct denet_slots slots;
   uint64_t wanted;                           /* bit m: metric m is needed of its processes */
@@ -37,9 +37,9 @@ struct denet_member {
 };
 
 struct denet_tree {
-  struct denet_watch *watch;          /* borrowed */
-  struct denet_group *group;          /* borrowed; outlives the tree's membership */
-  struct denet_tree *previous, *next; /* in the forest */
+  struct denet_active_rule *active_rule; /* borrowed */
+  struct denet_group *group;             /* borrowed; outlives the tree's membership */
+  struct denet_tree *previous, *next;    /* in the trees */
   struct denet_member *first, *last;
   struct denet_member *root; /* NULL once it is gone */
   bool has_slot;
@@ -49,7 +49,7 @@ struct denet_tree {
   pid_t pid; /* of the root */
   pid_t parent_pid;
   uint64_t born_ns, t0_ms;
-  uint64_t young_since_ns; /* what its pace is counted from */
+  uint64_t young_since_ns; /* what its interval is counted from */
   bool is_silent;      /* its root heads another tree of the group, and they would share one file */
   bool wants_metadata; /* the next line is headed by a metadata line */
   bool is_over;        /* all its processes are ending: the next line is the last */
@@ -66,9 +66,9 @@ struct denet_tree {
   /* Sums of the members that are gone. For a counter that is combined by its maximum, what the
    * maximum of those that are there lacks (mod 2^64), so that no coming or going makes it jump. */
   struct denet_values ended;
-  struct denet_waits extremes;   /* of members that are gone: longest and shortest */
-  struct denet_stack_set stacks; /* since its last line */
-  uint64_t due_ns;               /* when it is to be sampled next */
+  struct denet_wait_stats extremes; /* of members that are gone: longest and shortest */
+  struct denet_stack_counts stacks; /* since its last line */
+  uint64_t due_ns;                  /* when it is to be sampled next */
   bool is_due;
   uint64_t line_ns, line_cpu_ns; /* at the last line, of all members together */
   double line_usage;
@@ -82,29 +82,29 @@ struct denet_open_file {
   char instance[];
 };
 
-struct denet_forest {
+struct denet_trees {
   struct denet_tree *first;
   size_t member_count;
 };
 
-/* Starts a tree of process and makes it the root. The tree is owned by the forest. 0 or -ENOMEM. */
-int denet_tree_plant(struct denet_forest *forest, struct denet_watch *watch,
-                     struct denet_group *group, struct denet_process *process, bool is_start,
-                     struct denet_tree **out_tree);
+/* Starts a tree of process and makes it the root. The tree is owned by the trees. 0 or -ENOMEM. */
+int denet_tree_create(struct denet_trees *trees, struct denet_active_rule *active_rule,
+                      struct denet_group *group, struct denet_process *process, bool is_start,
+                      struct denet_tree **out_tree);
 
 /* The tree of this rule and group that the process headed before and has left since, while others
  * live on in it; or NULL. */
-struct denet_tree *denet_tree_find_headed(const struct denet_forest *forest,
-                                          const struct denet_watch *watch,
+struct denet_tree *denet_tree_find_headed(const struct denet_trees *trees,
+                                          const struct denet_active_rule *active_rule,
                                           const struct denet_group *group,
                                           const struct denet_process *process);
 
 /* Adds a process. 0 or -ENOMEM. */
-int denet_tree_join(struct denet_forest *forest, struct denet_tree *tree,
+int denet_tree_join(struct denet_trees *trees, struct denet_tree *tree,
                     struct denet_process *process, bool is_start);
 
 /* Adds a process that had left the tree; its sums go on where they were. 0 or -ENOMEM. */
-int denet_tree_rejoin(struct denet_forest *forest, struct denet_tree *tree,
+int denet_tree_rejoin(struct denet_trees *trees, struct denet_tree *tree,
                       struct denet_process *process, bool is_start);
 
 /* Whether the member's part in the tree is over: it ended or leaves. */
@@ -115,18 +115,18 @@ bool denet_tree_is_over(const struct denet_tree *tree);
 
 /* Removes the members that are ending, in one walk however many they are; what they had so far
  * stays in tree->ended. */
-void denet_tree_shed(struct denet_forest *forest, struct denet_tree *tree, uint64_t now_ns);
+void denet_tree_remove_exited(struct denet_trees *trees, struct denet_tree *tree, uint64_t now_ns);
 
 /* Ends a tree without members and frees it. */
-void denet_tree_fell(struct denet_forest *forest, struct denet_tree *tree);
+void denet_tree_destroy(struct denet_trees *trees, struct denet_tree *tree);
 
 /* Ends all of them. */
-void denet_forest_done(struct denet_forest *forest);
+void denet_trees_done(struct denet_trees *trees);
 
 /* The process's place in a tree of this rule, or NULL. */
 struct denet_member *denet_tree_find(const struct denet_process *process,
-                                     const struct denet_watch *watch);
+                                     const struct denet_active_rule *active_rule);
 
 /* The sums over what lives and what has ended: counters from where each one's sum begins (enum
- * denet_base), gauges of what lives. */
+ * denet_baseline), gauges of what lives. */
 void denet_tree_totals(const struct denet_tree *tree, struct denet_values *out_totals);

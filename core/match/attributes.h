@@ -18,17 +18,17 @@ struct denet_user {
 #define DENET_USER_RETRY_NS UINT64_C(900000000)
 
 /* Texts of one process at a time; the memory is used again for the next. Zeroed is fresh. */
-struct denet_facts_reader {
+struct denet_attributes_reader {
   struct denet_buffer arguments, command_line, executable, cgroup, unit;
   struct denet_user users[DENET_USERS]; /* at uid % DENET_USERS */
 };
 
-void denet_facts_reader_done(struct denet_facts_reader *reader);
+void denet_attributes_reader_done(struct denet_attributes_reader *reader);
 
-/* Fills out_facts with the subjects (bit s: subject s). What may not be read is absent. Borrowed
+/* Fills out_attributes with the fields (bit s: field s). What may not be read is absent. Borrowed
  * from the reader and the process until the next call. 0; DENET_GONE: it is not there any more, or
  * about to be, though it was not seen to end; -errno when something cannot be read for the moment
  * (denet_source_is_passing()). */
-int denet_facts_read(struct denet_facts_reader *reader, struct denet_source *source,
-                     const struct denet_host *host, struct denet_process *process,
-                     unsigned subjects, struct denet_facts *out_facts);
+int denet_attributes_read(struct denet_attributes_reader *reader, struct denet_source *source,
+                          const struct denet_env *env, struct denet_process *process,
+                          unsigned fields, struct denet_attributes *out_attributes);

@@ -19,40 +19,42 @@ static const uint64_t look_again_ns[] = {UINT64_C(1000000000), UINT64_C(10000000
 #define CUT_BYTES 4096
 #define PARENTS_MOST 1000 /* in a chain that nobody has settled yet; each is a call deeper */
 
-#define SUBJECT(name) (1u << DENET_SUBJECT_##name)
+#define SUBJECT(name) (1u << DENET_FIELD_##name)
 /* What can change without the kernel telling. */
 #define SILENT_SUBJECTS (SUBJECT(COMMAND_LINE) | SUBJECT(USER) | SUBJECT(CGROUP) | SUBJECT(UNIT))
 
 void denet_matcher_init(struct denet_matcher *matcher) {
-  matcher->subjects = 0;
-  for (size_t i = 0; i < matcher->watch_count; i++)
-    matcher->subjects |= matcher->watches[i].rule.subjects;
+  matcher->fields = 0;
+  for (size_t i = 0; i < matcher->active_rule_count; i++)
+    matcher->fields |= matcher->active_rules[i].rule.fields;
 }
 
 void denet_matcher_done(struct denet_matcher *matcher) {
-  denet_facts_reader_done(&matcher->reader);
+  denet_attributes_reader_done(&matcher->reader);
   denet_buffer_done(&matcher->instance);
   denet_buffer_done(&matcher->arguments);
   denet_buffer_done(&matcher->executable);
 }
 
 /* Expands the rule's template for the process into matcher->instance. */
-static int expand_instance(struct denet_matcher *matcher, const struct denet_watch *watch,
-                           const struct denet_process *process, const struct denet_facts *facts,
+static int expand_instance(struct denet_matcher *matcher,
+                           const struct denet_active_rule *active_rule,
+                           const struct denet_process *process,
+                           const struct denet_attributes *attributes,
                            const struct denet_captures *captures, unsigned slot) {
-  struct denet_instance_values values = {
-      .rule = denet_text_of(watch->rule.name),
+  struct denet_template_values values = {
+      .rule = denet_text_of(active_rule->rule.name),
       .comm = denet_text_of(process->name),
-      .exe = facts->subject[DENET_SUBJECT_EXECUTABLE],
-      .user = facts->subject[DENET_SUBJECT_USER],
-      .unit = facts->subject[DENET_SUBJECT_UNIT],
-      .cgroup = facts->subject[DENET_SUBJECT_CGROUP],
+      .exe = attributes->field[DENET_FIELD_EXECUTABLE],
+      .user = attributes->field[DENET_FIELD_USER],
+      .unit = attributes->field[DENET_FIELD_UNIT],
+      .cgroup = attributes->field[DENET_FIELD_CGROUP],
       .pid = (uint64_t)process->pid,
       .slot = slot,
       .captures = *captures,
   };
   denet_buffer_clear(&matcher->instance);
-  return denet_instance_expand(watch->rule.instance, &values, &matcher->instance);
+  return denet_template_expand(active_rule->rule.instance, &values, &matcher->instance);
 }
 
 /* A user may start thousands of processes with arguments of 256 KiB at once, and the writer may
@@ -64,14 +66,15 @@ static void limit_arguments(const struct denet_matcher *matcher, struct denet_bu
   denet_buffer_trim(arguments);
 }
 
-static bool has_metadata(const struct denet_matcher *matcher, const struct denet_watch *watch) {
-  return matcher->wants_metadata && watch->rule.records;
+static bool has_metadata(const struct denet_matcher *matcher,
+                         const struct denet_active_rule *active_rule) {
+  return matcher->wants_metadata && active_rule->rule.records;
 }
 
 /* Reads one text for it; what is not to be had is empty. 0, or what is to be tried again. */
 static int read_metadata_text(struct denet_matcher *matcher, struct denet_process *process,
                               enum denet_text_kind kind, struct denet_buffer *text) {
-  int outcome = denet_source_describe(matcher->source, process, kind, text);
+  int outcome = denet_source_read_text(matcher->source, process, kind, text);
   if (outcome)
     denet_buffer_clear(text);
   /* One that is there, but not to be asked, is in the middle of an exec or of its end. */
@@ -81,11 +84,11 @@ static int read_metadata_text(struct denet_matcher *matcher, struct denet_proces
 
 /* Reads what the metadata line will need, while the process is still there to be asked, before
  * anything is made of it: what cannot be read now is tried again, and the line is to be right. */
-static int read_metadata(struct denet_matcher *matcher, const struct denet_watch *watch,
+static int read_metadata(struct denet_matcher *matcher, const struct denet_active_rule *active_rule,
                          struct denet_process *process) {
-  if (!has_metadata(matcher, watch))
+  if (!has_metadata(matcher, active_rule))
     return 0;
-  int outcome = matcher->source->owner(matcher->source, process, &matcher->uid);
+  int outcome = matcher->source->read_uid(matcher->source, process, &matcher->uid);
   matcher->has_uid = !outcome;
   matcher->lacks_texts = false;
   int error = denet_source_is_passing(outcome) ? outcome : 0;
@@ -106,7 +109,7 @@ static void swap_buffers(struct denet_buffer *one, struct denet_buffer *other) {
 
 /* Hands over what was read. */
 static void give_metadata(struct denet_matcher *matcher, struct denet_tree *tree) {
-  if (!has_metadata(matcher, tree->watch))
+  if (!has_metadata(matcher, tree->active_rule))
     return;
   if (tree->lacks_texts_ns && matcher->lacks_texts)
     return; /* the file has the rest */
@@ -121,7 +124,7 @@ static void give_metadata(struct denet_matcher *matcher, struct denet_tree *tree
 
 static int renew_metadata(struct denet_matcher *matcher, struct denet_tree *tree,
                           struct denet_process *process) {
-  int error = read_metadata(matcher, tree->watch, process);
+  int error = read_metadata(matcher, tree->active_rule, process);
   if (error)
     return error;
   /* What could be read while it lived is more than what its end has left. */
@@ -134,11 +137,11 @@ static int renew_metadata(struct denet_matcher *matcher, struct denet_tree *tree
 
 /* Start of the process, Unix ms. Rounded to the 10 ms that start times are exact to, so that it
  * comes out the same in every run though the two clocks are not read at one instant. */
-static uint64_t find_start_ms(const struct denet_host *host, const struct denet_process *process) {
-  uint64_t unix_ms = host->unix_ms(host->context);
-  uint64_t since_boot_ms = host->boot_ns(host->context) / 1000000;
+static uint64_t find_start_ms(const struct denet_env *env, const struct denet_process *process) {
+  uint64_t unix_ms = env->unix_ms(env->context);
+  uint64_t since_boot_ms = env->boot_ns(env->context) / 1000000;
   uint64_t boot_unix_ms = (unix_ms - since_boot_ms + 5) / 10 * 10;
-  return boot_unix_ms + process->start_ticks * host->tick_ns / 1000000;
+  return boot_unix_ms + process->start_ticks * env->tick_ns / 1000000;
 }
 
 /* One that came after denet did, or had been there and came to be matched. */
@@ -149,41 +152,42 @@ static bool is_start(const struct denet_matcher *matcher, const struct denet_pro
 /* A process has got into a tree. It may have children that were settled before: they may follow. */
 static void note_growth(struct denet_matcher *matcher, const struct denet_process *process) {
   /* One that could not be read when it was new, but they could. */
-  bool is_late = process->born_ns + matcher->host->tick_ns < matcher->ticked_ns;
+  bool is_late = process->born_ns + matcher->env->tick_ns < matcher->ticked_ns;
   matcher->has_grown |= !process->is_new || is_late;
 }
 
 /* The group that the rule's instance names for the process. */
-static int find_group(struct denet_matcher *matcher, struct denet_watch *watch,
-                      const struct denet_process *process, const struct denet_facts *facts,
+static int find_group(struct denet_matcher *matcher, struct denet_active_rule *active_rule,
+                      const struct denet_process *process,
+                      const struct denet_attributes *attributes,
                       const struct denet_captures *captures, unsigned slot,
                       struct denet_group **out_group) {
-  int error = expand_instance(matcher, watch, process, facts, captures, slot);
+  int error = expand_instance(matcher, active_rule, process, attributes, captures, slot);
   if (error)
     return error;
-  return denet_groups_get(matcher->groups, &watch->rule, denet_buffer_text(&matcher->instance),
-                          out_group);
+  return denet_groups_get(matcher->groups, &active_rule->rule,
+                          denet_buffer_text(&matcher->instance), out_group);
 }
 
 /* A process heads its old tree again if others live on in it, or else a new one. */
-static int enter_tree(struct denet_matcher *matcher, struct denet_watch *watch,
+static int enter_tree(struct denet_matcher *matcher, struct denet_active_rule *active_rule,
                       struct denet_process *process, struct denet_group *group,
                       struct denet_tree **out_tree) {
   bool starts = is_start(matcher, process);
-  struct denet_tree *old = denet_tree_find_headed(matcher->forest, watch, group, process);
+  struct denet_tree *old = denet_tree_find_headed(matcher->trees, active_rule, group, process);
   /* The old tree's file has its metadata already, unless the process is another program now. */
   bool is_told = old && !process->execd;
-  int error = is_told ? 0 : read_metadata(matcher, watch, process);
+  int error = is_told ? 0 : read_metadata(matcher, active_rule, process);
   if (!error)
-    error = old ? denet_tree_rejoin(matcher->forest, old, process, starts)
-                : denet_tree_plant(matcher->forest, watch, group, process, starts, out_tree);
+    error = old ? denet_tree_rejoin(matcher->trees, old, process, starts)
+                : denet_tree_create(matcher->trees, active_rule, group, process, starts, out_tree);
   if (error)
     return error;
   if (old) {
     old->root = old->last;
     *out_tree = old;
   } else {
-    (*out_tree)->t0_ms = find_start_ms(matcher->host, process);
+    (*out_tree)->t0_ms = find_start_ms(matcher->env, process);
   }
   if (!is_told)
     give_metadata(matcher, *out_tree);
@@ -191,23 +195,23 @@ static int enter_tree(struct denet_matcher *matcher, struct denet_watch *watch,
 }
 
 /* Starts a tree of a process that meets the rule, in the group that its instance names. */
-static int plant(struct denet_matcher *matcher, struct denet_watch *watch,
-                 struct denet_process *process, const struct denet_facts *facts,
+static int plant(struct denet_matcher *matcher, struct denet_active_rule *active_rule,
+                 struct denet_process *process, const struct denet_attributes *attributes,
                  const struct denet_captures *captures) {
   struct denet_group *group;
   struct denet_tree *tree;
   unsigned slot = 0;
-  bool has_slot = watch->rule.uses.slot;
-  int error = has_slot ? denet_slots_take(&watch->slots, &slot) : 0;
+  bool has_slot = active_rule->rule.uses.slot;
+  int error = has_slot ? denet_slots_take(&active_rule->slots, &slot) : 0;
   if (error)
     return error;
-  error = find_group(matcher, watch, process, facts, captures, slot, &group);
+  error = find_group(matcher, active_rule, process, attributes, captures, slot, &group);
   if (!error)
-    error = enter_tree(matcher, watch, process, group, &tree);
+    error = enter_tree(matcher, active_rule, process, group, &tree);
   /* One that has ended leaves its number to the next. */
   bool keeps_slot = has_slot && !error && !tree->has_slot && !process->ended;
   if (has_slot && !keeps_slot)
-    denet_slots_give_back(&watch->slots, slot);
+    denet_slots_give_back(&active_rule->slots, slot);
   if (error)
     return error;
   if (keeps_slot) {
@@ -221,9 +225,11 @@ static int plant(struct denet_matcher *matcher, struct denet_watch *watch,
 
 /* Whether the tree that the process heads is still the one its rule would give it. */
 static int keeps_instance(struct denet_matcher *matcher, const struct denet_member *member,
-                          const struct denet_facts *facts, const struct denet_captures *captures) {
+                          const struct denet_attributes *attributes,
+                          const struct denet_captures *captures) {
   const struct denet_tree *tree = member->tree;
-  int error = expand_instance(matcher, tree->watch, member->process, facts, captures, tree->slot);
+  int error = expand_instance(matcher, tree->active_rule, member->process, attributes, captures,
+                              tree->slot);
   if (error)
     return error;
   struct denet_text raw = denet_buffer_text(&matcher->instance);
@@ -234,54 +240,56 @@ static int keeps_instance(struct denet_matcher *matcher, const struct denet_memb
 
 /* A process that heads a tree has changed: it may go on, go elsewhere, or leave. */
 static int review_root(struct denet_matcher *matcher, struct denet_member *member,
-                       const struct denet_facts *facts) {
+                       const struct denet_attributes *attributes) {
   struct denet_captures captures = {0};
   struct denet_tree *tree = member->tree;
   struct denet_process *process = member->process;
-  struct denet_watch *watch = tree->watch;
-  bool matches = denet_rule_matches(&watch->rule, facts, &captures);
-  int stays = matches ? keeps_instance(matcher, member, facts, &captures) : 0;
+  struct denet_active_rule *active_rule = tree->active_rule;
+  bool matches = denet_rule_matches(&active_rule->rule, attributes, &captures);
+  int stays = matches ? keeps_instance(matcher, member, attributes, &captures) : 0;
   if (stays < 0)
     return stays;
   if (stays)
     return process->execd || tree->lacks_texts_ns ? renew_metadata(matcher, tree, process) : 0;
-  int error = matches ? plant(matcher, watch, process, facts, &captures) : 0;
+  int error = matches ? plant(matcher, active_rule, process, attributes, &captures) : 0;
   member->leaves = !error;
   return error;
 }
 
-static int apply_rule(struct denet_matcher *matcher, struct denet_watch *watch,
+static int apply_rule(struct denet_matcher *matcher, struct denet_active_rule *active_rule,
                       struct denet_process *process, const struct denet_process *parent,
-                      const struct denet_facts *facts) {
-  struct denet_member *member = denet_tree_find(process, watch);
-  if (member && !member->leaves && (member != member->tree->root || !facts))
+                      const struct denet_attributes *attributes) {
+  struct denet_member *member = denet_tree_find(process, active_rule);
+  if (member && !member->leaves && (member != member->tree->root || !attributes))
     return 0;
   if (member && !member->leaves)
-    return review_root(matcher, member, facts);
+    return review_root(matcher, member, attributes);
   struct denet_member *above =
-      parent && watch->rule.children ? denet_tree_find(parent, watch) : NULL;
+      parent && active_rule->rule.children ? denet_tree_find(parent, active_rule) : NULL;
   if (above && !above->leaves) {
     note_growth(matcher, process);
-    return denet_tree_join(matcher->forest, above->tree, process, is_start(matcher, process));
+    return denet_tree_join(matcher->trees, above->tree, process, is_start(matcher, process));
   }
   struct denet_captures captures = {0};
-  if (!facts || !denet_rule_matches(&watch->rule, facts, &captures))
+  if (!attributes || !denet_rule_matches(&active_rule->rule, attributes, &captures))
     return 0;
-  return plant(matcher, watch, process, facts, &captures);
+  return plant(matcher, active_rule, process, attributes, &captures);
 }
 
 static int apply_rules(struct denet_matcher *matcher, struct denet_process *process,
-                       const struct denet_process *parent, const struct denet_facts *facts,
-                       bool must_look) {
+                       const struct denet_process *parent,
+                       const struct denet_attributes *attributes, bool must_look) {
   bool is_soon = matcher->now_ns - process->seen_ns <= OWED_NS, is_missed = false;
   int error = 0;
-  for (size_t i = 0; i < matcher->watch_count && !error; i++) {
-    struct denet_watch *watch = &matcher->watches[i];
-    unsigned late = watch->rule.subjects & (facts->late | (facts->gone & process->late));
-    bool can_tell = must_look && !(watch->rule.subjects & (facts->late | facts->gone));
-    process->is_owed = can_tell && is_soon && watch->rule.subjects & process->late;
-    error = apply_rule(matcher, watch, process, parent, can_tell ? facts : NULL);
-    is_missed |= late && process->ended && !denet_tree_find(process, watch);
+  for (size_t i = 0; i < matcher->active_rule_count && !error; i++) {
+    struct denet_active_rule *active_rule = &matcher->active_rules[i];
+    unsigned late =
+        active_rule->rule.fields & (attributes->late | (attributes->gone & process->late));
+    bool can_tell =
+        must_look && !(active_rule->rule.fields & (attributes->late | attributes->gone));
+    process->is_owed = can_tell && is_soon && active_rule->rule.fields & process->late;
+    error = apply_rule(matcher, active_rule, process, parent, can_tell ? attributes : NULL);
+    is_missed |= late && process->ended && !denet_tree_find(process, active_rule);
   }
   process->is_owed = false;
   matcher->missed += is_missed && !error;
@@ -293,12 +301,13 @@ static int apply_rules(struct denet_matcher *matcher, struct denet_process *proc
 static void welcome(struct denet_matcher *matcher, struct denet_process *process) {
   process->seen_ns = matcher->now_ns;
   process->born_under_watch = matcher->now_ns != matcher->began_ns &&
-                              process->born_ns + matcher->host->tick_ns > matcher->began_ns;
-  process->base = process->born_under_watch ? DENET_BASE_BIRTH : matcher->base;
+                              process->born_ns + matcher->env->tick_ns > matcher->began_ns;
+  process->baseline = process->born_under_watch ? DENET_BASELINE_BIRTH : matcher->baseline;
   uint64_t age_ns = matcher->now_ns > process->born_ns ? matcher->now_ns - process->born_ns : 0;
-  bool is_looked_at_again = matcher->subjects & SILENT_SUBJECTS;
-  while (process->looks < LOOKS && (!is_looked_at_again || age_ns >= look_again_ns[process->looks]))
-    process->looks++;
+  bool is_looked_at_again = matcher->fields & SILENT_SUBJECTS;
+  while (process->match_attempts < LOOKS &&
+         (!is_looked_at_again || age_ns >= look_again_ns[process->match_attempts]))
+    process->match_attempts++;
 }
 
 /* What a process did before it came to be watched is not its group's, but for the fork that execs
@@ -306,32 +315,32 @@ static void welcome(struct denet_matcher *matcher, struct denet_process *process
  * was there when it was born. */
 static void choose_base(const struct denet_matcher *matcher, struct denet_process *process) {
   bool is_launching = process->execd && matcher->now_ns - process->seen_ns <= LAUNCH_NS;
-  bool has_counted = process->sum.present; /* for a group that it has left */
+  bool has_counted = process->total.present; /* for a group that it has left */
   bool is_fresh = !has_counted && (is_launching || process->seen_ns == matcher->now_ns);
   if (process->members)
     return;
-  process->base = matcher->base;
+  process->baseline = matcher->baseline;
   if (process->born_under_watch)
-    process->base = is_fresh ? DENET_BASE_BIRTH : DENET_BASE_LINES;
+    process->baseline = is_fresh ? DENET_BASELINE_BIRTH : DENET_BASELINE_BIRTH_IN_RECORDS;
 }
 
 static bool is_time_to_look_again(const struct denet_matcher *matcher,
                                   struct denet_process *process) {
-  if (process->looks == LOOKS || process->is_hollow || !(matcher->subjects & SILENT_SUBJECTS))
+  if (process->match_attempts == LOOKS || process->no_mm || !(matcher->fields & SILENT_SUBJECTS))
     return false;
-  if (matcher->now_ns < process->born_ns + look_again_ns[process->looks])
+  if (matcher->now_ns < process->born_ns + look_again_ns[process->match_attempts])
     return false;
-  process->looks++;
+  process->match_attempts++;
   return true;
 }
 
 /* The parent, if a process with its pid can be it: it is not younger. */
 static struct denet_process *find_parent(const struct denet_matcher *matcher,
                                          const struct denet_process *process) {
-  struct denet_process *parent = denet_roster_find(matcher->roster, process->parent_pid);
+  struct denet_process *parent = denet_process_table_find(matcher->table, process->parent_pid);
   if (parent && parent->start_ticks <= process->start_ticks)
     return parent;
-  return denet_roster_find_gone(matcher->roster, process->parent_pid, process->born_ns);
+  return denet_process_table_find_gone(matcher->table, process->parent_pid, process->born_ns);
 }
 
 static int settle(struct denet_matcher *matcher, struct denet_process *process);
@@ -359,19 +368,19 @@ static int decide(struct denet_matcher *matcher, struct denet_process *process, 
   if (error)
     return error;
 
-  struct denet_facts facts = {0};
+  struct denet_attributes attributes = {0};
   matcher->is_late = false;
   bool must_look = process->changed || is_time_to_look_again(matcher, process);
   if (must_look) {
-    int outcome = denet_facts_read(&matcher->reader, matcher->source, matcher->host, process,
-                                   matcher->subjects, &facts);
+    int outcome = denet_attributes_read(&matcher->reader, matcher->source, matcher->env, process,
+                                        matcher->fields, &attributes);
     if (outcome)
       return outcome == DENET_GONE ? 0 : outcome;
-    matcher->is_late = facts.late;
+    matcher->is_late = attributes.late;
   }
-  error = apply_rules(matcher, process, parent, &facts, must_look);
+  error = apply_rules(matcher, process, parent, &attributes, must_look);
   if (!error)
-    process->late = is_unknown ? facts.late : facts.late & process->late;
+    process->late = is_unknown ? attributes.late : attributes.late & process->late;
   /* One that has ended is decided once: it would be counted again, and has no texts any more. */
   process->changed = error || (matcher->is_late && !process->ended);
   process->execd = process->execd && process->changed; /* what is not decided yet */
@@ -380,15 +389,15 @@ static int decide(struct denet_matcher *matcher, struct denet_process *process, 
 
 /* What fails is tried again in the next tick, as if the process had not been seen before. */
 static int settle(struct denet_matcher *matcher, struct denet_process *process) {
-  if (process->settled_pass == matcher->pass)
-    return process->settle_failure;
-  process->settled_pass = matcher->pass;
+  if (process->resolved_pass == matcher->pass)
+    return process->resolve_failure;
+  process->resolved_pass = matcher->pass;
   bool is_unknown = !process->seen_ns;
   if (is_unknown)
     welcome(matcher, process);
   else
     choose_base(matcher, process);
-  int error = process->settle_failure = decide(matcher, process, is_unknown);
+  int error = process->resolve_failure = decide(matcher, process, is_unknown);
   if (!error)
     return 0;
   matcher->failure = error;
@@ -401,16 +410,16 @@ static int settle(struct denet_matcher *matcher, struct denet_process *process) 
 /* NOLINTEND(misc-no-recursion) */
 
 static bool is_time_over(const struct denet_matcher *matcher) {
-  return matcher->host->boot_ns(matcher->host->context) > matcher->deadline_ns;
+  return matcher->env->boot_ns(matcher->env->context) > matcher->deadline_ns;
 }
 
 /* Settles those that are new or have changed, or all, from where the last pass ran out of time.
  * False when this one does. */
 static bool settle_pass(struct denet_matcher *matcher, bool all) {
-  size_t count = matcher->roster->count, first = count ? matcher->cursor % count : 0;
+  size_t count = matcher->table->count, first = count ? matcher->cursor % count : 0;
   for (size_t i = 0; i < count; i++) {
-    struct denet_process *process = matcher->roster->processes[(first + i) % count];
-    bool is_young = process->looks < LOOKS;
+    struct denet_process *process = matcher->table->processes[(first + i) % count];
+    bool is_young = process->match_attempts < LOOKS;
     if (!all && !process->changed && !is_young)
       continue;
     settle(matcher, process); /* one that fails does not stop the others */
@@ -427,21 +436,22 @@ void denet_matcher_begin(struct denet_matcher *matcher, uint64_t now_ns) {
   matcher->failure = 0;
   if (!matcher->began_ns)
     matcher->began_ns = now_ns;
-  matcher->deadline_ns = matcher->host->boot_ns(matcher->host->context) + SETTLE_NS;
+  matcher->deadline_ns = matcher->env->boot_ns(matcher->env->context) + SETTLE_NS;
   matcher->waiting_bytes = 0;
-  for (const struct denet_tree *tree = matcher->forest->first; tree; tree = tree->next)
+  for (const struct denet_tree *tree = matcher->trees->first; tree; tree = tree->next)
     matcher->waiting_bytes += tree->arguments.length;
 }
 
 bool denet_matcher_wants(struct denet_matcher *matcher, struct denet_process *process) {
-  struct denet_facts facts;
-  if (!matcher->wants_metadata || denet_facts_read(&matcher->reader, matcher->source, matcher->host,
-                                                   process, matcher->subjects, &facts))
+  struct denet_attributes attributes;
+  if (!matcher->wants_metadata ||
+      denet_attributes_read(&matcher->reader, matcher->source, matcher->env, process,
+                            matcher->fields, &attributes))
     return false;
-  for (size_t i = 0; i < matcher->watch_count; i++) {
-    const struct denet_rule *rule = &matcher->watches[i].rule;
+  for (size_t i = 0; i < matcher->active_rule_count; i++) {
+    const struct denet_rule *rule = &matcher->active_rules[i].rule;
     struct denet_captures captures = {0};
-    if (rule->records && denet_rule_matches(rule, &facts, &captures))
+    if (rule->records && denet_rule_matches(rule, &attributes, &captures))
       return true;
   }
   return false;
@@ -456,18 +466,18 @@ static bool is_left_behind(const struct denet_matcher *matcher,
   return parent && parent->ended;
 }
 
-void denet_matcher_settle_ended(struct denet_matcher *matcher) {
-  const struct denet_roster *roster = matcher->roster;
+void denet_matcher_resolve_ended(struct denet_matcher *matcher) {
+  const struct denet_process_table *table = matcher->table;
   matcher->pass++;
-  for (size_t i = 0; i < roster->gone_count; i++)
-    if (is_time_over(matcher) || settle(matcher, roster->gone[i]))
-      matcher->missed += roster->gone[i]->changed;
-  for (size_t i = 0; i < roster->count; i++)
-    if (is_left_behind(matcher, roster->processes[i]) && !is_time_over(matcher))
-      settle(matcher, roster->processes[i]);
+  for (size_t i = 0; i < table->gone_count; i++)
+    if (is_time_over(matcher) || settle(matcher, table->gone[i]))
+      matcher->missed += table->gone[i]->changed;
+  for (size_t i = 0; i < table->count; i++)
+    if (is_left_behind(matcher, table->processes[i]) && !is_time_over(matcher))
+      settle(matcher, table->processes[i]);
 }
 
-int denet_matcher_settle(struct denet_matcher *matcher) {
+int denet_matcher_resolve(struct denet_matcher *matcher) {
   matcher->pass++;
   bool is_done = settle_pass(matcher, false);
   /* New members may have children that were settled before they were members. */

@@ -6,29 +6,29 @@
 #include "core/match/attributes.h"
 
 struct denet_matcher {
-  struct denet_watch *watches; /* borrowed, as all of these */
-  size_t watch_count;
+  struct denet_active_rule *active_rules; /* borrowed, as all of these */
+  size_t active_rule_count;
   struct denet_source *source;
-  const struct denet_host *host;
-  struct denet_roster *roster;
+  const struct denet_env *env;
+  struct denet_process_table *table;
   struct denet_groups *groups;
-  struct denet_forest *forest;
+  struct denet_trees *trees;
   bool wants_metadata; /* trees are to have files */
 
-  unsigned subjects; /* what the rules look at, as in struct denet_rule */
-  struct denet_facts_reader reader;
+  unsigned fields; /* what the rules look at, as in struct denet_rule */
+  struct denet_attributes_reader reader;
   struct denet_buffer instance;
   struct denet_buffer arguments, executable; /* for the metadata of a tree to come, as are */
   bool has_uid, lacks_texts;
   uid_t uid;
-  uint64_t pass;        /* number of the pass over the roster, from 1 */
-  uint64_t now_ns;      /* boot clock, this tick, and */
-  uint64_t ticked_ns;   /* the one before; 0: there was none */
-  uint64_t began_ns;    /* the first tick: what was born before was there before denet */
-  enum denet_base base; /* of processes that were there before */
-  uint64_t deadline_ns; /* until when this tick may match */
-  uint64_t missed;      /* processes that were over before they could be matched */
-  unsigned depth;       /* of parents that are being settled first */
+  uint64_t pass;                /* number of the pass over the table, from 1 */
+  uint64_t now_ns;              /* boot clock, this tick, and */
+  uint64_t ticked_ns;           /* the one before; 0: there was none */
+  uint64_t began_ns;            /* the first tick: what was born before was there before denet */
+  enum denet_baseline baseline; /* of processes that were there before */
+  uint64_t deadline_ns;         /* until when this tick may match */
+  uint64_t missed;              /* processes that were over before they could be matched */
+  unsigned depth;               /* of parents that are being settled first */
   bool has_grown;       /* a process that is not young got into a tree: its children may follow */
   bool is_late;         /* something of the process that is being settled is not known yet */
   size_t cursor;        /* where the next pass begins */
@@ -36,7 +36,7 @@ struct denet_matcher {
   size_t waiting_bytes; /* arguments that no metadata line has been made of yet */
 };
 
-/* Fills subjects from the rules. */
+/* Fills fields from the rules. */
 void denet_matcher_init(struct denet_matcher *matcher);
 void denet_matcher_done(struct denet_matcher *matcher);
 
@@ -46,10 +46,10 @@ void denet_matcher_begin(struct denet_matcher *matcher, uint64_t now_ns);
 /* Settles what has ended since the last tick and has not been looked at as it was at its end, and
  * what it has left behind: before the dead leave their trees. Which of the ended could not be
  * settled is counted in missed. */
-void denet_matcher_settle_ended(struct denet_matcher *matcher);
+void denet_matcher_resolve_ended(struct denet_matcher *matcher);
 
 /* Whether some rule that writes files wants a process that has just begun a program: its first
- * second is to be sampled closely. It is no member of anything yet and need not be in the roster.
+ * second is to be sampled closely. It is no member of anything yet and need not be in the table.
  */
 bool denet_matcher_wants(struct denet_matcher *matcher, struct denet_process *process);
 
@@ -57,8 +57,8 @@ bool denet_matcher_wants(struct denet_matcher *matcher, struct denet_process *pr
  * name now. After a scan. */
 void denet_matcher_read_pid_files(struct denet_matcher *matcher);
 
-/* Settles the processes of the roster. What cannot be settled in half a second waits for the next
+/* Settles the processes of the table. What cannot be settled in half a second waits for the next
  * tick: somebody may be starting processes with command lines that are slow to match. 0, or -errno
  * when something of a process could not be read for the moment (denet_source_is_passing()): that
  * one, and what it has forked, waits likewise. */
-int denet_matcher_settle(struct denet_matcher *matcher);
+int denet_matcher_resolve(struct denet_matcher *matcher);

@@ -4,7 +4,7 @@
 #include "core/match/pid_file.h"
 
 static void look_again_at(const struct denet_matcher *matcher, pid_t pid) {
-  struct denet_process *process = denet_roster_find(matcher->roster, pid);
+  struct denet_process *process = denet_process_table_find(matcher->table, pid);
   if (process)
     process->changed = true;
 }
@@ -17,20 +17,20 @@ static int read_pid_file(const struct denet_matcher *matcher, const char *path, 
   int error = denet_pid_file_read(path, out_pid, &owner);
   if (error || !*out_pid)
     return error;
-  const struct denet_process *process = denet_roster_find(matcher->roster, *out_pid);
+  const struct denet_process *process = denet_process_table_find(matcher->table, *out_pid);
   if (!process || owner == 0)
     return 0;
-  int outcome = matcher->source->owner(matcher->source, process, &user);
+  int outcome = matcher->source->read_uid(matcher->source, process, &user);
   if (outcome || user != owner)
     *out_pid = 0;
   return denet_source_is_passing(outcome) ? outcome : 0;
 }
 
 void denet_matcher_read_pid_files(struct denet_matcher *matcher) {
-  if (!(matcher->subjects & 1u << DENET_SUBJECT_PID_FILE))
+  if (!(matcher->fields & 1u << DENET_FIELD_PID_FILE))
     return;
-  for (size_t i = 0; i < matcher->watch_count; i++) {
-    struct denet_rule *rule = &matcher->watches[i].rule;
+  for (size_t i = 0; i < matcher->active_rule_count; i++) {
+    struct denet_rule *rule = &matcher->active_rules[i].rule;
     for (size_t c = 0; c < rule->condition_count; c++) {
       struct denet_condition *condition = &rule->conditions[c];
       if (!condition->pid_file)

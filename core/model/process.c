@@ -8,7 +8,7 @@
 #include <string.h>
 
 void denet_process_identify(struct denet_process *process, const struct denet_identity *identity) {
-  bool is_hollow = identity->is_zombie || identity->is_hollow;
+  bool no_mm = identity->is_zombie || identity->no_mm;
   bool execd = !process->is_new && identity->has_exec_stamp &&
                (process->never_execd != identity->never_execd ||
                 process->exec_stamp != identity->exec_stamp);
@@ -29,7 +29,7 @@ void denet_process_identify(struct denet_process *process, const struct denet_id
   process->has_reaped = identity->has_reaped;
   /* The main thread may be a zombie while others run. */
   process->ended = identity->is_zombie && identity->threads <= 1;
-  process->is_hollow = is_hollow && !process->ended;
+  process->no_mm = no_mm && !process->ended;
   process->has_exit_status = process->ended && identity->has_exit_status;
   process->exit_status = process->has_exit_status ? identity->exit_status : 0;
   process->oom_killed = process->ended && identity->oom_killed;
@@ -39,15 +39,15 @@ void denet_process_identify(struct denet_process *process, const struct denet_id
 static uint64_t advance_counter(struct denet_process *process, unsigned m) {
   /* What members do not add up is not their own: it began before they were born. */
   bool is_own = denet_metric_info[m].combine == DENET_COMBINE_SUM;
-  enum denet_base base = is_own ? process->base : DENET_BASE_NOW;
-  bool first = !denet_values_has(&process->counted, m);
-  uint64_t now = process->now.value[m], before = first ? 0 : process->counted.value[m];
+  enum denet_baseline baseline = is_own ? process->baseline : DENET_BASELINE_FIRST_SEEN;
+  bool first = !denet_values_has(&process->last, m);
+  uint64_t now = process->now.value[m], before = first ? 0 : process->last.value[m];
   uint64_t delta = now >= before ? now - before : 0;
-  uint64_t sum = denet_values_has(&process->sum, m) ? process->sum.value[m] : 0;
-  uint64_t all = base == DENET_BASE_LINES ? now : sum;
-  bool is_old = first && base != DENET_BASE_BIRTH;
-  denet_values_set(&process->sum, m, is_old ? all : sum + delta);
-  denet_values_set(&process->counted, m, now);
+  uint64_t sum = denet_values_has(&process->total, m) ? process->total.value[m] : 0;
+  uint64_t all = baseline == DENET_BASELINE_BIRTH_IN_RECORDS ? now : sum;
+  bool is_old = first && baseline != DENET_BASELINE_BIRTH;
+  denet_values_set(&process->total, m, is_old ? all : sum + delta);
+  denet_values_set(&process->last, m, now);
   return is_old ? 0 : delta;
 }
 
@@ -57,17 +57,16 @@ void denet_process_advance(struct denet_process *process) {
   uint64_t gauges = now->present & ~denet_counters, counters = now->present & denet_counters;
   for (unsigned m; denet_take_metric(&gauges, &m);) {
     process->delta.value[m] = now->value[m];
-    denet_values_set(&process->sum, m, now->value[m]);
+    denet_values_set(&process->total, m, now->value[m]);
   }
   for (unsigned m; denet_take_metric(&counters, &m);) {
-    bool is_still =
-        denet_values_has(&process->counted, m) && process->counted.value[m] == now->value[m];
+    bool is_still = denet_values_has(&process->last, m) && process->last.value[m] == now->value[m];
     process->delta.value[m] = is_still ? 0 : advance_counter(process, m);
   }
 }
 
 void denet_process_rate(struct denet_process *process, uint64_t window_ns) {
-  uint64_t cpu_ns = denet_values_cpu_ns(&process->sum), now_ns = process->measured_ns;
+  uint64_t cpu_ns = denet_values_cpu_ns(&process->total), now_ns = process->measured_ns;
   bool has_begun = process->cores_ns != 0;
   if (has_begun && (now_ns <= process->cores_ns || now_ns - process->cores_ns < window_ns))
     return;
@@ -82,14 +81,14 @@ void denet_process_enter_net(struct denet_process *process, uint64_t namespace) 
   for (unsigned m = 0; m < DENET_METRICS && process->net_namespace != namespace; m++) {
     if (denet_metric_info[m].file != DENET_FILE_NET_DEV)
       continue;
-    process->counted.present &= ~(UINT64_C(1) << m);
+    process->last.present &= ~(UINT64_C(1) << m);
     process->now.present &= ~(UINT64_C(1) << m);
   }
   process->net_namespace = namespace;
 }
 
 void denet_process_unwatch(struct denet_process *process) {
-  process->counted.present = 0;
+  process->last.present = 0;
   process->measured = 0;
   process->cores_ns = 0;
   process->cpu_cores = 0;
@@ -124,10 +123,10 @@ void denet_process_derive_off_cpu(struct denet_process *process) {
 void denet_process_done(struct denet_process *process) {
   if (!process)
     return;
-  denet_threads_free(process->threads);
+  denet_thread_sums_free(process->threads);
   process->threads = NULL;
   if (process->off_cpu)
-    denet_off_cpu_done(process->off_cpu);
+    denet_wait_stats_done(process->off_cpu);
   free(process->off_cpu);
   process->off_cpu = NULL;
 }

@@ -9,16 +9,16 @@
 
 #define DENET_COMM_BYTES 16 /* with the NUL: TASK_COMM_LEN, include/linux/sched.h */
 
-struct denet_member;  /* tree.h */
-struct denet_threads; /* threads.h */
-struct denet_off_cpu; /* off_cpu.h */
+struct denet_member;             /* tree.h */
+struct denet_thread_sums;        /* threads.h */
+struct denet_process_wait_stats; /* off_cpu.h */
 
 /* How the counters of a process that is watched from now on begin. Those of a whole namespace,
- * which members do not add up, always begin as DENET_BASE_NOW. */
-enum denet_base {
-  DENET_BASE_NOW,   /* at zero: what it did before belongs to nobody */
-  DENET_BASE_BIRTH, /* with all it has done */
-  DENET_BASE_LINES, /* with all it has done in the lines, at zero in the groups */
+ * which members do not add up, always begin as DENET_BASELINE_FIRST_SEEN. */
+enum denet_baseline {
+  DENET_BASELINE_FIRST_SEEN,       /* at zero: what it did before belongs to nobody */
+  DENET_BASELINE_BIRTH,            /* with all it has done */
+  DENET_BASELINE_BIRTH_IN_RECORDS, /* with all it has done in the lines, at zero in the groups */
 };
 
 struct denet_process {
@@ -33,37 +33,37 @@ struct denet_process {
   uint64_t exec_stamp; /* another number after each exec */
 
   /* What became of it since the last pass. */
-  bool is_new;    /* seen for the first time in this pass */
-  bool execd;     /* runs another program than when the rules looked at it last */
-  bool changed;   /* new, exec'd or renamed since then: the rules must look again */
-  bool has_run;   /* may have used CPU since it was measured last: its values may differ */
-  bool ended;     /* nothing of it runs any more; it may still be there as a zombie */
-  bool vanished;  /* not even as that */
-  bool is_hollow; /* the kernel has no texts and no memory for the pid: its main thread has exited
-                     while others run, or is about to exit */
+  bool is_new;   /* seen for the first time in this pass */
+  bool execd;    /* runs another program than when the rules looked at it last */
+  bool changed;  /* new, exec'd or renamed since then: the rules must look again */
+  bool has_run;  /* may have used CPU since it was measured last: its values may differ */
+  bool ended;    /* nothing of it runs any more; it may still be there as a zombie */
+  bool vanished; /* not even as that */
+  bool no_mm;    /* the kernel has no texts and no memory for the pid: its main thread has exited
+                        while others run, or is about to exit */
   bool has_exit_status;
   int exit_status;   /* as wait(2) has it */
   bool oom_killed;   /* the OOM killer chose it */
   uint64_t ended_ns; /* boot clock; 0 if it is not known when */
 
   /* Its time in here. */
-  uint64_t born_ns;      /* boot clock */
-  uint64_t seen_ns;      /* when it was first seen */
-  uint64_t measured_ns;  /* when now was read */
-  bool born_under_watch; /* after the first pass */
-  enum denet_base base;  /* how its counters begin */
-  unsigned looks;        /* how often the rules have looked again at a young process */
-  uint64_t settled_pass; /* the pass in which its trees were decided last, or */
-  int settle_failure;    /* why they could not be */
-  unsigned late;         /* denet_subject bits: texts that have been late since the first look */
-  bool is_owed; /* the rule that looks at it had to wait for one: its group lacks what it did */
+  uint64_t born_ns;             /* boot clock */
+  uint64_t seen_ns;             /* when it was first seen */
+  uint64_t measured_ns;         /* when now was read */
+  bool born_under_watch;        /* after the first pass */
+  enum denet_baseline baseline; /* how its counters begin */
+  unsigned match_attempts;      /* how often the rules have looked again at a young process */
+  uint64_t resolved_pass;       /* the pass in which its trees were decided last, or */
+  int resolve_failure;          /* why they could not be */
+  unsigned late; /* denet_field bits: texts that have been late since the first look */
+  bool is_owed;  /* the rule that looks at it had to wait for one: its group lacks what it did */
   uint64_t advanced_ns; /* the tick in which its values were taken last */
 
   uint64_t measured; /* bit m: metric m has been asked for since it is watched */
   bool has_headed_tree;
   struct denet_member *members; /* the trees that it counts in */
 
-  unsigned lacks; /* denet_lack bits: what of it may not be read */
+  unsigned unavailable; /* denet_lack bits: what of it may not be read */
 
   /* The source's own notes. */
   bool hides_exit;   /* how it ends is not for us to see */
@@ -75,21 +75,21 @@ struct denet_process {
   uint64_t cpu_ns;   /* of all its threads, exited ones included */
   uint64_t age_ns;   /* likewise; when now was read */
   uint64_t net_namespace;
-  bool io_by_thread;             /* I/O is summed over threads, as has_reaped */
-  struct denet_threads *threads; /* owned */
-  bool is_watched;               /* the kernel has been asked to tell all of it, source_bpf.c */
-  bool is_followed;              /* its threads are, off their CPUs, profiler.c */
-  struct denet_off_cpu *off_cpu; /* what came of it; owned, NULL: nothing */
-  uint64_t missed_ns;            /* since when it is not seen, though its end is yet to be told */
+  bool io_by_thread;                 /* I/O is summed over threads, as has_reaped */
+  struct denet_thread_sums *threads; /* owned */
+  bool is_watched;                   /* the kernel has been asked to tell all of it, source_bpf.c */
+  bool is_followed;                  /* its threads are, off their CPUs, profiler.c */
+  struct denet_process_wait_stats *off_cpu; /* what came of it; owned, NULL: nothing */
+  uint64_t missed_ns; /* since when it is not seen, though its end is yet to be told */
 
   /* What it costs: last, for passes that look at who it is only. */
-  struct denet_values now;     /* as the kernel counts, since the process's birth */
-  struct denet_values counted; /* counters: the part of now that is in sum already */
-  struct denet_values delta;   /* counters: what the last advance added; gauges: as now */
-  struct denet_values sum;     /* counters: since it is watched, never falling; gauges: as now */
-  double cpu_cores;            /* CPU time per time at its last sample */
-  uint64_t cores_ns;           /* when that sample was taken, and */
-  uint64_t cores_cpu_ns;       /* its CPU time then (of sum) */
+  struct denet_values now;   /* as the kernel counts, since the process's birth */
+  struct denet_values last;  /* counters: the part of now that is in sum already */
+  struct denet_values delta; /* counters: what the last advance added; gauges: as now */
+  struct denet_values total; /* counters: since it is watched, never falling; gauges: as now */
+  double cpu_cores;          /* CPU time per time at its last sample */
+  uint64_t cores_ns;         /* when that sample was taken, and */
+  uint64_t cores_cpu_ns;     /* its CPU time then (of sum) */
 };
 
 /* Who a process is and how it is at one moment, whatever source says so. */
@@ -101,7 +101,7 @@ struct denet_identity {
   bool has_exec_stamp; /* also of one that is a zombie or hollow */
   uint64_t exec_stamp;
   bool is_zombie; /* the main thread */
-  bool is_hollow; /* it has no memory, as a zombie or in the middle of its exit; no kernel thread */
+  bool no_mm;     /* it has no memory, as a zombie or in the middle of its exit; no kernel thread */
   uint64_t threads; /* of the process, the main one included until all are gone */
   bool has_exit_status;
   int exit_status; /* the main thread's, as wait(2) has it */

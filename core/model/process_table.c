@@ -14,13 +14,13 @@ static void free_list(struct denet_process **list, size_t count) {
   free(list);
 }
 
-void denet_roster_done(struct denet_roster *roster) {
-  if (!roster)
+void denet_process_table_done(struct denet_process_table *table) {
+  if (!table)
     return;
-  free_list(roster->processes, roster->count);
-  free_list(roster->gone, roster->gone_count);
-  free(roster->before);
-  *roster = (struct denet_roster){0};
+  free_list(table->processes, table->count);
+  free_list(table->gone, table->gone_count);
+  free(table->before);
+  *table = (struct denet_process_table){0};
 }
 
 /* Makes room for one more in a list. */
@@ -36,49 +36,50 @@ static int reserve(struct denet_process ***list, size_t count, size_t *capacity)
   return 0;
 }
 
-static int append(struct denet_roster *roster, struct denet_process *process) {
-  int error = reserve(&roster->processes, roster->count + 1, &roster->capacity);
+static int append(struct denet_process_table *table, struct denet_process *process) {
+  int error = reserve(&table->processes, table->count + 1, &table->capacity);
   if (!error)
-    roster->processes[roster->count++] = process;
+    table->processes[table->count++] = process;
   return error;
 }
 
-/* There is room: denet_roster_begin() and denet_roster_add_gone() have made it. */
-static void bury(struct denet_roster *roster, struct denet_process *process) {
-  roster->gone[roster->gone_count++] = process;
+/* There is room: denet_process_table_begin() and denet_process_table_add_gone() have made it. */
+static void bury(struct denet_process_table *table, struct denet_process *process) {
+  table->gone[table->gone_count++] = process;
 }
 
-int denet_roster_begin(struct denet_roster *roster) {
+int denet_process_table_begin(struct denet_process_table *table) {
   /* All that are there now may stay, and all may be gone. */
-  if (reserve(&roster->before, roster->count, &roster->before_capacity) ||
-      reserve(&roster->gone, roster->count, &roster->gone_capacity))
+  if (reserve(&table->before, table->count, &table->before_capacity) ||
+      reserve(&table->gone, table->count, &table->gone_capacity))
     return -ENOMEM;
-  for (size_t i = 0; i < roster->gone_count; i++)
-    free_process(roster->gone[i]);
-  roster->gone_count = 0;
+  for (size_t i = 0; i < table->gone_count; i++)
+    free_process(table->gone[i]);
+  table->gone_count = 0;
 
-  struct denet_process **list = roster->processes;
-  size_t capacity = roster->capacity;
-  roster->processes = roster->before;
-  roster->capacity = roster->before_capacity;
-  roster->before = list;
-  roster->before_capacity = capacity;
-  roster->before_count = roster->count;
-  roster->count = 0;
-  roster->cursor = 0;
+  struct denet_process **list = table->processes;
+  size_t capacity = table->capacity;
+  table->processes = table->before;
+  table->capacity = table->before_capacity;
+  table->before = list;
+  table->before_capacity = capacity;
+  table->before_count = table->count;
+  table->count = 0;
+  table->cursor = 0;
   return 0;
 }
 
-struct denet_process *denet_roster_unseen(const struct denet_roster *roster, pid_t limit) {
-  if (roster->cursor == roster->before_count || roster->before[roster->cursor]->pid >= limit)
+struct denet_process *denet_process_table_next_unseen(const struct denet_process_table *table,
+                                                      pid_t limit) {
+  if (table->cursor == table->before_count || table->before[table->cursor]->pid >= limit)
     return NULL;
-  struct denet_process *process = roster->before[roster->cursor];
+  struct denet_process *process = table->before[table->cursor];
   process->is_new = false; /* it was, in the last pass */
   return process;
 }
 
-void denet_roster_miss(struct denet_roster *roster) {
-  bury(roster, roster->before[roster->cursor++]);
+void denet_process_table_remove(struct denet_process_table *table) {
+  bury(table, table->before[table->cursor++]);
 }
 
 static struct denet_process *make_process(pid_t pid) {
@@ -90,11 +91,12 @@ static struct denet_process *make_process(pid_t pid) {
   return process;
 }
 
-static int append_new(struct denet_roster *roster, pid_t pid, struct denet_process **out_process) {
+static int append_new(struct denet_process_table *table, pid_t pid,
+                      struct denet_process **out_process) {
   struct denet_process *process = make_process(pid);
   if (!process)
     return -ENOMEM;
-  int error = append(roster, process);
+  int error = append(table, process);
   if (error)
     free_process(process);
   else
@@ -102,49 +104,51 @@ static int append_new(struct denet_roster *roster, pid_t pid, struct denet_proce
   return error;
 }
 
-int denet_roster_see(struct denet_roster *roster, pid_t pid, struct denet_process **out_process) {
-  while (denet_roster_unseen(roster, pid))
-    denet_roster_miss(roster);
-  if (roster->cursor == roster->before_count || roster->before[roster->cursor]->pid != pid)
-    return append_new(roster, pid, out_process);
-  struct denet_process *process = roster->before[roster->cursor];
-  int error = append(roster, process);
+int denet_process_table_upsert(struct denet_process_table *table, pid_t pid,
+                               struct denet_process **out_process) {
+  while (denet_process_table_next_unseen(table, pid))
+    denet_process_table_remove(table);
+  if (table->cursor == table->before_count || table->before[table->cursor]->pid != pid)
+    return append_new(table, pid, out_process);
+  struct denet_process *process = table->before[table->cursor];
+  int error = append(table, process);
   if (error)
     return error;
-  roster->cursor++;
+  table->cursor++;
   process->is_new = false;
   *out_process = process;
   return 0;
 }
 
-int denet_roster_replace(struct denet_roster *roster, struct denet_process **out_process) {
-  struct denet_process *old = roster->processes[--roster->count];
-  int error = append_new(roster, old->pid, out_process);
+int denet_process_table_replace(struct denet_process_table *table,
+                                struct denet_process **out_process) {
+  struct denet_process *old = table->processes[--table->count];
+  int error = append_new(table, old->pid, out_process);
   if (error)
-    roster->processes[roster->count++] = old;
+    table->processes[table->count++] = old;
   else
-    bury(roster, old);
+    bury(table, old);
   return error;
 }
 
-void denet_roster_unsee(struct denet_roster *roster) {
-  struct denet_process *process = roster->processes[--roster->count];
+void denet_process_table_undo(struct denet_process_table *table) {
+  struct denet_process *process = table->processes[--table->count];
   if (process->is_new)
     free_process(process);
   else
-    roster->cursor--;
+    table->cursor--;
 }
 
-int denet_roster_add_gone(struct denet_roster *roster, pid_t pid,
-                          struct denet_process **out_process) {
+int denet_process_table_add_gone(struct denet_process_table *table, pid_t pid,
+                                 struct denet_process **out_process) {
   /* The one that was shown last and all that were there before may still have to go in as well. */
-  size_t most = roster->gone_count + 2 + (roster->before_count - roster->cursor);
+  size_t most = table->gone_count + 2 + (table->before_count - table->cursor);
   struct denet_process *process = make_process(pid);
-  if (!process || reserve(&roster->gone, most, &roster->gone_capacity)) {
+  if (!process || reserve(&table->gone, most, &table->gone_capacity)) {
     free(process);
     return -ENOMEM;
   }
-  bury(roster, process);
+  bury(table, process);
   *out_process = process;
   return 0;
 }
@@ -157,18 +161,18 @@ static int compare_gone(const void *a, const void *b) {
   return (left->born_ns > right->born_ns) - (left->born_ns < right->born_ns);
 }
 
-void denet_roster_end(struct denet_roster *roster, bool complete) {
-  for (; roster->cursor < roster->before_count; roster->cursor++) {
-    struct denet_process *process = roster->before[roster->cursor];
+void denet_process_table_end(struct denet_process_table *table, bool complete) {
+  for (; table->cursor < table->before_count; table->cursor++) {
+    struct denet_process *process = table->before[table->cursor];
     process->is_new = false;
     /* New ones may have taken the room of those that were there. */
-    if (complete || append(roster, process))
-      bury(roster, process);
+    if (complete || append(table, process))
+      bury(table, process);
   }
-  roster->before_count = 0;
-  roster->cursor = 0;
-  if (roster->gone_count)
-    qsort(roster->gone, roster->gone_count, sizeof(struct denet_process *), compare_gone);
+  table->before_count = 0;
+  table->cursor = 0;
+  if (table->gone_count)
+    qsort(table->gone, table->gone_count, sizeof(struct denet_process *), compare_gone);
 }
 
 /* Looks in the list from low until below high. */
@@ -185,24 +189,25 @@ static struct denet_process *find(struct denet_process **list, size_t low, size_
   return NULL;
 }
 
-struct denet_process *denet_roster_find(const struct denet_roster *roster, pid_t pid) {
-  return find(roster->processes, 0, roster->count, pid);
+struct denet_process *denet_process_table_find(const struct denet_process_table *table, pid_t pid) {
+  return find(table->processes, 0, table->count, pid);
 }
 
-const struct denet_process *denet_roster_expect(const struct denet_roster *roster, pid_t pid) {
-  return find(roster->before, roster->cursor, roster->before_count, pid);
+const struct denet_process *denet_process_table_peek(const struct denet_process_table *table,
+                                                     pid_t pid) {
+  return find(table->before, table->cursor, table->before_count, pid);
 }
 
-struct denet_process *denet_roster_find_gone(const struct denet_roster *roster, pid_t pid,
-                                             uint64_t born_ns) {
-  size_t low = 0, high = roster->gone_count; /* the first that is too young or of another pid */
+struct denet_process *denet_process_table_find_gone(const struct denet_process_table *table,
+                                                    pid_t pid, uint64_t born_ns) {
+  size_t low = 0, high = table->gone_count; /* the first that is too young or of another pid */
   while (low < high) {
     size_t middle = low + (high - low) / 2;
-    const struct denet_process *process = roster->gone[middle];
+    const struct denet_process *process = table->gone[middle];
     if (process->pid < pid || (process->pid == pid && process->born_ns <= born_ns))
       low = middle + 1;
     else
       high = middle;
   }
-  return low && roster->gone[low - 1]->pid == pid ? roster->gone[low - 1] : NULL;
+  return low && table->gone[low - 1]->pid == pid ? table->gone[low - 1] : NULL;
 }

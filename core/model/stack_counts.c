@@ -28,16 +28,16 @@ void denet_frames_release(struct denet_frames *frames) {
     free(frames);
 }
 
-void denet_stack_set_clear(struct denet_stack_set *set) {
+void denet_stack_counts_clear(struct denet_stack_counts *set) {
   for (size_t i = 0; i < set->count; i++)
     denet_frames_release(set->stacks[i].frames);
   set->count = 0;
 }
 
-void denet_stack_set_done(struct denet_stack_set *set) {
-  denet_stack_set_clear(set);
+void denet_stack_counts_done(struct denet_stack_counts *set) {
+  denet_stack_counts_clear(set);
   free(set->stacks);
-  *set = (struct denet_stack_set){0};
+  *set = (struct denet_stack_counts){0};
 }
 
 static bool are_equal(const struct denet_frames *left, const struct denet_frames *right) {
@@ -45,7 +45,7 @@ static bool are_equal(const struct denet_frames *left, const struct denet_frames
                            !memcmp(left->names, right->names, left->length));
 }
 
-static struct denet_stack *find_stack(const struct denet_stack_set *set,
+static struct denet_stack *find_stack(const struct denet_stack_counts *set,
                                       const struct denet_stack *sample) {
   for (size_t i = 0; i < set->count; i++) {
     struct denet_stack *stack = &set->stacks[i];
@@ -57,7 +57,7 @@ static struct denet_stack *find_stack(const struct denet_stack_set *set,
 }
 
 /* A zeroed one at the end, or NULL. */
-static struct denet_stack *append_stack(struct denet_stack_set *set) {
+static struct denet_stack *append_stack(struct denet_stack_counts *set) {
   if (set->count == DENET_STACKS_MOST)
     return NULL;
   if (set->count == set->capacity) {
@@ -71,7 +71,7 @@ static struct denet_stack *append_stack(struct denet_stack_set *set) {
   return &set->stacks[set->count++];
 }
 
-void denet_stack_set_add(struct denet_stack_set *set, const struct denet_stack *sample) {
+void denet_stack_counts_add(struct denet_stack_counts *set, const struct denet_stack *sample) {
   struct denet_stack *stack = find_stack(set, sample);
   if (stack) {
     stack->time_ns += sample->time_ns;
@@ -92,7 +92,7 @@ static int compare_times(const void *left, const void *right) {
   return a->time_ns < b->time_ns ? 1 : a->time_ns > b->time_ns ? -1 : 0;
 }
 
-void denet_stack_set_sort(struct denet_stack_set *set) {
+void denet_stack_counts_sort(struct denet_stack_counts *set) {
   if (set->count)
     qsort(set->stacks, set->count, sizeof(*set->stacks), compare_times);
 }

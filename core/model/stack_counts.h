@@ -31,20 +31,20 @@ struct denet_stack {
 
 #define DENET_STACKS_MOST 1024
 
-struct denet_stack_set {
+struct denet_stack_counts {
   struct denet_stack *stacks; /* owned */
   size_t count, capacity;
   uint64_t lost; /* samples for which there was no room, ever */
 };
 
 /* Zeroed is an empty set. */
-void denet_stack_set_done(struct denet_stack_set *set);
+void denet_stack_counts_done(struct denet_stack_counts *set);
 
 /* Adds a sample, whose reference stays the caller's. */
-void denet_stack_set_add(struct denet_stack_set *set, const struct denet_stack *sample);
+void denet_stack_counts_add(struct denet_stack_counts *set, const struct denet_stack *sample);
 
 /* Sorts, longest first. */
-void denet_stack_set_sort(struct denet_stack_set *set);
+void denet_stack_counts_sort(struct denet_stack_counts *set);
 
 /* Forgets the stacks, keeps the memory. */
-void denet_stack_set_clear(struct denet_stack_set *set);
+void denet_stack_counts_clear(struct denet_stack_counts *set);

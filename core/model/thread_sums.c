@@ -18,7 +18,7 @@ struct thread {
   struct denet_values counters; /* as added to the sums */
 };
 
-struct denet_threads {
+struct denet_thread_sums {
   struct thread *threads; /* sorted by tid; owned */
   size_t count;
   size_t capacity;
@@ -36,24 +36,24 @@ struct denet_threads {
   bool is_known;
 };
 
-struct denet_threads *denet_threads_new(void) {
-  return calloc(1, sizeof(struct denet_threads));
+struct denet_thread_sums *denet_thread_sums_new(void) {
+  return calloc(1, sizeof(struct denet_thread_sums));
 }
 
-void denet_threads_free(struct denet_threads *threads) {
+void denet_thread_sums_free(struct denet_thread_sums *threads) {
   if (threads)
     free(threads->threads);
   free(threads);
 }
 
-void denet_threads_begin(struct denet_threads *threads, uint64_t now_ns) {
+void denet_thread_sums_begin(struct denet_thread_sums *threads, uint64_t now_ns) {
   threads->now_ns = now_ns;
   for (size_t i = 0; i < threads->count; i++)
     threads->threads[i].alive = false;
 }
 
 /* Where tid is, or would be inserted. */
-static size_t find_place(const struct denet_threads *threads, pid_t tid) {
+static size_t find_place(const struct denet_thread_sums *threads, pid_t tid) {
   size_t low = 0, high = threads->count;
   while (low < high) {
     size_t middle = low + (high - low) / 2;
@@ -65,7 +65,7 @@ static size_t find_place(const struct denet_threads *threads, pid_t tid) {
   return low;
 }
 
-static int insert_thread(struct denet_threads *threads, size_t place, pid_t tid) {
+static int insert_thread(struct denet_thread_sums *threads, size_t place, pid_t tid) {
   if (threads->count == threads->capacity) {
     size_t capacity = threads->capacity ? 2 * threads->capacity : 4;
     struct thread *grown = reallocarray(threads->threads, capacity, sizeof(*grown));
@@ -81,7 +81,7 @@ static int insert_thread(struct denet_threads *threads, size_t place, pid_t tid)
   return 0;
 }
 
-static bool is_known_at(const struct denet_threads *threads, size_t place, pid_t tid) {
+static bool is_known_at(const struct denet_thread_sums *threads, size_t place, pid_t tid) {
   return place < threads->count && threads->threads[place].tid == tid;
 }
 
@@ -90,7 +90,7 @@ static __int128 find_rest(const struct thread *thread) {
   return -((__int128)thread->start_ns + thread->times.run_ns + thread->times.delay_ns);
 }
 
-static void begin_counting(struct denet_threads *threads, struct thread *thread,
+static void begin_counting(struct denet_thread_sums *threads, struct thread *thread,
                            uint64_t start_ns) {
   thread->has_start = true;
   thread->start_ns = start_ns;
@@ -101,7 +101,7 @@ static void begin_counting(struct denet_threads *threads, struct thread *thread,
 
 /* The thread stays in the blocked time with what it had when it was known last. Until blocked time
  * was last asked for nothing had run since the visit. */
-static void stop_counting(struct denet_threads *threads, struct thread *thread) {
+static void stop_counting(struct denet_thread_sums *threads, struct thread *thread) {
   if (!thread->has_start)
     return;
   bool was_asked = threads->asked_ns > thread->visited_ns;
@@ -111,13 +111,13 @@ static void stop_counting(struct denet_threads *threads, struct thread *thread) 
 }
 
 /* The number is another thread's from now on. */
-static void succeed(struct denet_threads *threads, struct thread *thread) {
+static void succeed(struct denet_thread_sums *threads, struct thread *thread) {
   stop_counting(threads, thread);
   *thread = (struct thread){.tid = thread->tid, .follows = true, .start_ns = thread->start_ns};
 }
 
-void denet_threads_note_main(struct denet_threads *threads, pid_t tid, uint64_t stamp,
-                             bool has_exited) {
+void denet_thread_sums_note_main(struct denet_thread_sums *threads, pid_t tid, uint64_t stamp,
+                                 bool has_exited) {
   size_t place = find_place(threads, tid);
   struct thread *main_one = is_known_at(threads, place, tid) ? threads->threads + place : NULL;
   bool is_back = main_one && main_one->has_exited && !has_exited;
@@ -144,7 +144,7 @@ static bool is_ahead(const struct denet_thread_times *a, const struct denet_thre
 
 /* Puts the thread that exec'd in the main one's place: of those that can have come to these times
  * the one that is next to them. The main one goes where that was, to be forgotten from there. */
-static void settle_exec(struct denet_threads *threads, struct thread *main_one,
+static void settle_exec(struct denet_thread_sums *threads, struct thread *main_one,
                         const struct denet_thread_times *times) {
   struct thread *best =
       !main_one->has_exited && can_become(&main_one->times, times) ? main_one : NULL;
@@ -166,7 +166,7 @@ static void settle_exec(struct denet_threads *threads, struct thread *main_one,
   *best = moved;
 }
 
-static void take_times(struct denet_threads *threads, struct thread *thread,
+static void take_times(struct denet_thread_sums *threads, struct thread *thread,
                        const struct denet_thread_times *times) {
   __int128 before = find_rest(thread);
   thread->times = *times;
@@ -174,8 +174,8 @@ static void take_times(struct denet_threads *threads, struct thread *thread,
     threads->rest += find_rest(thread) - before;
 }
 
-int denet_threads_visit(struct denet_threads *threads, pid_t tid,
-                        const struct denet_thread_times *times) {
+int denet_thread_sums_visit(struct denet_thread_sums *threads, pid_t tid,
+                            const struct denet_thread_times *times) {
   size_t place = find_place(threads, tid);
   bool is_new = !is_known_at(threads, place, tid);
   if (is_new && insert_thread(threads, place, tid))
@@ -197,8 +197,8 @@ int denet_threads_visit(struct denet_threads *threads, pid_t tid,
          times->timeslices != before.timeslices;
 }
 
-bool denet_threads_may_have_run(const struct denet_threads *threads, pid_t tid,
-                                const struct denet_thread_times *times) {
+bool denet_thread_sums_may_have_run(const struct denet_thread_sums *threads, pid_t tid,
+                                    const struct denet_thread_times *times) {
   size_t place = find_place(threads, tid);
   if (!is_known_at(threads, place, tid) || threads->execd_tid == tid)
     return true;
@@ -207,7 +207,7 @@ bool denet_threads_may_have_run(const struct denet_threads *threads, pid_t tid,
          times->delay_ns < thread->times.delay_ns || times->timeslices != thread->times.timeslices;
 }
 
-void denet_threads_owe(struct denet_threads *threads) {
+void denet_thread_sums_owe(struct denet_thread_sums *threads) {
   threads->threads[threads->current].is_owed = true;
 }
 
@@ -215,16 +215,16 @@ static bool lacks_start(const struct thread *thread) {
   return !thread->has_start && !thread->has_exited;
 }
 
-bool denet_threads_lacks_start(const struct denet_threads *threads) {
+bool denet_thread_sums_lacks_start(const struct denet_thread_sums *threads) {
   return lacks_start(threads->threads + threads->current);
 }
 
-bool denet_threads_knows(const struct denet_threads *threads, pid_t tid) {
+bool denet_thread_sums_knows(const struct denet_thread_sums *threads, pid_t tid) {
   size_t place = find_place(threads, tid);
   return is_known_at(threads, place, tid) && !lacks_start(threads->threads + place);
 }
 
-void denet_threads_start(struct denet_threads *threads, uint64_t start_ns) {
+void denet_thread_sums_start(struct denet_thread_sums *threads, uint64_t start_ns) {
   struct thread *thread = threads->threads + threads->current;
   /* One that exec'd has the start of the main one whose place it took. Its own is not known. */
   bool is_borrowed = thread->follows && thread->start_ns == start_ns;
@@ -233,7 +233,7 @@ void denet_threads_start(struct denet_threads *threads, uint64_t start_ns) {
   begin_counting(threads, thread, is_borrowed ? none_blocked_ns : start_ns);
 }
 
-void denet_threads_add(struct denet_threads *threads, const struct denet_values *counters) {
+void denet_thread_sums_add(struct denet_thread_sums *threads, const struct denet_values *counters) {
   struct thread *thread = threads->threads + threads->current;
   for (unsigned m = 0; m < DENET_METRICS; m++) {
     if (!denet_values_has(counters, m))
@@ -246,14 +246,14 @@ void denet_threads_add(struct denet_threads *threads, const struct denet_values 
   }
 }
 
-pid_t denet_threads_next_missing(const struct denet_threads *threads, pid_t tid) {
+pid_t denet_thread_sums_next_missing(const struct denet_thread_sums *threads, pid_t tid) {
   for (size_t i = find_place(threads, tid + 1); i < threads->count; i++)
     if (!threads->threads[i].alive)
       return threads->threads[i].tid;
   return 0;
 }
 
-void denet_threads_end(struct denet_threads *threads, bool complete) {
+void denet_thread_sums_end(struct denet_thread_sums *threads, bool complete) {
   size_t kept = 0;
   for (size_t i = 0; i < threads->count; i++) {
     if (threads->threads[i].alive || !complete)
@@ -264,18 +264,19 @@ void denet_threads_end(struct denet_threads *threads, bool complete) {
   threads->count = kept;
 }
 
-void denet_threads_raise(struct denet_threads *threads, const struct denet_values *least) {
+void denet_thread_sums_raise(struct denet_thread_sums *threads, const struct denet_values *least) {
   for (unsigned m = 0; m < DENET_METRICS; m++)
     if (denet_values_has(&threads->sums, m) && denet_values_has(least, m) &&
         threads->sums.value[m] < least->value[m])
       threads->sums.value[m] = least->value[m];
 }
 
-const struct denet_values *denet_threads_sums(const struct denet_threads *threads) {
+const struct denet_values *denet_thread_sums_sums(const struct denet_thread_sums *threads) {
   return &threads->sums;
 }
 
-bool denet_threads_blocked(struct denet_threads *threads, uint64_t now_ns, uint64_t *out_ns) {
+bool denet_thread_sums_blocked(struct denet_thread_sums *threads, uint64_t now_ns,
+                               uint64_t *out_ns) {
   __int128 blocked_ns = (__int128)threads->counted * now_ns + threads->rest;
   if (blocked_ns > threads->blocked_ns)
     threads->blocked_ns = blocked_ns;

@@ -13,12 +13,12 @@ static const enum denet_metric metric_of_reason[DENET_REASONS] = {
 #include "bpf/reasons.def"
 };
 
-void denet_off_cpu_done(struct denet_off_cpu *off_cpu) {
+void denet_wait_stats_done(struct denet_process_wait_stats *off_cpu) {
   free(off_cpu->threads);
-  *off_cpu = (struct denet_off_cpu){0};
+  *off_cpu = (struct denet_process_wait_stats){0};
 }
 
-void denet_waits_add(struct denet_waits *sum, const struct denet_waits *part) {
+void denet_wait_stats_add(struct denet_wait_stats *sum, const struct denet_wait_stats *part) {
   if (!part->count)
     return;
   for (int i = 0; i < DENET_REASONS; i++)
@@ -30,14 +30,14 @@ void denet_waits_add(struct denet_waits *sum, const struct denet_waits *part) {
   sum->count += part->count;
 }
 
-uint64_t denet_waits_total(const struct denet_waits *waits) {
+uint64_t denet_wait_stats_total(const struct denet_wait_stats *waits) {
   uint64_t total_ns = 0;
   for (int i = 0; i < DENET_REASONS; i++)
     total_ns += waits->time_ns[i];
   return total_ns;
 }
 
-void denet_off_cpu_return(struct denet_off_cpu *off_cpu, uint64_t pass) {
+void denet_wait_stats_return(struct denet_process_wait_stats *off_cpu, uint64_t pass) {
   if (off_cpu->left_pass && off_cpu->left_pass != pass)
     off_cpu->before = off_cpu->waits;
   off_cpu->left_pass = 0;
@@ -45,8 +45,8 @@ void denet_off_cpu_return(struct denet_off_cpu *off_cpu, uint64_t pass) {
 
 /* What another pass told is out of date. One that was left alone may be followed again by its exec.
  */
-static void enter_pass(struct denet_off_cpu *off_cpu, uint64_t pass) {
-  denet_off_cpu_return(off_cpu, pass);
+static void enter_pass(struct denet_process_wait_stats *off_cpu, uint64_t pass) {
+  denet_wait_stats_return(off_cpu, pass);
   if (off_cpu->pass == pass)
     return;
   off_cpu->pass = pass;
@@ -54,42 +54,43 @@ static void enter_pass(struct denet_off_cpu *off_cpu, uint64_t pass) {
   off_cpu->waits = off_cpu->before;
 }
 
-int denet_off_cpu_add_thread(struct denet_off_cpu *off_cpu, uint64_t pass,
-                             const struct denet_off_cpu_thread *record) {
+int denet_wait_stats_add_thread(struct denet_process_wait_stats *off_cpu, uint64_t pass,
+                                const struct denet_off_cpu_thread *record) {
   enter_pass(off_cpu, pass);
-  denet_waits_add(&off_cpu->waits, &record->waits);
+  denet_wait_stats_add(&off_cpu->waits, &record->waits);
   if (off_cpu->count == off_cpu->capacity) {
     size_t capacity = off_cpu->capacity ? 2 * off_cpu->capacity : 4;
-    struct denet_off_thread *grown = reallocarray(off_cpu->threads, capacity, sizeof(*grown));
+    struct denet_thread_wait_stats *grown =
+        reallocarray(off_cpu->threads, capacity, sizeof(*grown));
     if (!grown)
       return -ENOMEM;
     off_cpu->threads = grown;
     off_cpu->capacity = capacity;
   }
   off_cpu->threads[off_cpu->count++] =
-      (struct denet_off_thread){.tid = (pid_t)record->place.tid, .waits = record->waits};
+      (struct denet_thread_wait_stats){.tid = (pid_t)record->place.tid, .waits = record->waits};
   return 0;
 }
 
 /* It comes before the process's threads, whose sums it is told with. */
-void denet_off_cpu_add_exited(struct denet_off_cpu *off_cpu, uint64_t pass,
-                              const struct denet_off_cpu_sums *record) {
+void denet_wait_stats_add_exited(struct denet_process_wait_stats *off_cpu, uint64_t pass,
+                                 const struct denet_off_cpu_sums *record) {
   enter_pass(off_cpu, pass);
-  denet_waits_add(&off_cpu->waits, &record->waits);
+  denet_wait_stats_add(&off_cpu->waits, &record->waits);
 }
 
-void denet_off_cpu_end(struct denet_off_cpu *off_cpu, uint64_t pass,
-                       const struct denet_off_cpu_sums *record) {
-  denet_off_cpu_return(off_cpu, pass);
-  struct denet_waits waits = off_cpu->before;
-  denet_waits_add(&waits, &record->waits);
+void denet_wait_stats_end(struct denet_process_wait_stats *off_cpu, uint64_t pass,
+                          const struct denet_off_cpu_sums *record) {
+  denet_wait_stats_return(off_cpu, pass);
+  struct denet_wait_stats waits = off_cpu->before;
+  denet_wait_stats_add(&waits, &record->waits);
   if (!off_cpu->is_over || waits.count > off_cpu->waits.count)
     off_cpu->waits = waits;
   off_cpu->is_over = true;
 }
 
-void denet_off_cpu_leave(struct denet_off_cpu *off_cpu, uint64_t pass) {
-  denet_off_cpu_return(off_cpu, pass);
+void denet_wait_stats_leave(struct denet_process_wait_stats *off_cpu, uint64_t pass) {
+  denet_wait_stats_return(off_cpu, pass);
   off_cpu->left_pass = pass;
   off_cpu->count = 0;
 }
@@ -100,14 +101,15 @@ static void raise(struct denet_values *values, enum denet_metric metric, uint64_
     denet_values_set(values, metric, value);
 }
 
-void denet_off_cpu_take(const struct denet_off_cpu *off_cpu, struct denet_values *values) {
+void denet_wait_stats_take(const struct denet_process_wait_stats *off_cpu,
+                           struct denet_values *values) {
   for (int i = 0; i < DENET_REASONS; i++)
     raise(values, metric_of_reason[i], off_cpu->waits.time_ns[i]);
   raise(values, DENET_OFF_CPU_EVENTS, off_cpu->waits.count);
 }
 
-uint64_t denet_off_cpu_reasons(const struct denet_values *values,
-                               uint64_t out_time_ns[DENET_REASONS]) {
+uint64_t denet_wait_stats_reasons(const struct denet_values *values,
+                                  uint64_t out_time_ns[DENET_REASONS]) {
   uint64_t total_ns = 0;
   for (int i = 0; i < DENET_REASONS; i++) {
     bool is_there = denet_values_has(values, metric_of_reason[i]);

@@ -5,17 +5,18 @@
 
 #include <stdint.h>
 
-struct denet_pace {
+struct denet_interval {
   uint64_t base_ns, max_ns; /* 0 < base <= max */
 };
 
 /* How long after one sample of a process of this age the next one is due. */
-uint64_t denet_pace_interval(const struct denet_pace *pace, uint64_t age_ns);
+uint64_t denet_interval_for_age(const struct denet_interval *interval, uint64_t age_ns);
 
 /* The moment nearest to ns that is a whole number of base intervals after the origin, or the
  * origin. */
-uint64_t denet_pace_align(const struct denet_pace *pace, uint64_t origin_ns, uint64_t ns);
+uint64_t denet_interval_align(const struct denet_interval *interval, uint64_t origin_ns,
+                              uint64_t ns);
 
 /* How long to rest after work: as long as it took, as the host is to have half of a CPU, but 10 s
  * at most. What takes longer did not work: it was stopped, held up or suspended with its host. */
-uint64_t denet_pace_rest(uint64_t took_ns);
+uint64_t denet_interval_backoff(uint64_t took_ns);

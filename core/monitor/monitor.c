@@ -10,18 +10,18 @@
 #define BOOT_ID_BYTES 36 /* a UUID's text; random(4) */
 
 struct denet_monitor {
-  struct denet_pace pace;
-  const struct denet_host *host;   /* borrowed */
+  struct denet_interval interval;
+  const struct denet_env *env;     /* borrowed */
   struct denet_source *source;     /* owned, as is all below */
   struct denet_profiler *profiler; /* NULL: none */
   struct denet_off_cpu_losses off_cpu_losses;
-  struct denet_watch *watches;
-  size_t watch_count;
-  struct denet_roster roster;
+  struct denet_active_rule *active_rules;
+  size_t active_rule_count;
+  struct denet_process_table table;
   struct denet_groups groups;
-  struct denet_forest forest;
+  struct denet_trees trees;
   struct denet_matcher matcher;
-  struct denet_scribe scribe;
+  struct denet_emitter emitter;
   char boot_id[BOOT_ID_BYTES + 1];
   char host_name[256];
   uint64_t next_ns;
@@ -34,7 +34,7 @@ struct denet_monitor {
 static void read_boot_id(struct denet_monitor *monitor) {
   char path[4096];
   int length =
-      snprintf(path, sizeof(path), "%s/sys/kernel/random/boot_id", monitor->host->proc_path);
+      snprintf(path, sizeof(path), "%s/sys/kernel/random/boot_id", monitor->env->proc_path);
   if (length < 0 || (size_t)length >= sizeof(path))
     return;
   DENET_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -47,14 +47,14 @@ static void read_boot_id(struct denet_monitor *monitor) {
 /* A group whose name is known before any process is there from the start, with zero processes. */
 static int make_fixed_groups(struct denet_monitor *monitor) {
   int error = 0;
-  for (size_t i = 0; i < monitor->watch_count && !error; i++) {
-    const struct denet_rule *rule = &monitor->watches[i].rule;
+  for (size_t i = 0; i < monitor->active_rule_count && !error; i++) {
+    const struct denet_rule *rule = &monitor->active_rules[i].rule;
     if (!denet_group_is_fixed(rule))
       continue;
     struct denet_group *group;
     struct denet_buffer DENET_CLEANUP(denet_buffer_done) name = {0};
-    struct denet_instance_values values = {.rule = denet_text_of(rule->name)};
-    error = denet_instance_expand(rule->instance, &values, &name);
+    struct denet_template_values values = {.rule = denet_text_of(rule->name)};
+    error = denet_template_expand(rule->instance, &values, &name);
     if (!error)
       error = denet_groups_get(&monitor->groups, rule, denet_buffer_text(&name), &group);
   }
@@ -63,13 +63,13 @@ static int make_fixed_groups(struct denet_monitor *monitor) {
 
 /* Moves the rules in; from here on the monitor owns them. */
 static void take_rules(struct denet_monitor *monitor, struct denet_rule *rules) {
-  for (size_t i = 0; i < monitor->watch_count; i++) {
-    struct denet_watch *watch = &monitor->watches[i];
-    watch->rule = rules[i];
-    watch->wanted = denet_metrics_wanted(watch->rule.report, watch->rule.records);
-    if (watch->rule.off_cpu == DENET_OFF_CPU_NONE)
-      watch->wanted &= ~(UINT64_C(1) << DENET_RUN_DELAY | UINT64_C(1) << DENET_OFF_CPU);
-    watch->losses = monitor->profiler ? &monitor->off_cpu_losses : NULL;
+  for (size_t i = 0; i < monitor->active_rule_count; i++) {
+    struct denet_active_rule *active_rule = &monitor->active_rules[i];
+    active_rule->rule = rules[i];
+    active_rule->wanted = denet_metrics_wanted(active_rule->rule.report, active_rule->rule.records);
+    if (active_rule->rule.off_cpu == DENET_OFF_CPU_NONE)
+      active_rule->wanted &= ~(UINT64_C(1) << DENET_RUN_DELAY | UINT64_C(1) << DENET_OFF_CPU);
+    active_rule->losses = monitor->profiler ? &monitor->off_cpu_losses : NULL;
     rules[i] = (struct denet_rule){0};
   }
 }
@@ -77,39 +77,40 @@ static void take_rules(struct denet_monitor *monitor, struct denet_rule *rules) 
 static void connect_parts(struct denet_monitor *monitor,
                           const struct denet_monitor_settings *settings) {
   monitor->matcher = (struct denet_matcher){
-      .watches = monitor->watches,
-      .watch_count = monitor->watch_count,
+      .active_rules = monitor->active_rules,
+      .active_rule_count = monitor->active_rule_count,
       .source = monitor->source,
-      .host = monitor->host,
-      .roster = &monitor->roster,
+      .env = monitor->env,
+      .table = &monitor->table,
       .groups = &monitor->groups,
-      .forest = &monitor->forest,
-      .base = settings->since_process_start ? DENET_BASE_LINES : DENET_BASE_NOW,
+      .trees = &monitor->trees,
+      .baseline = settings->since_process_start ? DENET_BASELINE_BIRTH_IN_RECORDS
+                                                : DENET_BASELINE_FIRST_SEEN,
   };
   denet_matcher_init(&monitor->matcher);
 }
 
-int denet_monitor_new(const struct denet_monitor_settings *settings, const struct denet_host *host,
+int denet_monitor_new(const struct denet_monitor_settings *settings, const struct denet_env *env,
                       struct denet_source *source, struct denet_rule *rules, size_t rule_count,
                       struct denet_error *error, struct denet_monitor **out_monitor) {
   struct denet_monitor *monitor = calloc(1, sizeof(*monitor));
   if (!monitor)
     return denet_error_set(error, -ENOMEM, "there is no memory");
-  monitor->pace = settings->pace;
-  monitor->host = host;
+  monitor->interval = settings->interval;
+  monitor->env = env;
   snprintf(monitor->host_name, sizeof(monitor->host_name), "%s", settings->host_name);
   read_boot_id(monitor);
   struct denet_record_origin origin = {monitor->host_name, monitor->boot_id, source,
                                        settings->no_stacks};
-  monitor->watches = calloc(rule_count ? rule_count : 1, sizeof(*monitor->watches));
-  if (!monitor->watches ||
-      denet_scribe_init(&monitor->scribe, &origin, settings->sink, settings->sink_context)) {
+  monitor->active_rules = calloc(rule_count ? rule_count : 1, sizeof(*monitor->active_rules));
+  if (!monitor->active_rules ||
+      denet_emitter_init(&monitor->emitter, &origin, settings->sink, settings->sink_context)) {
     denet_monitor_free(monitor);
     return denet_error_set(error, -ENOMEM, "there is no memory");
   }
   monitor->source = source;
   monitor->profiler = settings->profiler;
-  monitor->watch_count = rule_count;
+  monitor->active_rule_count = rule_count;
   take_rules(monitor, rules);
   connect_parts(monitor, settings);
   /* A group that could not be made now is made with its first member. */
@@ -121,16 +122,16 @@ int denet_monitor_new(const struct denet_monitor_settings *settings, const struc
 void denet_monitor_free(struct denet_monitor *monitor) {
   if (!monitor)
     return;
-  denet_forest_done(&monitor->forest);
+  denet_trees_done(&monitor->trees);
   denet_groups_done(&monitor->groups);
   denet_matcher_done(&monitor->matcher);
-  denet_scribe_done(&monitor->scribe);
-  denet_roster_done(&monitor->roster);
-  for (size_t i = 0; i < monitor->watch_count; i++) {
-    denet_rule_done(&monitor->watches[i].rule);
-    denet_slots_done(&monitor->watches[i].slots);
+  denet_emitter_done(&monitor->emitter);
+  denet_process_table_done(&monitor->table);
+  for (size_t i = 0; i < monitor->active_rule_count; i++) {
+    denet_rule_done(&monitor->active_rules[i].rule);
+    denet_slots_done(&monitor->active_rules[i].slots);
   }
-  free(monitor->watches);
+  free(monitor->active_rules);
   denet_profiler_free(monitor->profiler);
   denet_source_free(monitor->source);
   free(monitor);
@@ -138,15 +139,15 @@ void denet_monitor_free(struct denet_monitor *monitor) {
 
 /* What the last pass did not find has ended. */
 static void end_vanished(struct denet_monitor *monitor) {
-  for (size_t i = 0; i < monitor->roster.gone_count; i++)
-    monitor->roster.gone[i]->ended = monitor->roster.gone[i]->vanished = true;
+  for (size_t i = 0; i < monitor->table.gone_count; i++)
+    monitor->table.gone[i]->ended = monitor->table.gone[i]->vanished = true;
 }
 
 static void measure(struct denet_monitor *monitor, struct denet_process *process) {
   static const uint64_t of_memory = UINT64_C(1) << DENET_RSS | UINT64_C(1) << DENET_VM;
   uint64_t wanted = 0;
   for (const struct denet_member *m = process->members; m; m = m->next_of_process)
-    wanted |= m->tree->watch->wanted;
+    wanted |= m->tree->active_rule->wanted;
   /* A zombie has given its memory back: its last line says what it had before, if that is known. */
   if (process->ended && denet_values_has(&process->now, DENET_RSS))
     wanted &= ~of_memory;
@@ -168,7 +169,7 @@ static uint64_t find_rate_window(const struct denet_monitor *monitor,
   uint64_t young_since_ns = process->born_under_watch ? process->seen_ns : process->born_ns;
   uint64_t last_ns = process->cores_ns ? process->cores_ns : now_ns;
   uint64_t age_ns = last_ns > young_since_ns ? last_ns - young_since_ns : 0;
-  return denet_pace_interval(&monitor->pace, age_ns) / 10 * 9;
+  return denet_interval_for_age(&monitor->interval, age_ns) / 10 * 9;
 }
 
 /* What a process that has ended used since it was sampled last, or since the last tick: of those
@@ -211,7 +212,7 @@ static void advance(struct denet_monitor *monitor, struct denet_process *process
 static void write_line(struct denet_monitor *monitor, struct denet_tree *tree, uint64_t ts_ms,
                        uint64_t now_ns) {
   tree->ts_ms = tree->ts_ms < ts_ms ? ts_ms : tree->ts_ms + 1;
-  denet_scribe_write(&monitor->scribe, tree, tree->ts_ms, now_ns);
+  denet_emitter_write(&monitor->emitter, tree, tree->ts_ms, now_ns);
 }
 
 /* One moment, by both clocks. */
@@ -219,8 +220,8 @@ struct moment {
   uint64_t boot_ns, unix_ms;
 };
 
-static struct moment read_moment(const struct denet_host *host) {
-  return (struct moment){host->boot_ns(host->context), host->unix_ms(host->context)};
+static struct moment read_moment(const struct denet_env *env) {
+  return (struct moment){env->boot_ns(env->context), env->unix_ms(env->context)};
 }
 
 /* When the last of the tree's processes ended, Unix ms; now where that is not known. */
@@ -240,15 +241,15 @@ static void finish_tree(struct denet_monitor *monitor, struct denet_tree *tree, 
                         uint64_t now_ns) {
   tree->is_over = true;
   write_line(monitor, tree, find_end_ms(tree, now), now_ns);
-  denet_tree_shed(&monitor->forest, tree, now_ns);
-  denet_tree_fell(&monitor->forest, tree);
+  denet_tree_remove_exited(&monitor->trees, tree, now_ns);
+  denet_tree_destroy(&monitor->trees, tree);
 }
 
 /* What has ended leaves its trees and groups before new processes come into them: a slot or a
  * group's place that has become free is theirs. */
 static void end_members(struct denet_monitor *monitor, uint64_t now_ns) {
-  struct moment now = read_moment(monitor->host);
-  for (struct denet_tree *tree = monitor->forest.first, *next; tree; tree = next) {
+  struct moment now = read_moment(monitor->env);
+  for (struct denet_tree *tree = monitor->trees.first, *next; tree; tree = next) {
     next = tree->next;
     for (struct denet_member *m = tree->first; m; m = m->next)
       if (denet_tree_is_ending(m))
@@ -256,19 +257,19 @@ static void end_members(struct denet_monitor *monitor, uint64_t now_ns) {
     if (denet_tree_is_over(tree))
       finish_tree(monitor, tree, now, now_ns);
     else
-      denet_tree_shed(&monitor->forest, tree, now_ns);
+      denet_tree_remove_exited(&monitor->trees, tree, now_ns);
   }
 }
 
 /* Brings up to date what is due, new or ending. */
 static void sample_trees(struct denet_monitor *monitor, enum denet_tick_scope scope,
                          uint64_t now_ns) {
-  uint64_t slack_ns = monitor->pace.base_ns / 4;
-  for (struct denet_tree *tree = monitor->forest.first; tree; tree = tree->next) {
+  uint64_t slack_ns = monitor->interval.base_ns / 4;
+  for (struct denet_tree *tree = monitor->trees.first; tree; tree = tree->next) {
     tree->is_due = now_ns + slack_ns >= tree->due_ns;
     for (struct denet_member *m = tree->first; m; m = m->next)
       if (tree->is_due || scope != DENET_TICK_DUE || denet_tree_is_ending(m) ||
-          !m->process->counted.present)
+          !m->process->last.present)
         advance(monitor, m->process, now_ns);
   }
 }
@@ -276,7 +277,7 @@ static void sample_trees(struct denet_monitor *monitor, enum denet_tick_scope sc
 static void make_gauges(struct denet_monitor *monitor) {
   for (size_t i = 0; i < monitor->groups.count; i++)
     denet_group_gauges_begin(monitor->groups.groups[i]);
-  for (struct denet_tree *tree = monitor->forest.first; tree; tree = tree->next)
+  for (struct denet_tree *tree = monitor->trees.first; tree; tree = tree->next)
     for (struct denet_member *m = tree->first; m; m = m->next)
       if (m->counts && !denet_tree_is_ending(m))
         denet_group_gauges_show(tree->group, m->process);
@@ -289,22 +290,22 @@ static void make_gauges(struct denet_monitor *monitor) {
 static uint64_t find_due(const struct denet_monitor *monitor, uint64_t since_ns,
                          uint64_t interval_ns) {
   uint64_t due_ns = since_ns + interval_ns;
-  if (interval_ns == monitor->pace.max_ns && interval_ns % monitor->pace.base_ns)
+  if (interval_ns == monitor->interval.max_ns && interval_ns % monitor->interval.base_ns)
     return due_ns;
-  return denet_pace_align(&monitor->pace, monitor->first_ns, due_ns);
+  return denet_interval_align(&monitor->interval, monitor->first_ns, due_ns);
 }
 
 /* Writes the lines that are due, and sets when each tree is due again. */
 static void write_trees(struct denet_monitor *monitor, enum denet_tick_scope scope,
                         uint64_t now_ns) {
-  uint64_t ts_ms = monitor->host->unix_ms(monitor->host->context);
-  for (struct denet_tree *tree = monitor->forest.first; tree; tree = tree->next) {
+  uint64_t ts_ms = monitor->env->unix_ms(monitor->env->context);
+  for (struct denet_tree *tree = monitor->trees.first; tree; tree = tree->next) {
     if (tree->is_due || scope == DENET_TICK_FINAL)
       write_line(monitor, tree, ts_ms, now_ns);
-    bool has_file = monitor->scribe.is_on && tree->watch->rule.records;
+    bool has_file = monitor->emitter.is_on && tree->active_rule->rule.records;
     uint64_t age_ns = now_ns > tree->young_since_ns ? now_ns - tree->young_since_ns : 0;
     uint64_t interval_ns =
-        has_file ? denet_pace_interval(&monitor->pace, age_ns) : monitor->pace.max_ns;
+        has_file ? denet_interval_for_age(&monitor->interval, age_ns) : monitor->interval.max_ns;
     if (tree->is_due) /* from when it was due, so that lateness does not add up */
       tree->due_ns = find_due(monitor, tree->due_ns, interval_ns);
     /* Without a file there is no rhythm to keep: a sample for a report is as good as another. */
@@ -314,8 +315,8 @@ static void write_trees(struct denet_monitor *monitor, enum denet_tick_scope sco
 }
 
 static void schedule(struct denet_monitor *monitor, uint64_t now_ns) {
-  monitor->next_ns = now_ns + monitor->pace.max_ns;
-  for (const struct denet_tree *tree = monitor->forest.first; tree; tree = tree->next)
+  monitor->next_ns = now_ns + monitor->interval.max_ns;
+  for (const struct denet_tree *tree = monitor->trees.first; tree; tree = tree->next)
     if (tree->due_ns < monitor->next_ns)
       monitor->next_ns = tree->due_ns;
 }
@@ -323,31 +324,31 @@ static void schedule(struct denet_monitor *monitor, uint64_t now_ns) {
 /* Has the rules look at what is new or has changed, and what has ended leave. */
 static int settle(struct denet_monitor *monitor, uint64_t now_ns) {
   denet_matcher_begin(&monitor->matcher, now_ns);
-  denet_matcher_settle_ended(&monitor->matcher);
+  denet_matcher_resolve_ended(&monitor->matcher);
   end_members(monitor, now_ns);
   denet_matcher_read_pid_files(&monitor->matcher);
-  return denet_matcher_settle(&monitor->matcher);
+  return denet_matcher_resolve(&monitor->matcher);
 }
 
 int denet_monitor_tick(struct denet_monitor *monitor, enum denet_tick_scope scope,
                        struct denet_error *error) {
-  const struct denet_host *host = monitor->host;
-  uint64_t now_ns = host->boot_ns(host->context);
-  monitor->next_ns = now_ns + monitor->pace.max_ns;
+  const struct denet_env *env = monitor->env;
+  uint64_t now_ns = env->boot_ns(env->context);
+  monitor->next_ns = now_ns + monitor->interval.max_ns;
   if (!monitor->first_ns)
     monitor->first_ns = now_ns;
-  monitor->matcher.wants_metadata = monitor->scribe.is_on;
-  denet_scribe_finish_files(&monitor->scribe);
-  int failure = monitor->source->scan(monitor->source, &monitor->roster, error);
+  monitor->matcher.wants_metadata = monitor->emitter.is_on;
+  denet_emitter_finish_files(&monitor->emitter);
+  int failure = monitor->source->scan(monitor->source, &monitor->table, error);
   end_vanished(monitor);
   if (monitor->profiler) {
-    denet_profiler_listen(monitor->profiler, &monitor->roster, &monitor->forest);
+    denet_profiler_listen(monitor->profiler, &monitor->table, &monitor->trees);
     denet_profiler_losses(monitor->profiler, &monitor->off_cpu_losses);
   }
-  int settle_failure = settle(monitor, now_ns);
-  if (settle_failure)
-    failure = denet_error_set(error, settle_failure, "not every process could be matched: %s",
-                              strerror(-settle_failure));
+  int resolve_failure = settle(monitor, now_ns);
+  if (resolve_failure)
+    failure = denet_error_set(error, resolve_failure, "not every process could be matched: %s",
+                              strerror(-resolve_failure));
   sample_trees(monitor, scope, now_ns);
   if (monitor->profiler)
     denet_profiler_begin(monitor->profiler);
@@ -356,7 +357,7 @@ int denet_monitor_tick(struct denet_monitor *monitor, enum denet_tick_scope scop
   write_trees(monitor, scope, now_ns);
   schedule(monitor, now_ns);
   monitor->ticked_ns = now_ns;
-  uint64_t tick_ns = host->boot_ns(host->context) - now_ns;
+  uint64_t tick_ns = env->boot_ns(env->context) - now_ns;
   if (tick_ns > monitor->longest_tick_ns)
     monitor->longest_tick_ns = tick_ns;
   return failure;
@@ -364,27 +365,27 @@ int denet_monitor_tick(struct denet_monitor *monitor, enum denet_tick_scope scop
 
 uint64_t denet_monitor_next_ns(const struct denet_monitor *monitor) { return monitor->next_ns; }
 
-int denet_monitor_call_fd(const struct denet_monitor *monitor) {
-  return monitor->source->hear ? monitor->source->call_fd : -1;
+int denet_monitor_event_fd(const struct denet_monitor *monitor) {
+  return monitor->source->drain_events ? monitor->source->event_fd : -1;
 }
 
 static bool is_wanted(void *context, struct denet_process *process) {
   return denet_matcher_wants(context, process);
 }
 
-void denet_monitor_hear(struct denet_monitor *monitor) {
+void denet_monitor_drain_events(struct denet_monitor *monitor) {
   /* The first of the moments of find_due() after the last tick. */
-  uint64_t soon_ns = denet_pace_align(&monitor->pace, monitor->first_ns,
-                                      monitor->matcher.now_ns + monitor->pace.base_ns / 2);
-  if (monitor->source->hear(monitor->source, is_wanted, &monitor->matcher) &&
+  uint64_t soon_ns = denet_interval_align(&monitor->interval, monitor->first_ns,
+                                          monitor->matcher.now_ns + monitor->interval.base_ns / 2);
+  if (monitor->source->drain_events(monitor->source, is_wanted, &monitor->matcher) &&
       soon_ns < monitor->next_ns)
     monitor->next_ns = soon_ns;
 }
 
 static uint64_t count_matched(const struct denet_monitor *monitor) {
   uint64_t matched = 0;
-  for (size_t i = 0; i < monitor->roster.count; i++)
-    matched += monitor->roster.processes[i]->members != NULL;
+  for (size_t i = 0; i < monitor->table.count; i++)
+    matched += monitor->table.processes[i]->members != NULL;
   return matched;
 }
 
@@ -401,9 +402,9 @@ void denet_monitor_report(struct denet_monitor *monitor,
   denet_groups_expire(&monitor->groups, now_ns);
   *out_stats = (struct denet_monitor_stats){
       .tick_ns = monitor->longest_tick_ns,
-      .records = monitor->scribe.records,
-      .records_dropped = monitor->scribe.dropped,
-      .processes = monitor->roster.count,
+      .records = monitor->emitter.records,
+      .records_dropped = monitor->emitter.dropped,
+      .processes = monitor->table.count,
       .matched = count_matched(monitor),
       .lost = monitor->source->lost + monitor->matcher.missed + losses->threads +
               losses->processes + losses->stacks,
@@ -415,4 +416,6 @@ const struct denet_source *denet_monitor_source(const struct denet_monitor *moni
   return monitor->source;
 }
 
-bool denet_monitor_has_writer(const struct denet_monitor *monitor) { return monitor->scribe.is_on; }
+bool denet_monitor_has_writer(const struct denet_monitor *monitor) {
+  return monitor->emitter.is_on;
+}

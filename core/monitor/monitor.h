@@ -14,7 +14,7 @@
 struct denet_monitor; /* owned by whoever made it */
 
 struct denet_monitor_settings {
-  struct denet_pace pace;
+  struct denet_interval interval;
   bool since_process_start; /* lines count since the process's start, not since it was first seen */
   const char *host_name;    /* for the metadata lines; borrowed, as is */
   const char *no_stacks;    /* why a rule that asked for stacks has none */
@@ -34,7 +34,7 @@ struct denet_monitor_stats {
 
 /* Takes over source and the rules (their content is moved out of the array, which stays the
  * caller's); host is borrowed. 0 or -ENOMEM, then nothing has been taken. */
-int denet_monitor_new(const struct denet_monitor_settings *settings, const struct denet_host *host,
+int denet_monitor_new(const struct denet_monitor_settings *settings, const struct denet_env *env,
                       struct denet_source *source, struct denet_rule *rules, size_t rule_count,
                       struct denet_error *error, struct denet_monitor **out_monitor);
 void denet_monitor_free(struct denet_monitor *monitor); /* NULL is fine */
@@ -53,12 +53,12 @@ int denet_monitor_tick(struct denet_monitor *monitor, enum denet_tick_scope scop
 /* When the next tick is due, boot clock. */
 uint64_t denet_monitor_next_ns(const struct denet_monitor *monitor);
 
-/* A descriptor that is readable when denet_monitor_hear() should be called; -1: never. */
-int denet_monitor_call_fd(const struct denet_monitor *monitor);
+/* A descriptor that is readable when denet_monitor_drain_events() should be called; -1: never. */
+int denet_monitor_event_fd(const struct denet_monitor *monitor);
 
 /* Hears what has happened since the last tick. If something should not wait, such as a process that
  * is wanted and has begun, the next one comes the base interval after the last. */
-void denet_monitor_hear(struct denet_monitor *monitor);
+void denet_monitor_drain_events(struct denet_monitor *monitor);
 
 /* Gives each group's values to each(); the rates are over the time since the last report. Call it
  * after a DENET_TICK_ALL. */

@@ -8,12 +8,12 @@
 
 #define TEXTS_WAIT_NS UINT64_C(1000000000)
 
-int denet_scribe_init(struct denet_scribe *scribe, const struct denet_record_origin *origin,
-                      denet_sink sink, void *sink_context) {
-  *scribe = (struct denet_scribe){
+int denet_emitter_init(struct denet_emitter *emitter, const struct denet_record_origin *origin,
+                       denet_sink sink, void *sink_context) {
+  *emitter = (struct denet_emitter){
       .origin = *origin, .sink = sink, .sink_context = sink_context, .is_on = sink != NULL};
-  scribe->json = denet_json_new();
-  return scribe->json ? 0 : -ENOMEM;
+  emitter->json = denet_json_new();
+  return emitter->json ? 0 : -ENOMEM;
 }
 
 static void drop_file(struct denet_open_file **file) {
@@ -22,17 +22,17 @@ static void drop_file(struct denet_open_file **file) {
   free(dropped);
 }
 
-void denet_scribe_done(struct denet_scribe *scribe) {
-  while (scribe->unfinished)
-    drop_file(&scribe->unfinished);
-  denet_json_free(scribe->json);
-  scribe->json = NULL;
+void denet_emitter_done(struct denet_emitter *emitter) {
+  while (emitter->unfinished)
+    drop_file(&emitter->unfinished);
+  denet_json_free(emitter->json);
+  emitter->json = NULL;
 }
 
-static int hand_over(struct denet_scribe *scribe, const struct denet_line *line) {
-  int outcome = scribe->sink(scribe->sink_context, line);
+static int hand_over(struct denet_emitter *emitter, const struct denet_line *line) {
+  int outcome = emitter->sink(emitter->sink_context, line);
   if (outcome == ENOENT)
-    scribe->is_on = false;
+    emitter->is_on = false;
   return outcome;
 }
 
@@ -58,21 +58,21 @@ static int note_file(struct denet_tree *tree) {
   return 0;
 }
 
-static int send_metadata(struct denet_scribe *scribe, struct denet_tree *tree) {
+static int send_metadata(struct denet_emitter *emitter, struct denet_tree *tree) {
   struct denet_text json;
-  int error = denet_record_metadata(scribe->json, &scribe->origin, tree, &json);
+  int error = denet_record_metadata(emitter->json, &emitter->origin, tree, &json);
   if (!error)
     error = note_file(tree);
   if (error)
     return error;
   struct denet_line line = line_of(tree, DENET_LINE_METADATA, json);
   /* One of the unfinished may have its key. */
-  return scribe->unfinished ? ENOBUFS : hand_over(scribe, &line);
+  return emitter->unfinished ? ENOBUFS : hand_over(emitter, &line);
 }
 
 /* Without a metadata line the writer has no file: it is tried again before each line. */
-static int write_metadata(struct denet_scribe *scribe, struct denet_tree *tree) {
-  int error = send_metadata(scribe, tree);
+static int write_metadata(struct denet_emitter *emitter, struct denet_tree *tree) {
+  int error = send_metadata(emitter, tree);
   if (error == EMSGSIZE)
     tree->is_silent = true; /* the writer will never take it */
   if (error)
@@ -89,50 +89,50 @@ static bool is_worth_waiting(const struct denet_tree *tree, uint64_t now_ns) {
          now_ns < tree->lacks_texts_ns + TEXTS_WAIT_NS;
 }
 
-static int write_sample(struct denet_scribe *scribe, struct denet_tree *tree, uint64_t ts_ms,
+static int write_sample(struct denet_emitter *emitter, struct denet_tree *tree, uint64_t ts_ms,
                         uint64_t now_ns) {
   struct denet_text json;
-  int error = tree->wants_metadata ? write_metadata(scribe, tree) : 0;
+  int error = tree->wants_metadata ? write_metadata(emitter, tree) : 0;
   if (!error)
-    error = denet_record_sample(scribe->json, tree, ts_ms, now_ns, &json);
+    error = denet_record_sample(emitter->json, tree, ts_ms, now_ns, &json);
   if (error)
     return error;
   struct denet_line line = line_of(tree, tree->is_over ? DENET_LINE_LAST : DENET_LINE_SAMPLE, json);
-  error = hand_over(scribe, &line);
+  error = hand_over(emitter, &line);
   if (!error && tree->is_over)
     denet_freep(&tree->file);
   return error;
 }
 
-static void leave_unfinished(struct denet_scribe *scribe, struct denet_tree *tree) {
-  tree->file->next = scribe->unfinished;
-  scribe->unfinished = tree->file;
+static void leave_unfinished(struct denet_emitter *emitter, struct denet_tree *tree) {
+  tree->file->next = emitter->unfinished;
+  emitter->unfinished = tree->file;
   tree->file = NULL;
 }
 
-void denet_scribe_finish_files(struct denet_scribe *scribe) {
-  while (scribe->unfinished) {
+void denet_emitter_finish_files(struct denet_emitter *emitter) {
+  while (emitter->unfinished) {
     struct denet_line line = {.kind = DENET_LINE_END,
-                              .instance = scribe->unfinished->instance,
-                              .pid = scribe->unfinished->pid,
-                              .t0_ms = scribe->unfinished->t0_ms,
+                              .instance = emitter->unfinished->instance,
+                              .pid = emitter->unfinished->pid,
+                              .t0_ms = emitter->unfinished->t0_ms,
                               .json = {"", 0}};
-    if (hand_over(scribe, &line))
+    if (hand_over(emitter, &line))
       return;
-    drop_file(&scribe->unfinished);
+    drop_file(&emitter->unfinished);
   }
 }
 
-void denet_scribe_write(struct denet_scribe *scribe, struct denet_tree *tree, uint64_t ts_ms,
-                        uint64_t now_ns) {
-  bool has_lines = scribe->is_on && !tree->is_silent && tree->watch->rule.records;
+void denet_emitter_write(struct denet_emitter *emitter, struct denet_tree *tree, uint64_t ts_ms,
+                         uint64_t now_ns) {
+  bool has_lines = emitter->is_on && !tree->is_silent && tree->active_rule->rule.records;
   if (!has_lines)
-    denet_stack_set_clear(&tree->stacks);
+    denet_stack_counts_clear(&tree->stacks);
   else if (!is_worth_waiting(tree, now_ns)) {
-    int error = write_sample(scribe, tree, ts_ms, now_ns);
-    if (scribe->is_on)
-      *(error ? &scribe->dropped : &scribe->records) += 1;
+    int error = write_sample(emitter, tree, ts_ms, now_ns);
+    if (emitter->is_on)
+      *(error ? &emitter->dropped : &emitter->records) += 1;
   }
   if (tree->is_over && tree->file)
-    leave_unfinished(scribe, tree);
+    leave_unfinished(emitter, tree);
 }

@@ -8,7 +8,7 @@
  * the line was dropped. */
 typedef int (*denet_sink)(void *context, const struct denet_line *line);
 
-struct denet_scribe {
+struct denet_emitter {
   struct denet_json *json; /* owned */
   struct denet_record_origin origin;
   denet_sink sink;
@@ -19,16 +19,16 @@ struct denet_scribe {
 };
 
 /* 0 or -ENOMEM. */
-int denet_scribe_init(struct denet_scribe *scribe, const struct denet_record_origin *origin,
-                      denet_sink sink, void *sink_context);
-void denet_scribe_done(struct denet_scribe *scribe);
+int denet_emitter_init(struct denet_emitter *emitter, const struct denet_record_origin *origin,
+                       denet_sink sink, void *sink_context);
+void denet_emitter_done(struct denet_emitter *emitter);
 
 /* Tells the writer of the files whose last lines it could not take. Without that they would stay
  * open for ever. For the start of each tick. */
-void denet_scribe_finish_files(struct denet_scribe *scribe);
+void denet_emitter_finish_files(struct denet_emitter *emitter);
 
 /* Writes the tree's next line, its last one if it is over, headed by the metadata line where that
  * is due. A line that nobody takes is counted. For a rule without records, or without a
  * writer, the tree only forgets what it kept for the line. */
-void denet_scribe_write(struct denet_scribe *scribe, struct denet_tree *tree, uint64_t ts_ms,
-                        uint64_t now_ns);
+void denet_emitter_write(struct denet_emitter *emitter, struct denet_tree *tree, uint64_t ts_ms,
+                         uint64_t now_ns);

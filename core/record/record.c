@@ -40,18 +40,18 @@ static void write_stacks_capability(struct denet_json *json, const char *no_stac
 static void write_capabilities(struct denet_json *json, const struct denet_record_origin *origin,
                                const struct denet_tree *tree) {
   const struct denet_source *source = origin->source;
-  unsigned lacks = source->lacks | (tree->root ? tree->root->process->lacks : 0);
+  unsigned unavailable = source->unavailable | (tree->root ? tree->root->process->unavailable : 0);
   denet_json_key(json, "capabilities");
   denet_json_object_open(json);
   write_capability(json, "source", true, source->name);
-  for (unsigned i = 0; i < DENET_LACKS;) {
-    const char *name = denet_lack_info[i].name, *reason = NULL;
-    for (; i < DENET_LACKS && !strcmp(denet_lack_info[i].name, name); i++)
-      if (lacks & denet_lack_info[i].lack)
-        reason = denet_lack_info[i].reason;
+  for (unsigned i = 0; i < DENET_UNAVAILABLE_ROWS;) {
+    const char *name = denet_unavailable_info[i].name, *reason = NULL;
+    for (; i < DENET_UNAVAILABLE_ROWS && !strcmp(denet_unavailable_info[i].name, name); i++)
+      if (unavailable & denet_unavailable_info[i].lack)
+        reason = denet_unavailable_info[i].reason;
     write_capability(json, name, !reason, reason);
   }
-  write_stacks_capability(json, origin->no_stacks, &tree->watch->rule);
+  write_stacks_capability(json, origin->no_stacks, &tree->active_rule->rule);
   denet_json_object_close(json);
 }
 
@@ -70,7 +70,7 @@ int denet_record_metadata(struct denet_json *json, const struct denet_record_ori
   write_string(json, "executable", denet_buffer_text(&tree->executable));
   write_unsigned(json, "t0_ms", tree->t0_ms);
   write_string(json, "host", denet_text_of(origin->host));
-  write_string(json, "rule", denet_text_of(tree->watch->rule.name));
+  write_string(json, "rule", denet_text_of(tree->active_rule->rule.name));
   write_string(json, "instance", denet_text_of(tree->group->name));
   write_unsigned(json, "ppid", (uint64_t)tree->parent_pid);
   if (tree->has_uid)
@@ -116,9 +116,10 @@ static void write_metrics(struct denet_json *json, const struct denet_values *va
 
 static void write_member(struct denet_json *json, struct denet_member *member, uint64_t ts_ms) {
   const struct denet_process *process = member->process;
-  double usage = take_cpu_usage(process->measured_ns, denet_values_cpu_ns(&process->sum),
+  double usage = take_cpu_usage(process->measured_ns, denet_values_cpu_ns(&process->total),
                                 &member->line_ns, &member->line_cpu_ns, &member->line_usage);
-  write_metrics(json, &process->sum, member->tree->watch->wanted, ts_ms, usage, DENET_SCOPE_ONE);
+  write_metrics(json, &process->total, member->tree->active_rule->wanted, ts_ms, usage,
+                DENET_SCOPE_ONE);
 }
 
 static void write_children(struct denet_json *json, struct denet_tree *tree, uint64_t ts_ms) {
@@ -166,7 +167,7 @@ static void write_tree(struct denet_json *json, struct denet_tree *tree, uint64_
                                 &tree->line_ns, &tree->line_cpu_ns, &tree->line_usage);
   denet_json_key(json, "aggregated");
   denet_json_object_open(json);
-  write_metrics(json, &totals, tree->watch->wanted, ts_ms, usage, DENET_SCOPE_ALL_OF);
+  write_metrics(json, &totals, tree->active_rule->wanted, ts_ms, usage, DENET_SCOPE_ALL_OF);
   denet_record_off_cpu(json, tree, &totals);
   denet_json_object_close(json);
 }
@@ -197,7 +198,7 @@ static void write_end(struct denet_json *json, const struct denet_tree *tree) {
 
 int denet_record_sample(struct denet_json *json, struct denet_tree *tree, uint64_t ts_ms,
                         uint64_t now_ns, struct denet_text *out_line) {
-  bool is_tree = tree->watch->rule.children;
+  bool is_tree = tree->active_rule->rule.children;
   denet_json_clear(json);
   denet_json_object_open(json);
   write_string(json, "kind", denet_text_of(is_tree ? "tree" : "sample"));
@@ -207,7 +208,7 @@ int denet_record_sample(struct denet_json *json, struct denet_tree *tree, uint64
     write_unsigned(json, "pid", (uint64_t)tree->pid);
     if (tree->root) {
       write_member(json, tree->root, ts_ms);
-      denet_record_off_cpu(json, tree, &tree->root->process->sum);
+      denet_record_off_cpu(json, tree, &tree->root->process->total);
     }
   }
   if (tree->is_over)

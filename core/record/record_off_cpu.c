@@ -12,7 +12,7 @@
 /* A thread of one of the tree's processes. */
 struct told_thread {
   pid_t pid;
-  const struct denet_off_thread *thread;
+  const struct denet_thread_wait_stats *thread;
   uint64_t time_ns;
 };
 
@@ -49,10 +49,10 @@ static struct told_thread *list_threads(const struct denet_tree *tree, size_t *o
   size_t count = count_threads(tree), filled = 0;
   struct told_thread *threads = count ? calloc(count, sizeof(*threads)) : NULL;
   for (const struct denet_member *m = tree->first; m && threads; m = m->next) {
-    const struct denet_off_cpu *off_cpu = m->process->off_cpu;
+    const struct denet_process_wait_stats *off_cpu = m->process->off_cpu;
     for (size_t i = 0; off_cpu && i < off_cpu->count; i++)
       threads[filled++] = (struct told_thread){m->process->pid, &off_cpu->threads[i],
-                                               denet_waits_total(&off_cpu->threads[i].waits)};
+                                               denet_wait_stats_total(&off_cpu->threads[i].waits)};
   }
   if (threads)
     qsort(threads, count, sizeof(*threads), compare_threads);
@@ -82,7 +82,7 @@ static void write_threads(struct denet_json *json, const struct told_thread *thr
   denet_json_key(json, "thread_stats");
   denet_json_object_open(json);
   for (size_t i = 0; i < count && i < THREADS_MOST; i++) {
-    const struct denet_waits *waits = &threads[i].thread->waits;
+    const struct denet_wait_stats *waits = &threads[i].thread->waits;
     char key[32];
     snprintf(key, sizeof(key), "%d:%d", (int)threads[i].pid, (int)threads[i].thread->tid);
     denet_json_key(json, key);
@@ -117,8 +117,8 @@ static void write_frames(struct denet_json *json, const struct denet_frames *fra
   denet_json_array_close(json);
 }
 
-static void write_stacks(struct denet_json *json, struct denet_stack_set *set) {
-  denet_stack_set_sort(set);
+static void write_stacks(struct denet_json *json, struct denet_stack_counts *set) {
+  denet_stack_counts_sort(set);
   denet_json_key(json, "stacks");
   denet_json_array_open(json);
   for (size_t i = 0; i < set->count && i < STACKS_MOST; i++) {
@@ -135,11 +135,11 @@ static void write_stacks(struct denet_json *json, struct denet_stack_set *set) {
     denet_json_object_close(json);
   }
   denet_json_array_close(json);
-  denet_stack_set_clear(set);
+  denet_stack_counts_clear(set);
 }
 
 static void write_losses(struct denet_json *json, const struct denet_tree *tree) {
-  const struct denet_off_cpu_losses *losses = tree->watch->losses;
+  const struct denet_off_cpu_losses *losses = tree->active_rule->losses;
   const struct {
     const char *cause;
     uint64_t count;
@@ -164,22 +164,22 @@ static void write_losses(struct denet_json *json, const struct denet_tree *tree)
 /* --- All of it --- */
 
 /* Longest and shortest of the members, and of those that have left. */
-static struct denet_waits find_extremes(const struct denet_tree *tree) {
-  struct denet_waits extremes = tree->extremes;
+static struct denet_wait_stats find_extremes(const struct denet_tree *tree) {
+  struct denet_wait_stats extremes = tree->extremes;
   for (const struct denet_member *m = tree->first; m; m = m->next)
     if (m->process->off_cpu)
-      denet_waits_add(&extremes, &m->process->off_cpu->waits);
+      denet_wait_stats_add(&extremes, &m->process->off_cpu->waits);
   return extremes;
 }
 
 void denet_record_off_cpu(struct denet_json *json, struct denet_tree *tree,
                           const struct denet_values *totals) {
-  bool is_asked_for = tree->watch->rule.off_cpu == DENET_OFF_CPU_STACKS;
+  bool is_asked_for = tree->active_rule->rule.off_cpu == DENET_OFF_CPU_STACKS;
   if (!is_asked_for || !denet_values_has(totals, DENET_OFF_CPU_EVENTS))
     return;
-  uint64_t time_ns[DENET_REASONS], total_ns = denet_off_cpu_reasons(totals, time_ns);
+  uint64_t time_ns[DENET_REASONS], total_ns = denet_wait_stats_reasons(totals, time_ns);
   uint64_t events = totals->value[DENET_OFF_CPU_EVENTS];
-  struct denet_waits extremes = find_extremes(tree);
+  struct denet_wait_stats extremes = find_extremes(tree);
   size_t count;
   DENET_FREE struct told_thread *threads = list_threads(tree, &count);
   denet_json_key(json, "ebpf");

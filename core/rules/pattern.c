@@ -11,8 +11,8 @@
 
 struct denet_pattern {
   enum denet_pattern_kind kind;
-  char *text;                          /* owned; NULL for a regex */
-  struct denet_expression *expression; /* owned; NULL for the others */
+  char *text;                     /* owned; NULL for a regex */
+  struct denet_regex *expression; /* owned; NULL for the others */
 };
 
 static void pattern_freep(struct denet_pattern **pattern) { denet_pattern_free(*pattern); }
@@ -117,7 +117,7 @@ static int compile_regex(struct denet_pattern *pattern, const char *text,
   if (status)
     return status;
   pattern->kind = DENET_PATTERN_REGEX;
-  status = denet_expression_new(text, &pattern->expression);
+  status = denet_regex_new(text, &pattern->expression);
   if (status == -ENOMEM)
     return fail_memory(error);
   if (status == -ENOTSUP)
@@ -174,26 +174,26 @@ int denet_pattern_new(enum denet_pattern_kind kind, const char *text, struct den
 void denet_pattern_free(struct denet_pattern *pattern) {
   if (!pattern)
     return;
-  denet_expression_free(pattern->expression);
+  denet_regex_free(pattern->expression);
   free(pattern->text);
   free(pattern);
 }
 
 size_t denet_pattern_groups(const struct denet_pattern *pattern) {
-  return pattern->kind == DENET_PATTERN_REGEX ? denet_expression_groups(pattern->expression) : 0;
+  return pattern->kind == DENET_PATTERN_REGEX ? denet_regex_groups(pattern->expression) : 0;
 }
 
 /* Of a long text the beginning and the end are looked at. */
 static bool match_ends(const struct denet_pattern *pattern, struct denet_text text,
                        struct denet_captures *captures, size_t first) {
   size_t length = strnlen(text.bytes, text.length), half = DENET_PATTERN_TEXT / 2;
-  const struct denet_expression *expression = pattern->expression;
+  const struct denet_regex *expression = pattern->expression;
   struct denet_text whole = {text.bytes, length}, start = {text.bytes, half};
   if (length <= DENET_PATTERN_TEXT)
-    return denet_expression_finds(expression, whole, DENET_EXPRESSION_WHOLE, captures, first);
+    return denet_regex_finds(expression, whole, DENET_REGEX_WHOLE, captures, first);
   struct denet_text end = {text.bytes + length - half, half};
-  return denet_expression_finds(expression, start, DENET_EXPRESSION_NO_END, captures, first) ||
-         denet_expression_finds(expression, end, DENET_EXPRESSION_NO_START, captures, first);
+  return denet_regex_finds(expression, start, DENET_REGEX_NO_END, captures, first) ||
+         denet_regex_finds(expression, end, DENET_REGEX_NO_START, captures, first);
 }
 
 bool denet_pattern_matches(const struct denet_pattern *pattern, struct denet_text text,

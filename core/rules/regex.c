@@ -5,12 +5,12 @@
 #include <errno.h>
 #include <tre/tre.h>
 
-struct denet_expression {
+struct denet_regex {
   regex_t compiled;
 };
 
-int denet_expression_new(const char *text, struct denet_expression **out_expression) {
-  DENET_FREE struct denet_expression *expression = calloc(1, sizeof(*expression));
+int denet_regex_new(const char *text, struct denet_regex **out_expression) {
+  DENET_FREE struct denet_regex *expression = calloc(1, sizeof(*expression));
   int status = expression ? tre_regcomp(&expression->compiled, text, REG_EXTENDED) : REG_ESPACE;
   if (status)
     return status == REG_ESPACE ? -ENOMEM : -EINVAL;
@@ -22,22 +22,21 @@ int denet_expression_new(const char *text, struct denet_expression **out_express
   return 0;
 }
 
-void denet_expression_free(struct denet_expression *expression) {
+void denet_regex_free(struct denet_regex *expression) {
   if (!expression)
     return;
   tre_regfree(&expression->compiled);
   free(expression);
 }
 
-size_t denet_expression_groups(const struct denet_expression *expression) {
+size_t denet_regex_groups(const struct denet_regex *expression) {
   return expression->compiled.re_nsub;
 }
 
-bool denet_expression_finds(const struct denet_expression *expression, struct denet_text text,
-                            enum denet_expression_edge edge, struct denet_captures *captures,
-                            size_t first) {
+bool denet_regex_finds(const struct denet_regex *expression, struct denet_text text,
+                       enum denet_regex_edge edge, struct denet_captures *captures, size_t first) {
   static const int flags[] = {
-      [DENET_EXPRESSION_NO_START] = REG_NOTBOL, [DENET_EXPRESSION_NO_END] = REG_NOTEOL};
+      [DENET_REGEX_NO_START] = REG_NOTBOL, [DENET_REGEX_NO_END] = REG_NOTEOL};
   regmatch_t found[1 + DENET_CAPTURES];
   size_t wanted = captures ? DENET_COUNT_OF(found) : 0;
   if (tre_regnexec(&expression->compiled, text.bytes, text.length, wanted, found, flags[edge]))

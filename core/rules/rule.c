@@ -17,18 +17,18 @@
 
 struct condition_key {
   const char *key;
-  enum denet_subject subject;
+  enum denet_field field;
   enum denet_pattern_kind pattern; /* of no meaning for a pid file */
 };
 
 static const struct condition_key condition_keys[] = {
-    {"Comm", DENET_SUBJECT_COMM, DENET_PATTERN_EXACT},
-    {"CommandLine", DENET_SUBJECT_COMMAND_LINE, DENET_PATTERN_REGEX},
-    {"Executable", DENET_SUBJECT_EXECUTABLE, DENET_PATTERN_GLOB},
-    {"User", DENET_SUBJECT_USER, DENET_PATTERN_EXACT},
-    {"Unit", DENET_SUBJECT_UNIT, DENET_PATTERN_GLOB},
-    {"Cgroup", DENET_SUBJECT_CGROUP, DENET_PATTERN_GLOB},
-    {"PidFile", DENET_SUBJECT_PID_FILE, DENET_PATTERN_EXACT},
+    {"Comm", DENET_FIELD_COMM, DENET_PATTERN_EXACT},
+    {"CommandLine", DENET_FIELD_COMMAND_LINE, DENET_PATTERN_REGEX},
+    {"Executable", DENET_FIELD_EXECUTABLE, DENET_PATTERN_GLOB},
+    {"User", DENET_FIELD_USER, DENET_PATTERN_EXACT},
+    {"Unit", DENET_FIELD_UNIT, DENET_PATTERN_GLOB},
+    {"Cgroup", DENET_FIELD_CGROUP, DENET_PATTERN_GLOB},
+    {"PidFile", DENET_FIELD_PID_FILE, DENET_PATTERN_EXACT},
 };
 
 const char *const denet_off_cpu_modes[] = {"off", "times", "stacks", NULL};
@@ -142,7 +142,7 @@ static int add_pattern(struct denet_rule *rule, struct denet_condition condition
 /* The kernel keeps 15 bytes of a process's name; a longer one would never be met. */
 static int add_comm(struct denet_rule *rule, bool negated, const struct denet_setting *setting,
                     struct denet_error *error) {
-  struct denet_condition condition = {.subject = DENET_SUBJECT_COMM, .negated = negated};
+  struct denet_condition condition = {.field = DENET_FIELD_COMM, .negated = negated};
   char kept[COMM_LENGTH + 1];
   snprintf(kept, sizeof(kept), "%.*s", COMM_LENGTH, setting->string);
   struct denet_setting cut = string_setting(setting->key, kept);
@@ -163,28 +163,28 @@ static struct denet_setting uid_as_string(const struct denet_setting *setting, c
 static int set_condition(struct denet_rule *rule, const struct condition_key *key,
                          const struct denet_setting *given, struct denet_error *error) {
   char digits[24];
-  bool is_user = key->subject == DENET_SUBJECT_USER;
+  bool is_user = key->field == DENET_FIELD_USER;
   struct denet_setting text = is_user ? uid_as_string(given, digits) : *given;
   const struct denet_setting *setting = &text;
   int rc = denet_setting_expect(setting, DENET_SETTING_STRING, error);
   if (rc < 0)
     return rc;
-  struct denet_condition condition = {.subject = key->subject};
+  struct denet_condition condition = {.field = key->field};
   struct denet_setting pattern = *setting;
   condition.negated = pattern.string[0] == '!';
   pattern.string += condition.negated;
-  bool is_comm_regex = key->subject == DENET_SUBJECT_COMM && pattern.string[0] == '~';
+  bool is_comm_regex = key->field == DENET_FIELD_COMM && pattern.string[0] == '~';
   pattern.string += is_comm_regex;
   size_t position = (size_t)(pattern.string - setting->string) + 1;
   if (pattern.string[0] == '\0')
     return denet_setting_refuse(setting, error, "nothing to compare with at character %zu",
                                 position);
-  if (key->subject == DENET_SUBJECT_PID_FILE && pattern.string[0] != '/')
+  if (key->field == DENET_FIELD_PID_FILE && pattern.string[0] != '/')
     return denet_setting_refuse(setting, error, "must be an absolute path, with / at character %zu",
                                 position);
-  if (key->subject == DENET_SUBJECT_PID_FILE)
+  if (key->field == DENET_FIELD_PID_FILE)
     return add_pid_file(rule, condition, pattern.string, error);
-  if (key->subject == DENET_SUBJECT_COMM && !is_comm_regex)
+  if (key->field == DENET_FIELD_COMM && !is_comm_regex)
     return add_comm(rule, condition.negated, &pattern, error);
   return add_pattern(rule, condition, is_comm_regex ? DENET_PATTERN_REGEX : key->pattern, &pattern,
                      error);
@@ -261,7 +261,7 @@ int denet_rule_init_process(struct denet_rule *rule, const char *name, struct de
 static int check_instance(struct denet_rule *rule, const char *key, struct denet_error *error) {
   struct denet_setting setting = string_setting(key, rule->instance);
   struct denet_error reason;
-  int rc = denet_instance_check(rule->instance, rule->groups, &reason, &rule->uses);
+  int rc = denet_template_check(rule->instance, rule->groups, &reason, &rule->uses);
   return rc < 0 ? denet_setting_refuse(&setting, error, "%s", reason.text) : 0;
 }
 
@@ -271,7 +271,7 @@ int denet_rule_init_process_match(struct denet_rule *rule, const char *name, con
   if (rc < 0)
     return rc;
   rule->children = false;
-  struct denet_condition condition = {.subject = DENET_SUBJECT_COMMAND_LINE};
+  struct denet_condition condition = {.field = DENET_FIELD_COMMAND_LINE};
   struct denet_setting setting = string_setting("ProcessMatch", regex);
   rc = add_pattern(rule, condition, DENET_PATTERN_REGEX, &setting, error);
   return rc < 0 ? rc : check_instance(rule, "ProcessMatch", error);
@@ -286,7 +286,7 @@ int denet_rule_init_default(struct denet_rule *rule, struct denet_error *error) 
   return rc;
 }
 
-void denet_rule_settle_off_cpu(struct denet_rule *rule, enum denet_off_cpu_mode inherited) {
+void denet_rule_inherit_off_cpu(struct denet_rule *rule, enum denet_off_cpu_mode inherited) {
   if (rule->off_cpu == DENET_OFF_CPU_INHERITED)
     rule->off_cpu = inherited;
   rule->report &= ~(unsigned)DENET_REPORT_REASONS;
@@ -301,23 +301,22 @@ void denet_rule_forgo_stacks(struct denet_rule *rule) {
     return;
   rule->forgoes_stacks = true;
   rule->off_cpu = DENET_OFF_CPU_TIMES;
-  denet_rule_settle_off_cpu(rule, DENET_OFF_CPU_TIMES);
+  denet_rule_inherit_off_cpu(rule, DENET_OFF_CPU_TIMES);
 }
 
-static unsigned subject_bit(bool wanted, enum denet_subject subject) {
-  return wanted ? 1u << subject : 0;
+static unsigned subject_bit(bool wanted, enum denet_field field) {
+  return wanted ? 1u << field : 0;
 }
 
 static unsigned list_subjects(const struct denet_rule *rule) {
-  const struct denet_instance_uses *uses = &rule->uses;
-  unsigned subjects = subject_bit(uses->comm, DENET_SUBJECT_COMM) |
-                      subject_bit(uses->exe, DENET_SUBJECT_EXECUTABLE) |
-                      subject_bit(uses->user, DENET_SUBJECT_USER) |
-                      subject_bit(uses->unit, DENET_SUBJECT_UNIT) |
-                      subject_bit(uses->cgroup, DENET_SUBJECT_CGROUP);
+  const struct denet_template_uses *uses = &rule->uses;
+  unsigned fields =
+      subject_bit(uses->comm, DENET_FIELD_COMM) | subject_bit(uses->exe, DENET_FIELD_EXECUTABLE) |
+      subject_bit(uses->user, DENET_FIELD_USER) | subject_bit(uses->unit, DENET_FIELD_UNIT) |
+      subject_bit(uses->cgroup, DENET_FIELD_CGROUP);
   for (size_t i = 0; i < rule->condition_count; i++)
-    subjects |= subject_bit(true, rule->conditions[i].subject);
-  return subjects;
+    fields |= subject_bit(true, rule->conditions[i].field);
+  return fields;
 }
 
 int denet_rule_finish(struct denet_rule *rule, struct denet_error *error) {
@@ -327,49 +326,52 @@ int denet_rule_finish(struct denet_rule *rule, struct denet_error *error) {
   int rc = check_instance(rule, "Instance", error);
   if (rc < 0)
     return rc;
-  rule->subjects = list_subjects(rule);
+  rule->fields = list_subjects(rule);
   return 0;
 }
 
-static bool user_is_known(const struct denet_facts *facts) {
-  return facts->subject[DENET_SUBJECT_USER].bytes || facts->uid != UINT64_MAX;
+static bool user_is_known(const struct denet_attributes *attributes) {
+  return attributes->field[DENET_FIELD_USER].bytes || attributes->uid != UINT64_MAX;
 }
 
 /* A user has a number and may have a name; either may be what the condition says. */
-static bool user_is(const struct denet_pattern *pattern, const struct denet_facts *facts) {
+static bool user_is(const struct denet_pattern *pattern,
+                    const struct denet_attributes *attributes) {
   char digits[24];
-  snprintf(digits, sizeof(digits), "%" PRIu64, facts->uid);
-  return denet_pattern_matches(pattern, facts->subject[DENET_SUBJECT_USER], NULL, 0) ||
+  snprintf(digits, sizeof(digits), "%" PRIu64, attributes->uid);
+  return denet_pattern_matches(pattern, attributes->field[DENET_FIELD_USER], NULL, 0) ||
          denet_pattern_matches(pattern, denet_text_of(digits), NULL, 0);
 }
 
 static bool condition_holds(const struct denet_condition *condition,
-                            const struct denet_facts *facts, struct denet_captures *captures) {
-  if (condition->subject == DENET_SUBJECT_USER)
-    return user_is_known(facts) && user_is(condition->pattern, facts) != condition->negated;
-  if (condition->subject == DENET_SUBJECT_PID_FILE)
-    return condition->pid != 0 && (facts->pid == condition->pid) != condition->negated;
-  struct denet_text text = facts->subject[condition->subject];
+                            const struct denet_attributes *attributes,
+                            struct denet_captures *captures) {
+  if (condition->field == DENET_FIELD_USER)
+    return user_is_known(attributes) &&
+           user_is(condition->pattern, attributes) != condition->negated;
+  if (condition->field == DENET_FIELD_PID_FILE)
+    return condition->pid != 0 && (attributes->pid == condition->pid) != condition->negated;
+  struct denet_text text = attributes->field[condition->field];
   if (!text.bytes)
     return false;
   return denet_pattern_matches(condition->pattern, text, condition->negated ? NULL : captures,
                                condition->first_capture) != condition->negated;
 }
 
-bool denet_rule_matches(const struct denet_rule *rule, const struct denet_facts *facts,
+bool denet_rule_matches(const struct denet_rule *rule, const struct denet_attributes *attributes,
                         struct denet_captures *out_captures) {
-  if (rule->skip_kernel_threads && facts->kernel_thread)
+  if (rule->skip_kernel_threads && attributes->kernel_thread)
     return false;
   struct denet_captures captures = {0};
   unsigned asked = 0, met = 0;
   /* Goes on behind the first that holds: another one may have captures for the name. */
   for (size_t i = 0; i < rule->condition_count; i++) {
     const struct denet_condition *condition = &rule->conditions[i];
-    bool holds = condition_holds(condition, facts, &captures);
+    bool holds = condition_holds(condition, attributes, &captures);
     if (condition->negated && !holds)
       return false;
-    asked |= subject_bit(!condition->negated, condition->subject);
-    met |= subject_bit(!condition->negated && holds, condition->subject);
+    asked |= subject_bit(!condition->negated, condition->field);
+    met |= subject_bit(!condition->negated && holds, condition->field);
   }
   if (met != asked)
     return false;

@@ -1,5 +1,5 @@
 /* A match rule: conditions and what to do with the processes that meet them. Pure: it is given the
- * facts of a process and reads nothing itself (but see denet_rule_pid_file). */
+ * attributes of a process and reads nothing itself (but see denet_rule_pid_file). */
 #pragma once
 
 #include "core/rules/option.h"
@@ -12,19 +12,19 @@
 #include <sys/types.h>
 
 /* What a condition looks at. */
-enum denet_subject {
-  DENET_SUBJECT_COMM,
-  DENET_SUBJECT_COMMAND_LINE,
-  DENET_SUBJECT_EXECUTABLE,
-  DENET_SUBJECT_USER,
-  DENET_SUBJECT_UNIT,
-  DENET_SUBJECT_CGROUP,
-  DENET_SUBJECT_PID_FILE,
-  DENET_SUBJECTS
+enum denet_field {
+  DENET_FIELD_COMM,
+  DENET_FIELD_COMMAND_LINE,
+  DENET_FIELD_EXECUTABLE,
+  DENET_FIELD_USER,
+  DENET_FIELD_UNIT,
+  DENET_FIELD_CGROUP,
+  DENET_FIELD_PID_FILE,
+  DENET_FIELDS
 };
 
 struct denet_condition {
-  enum denet_subject subject;
+  enum denet_field field;
   bool negated;
   struct denet_pattern *pattern; /* owned; NULL for a pid file */
   char *pid_file;                /* owned; NULL for the others */
@@ -45,7 +45,7 @@ extern const char *const denet_off_cpu_modes[]; /* the words for the first three
 struct denet_rule {
   char *name;     /* owned */
   char *instance; /* owned; template, see instance.h */
-  struct denet_instance_uses uses;
+  struct denet_template_uses uses;
   struct denet_condition *conditions; /* owned */
   size_t condition_count;
   size_t groups; /* of all its regexes together */
@@ -57,27 +57,27 @@ struct denet_rule {
   unsigned off_cpu;    /* enum denet_off_cpu_mode */
   bool forgoes_stacks; /* it asked for them, and they cannot be had */
   unsigned report;     /* denet_report bits */
-  unsigned subjects;   /* bit s: a condition or the template looks at denet_subject s */
+  unsigned fields;     /* bit s: a condition or the template looks at denet_field s */
 };
 
 /* Gives a rule that does not say its mode, and makes its report agree with it. */
-void denet_rule_settle_off_cpu(struct denet_rule *rule, enum denet_off_cpu_mode inherited);
+void denet_rule_inherit_off_cpu(struct denet_rule *rule, enum denet_off_cpu_mode inherited);
 
 /* Has a rule that asks for stacks do with times. */
 void denet_rule_forgo_stacks(struct denet_rule *rule);
 
 /* What is known of a process. Text that could not be read is absent: it meets no condition, not
  * even a negated one; but a user without a name is still compared by the digits of uid. Only the
- * subjects in rule->subjects need be filled. Everything is borrowed and NUL-terminated.
+ * fields in rule->fields need be filled. Everything is borrowed and NUL-terminated.
  * command_line has spaces between the arguments; for a process without arguments it is "[comm]", as
  * in collectd's processes plugin. */
-struct denet_facts {
+struct denet_attributes {
   pid_t pid;
   bool kernel_thread;
-  struct denet_text subject[DENET_SUBJECTS]; /* PID_FILE is unused; EXECUTABLE is the path */
-  uint64_t uid;                              /* UINT64_MAX: could not be read */
-  unsigned late; /* bit s: subject s is absent because it is not known yet (DENET_LATER) */
-  unsigned gone; /* bit s: nobody can know subject s any more */
+  struct denet_text field[DENET_FIELDS]; /* PID_FILE is unused; EXECUTABLE is the path */
+  uint64_t uid;                          /* UINT64_MAX: could not be read */
+  unsigned late; /* bit s: field s is absent because it is not known yet (DENET_LATER) */
+  unsigned gone; /* bit s: nobody can know field s any more */
 };
 
 /* Starts a rule with the defaults of design.md (Children true, Records true, MaxInstances 100,
@@ -106,13 +106,13 @@ int denet_rule_init_process_match(struct denet_rule *rule, const char *name, con
  * at most 50 instances, no records, no children. */
 int denet_rule_init_default(struct denet_rule *rule, struct denet_error *error);
 
-/* Checks the whole rule once all its lines are in, and fills uses and subjects. 0, or -EINVAL: no
+/* Checks the whole rule once all its lines are in, and fills uses and fields. 0, or -EINVAL: no
  * condition (every process would match), a bad Instance. */
 int denet_rule_finish(struct denet_rule *rule, struct denet_error *error);
 
-/* Whether the process meets the rule: of the conditions on one subject that are not negated at
- * least one holds, every negated one holds, for every subject. Fills out_captures on a match. */
-bool denet_rule_matches(const struct denet_rule *rule, const struct denet_facts *facts,
+/* Whether the process meets the rule: of the conditions on one field that are not negated at
+ * least one holds, every negated one holds, for every field. Fills out_captures on a match. */
+bool denet_rule_matches(const struct denet_rule *rule, const struct denet_attributes *attributes,
                         struct denet_captures *out_captures);
 
 /* The number in the first line of a pid file's text, white space around it allowed; what follows in

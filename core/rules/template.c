@@ -30,8 +30,8 @@ struct placeholder {
 };
 
 #define NO_USE SIZE_MAX
-#define VALUE(field) offsetof(struct denet_instance_values, field)
-#define USE(field) offsetof(struct denet_instance_uses, field)
+#define VALUE(field) offsetof(struct denet_template_values, field)
+#define USE(field) offsetof(struct denet_template_uses, field)
 
 static const struct placeholder placeholders[] = {
     {"rule", PLACEHOLDER_TEXT, VALUE(rule), NO_USE},
@@ -78,7 +78,7 @@ static size_t find_capture(struct denet_text name) {
 }
 
 static int check_piece(const struct piece *piece, size_t position, size_t groups,
-                       struct denet_error *error, struct denet_instance_uses *uses) {
+                       struct denet_error *error, struct denet_template_uses *uses) {
   if (piece->kind == PIECE_UNCLOSED)
     return denet_error_set(error, -EINVAL, "unclosed %%{ at character %zu", position);
   if (piece->kind == PIECE_LITERAL)
@@ -101,9 +101,9 @@ static int check_piece(const struct piece *piece, size_t position, size_t groups
   return 0;
 }
 
-int denet_instance_check(const char *template, size_t groups, struct denet_error *error,
-                         struct denet_instance_uses *out_uses) {
-  struct denet_instance_uses uses = {0};
+int denet_template_check(const char *template, size_t groups, struct denet_error *error,
+                         struct denet_template_uses *out_uses) {
+  struct denet_template_uses uses = {0};
   const char *next;
   for (const char *cursor = template; *cursor != '\0'; cursor = next) {
     struct piece piece;
@@ -135,7 +135,7 @@ static int append_number(struct denet_buffer *out, uint64_t number) {
 }
 
 static int append_value(struct denet_buffer *out, struct denet_text name,
-                        const struct denet_instance_values *values) {
+                        const struct denet_template_values *values) {
   size_t capture = find_capture(name);
   if (capture > 0)
     return append_text(out, values->captures.group[capture - 1]);
@@ -156,7 +156,7 @@ static int append_value(struct denet_buffer *out, struct denet_text name,
   return 0;
 }
 
-int denet_instance_expand(const char *template, const struct denet_instance_values *values,
+int denet_template_expand(const char *template, const struct denet_template_values *values,
                           struct denet_buffer *out) {
   for (const char *cursor = template; *cursor != '\0';) {
     struct piece piece;

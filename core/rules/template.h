@@ -10,7 +10,7 @@
 
 /* What the placeholders stand for; absent texts expand to nothing, an absent exe to comm.
  * Everything is borrowed. */
-struct denet_instance_values {
+struct denet_template_values {
   struct denet_text rule, comm, exe, user, unit, cgroup; /* exe: path, its base name is used */
   uint64_t pid;
   uint64_t slot;
@@ -18,7 +18,7 @@ struct denet_instance_values {
 };
 
 /* Which placeholders a template has. */
-struct denet_instance_uses {
+struct denet_template_uses {
   bool comm, exe, user, unit, cgroup, pid, slot;
 };
 
@@ -26,10 +26,10 @@ struct denet_instance_uses {
  * every %{ closed. "%%" is a percent sign; a lone % stands for itself. 0, or -EINVAL with a
  * sentence that says what is wrong and at which character (a byte, counted from 1). out_uses may be
  * NULL. */
-int denet_instance_check(const char *template, size_t groups, struct denet_error *error,
-                         struct denet_instance_uses *out_uses);
+int denet_template_check(const char *template, size_t groups, struct denet_error *error,
+                         struct denet_template_uses *out_uses);
 
-/* Appends the expansion to out. template has passed denet_instance_check(). 0 or -ENOMEM,
+/* Appends the expansion to out. template has passed denet_template_check(). 0 or -ENOMEM,
  * then out holds a part of it. */
-int denet_instance_expand(const char *template, const struct denet_instance_values *values,
+int denet_template_expand(const char *template, const struct denet_template_values *values,
                           struct denet_buffer *out);

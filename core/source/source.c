@@ -8,25 +8,26 @@
 #define NO_SCHED_INFO "the kernel was built without CONFIG_SCHED_INFO"
 #define NOT_PERMITTED "not permitted: needs CAP_SYS_PTRACE"
 
-const struct denet_lack_info denet_lack_info[DENET_LACKS] = {
-    {DENET_LACK_EXECUTABLE, "executable", NOT_PERMITTED,
+const struct denet_unavailable_info denet_unavailable_info[DENET_UNAVAILABLE_ROWS] = {
+    {DENET_UNAVAILABLE_EXECUTABLE, "executable", NOT_PERMITTED,
      "the executable of a process may not be read: Executable conditions do not match such ones, "
      "and "
      "%{exe} is their name; for other users' processes CAP_SYS_PTRACE brings it back"},
-    {DENET_LACK_IO, "io", NOT_PERMITTED " and CAP_DAC_READ_SEARCH",
+    {DENET_UNAVAILABLE_IO, "io", NOT_PERMITTED " and CAP_DAC_READ_SEARCH",
      "/proc/PID/io of a process may not be read: disk_octets, io_octets and io_ops of such ones "
      "are "
      "left out; for other users' processes CAP_SYS_PTRACE with CAP_DAC_READ_SEARCH brings them "
      "back"},
-    {DENET_LACK_IO_ACCOUNTING, "io", "the kernel was built without CONFIG_TASK_IO_ACCOUNTING",
+    {DENET_UNAVAILABLE_IO_ACCOUNTING, "io",
+     "the kernel was built without CONFIG_TASK_IO_ACCOUNTING",
      "there is no /proc/PID/io: disk_octets, io_octets and io_ops are left out; a kernel with "
      "CONFIG_TASK_IO_ACCOUNTING brings them back"},
-    {DENET_LACK_SCHEDSTAT, "run_delay", NO_SCHED_INFO,
+    {DENET_UNAVAILABLE_SCHEDSTAT, "run_delay", NO_SCHED_INFO,
      "the kernel keeps no run queue times (/proc/PID/schedstat): they and off-CPU times "
      "(total_time_in_ms, delay_rate) are left out; a kernel with CONFIG_SCHED_INFO brings them "
      "back"},
-    {DENET_LACK_SCHEDSTAT, "off_cpu", NO_SCHED_INFO, NULL},
-    {DENET_LACK_NAMESPACES, "sys_net", NOT_PERMITTED,
+    {DENET_UNAVAILABLE_SCHEDSTAT, "off_cpu", NO_SCHED_INFO, NULL},
+    {DENET_UNAVAILABLE_NAMESPACES, "sys_net", NOT_PERMITTED,
      "the network namespace of a process may not be read: sys_net_rx_bytes and sys_net_tx_bytes "
      "are "
      "left out of such ones' files; for other users' processes CAP_SYS_PTRACE brings them back"},
@@ -46,16 +47,16 @@ bool denet_source_is_passing(int outcome) {
   }
 }
 
-int denet_source_open(const char *choice, const struct denet_host *host, struct denet_error *error,
+int denet_source_open(const char *choice, const struct denet_env *env, struct denet_error *error,
                       struct denet_source **out_source) {
   if (!strcasecmp(choice, "bpf"))
-    return denet_bpf_open(host, error, out_source);
+    return denet_bpf_open(env, error, out_source);
   if (!strcasecmp(choice, "procfs"))
-    return denet_procfs_open(host, error, out_source);
+    return denet_procfs_open(env, error, out_source);
   if (strcasecmp(choice, "auto") != 0)
     return denet_error_set(error, -EINVAL, "Source \"%s\": must be auto, bpf or procfs", choice);
-  int bpf_error = denet_bpf_open(host, error, out_source);
-  return bpf_error ? denet_procfs_open(host, error, out_source) : 0;
+  int bpf_error = denet_bpf_open(env, error, out_source);
+  return bpf_error ? denet_procfs_open(env, error, out_source) : 0;
 }
 
 /* Whether both run the same program, as far as one can tell. One that was seen in its exit only has
@@ -67,13 +68,13 @@ static bool are_alike(const struct denet_process *one, const struct denet_proces
 
 /* A process that never exec'd runs what its parent ran when it forked, and may still. The parent
  * may be gone as well. */
-static struct denet_process *find_like(const struct denet_roster *roster,
+static struct denet_process *find_like(const struct denet_process_table *table,
                                        const struct denet_process *process) {
-  if (!roster || !process->never_execd)
+  if (!table || !process->never_execd)
     return NULL;
-  struct denet_process *parent = denet_roster_find(roster, process->parent_pid);
+  struct denet_process *parent = denet_process_table_find(table, process->parent_pid);
   if (!parent || parent->born_ns > process->born_ns)
-    parent = denet_roster_find_gone(roster, process->parent_pid, process->born_ns);
+    parent = denet_process_table_find_gone(table, process->parent_pid, process->born_ns);
   return parent && are_alike(parent, process) ? parent : NULL;
 }
 
@@ -81,7 +82,7 @@ static struct denet_process *find_like(const struct denet_roster *roster,
  * and a zombie's arguments are empty. */
 static bool has_lost(const struct denet_process *process, enum denet_text_kind kind, int outcome,
                      const struct denet_buffer *text) {
-  bool has_exited = process->ended || process->is_hollow;
+  bool has_exited = process->ended || process->no_mm;
   switch (kind) {
   case DENET_TEXT_EXECUTABLE:
     has_exited |= outcome == -ENOENT && !process->kernel_thread;
@@ -94,15 +95,15 @@ static bool has_lost(const struct denet_process *process, enum denet_text_kind k
   return outcome == DENET_GONE;
 }
 
-int denet_source_describe(struct denet_source *source, struct denet_process *process,
-                          enum denet_text_kind kind, struct denet_buffer *out) {
-  int own = source->describe(source, process, kind, out), outcome = own;
+int denet_source_read_text(struct denet_source *source, struct denet_process *process,
+                           enum denet_text_kind kind, struct denet_buffer *out) {
+  int own = source->read_text(source, process, kind, out), outcome = own;
   struct denet_process *like = process;
   for (int i = 0; i < ANCESTORS_MOST && has_lost(like, kind, outcome, out); i++) {
-    like = find_like(source->roster, like);
+    like = find_like(source->table, like);
     if (!like || !are_alike(like, process))
       return own;
-    outcome = source->describe(source, like, kind, out);
+    outcome = source->read_text(source, like, kind, out);
   }
   return outcome;
 }

@@ -21,47 +21,50 @@ enum denet_text_kind {
 };
 
 /* What could not be had, each with its own way to bring it back. */
-enum denet_lack {
-  DENET_LACK_EXECUTABLE = 1 << 0,    /* /proc/PID/exe of other users */
-  DENET_LACK_IO = 1 << 1,            /* /proc/PID/io of other users */
-  DENET_LACK_SCHEDSTAT = 1 << 2,     /* the kernel keeps no run queue times */
-  DENET_LACK_NAMESPACES = 1 << 3,    /* /proc/PID/ns/net of other users */
-  DENET_LACK_IO_ACCOUNTING = 1 << 4, /* the kernel keeps no I/O counts of processes */
+enum denet_unavailable {
+  DENET_UNAVAILABLE_EXECUTABLE = 1 << 0,    /* /proc/PID/exe of other users */
+  DENET_UNAVAILABLE_IO = 1 << 1,            /* /proc/PID/io of other users */
+  DENET_UNAVAILABLE_SCHEDSTAT = 1 << 2,     /* the kernel keeps no run queue times */
+  DENET_UNAVAILABLE_NAMESPACES = 1 << 3,    /* /proc/PID/ns/net of other users */
+  DENET_UNAVAILABLE_IO_ACCOUNTING = 1 << 4, /* the kernel keeps no I/O counts of processes */
 };
 
-struct denet_lack_info {
-  enum denet_lack lack;
+struct denet_unavailable_info {
+  enum denet_unavailable lack;
   const char *name;   /* as the files' capabilities block calls it; rows of one name are adjacent */
   const char *reason; /* what it needs, for that block */
   const char *advice; /* one sentence for the log: what is lost and what brings it back; NULL if
                          another row of the lack has it */
 };
 
-#define DENET_LACKS 6
-extern const struct denet_lack_info denet_lack_info[DENET_LACKS];
+#define DENET_UNAVAILABLE_ROWS 6
+extern const struct denet_unavailable_info denet_unavailable_info[DENET_UNAVAILABLE_ROWS];
 
 /* gauge-source of _self. */
-#define DENET_GAUGE_PROCFS 1
-#define DENET_GAUGE_BPF 2
+#define DENET_SOURCE_ID_PROCFS 1
+#define DENET_SOURCE_ID_BPF 2
 
 struct denet_source {
-  const char *name;   /* "bpf" or "procfs" */
-  unsigned gauge;     /* DENET_GAUGE_* */
-  unsigned lacks;     /* denet_lack bits: what no process has here */
-  unsigned met_lacks; /* of what some process did not let be read so far, and of lacks */
-  uint64_t lost;      /* beginnings and ends of processes that could not be told */
-  const struct denet_roster *roster; /* that the last scan went into; borrowed */
-  int call_fd; /* readable when hear() has something to tell; or -1: there is no hear() */
+  const char *name;          /* "bpf" or "procfs" */
+  unsigned source_id;        /* DENET_GAUGE_* */
+  unsigned unavailable;      /* denet_lack bits: what no process has here */
+  unsigned seen_unavailable; /* of what some process did not let be read so far, and of lacks */
+  uint64_t lost;             /* beginnings and ends of processes that could not be told */
+  const struct denet_process_table *table; /* that the last scan went into; borrowed */
+  int event_fd; /* readable when drain_events() has something to tell; or -1: there is no
+                   drain_events() */
 
   /* One pass over every process: who is there, and as much of what it costs as comes with that.
-   * 0 or -errno with a sentence; the roster is whole in either case. */
-  int (*scan)(struct denet_source *source, struct denet_roster *roster, struct denet_error *error);
+   * 0 or -errno with a sentence; the table is whole in either case. */
+  int (*scan)(struct denet_source *source, struct denet_process_table *table,
+              struct denet_error *error);
 
   /* Between passes: takes in what has happened. Shows each process that has begun a program, as far
    * as it is known, good for describe() and owner() during the call. True if a pass should not
-   * wait: is_wanted() said so of one, or something may be lost. NULL where call_fd is -1. */
-  bool (*hear)(struct denet_source *source,
-               bool (*is_wanted)(void *context, struct denet_process *process), void *context);
+   * wait: is_wanted() said so of one, or something may be lost. NULL where event_fd is -1. */
+  bool (*drain_events)(struct denet_source *source,
+                       bool (*is_wanted)(void *context, struct denet_process *process),
+                       void *context);
 
   /* Brings the wanted metrics (bit m: metric m) of process->now up to date. first: also those that
    * cannot have changed since the last pass. Those that cannot be read stay as they were, absent or
@@ -73,11 +76,11 @@ struct denet_source {
   /* Reads a text of its own into out. 0; DENET_GONE; DENET_LATER: somebody holds it up; -EACCES and
    * the like: it is there but not for us; what denet_source_is_passing() knows: it could be had at
    * another time. */
-  int (*describe)(struct denet_source *source, struct denet_process *process,
-                  enum denet_text_kind kind, struct denet_buffer *out);
+  int (*read_text)(struct denet_source *source, struct denet_process *process,
+                   enum denet_text_kind kind, struct denet_buffer *out);
 
   /* The real user id. Returns as describe() does. */
-  int (*owner)(struct denet_source *source, const struct denet_process *process, uid_t *out_uid);
+  int (*read_uid)(struct denet_source *source, const struct denet_process *process, uid_t *out_uid);
 
   void (*free)(struct denet_source *source);
 };
@@ -86,22 +89,22 @@ struct denet_source {
  * says nothing of the process, and is to be tried again. */
 bool denet_source_is_passing(int outcome);
 
-/* Reads a text as source->describe() does; of one that has lost it in its exit and never exec'd,
+/* Reads a text as source->read_text() does; of one that has lost it in its exit and never exec'd,
  * that of the nearest ancestor that has it and runs the same program: the process ran what its
  * parent did when it forked. */
-int denet_source_describe(struct denet_source *source, struct denet_process *process,
-                          enum denet_text_kind kind, struct denet_buffer *out);
+int denet_source_read_text(struct denet_source *source, struct denet_process *process,
+                           enum denet_text_kind kind, struct denet_buffer *out);
 
 /* host is borrowed and must outlive the source. 0 or -errno with a sentence. */
-int denet_procfs_open(const struct denet_host *host, struct denet_error *error,
+int denet_procfs_open(const struct denet_env *env, struct denet_error *error,
                       struct denet_source **out_source);
-int denet_bpf_open(const struct denet_host *host, struct denet_error *error,
+int denet_bpf_open(const struct denet_env *env, struct denet_error *error,
                    struct denet_source **out_source);
 
 /* choice: "auto" (bpf if it can be had), "bpf" or "procfs", any case. 0; -EINVAL for another word;
  * -errno with a sentence that says why it cannot be had. When "auto" had to do without bpf, error
  * holds the reason though the result is 0. */
-int denet_source_open(const char *choice, const struct denet_host *host, struct denet_error *error,
+int denet_source_open(const char *choice, const struct denet_env *env, struct denet_error *error,
                       struct denet_source **out_source);
 
 void denet_source_free(struct denet_source *source); /* NULL is fine */

@@ -34,7 +34,7 @@ struct kept {
   bool is_owed; /* anything */
 };
 
-struct denet_blocks {
+struct denet_blocked_stacks {
   char *proc_path;
   size_t stack_bytes;
   void *rooms; /* tsearch(3), of struct room */
@@ -50,19 +50,19 @@ static int compare_rooms(const void *left, const void *right) {
   return a->start_ns < b->start_ns ? -1 : a->start_ns > b->start_ns;
 }
 
-struct denet_blocks *denet_blocks_new(const char *proc_path, size_t stack_bytes) {
-  struct denet_blocks *blocks = calloc(1, sizeof(*blocks));
+struct denet_blocked_stacks *denet_blocked_stacks_new(const char *proc_path, size_t stack_bytes) {
+  struct denet_blocked_stacks *blocks = calloc(1, sizeof(*blocks));
   if (!blocks)
     return NULL;
   blocks->stack_bytes = stack_bytes;
   blocks->proc_path = strdup(proc_path);
   if (blocks->proc_path && !denet_buffer_reserve(&blocks->stack, stack_bytes))
     return blocks;
-  denet_blocks_free(blocks);
+  denet_blocked_stacks_free(blocks);
   return NULL;
 }
 
-static void drop_room(struct denet_blocks *blocks, struct room *room) {
+static void drop_room(struct denet_blocked_stacks *blocks, struct room *room) {
   tdelete(room, &blocks->rooms, compare_rooms);
   for (size_t i = 0; i < room->count; i++)
     denet_frames_release(room->kept[i].frames);
@@ -73,13 +73,13 @@ static void drop_room(struct denet_blocks *blocks, struct room *room) {
   blocks->room_count--;
 }
 
-static void drop_rooms(struct denet_blocks *blocks) {
+static void drop_rooms(struct denet_blocked_stacks *blocks) {
   /* A node of the tree begins with the pointer to its room. */
   while (blocks->rooms)
     drop_room(blocks, *(struct room **)blocks->rooms);
 }
 
-void denet_blocks_free(struct denet_blocks *blocks) {
+void denet_blocked_stacks_free(struct denet_blocked_stacks *blocks) {
   if (!blocks)
     return;
   drop_rooms(blocks);
@@ -90,7 +90,7 @@ void denet_blocks_free(struct denet_blocks *blocks) {
 
 /* What threads are owed that were not asked for lately: most have exited, and the process's next
  * stacks stand for it. */
-static void settle_stale(const struct denet_blocks *blocks, struct room *room) {
+static void settle_stale(const struct denet_blocked_stacks *blocks, struct room *room) {
   for (size_t i = 0; i < room->count; i++) {
     struct kept *kept = &room->kept[i];
     if (!kept->is_owed || blocks->round - kept->round < STALE_ROUNDS)
@@ -108,19 +108,20 @@ static void visit_room(const void *node, VISIT visit, void *context) {
     settle_stale(context, *(struct room *const *)node);
 }
 
-void denet_blocks_begin(struct denet_blocks *blocks) {
+void denet_blocked_stacks_begin(struct denet_blocked_stacks *blocks) {
   blocks->round++;
   twalk_r(blocks->rooms, visit_room, blocks);
 }
 
-static struct room *find_room(const struct denet_blocks *blocks, pid_t pid, uint64_t start_ns) {
+static struct room *find_room(const struct denet_blocked_stacks *blocks, pid_t pid,
+                              uint64_t start_ns) {
   struct room key = {.pid = pid, .start_ns = start_ns};
   struct room **found = tfind(&key, &blocks->rooms, compare_rooms);
   return found ? *found : NULL;
 }
 
 /* Those that are still there come back with their next stacks. */
-static struct room *make_room(struct denet_blocks *blocks, pid_t pid, uint64_t start_ns) {
+static struct room *make_room(struct denet_blocked_stacks *blocks, pid_t pid, uint64_t start_ns) {
   if (blocks->room_count >= ROOMS_MOST)
     drop_rooms(blocks);
   struct room *room = calloc(1, sizeof(*room));
@@ -136,7 +137,7 @@ static struct room *make_room(struct denet_blocks *blocks, pid_t pid, uint64_t s
 }
 
 /* Finds or makes the process's; NULL: no memory. */
-static struct room *get_room(struct denet_blocks *blocks, const struct denet_block *block) {
+static struct room *get_room(struct denet_blocked_stacks *blocks, const struct denet_block *block) {
   struct room *room = find_room(blocks, block->pid, block->start_ns);
   return room ? room : make_room(blocks, block->pid, block->start_ns);
 }
@@ -160,8 +161,8 @@ static struct kept *find_kept(const struct room *room, pid_t tid) {
   return is_kept ? &room->kept[place] : NULL;
 }
 
-struct denet_frames *denet_blocks_find(struct denet_blocks *blocks,
-                                       const struct denet_block *block) {
+struct denet_frames *denet_blocked_stacks_find(struct denet_blocked_stacks *blocks,
+                                               const struct denet_block *block) {
   struct kept *kept = find_kept(find_room(blocks, block->pid, block->start_ns), block->tid);
   if (!kept || kept->left_ns != block->left_ns || !kept->frames)
     return NULL;
@@ -170,7 +171,7 @@ struct denet_frames *denet_blocks_find(struct denet_blocks *blocks,
 }
 
 /* Threads that have exited, or are on their CPUs more than off. */
-static void prune(const struct denet_blocks *blocks, struct room *room) {
+static void prune(const struct denet_blocked_stacks *blocks, struct room *room) {
   size_t left = 0;
   for (size_t i = 0; i < room->count; i++) {
     if (blocks->round - room->kept[i].round < KEPT_ROUNDS) {
@@ -184,7 +185,8 @@ static void prune(const struct denet_blocks *blocks, struct room *room) {
   room->count = left;
 }
 
-static struct kept *insert_kept(const struct denet_blocks *blocks, struct room *room, pid_t tid) {
+static struct kept *insert_kept(const struct denet_blocked_stacks *blocks, struct room *room,
+                                pid_t tid) {
   if (room->count == room->capacity)
     prune(blocks, room);
   if (room->count == room->capacity) {
@@ -203,7 +205,8 @@ static struct kept *insert_kept(const struct denet_blocks *blocks, struct room *
 }
 
 /* Finds or makes what is kept of the thread; NULL: no memory. */
-static struct kept *make_kept(struct denet_blocks *blocks, const struct denet_block *block) {
+static struct kept *make_kept(struct denet_blocked_stacks *blocks,
+                              const struct denet_block *block) {
   struct room *room = get_room(blocks, block);
   struct kept *kept = find_kept(room, block->tid);
   if (room && !kept)
@@ -213,7 +216,8 @@ static struct kept *make_kept(struct denet_blocks *blocks, const struct denet_bl
   return kept;
 }
 
-void denet_blocks_keep(struct denet_blocks *blocks, const struct denet_block *block) {
+void denet_blocked_stacks_keep(struct denet_blocked_stacks *blocks,
+                               const struct denet_block *block) {
   struct kept *kept = make_kept(blocks, block);
   if (!kept)
     return;
@@ -222,8 +226,8 @@ void denet_blocks_keep(struct denet_blocks *blocks, const struct denet_block *bl
   kept->left_ns = block->left_ns;
 }
 
-void denet_blocks_owe(struct denet_blocks *blocks, const struct denet_block *block,
-                      enum denet_reason reason, uint64_t time_ns) {
+void denet_blocked_stacks_owe(struct denet_blocked_stacks *blocks, const struct denet_block *block,
+                              enum denet_reason reason, uint64_t time_ns) {
   struct kept *kept = block->tid ? make_kept(blocks, block) : NULL;
   struct room *room = kept ? NULL : get_room(blocks, block);
   if (kept) {
@@ -240,16 +244,17 @@ static uint64_t take(uint64_t *owed_ns) {
   return taken_ns;
 }
 
-uint64_t denet_blocks_settle(struct denet_blocks *blocks, const struct denet_block *block,
-                             enum denet_reason reason) {
+uint64_t denet_blocked_stacks_settle(struct denet_blocked_stacks *blocks,
+                                     const struct denet_block *block, enum denet_reason reason) {
   struct room *room = find_room(blocks, block->pid, block->start_ns);
   struct kept *kept = find_kept(room, block->tid);
   uint64_t owed_ns = kept ? take(&kept->owed_ns[reason]) : 0;
   return room ? owed_ns + take(&room->owed_ns[reason]) : owed_ns;
 }
 
-void denet_blocks_note_last(struct denet_blocks *blocks, const struct denet_block *block,
-                            const struct denet_stack *stack) {
+void denet_blocked_stacks_note_last(struct denet_blocked_stacks *blocks,
+                                    const struct denet_block *block,
+                                    const struct denet_stack *stack) {
   struct room *room = get_room(blocks, block);
   if (!room)
     return;
@@ -259,8 +264,9 @@ void denet_blocks_note_last(struct denet_blocks *blocks, const struct denet_bloc
   *last = *stack;
 }
 
-bool denet_blocks_last(const struct denet_blocks *blocks, const struct denet_block *block,
-                       enum denet_reason reason, struct denet_stack *out_stack) {
+bool denet_blocked_stacks_last(const struct denet_blocked_stacks *blocks,
+                               const struct denet_block *block, enum denet_reason reason,
+                               struct denet_stack *out_stack) {
   const struct room *room = find_room(blocks, block->pid, block->start_ns);
   if (!room || !room->last[reason].frames)
     return false;
@@ -268,7 +274,8 @@ bool denet_blocks_last(const struct denet_blocks *blocks, const struct denet_blo
   return true;
 }
 
-void denet_blocks_forget(struct denet_blocks *blocks, pid_t pid, uint64_t start_ns) {
+void denet_blocked_stacks_forget(struct denet_blocked_stacks *blocks, pid_t pid,
+                                 uint64_t start_ns) {
   struct room *room = find_room(blocks, pid, start_ns);
   if (room)
     drop_room(blocks, room);
@@ -276,7 +283,7 @@ void denet_blocks_forget(struct denet_blocks *blocks, pid_t pid, uint64_t start_
 
 /* Whether the thread is off its CPU in the place that the registers say: the last two words of
  * /proc/PID/task/TID/syscall are its stack pointer and program counter (proc(5)). */
-static bool is_there(const struct denet_blocks *blocks, const struct denet_block *block,
+static bool is_there(const struct denet_blocked_stacks *blocks, const struct denet_block *block,
                      const denet_u64 *registers) {
   char path[4096], text[256];
   snprintf(path, sizeof(path), "%s/%d/task/%d/syscall", blocks->proc_path, (int)block->pid,
@@ -295,9 +302,9 @@ static bool is_there(const struct denet_blocks *blocks, const struct denet_block
          strtoull(counter + 1, NULL, 16) == registers[RIP];
 }
 
-int denet_blocks_read(struct denet_blocks *blocks, const struct denet_block *block,
-                      const denet_u64 registers[DENET_OFF_CPU_REGISTERS],
-                      struct denet_text *out_stack) {
+int denet_blocked_stacks_read(struct denet_blocked_stacks *blocks, const struct denet_block *block,
+                              const denet_u64 registers[DENET_OFF_CPU_REGISTERS],
+                              struct denet_text *out_stack) {
   char path[4096];
   snprintf(path, sizeof(path), "%s/%d/task/%d/mem", blocks->proc_path, (int)block->pid,
            (int)block->tid);

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 
-#define ENDS_MOST 4096 /* of processes that the roster does not know yet, or never will */
+#define ENDS_MOST 4096 /* of processes that the table does not know yet, or never will */
 #define DEPARTED_KEPT 512
 #define HELD_MOST 512
 /* What a tick may wait for the last stacks of those that have ended. */
@@ -21,20 +21,20 @@
 struct departed {
   pid_t pid, tree_pid; /* the tree is the one with this root */
   uint64_t start_ns, tree_start_ns;
-  const struct denet_watch *watch;
+  const struct denet_active_rule *active_rule;
 };
 
-/* A stack of a process that the roster or the rules do not know yet, or never will. */
+/* A stack of a process that the table or the rules do not know yet, or never will. */
 struct held {
   struct denet_sample sample; /* with a reference to its frames */
   bool is_given;
 };
 
 struct denet_profiler {
-  struct denet_tracer *tracer;         /* owned, as is all */
-  struct denet_symbolizer *symbolizer; /* likewise */
-  struct denet_roster *roster;         /* borrowed, while it listens, as is */
-  const struct denet_forest *forest;
+  struct denet_tracer *tracer;           /* owned, as is all */
+  struct denet_stack_worker *symbolizer; /* likewise */
+  struct denet_process_table *table;     /* borrowed, while it listens, as is */
+  const struct denet_trees *trees;
   struct denet_buffer records;
   struct denet_buffer ends; /* of struct denet_off_cpu_sums */
   uint64_t pass;            /* counts the lists that were had */
@@ -50,26 +50,26 @@ struct denet_profiler {
 /* Of those that were there in the source's pass, and those that have gone in it. */
 static struct denet_process *find_process(const struct denet_profiler *profiler, pid_t pid,
                                           uint64_t start_ns) {
-  struct denet_process *process = denet_roster_find(profiler->roster, pid);
+  struct denet_process *process = denet_process_table_find(profiler->table, pid);
   if (!process || process->born_ns != start_ns)
-    process = denet_roster_find_gone(profiler->roster, pid, start_ns);
+    process = denet_process_table_find_gone(profiler->table, pid, start_ns);
   return process && process->born_ns == start_ns ? process : NULL;
 }
 
 static bool wants_stacks(const struct denet_process *process) {
   for (const struct denet_member *m = process->members; m; m = m->next_of_process)
-    if (m->tree->watch->rule.off_cpu == DENET_OFF_CPU_STACKS)
+    if (m->tree->active_rule->rule.off_cpu == DENET_OFF_CPU_STACKS)
       return true;
   return false;
 }
 
 /* Whether the tree's lines have them. */
 static bool takes_stacks(const struct denet_tree *tree) {
-  return tree->watch->rule.off_cpu == DENET_OFF_CPU_STACKS && tree->watch->rule.records;
+  return tree->active_rule->rule.off_cpu == DENET_OFF_CPU_STACKS && tree->active_rule->rule.records;
 }
 
 /* NULL: no memory. */
-static struct denet_off_cpu *find_off_cpu(struct denet_process *process) {
+static struct denet_process_wait_stats *find_off_cpu(struct denet_process *process) {
   if (!process->off_cpu)
     process->off_cpu = calloc(1, sizeof(*process->off_cpu));
   return process->off_cpu;
@@ -80,16 +80,16 @@ static struct denet_off_cpu *find_off_cpu(struct denet_process *process) {
 /* Gives it to the trees that the process was in, if they still stand. */
 static void give_to_left(const struct denet_profiler *profiler, const struct departed *departed,
                          const struct denet_sample *sample) {
-  for (struct denet_tree *tree = profiler->forest->first; tree; tree = tree->next)
-    if (tree->watch == departed->watch && tree->pid == departed->tree_pid &&
+  for (struct denet_tree *tree = profiler->trees->first; tree; tree = tree->next)
+    if (tree->active_rule == departed->active_rule && tree->pid == departed->tree_pid &&
         tree->born_ns == departed->tree_start_ns)
-      denet_stack_set_add(&tree->stacks, &sample->stack);
+      denet_stack_counts_add(&tree->stacks, &sample->stack);
 }
 
 static void give_to_trees(const struct denet_process *process, const struct denet_stack *stack) {
   for (struct denet_member *m = process->members; m; m = m->next_of_process)
     if (takes_stacks(m->tree))
-      denet_stack_set_add(&m->tree->stacks, stack);
+      denet_stack_counts_add(&m->tree->stacks, stack);
 }
 
 /* The rules have not looked at its process yet: measure() will know. */
@@ -137,7 +137,7 @@ static void take_sample(void *context, const struct denet_sample *sample) {
 static void forget_mappings(struct denet_profiler *profiler, const struct denet_process *process) {
   if (!process->off_cpu || !process->off_cpu->is_met)
     return;
-  denet_symbolizer_forget(profiler->symbolizer, process->pid, process->born_ns);
+  denet_stack_worker_forget(profiler->symbolizer, process->pid, process->born_ns);
   process->off_cpu->is_met = false;
 }
 
@@ -146,21 +146,21 @@ static void unfollow(struct denet_profiler *profiler, struct denet_process *proc
   process->is_followed = false;
   forget_mappings(profiler, process);
   if (process->off_cpu)
-    denet_off_cpu_leave(process->off_cpu, profiler->pass);
+    denet_wait_stats_leave(process->off_cpu, profiler->pass);
 }
 
 static void follow(struct denet_profiler *profiler, struct denet_process *process) {
   denet_tracer_follow(profiler->tracer, process->pid, true);
   process->is_followed = profiler->has_new = true;
   if (process->off_cpu)
-    denet_off_cpu_return(process->off_cpu, profiler->pass);
+    denet_wait_stats_return(process->off_cpu, profiler->pass);
 }
 
 static void note_departure(struct denet_profiler *profiler, const struct denet_process *process) {
   for (const struct denet_member *m = process->members; m; m = m->next_of_process)
     if (takes_stacks(m->tree))
       profiler->departed[profiler->departed_count++ % DEPARTED_KEPT] = (struct departed){
-          process->pid, m->tree->pid, process->born_ns, m->tree->born_ns, m->tree->watch};
+          process->pid, m->tree->pid, process->born_ns, m->tree->born_ns, m->tree->active_rule};
 }
 
 void denet_profiler_measure(struct denet_profiler *profiler, struct denet_process *process) {
@@ -177,7 +177,7 @@ void denet_profiler_measure(struct denet_profiler *profiler, struct denet_proces
   if (process->is_new)
     give_held(profiler, process);
   if (find_off_cpu(process))
-    denet_off_cpu_take(process->off_cpu, &process->now);
+    denet_wait_stats_take(process->off_cpu, &process->now);
 }
 
 /* --- What the kernel tells --- */
@@ -186,34 +186,34 @@ void denet_profiler_measure(struct denet_profiler *profiler, struct denet_proces
 static void meet(struct denet_profiler *profiler, const struct denet_process *process,
                  uint64_t exec_id) {
   const struct denet_process *parent =
-      process->never_execd ? denet_roster_find(profiler->roster, process->parent_pid) : NULL;
-  struct denet_symbolizer_process known = {.pid = process->pid,
-                                           .start_ns = process->born_ns,
-                                           .exec_id = exec_id,
-                                           .parent_pid = parent ? parent->pid : 0,
-                                           .parent_start_ns = parent ? parent->born_ns : 0};
-  denet_symbolizer_meet(profiler->symbolizer, &known);
+      process->never_execd ? denet_process_table_find(profiler->table, process->parent_pid) : NULL;
+  struct denet_stack_worker_process known = {.pid = process->pid,
+                                             .start_ns = process->born_ns,
+                                             .exec_id = exec_id,
+                                             .parent_pid = parent ? parent->pid : 0,
+                                             .parent_start_ns = parent ? parent->born_ns : 0};
+  denet_stack_worker_meet(profiler->symbolizer, &known);
   process->off_cpu->met_exec_id = exec_id;
   process->off_cpu->is_met = true;
 }
 
 static void take_thread(struct denet_profiler *profiler, struct denet_process *process,
                         const struct denet_off_cpu_thread *record) {
-  struct denet_off_cpu *off_cpu = find_off_cpu(process);
+  struct denet_process_wait_stats *off_cpu = find_off_cpu(process);
   if (!off_cpu)
     return;
   uint64_t exec_id = record->place.exec_id;
   if (!off_cpu->is_met || off_cpu->met_exec_id != exec_id)
     meet(profiler, process, exec_id);
-  denet_off_cpu_add_thread(off_cpu, profiler->pass, record);
+  denet_wait_stats_add_thread(off_cpu, profiler->pass, record);
   if (record->place.weight_ns)
-    denet_symbolizer_add_thread(profiler->symbolizer, record);
+    denet_stack_worker_add_thread(profiler->symbolizer, record);
 }
 
 static void take_exited(struct denet_profiler *profiler, struct denet_process *process,
                         const struct denet_off_cpu_sums *exited) {
-  denet_off_cpu_add_exited(process->off_cpu, profiler->pass, exited);
-  denet_symbolizer_add_untold(profiler->symbolizer, exited);
+  denet_wait_stats_add_exited(process->off_cpu, profiler->pass, exited);
+  denet_stack_worker_add_untold(profiler->symbolizer, exited);
 }
 
 /* A child of a followed process is followed from its fork on; if the rules have looked at it and
@@ -225,8 +225,8 @@ static bool is_unwanted(const struct denet_process *process) {
 static void take_record(struct denet_profiler *profiler, const struct denet_bpf_head *head,
                         size_t size) {
   struct denet_process *process = find_process(profiler, (pid_t)head->pid, head->start_ns);
-  const struct denet_off_cpu_thread *thread = denet_off_cpu_as_thread(head, size);
-  const struct denet_off_cpu_sums *exited = denet_off_cpu_as_sums(head, size);
+  const struct denet_off_cpu_thread *thread = denet_trace_records_as_thread(head, size);
+  const struct denet_off_cpu_sums *exited = denet_trace_records_as_sums(head, size);
   if (!process)
     return;
   if (is_unwanted(process))
@@ -241,12 +241,12 @@ static bool take_end(struct denet_profiler *profiler, const struct denet_off_cpu
   struct denet_process *process = find_process(profiler, (pid_t)end->head.pid, end->head.start_ns);
   if (!process || !find_off_cpu(process))
     return false;
-  denet_off_cpu_end(process->off_cpu, profiler->pass, end);
+  denet_wait_stats_end(process->off_cpu, profiler->pass, end);
   forget_mappings(profiler, process);
   return true;
 }
 
-/* Until the roster knows the process; the oldest go first if there are too many. */
+/* Until the table knows the process; the oldest go first if there are too many. */
 static void keep_end(struct denet_profiler *profiler, const struct denet_off_cpu_sums *end) {
   struct denet_buffer *ends = &profiler->ends;
   if (ends->length == ENDS_MOST * sizeof(*end)) {
@@ -271,21 +271,21 @@ static void take_stack(struct denet_profiler *profiler, const struct denet_off_c
   const struct denet_process *process =
       find_process(profiler, (pid_t)stack->head.pid, stack->head.start_ns);
   if (!process || !is_unwanted(process))
-    denet_symbolizer_add_stack(profiler->symbolizer, stack);
+    denet_stack_worker_add_stack(profiler->symbolizer, stack);
 }
 
 static void take_event(void *context, const struct denet_bpf_head *event, size_t size) {
   struct denet_profiler *profiler = context;
-  const struct denet_off_cpu_stack *stack = denet_off_cpu_as_stack(event, size);
-  const struct denet_off_cpu_sums *end = denet_off_cpu_as_sums(event, size);
+  const struct denet_off_cpu_stack *stack = denet_trace_records_as_stack(event, size);
+  const struct denet_off_cpu_sums *end = denet_trace_records_as_sums(event, size);
   if (stack)
     take_stack(profiler, stack);
   if (!end)
     return;
   denet_tracer_forget(profiler->tracer, (pid_t)event->pid, event->start_ns);
   if (end->is_sampled) {
-    denet_symbolizer_add_untold(profiler->symbolizer, end);
-    denet_symbolizer_forget(profiler->symbolizer, (pid_t)event->pid, event->start_ns);
+    denet_stack_worker_add_untold(profiler->symbolizer, end);
+    denet_stack_worker_forget(profiler->symbolizer, (pid_t)event->pid, event->start_ns);
     profiler->has_ended = true;
   }
   if (!take_end(profiler, end))
@@ -295,8 +295,8 @@ static void take_event(void *context, const struct denet_bpf_head *event, size_t
 /* Of one whose end was lost nothing more is told. The kernel may have followed it all the same,
  * though it was never listed: from its exec on, or its fork by one that is followed. */
 static void forget_gone(struct denet_profiler *profiler) {
-  for (size_t i = 0; i < profiler->roster->gone_count; i++) {
-    const struct denet_process *process = profiler->roster->gone[i];
+  for (size_t i = 0; i < profiler->table->gone_count; i++) {
+    const struct denet_process *process = profiler->table->gone[i];
     forget_mappings(profiler, process);
     if (!process->off_cpu || !process->off_cpu->is_over)
       denet_tracer_forget(profiler->tracer, process->pid, process->born_ns);
@@ -311,7 +311,7 @@ static void take_list(struct denet_profiler *profiler) {
   if (denet_tracer_list(profiler->tracer, &profiler->records))
     return;
   profiler->pass++;
-  while ((head = denet_off_cpu_next(&profiler->records, &offset, &size)))
+  while ((head = denet_trace_records_next(&profiler->records, &offset, &size)))
     take_record(profiler, head, size);
 }
 
@@ -320,17 +320,17 @@ void denet_profiler_begin(struct denet_profiler *profiler) {
     take_list(profiler);
 }
 
-void denet_profiler_listen(struct denet_profiler *profiler, struct denet_roster *roster,
-                           const struct denet_forest *forest) {
-  profiler->roster = roster;
-  profiler->forest = forest;
+void denet_profiler_listen(struct denet_profiler *profiler, struct denet_process_table *table,
+                           const struct denet_trees *trees) {
+  profiler->table = table;
+  profiler->trees = trees;
   take_list(profiler);
   retry_ends(profiler);
   profiler->has_ended = false;
   denet_tracer_drain(profiler->tracer, take_event, profiler);
   if (profiler->has_ended)
-    denet_symbolizer_await(profiler->symbolizer, END_NS);
-  denet_symbolizer_take(profiler->symbolizer, take_sample, profiler);
+    denet_stack_worker_await(profiler->symbolizer, END_NS);
+  denet_stack_worker_take(profiler->symbolizer, take_sample, profiler);
   forget_gone(profiler);
 }
 
@@ -340,7 +340,7 @@ void denet_profiler_losses(const struct denet_profiler *profiler,
   *out_losses = (struct denet_off_cpu_losses){
       .threads = kernel.threads,
       .processes = kernel.processes + kernel.ends + profiler->lost_ends,
-      .stacks = kernel.stacks + denet_symbolizer_lost(profiler->symbolizer),
+      .stacks = kernel.stacks + denet_stack_worker_lost(profiler->symbolizer),
   };
 }
 
@@ -349,7 +349,7 @@ void denet_profiler_losses(const struct denet_profiler *profiler,
 void denet_profiler_free(struct denet_profiler *profiler) {
   if (!profiler)
     return;
-  if (denet_symbolizer_stop(profiler->symbolizer))
+  if (denet_stack_worker_stop(profiler->symbolizer))
     denet_tracer_free(profiler->tracer);
   denet_buffer_done(&profiler->records);
   denet_buffer_done(&profiler->ends);
@@ -380,12 +380,12 @@ int denet_profiler_open(const struct denet_profiler_settings *settings, const ch
   int failure = denet_tracer_open(&tracer, error, &profiler->tracer);
   if (failure)
     return failure;
-  struct denet_symbolizer_settings symbolizer = {.tracer = profiler->tracer,
-                                                 .proc_path = proc_path,
-                                                 .symbol_bytes = settings->symbol_bytes,
-                                                 .rate = settings->rate / 2,
-                                                 .stack_bytes = settings->stack_bytes};
-  failure = denet_symbolizer_start(&symbolizer, &profiler->symbolizer);
+  struct denet_stack_worker_settings symbolizer = {.tracer = profiler->tracer,
+                                                   .proc_path = proc_path,
+                                                   .symbol_bytes = settings->symbol_bytes,
+                                                   .rate = settings->rate / 2,
+                                                   .stack_bytes = settings->stack_bytes};
+  failure = denet_stack_worker_start(&symbolizer, &profiler->symbolizer);
   if (failure)
     return denet_error_set(error, failure, "the thread for stacks cannot be started: %s",
                            strerror(-failure));

@@ -27,8 +27,8 @@ int denet_profiler_open(const struct denet_profiler_settings *settings, const ch
 void denet_profiler_free(struct denet_profiler *profiler); /* NULL is fine */
 
 /* Between the source's pass and the rules: takes in what has happened since the last time. */
-void denet_profiler_listen(struct denet_profiler *profiler, struct denet_roster *roster,
-                           const struct denet_forest *forest);
+void denet_profiler_listen(struct denet_profiler *profiler, struct denet_process_table *table,
+                           const struct denet_trees *trees);
 
 /* Brings process->now's OFF_CPU_* up to date, and notes whether one of its trees asks for them. */
 void denet_profiler_measure(struct denet_profiler *profiler, struct denet_process *process);

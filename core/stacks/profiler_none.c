@@ -13,11 +13,11 @@ int denet_profiler_open(const struct denet_profiler_settings *settings, const ch
 
 void denet_profiler_free(struct denet_profiler *profiler) { (void)profiler; }
 
-void denet_profiler_listen(struct denet_profiler *profiler, struct denet_roster *roster,
-                           const struct denet_forest *forest) {
+void denet_profiler_listen(struct denet_profiler *profiler, struct denet_process_table *table,
+                           const struct denet_trees *trees) {
   (void)profiler;
-  (void)roster;
-  (void)forest;
+  (void)table;
+  (void)trees;
 }
 
 void denet_profiler_measure(struct denet_profiler *profiler, struct denet_process *process) {

@@ -25,7 +25,7 @@ enum job_kind { JOB_MEET, JOB_FORGET, JOB_STACK, JOB_THREAD, JOB_UNTOLD };
 struct job {
   enum job_kind kind;
   size_t stack_bytes;
-  struct denet_symbolizer_process process;
+  struct denet_stack_worker_process process;
   struct denet_off_cpu_place place;
   uint64_t left_ns;
   denet_u64 untold_ns[DENET_REASONS];
@@ -33,11 +33,11 @@ struct job {
 
 /* A program that has begun, and maps its libraries. */
 struct loading {
-  struct denet_symbolizer_process process;
+  struct denet_stack_worker_process process;
   uint64_t due_ns;
 };
 
-struct denet_symbolizer {
+struct denet_stack_worker {
   pthread_t thread;
   pthread_mutex_t lock; /* guards what follows, up to the thread's own */
   int wake_fd;          /* an eventfd(2): there is something to do */
@@ -53,9 +53,9 @@ struct denet_symbolizer {
   struct denet_unwinder *unwinder;
   struct loading loading[LOADING_MOST]; /* the first is due first */
   size_t loading_count;
-  struct denet_symbolizer_settings settings;
+  struct denet_stack_worker_settings settings;
   uint64_t reads_due_ns; /* when as many stacks had been read as may be */
-  struct denet_blocks *blocks;
+  struct denet_blocked_stacks *blocks;
   struct denet_buffer jobs; /* being done */
   struct denet_buffer names;
 };
@@ -70,7 +70,7 @@ static uint64_t read_now(void) {
 
 /* stack_bytes: to come from stack. While the thread is held up samples are lost first, and then
  * what it should know of processes: it forgets all of them. */
-static void put_job(struct denet_symbolizer *symbolizer, struct job job, const void *stack) {
+static void put_job(struct denet_stack_worker *symbolizer, struct job job, const void *stack) {
   static const char padding[8];
   size_t stack_bytes = job.stack_bytes, padding_bytes = -stack_bytes % sizeof(padding);
   bool is_sample = job.kind != JOB_MEET && job.kind != JOB_FORGET;
@@ -89,18 +89,19 @@ static void put_job(struct denet_symbolizer *symbolizer, struct job job, const v
   pthread_mutex_unlock(&symbolizer->lock);
 }
 
-void denet_symbolizer_meet(struct denet_symbolizer *symbolizer,
-                           const struct denet_symbolizer_process *process) {
+void denet_stack_worker_meet(struct denet_stack_worker *symbolizer,
+                             const struct denet_stack_worker_process *process) {
   put_job(symbolizer, (struct job){.kind = JOB_MEET, .process = *process}, NULL);
 }
 
-void denet_symbolizer_forget(struct denet_symbolizer *symbolizer, pid_t pid, uint64_t start_ns) {
-  struct denet_symbolizer_process process = {.pid = pid, .start_ns = start_ns};
+void denet_stack_worker_forget(struct denet_stack_worker *symbolizer, pid_t pid,
+                               uint64_t start_ns) {
+  struct denet_stack_worker_process process = {.pid = pid, .start_ns = start_ns};
   put_job(symbolizer, (struct job){.kind = JOB_FORGET, .process = process}, NULL);
 }
 
-void denet_symbolizer_add_untold(struct denet_symbolizer *symbolizer,
-                                 const struct denet_off_cpu_sums *sums) {
+void denet_stack_worker_add_untold(struct denet_stack_worker *symbolizer,
+                                   const struct denet_off_cpu_sums *sums) {
   struct job job = {.kind = JOB_UNTOLD,
                     .process = {.pid = (pid_t)sums->head.pid, .start_ns = sums->head.start_ns}};
   uint64_t all_ns = 0;
@@ -109,7 +110,7 @@ void denet_symbolizer_add_untold(struct denet_symbolizer *symbolizer,
   if (all_ns)
     put_job(symbolizer, job, NULL);
 }
-void denet_symbolizer_await(struct denet_symbolizer *symbolizer, uint64_t most_ns) {
+void denet_stack_worker_await(struct denet_stack_worker *symbolizer, uint64_t most_ns) {
   uint64_t until_ns = read_now() + most_ns;
   struct timespec until = {(time_t)(until_ns / 1000000000), (long)(until_ns % 1000000000)};
   int outcome = 0;
@@ -126,23 +127,23 @@ static struct job make_sample_job(enum job_kind kind, const struct denet_bpf_hea
       .place = *place};
 }
 
-void denet_symbolizer_add_stack(struct denet_symbolizer *symbolizer,
-                                const struct denet_off_cpu_stack *stack) {
+void denet_stack_worker_add_stack(struct denet_stack_worker *symbolizer,
+                                  const struct denet_off_cpu_stack *stack) {
   struct job job = make_sample_job(JOB_STACK, &stack->head, &stack->place);
   job.stack_bytes = stack->stack_bytes;
   put_job(symbolizer, job, stack + 1);
 }
 
-void denet_symbolizer_add_thread(struct denet_symbolizer *symbolizer,
-                                 const struct denet_off_cpu_thread *thread) {
+void denet_stack_worker_add_thread(struct denet_stack_worker *symbolizer,
+                                   const struct denet_off_cpu_thread *thread) {
   struct job job = make_sample_job(JOB_THREAD, &thread->head, &thread->place);
   job.left_ns = thread->left_ns;
   put_job(symbolizer, job, NULL);
 }
 
-void denet_symbolizer_take(struct denet_symbolizer *symbolizer,
-                           void (*each)(void *context, const struct denet_sample *sample),
-                           void *context) {
+void denet_stack_worker_take(struct denet_stack_worker *symbolizer,
+                             void (*each)(void *context, const struct denet_sample *sample),
+                             void *context) {
   pthread_mutex_lock(&symbolizer->lock);
   struct denet_sample *samples = DENET_TAKE(symbolizer->samples);
   size_t count = symbolizer->sample_count;
@@ -155,7 +156,7 @@ void denet_symbolizer_take(struct denet_symbolizer *symbolizer,
   free(samples);
 }
 
-uint64_t denet_symbolizer_lost(struct denet_symbolizer *symbolizer) {
+uint64_t denet_stack_worker_lost(struct denet_stack_worker *symbolizer) {
   pthread_mutex_lock(&symbolizer->lock);
   uint64_t lost = symbolizer->lost;
   pthread_mutex_unlock(&symbolizer->lock);
@@ -165,7 +166,7 @@ uint64_t denet_symbolizer_lost(struct denet_symbolizer *symbolizer) {
 /* --- The thread --- */
 
 /* Room for one more sample; the lock is held. */
-static bool reserve_sample(struct denet_symbolizer *symbolizer) {
+static bool reserve_sample(struct denet_stack_worker *symbolizer) {
   if (symbolizer->sample_count < symbolizer->sample_capacity)
     return true;
   size_t capacity = symbolizer->sample_capacity ? 2 * symbolizer->sample_capacity : 256;
@@ -186,10 +187,10 @@ static struct denet_block block_of(const struct job *job) {
                               .left_ns = job->left_ns};
 }
 
-static void give_sample(struct denet_symbolizer *symbolizer, const struct job *job,
+static void give_sample(struct denet_stack_worker *symbolizer, const struct job *job,
                         struct denet_frames *frames) {
   struct denet_block block = block_of(job);
-  uint64_t owed_ns = denet_blocks_settle(symbolizer->blocks, &block, job->place.reason);
+  uint64_t owed_ns = denet_blocked_stacks_settle(symbolizer->blocks, &block, job->place.reason);
   struct denet_sample sample = {.pid = job->process.pid,
                                 .start_ns = job->process.start_ns,
                                 .stack = {.frames = frames,
@@ -197,7 +198,7 @@ static void give_sample(struct denet_symbolizer *symbolizer, const struct job *j
                                           .time_ns = job->place.weight_ns + owed_ns,
                                           .count = 1}};
   memcpy(sample.stack.thread, job->place.name, sizeof(sample.stack.thread));
-  denet_blocks_note_last(symbolizer->blocks, &block, &sample.stack);
+  denet_blocked_stacks_note_last(symbolizer->blocks, &block, &sample.stack);
   pthread_mutex_lock(&symbolizer->lock);
   if (reserve_sample(symbolizer)) {
     denet_frames_hold(frames);
@@ -209,7 +210,7 @@ static void give_sample(struct denet_symbolizer *symbolizer, const struct job *j
 }
 
 /* NULL: no memory. */
-static struct denet_frames *unwind(struct denet_symbolizer *symbolizer, const struct job *job,
+static struct denet_frames *unwind(struct denet_stack_worker *symbolizer, const struct job *job,
                                    struct denet_text stack) {
   _Static_assert(DENET_REGISTERS == DENET_OFF_CPU_REGISTERS, "the same registers");
   struct denet_snapshot snapshot = {.pid = job->process.pid,
@@ -224,7 +225,7 @@ static struct denet_frames *unwind(struct denet_symbolizer *symbolizer, const st
   return denet_frames_new(denet_buffer_text(&symbolizer->names));
 }
 
-static void do_stack(struct denet_symbolizer *symbolizer, const struct job *job) {
+static void do_stack(struct denet_stack_worker *symbolizer, const struct job *job) {
   struct denet_frames *frames =
       unwind(symbolizer, job, (struct denet_text){(const char *)(job + 1), job->stack_bytes});
   if (frames)
@@ -234,7 +235,7 @@ static void do_stack(struct denet_symbolizer *symbolizer, const struct job *job)
 
 /* At most the rate, and as many at once as in a second. Those of one round that come too late are
  * the first of another, since the others are known then. */
-static bool may_read(struct denet_symbolizer *symbolizer) {
+static bool may_read(struct denet_stack_worker *symbolizer) {
   uint64_t now_ns = read_now(), gap_ns = UINT64_C(1000000000) / symbolizer->settings.rate;
   if (symbolizer->reads_due_ns + 1000000000 < now_ns)
     symbolizer->reads_due_ns = now_ns - 1000000000;
@@ -246,9 +247,9 @@ static bool may_read(struct denet_symbolizer *symbolizer) {
 
 /* A thread that is still where it was has the same stack. Where the stack may not be read its leaf
  * is all there is. */
-static void do_thread(struct denet_symbolizer *symbolizer, const struct job *job) {
+static void do_thread(struct denet_stack_worker *symbolizer, const struct job *job) {
   struct denet_block block = block_of(job);
-  struct denet_frames *known = denet_blocks_find(symbolizer->blocks, &block);
+  struct denet_frames *known = denet_blocked_stacks_find(symbolizer->blocks, &block);
   if (known) {
     give_sample(symbolizer, job, known);
     return;
@@ -256,30 +257,30 @@ static void do_thread(struct denet_symbolizer *symbolizer, const struct job *job
   struct denet_text stack = {"", 0};
   int error = -EAGAIN;
   if (may_read(symbolizer))
-    error = denet_blocks_read(symbolizer->blocks, &block, job->place.registers, &stack);
+    error = denet_blocked_stacks_read(symbolizer->blocks, &block, job->place.registers, &stack);
   if (error == -ESRCH) /* the others will have to do */
     block.tid = 0;
   if (error == -EAGAIN || error == -ESRCH) {
-    denet_blocks_owe(symbolizer->blocks, &block, job->place.reason, job->place.weight_ns);
+    denet_blocked_stacks_owe(symbolizer->blocks, &block, job->place.reason, job->place.weight_ns);
     return;
   }
   block.frames = unwind(symbolizer, job, stack);
   if (!block.frames)
     return;
-  denet_blocks_keep(symbolizer->blocks, &block);
+  denet_blocked_stacks_keep(symbolizer->blocks, &block);
   give_sample(symbolizer, job, block.frames);
   denet_frames_release(block.frames);
 }
 
 /* Where there is no last stack yet the process is owed it, not one of its threads. */
-static void do_untold(struct denet_symbolizer *symbolizer, const struct job *job) {
+static void do_untold(struct denet_stack_worker *symbolizer, const struct job *job) {
   for (denet_u32 reason = 0; reason < DENET_REASONS; reason++) {
     struct denet_block process = block_of(job);
     struct denet_stack last;
     if (!job->untold_ns[reason])
       continue;
-    denet_blocks_owe(symbolizer->blocks, &process, reason, job->untold_ns[reason]);
-    if (!denet_blocks_last(symbolizer->blocks, &process, reason, &last))
+    denet_blocked_stacks_owe(symbolizer->blocks, &process, reason, job->untold_ns[reason]);
+    if (!denet_blocked_stacks_last(symbolizer->blocks, &process, reason, &last))
       continue;
     struct job left = *job;
     left.place.reason = reason;
@@ -288,20 +289,20 @@ static void do_untold(struct denet_symbolizer *symbolizer, const struct job *job
   }
 }
 
-static void meet(struct denet_symbolizer *symbolizer,
-                 const struct denet_symbolizer_process *process) {
+static void meet(struct denet_stack_worker *symbolizer,
+                 const struct denet_stack_worker_process *process) {
   denet_unwinder_meet(symbolizer->unwinder, process->pid, process->start_ns, process->exec_id,
                       process->parent_pid, process->parent_start_ns);
 }
 
-static void do_job(struct denet_symbolizer *symbolizer, const struct job *job) {
-  const struct denet_symbolizer_process *process = &job->process;
+static void do_job(struct denet_stack_worker *symbolizer, const struct job *job) {
+  const struct denet_stack_worker_process *process = &job->process;
   switch (job->kind) {
   case JOB_MEET:
     meet(symbolizer, process);
     break;
   case JOB_FORGET:
-    denet_blocks_forget(symbolizer->blocks, process->pid, process->start_ns);
+    denet_blocked_stacks_forget(symbolizer->blocks, process->pid, process->start_ns);
     denet_unwinder_forget(symbolizer->unwinder, process->pid, process->start_ns);
     break;
   case JOB_STACK:
@@ -316,7 +317,7 @@ static void do_job(struct denet_symbolizer *symbolizer, const struct job *job) {
   }
 }
 
-static bool is_stopping(struct denet_symbolizer *symbolizer) {
+static bool is_stopping(struct denet_stack_worker *symbolizer) {
   pthread_mutex_lock(&symbolizer->lock);
   bool stops = symbolizer->is_stopping;
   pthread_mutex_unlock(&symbolizer->lock);
@@ -325,12 +326,12 @@ static bool is_stopping(struct denet_symbolizer *symbolizer) {
 
 /* A fork has its parent's mappings, whether it still lives or not. */
 static void take_beginning(void *context, const struct denet_off_cpu_beginning *beginning) {
-  struct denet_symbolizer *symbolizer = context;
-  struct denet_symbolizer_process process = {.pid = (pid_t)beginning->head.pid,
-                                             .start_ns = beginning->head.start_ns,
-                                             .exec_id = beginning->exec_id,
-                                             .parent_pid = (pid_t)beginning->parent_pid,
-                                             .parent_start_ns = beginning->parent_start_ns};
+  struct denet_stack_worker *symbolizer = context;
+  struct denet_stack_worker_process process = {.pid = (pid_t)beginning->head.pid,
+                                               .start_ns = beginning->head.start_ns,
+                                               .exec_id = beginning->exec_id,
+                                               .parent_pid = (pid_t)beginning->parent_pid,
+                                               .parent_start_ns = beginning->parent_start_ns};
   if (beginning->head.kind == DENET_OFF_CPU_FORKED)
     meet(symbolizer, &process);
   else if (symbolizer->loading_count < LOADING_MOST)
@@ -338,7 +339,7 @@ static void take_beginning(void *context, const struct denet_off_cpu_beginning *
         (struct loading){process, read_now() + LOAD_NS};
 }
 
-static void meet_loaded(struct denet_symbolizer *symbolizer) {
+static void meet_loaded(struct denet_stack_worker *symbolizer) {
   uint64_t now_ns = read_now();
   size_t done = 0;
   while (done < symbolizer->loading_count && symbolizer->loading[done].due_ns <= now_ns)
@@ -349,7 +350,7 @@ static void meet_loaded(struct denet_symbolizer *symbolizer) {
 }
 
 /* Until there are jobs, something has begun or is due, or the thread is to end. */
-static void wait_for_work(struct denet_symbolizer *symbolizer) {
+static void wait_for_work(struct denet_stack_worker *symbolizer) {
   struct pollfd fds[] = {{.fd = symbolizer->wake_fd, .events = POLLIN},
                          {.fd = denet_tracer_beginnings_fd(symbolizer->tracer), .events = POLLIN}};
   bool is_loading = symbolizer->loading_count > 0;
@@ -361,22 +362,23 @@ static void wait_for_work(struct denet_symbolizer *symbolizer) {
 }
 
 /* Who is still there is met again with its next stack. */
-static void forget_all(struct denet_symbolizer *symbolizer) {
+static void forget_all(struct denet_stack_worker *symbolizer) {
   struct denet_unwinder *unwinder;
-  const struct denet_symbolizer_settings *settings = &symbolizer->settings;
-  struct denet_blocks *blocks = denet_blocks_new(settings->proc_path, settings->stack_bytes);
+  const struct denet_stack_worker_settings *settings = &symbolizer->settings;
+  struct denet_blocked_stacks *blocks =
+      denet_blocked_stacks_new(settings->proc_path, settings->stack_bytes);
   if (!blocks || denet_unwinder_new(settings->proc_path, settings->symbol_bytes, &unwinder)) {
-    denet_blocks_free(blocks);
+    denet_blocked_stacks_free(blocks);
     return;
   }
-  denet_blocks_free(symbolizer->blocks);
+  denet_blocked_stacks_free(symbolizer->blocks);
   denet_unwinder_free(symbolizer->unwinder);
   symbolizer->blocks = blocks;
   symbolizer->unwinder = unwinder;
 }
 
 /* Takes all the jobs that there are. False: the thread is to end. */
-static bool take_jobs(struct denet_symbolizer *symbolizer) {
+static bool take_jobs(struct denet_stack_worker *symbolizer) {
   denet_buffer_clear(&symbolizer->jobs);
   pthread_mutex_lock(&symbolizer->lock);
   struct denet_buffer jobs = symbolizer->queue;
@@ -391,7 +393,7 @@ static bool take_jobs(struct denet_symbolizer *symbolizer) {
   return goes_on;
 }
 
-static void rest(struct denet_symbolizer *symbolizer) {
+static void rest(struct denet_stack_worker *symbolizer) {
   pthread_mutex_lock(&symbolizer->lock);
   symbolizer->is_busy = false;
   pthread_cond_signal(&symbolizer->is_idle);
@@ -399,12 +401,12 @@ static void rest(struct denet_symbolizer *symbolizer) {
   wait_for_work(symbolizer);
 }
 static void *run(void *context) {
-  struct denet_symbolizer *symbolizer = context;
+  struct denet_stack_worker *symbolizer = context;
   pthread_setname_np(pthread_self(), "denet-stacks");
   while (take_jobs(symbolizer)) {
     denet_tracer_take_beginnings(symbolizer->tracer, take_beginning, symbolizer);
     meet_loaded(symbolizer);
-    denet_blocks_begin(symbolizer->blocks);
+    denet_blocked_stacks_begin(symbolizer->blocks);
     for (size_t at = 0; at < symbolizer->jobs.length && !is_stopping(symbolizer);) {
       const struct job *job = (const void *)(symbolizer->jobs.bytes + at);
       do_job(symbolizer, job);
@@ -417,14 +419,14 @@ static void *run(void *context) {
 
 /* --- Start and end --- */
 
-static void free_symbolizer(struct denet_symbolizer *symbolizer) {
+static void free_symbolizer(struct denet_stack_worker *symbolizer) {
   for (size_t i = 0; i < symbolizer->sample_count; i++)
     denet_frames_release(symbolizer->samples[i].stack.frames);
   free(symbolizer->samples);
   denet_buffer_done(&symbolizer->queue);
   denet_buffer_done(&symbolizer->jobs);
   denet_buffer_done(&symbolizer->names);
-  denet_blocks_free(symbolizer->blocks);
+  denet_blocked_stacks_free(symbolizer->blocks);
   denet_unwinder_free(symbolizer->unwinder);
   denet_closep(&symbolizer->wake_fd);
   pthread_cond_destroy(&symbolizer->is_idle);
@@ -432,13 +434,13 @@ static void free_symbolizer(struct denet_symbolizer *symbolizer) {
   free(symbolizer);
 }
 
-static void free_symbolizerp(struct denet_symbolizer **symbolizer) {
+static void free_symbolizerp(struct denet_stack_worker **symbolizer) {
   if (*symbolizer)
     free_symbolizer(*symbolizer);
 }
 
 /* Signals are for others. */
-static int start_thread(struct denet_symbolizer *symbolizer) {
+static int start_thread(struct denet_stack_worker *symbolizer) {
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -447,10 +449,10 @@ static int start_thread(struct denet_symbolizer *symbolizer) {
   return -error;
 }
 
-int denet_symbolizer_start(const struct denet_symbolizer_settings *settings,
-                           struct denet_symbolizer **out_symbolizer) {
+int denet_stack_worker_start(const struct denet_stack_worker_settings *settings,
+                             struct denet_stack_worker **out_symbolizer) {
   DENET_CLEANUP(free_symbolizerp)
-  struct denet_symbolizer *symbolizer = calloc(1, sizeof(*symbolizer));
+  struct denet_stack_worker *symbolizer = calloc(1, sizeof(*symbolizer));
   if (!symbolizer)
     return -ENOMEM;
   pthread_mutex_init(&symbolizer->lock, NULL);
@@ -462,7 +464,7 @@ int denet_symbolizer_start(const struct denet_symbolizer_settings *settings,
   symbolizer->tracer = settings->tracer;
   symbolizer->settings = *settings;
   symbolizer->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  symbolizer->blocks = denet_blocks_new(settings->proc_path, settings->stack_bytes);
+  symbolizer->blocks = denet_blocked_stacks_new(settings->proc_path, settings->stack_bytes);
   int error = symbolizer->wake_fd < 0 ? -errno : symbolizer->blocks ? 0 : -ENOMEM;
   if (!error)
     error = denet_unwinder_new(settings->proc_path, settings->symbol_bytes, &symbolizer->unwinder);
@@ -473,7 +475,7 @@ int denet_symbolizer_start(const struct denet_symbolizer_settings *settings,
   return error;
 }
 
-bool denet_symbolizer_stop(struct denet_symbolizer *symbolizer) {
+bool denet_stack_worker_stop(struct denet_stack_worker *symbolizer) {
   if (!symbolizer)
     return true;
   pthread_mutex_lock(&symbolizer->lock);

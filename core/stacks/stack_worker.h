@@ -1,5 +1,5 @@
 /* The thread that makes stacks of what the kernel sampled: it unwinds them and looks the names up,
- * at its own pace. Nothing but denet_symbolizer_await() and the end waits for it. */
+ * at its own interval. Nothing but denet_stack_worker_await() and the end waits for it. */
 #pragma once
 
 #include "core/model/stack_counts.h"
@@ -10,9 +10,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-struct denet_symbolizer;
+struct denet_stack_worker;
 
-struct denet_symbolizer_settings {
+struct denet_stack_worker_settings {
   struct denet_tracer *tracer; /* tells of beginnings; borrowed until the thread has ended */
   const char *proc_path;       /* borrowed likewise */
   uint64_t symbol_bytes;       /* the most memory for symbols of files */
@@ -21,7 +21,7 @@ struct denet_symbolizer_settings {
 };
 
 /* Which process, and the one that forked it if it has not exec'd (else 0). */
-struct denet_symbolizer_process {
+struct denet_stack_worker_process {
   pid_t pid, parent_pid;
   uint64_t start_ns, parent_start_ns, exec_id;
 };
@@ -34,38 +34,38 @@ struct denet_sample {
 };
 
 /* Starts the thread, named denet-stacks. 0 or -errno. */
-int denet_symbolizer_start(const struct denet_symbolizer_settings *settings,
-                           struct denet_symbolizer **out_symbolizer);
+int denet_stack_worker_start(const struct denet_stack_worker_settings *settings,
+                             struct denet_stack_worker **out_symbolizer);
 
 /* Ends the thread; what is queued is dropped. NULL is fine. False: the thread is held up, and goes
  * on to use what it has borrowed. */
-bool denet_symbolizer_stop(struct denet_symbolizer *symbolizer);
+bool denet_stack_worker_stop(struct denet_stack_worker *symbolizer);
 
 /* Has the process's mappings read before it may be gone. */
-void denet_symbolizer_meet(struct denet_symbolizer *symbolizer,
-                           const struct denet_symbolizer_process *process);
+void denet_stack_worker_meet(struct denet_stack_worker *symbolizer,
+                             const struct denet_stack_worker_process *process);
 
 /* The process has ended, or is not followed any more: gives back what is held for it. */
-void denet_symbolizer_forget(struct denet_symbolizer *symbolizer, pid_t pid, uint64_t start_ns);
+void denet_stack_worker_forget(struct denet_stack_worker *symbolizer, pid_t pid, uint64_t start_ns);
 
 /* For the process's time that no stack was taken for its last stacks stand, or the next ones. */
-void denet_symbolizer_add_untold(struct denet_symbolizer *symbolizer,
-                                 const struct denet_off_cpu_sums *sums);
+void denet_stack_worker_add_untold(struct denet_stack_worker *symbolizer,
+                                   const struct denet_off_cpu_sums *sums);
 /* Waits until all that is queued is done, or for most_ns. */
-void denet_symbolizer_await(struct denet_symbolizer *symbolizer, uint64_t most_ns);
+void denet_stack_worker_await(struct denet_stack_worker *symbolizer, uint64_t most_ns);
 
 /* Queues a sample that has its stack with it. */
-void denet_symbolizer_add_stack(struct denet_symbolizer *symbolizer,
-                                const struct denet_off_cpu_stack *stack);
+void denet_stack_worker_add_stack(struct denet_stack_worker *symbolizer,
+                                  const struct denet_off_cpu_stack *stack);
 
 /* Queues one of a thread that is off its CPU: its stack is read while it is. */
-void denet_symbolizer_add_thread(struct denet_symbolizer *symbolizer,
-                                 const struct denet_off_cpu_thread *thread);
+void denet_stack_worker_add_thread(struct denet_stack_worker *symbolizer,
+                                   const struct denet_off_cpu_thread *thread);
 
 /* Gives each stack that is ready to each(), which borrows it. */
-void denet_symbolizer_take(struct denet_symbolizer *symbolizer,
-                           void (*each)(void *context, const struct denet_sample *sample),
-                           void *context);
+void denet_stack_worker_take(struct denet_stack_worker *symbolizer,
+                             void (*each)(void *context, const struct denet_sample *sample),
+                             void *context);
 
 /* Samples that were dropped since there were too many to wait. */
-uint64_t denet_symbolizer_lost(struct denet_symbolizer *symbolizer);
+uint64_t denet_stack_worker_lost(struct denet_stack_worker *symbolizer);

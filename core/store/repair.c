@@ -12,12 +12,12 @@
 /* O_NONBLOCK: whoever puts a FIFO in the file's place must not stop us. */
 #define MEND_FLAGS (O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
 
-static bool is_found(const struct denet_tail *tail) {
+static bool is_found(const struct denet_repair *tail) {
   return tail->may_be_whole && tail->latest == '{';
 }
 
 /* Returns whether the byte, a newline, stands before a whole line. */
-static bool look_at_newline(struct denet_tail *tail) {
+static bool look_at_newline(struct denet_repair *tail) {
   if (is_found(tail))
     return true;
   tail->behind_bytes = tail->seen_bytes;
@@ -25,7 +25,7 @@ static bool look_at_newline(struct denet_tail *tail) {
   return false;
 }
 
-bool denet_tail_look(struct denet_tail *tail, struct denet_text block) {
+bool denet_repair_scan(struct denet_repair *tail, struct denet_text block) {
   for (size_t left = block.length; left > 0; left--) {
     char byte = block.bytes[left - 1];
     if (byte == '\n' && look_at_newline(tail))
@@ -39,7 +39,7 @@ bool denet_tail_look(struct denet_tail *tail, struct denet_text block) {
   return false;
 }
 
-uint64_t denet_tail_torn(const struct denet_tail *tail) {
+uint64_t denet_repair_torn_bytes(const struct denet_repair *tail) {
   return is_found(tail) ? tail->behind_bytes : tail->seen_bytes;
 }
 
@@ -58,7 +58,7 @@ static int read_block(int fd, char *bytes, size_t length, off_t offset) {
 }
 
 /* Looks at a file of size bytes until a whole line is found. */
-static int look_at_file(int fd, uint64_t size, struct denet_tail *tail) {
+static int look_at_file(int fd, uint64_t size, struct denet_repair *tail) {
   char block[BLOCK_BYTES];
   bool is_over = false;
   for (uint64_t left = size; left && !is_over;) {
@@ -67,7 +67,7 @@ static int look_at_file(int fd, uint64_t size, struct denet_tail *tail) {
     int error = read_block(fd, block, length, (off_t)left);
     if (error)
       return error;
-    is_over = denet_tail_look(tail, (struct denet_text){block, length});
+    is_over = denet_repair_scan(tail, (struct denet_text){block, length});
   }
   return 0;
 }
@@ -78,19 +78,19 @@ static int cut_file(int fd, const struct stat *status, uint64_t size) {
   return ftruncate(fd, (off_t)size) || futimens(fd, times) ? -errno : 0;
 }
 
-int denet_tail_mend(int folder, const char *name, uint64_t *out_bytes) {
+int denet_repair_file(int folder, const char *name, uint64_t *out_bytes) {
   DENET_CLOSE int fd = openat(folder, name, MEND_FLAGS);
   struct stat status;
   if (fd < 0 || fstat(fd, &status))
     return -errno;
   if (!S_ISREG(status.st_mode))
     return -EINVAL;
-  struct denet_tail tail = {0};
+  struct denet_repair tail = {0};
   uint64_t size = (uint64_t)status.st_size;
   int error = look_at_file(fd, size, &tail);
   if (error)
     return error;
-  uint64_t whole_bytes = size - denet_tail_torn(&tail);
+  uint64_t whole_bytes = size - denet_repair_torn_bytes(&tail);
   if (!whole_bytes)
     return unlinkat(folder, name, 0) ? -errno : DENET_GONE;
   if (whole_bytes < size)

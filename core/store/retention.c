@@ -8,13 +8,13 @@
 
 #define FIRST_BUCKETS 64
 
-int denet_budget_init(struct denet_budget *budget, const char *folder) {
+int denet_retention_init(struct denet_retention *budget, const char *folder) {
   STAILQ_INIT(&budget->files);
   budget->folder = strdup(folder);
   return budget->folder ? 0 : -ENOMEM;
 }
 
-uint64_t denet_budget_space(const struct denet_budget *budget, uint64_t bytes) {
+uint64_t denet_retention_space(const struct denet_retention *budget, uint64_t bytes) {
   return (bytes + budget->block_bytes - 1) / budget->block_bytes * budget->block_bytes;
 }
 
@@ -24,12 +24,12 @@ static int compare_shelves(const void *left, const void *right) {
   return order ? order : strcmp(a->host, b->host);
 }
 
-static void drop_shelf(struct denet_budget *budget, struct denet_shelf *shelf) {
+static void drop_shelf(struct denet_retention *budget, struct denet_shelf *shelf) {
   tdelete(shelf, &budget->shelves, compare_shelves);
   denet_shelf_free(shelf);
 }
 
-void denet_budget_done(struct denet_budget *budget) {
+void denet_retention_done(struct denet_retention *budget) {
   for (struct denet_shelf_file *file; (file = STAILQ_FIRST(&budget->files));) {
     STAILQ_REMOVE_HEAD(&budget->files, next_by_age);
     free(file);
@@ -39,18 +39,18 @@ void denet_budget_done(struct denet_budget *budget) {
     drop_shelf(budget, *(struct denet_shelf **)budget->shelves);
   free(budget->buckets);
   free(budget->folder);
-  *budget = (struct denet_budget){0};
+  *budget = (struct denet_retention){0};
 }
 
-static struct denet_shelf *find_shelf(const struct denet_budget *budget, const char *host,
+static struct denet_shelf *find_shelf(const struct denet_retention *budget, const char *host,
                                       const char *instance) {
   struct denet_shelf key = {.host = (char *)host, .instance = (char *)instance};
   struct denet_shelf **found = tfind(&key, &budget->shelves, compare_shelves);
   return found ? *found : NULL;
 }
 
-struct denet_shelf *denet_budget_shelf(struct denet_budget *budget, const char *host,
-                                       const char *instance) {
+struct denet_shelf *denet_retention_shelf(struct denet_retention *budget, const char *host,
+                                          const char *instance) {
   struct denet_shelf *shelf = find_shelf(budget, host, instance);
   if (shelf)
     return shelf;
@@ -62,22 +62,22 @@ struct denet_shelf *denet_budget_shelf(struct denet_budget *budget, const char *
 }
 
 /* Where the parts of a process are. bucket_count is not 0. */
-static struct denet_shelf_file **find_bucket(const struct denet_budget *budget,
+static struct denet_shelf_file **find_bucket(const struct denet_retention *budget,
                                              const struct denet_shelf *shelf,
-                                             const struct denet_part_id *id) {
+                                             const struct denet_segment_id *id) {
   /* Multiplied by an odd number with as many ones as zeros; the high bits are the mixed ones. */
   uint64_t hash = ((uintptr_t)shelf ^ id->t0_ms ^ ((uint64_t)id->pid << 32));
   hash *= UINT64_C(0x9e3779b97f4a7c15);
   return &budget->buckets[(hash >> 32) & (budget->bucket_count - 1)];
 }
 
-static void link_file(struct denet_budget *budget, struct denet_shelf_file *file) {
+static void link_file(struct denet_retention *budget, struct denet_shelf_file *file) {
   struct denet_shelf_file **bucket = find_bucket(budget, file->shelf, &file->id);
   file->next_in_bucket = *bucket;
   *bucket = file;
 }
 
-static void unlink_file(struct denet_budget *budget, const struct denet_shelf_file *file) {
+static void unlink_file(struct denet_retention *budget, const struct denet_shelf_file *file) {
   struct denet_shelf_file **link = find_bucket(budget, file->shelf, &file->id);
   while (*link != file)
     link = &(*link)->next_in_bucket;
@@ -85,7 +85,7 @@ static void unlink_file(struct denet_budget *budget, const struct denet_shelf_fi
 }
 
 /* At most one file a bucket on average, as long as there is memory. 0 or -ENOMEM. */
-static int reserve_buckets(struct denet_budget *budget) {
+static int reserve_buckets(struct denet_retention *budget) {
   if (budget->file_count < budget->bucket_count)
     return 0;
   size_t count = budget->bucket_count ? 2 * budget->bucket_count : FIRST_BUCKETS;
@@ -100,8 +100,8 @@ static int reserve_buckets(struct denet_budget *budget) {
   return 0;
 }
 
-int denet_budget_add(struct denet_budget *budget, struct denet_shelf *shelf,
-                     const struct denet_shelf_file *file) {
+int denet_retention_add(struct denet_retention *budget, struct denet_shelf *shelf,
+                        const struct denet_shelf_file *file) {
   struct denet_shelf_file *added =
       shelf && !reserve_buckets(budget) ? malloc(sizeof(*added)) : NULL;
   if (!added)
@@ -114,23 +114,23 @@ int denet_budget_add(struct denet_budget *budget, struct denet_shelf *shelf,
   return 0;
 }
 
-static void forget_space(struct denet_budget *budget, uint64_t bytes) {
-  uint64_t space = denet_budget_space(budget, bytes);
+static void forget_space(struct denet_retention *budget, uint64_t bytes) {
+  uint64_t space = denet_retention_space(budget, bytes);
   budget->total_bytes -= space < budget->total_bytes ? space : budget->total_bytes;
 }
 
-void denet_budget_finish(struct denet_budget *budget, const char *host, const char *instance,
-                         const struct denet_part *part) {
-  struct denet_shelf *shelf = denet_budget_shelf(budget, host, instance);
+void denet_retention_finish(struct denet_retention *budget, const char *host, const char *instance,
+                            const struct denet_segment *part) {
+  struct denet_shelf *shelf = denet_retention_shelf(budget, host, instance);
   struct denet_shelf_file file = {.id = part->id, .bytes = part->bytes, .inode = part->inode};
-  if (denet_budget_add(budget, shelf, &file))
+  if (denet_retention_add(budget, shelf, &file))
     forget_space(budget, part->bytes);
   else
     denet_shelf_tidy(shelf, budget->folder);
 }
 
-unsigned denet_budget_latest(const struct denet_budget *budget, const char *host,
-                             const char *instance, const struct denet_part_id *id) {
+unsigned denet_retention_latest(const struct denet_retention *budget, const char *host,
+                                const char *instance, const struct denet_segment_id *id) {
   const struct denet_shelf *shelf = find_shelf(budget, host, instance);
   unsigned latest = 0;
   if (!shelf || !budget->bucket_count)
@@ -144,7 +144,7 @@ unsigned denet_budget_latest(const struct denet_budget *budget, const char *host
 }
 
 /* 0 or -errno, then it is still there. */
-static int remove_oldest(struct denet_budget *budget) {
+static int remove_oldest(struct denet_retention *budget) {
   struct denet_shelf_file *oldest = STAILQ_FIRST(&budget->files);
   int error = denet_shelf_remove(oldest, budget->folder);
   if (error)
@@ -159,7 +159,7 @@ static int remove_oldest(struct denet_budget *budget) {
   return 0;
 }
 
-void denet_budget_make_room(struct denet_budget *budget, uint64_t extra_bytes) {
+void denet_retention_make_room(struct denet_retention *budget, uint64_t extra_bytes) {
   int error = 0;
   while (!error && budget->file_count && budget->total_bytes + extra_bytes > budget->limit_bytes)
     error = remove_oldest(budget);

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct denet_budget {
+struct denet_retention {
   char *folder; /* owned */
   uint64_t limit_bytes;
   uint64_t block_bytes; /* a file takes a whole number of these */
@@ -25,40 +25,40 @@ struct denet_budget {
 
 /* Zeroed, with limit_bytes, block_bytes (not 0) and shelf_files filled in: gets what else it needs.
  * 0 or -ENOMEM. folder is copied. */
-int denet_budget_init(struct denet_budget *budget, const char *folder);
-void denet_budget_done(struct denet_budget *budget);
+int denet_retention_init(struct denet_retention *budget, const char *folder);
+void denet_retention_done(struct denet_retention *budget);
 
 /* What a file of so many bytes takes. */
-uint64_t denet_budget_space(const struct denet_budget *budget, uint64_t bytes);
+uint64_t denet_retention_space(const struct denet_retention *budget, uint64_t bytes);
 
 /* Takes the files that are below the folder as finished ones, the longest unchanged first. Symbolic
  * links are not followed, what cannot be read is passed over. Files of own_host, which nobody else
  * may be writing, lose their torn tails (tail.h); NULL: no host's. 0 or -errno. */
-int denet_budget_scan(struct denet_budget *budget, const char *own_host);
+int denet_retention_scan(struct denet_retention *budget, const char *own_host);
 
 /* The shelf of that instance, made if there is none; NULL without memory. Borrowed until it has no
  * files any more. */
-struct denet_shelf *denet_budget_shelf(struct denet_budget *budget, const char *host,
-                                       const char *instance);
+struct denet_shelf *denet_retention_shelf(struct denet_retention *budget, const char *host,
+                                          const char *instance);
 
 /* Adds a copy of file, which has id, bytes, inode and folder, as the last one to go. total_bytes is
  * the caller's. 0 or -ENOMEM. */
-int denet_budget_add(struct denet_budget *budget, struct denet_shelf *shelf,
-                     const struct denet_shelf_file *file);
+int denet_retention_add(struct denet_retention *budget, struct denet_shelf *shelf,
+                        const struct denet_shelf_file *file);
 
 /* An open part, counted in total_bytes, is finished from now on: the last to go. The oldest
  * finished files of a crowded instance are moved. Without memory for it the file stays where it is
  * and no longer counts. */
-void denet_budget_finish(struct denet_budget *budget, const char *host, const char *instance,
-                         const struct denet_part *part);
+void denet_retention_finish(struct denet_retention *budget, const char *host, const char *instance,
+                            const struct denet_segment *part);
 
 /* The greatest number of the process's finished parts; 0 when there are none. id->number means
  * nothing. */
-unsigned denet_budget_latest(const struct denet_budget *budget, const char *host,
-                             const char *instance, const struct denet_part_id *id);
+unsigned denet_retention_latest(const struct denet_retention *budget, const char *host,
+                                const char *instance, const struct denet_segment_id *id);
 
 /* Removes finished files, oldest first, until extra_bytes more fit or none is left; folders that
  * become empty go too. A file that is gone, cannot be removed, or has changed since (then somebody
  * uses it) is no longer counted and is left alone. Where descriptors or memory are short the files
  * stay and count until a later call. */
-void denet_budget_make_room(struct denet_budget *budget, uint64_t extra_bytes);
+void denet_retention_make_room(struct denet_retention *budget, uint64_t extra_bytes);

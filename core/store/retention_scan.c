@@ -20,7 +20,7 @@ struct found {
 
 /* Where the scan is, and what it has found so far. */
 struct scan {
-  struct denet_budget *budget;
+  struct denet_retention *budget;
   const char *own_host; /* NULL: none */
   const char *host;
   const char *instance;
@@ -33,7 +33,7 @@ struct scan {
 static void free_found(struct scan *scan) { free(scan->found); }
 
 static int append_found(struct scan *scan, struct found found) {
-  found.file.shelf = denet_budget_shelf(scan->budget, scan->host, scan->instance);
+  found.file.shelf = denet_retention_shelf(scan->budget, scan->host, scan->instance);
   if (!found.file.shelf)
     return -ENOMEM;
   if (scan->count == scan->capacity) {
@@ -53,12 +53,12 @@ static bool is_own(const struct scan *scan) {
 }
 
 static int scan_file(struct scan *scan, int folder, const char *name,
-                     const struct denet_part_id *id) {
+                     const struct denet_segment_id *id) {
   struct stat status;
   if (fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) || !S_ISREG(status.st_mode))
     return 0;
   uint64_t bytes = (uint64_t)status.st_size;
-  if (is_own(scan) && denet_tail_mend(folder, name, &bytes) == DENET_GONE)
+  if (is_own(scan) && denet_repair_file(folder, name, &bytes) == DENET_GONE)
     return 0;
   return append_found(
       scan, (struct found){
@@ -67,22 +67,22 @@ static int scan_file(struct scan *scan, int folder, const char *name,
 }
 
 static int scan_moved(void *context, int folder, const char *name) {
-  struct denet_part_id id;
-  return denet_part_parse(name, &id) ? scan_file(context, folder, name, &id) : 0;
+  struct denet_segment_id id;
+  return denet_segment_parse(name, &id) ? scan_file(context, folder, name, &id) : 0;
 }
 
 /* Passes over what is no folder, or cannot be read. */
 static int scan_below(struct scan *scan, int folder, const char *name,
                       int (*each)(void *context, int folder, const char *name)) {
-  DENET_CLOSE int below = denet_folder_open_below(folder, name, false);
-  int outcome = below < 0 ? 0 : denet_folder_each(below, each, scan);
+  DENET_CLOSE int below = denet_dir_open_below(folder, name, false);
+  int outcome = below < 0 ? 0 : denet_dir_each(below, each, scan);
   return outcome == -ENOMEM ? outcome : 0;
 }
 
 static int scan_in_instance(void *context, int folder, const char *name) {
   struct scan *scan = context;
-  struct denet_part_id id;
-  if (denet_part_parse(name, &id))
+  struct denet_segment_id id;
+  if (denet_segment_parse(name, &id))
     return scan_file(scan, folder, name, &id);
   scan->folder = denet_shelf_number(name);
   int outcome = scan->folder ? scan_below(scan, folder, name, scan_moved) : 0;
@@ -121,19 +121,19 @@ static int compare_age(const void *left, const void *right) {
   return order ? order : compare_numbers(a->file.id.number, b->file.id.number);
 }
 
-static int add_found(struct denet_budget *budget, const struct found *found) {
-  int error = denet_budget_add(budget, found->file.shelf, &found->file);
+static int add_found(struct denet_retention *budget, const struct found *found) {
+  int error = denet_retention_add(budget, found->file.shelf, &found->file);
   if (!error)
-    budget->total_bytes += denet_budget_space(budget, found->file.bytes);
+    budget->total_bytes += denet_retention_space(budget, found->file.bytes);
   return error;
 }
 
-int denet_budget_scan(struct denet_budget *budget, const char *own_host) {
+int denet_retention_scan(struct denet_retention *budget, const char *own_host) {
   DENET_CLEANUP(free_found) struct scan scan = {.budget = budget, .own_host = own_host};
-  DENET_CLOSE int folder = denet_folder_open(budget->folder);
+  DENET_CLOSE int folder = denet_dir_open(budget->folder);
   if (folder < 0)
     return folder;
-  int error = denet_folder_each(folder, scan_host, &scan);
+  int error = denet_dir_each(folder, scan_host, &scan);
   if (!error && scan.count)
     qsort(scan.found, scan.count, sizeof(*scan.found), compare_age);
   for (size_t i = 0; !error && i < scan.count; i++)

@@ -27,26 +27,27 @@ static int open_high(int folder, const char *name, int flags) {
   return high < 0 ? DENET_TAKE_FD(fd) : high;
 }
 
-void denet_part_name_of(const struct denet_part_id *id, denet_part_name out_name) {
-  int length = snprintf(out_name, sizeof(denet_part_name), "%d-%" PRIu64, (int)id->pid, id->t0_ms);
+void denet_segment_name_of(const struct denet_segment_id *id, denet_segment_name out_name) {
+  int length =
+      snprintf(out_name, sizeof(denet_segment_name), "%d-%" PRIu64, (int)id->pid, id->t0_ms);
   char *rest = out_name + length;
-  size_t room = sizeof(denet_part_name) - (size_t)length;
+  size_t room = sizeof(denet_segment_name) - (size_t)length;
   if (id->number == 1)
     snprintf(rest, room, ENDING);
   else
     snprintf(rest, room, "_%04u" ENDING, id->number);
 }
 
-bool denet_part_parse(const char *name, struct denet_part_id *out_id) {
+bool denet_segment_parse(const char *name, struct denet_segment_id *out_id) {
   int pid;
-  struct denet_part_id id = {.number = 1};
+  struct denet_segment_id id = {.number = 1};
   /* Widths that no number overflows; what else could be read is not what the name would be. */
   /* NOLINTNEXTLINE(cert-err34-c): with those it is well defined. */
   if (sscanf(name, "%9d-%19" SCNu64 "_%9u", &pid, &id.t0_ms, &id.number) < 2)
     return false;
   id.pid = pid;
-  denet_part_name expected;
-  denet_part_name_of(&id, expected);
+  denet_segment_name expected;
+  denet_segment_name_of(&id, expected);
   if (pid <= 0 || !id.number || strcmp(name, expected) != 0)
     return false;
   *out_id = id;
@@ -55,30 +56,30 @@ bool denet_part_parse(const char *name, struct denet_part_id *out_id) {
 
 static int note_later(void *context, int folder, const char *name) {
   (void)folder;
-  struct denet_part_id *latest = context, found;
-  if (denet_part_parse(name, &found) && found.pid == latest->pid && found.t0_ms == latest->t0_ms &&
-      found.number > latest->number)
+  struct denet_segment_id *latest = context, found;
+  if (denet_segment_parse(name, &found) && found.pid == latest->pid &&
+      found.t0_ms == latest->t0_ms && found.number > latest->number)
     latest->number = found.number;
   return 0;
 }
 
 /* Makes the file of part id, or of the one behind the latest in folder when that name is taken. */
-static int create_file(int folder, struct denet_part_id *id) {
+static int create_file(int folder, struct denet_segment_id *id) {
   for (;;) {
-    denet_part_name name;
-    denet_part_name_of(id, name);
+    denet_segment_name name;
+    denet_segment_name_of(id, name);
     int fd = open_high(folder, name, WRITE_FLAGS | O_CREAT | O_EXCL);
     if (fd != -EEXIST)
       return fd;
-    int error = denet_folder_each(folder, note_later, id);
+    int error = denet_dir_each(folder, note_later, id);
     if (error)
       return error;
     id->number++;
   }
 }
 
-int denet_part_start(struct denet_part *part, int folder, struct denet_text head) {
-  struct denet_part next = *part;
+int denet_segment_start(struct denet_segment *part, int folder, struct denet_text head) {
+  struct denet_segment next = *part;
   next.id.number++;
   DENET_CLOSE int fd = create_file(folder, &next.id);
   if (fd < 0)
@@ -90,11 +91,11 @@ int denet_part_start(struct denet_part *part, int folder, struct denet_text head
   next.inode = status.st_ino;
   next.fd = fd;
   if (!error)
-    error = denet_part_append(&next, head);
+    error = denet_segment_append(&next, head);
   next.head_bytes = next.bytes;
   if (error) {
-    denet_part_name name;
-    denet_part_name_of(&next.id, name);
+    denet_segment_name name;
+    denet_segment_name_of(&next.id, name);
     unlinkat(folder, name, 0);
     return error;
   }
@@ -103,23 +104,23 @@ int denet_part_start(struct denet_part *part, int folder, struct denet_text head
   return 0;
 }
 
-static bool is_same_file(const struct denet_part *part, const struct stat *status) {
+static bool is_same_file(const struct denet_segment *part, const struct stat *status) {
   return S_ISREG(status->st_mode) && status->st_dev == part->device &&
          status->st_ino == part->inode;
 }
 
-int denet_part_find(const struct denet_part *part, int folder) {
+int denet_segment_find(const struct denet_segment *part, int folder) {
   struct stat status;
-  denet_part_name name;
-  denet_part_name_of(&part->id, name);
+  denet_segment_name name;
+  denet_segment_name_of(&part->id, name);
   if (fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW))
     return errno == ENOENT ? DENET_GONE : -errno;
   return is_same_file(part, &status) ? 0 : DENET_GONE;
 }
 
-int denet_part_reopen(struct denet_part *part, int folder) {
-  denet_part_name name;
-  denet_part_name_of(&part->id, name);
+int denet_segment_reopen(struct denet_segment *part, int folder) {
+  denet_segment_name name;
+  denet_segment_name_of(&part->id, name);
   DENET_CLOSE int fd = open_high(folder, name, WRITE_FLAGS);
   /* ELOOP: a symbolic link; ENXIO: a FIFO; EISDIR: a folder. */
   if (fd == -ENOENT || fd == -ELOOP || fd == -ENXIO || fd == -EISDIR)
@@ -141,7 +142,7 @@ static bool is_one_line(const struct denet_buffer *line) {
   return line->bytes[0] == '{' && newline == line->bytes + line->length - 1;
 }
 
-int denet_part_read_head(const struct denet_part *part, struct denet_buffer *out_head) {
+int denet_segment_read_head(const struct denet_segment *part, struct denet_buffer *out_head) {
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer head = {0};
   /* Writes go to the end wherever this leaves the offset (O_APPEND). */
   int error = lseek(part->fd, 0, SEEK_SET) < 0 ? -errno : 0;
@@ -159,7 +160,7 @@ int denet_part_read_head(const struct denet_part *part, struct denet_buffer *out
   return 0;
 }
 
-int denet_part_check(const struct denet_part *part) {
+int denet_segment_check(const struct denet_segment *part) {
   struct stat status;
   if (fstat(part->fd, &status))
     return -errno;
@@ -179,16 +180,16 @@ static int write_once(int fd, struct denet_text line) {
   return (size_t)written == line.length + 1 ? 0 : -ENOSPC;
 }
 
-int denet_part_append(struct denet_part *part, struct denet_text line) {
+int denet_segment_append(struct denet_segment *part, struct denet_text line) {
   int error = write_once(part->fd, line);
   if (!error) {
     part->bytes += line.length + 1;
     return 0;
   }
-  /* Should even this fail, then the length is wrong, which denet_part_check() notices: the next
+  /* Should even this fail, then the length is wrong, which denet_segment_check() notices: the next
    * line goes to the next part. */
   (void)!ftruncate(part->fd, (off_t)part->bytes);
   return error;
 }
 
-void denet_part_close(struct denet_part *part) { denet_closep(&part->fd); }
+void denet_segment_close(struct denet_segment *part) { denet_closep(&part->fd); }

@@ -84,13 +84,13 @@ static int find_unchanged(int folder, const char *name, const struct denet_shelf
 }
 
 static bool move_file(const struct denet_shelf_file *file, int instance, unsigned folder) {
-  denet_part_name name;
+  denet_segment_name name;
   folder_name number;
-  denet_part_name_of(&file->id, name);
+  denet_segment_name_of(&file->id, name);
   write_number(folder, number);
   if (find_unchanged(instance, name, file))
     return false;
-  DENET_CLOSE int to = denet_folder_open_below(instance, number, true);
+  DENET_CLOSE int to = denet_dir_open_below(instance, number, true);
   return to >= 0 && !renameat2(instance, name, to, name, RENAME_NOREPLACE);
 }
 
@@ -108,16 +108,16 @@ static void move_oldest(struct denet_shelf *shelf, int instance) {
 void denet_shelf_tidy(struct denet_shelf *shelf, const char *top) {
   if (shelf->loose_count <= shelf->limit)
     return;
-  DENET_CLOSE int top_fd = denet_folder_open(top);
-  DENET_CLOSE int host = denet_folder_open_below(top_fd, shelf->host, false);
-  DENET_CLOSE int instance = denet_folder_open_below(host, shelf->instance, false);
+  DENET_CLOSE int top_fd = denet_dir_open(top);
+  DENET_CLOSE int host = denet_dir_open_below(top_fd, shelf->host, false);
+  DENET_CLOSE int instance = denet_dir_open_below(host, shelf->instance, false);
   for (int i = 0; i < MOVES_AT_ONCE && shelf->loose_count > shelf->limit; i++)
     move_oldest(shelf, instance);
 }
 
 static int remove_from(int folder, const struct denet_shelf_file *file) {
-  denet_part_name name;
-  denet_part_name_of(&file->id, name);
+  denet_segment_name name;
+  denet_segment_name_of(&file->id, name);
   int outcome = folder < 0 ? folder : find_unchanged(folder, name, file);
   if (!outcome && unlinkat(folder, name, 0))
     return -errno;
@@ -127,7 +127,7 @@ static int remove_from(int folder, const struct denet_shelf_file *file) {
 static int remove_moved(int instance, const struct denet_shelf_file *file) {
   folder_name number;
   write_number(file->folder, number);
-  DENET_CLOSE int folder = denet_folder_open_below(instance, number, false);
+  DENET_CLOSE int folder = denet_dir_open_below(instance, number, false);
   int outcome = remove_from(folder, file);
   if (folder >= 0)
     unlinkat(instance, number, AT_REMOVEDIR);
@@ -137,9 +137,9 @@ static int remove_moved(int instance, const struct denet_shelf_file *file) {
 /* 0; DENET_GONE when somebody uses it; -errno. */
 static int remove_file(const struct denet_shelf_file *file, const char *top) {
   const struct denet_shelf *shelf = file->shelf;
-  DENET_CLOSE int top_fd = denet_folder_open(top);
-  DENET_CLOSE int host = denet_folder_open_below(top_fd, shelf->host, false);
-  DENET_CLOSE int instance = denet_folder_open_below(host, shelf->instance, false);
+  DENET_CLOSE int top_fd = denet_dir_open(top);
+  DENET_CLOSE int host = denet_dir_open_below(top_fd, shelf->host, false);
+  DENET_CLOSE int instance = denet_dir_open_below(host, shelf->instance, false);
   if (instance < 0)
     return instance;
   int outcome = file->folder ? remove_moved(instance, file) : remove_from(instance, file);

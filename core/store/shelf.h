@@ -18,7 +18,7 @@ struct denet_shelf;
 /* Whoever has many of them keeps them in lists of his own, too. */
 struct denet_shelf_file {
   struct denet_shelf *shelf;
-  struct denet_part_id id;
+  struct denet_segment_id id;
   uint64_t bytes;
   ino_t inode;
   unsigned folder;                           /* the number; 0: in the instance's folder */

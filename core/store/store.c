@@ -27,7 +27,7 @@
 /* What was written for one key, from its metadata line to its last line. */
 struct record {
   char *instance; /* owned */
-  struct denet_part part;
+  struct denet_segment part;
   struct denet_buffer head;   /* the metadata line, for the parts to come; empty: not kept */
   TAILQ_ENTRY(record) recent; /* linked while the part has a descriptor */
   unsigned looked_in;         /* the batch in which the part's name was looked up */
@@ -42,7 +42,7 @@ struct denet_store {
   int looked_folder; /* the instance's folder in which this batch has looked last; or negative */
   denet_name looked_instance;
   struct denet_store_limits limits;
-  struct denet_budget budget;
+  struct denet_retention budget;
   void *records; /* tsearch(3) */
   size_t record_count;
   uint64_t kept_bytes;                    /* of all records' heads */
@@ -62,7 +62,7 @@ static int compare_records(const void *left, const void *right) {
 static void free_record(struct record *record) {
   if (!record)
     return;
-  denet_part_close(&record->part);
+  denet_segment_close(&record->part);
   denet_buffer_done(&record->head);
   free(record->instance);
   free(record);
@@ -94,7 +94,8 @@ static void limit_heads(struct denet_store *store, struct record *record) {
 /* Gets a head that is not kept from the part that has it. What fails leaves it to a stand-in. */
 static void recall_head(struct denet_store *store, struct record *record) {
   struct denet_buffer head;
-  if (!record->head.length && record->part.fd >= 0 && !denet_part_read_head(&record->part, &head))
+  if (!record->head.length && record->part.fd >= 0 &&
+      !denet_segment_read_head(&record->part, &head))
     keep_head(store, record, head);
 }
 
@@ -117,7 +118,7 @@ static int add_record(struct denet_store *store, const struct denet_line *line,
   DENET_CLEANUP(free_recordp) struct record *record = calloc(1, sizeof(*record));
   if (!record)
     return -ENOMEM;
-  record->part = (struct denet_part){.id = {.pid = line->pid, .t0_ms = line->t0_ms}, .fd = -1};
+  record->part = (struct denet_segment){.id = {.pid = line->pid, .t0_ms = line->t0_ms}, .fd = -1};
   record->instance = strdup(line->instance);
   if (!record->instance || !tsearch(record, &store->records, compare_records))
     return -ENOMEM;
@@ -131,7 +132,7 @@ static void close_part(struct denet_store *store, struct record *record) {
     return;
   TAILQ_REMOVE(&store->recent, record, recent);
   store->open_count--;
-  denet_part_close(&record->part);
+  denet_segment_close(&record->part);
 }
 
 /* Makes room for one more descriptor. */
@@ -153,36 +154,36 @@ static void note_used(struct denet_store *store, struct record *record) {
 
 /* No more lines for the part: from now on it is a finished file. */
 static void finish_part(struct denet_store *store, struct record *record) {
-  struct denet_part *part = &record->part;
+  struct denet_segment *part = &record->part;
   if (!has_part(record))
     return;
   close_part(store, record);
-  denet_budget_finish(&store->budget, store->host, record->instance, part);
+  denet_retention_finish(&store->budget, store->host, record->instance, part);
   part->bytes = 0;
-  denet_budget_make_room(&store->budget, 0);
+  denet_retention_make_room(&store->budget, 0);
 }
 
 /* The part's file is no longer ours: others removed it, or have put it to a use of their own. */
 static void abandon_part(struct denet_store *store, struct record *record) {
   close_part(store, record);
-  store->budget.total_bytes -= denet_budget_space(&store->budget, record->part.bytes);
+  store->budget.total_bytes -= denet_retention_space(&store->budget, record->part.bytes);
   record->part.bytes = 0;
 }
 
 /* The folder of an instance: a descriptor or -errno. Opened anew each time, since any folder of the
  * path may have been removed or replaced while nobody looked. */
 static int open_instance(const struct denet_store *store, const char *instance) {
-  DENET_CLOSE int folder = denet_folder_open(store->folder);
+  DENET_CLOSE int folder = denet_dir_open(store->folder);
   if (folder < 0)
     return folder;
-  DENET_CLOSE int host = denet_folder_open_below(folder, store->host, false);
-  return host < 0 ? host : denet_folder_open_below(host, instance, false);
+  DENET_CLOSE int host = denet_dir_open_below(folder, store->host, false);
+  return host < 0 ? host : denet_dir_open_below(host, instance, false);
 }
 
 /* The folder that the folders of the instances are in, as above, but made if there is none. */
 static int make_host(struct denet_store *store) {
-  DENET_CLOSE int folder = denet_folder_make(store->folder);
-  int host = folder < 0 ? folder : denet_folder_open_below(folder, store->host, true);
+  DENET_CLOSE int folder = denet_dir_make(store->folder);
+  int host = folder < 0 ? folder : denet_dir_open_below(folder, store->host, true);
   if (host < 0)
     store->refusal = host;
   return host;
@@ -197,27 +198,28 @@ static int note_failure(struct denet_store *store, int error) {
 
 static int make_part(struct denet_store *store, struct record *record, struct denet_text head) {
   close_least_recent(store);
-  denet_budget_make_room(&store->budget, denet_budget_space(&store->budget, head.length + 1));
+  denet_retention_make_room(&store->budget, denet_retention_space(&store->budget, head.length + 1));
   DENET_CLOSE int host = make_host(store);
   if (host < 0)
     return host;
-  DENET_CLOSE int folder = denet_folder_open_below(host, record->instance, true);
+  DENET_CLOSE int folder = denet_dir_open_below(host, record->instance, true);
   if (folder < 0)
     return folder;
-  struct denet_part *part = &record->part;
+  struct denet_segment *part = &record->part;
   /* Behind those of an earlier run, or of a time when the process was here before. */
   if (!part->id.number)
-    part->id.number = denet_budget_latest(&store->budget, store->host, record->instance, &part->id);
-  int error = denet_part_start(part, folder, head);
+    part->id.number =
+        denet_retention_latest(&store->budget, store->host, record->instance, &part->id);
+  int error = denet_segment_start(part, folder, head);
   if (error)
     return error;
   note_opened(store, record);
-  store->budget.total_bytes += denet_budget_space(&store->budget, record->part.bytes);
+  store->budget.total_bytes += denet_retention_space(&store->budget, record->part.bytes);
   return 0;
 }
 
 static int start_part(struct denet_store *store, struct record *record) {
-  const struct denet_part *part = &record->part;
+  const struct denet_segment *part = &record->part;
   struct denet_text head = denet_buffer_text(&record->head);
   char stand_in[128];
   if (!head.length) {
@@ -243,7 +245,7 @@ static int reopen_part(struct denet_store *store, struct record *record) {
     return DENET_GONE;
   if (folder < 0)
     return folder;
-  int outcome = denet_part_reopen(&record->part, folder);
+  int outcome = denet_segment_reopen(&record->part, folder);
   if (!outcome)
     note_opened(store, record);
   return outcome;
@@ -268,11 +270,11 @@ static int look_for_part(struct denet_store *store, struct record *record) {
   /* What cannot be looked at now may well be there. */
   if (folder < 0)
     return is_gone(folder) ? DENET_GONE : 0;
-  return denet_part_find(&record->part, folder) == DENET_GONE ? DENET_GONE : 0;
+  return denet_segment_find(&record->part, folder) == DENET_GONE ? DENET_GONE : 0;
 }
 
 /* Whether the part's lines are worth its head, which the next part repeats. */
-static bool is_worth_its_head(const struct denet_part *part) {
+static bool is_worth_its_head(const struct denet_segment *part) {
   uint64_t lines_bytes = part->bytes - part->head_bytes;
   if (lines_bytes < part->head_bytes)
     return false;
@@ -296,7 +298,7 @@ static int ready_part(struct denet_store *store, struct record *record) {
   if (outcome < 0)
     return outcome;
   if (!outcome)
-    outcome = denet_part_check(&record->part);
+    outcome = denet_segment_check(&record->part);
   if (!outcome && !is_full(store, record)) {
     note_used(store, record);
     return 0;
@@ -315,10 +317,10 @@ static int append_line(struct denet_store *store, struct record *record, struct 
   if (error)
     return error;
   uint64_t bytes = record->part.bytes;
-  uint64_t growth = denet_budget_space(&store->budget, bytes + json.length + 1) -
-                    denet_budget_space(&store->budget, bytes);
-  denet_budget_make_room(&store->budget, growth);
-  error = denet_part_append(&record->part, json);
+  uint64_t growth = denet_retention_space(&store->budget, bytes + json.length + 1) -
+                    denet_retention_space(&store->budget, bytes);
+  denet_retention_make_room(&store->budget, growth);
+  error = denet_segment_append(&record->part, json);
   if (!error)
     store->budget.total_bytes += growth;
   return note_failure(store, error);
@@ -394,7 +396,7 @@ static int try_file(int folder) {
 }
 
 int denet_store_check(const char *folder, struct denet_error *error) {
-  DENET_CLOSE int fd = denet_folder_make(folder);
+  DENET_CLOSE int fd = denet_dir_make(folder);
   int outcome = fd < 0 ? fd : try_file(fd);
   if (!outcome)
     return 0;
@@ -412,10 +414,10 @@ static int open_store(struct denet_store *store, const char *folder, const char 
   store->folder = strdup(folder);
   if (!store->folder)
     return -ENOMEM;
-  DENET_CLOSE int folder_fd = denet_folder_make(folder);
+  DENET_CLOSE int folder_fd = denet_dir_make(folder);
   if (folder_fd < 0)
     return folder_fd;
-  store->host_lock = denet_folder_open_below(folder_fd, store->host, true);
+  store->host_lock = denet_dir_open_below(folder_fd, store->host, true);
   if (store->host_lock < 0)
     return store->host_lock;
   /* Kept as long as the store, and ended by the kernel however the process ends. Where another one
@@ -424,11 +426,11 @@ static int open_store(struct denet_store *store, const char *folder, const char 
   store->budget.limit_bytes = store->limits.total_bytes;
   store->budget.block_bytes = store->limits.block_bytes ? store->limits.block_bytes : 1;
   store->budget.shelf_files = store->limits.shelf_files;
-  int error = denet_budget_init(&store->budget, folder);
+  int error = denet_retention_init(&store->budget, folder);
   if (!error)
-    error = denet_budget_scan(&store->budget, is_ours ? store->host : NULL);
+    error = denet_retention_scan(&store->budget, is_ours ? store->host : NULL);
   if (!error)
-    denet_budget_make_room(&store->budget, 0);
+    denet_retention_make_room(&store->budget, 0);
   return error;
 }
 
@@ -454,7 +456,7 @@ void denet_store_close(struct denet_store *store) {
   /* A node of the tree begins with the pointer to its record. */
   while (store->records)
     drop_record(store, *(struct record **)store->records);
-  denet_budget_done(&store->budget);
+  denet_retention_done(&store->budget);
   denet_closep(&store->looked_folder);
   denet_closep(&store->host_lock);
   free(store->folder);

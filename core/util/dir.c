@@ -20,22 +20,22 @@ static void make_parents(const char *path) {
   }
 }
 
-int denet_folder_open(const char *path) {
+int denet_dir_open(const char *path) {
   int fd = open(path, FLAGS);
   return fd < 0 ? -errno : fd;
 }
 
-int denet_folder_make(const char *path) {
-  int fd = denet_folder_open(path);
+int denet_dir_make(const char *path) {
+  int fd = denet_dir_open(path);
   if (fd != -ENOENT)
     return fd;
   make_parents(path);
   if (mkdir(path, MODE) && errno != EEXIST)
     return -errno;
-  return denet_folder_open(path);
+  return denet_dir_open(path);
 }
 
-int denet_folder_open_below(int folder, const char *name, bool make) {
+int denet_dir_open_below(int folder, const char *name, bool make) {
   /* Not for openat() to judge: one -errno is AT_FDCWD. */
   if (folder < 0)
     return folder;
@@ -53,8 +53,8 @@ static void close_entries(DIR **entries) {
     closedir(*entries);
 }
 
-int denet_folder_each(int folder, int (*each)(void *context, int folder, const char *name),
-                      void *context) {
+int denet_dir_each(int folder, int (*each)(void *context, int folder, const char *name),
+                   void *context) {
   /* A descriptor of its own, whose offset is at the start. */
   DENET_CLOSE int fd = openat(folder, ".", FLAGS);
   DENET_CLEANUP(close_entries) DIR *entries = fd < 0 ? NULL : fdopendir(fd);

@@ -33,8 +33,8 @@ static int user_name_here(void *context, uid_t uid, char *out, size_t size) {
   return length < 0 || (size_t)length >= size ? -ENOENT : 0;
 }
 
-struct denet_host denet_host_here(const char *proc_path) {
-  return (struct denet_host){
+struct denet_env denet_env_here(const char *proc_path) {
+  return (struct denet_env){
       .proc_path = proc_path,
       .tick_ns = 1000000000 / (uint64_t)sysconf(_SC_CLK_TCK),
       .page_bytes = (uint64_t)sysconf(_SC_PAGESIZE),

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-struct denet_host {
+struct denet_env {
   const char *proc_path; /* the /proc of the host that is watched; borrowed */
   uint64_t tick_ns;      /* one USER_HZ tick, the unit of times in /proc/PID/stat */
   uint64_t page_bytes;
@@ -20,4 +20,4 @@ struct denet_host {
 };
 
 /* The machine that this runs on, with its /proc at proc_path (borrowed). */
-struct denet_host denet_host_here(const char *proc_path);
+struct denet_env denet_env_here(const char *proc_path);

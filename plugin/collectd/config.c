@@ -97,9 +97,9 @@ static int read_rule_option(struct denet_rule *rule, const char *block,
   for (int i = 0; i < count; i++) {
     int outcome = 0;
     if (item->values_num > 1 && !item->children_num)
-      denet_block_value(item, i, &setting);
+      denet_config_value_value(item, i, &setting);
     else
-      outcome = denet_block_setting(item, &setting, &error);
+      outcome = denet_config_value_setting(item, &setting, &error);
     if (!outcome)
       outcome = denet_rule_set(rule, &setting, &error);
     if (outcome) {
@@ -186,7 +186,7 @@ static void read_option(struct denet_config *config, const oconfig_item_t *item)
     complain(LOG_WARNING, "unknown option %s is ignored.", item->key);
     return;
   }
-  int outcome = denet_block_setting(item, &setting, &error);
+  int outcome = denet_config_value_setting(item, &setting, &error);
   if (!outcome)
     outcome = denet_option_set(options, DENET_COUNT_OF(options), config, &setting, &error);
   if (outcome)
@@ -260,7 +260,7 @@ int denet_config_finish(struct denet_config *config) {
   check_intervals(config);
   int error = config->rule_count ? 0 : add_default_rule(config);
   for (size_t i = 0; i < config->rule_count; i++)
-    denet_rule_settle_off_cpu(&config->rules[i], config->off_cpu);
+    denet_rule_inherit_off_cpu(&config->rules[i], config->off_cpu);
   return error;
 }
 

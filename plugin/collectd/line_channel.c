@@ -29,7 +29,7 @@ static meta_data_t *make_metadata(struct denet_text json) {
   return DENET_TAKE(metadata);
 }
 
-int denet_handover_send(const struct denet_line *line, uint64_t *out_lost_count) {
+int denet_line_channel_send(const struct denet_line *line, uint64_t *out_lost_count) {
   value_t values[VALUE_COUNT] = {
       [VALUE_KIND] = {.derive = line->kind},
       [VALUE_PID] = {.derive = line->pid},
@@ -65,8 +65,8 @@ static bool is_line(const data_set_t *set, const value_list_t *list) {
          list->values[VALUE_KIND].derive <= DENET_LINE_END;
 }
 
-bool denet_handover_receive(const data_set_t *set, const value_list_t *list,
-                            struct denet_received *out_received) {
+bool denet_line_channel_receive(const data_set_t *set, const value_list_t *list,
+                                struct denet_received *out_received) {
   char *json = NULL;
   if (!is_line(set, list) || meta_data_get_string(list->meta, JSON_KEY, &json))
     return false;
@@ -86,6 +86,6 @@ void denet_received_done(struct denet_received *received) {
   *received = (struct denet_received){0};
 }
 
-void denet_handover_tell_lost(const value_list_t *list, uint64_t lost_count) {
+void denet_line_channel_tell_lost(const value_list_t *list, uint64_t lost_count) {
   meta_data_add_unsigned_int(list->meta, LOST_KEY, lost_count);
 }

@@ -16,7 +16,7 @@
 
 /* Gives the line to the writer. 0; ENOENT when no write_denet is loaded; another errno when the
  * line was dropped. out_lost_count: set if the writer has lost lines. */
-int denet_handover_send(const struct denet_line *line, uint64_t *out_lost_count);
+int denet_line_channel_send(const struct denet_line *line, uint64_t *out_lost_count);
 
 /* A line as it arrived. */
 struct denet_received {
@@ -24,12 +24,12 @@ struct denet_received {
   char *json;             /* owned */
 };
 
-/* Whether this is a line from denet_handover_send(); then fills out_received, which the caller
+/* Whether this is a line from denet_line_channel_send(); then fills out_received, which the caller
  * gives to denet_received_done(). Everything else that collectd dispatches is not. */
-bool denet_handover_receive(const data_set_t *set, const value_list_t *list,
-                            struct denet_received *out_received);
+bool denet_line_channel_receive(const data_set_t *set, const value_list_t *list,
+                                struct denet_received *out_received);
 void denet_received_done(struct denet_received *received);
 
-/* Tells denet_handover_send(), which waits for whoever has received the list. Without memory it
+/* Tells denet_line_channel_send(), which waits for whoever has received the list. Without memory it
  * will be told with a later line. */
-void denet_handover_tell_lost(const value_list_t *list, uint64_t lost_count);
+void denet_line_channel_tell_lost(const value_list_t *list, uint64_t lost_count);

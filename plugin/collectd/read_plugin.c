@@ -14,7 +14,7 @@
 
 static struct {
   struct denet_config config;
-  struct denet_host host;
+  struct denet_env env;
   struct denet_sampler *sampler;
   struct denet_values_batch batch;
   struct denet_error no_stacks;    /* why they cannot be had */
@@ -29,7 +29,7 @@ static int send_line(void *context, const struct denet_line *line) {
   if (plugin.is_over)
     return ENOENT;
   uint64_t lost_count = atomic_load(&plugin.lost_count);
-  int error = denet_handover_send(line, &lost_count);
+  int error = denet_line_channel_send(line, &lost_count);
   atomic_store(&plugin.lost_count, lost_count);
   return error;
 }
@@ -37,7 +37,7 @@ static int send_line(void *context, const struct denet_line *line) {
 static int open_source(struct denet_source **out_source) {
   struct denet_error error = {0};
   const char *choice = plugin.config.source;
-  if (denet_source_open(choice, &plugin.host, &error, out_source)) {
+  if (denet_source_open(choice, &plugin.env, &error, out_source)) {
     ERROR(LOG_NAME "Source \"%s\" cannot be had: %s.", choice, error.text);
     return -1;
   }
@@ -56,7 +56,7 @@ static struct denet_profiler *open_profiler(const struct denet_source *source) {
   struct denet_error *error = &plugin.no_stacks;
   if (!denet_config_wants_stacks(config))
     return NULL;
-  if (source->gauge != DENET_GAUGE_BPF)
+  if (source->source_id != DENET_SOURCE_ID_BPF)
     denet_error_set(error, -ENOTSUP, "they need the bpf source");
   else if (!denet_profiler_open(&config->profiler, config->proc_path, error, &profiler)) {
     if (error->text[0])
@@ -74,15 +74,15 @@ static int make_monitor(struct denet_source *source, struct denet_monitor **out_
   struct denet_config *config = &plugin.config;
   struct denet_error error = {0};
   struct denet_monitor_settings settings = {
-      .pace = {config->base_interval_ns, config->max_interval_ns},
+      .interval = {config->base_interval_ns, config->max_interval_ns},
       .since_process_start = config->since_process_start,
       .host_name = hostname_g,
       .no_stacks = plugin.no_stacks.text,
       .sink = send_line,
       .profiler = open_profiler(source),
   };
-  int failure = denet_monitor_new(&settings, &plugin.host, source, config->rules,
-                                  config->rule_count, &error, out_monitor);
+  int failure = denet_monitor_new(&settings, &plugin.env, source, config->rules, config->rule_count,
+                                  &error, out_monitor);
   if (failure) {
     ERROR(LOG_NAME "%s.", error.text);
     denet_profiler_free(settings.profiler);
@@ -100,7 +100,7 @@ static int init(void) {
     ERROR(LOG_NAME "there is no memory.");
     return -1;
   }
-  plugin.host = denet_host_here(plugin.config.proc_path);
+  plugin.env = denet_env_here(plugin.config.proc_path);
   if (open_source(&source))
     return -1;
   if (make_monitor(source, &monitor)) {

@@ -42,10 +42,11 @@ struct denet_sampler {
 
 /* Once for each thing that cannot be had. */
 static void log_lacks(struct denet_sampler *sampler) {
-  unsigned fresh = denet_monitor_source(sampler->monitor)->met_lacks & ~sampler->logged_lacks;
-  for (unsigned i = 0; i < DENET_LACKS; i++)
-    if (fresh & denet_lack_info[i].lack && denet_lack_info[i].advice)
-      WARNING(LOG_NAME "%s.", denet_lack_info[i].advice);
+  unsigned fresh =
+      denet_monitor_source(sampler->monitor)->seen_unavailable & ~sampler->logged_lacks;
+  for (unsigned i = 0; i < DENET_UNAVAILABLE_ROWS; i++)
+    if (fresh & denet_unavailable_info[i].lack && denet_unavailable_info[i].advice)
+      WARNING(LOG_NAME "%s.", denet_unavailable_info[i].advice);
   sampler->logged_lacks |= fresh;
 }
 
@@ -71,12 +72,12 @@ static uint64_t read_boot_ns(void) {
 
 static void wake(const struct denet_sampler *sampler) { eventfd_write(sampler->wake_fd, 1); }
 
-/* Sleeps until until_ns comes, somebody wakes the thread, or (unless it is -1) call_fd is readable.
- * Returns whether it is. */
+/* Sleeps until until_ns comes, somebody wakes the thread, or (unless it is -1) event_fd is
+ * readable. Returns whether it is. */
 static bool doze(const struct denet_sampler *sampler, uint64_t until_ns, uint64_t now_ns,
-                 int call_fd) {
+                 int event_fd) {
   struct pollfd fds[] = {{.fd = sampler->wake_fd, .events = POLLIN},
-                         {.fd = call_fd, .events = POLLIN}};
+                         {.fd = event_fd, .events = POLLIN}};
   uint64_t ns = until_ns - now_ns;
   struct timespec time = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
   eventfd_t count;
@@ -97,7 +98,7 @@ static bool is_asked(struct denet_sampler *sampler) {
  * rested_ns, or a report is wanted. False: the thread is to end. */
 static bool wait_for_tick(struct denet_sampler *sampler, uint64_t rested_ns,
                           enum denet_tick_scope *out_scope) {
-  int call_fd = denet_monitor_call_fd(sampler->monitor);
+  int event_fd = denet_monitor_event_fd(sampler->monitor);
   uint64_t heard_ns = rested_ns;
   while (!sampler->is_stopping) {
     uint64_t next_ns = denet_monitor_next_ns(sampler->monitor), now_ns = read_boot_ns();
@@ -109,10 +110,10 @@ static bool wait_for_tick(struct denet_sampler *sampler, uint64_t rested_ns,
       return true;
     bool is_listening = now_ns >= heard_ns;
     uint64_t until_ns = is_listening || next_ns < heard_ns ? next_ns : heard_ns;
-    if (doze(sampler, until_ns, now_ns, is_listening ? call_fd : -1)) {
+    if (doze(sampler, until_ns, now_ns, is_listening ? event_fd : -1)) {
       uint64_t began_ns = read_boot_ns();
-      denet_monitor_hear(sampler->monitor);
-      uint64_t ended_ns = read_boot_ns(), rest_ns = denet_pace_rest(ended_ns - began_ns);
+      denet_monitor_drain_events(sampler->monitor);
+      uint64_t ended_ns = read_boot_ns(), rest_ns = denet_interval_backoff(ended_ns - began_ns);
       heard_ns = ended_ns + (rest_ns > HEAR_NS ? rest_ns : HEAR_NS);
     }
   }
@@ -141,7 +142,7 @@ static void *run(void *context) {
     if (scope == DENET_TICK_ALL)
       report(sampler);
     uint64_t ended_ns = read_boot_ns();
-    rested_ns = ended_ns + denet_pace_rest(ended_ns - began_ns);
+    rested_ns = ended_ns + denet_interval_backoff(ended_ns - began_ns);
   } while (wait_for_tick(sampler, rested_ns, &scope));
   tick(sampler, DENET_TICK_FINAL);
   return NULL;
@@ -225,7 +226,7 @@ int denet_sampler_report(struct denet_sampler *sampler,
 }
 
 unsigned denet_sampler_source_gauge(const struct denet_sampler *sampler) {
-  return denet_monitor_source(sampler->monitor)->gauge; /* it never changes */
+  return denet_monitor_source(sampler->monitor)->source_id; /* it never changes */
 }
 
 bool denet_sampler_stop(struct denet_sampler *sampler) {

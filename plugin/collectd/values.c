@@ -95,9 +95,9 @@ static void dispatch_derived(value_list_t *list, const struct denet_group_report
 }
 
 static void dispatch_self(value_list_t *list, const struct denet_monitor_stats *stats,
-                          uint64_t records_lost, unsigned source_gauge) {
+                          uint64_t records_lost, unsigned source_id) {
   /* /proc cannot tell what it does not show. */
-  bool knows_losses = source_gauge == DENET_GAUGE_BPF;
+  bool knows_losses = source_id == DENET_SOURCE_ID_BPF;
   const struct {
     const char *type, *type_instance;
     value_t value;
@@ -108,7 +108,7 @@ static void dispatch_self(value_list_t *list, const struct denet_monitor_stats *
       {"derive", "records_lost", {.derive = (derive_t)records_lost}},
       {"count", "processes", {.gauge = (gauge_t)stats->processes}},
       {"count", "matched", {.gauge = (gauge_t)stats->matched}},
-      {"gauge", "source", {.gauge = source_gauge}},
+      {"gauge", "source", {.gauge = source_id}},
       {"derive", "bpf_lost", {.derive = (derive_t)stats->lost}},
   };
   size_t count = sizeof(rows) / sizeof(rows[0]) - !knows_losses;
@@ -121,7 +121,7 @@ static void dispatch_self(value_list_t *list, const struct denet_monitor_stats *
 
 void denet_values_dispatch(const char *plugin, const struct denet_values_batch *batch,
                            const struct denet_monitor_stats *stats, uint64_t records_lost,
-                           unsigned source_gauge) {
+                           unsigned source_id) {
   value_list_t list = VALUE_LIST_INIT;
   list.time = cdtime();
   list.interval = plugin_get_interval();
@@ -132,5 +132,5 @@ void denet_values_dispatch(const char *plugin, const struct denet_values_batch *
     dispatch_metrics(&list, group);
     dispatch_derived(&list, &batch->reports[i], group->report);
   }
-  dispatch_self(&list, stats, records_lost, source_gauge);
+  dispatch_self(&list, stats, records_lost, source_id);
 }

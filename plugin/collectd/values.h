@@ -23,4 +23,4 @@ void denet_values_batch_add(void *context, const struct denet_group_report *repo
  * the writer has lost. */
 void denet_values_dispatch(const char *plugin, const struct denet_values_batch *batch,
                            const struct denet_monitor_stats *stats, uint64_t records_lost,
-                           unsigned source_gauge);
+                           unsigned source_id);

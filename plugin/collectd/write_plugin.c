@@ -119,7 +119,7 @@ static int check_directory(const char *path) {
 static void apply_option(struct settings *settings, const oconfig_item_t *item) {
   struct denet_setting setting;
   struct denet_error error = {0};
-  int outcome = denet_block_setting(item, &setting, &error);
+  int outcome = denet_config_value_setting(item, &setting, &error);
   if (!outcome)
     outcome = denet_option_set(options, DENET_COUNT_OF(options), settings, &setting, &error);
   if (outcome == DENET_UNKNOWN_OPTION)
@@ -330,12 +330,12 @@ static int push_line(const struct denet_line *line) {
 static int receive_list(const data_set_t *set, const value_list_t *list, user_data_t *user_data) {
   (void)user_data;
   struct denet_received received;
-  if (!denet_handover_receive(set, list, &received))
+  if (!denet_line_channel_receive(set, list, &received))
     return 0;
   int error = push_line(&received.line);
   uint64_t lost_count = atomic_load(&writer.lost_count);
   if (lost_count)
-    denet_handover_tell_lost(list, lost_count);
+    denet_line_channel_tell_lost(list, lost_count);
   denet_received_done(&received);
   return error;
 }

@@ -37,15 +37,15 @@ static void claim_arguments(struct denet_text text) {
 }
 
 static void claim_command_line(struct denet_source *source, size_t length) {
-  struct denet_facts_reader reader = {0};
+  struct denet_attributes_reader reader = {0};
   struct denet_process process = {.pid = 42, .name = "fifteen letters"};
-  struct denet_facts facts;
-  unsigned subjects = 1u << DENET_SUBJECT_COMMAND_LINE | 1u << DENET_SUBJECT_UNIT;
-  CLAIM(denet_facts_read(&reader, source, NULL, &process, subjects, &facts) == 0);
-  struct denet_text line = facts.subject[DENET_SUBJECT_COMMAND_LINE];
+  struct denet_attributes attributes;
+  unsigned fields = 1u << DENET_FIELD_COMMAND_LINE | 1u << DENET_FIELD_UNIT;
+  CLAIM(denet_attributes_read(&reader, source, NULL, &process, fields, &attributes) == 0);
+  struct denet_text line = attributes.field[DENET_FIELD_COMMAND_LINE];
   CLAIM(line.bytes[line.length] == '\0' && strlen(line.bytes) == line.length);
   CLAIM(length ? line.length == length : !strcmp(line.bytes, "[fifteen letters]"));
-  denet_facts_reader_done(&reader);
+  denet_attributes_reader_done(&reader);
 }
 
 static void claim_names(struct denet_text text) {
@@ -59,9 +59,9 @@ static void claim_names(struct denet_text text) {
 
 static void claim_metadata(struct denet_source *source, struct denet_text arguments) {
   struct denet_record_origin origin = {.host = "host", .boot_id = "", .source = source};
-  struct denet_watch watch = {.rule = {.name = (char *)"rule"}};
+  struct denet_active_rule active_rule = {.rule = {.name = (char *)"rule"}};
   struct denet_group group = {.name = "instance"};
-  struct denet_tree tree = {.watch = &watch, .group = &group, .pid = 42};
+  struct denet_tree tree = {.active_rule = &active_rule, .group = &group, .pid = 42};
   struct denet_json *json = denet_json_new();
   struct denet_text line;
   CLAIM(json && denet_buffer_append(&tree.arguments, arguments.bytes, arguments.length) == 0);
@@ -75,7 +75,7 @@ static void claim_metadata(struct denet_source *source, struct denet_text argume
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
   struct denet_text text = fuzz_copy(bytes, length), arguments = denet_parse_arguments(text);
-  struct one_text one = {{.name = "procfs", .describe = describe}, arguments};
+  struct one_text one = {{.name = "procfs", .read_text = describe}, arguments};
   CLAIM(fuzz_is_within(arguments, text));
   CLAIM(!arguments.length || arguments.bytes[arguments.length - 1]);
   claim_arguments(arguments);

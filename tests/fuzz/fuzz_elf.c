@@ -12,10 +12,10 @@
 #define PLACES 8
 #define STACK_AT UINT64_C(0x7ffc00000000)
 
-static void claim_told(struct denet_images *images, struct denet_image *image, uint64_t address) {
+static void claim_told(struct denet_dsos *images, struct denet_dso *image, uint64_t address) {
   struct denet_buffer first = {0}, again = {0};
-  CLAIM(denet_images_tell(images, image, address, &first) == 0);
-  CLAIM(denet_images_tell(images, image, address, &again) == 0);
+  CLAIM(denet_dsos_tell(images, image, address, &first) == 0);
+  CLAIM(denet_dsos_tell(images, image, address, &again) == 0);
   CLAIM(first.length > 0 && first.length <= NAME_MOST && strlen(first.bytes) == first.length);
   CLAIM(!strcmp(first.bytes, again.bytes));
   for (size_t i = 0; i < first.length; i++)
@@ -27,7 +27,7 @@ static void claim_told(struct denet_images *images, struct denet_image *image, u
 /* Up from the address for as long as there is a way: by the tables, else by frame pointers. */
 static void walk_up(const struct denet_unwind_table *table, uint64_t address,
                     struct denet_text stack) {
-  static struct denet_walk walk;
+  static struct denet_cursor walk;
   struct denet_snapshot snapshot = {.stack = (const unsigned char *)stack.bytes,
                                     .stack_bytes = stack.length};
   enum denet_step step = DENET_STEP_DONE;
@@ -36,36 +36,35 @@ static void walk_up(const struct denet_unwind_table *table, uint64_t address,
     snapshot.registers[i] = STACK_AT + i * 8;
   snapshot.registers[DENET_RSP] = STACK_AT;
   snapshot.registers[DENET_RIP] = address;
-  denet_walk_start(&walk, &snapshot);
+  denet_cursor_start(&walk, &snapshot);
   for (size_t depth = 0; depth < DENET_FRAMES_MOST && step == DENET_STEP_DONE; depth++) {
     address = walk.now.value[DENET_RIP];
     if (!table || !denet_unwind_table_step(table, address, &walk, &is_signal, &step))
-      step = denet_walk_frame_pointer(&walk) ? DENET_STEP_DONE : DENET_STEP_CUT;
+      step = denet_cursor_frame_pointer(&walk) ? DENET_STEP_DONE : DENET_STEP_CUT;
   }
-  CLAIM(walk.word_count <= DENET_WALK_WORDS && walk.now.known >> DENET_REGISTERS == 0);
+  CLAIM(walk.word_count <= DENET_CURSOR_DEPENDENCIES && walk.now.known >> DENET_REGISTERS == 0);
 }
 
-static void look_into(struct denet_images *images, struct denet_image *image,
-                      struct denet_text file) {
+static void look_into(struct denet_dsos *images, struct denet_dso *image, struct denet_text file) {
   uint64_t entry = 0;
   if (file.length >= offsetof(Elf64_Ehdr, e_entry) + sizeof(entry))
     memcpy(&entry, file.bytes + offsetof(Elf64_Ehdr, e_entry), sizeof(entry));
   for (uint64_t i = 0; i < PLACES; i++) {
-    walk_up(denet_images_table(images, image), entry + i * 4, file);
+    walk_up(denet_dsos_table(images, image), entry + i * 4, file);
     claim_told(images, image, entry + i * 4);
   }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
   struct denet_text file = fuzz_copy(bytes, length);
-  struct denet_images images = {.budget_bytes = BUDGET};
-  struct denet_image *image;
-  CLAIM(denet_images_take(&images, fuzz_file(file), 1, "program", &image) == 0);
+  struct denet_dsos images = {.budget_bytes = BUDGET};
+  struct denet_dso *image;
+  CLAIM(denet_dsos_take(&images, fuzz_file(file), 1, "program", &image) == 0);
   if (image->is_elf)
     look_into(&images, image, file);
   CLAIM(images.memory_bytes == image->memory_bytes && images.memory_bytes <= BUDGET);
-  denet_images_release(&images, image);
-  denet_images_done(&images);
+  denet_dsos_release(&images, image);
+  denet_dsos_done(&images);
   CLAIM(images.memory_bytes == 0 && images.count == 0 && images.open_count == 0);
   free((char *)file.bytes);
   return 0;

@@ -30,7 +30,7 @@ static void run(struct denet_monitor *monitor, struct denet_text *script) {
     else if (what == 'A')
       ticks_tick(monitor, DENET_TICK_ALL);
     else if (what == 'H')
-      denet_monitor_hear(monitor);
+      denet_monitor_drain_events(monitor);
     else if (what == 'L')
       ticks_is_held_up = !ticks_is_held_up;
     else

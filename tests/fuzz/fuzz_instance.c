@@ -13,8 +13,8 @@ static struct denet_text take(struct denet_text *input) {
   return line;
 }
 
-static struct denet_instance_values take_values(struct denet_text *input) {
-  struct denet_instance_values values = {.pid = 4194304, .slot = 7};
+static struct denet_template_values take_values(struct denet_text *input) {
+  struct denet_template_values values = {.pid = 4194304, .slot = 7};
   struct denet_text *const texts[] = {&values.rule, &values.comm, &values.exe,
                                       &values.user, &values.unit, &values.cgroup};
   for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
@@ -43,9 +43,9 @@ static void claim_groups(const char *template, struct denet_text raw, struct den
 
 static void claim_expanded(const char *template, struct denet_text *input) {
   size_t length = input->length, placeholders = strlen(template) / strlen("%{1}");
-  struct denet_instance_values values = take_values(input);
+  struct denet_template_values values = take_values(input);
   struct denet_buffer name = {0};
-  CLAIM(denet_instance_expand(template, &values, &name) == 0);
+  CLAIM(denet_template_expand(template, &values, &name) == 0);
   CLAIM(name.length <= strlen(template) + placeholders * (length + strlen("4194304")));
   claim_groups(template, denet_buffer_text(&name), *input);
   denet_buffer_done(&name);
@@ -56,10 +56,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
   input.length = length ? strnlen(copy.bytes, length) : 0; /* no text of a process has a NUL */
   uint8_t groups = fuzz_take_byte(&input) % 10;
   struct denet_error error = {""};
-  struct denet_instance_uses uses;
+  struct denet_template_uses uses;
   take(&input);
   char *template = fuzz_string(take(&input));
-  if (denet_instance_check(template, groups, &error, &uses) == 0)
+  if (denet_template_check(template, groups, &error, &uses) == 0)
     claim_expanded(template, &input);
   else
     CLAIM(fuzz_is_sentence(error.text));

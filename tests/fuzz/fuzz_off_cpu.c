@@ -12,9 +12,9 @@
 
 /* One process's tree. */
 struct scene {
-  struct denet_off_cpu off_cpu;
+  struct denet_process_wait_stats off_cpu;
   struct denet_process process;
-  struct denet_watch watch;
+  struct denet_active_rule active_rule;
   struct denet_tree tree;
   struct denet_member member;
 };
@@ -22,8 +22,8 @@ struct scene {
 static void set_up(struct scene *scene) {
   memset(scene, 0, sizeof(*scene));
   scene->process = (struct denet_process){.pid = 42, .off_cpu = &scene->off_cpu};
-  scene->watch.rule.off_cpu = DENET_OFF_CPU_STACKS;
-  scene->tree = (struct denet_tree){.watch = &scene->watch, .first = &scene->member};
+  scene->active_rule.rule.off_cpu = DENET_OFF_CPU_STACKS;
+  scene->tree = (struct denet_tree){.active_rule = &scene->active_rule, .first = &scene->member};
   scene->member = (struct denet_member){.process = &scene->process, .tree = &scene->tree};
 }
 
@@ -31,7 +31,7 @@ static void claim_line(struct scene *scene) {
   struct denet_json *json = denet_json_new();
   struct denet_text line;
   CLAIM(json);
-  denet_off_cpu_take(&scene->off_cpu, &scene->process.now);
+  denet_wait_stats_take(&scene->off_cpu, &scene->process.now);
   denet_json_object_open(json);
   denet_record_off_cpu(json, &scene->tree, &scene->process.now);
   denet_json_object_close(json);
@@ -43,15 +43,15 @@ static void claim_line(struct scene *scene) {
 static void take_records(struct scene *scene, const struct denet_buffer *records) {
   const struct denet_bpf_head *head;
   size_t offset = 0, size;
-  while ((head = denet_off_cpu_next(records, &offset, &size))) {
-    const struct denet_off_cpu_thread *thread = denet_off_cpu_as_thread(head, size);
-    const struct denet_off_cpu_sums *sums = denet_off_cpu_as_sums(head, size);
+  while ((head = denet_trace_records_next(records, &offset, &size))) {
+    const struct denet_off_cpu_thread *thread = denet_trace_records_as_thread(head, size);
+    const struct denet_off_cpu_sums *sums = denet_trace_records_as_sums(head, size);
     CLAIM((const char *)head + size == records->bytes + offset && offset <= records->length);
     CLAIM((thread != NULL) != (sums != NULL));
     if (thread)
-      CLAIM(denet_off_cpu_add_thread(&scene->off_cpu, thread->left_ns, thread) == 0);
+      CLAIM(denet_wait_stats_add_thread(&scene->off_cpu, thread->left_ns, thread) == 0);
     else
-      denet_off_cpu_add_exited(&scene->off_cpu, 1, sums);
+      denet_wait_stats_add_exited(&scene->off_cpu, 1, sums);
   }
   CLAIM(scene->off_cpu.count * sizeof(struct denet_off_cpu_thread) <= records->length);
 }
@@ -60,10 +60,10 @@ static void take_event(struct scene *scene, struct denet_text event) {
   const struct denet_bpf_head *head = (const void *)event.bytes;
   if (event.length < sizeof(*head)) /* the ring has no smaller ones */
     return;
-  const struct denet_off_cpu_stack *stack = denet_off_cpu_as_stack(head, event.length);
-  const struct denet_off_cpu_sums *sums = denet_off_cpu_as_sums(head, event.length);
+  const struct denet_off_cpu_stack *stack = denet_trace_records_as_stack(head, event.length);
+  const struct denet_off_cpu_sums *sums = denet_trace_records_as_sums(head, event.length);
   if (sums)
-    denet_off_cpu_end(&scene->off_cpu, 1, sums);
+    denet_wait_stats_end(&scene->off_cpu, 1, sums);
   if (!stack)
     return;
   struct denet_text names = {(const char *)(stack + 1), stack->stack_bytes};
@@ -71,7 +71,7 @@ static void take_event(struct scene *scene, struct denet_text event) {
   struct denet_stack sample = {.frames = denet_frames_new(names), .reason = stack->place.reason};
   memcpy(sample.thread, stack->place.name, sizeof(sample.thread));
   CLAIM(sample.frames);
-  denet_stack_set_add(&scene->tree.stacks, &sample);
+  denet_stack_counts_add(&scene->tree.stacks, &sample);
   denet_frames_release(sample.frames);
 }
 
@@ -84,12 +84,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
   claim_line(&scene);
   take_event(&scene, copy);
   claim_line(&scene);
-  denet_off_cpu_leave(&scene.off_cpu, 1);
+  denet_wait_stats_leave(&scene.off_cpu, 1);
   claim_line(&scene);
-  for (size_t offset = 0; denet_tally_next(&records, &offset);)
+  for (size_t offset = 0; denet_task_sums_next(&records, &offset);)
     CLAIM(offset <= length);
-  denet_stack_set_done(&scene.tree.stacks);
-  denet_off_cpu_done(&scene.off_cpu);
+  denet_stack_counts_done(&scene.tree.stacks);
+  denet_wait_stats_done(&scene.off_cpu);
   free((char *)copy.bytes);
   return 0;
 }

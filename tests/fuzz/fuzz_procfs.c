@@ -68,12 +68,12 @@ static int user_name(void *context, uid_t uid, char *out, size_t size) {
   return 0;
 }
 
-static const struct denet_host host = {.proc_path = proc.path,
-                                       .tick_ns = 10000000,
-                                       .page_bytes = 4096,
-                                       .boot_ns = boot_ns,
-                                       .unix_ms = unix_ms,
-                                       .user_name = user_name};
+static const struct denet_env env = {.proc_path = proc.path,
+                                     .tick_ns = 10000000,
+                                     .page_bytes = 4096,
+                                     .boot_ns = boot_ns,
+                                     .unix_ms = unix_ms,
+                                     .user_name = user_name};
 
 /* --- The folder --- */
 
@@ -197,8 +197,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
   hide_all();
   now_ns = START_NS;
   ticks_may_wrap = true;
-  CLAIM(denet_procfs_open(&host, &error, &source) == 0);
-  struct denet_monitor *monitor = ticks_start(&host, source, NULL, length & 1);
+  CLAIM(denet_procfs_open(&env, &error, &source) == 0);
+  struct denet_monitor *monitor = ticks_start(&env, source, NULL, length & 1);
   run(monitor, (struct denet_text){(const char *)bytes, length});
   denet_monitor_free(monitor);
   return 0;

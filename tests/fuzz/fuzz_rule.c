@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TEXTS 6 /* the subjects but for the pid file */
+#define TEXTS 6 /* the fields but for the pid file */
 
 /* What the C library is known to take for ever, or all memory, for: back-references, and repeats of
  * repeats. Who configures collectd may stop it in simpler ways. */
@@ -62,36 +62,36 @@ static bool start(struct denet_rule *rule, struct denet_text line) {
 }
 
 static void claim_rule(const struct denet_rule *rule) {
-  CLAIM(rule->subjects >> DENET_SUBJECTS == 0);
+  CLAIM(rule->fields >> DENET_FIELDS == 0);
   CLAIM((rule->report & ~(unsigned)DENET_REPORT_ALL) == 0 && rule->report != 0);
   CLAIM(rule->max_instances >= 1 && rule->max_instances <= 100000);
   CLAIM(rule->off_cpu <= DENET_OFF_CPU_INHERITED);
   for (size_t i = 0; i < rule->condition_count; i++) {
     const struct denet_condition *condition = &rule->conditions[i];
-    bool is_pid_file = condition->subject == DENET_SUBJECT_PID_FILE;
+    bool is_pid_file = condition->field == DENET_FIELD_PID_FILE;
     CLAIM(is_pid_file ? condition->pid_file[0] == '/' && !condition->pattern
                       : condition->pattern && !condition->pid_file);
-    CLAIM(rule->subjects >> condition->subject & 1);
+    CLAIM(rule->fields >> condition->field & 1);
   }
 }
 
 /* Every text in a block of its own. */
 static void match(const struct denet_rule *rule, struct denet_text input) {
-  struct denet_facts facts = {.pid = 42, .uid = 114};
+  struct denet_attributes attributes = {.pid = 42, .uid = 114};
   struct denet_captures captures = {0}, again = {0};
   struct denet_text line;
   char *texts[TEXTS] = {0};
   for (size_t i = 0; i < TEXTS && fuzz_take_line(&input, &line); i++) {
     texts[i] = fuzz_string(line);
-    facts.subject[i] = denet_text_of(texts[i]);
+    attributes.field[i] = denet_text_of(texts[i]);
   }
-  bool is_match = denet_rule_matches(rule, &facts, &captures);
-  CLAIM(denet_rule_matches(rule, &facts, &again) == is_match);
+  bool is_match = denet_rule_matches(rule, &attributes, &captures);
+  CLAIM(denet_rule_matches(rule, &attributes, &again) == is_match);
   CLAIM(!memcmp(&captures, &again, sizeof(captures)));
   for (size_t i = 0; i < DENET_CAPTURES; i++) {
     bool is_within = !captures.group[i].bytes;
     for (size_t text = 0; text < TEXTS && !is_within; text++)
-      is_within = texts[text] && fuzz_is_within(captures.group[i], facts.subject[text]);
+      is_within = texts[text] && fuzz_is_within(captures.group[i], attributes.field[text]);
     CLAIM(is_within && (is_match || !captures.group[i].bytes));
   }
   for (size_t i = 0; i < TEXTS; i++)

@@ -46,25 +46,25 @@ static size_t find_whole(struct denet_text text) {
 
 /* By blocks of some size, each in memory of just that. */
 static void claim_look(struct denet_text text, size_t block_bytes, size_t whole) {
-  struct denet_tail tail = {0};
+  struct denet_repair tail = {0};
   bool is_found = false;
   for (size_t left = text.length; left && !is_found;) {
     size_t length = left < block_bytes ? left : block_bytes;
     left -= length;
     struct denet_text block = fuzz_copy((const uint8_t *)text.bytes + left, length);
-    is_found = denet_tail_look(&tail, block);
+    is_found = denet_repair_scan(&tail, block);
     free((char *)block.bytes);
   }
-  CLAIM(denet_tail_torn(&tail) == text.length - whole);
+  CLAIM(denet_repair_torn_bytes(&tail) == text.length - whole);
 }
 
 static void claim_mended(struct denet_text text, size_t whole) {
   uint64_t bytes = 0, again = 0;
   DENET_CLOSE int fd = openat(folder_fd, "file", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   CLAIM(fd >= 0 && pwrite(fd, text.bytes, text.length, 0) == (ssize_t)text.length);
-  int outcome = denet_tail_mend(folder_fd, "file", &bytes);
+  int outcome = denet_repair_file(folder_fd, "file", &bytes);
   CLAIM(whole ? outcome == 0 && bytes == whole : outcome == DENET_GONE);
-  outcome = denet_tail_mend(folder_fd, "file", &again);
+  outcome = denet_repair_file(folder_fd, "file", &again);
   CLAIM(whole ? outcome == 0 && again == whole : outcome == -ENOENT);
 }
 

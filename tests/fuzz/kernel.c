@@ -73,14 +73,14 @@ static void take_name(struct denet_text *rest, char out[DENET_BPF_COMM]) {
   fuzz_take(rest, out, 4);
 }
 
-static void add_costs(struct denet_text *rest, struct denet_bpf_costs *costs) {
+static void add_costs(struct denet_text *rest, struct denet_bpf_usage *costs) {
   denet_u64 *all = (denet_u64 *)costs;
   uint64_t step = fuzz_take_byte(rest), scale = fuzz_take_byte(rest);
   for (size_t i = 0; i < sizeof(*costs) / sizeof(*all); i++)
     all[i] = (all[i] + step * (i + 1) * scale * scale * scale) & COST_MOST;
 }
 
-static void add_waits(struct denet_text *rest, struct denet_waits *waits) {
+static void add_waits(struct denet_text *rest, struct denet_wait_stats *waits) {
   uint8_t reason = fuzz_take_byte(rest), time = fuzz_take_byte(rest);
   waits->time_ns[reason % DENET_REASONS] += time * STEP_NS;
   waits->count++;
@@ -178,30 +178,30 @@ static void end(struct denet_text *rest) {
     tell_free(slot);
 }
 
-static void claim_texts(struct denet_ledger *ledger) {
-  CLAIM(denet_ledger_list(ledger) == 0 && ledger->count == 1);
-  const struct denet_life *life = ledger->lives[0];
+static void claim_texts(struct denet_lifecycle *lifecycle) {
+  CLAIM(denet_lifecycle_list(lifecycle) == 0 && lifecycle->count == 1);
+  const struct denet_lifecycle_entry *life = lifecycle->lives[0];
   for (int kind = DENET_TEXT_ARGUMENTS; kind <= DENET_TEXT_CGROUP; kind++) {
     DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
-    int outcome = denet_life_text(life, kind, &text);
+    int outcome = denet_lifecycle_entry_text(life, kind, &text);
     CLAIM(outcome == 0 || outcome == -ENOENT);
     CLAIM(kind == DENET_TEXT_ARGUMENTS || !text.length || text.bytes[0] == '/');
   }
 }
 
-/* Any bytes: a ledger of its own sees them as they are. */
+/* Any bytes: a lifecycle of its own sees them as they are. */
 static void tell_raw(struct denet_text *rest) {
-  struct denet_ledger ledger = {0};
+  struct denet_lifecycle lifecycle = {0};
   uint8_t bytes[256];
   size_t size = fuzz_take_byte(rest);
   fuzz_take(rest, bytes, size);
   struct denet_text copy = fuzz_copy(bytes, size);
-  int outcome = denet_ledger_note(&ledger, copy.bytes, size);
+  int outcome = denet_lifecycle_note(&lifecycle, copy.bytes, size);
   CLAIM(outcome == 0 || outcome == -EINVAL);
-  CLAIM(ledger.size == (outcome == 0));
+  CLAIM(lifecycle.size == (outcome == 0));
   if (outcome == 0)
-    claim_texts(&ledger);
-  denet_ledger_done(&ledger);
+    claim_texts(&lifecycle);
+  denet_lifecycle_done(&lifecycle);
   free((char *)copy.bytes);
 }
 
@@ -287,22 +287,22 @@ static int user_name(void *context, uid_t uid, char *out, size_t size) {
   return 0;
 }
 
-const struct denet_host kernel_host = {.proc_path = "/proc",
-                                       .tick_ns = 10000000,
-                                       .page_bytes = 4096,
-                                       .boot_ns = boot_ns,
-                                       .unix_ms = unix_ms,
-                                       .user_name = user_name};
+const struct denet_env kernel_host = {.proc_path = "/proc",
+                                      .tick_ns = 10000000,
+                                      .page_bytes = 4096,
+                                      .boot_ns = boot_ns,
+                                      .unix_ms = unix_ms,
+                                      .user_name = user_name};
 
 /* --- core/programs.h --- */
 
-int denet_programs_open(struct denet_error *error, struct denet_programs **out_programs) {
+int denet_loader_open(struct denet_error *error, struct denet_loader **out_programs) {
   (void)error;
   *out_programs = NULL;
   return 0;
 }
 
-void denet_programs_free(struct denet_programs *programs) { (void)programs; }
+void denet_loader_free(struct denet_loader *programs) { (void)programs; }
 
 static void list_slot(const struct slot *slot, uint64_t settled_ns, struct denet_buffer *records) {
   struct denet_bpf_process record = slot->record;
@@ -332,8 +332,8 @@ static void shrink(struct denet_buffer *records) {
   kernel.cut = 0;
 }
 
-int denet_programs_list(struct denet_programs *programs, uint64_t settled_ns,
-                        struct denet_buffer *records) {
+int denet_loader_list(struct denet_loader *programs, uint64_t settled_ns,
+                      struct denet_buffer *records) {
   (void)programs;
   records->length = 0;
   for (size_t i = 0; i < SLOTS; i++)
@@ -343,9 +343,8 @@ int denet_programs_list(struct denet_programs *programs, uint64_t settled_ns,
   return 0;
 }
 
-int denet_programs_drain(struct denet_programs *programs,
-                         int (*take)(void *context, const void *event, size_t size),
-                         void *context) {
+int denet_loader_drain(struct denet_loader *programs,
+                       int (*take)(void *context, const void *event, size_t size), void *context) {
   (void)programs;
   int outcome = 0;
   for (size_t i = 0; i < kernel.events.count && !outcome; i++)
@@ -354,24 +353,24 @@ int denet_programs_drain(struct denet_programs *programs,
   return outcome;
 }
 
-void denet_programs_ask(struct denet_programs *programs, pid_t pid, uint64_t start_ns) {
+void denet_loader_ask(struct denet_loader *programs, pid_t pid, uint64_t start_ns) {
   (void)programs;
   const struct slot *slot = &kernel.slots[((denet_u32)pid - FIRST_PID) % SLOTS];
   if (kernel.answers && !slot->is_there && head_of(slot, 0).start_ns == start_ns)
     tell_free(slot);
 }
 
-void denet_programs_watch(struct denet_programs *programs, pid_t pid, bool is_watched) {
+void denet_loader_watch(struct denet_loader *programs, pid_t pid, bool is_watched) {
   (void)programs;
   kernel.slots[((denet_u32)pid - FIRST_PID) % SLOTS].is_watched = is_watched;
 }
 
-uint64_t denet_programs_lost(const struct denet_programs *programs) {
+uint64_t denet_loader_lost(const struct denet_loader *programs) {
   (void)programs;
   return kernel.lost;
 }
 
-int denet_programs_call_fd(const struct denet_programs *programs) {
+int denet_loader_event_fd(const struct denet_loader *programs) {
   (void)programs;
   return -1;
 }

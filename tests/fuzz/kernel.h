@@ -14,7 +14,7 @@ void kernel_start(void);
 void kernel_stop(void);
 
 /* Its clocks and users. */
-extern const struct denet_host kernel_host;
+extern const struct denet_env kernel_host;
 
 /* Carries out the step that what stands for. False: it stands for none. rest: what the step may
  * take its numbers and texts from. */

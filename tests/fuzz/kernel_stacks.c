@@ -9,8 +9,8 @@
 static struct denet_sample samples[SAMPLES_MOST];
 static size_t sample_count;
 
-int denet_symbolizer_start(const struct denet_symbolizer_settings *settings,
-                           struct denet_symbolizer **out_symbolizer) {
+int denet_stack_worker_start(const struct denet_stack_worker_settings *settings,
+                             struct denet_stack_worker **out_symbolizer) {
   (void)settings;
   *out_symbolizer = NULL;
   return 0;
@@ -22,28 +22,29 @@ static void drop_samples(void) {
   sample_count = 0;
 }
 
-bool denet_symbolizer_stop(struct denet_symbolizer *symbolizer) {
+bool denet_stack_worker_stop(struct denet_stack_worker *symbolizer) {
   (void)symbolizer;
   drop_samples();
   return true;
 }
 
-void denet_symbolizer_meet(struct denet_symbolizer *symbolizer,
-                           const struct denet_symbolizer_process *process) {
+void denet_stack_worker_meet(struct denet_stack_worker *symbolizer,
+                             const struct denet_stack_worker_process *process) {
   (void)symbolizer;
   CLAIM(process->pid > 0 && process->parent_pid >= 0);
 }
 
-void denet_symbolizer_forget(struct denet_symbolizer *symbolizer, pid_t pid, uint64_t start_ns) {
+void denet_stack_worker_forget(struct denet_stack_worker *symbolizer, pid_t pid,
+                               uint64_t start_ns) {
   (void)symbolizer, (void)pid, (void)start_ns;
 }
 
-void denet_symbolizer_add_untold(struct denet_symbolizer *symbolizer,
-                                 const struct denet_off_cpu_sums *sums) {
+void denet_stack_worker_add_untold(struct denet_stack_worker *symbolizer,
+                                   const struct denet_off_cpu_sums *sums) {
   (void)symbolizer, (void)sums;
 }
 
-void denet_symbolizer_await(struct denet_symbolizer *symbolizer, uint64_t most_ns) {
+void denet_stack_worker_await(struct denet_stack_worker *symbolizer, uint64_t most_ns) {
   (void)symbolizer, (void)most_ns;
 }
 
@@ -62,29 +63,29 @@ static void add_sample(const struct denet_bpf_head *head, const struct denet_off
   samples[sample_count++] = sample;
 }
 
-void denet_symbolizer_add_stack(struct denet_symbolizer *symbolizer,
-                                const struct denet_off_cpu_stack *stack) {
+void denet_stack_worker_add_stack(struct denet_stack_worker *symbolizer,
+                                  const struct denet_off_cpu_stack *stack) {
   (void)symbolizer;
   struct denet_text names = {(const char *)(stack + 1), stack->stack_bytes};
   add_sample(&stack->head, &stack->place, names);
 }
 
-void denet_symbolizer_add_thread(struct denet_symbolizer *symbolizer,
-                                 const struct denet_off_cpu_thread *thread) {
+void denet_stack_worker_add_thread(struct denet_stack_worker *symbolizer,
+                                   const struct denet_off_cpu_thread *thread) {
   (void)symbolizer;
   add_sample(&thread->head, &thread->place, (struct denet_text){"futex", sizeof("futex")});
 }
 
-void denet_symbolizer_take(struct denet_symbolizer *symbolizer,
-                           void (*each)(void *context, const struct denet_sample *sample),
-                           void *context) {
+void denet_stack_worker_take(struct denet_stack_worker *symbolizer,
+                             void (*each)(void *context, const struct denet_sample *sample),
+                             void *context) {
   (void)symbolizer;
   for (size_t i = 0; i < sample_count; i++)
     each(context, &samples[i]);
   drop_samples();
 }
 
-uint64_t denet_symbolizer_lost(struct denet_symbolizer *symbolizer) {
+uint64_t denet_stack_worker_lost(struct denet_stack_worker *symbolizer) {
   (void)symbolizer;
   return 0;
 }

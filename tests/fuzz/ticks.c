@@ -110,11 +110,11 @@ static void make_rules(struct denet_rule rules[3]) {
   rules[2].max_instances = 2;
   for (size_t i = 0; i < 3; i++) {
     CLAIM(denet_rule_finish(&rules[i], &error) == 0);
-    denet_rule_settle_off_cpu(&rules[i], DENET_OFF_CPU_TIMES);
+    denet_rule_inherit_off_cpu(&rules[i], DENET_OFF_CPU_TIMES);
   }
 }
 
-struct denet_monitor *ticks_start(const struct denet_host *host, struct denet_source *source,
+struct denet_monitor *ticks_start(const struct denet_env *env, struct denet_source *source,
                                   struct denet_profiler *profiler, bool since_process_start) {
   struct denet_error error;
   struct denet_monitor *monitor;
@@ -122,12 +122,12 @@ struct denet_monitor *ticks_start(const struct denet_host *host, struct denet_so
   memset(&seen, 0, sizeof(seen));
   ticks_is_held_up = false;
   make_rules(rules);
-  struct denet_monitor_settings settings = {.pace = {100000000, 1000000000},
+  struct denet_monitor_settings settings = {.interval = {100000000, 1000000000},
                                             .since_process_start = since_process_start,
                                             .host_name = "host",
                                             .profiler = profiler,
                                             .sink = take_line};
-  CLAIM(denet_monitor_new(&settings, host, source, rules, 3, &error, &monitor) == 0);
+  CLAIM(denet_monitor_new(&settings, env, source, rules, 3, &error, &monitor) == 0);
   return monitor;
 }
 

@@ -5,7 +5,7 @@
 #include "core/monitor/monitor.h"
 
 /* Takes over source and profiler (NULL: none); one monitor at a time. */
-struct denet_monitor *ticks_start(const struct denet_host *host, struct denet_source *source,
+struct denet_monitor *ticks_start(const struct denet_env *env, struct denet_source *source,
                                   struct denet_profiler *profiler, bool since_process_start);
 
 /* Whether somebody holds up those who read command lines; at first nobody does. */

@@ -26,12 +26,12 @@ static int find_no_user(void *context, uid_t uid, char *out, size_t size) {
   return -ENOENT;
 }
 
-static const struct denet_host host = {.proc_path = "/nonexistent",
-                                       .tick_ns = 10 * MILLISECOND,
-                                       .page_bytes = 4096,
-                                       .boot_ns = read_clock,
-                                       .unix_ms = read_calendar,
-                                       .user_name = find_no_user};
+static const struct denet_env env = {.proc_path = "/nonexistent",
+                                     .tick_ns = 10 * MILLISECOND,
+                                     .page_bytes = 4096,
+                                     .boot_ns = read_clock,
+                                     .unix_ms = read_calendar,
+                                     .user_name = find_no_user};
 
 static void take_fake(const struct fake_process *fake, const struct fake_end *end,
                       struct denet_process *process) {
@@ -54,43 +54,43 @@ static void take_fake(const struct fake_process *fake, const struct fake_end *en
   denet_values_set(&process->now, DENET_CPU_SYSTEM, 0);
 }
 
-/* What is over is in the roster if it was seen, or else was never there. */
-static void bury_fake(struct denet_roster *roster, struct fake_process *fake,
+/* What is over is in the table if it was seen, or else was never there. */
+static void bury_fake(struct denet_process_table *table, struct fake_process *fake,
                       struct fake_end *end) {
-  while (denet_roster_unseen(roster, fake->pid))
-    denet_roster_miss(roster);
-  struct denet_process *process = denet_roster_unseen(roster, fake->pid + 1);
+  while (denet_process_table_next_unseen(table, fake->pid))
+    denet_process_table_remove(table);
+  struct denet_process *process = denet_process_table_next_unseen(table, fake->pid + 1);
   bool is_known = process && process->born_ns == fake->born_ns;
   if (!is_known)
-    ck_assert_int_eq(denet_roster_add_gone(roster, fake->pid, &process), 0);
+    ck_assert_int_eq(denet_process_table_add_gone(table, fake->pid, &process), 0);
   take_fake(fake, end, process);
   if (is_known)
-    denet_roster_miss(roster);
+    denet_process_table_remove(table);
   fake->pid = 0;
   *end = (struct fake_end){0};
 }
 
-static void show_fake(struct denet_roster *roster, struct fake_process *fake,
+static void show_fake(struct denet_process_table *table, struct fake_process *fake,
                       struct fake_end *end) {
   struct denet_process *process;
   if (!fake->pid)
     return;
   if (end->is_over) {
-    bury_fake(roster, fake, end);
+    bury_fake(table, fake, end);
     return;
   }
-  ck_assert_int_eq(denet_roster_see(roster, fake->pid, &process), 0);
+  ck_assert_int_eq(denet_process_table_upsert(table, fake->pid, &process), 0);
   take_fake(fake, end, process);
 }
 
-static int scan(struct denet_source *source, struct denet_roster *roster,
+static int scan(struct denet_source *source, struct denet_process_table *table,
                 struct denet_error *error) {
   (void)source;
   (void)error;
-  ck_assert_int_eq(denet_roster_begin(roster), 0);
+  ck_assert_int_eq(denet_process_table_begin(table), 0);
   for (size_t i = 0; i < PROCESSES && scene.processes[i].name; i++)
-    show_fake(roster, &scene.processes[i], &scene.ends[i]);
-  denet_roster_end(roster, true);
+    show_fake(table, &scene.processes[i], &scene.ends[i]);
+  denet_process_table_end(table, true);
   scene.now_ns += scene.scan_ns;
   return 0;
 }
@@ -127,8 +127,9 @@ static int tell_owner(struct denet_source *source, const struct denet_process *p
   return 0;
 }
 
-static bool hear(struct denet_source *source,
-                 bool (*is_wanted)(void *context, struct denet_process *process), void *context) {
+static bool drain_events(struct denet_source *source,
+                         bool (*is_wanted)(void *context, struct denet_process *process),
+                         void *context) {
   (void)source;
   (void)is_wanted;
   (void)context;
@@ -140,9 +141,9 @@ static void free_nothing(struct denet_source *source) { (void)source; }
 static struct denet_source fake_source = {.name = "fake",
                                           .scan = scan,
                                           .measure = measure,
-                                          .describe = describe,
-                                          .owner = tell_owner,
-                                          .hear = hear,
+                                          .read_text = describe,
+                                          .read_uid = tell_owner,
+                                          .drain_events = drain_events,
                                           .free = free_nothing};
 
 static int keep_line(void *context, const struct denet_line *line) {
@@ -182,14 +183,15 @@ struct denet_rule scene_rule_for(const char *name, const char *key, const char *
 }
 
 void scene_begin(struct denet_rule *rules, size_t count) {
-  scene_begin_at((struct denet_pace){100 * MILLISECOND, SECOND}, rules, count);
+  scene_begin_at((struct denet_interval){100 * MILLISECOND, SECOND}, rules, count);
 }
 
-void scene_begin_at(struct denet_pace pace, struct denet_rule *rules, size_t count) {
+void scene_begin_at(struct denet_interval interval, struct denet_rule *rules, size_t count) {
   scene = (struct scene){.now_ns = 1000 * SECOND};
-  struct denet_monitor_settings settings = {.pace = pace, .host_name = "h", .sink = keep_line};
+  struct denet_monitor_settings settings = {
+      .interval = interval, .host_name = "h", .sink = keep_line};
   ck_assert_int_eq(
-      denet_monitor_new(&settings, &host, &fake_source, rules, count, NULL, &scene.monitor), 0);
+      denet_monitor_new(&settings, &env, &fake_source, rules, count, NULL, &scene.monitor), 0);
 }
 
 void scene_tick(uint64_t then_ns) {

@@ -46,9 +46,9 @@ struct denet_rule scene_rule_for(const char *name, const char *key, const char *
                                  const char *instance_template);
 
 /* At 1000 s, without processes; a monitor at BaseInterval 0.1 and MaxInterval 1, or at another
- * pace. The rules are taken over. */
+ * interval. The rules are taken over. */
 void scene_begin(struct denet_rule *rules, size_t count);
-void scene_begin_at(struct denet_pace pace, struct denet_rule *rules, size_t count);
+void scene_begin_at(struct denet_interval interval, struct denet_rule *rules, size_t count);
 
 /* A tick of everything, after which so much time goes by. */
 void scene_tick(uint64_t then_ns);

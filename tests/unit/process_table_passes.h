@@ -1,4 +1,4 @@
-/* Passes over a roster, as a source makes them. */
+/* Passes over a table, as a source makes them. */
 #pragma once
 
 #include "core/model/process_table.h"
@@ -8,21 +8,21 @@
 
 #include <string.h>
 
-#define OWN_ROSTER DENET_CLEANUP(denet_roster_done) struct denet_roster
+#define OWN_ROSTER DENET_CLEANUP(denet_process_table_done) struct denet_process_table
 
-static inline struct denet_process *see(struct denet_roster *roster, pid_t pid) {
+static inline struct denet_process *see(struct denet_process_table *table, pid_t pid) {
   struct denet_process *process = NULL;
-  ck_assert_int_eq(denet_roster_see(roster, pid, &process), 0);
+  ck_assert_int_eq(denet_process_table_upsert(table, pid, &process), 0);
   ck_assert_int_eq(process->pid, pid);
   return process;
 }
 
 /* A whole pass over pids, which end with 0. */
-static inline void pass(struct denet_roster *roster, const pid_t *pids) {
-  ck_assert_int_eq(denet_roster_begin(roster), 0);
+static inline void pass(struct denet_process_table *table, const pid_t *pids) {
+  ck_assert_int_eq(denet_process_table_begin(table), 0);
   for (; *pids; pids++)
-    see(roster, *pids);
-  denet_roster_end(roster, true);
+    see(table, *pids);
+  denet_process_table_end(table, true);
 }
 
 static inline void expect_pids(struct denet_process *const *processes, size_t count,
@@ -36,8 +36,8 @@ static inline void expect_pids(struct denet_process *const *processes, size_t co
 }
 
 #define PIDS(...) ((const pid_t[]){__VA_ARGS__ __VA_OPT__(, ) 0})
-#define EXPECT_THERE(roster, ...) expect_pids((roster).processes, (roster).count, PIDS(__VA_ARGS__))
-#define EXPECT_GONE(roster, ...) expect_pids((roster).gone, (roster).gone_count, PIDS(__VA_ARGS__))
+#define EXPECT_THERE(table, ...) expect_pids((table).processes, (table).count, PIDS(__VA_ARGS__))
+#define EXPECT_GONE(table, ...) expect_pids((table).gone, (table).gone_count, PIDS(__VA_ARGS__))
 
 /* The next of a row of numbers below sides that only *random says. */
 static inline unsigned roll(uint64_t *random, unsigned sides) {

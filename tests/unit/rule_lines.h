@@ -18,7 +18,7 @@
   { .key = key_, .type = DENET_SETTING_NUMBER, .number = number_ }
 #define BOOLEAN(key_, boolean_)                                                                    \
   { .key = key_, .type = DENET_SETTING_BOOLEAN, .boolean = boolean_ }
-#define BIT(subject) (1u << DENET_SUBJECT_##subject)
+#define BIT(field) (1u << DENET_FIELD_##field)
 
 #define MOST_LINES 6
 
@@ -43,18 +43,18 @@ static inline void make_rule(struct denet_rule *rule, const struct line *lines) 
   ck_assert_msg(denet_rule_finish(rule, &error) == 0, "%s", error.text);
 }
 
-static inline struct denet_facts postgres_facts(void) {
-  return (struct denet_facts){
+static inline struct denet_attributes postgres_facts(void) {
+  return (struct denet_attributes){
       .pid = 4242,
       .uid = 114,
-      .subject =
+      .field =
           {
-              [DENET_SUBJECT_COMM] = BYTES("postgres"),
-              [DENET_SUBJECT_COMMAND_LINE] = BYTES("/usr/bin/postgres -D /srv/pg15"),
-              [DENET_SUBJECT_EXECUTABLE] = BYTES("/usr/lib/postgresql/15/bin/postgres"),
-              [DENET_SUBJECT_USER] = BYTES("pgsql"),
-              [DENET_SUBJECT_UNIT] = BYTES("postgresql@15-main.service"),
-              [DENET_SUBJECT_CGROUP] = BYTES("/system.slice/postgresql@15-main.service"),
+              [DENET_FIELD_COMM] = BYTES("postgres"),
+              [DENET_FIELD_COMMAND_LINE] = BYTES("/usr/bin/postgres -D /srv/pg15"),
+              [DENET_FIELD_EXECUTABLE] = BYTES("/usr/lib/postgresql/15/bin/postgres"),
+              [DENET_FIELD_USER] = BYTES("pgsql"),
+              [DENET_FIELD_UNIT] = BYTES("postgresql@15-main.service"),
+              [DENET_FIELD_CGROUP] = BYTES("/system.slice/postgresql@15-main.service"),
           },
   };
 }

@@ -22,7 +22,7 @@
 
 #define BUDGET (UINT64_C(64) << 20)
 
-struct subject {
+struct field {
   pid_t pid;
   int input; /* where it reads from: closed, it goes on */
   struct denet_snapshot snapshot;
@@ -48,27 +48,27 @@ static inline void wait_until_blocked(pid_t pid) {
 }
 
 /* Starts path with one argument, in a root of its own if there is one. */
-static inline void start_in(struct subject *subject, const char *root, const char *path,
+static inline void start_in(struct field *field, const char *root, const char *path,
                             const char *argument) {
   int ends[2];
   ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
-  subject->pid = fork();
-  ck_assert_int_ge(subject->pid, 0);
-  if (subject->pid == 0) {
+  field->pid = fork();
+  ck_assert_int_ge(field->pid, 0);
+  if (field->pid == 0) {
     dup2(ends[0], 0);
     if (!root || (chroot(root) == 0 && chdir("/") == 0))
       execl(path, path, argument, NULL);
     _exit(127);
   }
   close(ends[0]);
-  subject->input = ends[1];
-  wait_until_blocked(subject->pid);
+  field->input = ends[1];
+  wait_until_blocked(field->pid);
 }
 
-static inline void start(struct subject *subject, const char *program, const char *argument) {
+static inline void start(struct field *field, const char *program, const char *argument) {
   char path[512];
   snprintf(path, sizeof(path), "%s/%s", DENET_PROGRAMS, program);
-  start_in(subject, NULL, program[0] == '/' ? program : path, argument);
+  start_in(field, NULL, program[0] == '/' ? program : path, argument);
 }
 
 static inline void set_registers(const struct user_regs_struct *from, uint64_t *to) {
@@ -80,40 +80,40 @@ static inline void set_registers(const struct user_regs_struct *from, uint64_t *
 }
 
 /* Its registers and at most so many bytes of its stack. */
-static inline void take_snapshot(struct subject *subject, size_t stack_bytes) {
+static inline void take_snapshot(struct field *field, size_t stack_bytes) {
   struct user_regs_struct registers;
   int status;
-  ck_assert_int_eq(ptrace(PTRACE_SEIZE, subject->pid, NULL, NULL), 0);
-  ck_assert_int_eq(ptrace(PTRACE_INTERRUPT, subject->pid, NULL, NULL), 0);
-  ck_assert_int_eq(waitpid(subject->pid, &status, __WALL), subject->pid);
-  ck_assert_int_eq(ptrace(PTRACE_GETREGS, subject->pid, NULL, &registers), 0);
-  subject->snapshot = (struct denet_snapshot){
-      .pid = subject->pid, .start_ns = 7, .exec_id = 1, .stack = subject->stack};
-  set_registers(&registers, subject->snapshot.registers);
-  if (stack_bytes > sizeof(subject->stack))
-    stack_bytes = sizeof(subject->stack);
+  ck_assert_int_eq(ptrace(PTRACE_SEIZE, field->pid, NULL, NULL), 0);
+  ck_assert_int_eq(ptrace(PTRACE_INTERRUPT, field->pid, NULL, NULL), 0);
+  ck_assert_int_eq(waitpid(field->pid, &status, __WALL), field->pid);
+  ck_assert_int_eq(ptrace(PTRACE_GETREGS, field->pid, NULL, &registers), 0);
+  field->snapshot = (struct denet_snapshot){
+      .pid = field->pid, .start_ns = 7, .exec_id = 1, .stack = field->stack};
+  set_registers(&registers, field->snapshot.registers);
+  if (stack_bytes > sizeof(field->stack))
+    stack_bytes = sizeof(field->stack);
   /* As far as there is a stack: page by page. */
   for (size_t done = 0; done < stack_bytes;) {
     uint64_t from = registers.rsp + done;
     size_t piece = 4096 - from % 4096;
     piece = piece > stack_bytes - done ? stack_bytes - done : piece;
-    struct iovec to = {subject->stack + done, piece}, at = {(void *)(uintptr_t)from, piece};
-    if (process_vm_readv(subject->pid, &to, 1, &at, 1, 0) != (ssize_t)piece)
+    struct iovec to = {field->stack + done, piece}, at = {(void *)(uintptr_t)from, piece};
+    if (process_vm_readv(field->pid, &to, 1, &at, 1, 0) != (ssize_t)piece)
       break;
     done += piece;
-    subject->snapshot.stack_bytes = done;
+    field->snapshot.stack_bytes = done;
   }
-  ptrace(PTRACE_DETACH, subject->pid, NULL, NULL);
+  ptrace(PTRACE_DETACH, field->pid, NULL, NULL);
 }
 
-static inline void stop(struct subject *subject) {
+static inline void stop(struct field *field) {
   int status;
-  denet_closep(&subject->input);
-  if (subject->pid <= 0)
+  denet_closep(&field->input);
+  if (field->pid <= 0)
     return;
-  kill(subject->pid, SIGKILL);
-  waitpid(subject->pid, &status, 0);
-  subject->pid = -1;
+  kill(field->pid, SIGKILL);
+  waitpid(field->pid, &status, 0);
+  field->pid = -1;
 }
 
 static inline struct denet_unwinder *new_unwinder(uint64_t budget) {

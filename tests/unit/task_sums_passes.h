@@ -1,4 +1,4 @@
-/* Made-up passes of three processes, for the tests of tallies. */
+/* Made-up passes of three processes, for the tests of task_sums. */
 #pragma once
 
 #include "core/source/bpf/task_sums.h"
@@ -17,18 +17,18 @@
 #define PROCESSES 3
 #define FIRST_PID 10 /* then 20, 30 */
 
-static const struct denet_host host = {.page_bytes = PAGE};
+static const struct denet_env env = {.page_bytes = PAGE};
 
 /* What passes tell of three processes. Zeroed is a fresh one. */
 struct scene {
   struct denet_process processes[PROCESSES];
   struct denet_buffer records; /* of this pass */
-  struct denet_tallies tallies;
+  struct denet_task_sums task_sums;
 };
 
 static inline void end_scene(struct scene *scene) {
   denet_buffer_done(&scene->records);
-  denet_tallies_done(&scene->tallies);
+  denet_task_sums_done(&scene->task_sums);
 }
 
 static inline void append(struct scene *scene, const void *record, size_t size) {
@@ -41,24 +41,30 @@ static const struct {
   size_t offset;
   unsigned lack;
 } costs[] = {
-    {DENET_RUN_DELAY, offsetof(struct denet_bpf_costs, run_delay_ns), DENET_LACK_SCHEDSTAT},
-    {DENET_SWITCHES_VOLUNTARY, offsetof(struct denet_bpf_costs, switches_voluntary), 0},
-    {DENET_SWITCHES_INVOLUNTARY, offsetof(struct denet_bpf_costs, switches_involuntary), 0},
-    {DENET_MINOR_FAULTS, offsetof(struct denet_bpf_costs, minor_faults), 0},
-    {DENET_MAJOR_FAULTS, offsetof(struct denet_bpf_costs, major_faults), 0},
-    {DENET_SYSCALL_READ, offsetof(struct denet_bpf_costs, read_chars), DENET_LACK_IO_ACCOUNTING},
-    {DENET_SYSCALL_WRITE, offsetof(struct denet_bpf_costs, write_chars), DENET_LACK_IO_ACCOUNTING},
-    {DENET_READ_CALLS, offsetof(struct denet_bpf_costs, read_calls), DENET_LACK_IO_ACCOUNTING},
-    {DENET_WRITE_CALLS, offsetof(struct denet_bpf_costs, write_calls), DENET_LACK_IO_ACCOUNTING},
-    {DENET_DISK_READ, offsetof(struct denet_bpf_costs, read_bytes), DENET_LACK_IO_ACCOUNTING},
-    {DENET_DISK_WRITE, offsetof(struct denet_bpf_costs, write_bytes), DENET_LACK_IO_ACCOUNTING},
+    {DENET_RUN_DELAY, offsetof(struct denet_bpf_usage, run_delay_ns), DENET_UNAVAILABLE_SCHEDSTAT},
+    {DENET_SWITCHES_VOLUNTARY, offsetof(struct denet_bpf_usage, switches_voluntary), 0},
+    {DENET_SWITCHES_INVOLUNTARY, offsetof(struct denet_bpf_usage, switches_involuntary), 0},
+    {DENET_MINOR_FAULTS, offsetof(struct denet_bpf_usage, minor_faults), 0},
+    {DENET_MAJOR_FAULTS, offsetof(struct denet_bpf_usage, major_faults), 0},
+    {DENET_SYSCALL_READ, offsetof(struct denet_bpf_usage, read_chars),
+     DENET_UNAVAILABLE_IO_ACCOUNTING},
+    {DENET_SYSCALL_WRITE, offsetof(struct denet_bpf_usage, write_chars),
+     DENET_UNAVAILABLE_IO_ACCOUNTING},
+    {DENET_READ_CALLS, offsetof(struct denet_bpf_usage, read_calls),
+     DENET_UNAVAILABLE_IO_ACCOUNTING},
+    {DENET_WRITE_CALLS, offsetof(struct denet_bpf_usage, write_calls),
+     DENET_UNAVAILABLE_IO_ACCOUNTING},
+    {DENET_DISK_READ, offsetof(struct denet_bpf_usage, read_bytes),
+     DENET_UNAVAILABLE_IO_ACCOUNTING},
+    {DENET_DISK_WRITE, offsetof(struct denet_bpf_usage, write_bytes),
+     DENET_UNAVAILABLE_IO_ACCOUNTING},
 };
 
 /* Each cost another number. */
 static inline uint64_t cost_of(size_t row, uint64_t n) { return (row + 7) * n; }
 
-static inline struct denet_bpf_costs make_costs(uint64_t n) {
-  struct denet_bpf_costs made = {.run_ns = 1000 * n, .user_ns = 3 * n, .system_ns = n};
+static inline struct denet_bpf_usage make_costs(uint64_t n) {
+  struct denet_bpf_usage made = {.run_ns = 1000 * n, .user_ns = 3 * n, .system_ns = n};
   for (size_t i = 0; i < DENET_COUNT_OF(costs); i++) {
     denet_u64 cost = cost_of(i, n);
     memcpy((char *)&made + costs[i].offset, &cost, sizeof(cost));
@@ -107,20 +113,20 @@ static inline struct denet_process *process_of(struct scene *scene, denet_u32 pi
 }
 
 /* Takes what was shown as a source does; the next pass begins. */
-static inline void take(struct scene *scene, unsigned lacks) {
+static inline void take(struct scene *scene, unsigned unavailable) {
   size_t offset = 0;
   const struct denet_bpf_head *head;
-  denet_tallies_clear(&scene->tallies);
-  while ((head = denet_tally_next(&scene->records, &offset)))
+  denet_task_sums_clear(&scene->task_sums);
+  while ((head = denet_task_sums_next(&scene->records, &offset)))
     if (head->kind == DENET_BPF_PROCESS)
-      ck_assert_int_eq(denet_tallies_add(&scene->tallies, process_of(scene, head->pid),
-                                         (const struct denet_bpf_process *)head, 0),
+      ck_assert_int_eq(denet_task_sums_add(&scene->task_sums, process_of(scene, head->pid),
+                                           (const struct denet_bpf_process *)head, 0),
                        0);
-  denet_tallies_add_threads(&scene->tallies, &scene->records);
-  denet_tallies_take(&scene->tallies, &host, lacks);
+  denet_task_sums_add_threads(&scene->task_sums, &scene->records);
+  denet_task_sums_take(&scene->task_sums, &env, unavailable);
 }
 
 static inline void next_pass(struct scene *scene) {
-  denet_tallies_clear(&scene->tallies);
+  denet_task_sums_clear(&scene->task_sums);
   denet_buffer_clear(&scene->records);
 }

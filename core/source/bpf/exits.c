@@ -7,7 +7,7 @@ void denet_bpf_source_identify(const struct denet_bpf_source *bpf, struct denet_
                                const struct denet_bpf_identity *record, int exit_code) {
   const struct denet_bpf_brief *brief = &record->brief;
   struct denet_identity identity = {
-      .start_ticks = brief->head.start_ns / bpf->host->tick_ns,
+      .start_ticks = brief->head.start_ns / bpf->env->tick_ns,
       .born_ns = brief->head.start_ns,
       .parent_pid = (pid_t)record->parent_pid,
       .name = brief->name, /* the kernel ends it with a NUL (__set_task_comm, fs/exec.c) */
@@ -17,7 +17,7 @@ void denet_bpf_source_identify(const struct denet_bpf_source *bpf, struct denet_
       .exec_stamp = brief->exec_id,
       .has_reaped = record->state & DENET_BPF_HAS_REAPED,
       .is_zombie = record->state & DENET_BPF_ZOMBIE,
-      .is_hollow = record->state & DENET_BPF_HOLLOW,
+      .no_mm = record->state & DENET_BPF_HOLLOW,
       .threads = record->threads,
       .has_exit_status = true,
       .exit_status = exit_code,
@@ -31,8 +31,8 @@ void denet_bpf_source_identify(const struct denet_bpf_source *bpf, struct denet_
 
 /* What is known of when and in which state it ended. */
 void denet_bpf_source_take_exit(const struct denet_bpf_source *bpf, struct denet_process *process,
-                                const struct denet_life *life) {
-  uint64_t page_bytes = bpf->host->page_bytes;
+                                const struct denet_lifecycle_entry *life) {
+  uint64_t page_bytes = bpf->env->page_bytes;
   if (!life || !life->has_exited)
     return;
   process->ended_ns = life->exit.exit_ns;
@@ -56,7 +56,7 @@ void denet_bpf_source_complete(struct denet_process *process) {
 
 /* The process is over: who it was and what it cost in all. */
 void denet_bpf_source_take_end(const struct denet_bpf_source *bpf, struct denet_process *process,
-                               struct denet_life *life) {
+                               struct denet_lifecycle_entry *life) {
   const struct denet_bpf_free *end = &life->end;
   life->is_taken = true;
   process->missed_ns = 0;
@@ -74,14 +74,14 @@ void denet_bpf_source_take_end(const struct denet_bpf_source *bpf, struct denet_
   uint64_t since_ns = process->is_new ? end->head.start_ns : process->measured_ns;
   uint64_t cpu_ns = process->cpu_ns;
   denet_bpf_source_identify(bpf, process, &identity, end->exit_code);
-  denet_tally_take_costs(process, &end->costs, bpf->source.lacks);
+  denet_task_sums_take_costs(process, &end->costs, bpf->source.unavailable);
   process->age_ns = end->costs.age_ns + life->exit.main_age_ns;
   denet_process_derive_off_cpu(process);
   denet_values_set(&process->now, DENET_CPU_CORE, end->cpu);
   denet_bpf_source_take_exit(bpf, process, life);
   if (!denet_values_has(&process->now, DENET_RSS))
-    denet_values_set(&process->now, DENET_RSS, end->peak_rss_pages * bpf->host->page_bytes);
+    denet_values_set(&process->now, DENET_RSS, end->peak_rss_pages * bpf->env->page_bytes);
   denet_bpf_source_complete(process);
   process->measured_ns = process->ended_ns ? process->ended_ns : bpf->begun_ns;
-  denet_tally_delay_end(process, since_ns, cpu_ns);
+  denet_task_sums_delay_end(process, since_ns, cpu_ns);
 }

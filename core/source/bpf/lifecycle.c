@@ -8,33 +8,34 @@
 #include <string.h>
 
 static int compare_lives(const void *a, const void *b) {
-  const struct denet_life *left = a, *right = b;
+  const struct denet_lifecycle_entry *left = a, *right = b;
   if (left->pid != right->pid)
     return left->pid < right->pid ? -1 : 1;
   return (left->start_ns > right->start_ns) - (left->start_ns < right->start_ns);
 }
 
 static void free_life(void *node) {
-  struct denet_life *life = node;
+  struct denet_lifecycle_entry *life = node;
   free(life->texts);
   free(life);
 }
 
-void denet_ledger_done(struct denet_ledger *ledger) {
-  tdestroy(ledger->tree, free_life);
-  free(ledger->lives);
-  *ledger = (struct denet_ledger){0};
+void denet_lifecycle_done(struct denet_lifecycle *lifecycle) {
+  tdestroy(lifecycle->tree, free_life);
+  free(lifecycle->lives);
+  *lifecycle = (struct denet_lifecycle){0};
 }
 
-struct denet_life *denet_ledger_find(const struct denet_ledger *ledger, pid_t pid,
-                                     uint64_t start_ns) {
-  struct denet_life key = {.pid = pid, .start_ns = start_ns};
-  void *found = tfind(&key, &ledger->tree, compare_lives);
-  return found ? *(struct denet_life **)found : NULL;
+struct denet_lifecycle_entry *denet_lifecycle_find(const struct denet_lifecycle *lifecycle,
+                                                   pid_t pid, uint64_t start_ns) {
+  struct denet_lifecycle_entry key = {.pid = pid, .start_ns = start_ns};
+  void *found = tfind(&key, &lifecycle->tree, compare_lives);
+  return found ? *(struct denet_lifecycle_entry **)found : NULL;
 }
 
-struct denet_life *denet_ledger_add(struct denet_ledger *ledger, pid_t pid, uint64_t start_ns) {
-  struct denet_life *life = denet_ledger_find(ledger, pid, start_ns);
+struct denet_lifecycle_entry *denet_lifecycle_add(struct denet_lifecycle *lifecycle, pid_t pid,
+                                                  uint64_t start_ns) {
+  struct denet_lifecycle_entry *life = denet_lifecycle_find(lifecycle, pid, start_ns);
   if (life)
     return life;
   life = calloc(1, sizeof(*life));
@@ -42,11 +43,11 @@ struct denet_life *denet_ledger_add(struct denet_ledger *ledger, pid_t pid, uint
     return NULL;
   life->pid = pid;
   life->start_ns = start_ns;
-  if (!tsearch(life, &ledger->tree, compare_lives)) {
+  if (!tsearch(life, &lifecycle->tree, compare_lives)) {
     free(life);
     return NULL;
   }
-  ledger->size++;
+  lifecycle->size++;
   return life;
 }
 
@@ -54,7 +55,7 @@ static size_t count_texts(const struct denet_bpf_texts *texts) {
   return (size_t)texts->argument_bytes + texts->executable_bytes + texts->cgroup_bytes;
 }
 
-static int note_texts(struct denet_life *life, const void *event) {
+static int note_texts(struct denet_lifecycle_entry *life, const void *event) {
   struct denet_bpf_texts texts;
   memcpy(&texts, event, sizeof(texts));
   size_t size = sizeof(texts) + count_texts(&texts);
@@ -102,11 +103,12 @@ static bool is_event(const void *event, size_t size, struct denet_bpf_head *out_
   return true;
 }
 
-int denet_ledger_note(struct denet_ledger *ledger, const void *event, size_t size) {
+int denet_lifecycle_note(struct denet_lifecycle *lifecycle, const void *event, size_t size) {
   struct denet_bpf_head head;
   if (!is_event(event, size, &head))
     return -EINVAL;
-  struct denet_life *life = denet_ledger_add(ledger, (pid_t)head.pid, head.start_ns);
+  struct denet_lifecycle_entry *life =
+      denet_lifecycle_add(lifecycle, (pid_t)head.pid, head.start_ns);
   if (!life)
     return -ENOMEM;
   if (head.kind == DENET_BPF_TEXTS)
@@ -131,28 +133,28 @@ int denet_ledger_note(struct denet_ledger *ledger, const void *event, size_t siz
 }
 
 static void list_life(const void *node, VISIT visit, void *context) {
-  struct denet_ledger *ledger = context;
+  struct denet_lifecycle *lifecycle = context;
   if (visit == postorder || visit == leaf)
-    ledger->lives[ledger->count++] = *(struct denet_life *const *)node;
+    lifecycle->lives[lifecycle->count++] = *(struct denet_lifecycle_entry *const *)node;
 }
 
-int denet_ledger_list(struct denet_ledger *ledger) {
-  ledger->count = 0;
-  if (ledger->size > ledger->capacity) {
-    struct denet_life **grown =
-        reallocarray(ledger->lives, ledger->size, sizeof(struct denet_life *));
+int denet_lifecycle_list(struct denet_lifecycle *lifecycle) {
+  lifecycle->count = 0;
+  if (lifecycle->size > lifecycle->capacity) {
+    struct denet_lifecycle_entry **grown =
+        reallocarray(lifecycle->lives, lifecycle->size, sizeof(struct denet_lifecycle_entry *));
     if (!grown)
       return -ENOMEM;
-    ledger->lives = grown;
-    ledger->capacity = ledger->size;
+    lifecycle->lives = grown;
+    lifecycle->capacity = lifecycle->size;
   }
-  twalk_r(ledger->tree, list_life, ledger);
+  twalk_r(lifecycle->tree, list_life, lifecycle);
   return 0;
 }
 
-void denet_ledger_drop(struct denet_ledger *ledger, struct denet_life *life) {
-  tdelete(life, &ledger->tree, compare_lives);
-  ledger->size--;
+void denet_lifecycle_drop(struct denet_lifecycle *lifecycle, struct denet_lifecycle_entry *life) {
+  tdelete(life, &lifecycle->tree, compare_lives);
+  lifecycle->size--;
   free_life(life);
 }
 
@@ -175,8 +177,8 @@ static int join_names(struct denet_text names, struct denet_buffer *out) {
   return 0;
 }
 
-int denet_life_text(const struct denet_life *life, enum denet_text_kind kind,
-                    struct denet_buffer *out) {
+int denet_lifecycle_entry_text(const struct denet_lifecycle_entry *life, enum denet_text_kind kind,
+                               struct denet_buffer *out) {
   const struct denet_bpf_texts *texts = life->texts;
   if (!texts)
     return -ENOENT;

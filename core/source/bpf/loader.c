@@ -12,7 +12,7 @@
 
 #include "process.skel.h" /* made from bpf/denet.bpf.c by the build */
 
-struct denet_programs {
+struct denet_loader {
   struct process_bpf *bpf; /* owned, as is all */
   struct bpf_link *tasks;
   struct ring_buffer *events, *calls;
@@ -21,7 +21,7 @@ struct denet_programs {
 };
 
 static int take_event(void *context, void *event, size_t size) {
-  struct denet_programs *programs = context;
+  struct denet_loader *programs = context;
   return programs->take(programs->context, event, size);
 }
 
@@ -32,15 +32,14 @@ static int take_call(void *context, void *event, size_t size) {
   return 0;
 }
 
-int denet_programs_list(struct denet_programs *programs, uint64_t settled_ns,
-                        struct denet_buffer *records) {
+int denet_loader_list(struct denet_loader *programs, uint64_t settled_ns,
+                      struct denet_buffer *records) {
   programs->bpf->bss->settled_ns = settled_ns;
   return denet_bpf_read_iterator(bpf_link__fd(programs->tasks), records);
 }
 
-int denet_programs_drain(struct denet_programs *programs,
-                         int (*take)(void *context, const void *event, size_t size),
-                         void *context) {
+int denet_loader_drain(struct denet_loader *programs,
+                       int (*take)(void *context, const void *event, size_t size), void *context) {
   programs->take = take;
   programs->context = context;
   ring_buffer__consume(programs->calls);
@@ -49,13 +48,13 @@ int denet_programs_drain(struct denet_programs *programs,
   return outcome < 0 ? outcome : 0;
 }
 
-void denet_programs_watch(struct denet_programs *programs, pid_t pid, bool is_watched) {
+void denet_loader_watch(struct denet_loader *programs, pid_t pid, bool is_watched) {
   denet_u32 bit = 1u << ((denet_u32)pid & 31);
   denet_u32 *word = &programs->bpf->bss->watched[(denet_u32)pid / 32 % (DENET_BPF_PIDS / 32)];
   *word = is_watched ? *word | bit : *word & ~bit;
 }
 
-void denet_programs_ask(struct denet_programs *programs, pid_t pid, uint64_t start_ns) {
+void denet_loader_ask(struct denet_loader *programs, pid_t pid, uint64_t start_ns) {
   struct denet_bpf_question question = {(denet_u64)pid, start_ns};
   LIBBPF_OPTS(bpf_test_run_opts, run, .ctx_in = &question, .ctx_size_in = sizeof(question));
   int program = bpf_program__fd(programs->bpf->progs.tell_end);
@@ -63,15 +62,15 @@ void denet_programs_ask(struct denet_programs *programs, pid_t pid, uint64_t sta
     bpf_prog_test_run_opts(program, &run);
 }
 
-uint64_t denet_programs_lost(const struct denet_programs *programs) {
+uint64_t denet_loader_lost(const struct denet_loader *programs) {
   return __atomic_load_n(&programs->bpf->bss->lost, __ATOMIC_RELAXED);
 }
 
-int denet_programs_call_fd(const struct denet_programs *programs) {
+int denet_loader_event_fd(const struct denet_loader *programs) {
   return bpf_map__fd(programs->bpf->maps.calls);
 }
 
-void denet_programs_free(struct denet_programs *programs) {
+void denet_loader_free(struct denet_loader *programs) {
   if (!programs)
     return;
   ring_buffer__free(programs->calls);
@@ -81,7 +80,7 @@ void denet_programs_free(struct denet_programs *programs) {
   free(programs);
 }
 
-static void free_programsp(struct denet_programs **programs) { denet_programs_free(*programs); }
+static void free_programsp(struct denet_loader **programs) { denet_loader_free(*programs); }
 
 static void destroy_link(struct bpf_link **link) { bpf_link__destroy(*link); }
 
@@ -131,7 +130,7 @@ static denet_u32 count_cpus(void) {
 }
 
 /* keeps_tasks: with the programs that keep the tasks of processes that have exited. */
-static int load(struct denet_programs *programs, const struct btf *kernel, bool keeps_tasks) {
+static int load(struct denet_loader *programs, const struct btf *kernel, bool keeps_tasks) {
   bool percpu = has_percpu_rss(kernel);
   programs->bpf = process_bpf__open();
   if (!programs->bpf)
@@ -155,7 +154,7 @@ static int load(struct denet_programs *programs, const struct btf *kernel, bool 
   return error;
 }
 
-static int attach(struct denet_programs *programs) {
+static int attach(struct denet_loader *programs) {
   struct process_bpf *bpf = programs->bpf;
   programs->events = ring_buffer__new(bpf_map__fd(bpf->maps.events), take_event, programs, NULL);
   programs->calls = ring_buffer__new(bpf_map__fd(bpf->maps.calls), take_call, programs, NULL);
@@ -165,8 +164,8 @@ static int attach(struct denet_programs *programs) {
   return process_bpf__attach(bpf);
 }
 
-int denet_programs_open(struct denet_error *error, struct denet_programs **out_programs) {
-  DENET_CLEANUP(free_programsp) struct denet_programs *programs = calloc(1, sizeof(*programs));
+int denet_loader_open(struct denet_error *error, struct denet_loader **out_programs) {
+  DENET_CLEANUP(free_programsp) struct denet_loader *programs = calloc(1, sizeof(*programs));
   if (!programs)
     return denet_error_set(error, -ENOMEM, "there is no memory");
   libbpf_set_print(NULL); /* what goes wrong is in our own sentence */

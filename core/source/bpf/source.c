@@ -27,25 +27,26 @@ static struct denet_bpf_source *self(struct denet_source *source) {
   return (struct denet_bpf_source *)source;
 }
 
-struct denet_life *denet_bpf_source_life(const struct denet_bpf_source *bpf,
-                                         const struct denet_process *process) {
-  return denet_ledger_find(&bpf->ledger, process->pid, process->born_ns);
+struct denet_lifecycle_entry *denet_bpf_source_entry(const struct denet_bpf_source *bpf,
+                                                     const struct denet_process *process) {
+  return denet_lifecycle_find(&bpf->lifecycle, process->pid, process->born_ns);
 }
 
 /* What is told of the process's end from now on is of one that nobody knows any more. */
 static void give_up(struct denet_bpf_source *bpf, const struct denet_process *process) {
-  struct denet_life *life = denet_ledger_add(&bpf->ledger, process->pid, process->born_ns);
+  struct denet_lifecycle_entry *life =
+      denet_lifecycle_add(&bpf->lifecycle, process->pid, process->born_ns);
   if (life)
     life->was_given_up = true;
 }
 
 /* Takes the end of a process that is not there any more, if it can be had. */
 static bool try_end(struct denet_bpf_source *bpf, struct denet_process *process) {
-  struct denet_life *life = denet_bpf_source_life(bpf, process);
+  struct denet_lifecycle_entry *life = denet_bpf_source_entry(bpf, process);
   if (!life || !life->is_over) {
-    denet_programs_ask(bpf->programs, process->pid, process->born_ns);
+    denet_loader_ask(bpf->programs, process->pid, process->born_ns);
     denet_bpf_source_drain(bpf);
-    life = denet_bpf_source_life(bpf, process);
+    life = denet_bpf_source_entry(bpf, process);
   }
   if (!life || !life->is_over)
     return false;
@@ -66,31 +67,32 @@ static bool awaits_end(struct denet_bpf_source *bpf, struct denet_process *proce
   return false;
 }
 
-static int pass_unseen(struct denet_bpf_source *bpf, struct denet_roster *roster, pid_t limit) {
+static int pass_unseen(struct denet_bpf_source *bpf, struct denet_process_table *table,
+                       pid_t limit) {
   struct denet_process *process;
   int error = 0;
-  while (!error && (process = denet_roster_unseen(roster, limit))) {
+  while (!error && (process = denet_process_table_next_unseen(table, limit))) {
     if (awaits_end(bpf, process))
-      error = denet_roster_see(roster, process->pid, &process);
+      error = denet_process_table_upsert(table, process->pid, &process);
     else
-      denet_roster_miss(roster);
+      denet_process_table_remove(table);
   }
   return error;
 }
 
 /* Finds or makes the record's process. */
-static int see_process(struct denet_bpf_source *bpf, struct denet_roster *roster,
+static int see_process(struct denet_bpf_source *bpf, struct denet_process_table *table,
                        const struct denet_bpf_head *head, struct denet_process **out_process) {
   struct denet_process *process;
-  int error = pass_unseen(bpf, roster, (pid_t)head->pid);
+  int error = pass_unseen(bpf, table, (pid_t)head->pid);
   if (!error)
-    error = denet_roster_see(roster, (pid_t)head->pid, &process);
+    error = denet_process_table_upsert(table, (pid_t)head->pid, &process);
   if (error)
     return error;
   if (!process->is_new && process->born_ns != head->start_ns) {
     if (!try_end(bpf, process))
       give_up(bpf, process);
-    error = denet_roster_replace(roster, &process);
+    error = denet_process_table_replace(table, &process);
   }
   *out_process = process;
   return error;
@@ -98,14 +100,15 @@ static int see_process(struct denet_bpf_source *bpf, struct denet_roster *roster
 
 /* By now it may have been given to another parent. */
 static void take_birth(const struct denet_bpf_source *bpf, struct denet_process *process) {
-  const struct denet_life *life = process->is_new ? denet_bpf_source_life(bpf, process) : NULL;
+  const struct denet_lifecycle_entry *life =
+      process->is_new ? denet_bpf_source_entry(bpf, process) : NULL;
   if (life && life->was_forked)
     process->parent_pid = life->parent_pid;
 }
 
 static void set_watched(struct denet_bpf_source *bpf, struct denet_process *process,
                         bool is_watched) {
-  denet_programs_watch(bpf->programs, process->pid, is_watched);
+  denet_loader_watch(bpf->programs, process->pid, is_watched);
   process->is_watched = is_watched;
 }
 
@@ -120,14 +123,14 @@ static void take_exec(const struct denet_bpf_source *bpf, struct denet_process *
   process->execd_ns = bpf->begun_ns;
 }
 
-static int take_brief(struct denet_bpf_source *bpf, struct denet_roster *roster,
+static int take_brief(struct denet_bpf_source *bpf, struct denet_process_table *table,
                       const struct denet_bpf_brief *brief) {
   struct denet_process *process;
-  int error = see_process(bpf, roster, &brief->head, &process);
+  int error = see_process(bpf, table, &brief->head, &process);
   if (error)
     return error;
   if (process->is_new) { /* it was not seen when it should have been: now all are told at length */
-    denet_roster_unsee(roster);
+    denet_process_table_undo(table);
     bpf->has_missed = true;
     return 0;
   }
@@ -142,10 +145,10 @@ static int take_brief(struct denet_bpf_source *bpf, struct denet_roster *roster,
   return 0;
 }
 
-static int take_process(struct denet_bpf_source *bpf, struct denet_roster *roster,
+static int take_process(struct denet_bpf_source *bpf, struct denet_process_table *table,
                         const struct denet_bpf_process *record) {
   struct denet_process *process;
-  int error = see_process(bpf, roster, &record->identity.brief.head, &process);
+  int error = see_process(bpf, table, &record->identity.brief.head, &process);
   if (error)
     return error;
   process->missed_ns = 0;
@@ -156,16 +159,17 @@ static int take_process(struct denet_bpf_source *bpf, struct denet_roster *roste
     set_watched(bpf, process, false);
   if (record->net_namespace)
     denet_process_enter_net(process, record->net_namespace);
-  bool is_ending = process->ended || process->is_hollow;
-  const struct denet_life *life = is_ending ? denet_bpf_source_life(bpf, process) : NULL;
+  bool is_ending = process->ended || process->no_mm;
+  const struct denet_lifecycle_entry *life =
+      is_ending ? denet_bpf_source_entry(bpf, process) : NULL;
   denet_bpf_source_take_exit(bpf, process, life);
-  return denet_tallies_add(&bpf->tallies, process, record, life ? life->exit.main_age_ns : 0);
+  return denet_task_sums_add(&bpf->task_sums, process, record, life ? life->exit.main_age_ns : 0);
 }
 
 /* Takes what the pass could not see: a process that lived and died before it is nowhere else. */
-static int take_life(struct denet_bpf_source *bpf, struct denet_roster *roster,
-                     struct denet_life *life) {
-  struct denet_process *process = denet_roster_find(roster, life->pid);
+static int take_life(struct denet_bpf_source *bpf, struct denet_process_table *table,
+                     struct denet_lifecycle_entry *life) {
+  struct denet_process *process = denet_process_table_find(table, life->pid);
   bool is_known = process && process->born_ns == life->start_ns;
   if (is_known && !life->is_over && life->texts && life->texts->exec_id > process->exec_stamp)
     take_exec(bpf, process, life->texts->name, life->texts->exec_id);
@@ -175,48 +179,48 @@ static int take_life(struct denet_bpf_source *bpf, struct denet_roster *roster,
     life->is_taken = true; /* of one that is known no more, or was before our time */
     return 0;
   }
-  int error = is_known ? 0 : denet_roster_add_gone(roster, life->pid, &process);
+  int error = is_known ? 0 : denet_process_table_add_gone(table, life->pid, &process);
   if (!error)
     denet_bpf_source_take_end(bpf, process, life);
   return error;
 }
 
-static int take_lives(struct denet_bpf_source *bpf, struct denet_roster *roster) {
+static int take_lives(struct denet_bpf_source *bpf, struct denet_process_table *table) {
   int error = 0;
-  for (size_t i = 0; i < bpf->ledger.count && !error; i++)
-    error = take_life(bpf, roster, bpf->ledger.lives[i]);
+  for (size_t i = 0; i < bpf->lifecycle.count && !error; i++)
+    error = take_life(bpf, table, bpf->lifecycle.lives[i]);
   return error;
 }
 
-static int fill_roster(struct denet_bpf_source *bpf, struct denet_roster *roster) {
+static int fill_roster(struct denet_bpf_source *bpf, struct denet_process_table *table) {
   size_t offset = 0;
   const struct denet_bpf_head *head;
-  denet_tallies_clear(&bpf->tallies);
-  int error = denet_roster_begin(roster);
-  while (!error && (head = denet_tally_next(&bpf->records, &offset)))
+  denet_task_sums_clear(&bpf->task_sums);
+  int error = denet_process_table_begin(table);
+  while (!error && (head = denet_task_sums_next(&bpf->records, &offset)))
     if (head->kind == DENET_BPF_PROCESS)
-      error = take_process(bpf, roster, (const struct denet_bpf_process *)head);
+      error = take_process(bpf, table, (const struct denet_bpf_process *)head);
     else if (head->kind == DENET_BPF_BRIEF)
-      error = take_brief(bpf, roster, (const struct denet_bpf_brief *)head);
+      error = take_brief(bpf, table, (const struct denet_bpf_brief *)head);
   if (!error)
-    error = pass_unseen(bpf, roster, INT32_MAX);
+    error = pass_unseen(bpf, table, INT32_MAX);
   if (!error)
-    error = take_lives(bpf, roster);
-  denet_roster_end(roster, !error);
+    error = take_lives(bpf, table);
+  denet_process_table_end(table, !error);
   return error;
 }
 
 /* By the last pass: however far the passes are from each other, at least two have looked for it. */
-static bool is_stale(const struct denet_bpf_source *bpf, const struct denet_life *life) {
+static bool is_stale(const struct denet_bpf_source *bpf, const struct denet_lifecycle_entry *life) {
   return life->met_ns && bpf->begun_ns - life->met_ns > LIFE_NS;
 }
 
 /* Forgets what is not needed any more since the last pass: ends that were taken, and what began and
  * has been settled by the rules. */
-static void forget_settled(struct denet_bpf_source *bpf, const struct denet_roster *roster) {
-  for (size_t i = 0; i < bpf->ledger.count; i++) {
-    struct denet_life *life = bpf->ledger.lives[i];
-    const struct denet_process *process = denet_roster_find(roster, life->pid);
+static void forget_settled(struct denet_bpf_source *bpf, const struct denet_process_table *table) {
+  for (size_t i = 0; i < bpf->lifecycle.count; i++) {
+    struct denet_lifecycle_entry *life = bpf->lifecycle.lives[i];
+    const struct denet_process *process = denet_process_table_find(table, life->pid);
     bool is_there = process && process->born_ns == life->start_ns;
     bool is_newer = life->texts && is_there && life->texts->exec_id > process->exec_stamp;
     bool is_needed = (life->has_exited || life->is_over) && !(is_there && process->ended);
@@ -225,14 +229,14 @@ static void forget_settled(struct denet_bpf_source *bpf, const struct denet_rost
     if (is_lost && is_needed && !life->was_given_up)
       bpf->notes_lost++;
     if (life->is_taken || is_settled || is_lost)
-      denet_ledger_drop(&bpf->ledger, life);
+      denet_lifecycle_drop(&bpf->lifecycle, life);
   }
-  bpf->ledger.count = 0;
+  bpf->lifecycle.count = 0;
 }
 
 static int take_event(void *context, const void *event, size_t size) {
   struct denet_bpf_source *bpf = context;
-  int error = denet_ledger_note(&bpf->ledger, event, size);
+  int error = denet_lifecycle_note(&bpf->lifecycle, event, size);
   if (error) {
     bpf->note_failure = error;
     bpf->notes_lost++;
@@ -241,25 +245,27 @@ static int take_event(void *context, const void *event, size_t size) {
 }
 
 void denet_bpf_source_drain(struct denet_bpf_source *bpf) {
-  denet_programs_drain(bpf->programs, take_event, bpf);
+  denet_loader_drain(bpf->programs, take_event, bpf);
 }
 
 /* What has exited and was not in the pass is over, but for a zombie that is younger than the pass.
  * The kernel keeps what it has of one that was given up until somebody asks. */
-static bool is_awaited(const struct denet_bpf_source *bpf, const struct denet_life *life) {
+static bool is_awaited(const struct denet_bpf_source *bpf,
+                       const struct denet_lifecycle_entry *life) {
   bool has_exited = life->has_exited && life->exit.exit_ns < bpf->begun_ns;
   return (has_exited || life->was_given_up) && !life->is_over;
 }
 
-/* Brings the ledger's list up to date, and asks for the ends of those that are known to be over. */
+/* Brings the lifecycle's list up to date, and asks for the ends of those that are known to be over.
+ */
 static int list_lives(struct denet_bpf_source *bpf) {
-  int error = denet_ledger_list(&bpf->ledger);
-  for (size_t i = 0; i < bpf->ledger.count; i++) {
-    struct denet_life *life = bpf->ledger.lives[i];
+  int error = denet_lifecycle_list(&bpf->lifecycle);
+  for (size_t i = 0; i < bpf->lifecycle.count; i++) {
+    struct denet_lifecycle_entry *life = bpf->lifecycle.lives[i];
     if (!life->met_ns)
       life->met_ns = bpf->begun_ns;
     if (is_awaited(bpf, life))
-      denet_programs_ask(bpf->programs, life->pid, life->start_ns);
+      denet_loader_ask(bpf->programs, life->pid, life->start_ns);
   }
   return error;
 }
@@ -267,21 +273,21 @@ static int list_lives(struct denet_bpf_source *bpf) {
 static int read_pass(struct denet_bpf_source *bpf) {
   uint64_t settled_ns = bpf->settled_ns > FORK_NS ? bpf->settled_ns - FORK_NS : 0;
   bpf->is_relisted = settled_ns == 0;
-  denet_tallies_clear(&bpf->tallies); /* they point into the records */
-  int error = denet_programs_list(bpf->programs, settled_ns, &bpf->records);
+  denet_task_sums_clear(&bpf->task_sums); /* they point into the records */
+  int error = denet_loader_list(bpf->programs, settled_ns, &bpf->records);
   denet_bpf_source_drain(bpf);
   int list_error = list_lives(bpf);
   denet_bpf_source_drain(bpf);
-  bpf->source.lost = denet_programs_lost(bpf->programs) + bpf->notes_lost;
+  bpf->source.lost = denet_loader_lost(bpf->programs) + bpf->notes_lost;
   return error ? error : list_error;
 }
 
-static int scan(struct denet_source *source, struct denet_roster *roster,
+static int scan(struct denet_source *source, struct denet_process_table *table,
                 struct denet_error *error) {
   struct denet_bpf_source *bpf = self(source);
-  forget_settled(bpf, roster);
-  bpf->begun_ns = bpf->host->boot_ns(bpf->host->context);
-  source->roster = roster;
+  forget_settled(bpf, table);
+  bpf->begun_ns = bpf->env->boot_ns(bpf->env->context);
+  source->table = table;
   bpf->note_failure = 0;
   bpf->events = 0;
   bpf->has_missed = false;
@@ -289,9 +295,9 @@ static int scan(struct denet_source *source, struct denet_roster *roster,
   if (failure)
     return denet_error_set(error, failure, "the task iterator cannot be read: %s",
                            strerror(-failure));
-  failure = fill_roster(bpf, roster);
-  denet_tallies_add_threads(&bpf->tallies, &bpf->records);
-  denet_tallies_take(&bpf->tallies, bpf->host, source->lacks);
+  failure = fill_roster(bpf, table);
+  denet_task_sums_add_threads(&bpf->task_sums, &bpf->records);
+  denet_task_sums_take(&bpf->task_sums, bpf->env, source->unavailable);
   denet_procfs_forget_nets(bpf->procfs);
   bpf->settled_ns = failure || bpf->has_missed ? 0 : bpf->begun_ns;
   failure = failure ? failure : bpf->note_failure;
@@ -302,7 +308,7 @@ static int scan(struct denet_source *source, struct denet_roster *roster,
 }
 
 /* As much of the process as the event told. */
-static struct denet_process imagine(const struct denet_life *life) {
+static struct denet_process imagine(const struct denet_lifecycle_entry *life) {
   struct denet_process process = {.pid = life->pid,
                                   .parent_pid = life->parent_pid,
                                   .born_ns = life->start_ns,
@@ -312,22 +318,23 @@ static struct denet_process imagine(const struct denet_life *life) {
   return process;
 }
 
-static bool hear(struct denet_source *source,
-                 bool (*is_wanted)(void *context, struct denet_process *process), void *context) {
+static bool drain_events(struct denet_source *source,
+                         bool (*is_wanted)(void *context, struct denet_process *process),
+                         void *context) {
   struct denet_bpf_source *bpf = self(source);
   denet_bpf_source_drain(bpf);
-  if (bpf->events > EVENTS_MOST / 2 || denet_ledger_list(&bpf->ledger))
+  if (bpf->events > EVENTS_MOST / 2 || denet_lifecycle_list(&bpf->lifecycle))
     return true;
-  uint64_t deadline_ns = bpf->host->boot_ns(bpf->host->context) + HEAR_NS;
-  for (size_t i = 0; i < bpf->ledger.count; i++) {
-    struct denet_life *life = bpf->ledger.lives[i];
+  uint64_t deadline_ns = bpf->env->boot_ns(bpf->env->context) + HEAR_NS;
+  for (size_t i = 0; i < bpf->lifecycle.count; i++) {
+    struct denet_lifecycle_entry *life = bpf->lifecycle.lives[i];
     if (!life->texts || life->is_heard)
       continue;
     life->is_heard = true;
     struct denet_process process = imagine(life);
     if (!life->has_exited && is_wanted(context, &process))
       return true;
-    if (bpf->host->boot_ns(bpf->host->context) > deadline_ns)
+    if (bpf->env->boot_ns(bpf->env->context) > deadline_ns)
       return true; /* the rules take their time: the tick bounds it */
   }
   return false;
@@ -341,28 +348,28 @@ static void relist(struct denet_bpf_source *bpf) {
   if (bpf->is_relisted)
     return;
   bpf->is_relisted = true;
-  denet_tallies_clear(&bpf->tallies);
-  if (denet_programs_list(bpf->programs, 0, &bpf->records))
+  denet_task_sums_clear(&bpf->task_sums);
+  if (denet_loader_list(bpf->programs, 0, &bpf->records))
     return;
-  while ((head = denet_tally_next(&bpf->records, &offset))) {
+  while ((head = denet_task_sums_next(&bpf->records, &offset))) {
     if (head->kind != DENET_BPF_PROCESS)
       continue;
-    struct denet_process *process = denet_roster_find(bpf->source.roster, (pid_t)head->pid);
+    struct denet_process *process = denet_process_table_find(bpf->source.table, (pid_t)head->pid);
     if (!process || process->born_ns != head->start_ns)
       continue;
     const struct denet_bpf_process *full = (const void *)head;
     if (full->net_namespace)
       denet_process_enter_net(process, full->net_namespace);
-    if (denet_tallies_add(&bpf->tallies, process, full, 0))
+    if (denet_task_sums_add(&bpf->task_sums, process, full, 0))
       return;
   }
-  denet_tallies_add_threads(&bpf->tallies, &bpf->records);
-  denet_tallies_take(&bpf->tallies, bpf->host, bpf->source.lacks);
+  denet_task_sums_add_threads(&bpf->task_sums, &bpf->records);
+  denet_task_sums_take(&bpf->task_sums, bpf->env, bpf->source.unavailable);
 }
 
-/* Brings the CPU time up to date by the process's clock; without a tally it splits as it did. */
+/* Brings the CPU time up to date by the process's clock; without a task_sum it splits as it did. */
 static void measure_cpu(struct denet_bpf_source *bpf, struct denet_process *process,
-                        const struct denet_tally *tally) {
+                        const struct denet_task_sum *task_sum) {
   struct denet_values *now = &process->now;
   uint64_t read_ns = process->measured_ns;
   if (denet_procfs_read_cpu(bpf->procfs, process))
@@ -370,8 +377,8 @@ static void measure_cpu(struct denet_bpf_source *bpf, struct denet_process *proc
   if (process->measured_ns > read_ns)
     process->age_ns += now->value[DENET_THREADS] * (process->measured_ns - read_ns);
   denet_process_derive_off_cpu(process);
-  uint64_t user = tally ? tally->costs.user_ns : now->value[DENET_CPU_USER];
-  uint64_t system = tally ? tally->costs.system_ns : now->value[DENET_CPU_SYSTEM];
+  uint64_t user = task_sum ? task_sum->costs.user_ns : now->value[DENET_CPU_USER];
+  uint64_t system = task_sum ? task_sum->costs.system_ns : now->value[DENET_CPU_SYSTEM];
   denet_process_split_cpu(now, process->cpu_ns, user, system);
 }
 
@@ -388,23 +395,23 @@ static void measure(struct denet_source *source, struct denet_process *process, 
     return;
   if (!process->is_watched)
     set_watched(bpf, process, true);
-  const struct denet_tally *tally = denet_tallies_find(&bpf->tallies, process->pid);
-  if (!tally) {
+  const struct denet_task_sum *task_sum = denet_task_sums_find(&bpf->task_sums, process->pid);
+  if (!task_sum) {
     relist(bpf);
-    tally = denet_tallies_find(&bpf->tallies, process->pid);
+    task_sum = denet_task_sums_find(&bpf->task_sums, process->pid);
   }
-  if (!tally || tally->is_on_cpu)
-    measure_cpu(bpf, process, tally);
+  if (!task_sum || task_sum->is_on_cpu)
+    measure_cpu(bpf, process, task_sum);
   denet_procfs_measure_net(bpf->procfs, process, wanted);
 }
 
 static void free_bpf(struct denet_source *source) {
   struct denet_bpf_source *bpf = self(source);
-  denet_programs_free(bpf->programs);
+  denet_loader_free(bpf->programs);
   denet_source_free(bpf->procfs);
-  denet_ledger_done(&bpf->ledger);
+  denet_lifecycle_done(&bpf->lifecycle);
   denet_buffer_done(&bpf->records);
-  denet_tallies_done(&bpf->tallies);
+  denet_task_sums_done(&bpf->task_sums);
   free(bpf);
 }
 
@@ -424,34 +431,34 @@ static int check_pids(const struct denet_bpf_source *bpf, struct denet_error *er
     return denet_error_set(error, -ENOTSUP,
                            "%s has the pids of another pid namespace, which are not those that "
                            "BPF names processes by",
-                           bpf->host->proc_path);
+                           bpf->env->proc_path);
   return 0;
 }
 
-int denet_bpf_open(const struct denet_host *host, struct denet_error *error,
+int denet_bpf_open(const struct denet_env *env, struct denet_error *error,
                    struct denet_source **out_source) {
   DENET_CLEANUP(free_sourcep) struct denet_bpf_source *bpf = calloc(1, sizeof(*bpf));
   if (!bpf)
     return denet_error_set(error, -ENOMEM, "there is no memory");
-  bpf->host = host;
-  int failure = denet_procfs_open(host, error, &bpf->procfs);
+  bpf->env = env;
+  int failure = denet_procfs_open(env, error, &bpf->procfs);
   if (!failure)
     failure = check_pids(bpf, error);
   if (!failure)
-    failure = denet_programs_open(error, &bpf->programs);
+    failure = denet_loader_open(error, &bpf->programs);
   if (failure)
     return failure;
-  bpf->opened_ns = host->boot_ns(host->context);
+  bpf->opened_ns = env->boot_ns(env->context);
   bpf->source = (struct denet_source){.name = "bpf",
-                                      .gauge = DENET_GAUGE_BPF,
-                                      .lacks = bpf->procfs->lacks,
-                                      .met_lacks = bpf->procfs->lacks,
-                                      .call_fd = denet_programs_call_fd(bpf->programs),
+                                      .source_id = DENET_SOURCE_ID_BPF,
+                                      .unavailable = bpf->procfs->unavailable,
+                                      .seen_unavailable = bpf->procfs->unavailable,
+                                      .event_fd = denet_loader_event_fd(bpf->programs),
                                       .scan = scan,
-                                      .hear = hear,
+                                      .drain_events = drain_events,
                                       .measure = measure,
-                                      .describe = denet_bpf_source_describe,
-                                      .owner = denet_bpf_source_owner,
+                                      .read_text = denet_bpf_source_read_text,
+                                      .read_uid = denet_bpf_source_read_uid,
                                       .free = free_bpf};
   *out_source = &DENET_TAKE(bpf)->source;
   return 0;

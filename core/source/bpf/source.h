@@ -11,24 +11,24 @@
 
 struct denet_bpf_source {
   struct denet_source source; /* first: the one is the other */
-  const struct denet_host *host;
+  const struct denet_env *env;
   struct denet_source *procfs; /* owned, as is all below */
-  struct denet_programs *programs;
-  struct denet_ledger ledger;
-  struct denet_buffer records;   /* of the last pass */
-  struct denet_tallies tallies;  /* likewise */
-  uint64_t opened_ns;            /* boot clock, as all here: what was born before is not new */
-  uint64_t begun_ns, settled_ns; /* the last pass, complete passes: when they began */
-  uint64_t events;               /* taken in this pass */
-  uint64_t notes_lost;           /* events that could not be taken down */
-  bool has_missed;               /* this pass: a process was told of in brief that was not known */
-  bool is_relisted;              /* this pass was read a second time, all at length */
-  int note_failure;              /* of this pass: why an event could not be taken down */
+  struct denet_loader *programs;
+  struct denet_lifecycle lifecycle;
+  struct denet_buffer records;      /* of the last pass */
+  struct denet_task_sums task_sums; /* likewise */
+  uint64_t opened_ns;               /* boot clock, as all here: what was born before is not new */
+  uint64_t begun_ns, settled_ns;    /* the last pass, complete passes: when they began */
+  uint64_t events;                  /* taken in this pass */
+  uint64_t notes_lost;              /* events that could not be taken down */
+  bool has_missed;  /* this pass: a process was told of in brief that was not known */
+  bool is_relisted; /* this pass was read a second time, all at length */
+  int note_failure; /* of this pass: why an event could not be taken down */
 };
 
 /* What has been heard of the process, or NULL. */
-struct denet_life *denet_bpf_source_life(const struct denet_bpf_source *bpf,
-                                         const struct denet_process *process);
+struct denet_lifecycle_entry *denet_bpf_source_entry(const struct denet_bpf_source *bpf,
+                                                     const struct denet_process *process);
 
 /* Takes down what has been heard since the last time. */
 void denet_bpf_source_drain(struct denet_bpf_source *bpf);
@@ -39,17 +39,17 @@ void denet_bpf_source_identify(const struct denet_bpf_source *bpf, struct denet_
 
 /* What is known of when and in which state it ended; life may be NULL. */
 void denet_bpf_source_take_exit(const struct denet_bpf_source *bpf, struct denet_process *process,
-                                const struct denet_life *life);
+                                const struct denet_lifecycle_entry *life);
 
 /* A process that is seen for the first time at its end has all that its lines need. */
 void denet_bpf_source_complete(struct denet_process *process);
 
 /* The process is over: who it was and what it cost in all. */
 void denet_bpf_source_take_end(const struct denet_bpf_source *bpf, struct denet_process *process,
-                               struct denet_life *life);
+                               struct denet_lifecycle_entry *life);
 
 /* The source's functions, see source.h. */
-int denet_bpf_source_describe(struct denet_source *source, struct denet_process *process,
-                              enum denet_text_kind kind, struct denet_buffer *out);
-int denet_bpf_source_owner(struct denet_source *source, const struct denet_process *process,
-                           uid_t *out_uid);
+int denet_bpf_source_read_text(struct denet_source *source, struct denet_process *process,
+                               enum denet_text_kind kind, struct denet_buffer *out);
+int denet_bpf_source_read_uid(struct denet_source *source, const struct denet_process *process,
+                              uid_t *out_uid);

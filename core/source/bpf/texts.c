@@ -6,24 +6,25 @@
 
 #define LAUNCH_NS UINT64_C(2000000000) /* an exec takes less, or its event was lost */
 
-static bool has_texts_of(const struct denet_life *life, const struct denet_process *process) {
+static bool has_texts_of(const struct denet_lifecycle_entry *life,
+                         const struct denet_process *process) {
   return life && life->texts && life->texts->exec_id == process->exec_stamp;
 }
 
 /* As the kernel told it: of the program that the process runs, or ran at its end. */
 static int describe_life(const struct denet_bpf_source *bpf, const struct denet_process *process,
                          enum denet_text_kind kind, struct denet_buffer *out) {
-  const struct denet_life *life = denet_bpf_source_life(bpf, process);
+  const struct denet_lifecycle_entry *life = denet_bpf_source_entry(bpf, process);
   if (!has_texts_of(life, process))
     return DENET_GONE;
   denet_buffer_clear(out);
-  return denet_life_text(life, kind, out);
+  return denet_lifecycle_entry_text(life, kind, out);
 }
 
 /* Whether the process is in the middle of an exec: it runs another program than its parent did, or
  * than in the last pass, but which one has not been told yet. */
 static bool is_launching(const struct denet_bpf_source *bpf, const struct denet_process *process,
-                         const struct denet_life *life) {
+                         const struct denet_lifecycle_entry *life) {
   bool is_ours = process->execd_ns || process->born_ns > bpf->opened_ns;
   uint64_t since_ns = process->execd_ns ? process->execd_ns : process->born_ns;
   bool is_told = is_ours && bpf->begun_ns < since_ns + LAUNCH_NS && !bpf->source.lost;
@@ -36,10 +37,10 @@ static bool is_launching(const struct denet_bpf_source *bpf, const struct denet_
  * meanwhile: then it is as if the process were gone. */
 static int describe_living(struct denet_bpf_source *bpf, struct denet_process *process,
                            enum denet_text_kind kind, struct denet_buffer *out) {
-  int outcome = bpf->procfs->describe(bpf->procfs, process, kind, out);
-  bpf->source.met_lacks |= bpf->procfs->met_lacks & DENET_LACK_EXECUTABLE;
+  int outcome = bpf->procfs->read_text(bpf->procfs, process, kind, out);
+  bpf->source.seen_unavailable |= bpf->procfs->seen_unavailable & DENET_UNAVAILABLE_EXECUTABLE;
   denet_bpf_source_drain(bpf);
-  const struct denet_life *life = denet_bpf_source_life(bpf, process);
+  const struct denet_lifecycle_entry *life = denet_bpf_source_entry(bpf, process);
   bool is_told = has_texts_of(life, process);
   bool has_execd = life && life->texts && life->texts->exec_id > process->exec_stamp;
   bool is_emptied = life && (life->has_exited || is_told) && !outcome && !out->length;
@@ -55,8 +56,8 @@ static bool is_poor(enum denet_text_kind kind, int outcome, const struct denet_b
 }
 
 /* What the kernel told is as of the exec, or of the end. */
-int denet_bpf_source_describe(struct denet_source *source, struct denet_process *process,
-                              enum denet_text_kind kind, struct denet_buffer *out) {
+int denet_bpf_source_read_text(struct denet_source *source, struct denet_process *process,
+                               enum denet_text_kind kind, struct denet_buffer *out) {
   struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
   int told = describe_life(bpf, process, kind, out);
   bool is_wanting = told == DENET_GONE || is_poor(kind, told, out);
@@ -73,18 +74,18 @@ int denet_bpf_source_describe(struct denet_source *source, struct denet_process 
   return told == DENET_GONE || (is_open && is_nothing) ? outcome : told;
 }
 
-int denet_bpf_source_owner(struct denet_source *source, const struct denet_process *process,
-                           uid_t *out_uid) {
+int denet_bpf_source_read_uid(struct denet_source *source, const struct denet_process *process,
+                              uid_t *out_uid) {
   const struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
-  const struct denet_tally *tally = denet_tallies_find(&bpf->tallies, process->pid);
-  if (tally && tally->process == process) {
-    *out_uid = tally->record->uid;
+  const struct denet_task_sum *task_sum = denet_task_sums_find(&bpf->task_sums, process->pid);
+  if (task_sum && task_sum->process == process) {
+    *out_uid = task_sum->record->uid;
     return 0;
   }
-  const struct denet_life *life = denet_bpf_source_life(bpf, process);
+  const struct denet_lifecycle_entry *life = denet_bpf_source_entry(bpf, process);
   if (life && (life->is_over || life->texts)) {
     *out_uid = life->is_over ? life->end.uid : life->texts->uid;
     return 0;
   }
-  return bpf->procfs->owner(bpf->procfs, process, out_uid);
+  return bpf->procfs->read_uid(bpf->procfs, process, out_uid);
 }

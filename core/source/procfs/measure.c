@@ -63,7 +63,7 @@ static int measure_memory_of(struct denet_procfs *procfs, struct denet_process *
 /* The process's memory. When its main thread has exited its own file says zero, but those of the
  * other threads still tell. */
 static void measure_memory(struct denet_procfs *procfs, struct denet_process *process) {
-  if (!process->is_hollow) {
+  if (!process->no_mm) {
     measure_memory_of(procfs, process, 0);
     return;
   }
@@ -77,7 +77,7 @@ static void measure_memory(struct denet_procfs *procfs, struct denet_process *pr
 
 static void note_io_lack(struct denet_procfs *procfs, struct denet_process *process, int outcome) {
   if (outcome == -EACCES || outcome == -EPERM)
-    denet_procfs_note_lack(procfs, process, DENET_LACK_IO);
+    denet_procfs_note_unavailable(procfs, process, DENET_UNAVAILABLE_IO);
 }
 
 static void measure_io(struct denet_procfs *procfs, struct denet_process *process) {
@@ -103,7 +103,7 @@ struct thread_look {
 
 /* Whether the main thread runs no more. */
 static bool has_lost_main(const struct denet_process *process) {
-  return process->ended || process->is_hollow;
+  return process->ended || process->no_mm;
 }
 
 /* Has the thread visited last counted in the blocked time, if it is not yet. It began in the tick
@@ -112,9 +112,9 @@ static int count_blocked(struct denet_procfs *procfs, const struct denet_process
                          const struct thread_look *look) {
   struct denet_text text;
   struct denet_stat stat;
-  uint64_t start_ticks = process->start_ticks, tick_ns = procfs->host->tick_ns;
+  uint64_t start_ticks = process->start_ticks, tick_ns = procfs->env->tick_ns;
   bool is_main = look->tid == process->pid;
-  if (!denet_threads_lacks_start(process->threads) || (is_main && has_lost_main(process)))
+  if (!denet_thread_sums_lacks_start(process->threads) || (is_main && has_lost_main(process)))
     return 0;
   if (!is_main) {
     /* Where another thread has the number now, nobody knew that it would be asked for. */
@@ -127,7 +127,7 @@ static int count_blocked(struct denet_procfs *procfs, const struct denet_process
       return outcome;
     start_ticks = stat.field[DENET_STAT_START_TICKS];
   }
-  denet_threads_start(process->threads, start_ticks * tick_ns + tick_ns / 2);
+  denet_thread_sums_start(process->threads, start_ticks * tick_ns + tick_ns / 2);
   return 0;
 }
 
@@ -163,12 +163,12 @@ static int add_thread(struct denet_procfs *procfs, struct denet_process *process
   }
   if (denet_source_is_passing(outcome))
     return outcome;
-  denet_threads_add(process->threads, &look->counters);
+  denet_thread_sums_add(process->threads, &look->counters);
   return 0;
 }
 
 static bool has_schedstat(const struct denet_procfs *procfs) {
-  return !(procfs->source.lacks & DENET_LACK_SCHEDSTAT);
+  return !(procfs->source.unavailable & DENET_UNAVAILABLE_SCHEDSTAT);
 }
 
 /* Whether I/O is summed over the threads from now on. */
@@ -182,7 +182,7 @@ static int measure_thread(struct denet_procfs *procfs, struct denet_process *pro
                           struct thread_look *look, uint64_t wanted) {
   if (look->outcome)
     return look->outcome;
-  int has_run = denet_threads_visit(process->threads, look->tid, &look->times);
+  int has_run = denet_thread_sums_visit(process->threads, look->tid, &look->times);
   if (has_run < 0)
     return has_run;
   int outcome =
@@ -193,7 +193,7 @@ static int measure_thread(struct denet_procfs *procfs, struct denet_process *pro
   if (!denet_source_is_passing(outcome))
     return 0;
   if (!is_spared)
-    denet_threads_owe(process->threads);
+    denet_thread_sums_owe(process->threads);
   return outcome;
 }
 
@@ -210,10 +210,10 @@ static void begin_thread(struct denet_procfs *procfs, const struct denet_process
   parse_times(text, &look->times);
   take_fields(&procfs->plan[DENET_FILE_THREAD_SCHEDSTAT], text, &look->counters);
   if (has_schedstat(procfs) && wanted & OFF_CPU && tid != pid &&
-      !denet_threads_knows(process->threads, tid))
+      !denet_thread_sums_knows(process->threads, tid))
     look->stat = denet_procfs_ask_file(procfs, pid, tid, "stat");
   bool may_have_run = !has_schedstat(procfs) || begins_io(process) ||
-                      denet_threads_may_have_run(process->threads, tid, &look->times);
+                      denet_thread_sums_may_have_run(process->threads, tid, &look->times);
   if (may_have_run && process->has_reaped && wanted & procfs->plan[DENET_FILE_IO].mask)
     look->io = denet_procfs_ask_file(procfs, pid, tid, "io");
 }
@@ -283,7 +283,7 @@ static int measure_unlisted(struct denet_procfs *procfs, struct denet_process *p
   int error = 0;
   pid_t tid = 0;
   procfs->tid_count = 0;
-  while (!error && (tid = denet_threads_next_missing(process->threads, tid)))
+  while (!error && (tid = denet_thread_sums_next_missing(process->threads, tid)))
     error = list_thread(procfs, tid);
   return error ? error : measure_listed_threads(procfs, process, wanted);
 }
@@ -291,13 +291,13 @@ static int measure_unlisted(struct denet_procfs *procfs, struct denet_process *p
 /* The time that the threads were blocked until now_ns, if it is known. */
 static void take_blocked(struct denet_process *process, uint64_t now_ns) {
   uint64_t blocked_ns;
-  if (process->threads && denet_threads_blocked(process->threads, now_ns, &blocked_ns))
+  if (process->threads && denet_thread_sums_blocked(process->threads, now_ns, &blocked_ns))
     denet_values_set(&process->now, DENET_OFF_CPU, blocked_ns);
 }
 
 static void take_sums(struct denet_process *process) {
-  denet_threads_raise(process->threads, &process->now);
-  const struct denet_values *sums = denet_threads_sums(process->threads);
+  denet_thread_sums_raise(process->threads, &process->now);
+  const struct denet_values *sums = denet_thread_sums_sums(process->threads);
   for (unsigned m = 0; m < DENET_METRICS; m++)
     if (denet_values_has(sums, m))
       denet_values_set(&process->now, m, sums->value[m]);
@@ -306,9 +306,9 @@ static void take_sums(struct denet_process *process) {
 /* Visits all threads. 0 or -errno. */
 static int pass_threads(struct denet_procfs *procfs, struct denet_process *process, uint64_t wanted,
                         uint64_t now_ns) {
-  denet_threads_begin(process->threads, now_ns);
-  denet_threads_note_main(process->threads, process->pid, process->exec_stamp,
-                          has_lost_main(process));
+  denet_thread_sums_begin(process->threads, now_ns);
+  denet_thread_sums_note_main(process->threads, process->pid, process->exec_stamp,
+                              has_lost_main(process));
   bool is_single =
       denet_values_has(&process->now, DENET_THREADS) && process->now.value[DENET_THREADS] == 1;
   procfs->tid_count = 0;
@@ -317,16 +317,16 @@ static int pass_threads(struct denet_procfs *procfs, struct denet_process *proce
     outcome = measure_listed_threads(procfs, process, wanted);
   if (!outcome)
     outcome = measure_unlisted(procfs, process, wanted);
-  denet_threads_end(process->threads, !outcome);
+  denet_thread_sums_end(process->threads, !outcome);
   return outcome;
 }
 
 /* What could be read of some threads only is no sum: the rest would come as a jump. */
 static void measure_threads(struct denet_procfs *procfs, struct denet_process *process,
                             uint64_t wanted) {
-  uint64_t now_ns = procfs->host->boot_ns(procfs->host->context);
+  uint64_t now_ns = procfs->env->boot_ns(procfs->env->context);
   if (!process->threads)
-    process->threads = denet_threads_new();
+    process->threads = denet_thread_sums_new();
   int outcome = process->threads ? pass_threads(procfs, process, wanted, now_ns) : -ENOMEM;
   if (denet_source_is_passing(outcome)) {
     procfs->read_failure = outcome;
@@ -355,7 +355,7 @@ static void measure_net_namespace(struct denet_procfs *procfs, struct denet_proc
       take_net_namespace(process, text);
   }
   if (outcome == -EACCES || outcome == -EPERM)
-    denet_procfs_note_lack(procfs, process, DENET_LACK_NAMESPACES);
+    denet_procfs_note_unavailable(procfs, process, DENET_UNAVAILABLE_NAMESPACES);
   if (outcome && !denet_source_is_passing(outcome))
     denet_process_enter_net(process, 0);
 }
@@ -409,7 +409,7 @@ void denet_procfs_ask(struct denet_procfs *procfs, pid_t pid, const struct denet
   const struct denet_procfs_plan *plan = procfs->plan;
   uint64_t wanted = process ? process->measured : procfs->wanted;
   bool wants_io = wanted & plan[DENET_FILE_IO].mask && !(process && process->has_reaped);
-  bool wants_net = wanted & plan[DENET_FILE_NET_DEV].mask && !(process && process->is_hollow);
+  bool wants_net = wanted & plan[DENET_FILE_NET_DEV].mask && !(process && process->no_mm);
   out_at->stat = denet_procfs_ask_file(procfs, pid, 0, "stat");
   out_at->io = wants_io ? denet_procfs_ask_file(procfs, pid, 0, "io") : DENET_PROCFS_NOWHERE;
   out_at->net_namespace =
@@ -425,7 +425,7 @@ void denet_procfs_take_ahead(struct denet_procfs *procfs, struct denet_process *
     if (!process->io_ahead)
       take_keys(&procfs->plan[DENET_FILE_IO], text, &process->now);
   }
-  if (at->net_namespace != DENET_PROCFS_NOWHERE && !process->is_hollow) {
+  if (at->net_namespace != DENET_PROCFS_NOWHERE && !process->no_mm) {
     process->net_ahead = denet_procfs_text(procfs, at->net_namespace, &text);
     if (!process->net_ahead)
       take_net_namespace(process, text);
@@ -459,7 +459,7 @@ void denet_procfs_measure(struct denet_source *source, struct denet_process *pro
     measure_threads(procfs, process, wanted);
   else if (wanted & OFF_CPU) /* nothing of it has run, but all of it is older */
     take_blocked(process, process->measured_ns);
-  if (may_differ && wanted & plan[DENET_FILE_NET_DEV].mask && !process->is_hollow)
+  if (may_differ && wanted & plan[DENET_FILE_NET_DEV].mask && !process->no_mm)
     measure_net_namespace(procfs, process);
   denet_procfs_measure_net(source, process, wanted);
   /* What could not be read for the moment, or is held up, is due again. */

@@ -105,10 +105,10 @@ int denet_procfs_read_held(struct denet_procfs *procfs, pid_t pid, pid_t tid, co
   return denet_procfs_text(procfs, place, out_text);
 }
 
-void denet_procfs_note_lack(struct denet_procfs *procfs, struct denet_process *process,
-                            enum denet_lack lack) {
-  process->lacks |= lack;
-  procfs->source.met_lacks |= lack;
+void denet_procfs_note_unavailable(struct denet_procfs *procfs, struct denet_process *process,
+                                   enum denet_unavailable lack) {
+  process->unavailable |= lack;
+  procfs->source.seen_unavailable |= lack;
 }
 
 bool denet_procfs_has_own_pids(const struct denet_source *source) {
@@ -144,8 +144,8 @@ static void free_procfs(struct denet_source *source) {
 /* Sorts the rows of metrics.def by file. */
 static void make_plans(struct denet_procfs *procfs) {
   const uint64_t units[DENET_UNITS] = {[DENET_UNIT_ONE] = 1,
-                                       [DENET_UNIT_TICKS] = procfs->host->tick_ns,
-                                       [DENET_UNIT_PAGES] = procfs->host->page_bytes};
+                                       [DENET_UNIT_TICKS] = procfs->env->tick_ns,
+                                       [DENET_UNIT_PAGES] = procfs->env->page_bytes};
   for (unsigned m = 0; m < DENET_METRICS; m++) {
     const struct denet_metric_info *info = &denet_metric_info[m];
     struct denet_procfs_plan *plan = &procfs->plan[info->file];
@@ -190,11 +190,11 @@ static bool keeps_run_queue_times(struct denet_procfs *procfs) {
   return denet_parse_field(text, 3, &timeslices) && timeslices;
 }
 
-int denet_procfs_open(const struct denet_host *host, struct denet_error *error,
+int denet_procfs_open(const struct denet_env *env, struct denet_error *error,
                       struct denet_source **out_source) {
-  DIR *folder = opendir(host->proc_path);
+  DIR *folder = opendir(env->proc_path);
   if (!folder)
-    return denet_error_set(error, -errno, "ProcPath \"%s\" cannot be opened: %s", host->proc_path,
+    return denet_error_set(error, -errno, "ProcPath \"%s\" cannot be opened: %s", env->proc_path,
                            strerror(errno));
   struct denet_procfs *procfs = calloc(1, sizeof(*procfs));
   if (!procfs || denet_aside_new(&procfs->aside) ||
@@ -206,14 +206,14 @@ int denet_procfs_open(const struct denet_host *host, struct denet_error *error,
     return denet_error_set(error, -ENOMEM, "there is no memory");
   }
   procfs->source = (struct denet_source){.name = "procfs",
-                                         .gauge = DENET_GAUGE_PROCFS,
-                                         .call_fd = -1,
+                                         .source_id = DENET_SOURCE_ID_PROCFS,
+                                         .event_fd = -1,
                                          .scan = denet_procfs_scan,
                                          .measure = denet_procfs_measure,
-                                         .describe = denet_procfs_describe,
-                                         .owner = denet_procfs_owner,
+                                         .read_text = denet_procfs_read_text,
+                                         .read_uid = denet_procfs_read_uid,
                                          .free = free_procfs};
-  procfs->host = host;
+  procfs->env = env;
   procfs->wanted = UINT64_MAX;
   procfs->folder = folder;
   procfs->proc_fd = dirfd(folder);
@@ -223,10 +223,10 @@ int denet_procfs_open(const struct denet_host *host, struct denet_error *error,
     procfs->own_net = own_net.st_ino;
   bool has_self = !faccessat(procfs->proc_fd, "self/stat", F_OK, 0);
   if (has_self && !keeps_run_queue_times(procfs))
-    procfs->source.lacks |= DENET_LACK_SCHEDSTAT;
+    procfs->source.unavailable |= DENET_UNAVAILABLE_SCHEDSTAT;
   if (has_self && faccessat(procfs->proc_fd, "self/io", F_OK, 0))
-    procfs->source.lacks |= DENET_LACK_IO_ACCOUNTING;
-  procfs->source.met_lacks = procfs->source.lacks;
+    procfs->source.unavailable |= DENET_UNAVAILABLE_IO_ACCOUNTING;
+  procfs->source.seen_unavailable = procfs->source.unavailable;
   procfs->sees_all = can_see_all(procfs);
   make_plans(procfs);
   *out_source = &procfs->source;

@@ -37,7 +37,7 @@ struct denet_procfs_net {
 
 struct denet_procfs {
   struct denet_source source; /* first: the one is the other */
-  const struct denet_host *host;
+  const struct denet_env *env;
   DIR *folder;
   int proc_fd;      /* of folder */
   bool sees_all;    /* may read all of stat of other users' processes */
@@ -102,8 +102,8 @@ void denet_procfs_take_ahead(struct denet_procfs *procfs, struct denet_process *
                              const struct denet_procfs_at *at);
 
 /* Notes that something of the process may not be read. */
-void denet_procfs_note_lack(struct denet_procfs *procfs, struct denet_process *process,
-                            enum denet_lack lack);
+void denet_procfs_note_unavailable(struct denet_procfs *procfs, struct denet_process *process,
+                                   enum denet_unavailable lack);
 
 /* The pid that a folder's name is, 0 if it is none. */
 pid_t denet_procfs_parse_pid(const char *name);
@@ -121,11 +121,11 @@ void denet_procfs_measure_net(struct denet_source *source, struct denet_process 
                               uint64_t wanted);
 
 /* The source's functions, see source.h. */
-int denet_procfs_scan(struct denet_source *source, struct denet_roster *roster,
+int denet_procfs_scan(struct denet_source *source, struct denet_process_table *table,
                       struct denet_error *error);
 void denet_procfs_measure(struct denet_source *source, struct denet_process *process,
                           uint64_t wanted, bool first);
-int denet_procfs_describe(struct denet_source *source, struct denet_process *process,
-                          enum denet_text_kind kind, struct denet_buffer *out);
-int denet_procfs_owner(struct denet_source *source, const struct denet_process *process,
-                       uid_t *out_uid);
+int denet_procfs_read_text(struct denet_source *source, struct denet_process *process,
+                           enum denet_text_kind kind, struct denet_buffer *out);
+int denet_procfs_read_uid(struct denet_source *source, const struct denet_process *process,
+                          uid_t *out_uid);

@@ -35,12 +35,12 @@ static int read_cpu_clock(const struct denet_procfs *procfs, pid_t pid, uint64_t
  * between the two clocks, which would be an error in the CPU use: then they are read again. */
 static int read_cpu(const struct denet_procfs *procfs, pid_t pid, uint64_t *out_cpu_ns,
                     uint64_t *out_now_ns) {
-  const struct denet_host *host = procfs->host;
+  const struct denet_env *env = procfs->env;
   int outcome = 0;
   for (int attempt = 0; attempt < CLOCK_ATTEMPTS && !outcome; attempt++) {
-    uint64_t before_ns = host->boot_ns(host->context);
+    uint64_t before_ns = env->boot_ns(env->context);
     outcome = read_cpu_clock(procfs, pid, out_cpu_ns);
-    *out_now_ns = host->boot_ns(host->context);
+    *out_now_ns = env->boot_ns(env->context);
     if (*out_now_ns - before_ns < CLOCK_SKEW_NS)
       break;
   }
@@ -116,10 +116,10 @@ static void take_identity(const struct denet_procfs *procfs, struct denet_proces
   uint64_t flags = stat->field[DENET_STAT_FLAGS];
   bool has_stack = DENET_STAT_START_STACK < stat->fields;
   bool is_zombie = stat->state == 'Z' || stat->state == 'X';
-  bool is_hollow = !(flags & PF_KTHREAD) && !stat->field[DENET_STAT_VM_BYTES];
+  bool no_mm = !(flags & PF_KTHREAD) && !stat->field[DENET_STAT_VM_BYTES];
   struct denet_identity identity = {
       .start_ticks = stat->field[DENET_STAT_START_TICKS],
-      .born_ns = stat->field[DENET_STAT_START_TICKS] * procfs->host->tick_ns,
+      .born_ns = stat->field[DENET_STAT_START_TICKS] * procfs->env->tick_ns,
       .parent_pid = (pid_t)stat->field[DENET_STAT_PARENT],
       .name = stat->name,
       .kernel_thread = flags & PF_KTHREAD,
@@ -128,9 +128,9 @@ static void take_identity(const struct denet_procfs *procfs, struct denet_proces
       .exec_stamp = has_stack ? stat->field[DENET_STAT_START_STACK] : 0,
       .has_reaped = stat->field[DENET_STAT_CHILDREN_MINOR_FAULTS] > 0,
       /* A main thread that exits has no memory left to tell an exec by. */
-      .has_exec_stamp = !is_zombie && !is_hollow,
+      .has_exec_stamp = !is_zombie && !no_mm,
       .is_zombie = is_zombie,
-      .is_hollow = is_hollow,
+      .no_mm = no_mm,
       .threads = stat->field[DENET_STAT_THREADS],
   };
   if (DENET_STAT_EXIT_CODE < stat->fields)
@@ -156,7 +156,7 @@ struct look {
 
 /* The process could not be looked at. Only if it is gone is it not there: for want of a descriptor
  * or memory one that is known stays as it was. */
-static int pass_by(struct denet_procfs *procfs, struct denet_roster *roster,
+static int pass_by(struct denet_procfs *procfs, struct denet_process_table *table,
                    struct denet_process *process, const struct look *look, int outcome) {
   /* With hidepid (proc(5)) some may be listed that are none of our business. */
   bool is_gone =
@@ -164,7 +164,7 @@ static int pass_by(struct denet_procfs *procfs, struct denet_roster *roster,
   if (!is_gone && outcome != -EAGAIN) /* nor is one that holds up who looks at it */
     procfs->scan_failure = outcome;
   if (is_gone || process->is_new) {
-    denet_roster_unsee(roster); /* which may free it */
+    denet_process_table_undo(table); /* which may free it */
     return 0;
   }
   process->has_run = process->is_unread = true;
@@ -190,7 +190,7 @@ static void read_last_cpu(const struct denet_procfs *procfs, struct look *look) 
 
 /* Puts everything that stat says into the process, which may turn out to be another one with an old
  * one's pid. */
-static int take_stat(struct denet_procfs *procfs, struct denet_roster *roster,
+static int take_stat(struct denet_procfs *procfs, struct denet_process_table *table,
                      struct denet_process *process, struct look *look) {
   struct denet_text text;
   struct denet_stat stat;
@@ -198,10 +198,10 @@ static int take_stat(struct denet_procfs *procfs, struct denet_roster *roster,
   if (!outcome)
     outcome = denet_parse_stat(text, &stat);
   if (outcome)
-    return pass_by(procfs, roster, process, look, outcome);
+    return pass_by(procfs, table, process, look, outcome);
   uint64_t start_ticks = stat.field[DENET_STAT_START_TICKS];
   if (!process->is_new && process->start_ticks != start_ticks) {
-    int error = denet_roster_replace(roster, &process);
+    int error = denet_process_table_replace(table, &process);
     if (error)
       return error;
   }
@@ -220,14 +220,15 @@ static int take_stat(struct denet_procfs *procfs, struct denet_roster *roster,
   return 0;
 }
 
-static int take_look(struct denet_procfs *procfs, struct denet_roster *roster, struct look *look) {
+static int take_look(struct denet_procfs *procfs, struct denet_process_table *table,
+                     struct look *look) {
   struct denet_process *process;
-  int error = denet_roster_see(roster, look->listed->pid, &process);
+  int error = denet_process_table_upsert(table, look->listed->pid, &process);
   if (error)
     return error;
   process->is_unread = false;
   if (!look->is_idle)
-    return take_stat(procfs, roster, process, look);
+    return take_stat(procfs, table, process, look);
   process->io_ahead = process->net_ahead = DENET_LATER;
   process->measured_ns = look->now_ns;
   return 0;
@@ -235,30 +236,31 @@ static int take_look(struct denet_procfs *procfs, struct denet_roster *roster, s
 
 /* Whether there is something new in the files of a known process though it has not run: what the
  * last pass could not read, or who its parent is, which changes when that ends. */
-static bool has_changed_asleep(const struct denet_roster *roster,
+static bool has_changed_asleep(const struct denet_process_table *table,
                                const struct denet_process *process) {
   if (process->is_unread || (process->has_run && process->measured))
     return true;
   pid_t parent = process->parent_pid;
-  return parent && !denet_roster_find(roster, parent) && !denet_roster_expect(roster, parent);
+  return parent && !denet_process_table_find(table, parent) &&
+         !denet_process_table_peek(table, parent);
 }
 
 /* Reads its CPU clock, and asks for the files that there is something new in. */
-static void begin_look(struct denet_procfs *procfs, const struct denet_roster *roster,
+static void begin_look(struct denet_procfs *procfs, const struct denet_process_table *table,
                        struct look *look) {
   pid_t pid = look->listed->pid;
   look->has_cpu = !read_cpu(procfs, pid, &look->cpu_ns, &look->now_ns);
-  const struct denet_process *process = denet_roster_expect(roster, pid);
+  const struct denet_process *process = denet_process_table_peek(table, pid);
   if (process && process->inode != look->listed->inode)
     process = NULL;
   look->is_idle = process && look->has_cpu && process->cpu_ns == look->cpu_ns &&
-                  !has_changed_asleep(roster, process);
+                  !has_changed_asleep(table, process);
   if (!look->is_idle)
     denet_procfs_ask(procfs, pid, process, &look->at);
 }
 
 /* Processes from the front of the list, as many as go together. Returns how many, or -ENOMEM. */
-static int scan_some(struct denet_procfs *procfs, struct denet_roster *roster,
+static int scan_some(struct denet_procfs *procfs, struct denet_process_table *table,
                      const struct denet_procfs_listed *listed, size_t count) {
   struct look looks[LOOKS_MOST];
   int looked = 0, failure = 0;
@@ -266,31 +268,31 @@ static int scan_some(struct denet_procfs *procfs, struct denet_roster *roster,
   while ((size_t)looked < count && looked < LOOKS_MOST &&
          denet_batch_room(procfs->batch) >= DENET_PROCFS_FILES_ASKED) {
     looks[looked] = (struct look){.listed = &listed[looked]};
-    begin_look(procfs, roster, &looks[looked++]);
+    begin_look(procfs, table, &looks[looked++]);
   }
   denet_batch_read(procfs->batch);
   for (int i = 0; i < looked && !failure; i++)
-    failure = take_look(procfs, roster, &looks[i]);
+    failure = take_look(procfs, table, &looks[i]);
   return failure ? failure : looked;
 }
 
-int denet_procfs_scan(struct denet_source *source, struct denet_roster *roster,
+int denet_procfs_scan(struct denet_source *source, struct denet_process_table *table,
                       struct denet_error *error) {
   struct denet_procfs *procfs = (struct denet_procfs *)source;
   denet_procfs_forget_nets(source);
-  source->roster = roster;
+  source->table = table;
   int failure = list_processes(procfs);
   if (failure)
-    return denet_error_set(error, failure, "%s cannot be listed: %s", procfs->host->proc_path,
+    return denet_error_set(error, failure, "%s cannot be listed: %s", procfs->env->proc_path,
                            strerror(-failure));
   procfs->scan_failure = 0;
-  failure = denet_roster_begin(roster);
+  failure = denet_process_table_begin(table);
   for (size_t i = 0; i < procfs->listed_count && !failure;) {
-    int looked = scan_some(procfs, roster, &procfs->listed[i], procfs->listed_count - i);
+    int looked = scan_some(procfs, table, &procfs->listed[i], procfs->listed_count - i);
     failure = looked < 0 ? looked : 0;
     i += (size_t)(looked > 0 ? looked : 0);
   }
-  denet_roster_end(roster, !failure);
+  denet_process_table_end(table, !failure);
   failure = failure ? failure : procfs->scan_failure;
   if (failure)
     return denet_error_set(error, failure, "not every process can be read: %s", strerror(-failure));

@@ -25,7 +25,7 @@ static int describe_executable(struct denet_procfs *procfs, struct denet_process
   static const char deleted[] = " (deleted)"; /* d_path, fs/d_path.c */
   int outcome = read_aside(procfs, process, "exe", PATH_MAX, out);
   if (outcome == -EACCES || outcome == -EPERM)
-    denet_procfs_note_lack(procfs, process, DENET_LACK_EXECUTABLE);
+    denet_procfs_note_unavailable(procfs, process, DENET_UNAVAILABLE_EXECUTABLE);
   if (outcome)
     return outcome;
   size_t cut = sizeof(deleted) - 1;
@@ -39,7 +39,7 @@ static int describe_executable(struct denet_procfs *procfs, struct denet_process
 static bool has_ended(struct denet_procfs *procfs, const struct denet_process *process) {
   struct denet_text text;
   uint64_t vm_pages;
-  if (process->kernel_thread || process->ended || process->is_hollow)
+  if (process->kernel_thread || process->ended || process->no_mm)
     return false;
   int outcome = denet_procfs_read(procfs, process->pid, 0, "statm", &text);
   return outcome == DENET_GONE || (!outcome && denet_parse_field(text, 1, &vm_pages) && !vm_pages);
@@ -55,8 +55,8 @@ static int describe_arguments(struct denet_procfs *procfs, const struct denet_pr
   return outcome == -ENOENT || outcome == -ESRCH ? DENET_GONE : outcome;
 }
 
-int denet_procfs_describe(struct denet_source *source, struct denet_process *process,
-                          enum denet_text_kind kind, struct denet_buffer *out) {
+int denet_procfs_read_text(struct denet_source *source, struct denet_process *process,
+                           enum denet_text_kind kind, struct denet_buffer *out) {
   struct denet_procfs *procfs = (struct denet_procfs *)source;
   denet_buffer_clear(out);
   if (process->vanished) /* its files may be another's, with its pid */
@@ -73,8 +73,8 @@ int denet_procfs_describe(struct denet_source *source, struct denet_process *pro
   return path.bytes ? denet_buffer_append(out, path.bytes, path.length) : -ENOENT;
 }
 
-int denet_procfs_owner(struct denet_source *source, const struct denet_process *process,
-                       uid_t *out_uid) {
+int denet_procfs_read_uid(struct denet_source *source, const struct denet_process *process,
+                          uid_t *out_uid) {
   static const char *const uid_key[] = {"Uid"};
   struct denet_text text;
   uint64_t uid;

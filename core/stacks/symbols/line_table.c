@@ -15,7 +15,7 @@
 #define UNITS_SEARCHED_MOST 20000
 #define SEARCH_NS UINT64_C(1000000000) /* in one file, in all */
 
-struct denet_source_lines {
+struct denet_line_table {
   char *image; /* what elf reads; owned, as are the next two */
   Elf *elf;
   Dwarf *dwarf;
@@ -34,7 +34,7 @@ static const char *const sections[] = {
     ".debug_str",  ".debug_ranges", ".debug_rnglists", ".debug_addr", ".debug_str_offsets",
 };
 
-void denet_source_lines_free(struct denet_source_lines *lines) {
+void denet_line_table_free(struct denet_line_table *lines) {
   if (!lines)
     return;
   dwarf_end(lines->dwarf);
@@ -43,9 +43,9 @@ void denet_source_lines_free(struct denet_source_lines *lines) {
   free(lines);
 }
 
-static void free_linesp(struct denet_source_lines **lines) { denet_source_lines_free(*lines); }
+static void free_linesp(struct denet_line_table **lines) { denet_line_table_free(*lines); }
 
-static int find_table(struct denet_source_lines *lines) {
+static int find_table(struct denet_line_table *lines) {
   size_t names;
   Elf_Scn *section = NULL;
   if (elf_getshdrstrndx(lines->elf, &names))
@@ -61,18 +61,18 @@ static int find_table(struct denet_source_lines *lines) {
 }
 
 /* libelf would take any time and memory for what a section claims to be: elf_file has looked. */
-static int open_image(struct denet_source_lines *lines, size_t bytes) {
+static int open_image(struct denet_line_table *lines, size_t bytes) {
   elf_version(EV_CURRENT);
   lines->elf = elf_memory(lines->image, bytes);
   lines->dwarf = lines->elf ? dwarf_begin_elf(lines->elf, DWARF_C_READ, NULL) : NULL;
   return lines->dwarf ? find_table(lines) : -ENOENT;
 }
 
-int denet_source_lines_new(const struct denet_elf_file *file, uint64_t limit,
-                           struct denet_source_lines **out_lines) {
+int denet_line_table_new(const struct denet_elf_file *file, uint64_t limit,
+                         struct denet_line_table **out_lines) {
   if (!denet_elf_file_section(file, ".debug_line") || !denet_elf_file_section(file, ".debug_info"))
     return -ENOENT;
-  DENET_CLEANUP(free_linesp) struct denet_source_lines *lines = calloc(1, sizeof(*lines));
+  DENET_CLEANUP(free_linesp) struct denet_line_table *lines = calloc(1, sizeof(*lines));
   if (!lines)
     return -ENOMEM;
   struct denet_elf_extract extract = {0};
@@ -89,7 +89,7 @@ int denet_source_lines_new(const struct denet_elf_file *file, uint64_t limit,
   return 0;
 }
 
-uint64_t denet_source_lines_bytes(const struct denet_source_lines *lines) { return lines->bytes; }
+uint64_t denet_line_table_bytes(const struct denet_line_table *lines) { return lines->bytes; }
 
 static uint64_t read_now(void) {
   struct timespec now;
@@ -99,7 +99,7 @@ static uint64_t read_now(void) {
 
 /* Compilers may leave out the table from addresses to units: clang does. Then each is asked, which
  * may take long in a file that was made for it. */
-static bool find_unit_slowly(struct denet_source_lines *lines, uint64_t address,
+static bool find_unit_slowly(struct denet_line_table *lines, uint64_t address,
                              Dwarf_Die *out_unit) {
   Dwarf *dwarf = lines->dwarf;
   Dwarf_Off offset = 0, next;
@@ -121,7 +121,7 @@ static bool find_unit_slowly(struct denet_source_lines *lines, uint64_t address,
 }
 
 /* Whether the unit's lines have been read, or may be. */
-static bool may_read(struct denet_source_lines *lines, Dwarf_Die *unit) {
+static bool may_read(struct denet_line_table *lines, Dwarf_Die *unit) {
   Dwarf_Attribute attribute;
   Dwarf_Word offset;
   uint32_t bytes;
@@ -139,8 +139,8 @@ static bool may_read(struct denet_source_lines *lines, Dwarf_Die *unit) {
   return true;
 }
 
-int denet_source_lines_find(struct denet_source_lines *lines, uint64_t address,
-                            const char **out_file, int *out_line) {
+int denet_line_table_find(struct denet_line_table *lines, uint64_t address, const char **out_file,
+                          int *out_line) {
   Dwarf_Die unit;
   if (!dwarf_addrdie(lines->dwarf, address, &unit) && !find_unit_slowly(lines, address, &unit))
     return -ENOENT;

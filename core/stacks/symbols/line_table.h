@@ -5,20 +5,20 @@
 
 #include <stdint.h>
 
-struct denet_source_lines;
+struct denet_line_table;
 
 /* Reads what is needed of the file's debugging information, which may take limit bytes of memory.
  * 0, then the caller owns *out_lines and the file is not needed any more; -ENOENT if it has none;
  * as denet_elf_file_extract. */
-int denet_source_lines_new(const struct denet_elf_file *file, uint64_t limit,
-                           struct denet_source_lines **out_lines);
+int denet_line_table_new(const struct denet_elf_file *file, uint64_t limit,
+                         struct denet_line_table **out_lines);
 
-void denet_source_lines_free(struct denet_source_lines *lines); /* NULL is fine */
+void denet_line_table_free(struct denet_line_table *lines); /* NULL is fine */
 
 /* The memory it may take in the end. */
-uint64_t denet_source_lines_bytes(const struct denet_source_lines *lines);
+uint64_t denet_line_table_bytes(const struct denet_line_table *lines);
 
 /* The line that the address is of. 0 with the source file's base name (borrowed for as long as
  * lines is there); -ENOENT if nobody knows. */
-int denet_source_lines_find(struct denet_source_lines *lines, uint64_t address,
-                            const char **out_file, int *out_line);
+int denet_line_table_find(struct denet_line_table *lines, uint64_t address, const char **out_file,
+                          int *out_line);

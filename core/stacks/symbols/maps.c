@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-void denet_mappings_done(struct denet_mappings *mappings) {
+void denet_maps_done(struct denet_maps *mappings) {
   free(mappings->all);
   denet_buffer_done(&mappings->texts);
-  *mappings = (struct denet_mappings){0};
+  *mappings = (struct denet_maps){0};
 }
 
 static int digit_of(char byte, unsigned base) {
@@ -55,7 +55,7 @@ static bool parse_line(struct denet_text *line, struct denet_mapping *out, bool 
 }
 
 /* The kernel escapes a newline, and nothing else. */
-static int add_path(struct denet_mappings *mappings, struct denet_text path) {
+static int add_path(struct denet_maps *mappings, struct denet_text path) {
   struct denet_buffer *texts = &mappings->texts;
   int error = denet_buffer_reserve(texts, path.length + 1);
   for (size_t i = 0; i < path.length && !error; i++) {
@@ -66,8 +66,7 @@ static int add_path(struct denet_mappings *mappings, struct denet_text path) {
   return error ? error : denet_buffer_append(texts, "", 1);
 }
 
-static int add(struct denet_mappings *mappings, struct denet_mapping mapping,
-               struct denet_text path) {
+static int add(struct denet_maps *mappings, struct denet_mapping mapping, struct denet_text path) {
   if (mappings->count == mappings->capacity) {
     size_t capacity = mappings->capacity ? 2 * mappings->capacity : 32;
     struct denet_mapping *all = reallocarray(mappings->all, capacity, sizeof(*all));
@@ -81,10 +80,10 @@ static int add(struct denet_mappings *mappings, struct denet_mapping mapping,
   return add_path(mappings, path);
 }
 
-int denet_mappings_parse(struct denet_text text, struct denet_mappings *mappings) {
+int denet_maps_parse(struct denet_text text, struct denet_maps *mappings) {
   mappings->count = 0;
   denet_buffer_clear(&mappings->texts);
-  while (text.length && mappings->count < DENET_MAPPINGS_MOST) {
+  while (text.length && mappings->count < DENET_MAPS_MOST) {
     const char *newline = memchr(text.bytes, '\n', text.length);
     size_t length = newline ? (size_t)(newline - text.bytes) : text.length;
     struct denet_text line = {text.bytes, length};
@@ -103,8 +102,8 @@ int denet_mappings_parse(struct denet_text text, struct denet_mappings *mappings
   return 0;
 }
 
-int denet_mappings_copy(const struct denet_mappings *from, struct denet_mappings *mappings) {
-  denet_mappings_done(mappings);
+int denet_maps_copy(const struct denet_maps *from, struct denet_maps *mappings) {
+  denet_maps_done(mappings);
   struct denet_mapping *all = reallocarray(NULL, from->count + 1, sizeof(*all));
   if (!all || denet_buffer_append(&mappings->texts, from->texts.bytes, from->texts.length)) {
     free(all);
@@ -118,8 +117,7 @@ int denet_mappings_copy(const struct denet_mappings *from, struct denet_mappings
   return 0;
 }
 
-const struct denet_mapping *denet_mappings_find(const struct denet_mappings *mappings,
-                                                uint64_t address) {
+const struct denet_mapping *denet_maps_find(const struct denet_maps *mappings, uint64_t address) {
   size_t low = 0, high = mappings->count;
   while (low < high) {
     size_t middle = low + (high - low) / 2;
@@ -132,12 +130,12 @@ const struct denet_mapping *denet_mappings_find(const struct denet_mappings *map
   return is_found ? &mappings->all[low] : NULL;
 }
 
-const char *denet_mapping_path(const struct denet_mappings *mappings,
+const char *denet_mapping_path(const struct denet_maps *mappings,
                                const struct denet_mapping *mapping) {
   return mappings->texts.bytes + mapping->path;
 }
 
-void denet_mapping_name(const struct denet_mappings *mappings, const struct denet_mapping *mapping,
+void denet_mapping_name(const struct denet_maps *mappings, const struct denet_mapping *mapping,
                         char out[DENET_MAPPING_NAME_MOST + 1]) {
   const char *path = denet_mapping_path(mappings, mapping), *slash = strrchr(path, '/');
   const char *name = slash ? slash + 1 : path;

@@ -142,7 +142,7 @@ static int add_packed(struct denet_symbols *symbols, const struct denet_elf_file
   if (error)
     return error == -EFBIG ? 0 : error;
   DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file inner = {.fd = -1};
-  DENET_CLOSE int fd = denet_unpack_xz(packed, section->sh_size, symbols->limit);
+  DENET_CLOSE int fd = denet_xz_unpack(packed, section->sh_size, symbols->limit);
   if (fd < 0 || denet_elf_file_open(fd, &inner))
     return fd == -ENOMEM ? fd : 0;
   error = add_from(symbols, &inner, ".symtab");

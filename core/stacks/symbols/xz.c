@@ -35,7 +35,7 @@ static int unpack(lzma_stream *stream, uint64_t limit, int fd) {
   return outcome == LZMA_MEM_ERROR ? -ENOMEM : outcome == LZMA_MEMLIMIT_ERROR ? -EFBIG : -ENOEXEC;
 }
 
-int denet_unpack_xz(const unsigned char *packed, size_t bytes, uint64_t limit) {
+int denet_xz_unpack(const unsigned char *packed, size_t bytes, uint64_t limit) {
   DENET_CLEANUP(lzma_end) lzma_stream stream = LZMA_STREAM_INIT;
   DENET_CLOSE int fd = memfd_create("denet", MFD_CLOEXEC);
   if (fd < 0)

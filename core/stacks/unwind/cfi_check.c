@@ -212,7 +212,7 @@ static bool entry_is_sane(struct descriptions *descriptions, Dwarf_Off offset, D
 }
 
 /* From entry to entry as libdw goes when it looks for an address, also behind what ends them. */
-bool denet_call_frames_are_sane(Elf_Data *section, bool is_eh_frame, uint64_t *out_bytes) {
+bool denet_cfi_check(Elf_Data *section, bool is_eh_frame, uint64_t *out_bytes) {
   static const unsigned char ident[EI_NIDENT] = {0x7f,       'E',         'L',       'F',
                                                  ELFCLASS64, ELFDATA2LSB, EV_CURRENT};
   static const Dwarf_Off none = (Dwarf_Off)-1;

@@ -10,4 +10,4 @@
 /* Whether libdw can be given the section, .eh_frame or else .debug_frame of an x86-64 file: entries
  * of bearable length, each one that has a description of its own (CIE) before it, with registers
  * that there are. *out_bytes is the memory that libdw may keep for all of them. */
-bool denet_call_frames_are_sane(Elf_Data *section, bool is_eh_frame, uint64_t *out_bytes);
+bool denet_cfi_check(Elf_Data *section, bool is_eh_frame, uint64_t *out_bytes);

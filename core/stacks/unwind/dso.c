@@ -16,14 +16,14 @@
 #define FUNCTION_MOST 400 /* bytes of a name; templates have no end */
 #define BUILD_ID_MOST 20
 
-struct denet_image_known {
+struct denet_dso_known {
   struct {
     uint64_t address;
     char *text; /* owned; NULL: none */
   } all[KNOWN_COUNT];
 };
 
-static struct denet_image **bucket_of(struct denet_images *images, uint64_t inode) {
+static struct denet_dso **bucket_of(struct denet_dsos *images, uint64_t inode) {
   return &images->buckets[(inode * UINT64_C(0x9e3779b97f4a7c15)) >> 56];
 }
 
@@ -31,7 +31,7 @@ static uint64_t ns_of(struct timespec time) {
   return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
-static int read_key(int fd, struct denet_image_key *out_key) {
+static int read_key(int fd, struct denet_dso_key *out_key) {
   struct stat status;
   if (fstat(fd, &status))
     return -errno;
@@ -39,88 +39,88 @@ static int read_key(int fd, struct denet_image_key *out_key) {
     return -EINVAL;
   if ((uint64_t)status.st_size > FILE_MOST)
     return -EFBIG;
-  *out_key = (struct denet_image_key){status.st_dev, status.st_ino, (uint64_t)status.st_size,
-                                      ns_of(status.st_mtim), ns_of(status.st_ctim)};
+  *out_key = (struct denet_dso_key){status.st_dev, status.st_ino, (uint64_t)status.st_size,
+                                    ns_of(status.st_mtim), ns_of(status.st_ctim)};
   return 0;
 }
 
 /* A change of the inode alone, such as another link's removal, leaves the content. */
-static bool is_same(const struct denet_image_key *a, const struct denet_image_key *b) {
+static bool is_same(const struct denet_dso_key *a, const struct denet_dso_key *b) {
   return a->device == b->device && a->inode == b->inode && a->bytes == b->bytes &&
          a->modified_ns == b->modified_ns;
 }
 
-static void free_known(struct denet_image_known *known) {
+static void free_known(struct denet_dso_known *known) {
   for (size_t i = 0; known && i < KNOWN_COUNT; i++)
     free(known->all[i].text);
   free(known);
 }
 
 /* Forgets what was read; it can be read again. */
-static void unload(struct denet_images *images, struct denet_image *image) {
+static void unload(struct denet_dsos *images, struct denet_dso *image) {
   denet_unwind_table_free(DENET_TAKE(image->table));
   denet_symbols_free(DENET_TAKE(image->symbols));
-  denet_source_lines_free(DENET_TAKE(image->lines));
+  denet_line_table_free(DENET_TAKE(image->lines));
   free_known(DENET_TAKE(image->known));
   images->memory_bytes -= image->memory_bytes;
   image->memory_bytes = 0;
   image->table_tried = image->symbols_tried = image->lines_tried = false;
 }
 
-static void close_file(struct denet_images *images, struct denet_image *image) {
+static void close_file(struct denet_dsos *images, struct denet_dso *image) {
   if (image->fd >= 0)
     images->open_count--;
   denet_closep(&image->fd);
 }
 
-static void free_image(struct denet_images *images, struct denet_image *image) {
+static void free_image(struct denet_dsos *images, struct denet_dso *image) {
   unload(images, image);
   close_file(images, image);
   free(image);
   images->count--;
 }
 
-static void remove_image(struct denet_images *images, struct denet_image *image) {
-  struct denet_image **link = bucket_of(images, image->key.inode);
+static void remove_image(struct denet_dsos *images, struct denet_dso *image) {
+  struct denet_dso **link = bucket_of(images, image->key.inode);
   while (*link != image)
     link = &(*link)->next;
   *link = image->next;
   free_image(images, image);
 }
 
-void denet_images_done(struct denet_images *images) {
-  for (size_t i = 0; i < DENET_IMAGE_BUCKETS; i++)
-    for (struct denet_image *image = images->buckets[i], *next; image; image = next) {
+void denet_dsos_done(struct denet_dsos *images) {
+  for (size_t i = 0; i < DENET_DSO_BUCKETS; i++)
+    for (struct denet_dso *image = images->buckets[i], *next; image; image = next) {
       next = image->next;
       free_image(images, image);
     }
-  *images = (struct denet_images){.budget_bytes = images->budget_bytes};
+  *images = (struct denet_dsos){.budget_bytes = images->budget_bytes};
 }
 
 /* Whether one is to go before another: without users first, then the one not used for longest. */
-static bool goes_before(const struct denet_image *a, const struct denet_image *b) {
+static bool goes_before(const struct denet_dso *a, const struct denet_dso *b) {
   if ((a->users == 0) != (b->users == 0))
     return a->users == 0;
   return a->used < b->used;
 }
 
-static struct denet_image *find_to_go(struct denet_images *images, const struct denet_image *keep,
-                                      bool (*counts)(const struct denet_image *)) {
-  struct denet_image *found = NULL;
-  for (size_t i = 0; i < DENET_IMAGE_BUCKETS; i++)
-    for (struct denet_image *image = images->buckets[i]; image; image = image->next)
+static struct denet_dso *find_to_go(struct denet_dsos *images, const struct denet_dso *keep,
+                                    bool (*counts)(const struct denet_dso *)) {
+  struct denet_dso *found = NULL;
+  for (size_t i = 0; i < DENET_DSO_BUCKETS; i++)
+    for (struct denet_dso *image = images->buckets[i]; image; image = image->next)
       if (image != keep && counts(image) && (!found || goes_before(image, found)))
         found = image;
   return found;
 }
 
-static bool has_memory(const struct denet_image *image) { return image->memory_bytes > 0; }
+static bool has_memory(const struct denet_dso *image) { return image->memory_bytes > 0; }
 
-static bool has_file(const struct denet_image *image) { return image->fd >= 0; }
+static bool has_file(const struct denet_dso *image) { return image->fd >= 0; }
 
-static void keep_to_budget(struct denet_images *images, const struct denet_image *keep) {
+static void keep_to_budget(struct denet_dsos *images, const struct denet_dso *keep) {
   while (images->memory_bytes > images->budget_bytes) {
-    struct denet_image *image = find_to_go(images, keep, has_memory);
+    struct denet_dso *image = find_to_go(images, keep, has_memory);
     if (!image)
       return;
     if (image->users)
@@ -130,8 +130,8 @@ static void keep_to_budget(struct denet_images *images, const struct denet_image
   }
 }
 
-static void set_file(struct denet_images *images, struct denet_image *image, int fd) {
-  struct denet_image *other =
+static void set_file(struct denet_dsos *images, struct denet_dso *image, int fd) {
+  struct denet_dso *other =
       images->open_count >= OPEN_MOST ? find_to_go(images, image, has_file) : NULL;
   if (other)
     close_file(images, other);
@@ -140,14 +140,14 @@ static void set_file(struct denet_images *images, struct denet_image *image, int
   images->open_count++;
 }
 
-static void use(struct denet_images *images, struct denet_image *image) {
+static void use(struct denet_dsos *images, struct denet_dso *image) {
   image->used = ++images->clock;
 }
 
-struct denet_image *denet_images_find(struct denet_images *images, uint64_t mapped_device,
-                                      uint64_t inode) {
-  struct denet_image_key key = {0};
-  for (struct denet_image *image = *bucket_of(images, inode); image; image = image->next) {
+struct denet_dso *denet_dsos_find(struct denet_dsos *images, uint64_t mapped_device,
+                                  uint64_t inode) {
+  struct denet_dso_key key = {0};
+  for (struct denet_dso *image = *bucket_of(images, inode); image; image = image->next) {
     /* An inode that is held open is not another file's. */
     if (image->key.inode != inode || image->mapped_device != mapped_device || image->fd < 0 ||
         read_key(image->fd, &key) || !is_same(&key, &image->key))
@@ -160,23 +160,23 @@ struct denet_image *denet_images_find(struct denet_images *images, uint64_t mapp
 }
 
 /* What no look into the file later has to tell. */
-static void read_loads(struct denet_image *image) {
+static void read_loads(struct denet_dso *image) {
   DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file file = {.fd = -1};
   if (denet_elf_file_open(image->fd, &file))
     return;
   image->is_elf = true;
-  for (size_t i = 0; i < file.program_count && image->load_count < DENET_IMAGE_LOADS_MOST; i++) {
+  for (size_t i = 0; i < file.program_count && image->load_count < DENET_DSO_LOADS_MOST; i++) {
     const Elf64_Phdr *program = &file.programs[i];
     if (program->p_type == PT_LOAD)
       image->loads[image->load_count++] =
-          (struct denet_image_load){program->p_offset, program->p_filesz, program->p_vaddr};
+          (struct denet_dso_load){program->p_offset, program->p_filesz, program->p_vaddr};
   }
 }
 
 /* Takes over the file; NULL where there is no memory, and then it does not. */
-static struct denet_image *add(struct denet_images *images, const struct denet_image_key *key,
-                               int fd, const char *name) {
-  struct denet_image *image = calloc(1, sizeof(*image));
+static struct denet_dso *add(struct denet_dsos *images, const struct denet_dso_key *key, int fd,
+                             const char *name) {
+  struct denet_dso *image = calloc(1, sizeof(*image));
   if (!image)
     return NULL;
   image->key = *key;
@@ -184,21 +184,21 @@ static struct denet_image *add(struct denet_images *images, const struct denet_i
   snprintf(image->name, sizeof(image->name), "%s", name);
   set_file(images, image, fd);
   read_loads(image);
-  struct denet_image **bucket = bucket_of(images, key->inode);
+  struct denet_dso **bucket = bucket_of(images, key->inode);
   image->next = *bucket;
   *bucket = image;
   images->count++;
   return image;
 }
 
-int denet_images_take(struct denet_images *images, int fd, uint64_t mapped_device, const char *name,
-                      struct denet_image **out_image) {
+int denet_dsos_take(struct denet_dsos *images, int fd, uint64_t mapped_device, const char *name,
+                    struct denet_dso **out_image) {
   DENET_CLOSE int owned = fd;
-  struct denet_image_key key = {0};
+  struct denet_dso_key key = {0};
   int error = read_key(owned, &key);
   if (error)
     return error;
-  struct denet_image *image = *bucket_of(images, key.inode);
+  struct denet_dso *image = *bucket_of(images, key.inode);
   while (image && !is_same(&image->key, &key))
     image = image->next;
   if (!image)
@@ -216,9 +216,9 @@ int denet_images_take(struct denet_images *images, int fd, uint64_t mapped_devic
   return 0;
 }
 
-void denet_image_hold(struct denet_image *image) { image->users++; }
+void denet_dso_hold(struct denet_dso *image) { image->users++; }
 
-void denet_images_release(struct denet_images *images, struct denet_image *image) {
+void denet_dsos_release(struct denet_dsos *images, struct denet_dso *image) {
   if (--image->users)
     return;
   /* What was read stays, in the budget, for the next process of the same program. */
@@ -228,22 +228,22 @@ void denet_images_release(struct denet_images *images, struct denet_image *image
     remove_image(images, image);
 }
 
-bool denet_image_wants_file(const struct denet_image *image) {
+bool denet_dso_wants_file(const struct denet_dso *image) {
   return image->fd < 0 && image->is_elf &&
          !(image->table_tried && image->symbols_tried && image->lines_tried);
 }
 
-void denet_images_reopen(struct denet_images *images, struct denet_image *image, int fd) {
-  struct denet_image_key key = {0};
+void denet_dsos_reopen(struct denet_dsos *images, struct denet_dso *image, int fd) {
+  struct denet_dso_key key = {0};
   if (read_key(fd, &key) || !is_same(&key, &image->key))
     close(fd);
   else
     set_file(images, image, fd);
 }
 
-bool denet_image_address(const struct denet_image *image, uint64_t offset, uint64_t *out_address) {
+bool denet_dso_address(const struct denet_dso *image, uint64_t offset, uint64_t *out_address) {
   for (size_t i = 0; i < image->load_count; i++) {
-    const struct denet_image_load *load = &image->loads[i];
+    const struct denet_dso_load *load = &image->loads[i];
     if (offset - load->offset >= load->bytes)
       continue;
     *out_address = offset - load->offset + load->address;
@@ -252,23 +252,23 @@ bool denet_image_address(const struct denet_image *image, uint64_t offset, uint6
   return false;
 }
 
-static void account(struct denet_images *images, struct denet_image *image, uint64_t bytes) {
+static void account(struct denet_dsos *images, struct denet_dso *image, uint64_t bytes) {
   image->memory_bytes += bytes;
   images->memory_bytes += bytes;
   keep_to_budget(images, image);
 }
 
 /* Only as long as it is the file that was mapped: what is written to it since tells nothing. */
-static int open_elf(const struct denet_image *image, struct denet_elf_file *out_file) {
-  struct denet_image_key key = {0};
+static int open_elf(const struct denet_dso *image, struct denet_elf_file *out_file) {
+  struct denet_dso_key key = {0};
   int error = read_key(image->fd, &key);
   if (error)
     return error;
   return is_same(&key, &image->key) ? denet_elf_file_open(image->fd, out_file) : -ESTALE;
 }
 
-const struct denet_unwind_table *denet_images_table(struct denet_images *images,
-                                                    struct denet_image *image) {
+const struct denet_unwind_table *denet_dsos_table(struct denet_dsos *images,
+                                                  struct denet_dso *image) {
   use(images, image);
   if (image->table_tried || image->fd < 0 || !image->is_elf)
     return image->table;
@@ -307,19 +307,19 @@ static bool has_trusted_lines(const struct denet_elf_file *file) {
          (status.st_gid == 0 || !(status.st_mode & S_IWGRP));
 }
 
-static void read_lines(struct denet_images *images, struct denet_image *image,
+static void read_lines(struct denet_dsos *images, struct denet_dso *image,
                        const struct denet_elf_file *file, const struct denet_elf_file *debug) {
   uint64_t limit = images->budget_bytes / 4;
   int error = -ENOENT;
   if (has_trusted_lines(file))
-    error = denet_source_lines_new(file, limit, &image->lines);
+    error = denet_line_table_new(file, limit, &image->lines);
   if (error == -ENOENT && debug)
-    error = denet_source_lines_new(debug, limit, &image->lines);
+    error = denet_line_table_new(debug, limit, &image->lines);
   if (!error)
-    account(images, image, denet_source_lines_bytes(image->lines));
+    account(images, image, denet_line_table_bytes(image->lines));
 }
 
-static void read_symbols(struct denet_images *images, struct denet_image *image) {
+static void read_symbols(struct denet_dsos *images, struct denet_dso *image) {
   if (image->symbols_tried || image->fd < 0 || !image->is_elf)
     return;
   image->symbols_tried = image->lines_tried = true;
@@ -355,7 +355,7 @@ static int append_function(const char *symbol, struct denet_buffer *out) {
   return error || !is_cut ? error : denet_buffer_append_string(out, "...");
 }
 
-static int work_out(struct denet_image *image, uint64_t address, struct denet_buffer *out) {
+static int work_out(struct denet_dso *image, uint64_t address, struct denet_buffer *out) {
   const char *symbol = image->symbols ? denet_symbols_find(image->symbols, address) : NULL;
   const char *file;
   char end[128];
@@ -365,13 +365,13 @@ static int work_out(struct denet_image *image, uint64_t address, struct denet_bu
     return denet_buffer_append_string(out, end);
   }
   int error = append_function(symbol, out);
-  if (error || !image->lines || denet_source_lines_find(image->lines, address, &file, &line))
+  if (error || !image->lines || denet_line_table_find(image->lines, address, &file, &line))
     return error;
   snprintf(end, sizeof(end), " (%.64s:%d)", file, line);
   return append_safe(out, end, strlen(end));
 }
 
-static void remember(struct denet_images *images, struct denet_image *image, uint64_t address,
+static void remember(struct denet_dsos *images, struct denet_dso *image, uint64_t address,
                      struct denet_text text) {
   if (!image->known) {
     image->known = calloc(1, sizeof(*image->known));
@@ -391,8 +391,8 @@ static void remember(struct denet_images *images, struct denet_image *image, uin
   account(images, image, text.length + 1 - before);
 }
 
-int denet_images_tell(struct denet_images *images, struct denet_image *image, uint64_t address,
-                      struct denet_buffer *out) {
+int denet_dsos_tell(struct denet_dsos *images, struct denet_dso *image, uint64_t address,
+                    struct denet_buffer *out) {
   size_t start = out->length, slot = address % KNOWN_COUNT;
   use(images, image);
   if (image->known && image->known->all[slot].text && image->known->all[slot].address == address)

@@ -15,7 +15,7 @@ struct denet_known_stack {
   bool truncated;   /* then a longer piece of the stack might show more */
   size_t stack_bytes;
   size_t word_count, text_bytes;
-  struct denet_walk_word words[]; /* then the text */
+  struct denet_cursor_dependency words[]; /* then the text */
 };
 
 static size_t bytes_of(const struct denet_known_stack *stack) {
@@ -75,8 +75,8 @@ bool denet_stack_cache_find(const struct denet_stack_cache *cache,
   return false;
 }
 
-static struct denet_known_stack *copy_stack(const struct denet_walk *walk, struct denet_text frames,
-                                            bool truncated) {
+static struct denet_known_stack *copy_stack(const struct denet_cursor *walk,
+                                            struct denet_text frames, bool truncated) {
   size_t words = walk->word_count * sizeof(walk->words[0]);
   struct denet_known_stack *stack = malloc(sizeof(*stack) + words + frames.length);
   if (!stack)
@@ -104,7 +104,7 @@ static bool has_room(struct denet_stack_cache *cache, size_t bytes) {
   return cache->slots != NULL;
 }
 
-void denet_stack_cache_add(struct denet_stack_cache *cache, const struct denet_walk *walk,
+void denet_stack_cache_add(struct denet_stack_cache *cache, const struct denet_cursor *walk,
                            struct denet_text frames, bool truncated) {
   size_t bytes =
       sizeof(struct denet_known_stack) + walk->word_count * sizeof(walk->words[0]) + frames.length;

@@ -23,5 +23,5 @@ bool denet_stack_cache_find(const struct denet_stack_cache *cache,
 
 /* Keeps the frames of a stack that was walked to its end; maybe in place of another's. One that
  * would take too much is not kept, nor is any where there is no memory. */
-void denet_stack_cache_add(struct denet_stack_cache *cache, const struct denet_walk *walk,
+void denet_stack_cache_add(struct denet_stack_cache *cache, const struct denet_cursor *walk,
                            struct denet_text frames, bool truncated);

@@ -46,7 +46,7 @@ static bool are_sane(Elf *elf, uint64_t *out_bytes) {
       continue;
     Elf_Data *data = elf_getdata(section, NULL);
     if (!data || !data->d_buf || header.sh_flags & SHF_COMPRESSED ||
-        !denet_call_frames_are_sane(data, is_eh_frame, &bytes))
+        !denet_cfi_check(data, is_eh_frame, &bytes))
       return false;
     *out_bytes += bytes;
   }
@@ -99,7 +99,7 @@ static void free_frame(Dwarf_Frame **frame) { free(*frame); } /* as libdw.h says
 
 /* Operations that libdw has taken apart, while they are carried out. */
 struct computation {
-  struct denet_walk *walk;
+  struct denet_cursor *walk;
   const uint64_t *frame; /* the frame's address (CFA); NULL where it is what is looked for */
   uint64_t stack[STACK_DEPTH];
   size_t depth;
@@ -115,7 +115,7 @@ static bool push(struct computation *computation, uint64_t value) {
 
 static bool push_register(struct computation *computation, unsigned number, uint64_t offset) {
   uint64_t value;
-  return denet_walk_use_register(computation->walk, number, &value) &&
+  return denet_cursor_use_register(computation->walk, number, &value) &&
          push(computation, value + offset);
 }
 
@@ -169,7 +169,7 @@ static bool run_top(struct computation *computation, const Dwarf_Op *operation) 
     *top += operation->number;
     return true;
   case DW_OP_deref:
-    return denet_walk_use_word(computation->walk, *top, top);
+    return denet_cursor_use_word(computation->walk, *top, top);
   case DW_OP_stack_value:
     computation->is_value = true;
     return true;
@@ -207,7 +207,8 @@ static uint64_t result_of(const struct computation *computation) {
 
 /* --- A step --- */
 
-static bool find_frame_address(Dwarf_Frame *frame, struct denet_walk *walk, uint64_t *out_address) {
+static bool find_frame_address(Dwarf_Frame *frame, struct denet_cursor *walk,
+                               uint64_t *out_address) {
   struct computation computation = {.walk = walk};
   Dwarf_Op *operations;
   size_t count;
@@ -227,7 +228,7 @@ static bool is_register(const Dwarf_Op *operations, size_t count, unsigned *out_
 }
 
 /* What the caller had in the register, if that can be told. */
-static void find_register(Dwarf_Frame *frame, struct denet_walk *walk, unsigned number,
+static void find_register(Dwarf_Frame *frame, struct denet_cursor *walk, unsigned number,
                           const uint64_t *frame_address, struct denet_registers *caller) {
   struct computation computation = {.walk = walk, .frame = frame_address};
   Dwarf_Op memory[3], *operations;
@@ -239,13 +240,13 @@ static void find_register(Dwarf_Frame *frame, struct denet_walk *walk, unsigned 
   if (is_lost)
     return;
   if (is_same || is_register(operations, count, &other))
-    denet_walk_copy_register(walk, other, number, caller);
+    denet_cursor_copy_register(walk, other, number, caller);
   else if (!run(&computation, operations, count))
     return;
   else if (computation.is_value)
-    denet_walk_set_register(caller, number, result_of(&computation));
+    denet_cursor_set_register(caller, number, result_of(&computation));
   else
-    denet_walk_load_register(walk, result_of(&computation), number, caller);
+    denet_cursor_load_register(walk, result_of(&computation), number, caller);
 }
 
 /* The return address is lost where there is nothing to return to. */
@@ -256,7 +257,7 @@ static bool is_first_frame(Dwarf_Frame *frame) {
          operations;
 }
 
-static enum denet_step step(Dwarf_Frame *frame, struct denet_walk *walk) {
+static enum denet_step step(Dwarf_Frame *frame, struct denet_cursor *walk) {
   struct denet_registers caller = {.known = 0};
   uint64_t frame_address;
   if (is_first_frame(frame))
@@ -272,7 +273,7 @@ static enum denet_step step(Dwarf_Frame *frame, struct denet_walk *walk) {
 }
 
 bool denet_unwind_table_step(const struct denet_unwind_table *table, uint64_t address,
-                             struct denet_walk *walk, bool *out_is_signal,
+                             struct denet_cursor *walk, bool *out_is_signal,
                              enum denet_step *out_step) {
   DENET_CLEANUP(free_frame) Dwarf_Frame *frame = find_frame(table, address);
   if (!frame || dwarf_frame_info(frame, NULL, NULL, out_is_signal) != DENET_RIP)

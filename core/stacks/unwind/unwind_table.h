@@ -27,5 +27,5 @@ enum denet_step {
 /* From the frame that is at an address of the file to its caller. False if the tables do not have
  * the address. *out_is_signal: the frame is one that the kernel made to run a signal's handler. */
 bool denet_unwind_table_step(const struct denet_unwind_table *table, uint64_t address,
-                             struct denet_walk *walk, bool *out_is_signal,
+                             struct denet_cursor *walk, bool *out_is_signal,
                              enum denet_step *out_step);

@@ -17,7 +17,7 @@ struct known_process {
   uint64_t start_ns, exec_id;
   bool is_met;          /* its mappings are known */
   uint64_t space_bytes; /* as counted */
-  struct denet_program_space space;
+  struct denet_address_space space;
   struct denet_stack_cache stacks;
   struct known_process *next; /* of the same bucket */
 };
@@ -25,9 +25,9 @@ struct known_process {
 struct denet_unwinder {
   char *proc_path;
   struct known_process *buckets[BUCKETS];
-  struct denet_images images;
+  struct denet_dsos images;
   struct denet_unwinder_stats stats;
-  struct denet_walk walk;     /* too large for a thread's stack */
+  struct denet_cursor walk;   /* too large for a thread's stack */
   struct denet_buffer frames; /* of the stack that is told */
 };
 
@@ -60,7 +60,7 @@ static void drop_stacks(struct denet_unwinder *unwinder, struct known_process *p
 }
 
 static void count_space(struct denet_unwinder *unwinder, struct known_process *process) {
-  uint64_t bytes = denet_program_space_bytes(&process->space);
+  uint64_t bytes = denet_address_space_bytes(&process->space);
   unwinder->stats.space_bytes += bytes - process->space_bytes;
   process->space_bytes = bytes;
 }
@@ -68,7 +68,7 @@ static void count_space(struct denet_unwinder *unwinder, struct known_process *p
 static void free_process(struct denet_unwinder *unwinder, struct known_process *process) {
   drop_stacks(unwinder, process);
   unwinder->stats.space_bytes -= process->space_bytes;
-  denet_program_space_done(&process->space);
+  denet_address_space_done(&process->space);
   free(process);
   unwinder->stats.processes--;
 }
@@ -87,7 +87,7 @@ void denet_unwinder_free(struct denet_unwinder *unwinder) {
   if (!unwinder)
     return;
   drop_processes(unwinder);
-  denet_images_done(&unwinder->images);
+  denet_dsos_done(&unwinder->images);
   denet_buffer_done(&unwinder->frames);
   free(unwinder->proc_path);
   free(unwinder);
@@ -104,7 +104,7 @@ static struct known_process **find_link(struct denet_unwinder *unwinder, pid_t p
 
 /* Reads the mappings, which may have changed: the stacks that were known are not any more. */
 static int read_space(struct denet_unwinder *unwinder, struct known_process *process) {
-  int error = denet_program_space_read(&process->space);
+  int error = denet_address_space_read(&process->space);
   if (error)
     return error;
   unwinder->stats.mappings_read++;
@@ -118,7 +118,7 @@ static int take_over(struct denet_unwinder *unwinder, struct known_process *proc
   const struct known_process *parent = *find_link(unwinder, parent_pid, parent_start_ns);
   if (parent_pid == 0 || !parent || !parent->is_met)
     return -ESRCH;
-  int error = denet_program_space_copy(&parent->space, &process->space);
+  int error = denet_address_space_copy(&parent->space, &process->space);
   process->is_met = !error;
   return error;
 }
@@ -155,7 +155,7 @@ static int meet(struct denet_unwinder *unwinder, pid_t pid, uint64_t start_ns, u
     return error;
   if (process->exec_id != exec_id) {
     drop_stacks(unwinder, process);
-    denet_program_space_done(&process->space);
+    denet_address_space_done(&process->space);
     process->is_met = false;
     process->exec_id = exec_id;
   }
@@ -201,19 +201,19 @@ void denet_unwinder_forget(struct denet_unwinder *unwinder, pid_t pid, uint64_t 
 }
 
 /* By the unwind table of the file that the address is in. False if there is no entry for it. */
-static bool step_by_table(struct denet_unwinder *unwinder, struct denet_image *image,
+static bool step_by_table(struct denet_unwinder *unwinder, struct denet_dso *image,
                           uint64_t address, bool *out_is_signal, enum denet_step *out_step) {
   const struct denet_unwind_table *table =
-      image ? denet_images_table(&unwinder->images, image) : NULL;
+      image ? denet_dsos_table(&unwinder->images, image) : NULL;
   return table && denet_unwind_table_step(table, address, &unwinder->walk, out_is_signal, out_step);
 }
 
 /* The chain of frame pointers ends, where it is kept, with 0. */
-static enum denet_step step_by_frame_pointer(struct denet_walk *walk, size_t depth) {
+static enum denet_step step_by_frame_pointer(struct denet_cursor *walk, size_t depth) {
   uint64_t frame;
-  if (denet_walk_frame_pointer(walk))
+  if (denet_cursor_frame_pointer(walk))
     return DENET_STEP_DONE;
-  bool is_end = depth > 0 && denet_walk_use_register(walk, DENET_RBP, &frame) && frame == 0;
+  bool is_end = depth > 0 && denet_cursor_use_register(walk, DENET_RBP, &frame) && frame == 0;
   return is_end ? DENET_STEP_END : DENET_STEP_CUT;
 }
 
@@ -221,14 +221,14 @@ static enum denet_step step_by_frame_pointer(struct denet_walk *walk, size_t dep
  * caller. */
 static enum denet_step step(struct denet_unwinder *unwinder, struct known_process *process,
                             bool *is_exact, struct path *path) {
-  struct denet_walk *walk = &unwinder->walk;
-  struct denet_image *image = NULL;
+  struct denet_cursor *walk = &unwinder->walk;
+  struct denet_dso *image = NULL;
   uint64_t pc = 0, file_address = 0, stack_pointer = walk->now.value[DENET_RSP];
-  denet_walk_use_register(walk, DENET_RIP, &pc);
+  denet_cursor_use_register(walk, DENET_RIP, &pc);
   uint64_t address = pc - (*is_exact ? 0 : 1);
   bool is_signal = false;
   enum denet_step outcome;
-  bool is_mapped = denet_program_space_find(&process->space, address, &image, &file_address);
+  bool is_mapped = denet_address_space_find(&process->space, address, &image, &file_address);
   if (pc == 0 && path->count > 0)
     return DENET_STEP_END;
   path->left_mappings |= !is_mapped;
@@ -253,7 +253,7 @@ static void walk_up(struct denet_unwinder *unwinder, struct known_process *proce
   bool is_exact = true;
   path->count = 0;
   path->left_mappings = false;
-  denet_walk_start(&unwinder->walk, snapshot);
+  denet_cursor_start(&unwinder->walk, snapshot);
   while (outcome == DENET_STEP_DONE && path->count < DENET_FRAMES_MOST)
     outcome = step(unwinder, process, &is_exact, path);
   path->is_truncated = outcome != DENET_STEP_END;
@@ -286,7 +286,7 @@ static int tell_path(struct denet_unwinder *unwinder, struct known_process *proc
   *out_certain = true;
   for (size_t i = 0; i < path->count && !error; i++) {
     bool is_certain;
-    error = denet_program_space_tell(&process->space, path->addresses[i], out, &is_certain);
+    error = denet_address_space_tell(&process->space, path->addresses[i], out, &is_certain);
     if (!error)
       error = denet_buffer_append(out, "", 1);
     *out_certain &= is_certain;

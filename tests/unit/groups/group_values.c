@@ -58,7 +58,7 @@ END_TEST
 START_TEST(what_no_member_lets_be_read_is_no_zero) {
   OWN_GROUPS groups = {0};
   struct denet_group *group = make_group(&groups);
-  struct denet_process one = {.base = DENET_BASE_BIRTH};
+  struct denet_process one = {.baseline = DENET_BASELINE_BIRTH};
   denet_values_set(&one.now, DENET_MINOR_FAULTS, 3);
   denet_process_advance(&one);
   denet_group_add(group, &one);
@@ -70,7 +70,8 @@ END_TEST
 START_TEST(counters_are_the_sum_of_increases_and_stay_when_members_leave) {
   OWN_GROUPS groups = {0};
   struct denet_group *group = make_group(&groups);
-  struct denet_process one = {.base = DENET_BASE_NOW}, two = {.base = DENET_BASE_BIRTH};
+  struct denet_process one = {.baseline = DENET_BASELINE_FIRST_SEEN},
+                       two = {.baseline = DENET_BASELINE_BIRTH};
   denet_group_join(group, false);
   denet_group_join(group, true);
   look(group, &one, SECOND, 500, 0);
@@ -88,10 +89,10 @@ END_TEST
 START_TEST(lines_that_count_from_the_start_do_not_move_the_group) {
   OWN_GROUPS groups = {0};
   struct denet_group *group = make_group(&groups);
-  struct denet_process process = {.base = DENET_BASE_LINES};
+  struct denet_process process = {.baseline = DENET_BASELINE_BIRTH_IN_RECORDS};
   look(group, &process, SECOND, 500, 0);
   ck_assert_uint_eq(group->values.value[DENET_CPU_USER], 0);
-  ck_assert_uint_eq(process.sum.value[DENET_CPU_USER], 500);
+  ck_assert_uint_eq(process.total.value[DENET_CPU_USER], 500);
   look(group, &process, 2 * SECOND, 505, 0);
   ck_assert_uint_eq(group->values.value[DENET_CPU_USER], 5);
 }
@@ -109,7 +110,8 @@ START_TEST(counters_never_fall_whatever_members_do) {
     unsigned roll = (unsigned)(state >> 33);
     struct denet_process *process = &members[roll % CHURN];
     if (roll / CHURN % 10 == 0)
-      *process = (struct denet_process){.base = roll / 200 % 2 ? DENET_BASE_NOW : DENET_BASE_BIRTH};
+      *process = (struct denet_process){.baseline = roll / 200 % 2 ? DENET_BASELINE_FIRST_SEEN
+                                                                   : DENET_BASELINE_BIRTH};
     uint64_t cpu_ns = process->now.value[DENET_CPU_USER] + roll % 1000;
     look(group, process, (uint64_t)(i + 1) * SECOND, roll % 31 ? cpu_ns : cpu_ns / 2, roll);
     ck_assert_uint_ge(group->values.value[DENET_CPU_USER], before);
@@ -213,7 +215,7 @@ END_TEST
 START_TEST(highest_use_is_never_below_the_mean) {
   OWN_GROUPS groups = {0};
   struct denet_group *group = make_group(&groups);
-  struct denet_process gone = {.base = DENET_BASE_BIRTH};
+  struct denet_process gone = {.baseline = DENET_BASELINE_BIRTH};
   struct denet_group_report report;
   denet_values_set(&group->values, DENET_CPU_USER, 0);
   denet_group_take_report(group, 10 * SECOND, &report);

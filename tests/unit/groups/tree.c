@@ -12,47 +12,49 @@ static char rule_name[] = "web";
 
 /* All that trees stand on. */
 struct wood {
-  struct denet_watch watches[2];
+  struct denet_active_rule active_rules[2];
   struct denet_groups groups;
   struct denet_group *group; /* "web" */
-  struct denet_forest forest;
+  struct denet_trees trees;
 };
 
 static void wood_done(struct wood *wood) {
-  denet_forest_done(&wood->forest);
+  denet_trees_done(&wood->trees);
   denet_groups_done(&wood->groups);
-  for (unsigned i = 0; i < DENET_COUNT_OF(wood->watches); i++)
-    denet_slots_done(&wood->watches[i].slots);
+  for (unsigned i = 0; i < DENET_COUNT_OF(wood->active_rules); i++)
+    denet_slots_done(&wood->active_rules[i].slots);
 }
 
 #define OWN_WOOD DENET_CLEANUP(wood_done) struct wood
 
 static void make_wood(struct wood *wood) {
   *wood = (struct wood){0};
-  for (unsigned i = 0; i < DENET_COUNT_OF(wood->watches); i++)
-    wood->watches[i].rule = (struct denet_rule){
+  for (unsigned i = 0; i < DENET_COUNT_OF(wood->active_rules); i++)
+    wood->active_rules[i].rule = (struct denet_rule){
         .name = rule_name, .instance = rule_name, .max_instances = 10, .children = true};
-  ck_assert_int_eq(
-      denet_groups_get(&wood->groups, &wood->watches[0].rule, denet_text_of("web"), &wood->group),
-      0);
+  ck_assert_int_eq(denet_groups_get(&wood->groups, &wood->active_rules[0].rule,
+                                    denet_text_of("web"), &wood->group),
+                   0);
 }
 
-static struct denet_tree *plant(struct wood *wood, unsigned watch, struct denet_process *process) {
+static struct denet_tree *plant(struct wood *wood, unsigned active_rule,
+                                struct denet_process *process) {
   struct denet_tree *tree = NULL;
-  ck_assert_int_eq(
-      denet_tree_plant(&wood->forest, &wood->watches[watch], wood->group, process, true, &tree), 0);
+  ck_assert_int_eq(denet_tree_create(&wood->trees, &wood->active_rules[active_rule], wood->group,
+                                     process, true, &tree),
+                   0);
   return tree;
 }
 
 static void join(struct wood *wood, struct denet_tree *tree, struct denet_process *process) {
-  ck_assert_int_eq(denet_tree_join(&wood->forest, tree, process, true), 0);
+  ck_assert_int_eq(denet_tree_join(&wood->trees, tree, process, true), 0);
 }
 
-static void leave(struct wood *wood, unsigned watch, struct denet_process *process) {
-  struct denet_member *member = denet_tree_find(process, &wood->watches[watch]);
+static void leave(struct wood *wood, unsigned active_rule, struct denet_process *process) {
+  struct denet_member *member = denet_tree_find(process, &wood->active_rules[active_rule]);
   ck_assert_ptr_nonnull(member);
   member->leaves = true;
-  denet_tree_shed(&wood->forest, member->tree, SECOND);
+  denet_tree_remove_exited(&wood->trees, member->tree, SECOND);
 }
 
 static void look(struct denet_process *process, uint64_t faults, uint64_t rss_bytes) {
@@ -73,13 +75,13 @@ START_TEST(planted_process_is_the_root) {
   make_wood(&wood);
   struct denet_process process = {.pid = 7, .parent_pid = 3, .born_ns = 5 * SECOND};
   struct denet_tree *tree = plant(&wood, 0, &process);
-  ck_assert_ptr_eq(wood.forest.first, tree);
+  ck_assert_ptr_eq(wood.trees.first, tree);
   ck_assert_ptr_eq(tree->root, tree->first);
   ck_assert_ptr_eq(tree->root->process, &process);
   ck_assert_int_eq(tree->pid, 7);
   ck_assert_int_eq(tree->parent_pid, 3);
   ck_assert_uint_eq(tree->born_ns, 5 * SECOND);
-  ck_assert_uint_eq(wood.forest.member_count, 1);
+  ck_assert_uint_eq(wood.trees.member_count, 1);
   ck_assert_uint_eq(wood.group->members, 1);
   ck_assert_uint_eq(wood.group->starts, 1);
 }
@@ -90,12 +92,12 @@ START_TEST(find_tells_the_place_in_a_tree_of_that_rule) {
   make_wood(&wood);
   struct denet_process process = {.pid = 7}, stranger = {.pid = 8};
   struct denet_tree *one = plant(&wood, 0, &process), *two = plant(&wood, 1, &process);
-  ck_assert_ptr_eq(denet_tree_find(&process, &wood.watches[0])->tree, one);
-  ck_assert_ptr_eq(denet_tree_find(&process, &wood.watches[1])->tree, two);
-  ck_assert_ptr_null(denet_tree_find(&stranger, &wood.watches[0]));
+  ck_assert_ptr_eq(denet_tree_find(&process, &wood.active_rules[0])->tree, one);
+  ck_assert_ptr_eq(denet_tree_find(&process, &wood.active_rules[1])->tree, two);
+  ck_assert_ptr_null(denet_tree_find(&stranger, &wood.active_rules[0]));
   leave(&wood, 0, &process);
-  ck_assert_ptr_null(denet_tree_find(&process, &wood.watches[0]));
-  ck_assert_ptr_eq(denet_tree_find(&process, &wood.watches[1])->tree, two);
+  ck_assert_ptr_null(denet_tree_find(&process, &wood.active_rules[0]));
+  ck_assert_ptr_eq(denet_tree_find(&process, &wood.active_rules[1])->tree, two);
 }
 END_TEST
 
@@ -114,15 +116,15 @@ START_TEST(members_stay_in_the_order_they_came) {
   ck_assert_uint_eq(i, 3);
   for (const struct denet_member *m = tree->last; m; m = m->previous)
     ck_assert_int_eq(m->process->pid, order[--i]);
-  ck_assert_uint_eq(wood.forest.member_count, 3);
+  ck_assert_uint_eq(wood.trees.member_count, 3);
 }
 END_TEST
 
 START_TEST(part_of_a_member_that_left_stays_in_the_totals) {
   OWN_WOOD wood;
   make_wood(&wood);
-  struct denet_process root = {.pid = 1, .base = DENET_BASE_BIRTH},
-                       child = {.pid = 2, .base = DENET_BASE_BIRTH};
+  struct denet_process root = {.pid = 1, .baseline = DENET_BASELINE_BIRTH},
+                       child = {.pid = 2, .baseline = DENET_BASELINE_BIRTH};
   struct denet_tree *tree = plant(&wood, 0, &root);
   join(&wood, tree, &child);
   look(&root, 10, 1000);
@@ -187,7 +189,7 @@ START_TEST(process_in_two_trees_of_a_group_counts_once) {
   ck_assert_uint_eq(wood.group->members, 1);
   ck_assert_uint_eq(wood.group->exits, 0);
   ck_assert(process.members->counts);
-  leave(&wood, denet_tree_find(&process, &wood.watches[0]) ? 0 : 1, &process);
+  leave(&wood, denet_tree_find(&process, &wood.active_rules[0]) ? 0 : 1, &process);
   ck_assert_uint_eq(wood.group->members, 0);
   ck_assert_uint_eq(wood.group->exits, 1);
 }
@@ -201,9 +203,9 @@ START_TEST(process_in_no_tree_is_not_watched_any_more) {
   plant(&wood, 1, &process);
   look(&process, 10, 1000);
   leave(&wood, 0, &process);
-  ck_assert_uint_ne(process.counted.present, 0);
+  ck_assert_uint_ne(process.last.present, 0);
   leave(&wood, 1, &process);
-  ck_assert_uint_eq(process.counted.present, 0);
+  ck_assert_uint_eq(process.last.present, 0);
   ck_assert_ptr_null(process.members);
 }
 END_TEST
@@ -219,18 +221,18 @@ START_TEST(member_is_late_if_its_process_was_sampled_before) {
 END_TEST
 
 static const struct {
-  enum denet_base base;
+  enum denet_baseline baseline;
   uint64_t line_ns;
 } bases[] = {
-    {DENET_BASE_NOW, 0},
-    {DENET_BASE_LINES, 0},
-    {DENET_BASE_BIRTH, 5 * SECOND},
+    {DENET_BASELINE_FIRST_SEEN, 0},
+    {DENET_BASELINE_BIRTH_IN_RECORDS, 0},
+    {DENET_BASELINE_BIRTH, 5 * SECOND},
 };
 
 START_TEST(first_line_of_one_that_counts_from_birth_is_since_then) {
   OWN_WOOD wood;
   make_wood(&wood);
-  struct denet_process process = {.pid = 1, .base = bases[_i].base, .born_ns = 5 * SECOND};
+  struct denet_process process = {.pid = 1, .baseline = bases[_i].baseline, .born_ns = 5 * SECOND};
   const struct denet_tree *tree = plant(&wood, 0, &process);
   ck_assert_uint_eq(tree->first->line_ns, bases[_i].line_ns);
   ck_assert_uint_eq(tree->line_ns, bases[_i].line_ns);
@@ -246,18 +248,18 @@ START_TEST(felled_tree_leaves_the_others_and_gives_its_slot_back) {
     for (unsigned i = 0; i < 3; i++) {
       trees[i] = plant(&wood, 0, &processes[i]);
       trees[i]->has_slot = true;
-      ck_assert_int_eq(denet_slots_take(&wood.watches[0].slots, &trees[i]->slot), 0);
+      ck_assert_int_eq(denet_slots_take(&wood.active_rules[0].slots, &trees[i]->slot), 0);
     }
     leave(&wood, 0, &processes[felled]);
-    denet_tree_fell(&wood.forest, trees[felled]);
+    denet_tree_destroy(&wood.trees, trees[felled]);
     unsigned left = 0, slot;
     const struct denet_tree *previous = NULL;
-    for (const struct denet_tree *t = wood.forest.first; t; previous = t, t = t->next, left++) {
+    for (const struct denet_tree *t = wood.trees.first; t; previous = t, t = t->next, left++) {
       ck_assert_ptr_ne(t, trees[felled]);
       ck_assert_ptr_eq(t->previous, previous);
     }
     ck_assert_uint_eq(left, 2);
-    ck_assert_int_eq(denet_slots_take(&wood.watches[0].slots, &slot), 0);
+    ck_assert_int_eq(denet_slots_take(&wood.active_rules[0].slots, &slot), 0);
     ck_assert_uint_eq(slot, felled);
   }
 }
@@ -273,13 +275,13 @@ START_TEST(forest_takes_everything_with_it) {
   join(&wood, tree, &processes[1]);
   plant(&wood, 1, &processes[0]);
   plant(&wood, 0, &processes[2]);
-  denet_forest_done(&wood.forest);
-  ck_assert_ptr_null(wood.forest.first);
-  ck_assert_uint_eq(wood.forest.member_count, 0);
+  denet_trees_done(&wood.trees);
+  ck_assert_ptr_null(wood.trees.first);
+  ck_assert_uint_eq(wood.trees.member_count, 0);
   ck_assert_uint_eq(wood.group->members, 0);
   for (unsigned i = 0; i < 3; i++)
     ck_assert_ptr_null(processes[i].members);
-  denet_forest_done(&wood.forest);
+  denet_trees_done(&wood.trees);
 }
 END_TEST
 
@@ -294,14 +296,14 @@ START_TEST(member_that_comes_is_no_jump_of_the_network) {
   make_wood(&wood);
   struct denet_process root = {.pid = 1}, comer = {.pid = 2};
   struct denet_tree *tree = plant(&wood, 0, &root);
-  denet_values_set(&root.sum, DENET_NET_RX, 100);
+  denet_values_set(&root.total, DENET_NET_RX, 100);
   if (comers[_i].has_seen)
-    denet_values_set(&comer.sum, DENET_NET_RX, comers[_i].bytes);
+    denet_values_set(&comer.total, DENET_NET_RX, comers[_i].bytes);
   join(&wood, tree, &comer);
   ck_assert_uint_eq(total(tree, DENET_NET_RX), 100);
   leave(&wood, 0, &root);
   ck_assert_uint_eq(total(tree, DENET_NET_RX), 100);
-  denet_values_set(&comer.sum, DENET_NET_RX, comers[_i].bytes + 7);
+  denet_values_set(&comer.total, DENET_NET_RX, comers[_i].bytes + 7);
   ck_assert_uint_eq(total(tree, DENET_NET_RX), 107);
 }
 END_TEST
@@ -314,21 +316,21 @@ static void make_crowd(struct wood *wood, struct denet_process processes[CROWD])
   for (unsigned i = 0; i < CROWD; i++) {
     processes[i] = (struct denet_process){.pid = (pid_t)i + 1};
     if (i)
-      join(wood, wood->forest.first, &processes[i]);
+      join(wood, wood->trees.first, &processes[i]);
     else
       plant(wood, 0, &processes[i]);
-    denet_values_set(&processes[i].sum, DENET_MINOR_FAULTS, i);
+    denet_values_set(&processes[i].total, DENET_MINOR_FAULTS, i);
     if (i % 5 != 3)
-      denet_values_set(&processes[i].sum, DENET_NET_RX, CROWD - i / 2);
+      denet_values_set(&processes[i].total, DENET_NET_RX, CROWD - i / 2);
     if (i % 7 == 2)
-      denet_values_set(&processes[i].sum, DENET_NET_TX, i);
+      denet_values_set(&processes[i].total, DENET_NET_TX, i);
   }
 }
 
 static void hear_more(struct denet_process processes[CROWD]) {
   for (unsigned i = 0; i < CROWD; i++)
-    if (denet_values_has(&processes[i].sum, DENET_NET_RX))
-      processes[i].sum.value[DENET_NET_RX] += 10;
+    if (denet_values_has(&processes[i].total, DENET_NET_RX))
+      processes[i].total.value[DENET_NET_RX] += 10;
 }
 
 static bool is_among_first(unsigned i) { return i < CROWD / 2; }
@@ -344,7 +346,7 @@ START_TEST(members_that_go_together_leave_what_each_would_leave) {
   OWN_WOOD other;
   make_crowd(&wood, together);
   make_crowd(&other, one_by_one);
-  struct denet_tree *tree = wood.forest.first;
+  struct denet_tree *tree = wood.trees.first;
   struct denet_values before, after, expected;
   denet_tree_totals(tree, &before);
   for (unsigned i = 0; i < CROWD; i++) {
@@ -352,8 +354,8 @@ START_TEST(members_that_go_together_leave_what_each_would_leave) {
     if (goes[_i](i))
       leave(&other, 0, &one_by_one[i]);
   }
-  denet_tree_shed(&wood.forest, tree, SECOND);
-  ck_assert_uint_eq(wood.forest.member_count, other.forest.member_count);
+  denet_tree_remove_exited(&wood.trees, tree, SECOND);
+  ck_assert_uint_eq(wood.trees.member_count, other.trees.member_count);
   ck_assert_uint_eq(wood.group->exits, other.group->exits);
   for (const struct denet_member *m = tree->first; m; m = m->next)
     ck_assert(!denet_tree_is_ending(m));
@@ -363,7 +365,7 @@ START_TEST(members_that_go_together_leave_what_each_would_leave) {
   hear_more(together);
   hear_more(one_by_one);
   denet_tree_totals(tree, &after);
-  denet_tree_totals(other.forest.first, &expected);
+  denet_tree_totals(other.trees.first, &expected);
   ck_assert_mem_eq(&after, &expected, sizeof(after));
   ck_assert_uint_eq(after.value[DENET_NET_RX] - before.value[DENET_NET_RX], tree->first ? 10 : 0);
 }

@@ -15,105 +15,108 @@ static void set(struct denet_process *process, enum denet_metric metric, uint64_
 
 /* Three looks at a counter. */
 static const struct {
-  enum denet_base base;
+  enum denet_baseline baseline;
   uint64_t now[3], delta[3], sum[3];
 } counters[] = {
-    {DENET_BASE_NOW, {100, 130, 130}, {0, 30, 0}, {0, 30, 30}},
-    {DENET_BASE_NOW, {0, 0, 5}, {0, 0, 5}, {0, 0, 5}},
-    {DENET_BASE_BIRTH, {100, 130, 131}, {100, 30, 1}, {100, 130, 131}},
-    {DENET_BASE_LINES, {100, 130, 131}, {0, 30, 1}, {100, 130, 131}},
+    {DENET_BASELINE_FIRST_SEEN, {100, 130, 130}, {0, 30, 0}, {0, 30, 30}},
+    {DENET_BASELINE_FIRST_SEEN, {0, 0, 5}, {0, 0, 5}, {0, 0, 5}},
+    {DENET_BASELINE_BIRTH, {100, 130, 131}, {100, 30, 1}, {100, 130, 131}},
+    {DENET_BASELINE_BIRTH_IN_RECORDS, {100, 130, 131}, {0, 30, 1}, {100, 130, 131}},
     /* One that runs backwards starts a new series: nothing for that time, then from there on. */
-    {DENET_BASE_NOW, {100, 60, 65}, {0, 0, 5}, {0, 0, 5}},
-    {DENET_BASE_BIRTH, {100, 60, 65}, {100, 0, 5}, {100, 100, 105}},
-    {DENET_BASE_BIRTH, {100, 0, 300}, {100, 0, 300}, {100, 100, 400}},
-    {DENET_BASE_NOW, {0, UINT64_MAX, UINT64_MAX}, {0, UINT64_MAX, 0}, {0, UINT64_MAX, UINT64_MAX}},
+    {DENET_BASELINE_FIRST_SEEN, {100, 60, 65}, {0, 0, 5}, {0, 0, 5}},
+    {DENET_BASELINE_BIRTH, {100, 60, 65}, {100, 0, 5}, {100, 100, 105}},
+    {DENET_BASELINE_BIRTH, {100, 0, 300}, {100, 0, 300}, {100, 100, 400}},
+    {DENET_BASELINE_FIRST_SEEN,
+     {0, UINT64_MAX, UINT64_MAX},
+     {0, UINT64_MAX, 0},
+     {0, UINT64_MAX, UINT64_MAX}},
 };
 
 START_TEST(counter_begins_as_its_base_says_and_never_falls) {
-  struct denet_process process = {.base = counters[_i].base};
+  struct denet_process process = {.baseline = counters[_i].baseline};
   for (int i = 0; i < 3; i++) {
     set(&process, DENET_MINOR_FAULTS, counters[_i].now[i]);
     denet_process_advance(&process);
     ck_assert(denet_values_has(&process.delta, DENET_MINOR_FAULTS));
-    ck_assert(denet_values_has(&process.sum, DENET_MINOR_FAULTS));
+    ck_assert(denet_values_has(&process.total, DENET_MINOR_FAULTS));
     ck_assert_uint_eq(process.delta.value[DENET_MINOR_FAULTS], counters[_i].delta[i]);
-    ck_assert_uint_eq(process.sum.value[DENET_MINOR_FAULTS], counters[_i].sum[i]);
+    ck_assert_uint_eq(process.total.value[DENET_MINOR_FAULTS], counters[_i].sum[i]);
   }
 }
 END_TEST
 
 START_TEST(gauge_is_what_it_is_now) {
   static const uint64_t rss[] = {500, 900, 0, 100};
-  struct denet_process process = {.base = DENET_BASE_NOW};
+  struct denet_process process = {.baseline = DENET_BASELINE_FIRST_SEEN};
   for (unsigned i = 0; i < DENET_COUNT_OF(rss); i++) {
     set(&process, DENET_RSS, rss[i]);
     denet_process_advance(&process);
-    ck_assert_uint_eq(process.sum.value[DENET_RSS], rss[i]);
+    ck_assert_uint_eq(process.total.value[DENET_RSS], rss[i]);
     ck_assert_uint_eq(process.delta.value[DENET_RSS], rss[i]);
   }
 }
 END_TEST
 
 START_TEST(what_was_never_read_is_absent) {
-  struct denet_process process = {.base = DENET_BASE_BIRTH};
+  struct denet_process process = {.baseline = DENET_BASELINE_BIRTH};
   set(&process, DENET_RSS, 1);
   denet_process_advance(&process);
-  ck_assert_uint_eq(process.sum.present, UINT64_C(1) << DENET_RSS);
+  ck_assert_uint_eq(process.total.present, UINT64_C(1) << DENET_RSS);
   ck_assert_uint_eq(process.delta.present, UINT64_C(1) << DENET_RSS);
 }
 END_TEST
 
 static const struct {
-  enum denet_base base;
+  enum denet_baseline baseline;
   uint64_t first_sum, first_delta;
 } late[] = {
-    {DENET_BASE_NOW, 0, 0},
-    {DENET_BASE_BIRTH, 700, 700},
-    {DENET_BASE_LINES, 700, 0},
+    {DENET_BASELINE_FIRST_SEEN, 0, 0},
+    {DENET_BASELINE_BIRTH, 700, 700},
+    {DENET_BASELINE_BIRTH_IN_RECORDS, 700, 0},
 };
 
 START_TEST(metric_that_becomes_readable_later_begins_as_its_base_says) {
-  struct denet_process process = {.base = late[_i].base};
+  struct denet_process process = {.baseline = late[_i].baseline};
   set(&process, DENET_MINOR_FAULTS, 10);
   denet_process_advance(&process);
   denet_process_advance(&process);
   set(&process, DENET_DISK_READ, 700);
   denet_process_advance(&process);
-  ck_assert_uint_eq(process.sum.value[DENET_DISK_READ], late[_i].first_sum);
+  ck_assert_uint_eq(process.total.value[DENET_DISK_READ], late[_i].first_sum);
   ck_assert_uint_eq(process.delta.value[DENET_DISK_READ], late[_i].first_delta);
   set(&process, DENET_DISK_READ, 701);
   denet_process_advance(&process);
-  ck_assert_uint_eq(process.sum.value[DENET_DISK_READ], late[_i].first_sum + 1);
+  ck_assert_uint_eq(process.total.value[DENET_DISK_READ], late[_i].first_sum + 1);
   ck_assert_uint_eq(process.delta.value[DENET_DISK_READ], 1);
 }
 END_TEST
 
 START_TEST(what_members_do_not_add_up_never_counts_from_birth) {
-  struct denet_process process = {.base = late[_i].base};
+  struct denet_process process = {.baseline = late[_i].baseline};
   set(&process, DENET_NET_RX, 5000);
   denet_process_advance(&process);
-  ck_assert_uint_eq(process.sum.value[DENET_NET_RX], 0);
+  ck_assert_uint_eq(process.total.value[DENET_NET_RX], 0);
   ck_assert_uint_eq(process.delta.value[DENET_NET_RX], 0);
   set(&process, DENET_NET_RX, 5010);
   denet_process_advance(&process);
-  ck_assert_uint_eq(process.sum.value[DENET_NET_RX], 10);
+  ck_assert_uint_eq(process.total.value[DENET_NET_RX], 10);
 }
 END_TEST
 
 START_TEST(unwatched_time_is_not_counted) {
-  struct denet_process process = {.base = DENET_BASE_BIRTH};
+  struct denet_process process = {.baseline = DENET_BASELINE_BIRTH};
   set(&process, DENET_MINOR_FAULTS, 10);
   denet_process_advance(&process);
   denet_process_unwatch(&process);
-  process.base = DENET_BASE_NOW;
+  process.baseline = DENET_BASELINE_FIRST_SEEN;
   set(&process, DENET_MINOR_FAULTS, 1000);
   denet_process_advance(&process);
   ck_assert_uint_eq(process.delta.value[DENET_MINOR_FAULTS], 0);
-  ck_assert_uint_eq(process.sum.value[DENET_MINOR_FAULTS], 10);
+  ck_assert_uint_eq(process.total.value[DENET_MINOR_FAULTS], 10);
   set(&process, DENET_MINOR_FAULTS, 1003);
   denet_process_advance(&process);
   ck_assert_uint_eq(process.delta.value[DENET_MINOR_FAULTS], 3);
-  ck_assert_uint_eq(process.sum.value[DENET_MINOR_FAULTS], 13);
+  ck_assert_uint_eq(process.total.value[DENET_MINOR_FAULTS], 13);
 }
 END_TEST
 
@@ -181,14 +184,14 @@ static void look(struct denet_process *process, uint64_t at_ns, uint64_t cpu_ns)
 }
 
 START_TEST(first_look_gives_no_rate) {
-  struct denet_process process = {.base = DENET_BASE_BIRTH};
+  struct denet_process process = {.baseline = DENET_BASELINE_BIRTH};
   look(&process, 50 * SECOND, 40 * SECOND);
   ck_assert_double_eq(process.cpu_cores, 0);
 }
 END_TEST
 
 START_TEST(rate_is_cpu_time_by_time) {
-  struct denet_process process = {.base = DENET_BASE_NOW};
+  struct denet_process process = {.baseline = DENET_BASELINE_FIRST_SEEN};
   look(&process, 50 * SECOND, 40 * SECOND);
   look(&process, 52 * SECOND, 43 * SECOND);
   ck_assert_double_eq_tol(process.cpu_cores, 1.5, 1e-9);
@@ -200,7 +203,7 @@ START_TEST(rate_is_cpu_time_by_time) {
 END_TEST
 
 START_TEST(rate_waits_until_its_window_is_full) {
-  struct denet_process process = {.base = DENET_BASE_NOW};
+  struct denet_process process = {.baseline = DENET_BASELINE_FIRST_SEEN};
   look(&process, 50 * SECOND, 0);
   look(&process, 51 * SECOND, SECOND / 2);
   look(&process, 51 * SECOND + SECOND / 20, SECOND / 2 + SECOND / 20);
@@ -213,7 +216,7 @@ START_TEST(rate_waits_until_its_window_is_full) {
 END_TEST
 
 START_TEST(rate_stays_when_time_does_not_pass) {
-  struct denet_process process = {.base = DENET_BASE_NOW};
+  struct denet_process process = {.baseline = DENET_BASELINE_FIRST_SEEN};
   look(&process, 50 * SECOND, 0);
   look(&process, 51 * SECOND, SECOND);
   look(&process, 51 * SECOND, 2 * SECOND);
@@ -223,7 +226,7 @@ START_TEST(rate_stays_when_time_does_not_pass) {
 END_TEST
 
 START_TEST(rate_is_never_negative_nor_infinite) {
-  struct denet_process process = {.base = DENET_BASE_NOW};
+  struct denet_process process = {.baseline = DENET_BASELINE_FIRST_SEEN};
   uint64_t state = 7;
   for (int i = 0; i < 10000; i++) {
     look(&process, SECOND + next_random(&state) % (100 * SECOND), next_random(&state));
@@ -233,7 +236,7 @@ START_TEST(rate_is_never_negative_nor_infinite) {
 END_TEST
 
 START_TEST(unwatched_process_has_no_rate) {
-  struct denet_process process = {.base = DENET_BASE_NOW};
+  struct denet_process process = {.baseline = DENET_BASELINE_FIRST_SEEN};
   look(&process, 50 * SECOND, 0);
   look(&process, 51 * SECOND, SECOND);
   denet_process_unwatch(&process);
@@ -248,7 +251,7 @@ END_TEST
 /* A process that runs its first program (stamp 7), and how it is seen next. */
 static const struct {
   struct denet_identity next;
-  bool execd, changed, ended, is_hollow;
+  bool execd, changed, ended, no_mm;
 } looks[] = {
     {{.name = "app", .has_exec_stamp = true, .exec_stamp = 7, .threads = 1}, 0, 0, 0, 0},
     {{.name = "app", .has_exec_stamp = true, .exec_stamp = 8, .threads = 1}, 1, 1, 0, 0},
@@ -276,17 +279,17 @@ static const struct {
      1,
      0,
      1},
-    {{.name = "app", .has_exec_stamp = true, .exec_stamp = 7, .is_hollow = true, .threads = 1},
+    {{.name = "app", .has_exec_stamp = true, .exec_stamp = 7, .no_mm = true, .threads = 1},
      0,
      0,
      0,
      1},
-    {{.name = "app", .has_exec_stamp = true, .exec_stamp = 8, .is_hollow = true, .threads = 1},
+    {{.name = "app", .has_exec_stamp = true, .exec_stamp = 8, .no_mm = true, .threads = 1},
      1,
      1,
      0,
      1},
-    {{.name = "app", .exec_stamp = 8, .is_hollow = true, .threads = 1}, 0, 0, 0, 1},
+    {{.name = "app", .exec_stamp = 8, .no_mm = true, .threads = 1}, 0, 0, 0, 1},
 };
 
 static void identify_first(struct denet_process *process) {
@@ -301,7 +304,7 @@ START_TEST(identity_says_what_has_changed) {
   ck_assert_int_eq(process.execd, looks[_i].execd);
   ck_assert_int_eq(process.changed, looks[_i].changed);
   ck_assert_int_eq(process.ended, looks[_i].ended);
-  ck_assert_int_eq(process.is_hollow, looks[_i].is_hollow);
+  ck_assert_int_eq(process.no_mm, looks[_i].no_mm);
   ck_assert_str_eq(process.name, looks[_i].next.name);
 }
 END_TEST
@@ -310,7 +313,7 @@ START_TEST(exec_is_noticed_by_the_stamp_of_the_last_look_that_had_one) {
   struct denet_process process = {.is_new = true};
   identify_first(&process);
   process.is_new = process.execd = process.changed = false;
-  denet_process_identify(&process, &(struct denet_identity){.name = "app", .is_hollow = true});
+  denet_process_identify(&process, &(struct denet_identity){.name = "app", .no_mm = true});
   ck_assert(!process.execd);
   identify_first(&process);
   ck_assert(!process.execd && !process.changed);
@@ -356,11 +359,7 @@ static const struct {
      false,
      0,
      false},
-    {{.is_hollow = true,
-      .threads = 1,
-      .has_exit_status = true,
-      .exit_status = 9,
-      .oom_killed = true},
+    {{.no_mm = true, .threads = 1, .has_exit_status = true, .exit_status = 9, .oom_killed = true},
      false,
      0,
      false},
@@ -389,7 +388,7 @@ START_TEST(name_is_cut_at_15_bytes_and_no_change_by_that) {
 END_TEST
 
 START_TEST(done_may_be_called_on_anything_and_twice) {
-  struct denet_process process = {.threads = denet_threads_new()};
+  struct denet_process process = {.threads = denet_thread_sums_new()};
   denet_process_done(NULL);
   denet_process_done(&process);
   denet_process_done(&process);

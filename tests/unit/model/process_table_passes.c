@@ -42,70 +42,70 @@ static const char *const scripts[] = {
 static bool was_there(char did) { return !strchr("ng_", did); }
 
 /* The unseen process with this pid, once those below it are missed. */
-static struct denet_process *find_unseen(struct denet_roster *roster, pid_t pid) {
-  while (denet_roster_unseen(roster, pid))
-    denet_roster_miss(roster);
-  struct denet_process *process = denet_roster_unseen(roster, pid + 1);
+static struct denet_process *find_unseen(struct denet_process_table *table, pid_t pid) {
+  while (denet_process_table_next_unseen(table, pid))
+    denet_process_table_remove(table);
+  struct denet_process *process = denet_process_table_next_unseen(table, pid + 1);
   ck_assert_ptr_nonnull(process);
   ck_assert_int_eq(process->pid, pid);
   return process;
 }
 
-static void add_gone(struct denet_roster *roster, pid_t pid, uint64_t born_ns) {
+static void add_gone(struct denet_process_table *table, pid_t pid, uint64_t born_ns) {
   struct denet_process *process = NULL;
-  ck_assert_int_eq(denet_roster_add_gone(roster, pid, &process), 0);
+  ck_assert_int_eq(denet_process_table_add_gone(table, pid, &process), 0);
   ck_assert_int_eq(process->pid, pid);
   ck_assert(process->is_new && process->born_ns == 0);
   process->born_ns = born_ns;
 }
 
-static void play(struct denet_roster *roster, pid_t pid, char does) {
+static void play(struct denet_process_table *table, pid_t pid, char does) {
   struct denet_process *process = NULL;
   if (strchr("sm", does))
-    process = find_unseen(roster, pid);
+    process = find_unseen(table, pid);
   if (does == 's')
-    ck_assert_ptr_eq(see(roster, pid), process);
+    ck_assert_ptr_eq(see(table, pid), process);
   if (does == 'm')
-    denet_roster_miss(roster);
+    denet_process_table_remove(table);
   if (strchr("dnvr", does))
-    process = see(roster, pid);
+    process = see(table, pid);
   if (does == 'v')
-    denet_roster_unsee(roster);
+    denet_process_table_undo(table);
   if (does == 'r')
-    ck_assert_int_eq(denet_roster_replace(roster, &process), 0);
+    ck_assert_int_eq(denet_process_table_replace(table, &process), 0);
   if (does == 'g')
-    add_gone(roster, pid, 5);
+    add_gone(table, pid, 5);
 }
 
 static void play_all(const char *script) {
-  OWN_ROSTER roster = {0};
+  OWN_ROSTER table = {0};
   const struct denet_process *before[SCRIPT_MOST];
   ck_assert_uint_le(strlen(script), SCRIPT_MOST);
-  ck_assert_int_eq(denet_roster_begin(&roster), 0);
+  ck_assert_int_eq(denet_process_table_begin(&table), 0);
   for (pid_t i = 0; script[i]; i++)
-    before[i] = was_there(script[i]) ? see(&roster, i + 1) : NULL;
-  denet_roster_end(&roster, true);
-  ck_assert_int_eq(denet_roster_begin(&roster), 0);
+    before[i] = was_there(script[i]) ? see(&table, i + 1) : NULL;
+  denet_process_table_end(&table, true);
+  ck_assert_int_eq(denet_process_table_begin(&table), 0);
   for (pid_t i = 0; script[i]; i++)
-    play(&roster, i + 1, script[i]);
-  denet_roster_end(&roster, true);
+    play(&table, i + 1, script[i]);
+  denet_process_table_end(&table, true);
   size_t there = 0, gone = 0;
   for (pid_t i = 0; script[i]; i++) {
     if (strchr("sdnr", script[i])) {
-      const struct denet_process *process = roster.processes[there++];
+      const struct denet_process *process = table.processes[there++];
       ck_assert_int_eq(process->pid, i + 1);
       ck_assert_int_eq(process == before[i], strchr("sd", script[i]) != NULL);
       ck_assert_int_eq(process->is_new, strchr("nr", script[i]) != NULL);
     }
     if (strchr("m.vrg", script[i])) {
-      const struct denet_process *process = roster.gone[gone++];
+      const struct denet_process *process = table.gone[gone++];
       ck_assert_int_eq(process->pid, i + 1);
       ck_assert(script[i] == 'g' || process == before[i]);
       ck_assert_int_eq(process->is_new, script[i] == 'g');
     }
   }
-  ck_assert_uint_eq(roster.count, there);
-  ck_assert_uint_eq(roster.gone_count, gone);
+  ck_assert_uint_eq(table.count, there);
+  ck_assert_uint_eq(table.gone_count, gone);
 }
 
 START_TEST(each_way_to_pass_a_process_keeps_the_order) { play_all(scripts[_i]); }
@@ -131,23 +131,23 @@ static const struct {
               {7, 3, 2},   {1000, 999, 1}, {1000, 1, 1}};
 
 START_TEST(those_found_to_be_gone_leave_room_for_those_still_missed) {
-  OWN_ROSTER roster = {0};
+  OWN_ROSTER table = {0};
   for (int round = 0; round < 3; round++) {
-    ck_assert_int_eq(denet_roster_begin(&roster), 0);
+    ck_assert_int_eq(denet_process_table_begin(&table), 0);
     for (pid_t pid = 1; pid <= crowds[_i].there; pid++)
-      see(&roster, pid);
-    denet_roster_end(&roster, true);
-    ck_assert_int_eq(denet_roster_begin(&roster), 0);
+      see(&table, pid);
+    denet_process_table_end(&table, true);
+    ck_assert_int_eq(denet_process_table_begin(&table), 0);
     for (pid_t pid = 1; pid <= crowds[_i].shown; pid++)
-      see(&roster, pid);
+      see(&table, pid);
     for (pid_t i = 0; i < crowds[_i].added; i++)
-      add_gone(&roster, 5000 - i, 5);
-    denet_roster_end(&roster, true);
+      add_gone(&table, 5000 - i, 5);
+    denet_process_table_end(&table, true);
     size_t missed = (size_t)(crowds[_i].there - crowds[_i].shown);
-    ck_assert_uint_eq(roster.count, crowds[_i].shown);
-    ck_assert_uint_eq(roster.gone_count, missed + (size_t)crowds[_i].added);
-    for (size_t i = 1; i < roster.gone_count; i++)
-      ck_assert_int_lt(roster.gone[i - 1]->pid, roster.gone[i]->pid);
+    ck_assert_uint_eq(table.count, crowds[_i].shown);
+    ck_assert_uint_eq(table.gone_count, missed + (size_t)crowds[_i].added);
+    for (size_t i = 1; i < table.gone_count; i++)
+      ck_assert_int_lt(table.gone[i - 1]->pid, table.gone[i]->pid);
   }
 }
 END_TEST
@@ -155,32 +155,32 @@ END_TEST
 static const bool becomes_another[] = {false, true};
 
 START_TEST(one_found_to_be_gone_while_another_is_looked_at_leaves_room_for_that) {
-  OWN_ROSTER roster = {0};
-  pass(&roster, PIDS(1, 2, 3, 4));
-  ck_assert_int_eq(denet_roster_begin(&roster), 0);
-  struct denet_process *process = see(&roster, 1);
-  add_gone(&roster, 100, 5);
+  OWN_ROSTER table = {0};
+  pass(&table, PIDS(1, 2, 3, 4));
+  ck_assert_int_eq(denet_process_table_begin(&table), 0);
+  struct denet_process *process = see(&table, 1);
+  add_gone(&table, 100, 5);
   if (becomes_another[_i])
-    ck_assert_int_eq(denet_roster_replace(&roster, &process), 0);
+    ck_assert_int_eq(denet_process_table_replace(&table, &process), 0);
   else
-    denet_roster_unsee(&roster);
-  denet_roster_end(&roster, true);
-  EXPECT_GONE(roster, 1, 2, 3, 4, 100);
+    denet_process_table_undo(&table);
+  denet_process_table_end(&table, true);
+  EXPECT_GONE(table, 1, 2, 3, 4, 100);
 }
 END_TEST
 
 START_TEST(pass_that_was_cut_short_keeps_what_it_missed_gone) {
-  OWN_ROSTER roster = {0};
-  pass(&roster, PIDS(1, 3, 5, 7));
-  ck_assert_int_eq(denet_roster_begin(&roster), 0);
-  ck_assert_int_eq(find_unseen(&roster, 1)->pid, 1);
-  denet_roster_miss(&roster);
-  ck_assert_int_eq(find_unseen(&roster, 3)->pid, 3);
-  see(&roster, 3);
-  add_gone(&roster, 4, 5);
-  denet_roster_end(&roster, false);
-  EXPECT_THERE(roster, 3, 5, 7);
-  EXPECT_GONE(roster, 1, 4);
+  OWN_ROSTER table = {0};
+  pass(&table, PIDS(1, 3, 5, 7));
+  ck_assert_int_eq(denet_process_table_begin(&table), 0);
+  ck_assert_int_eq(find_unseen(&table, 1)->pid, 1);
+  denet_process_table_remove(&table);
+  ck_assert_int_eq(find_unseen(&table, 3)->pid, 3);
+  see(&table, 3);
+  add_gone(&table, 4, 5);
+  denet_process_table_end(&table, false);
+  EXPECT_THERE(table, 3, 5, 7);
+  EXPECT_GONE(table, 1, 4);
 }
 END_TEST
 
@@ -195,26 +195,26 @@ static const struct {
 };
 
 START_TEST(youngest_that_was_born_by_then_is_found_among_the_gone) {
-  OWN_ROSTER roster = {0};
-  pass(&roster, PIDS(3, 5, 8));
-  denet_roster_find(&roster, 3)->born_ns = 60;
-  denet_roster_find(&roster, 5)->born_ns = 20;
-  ck_assert_int_eq(denet_roster_begin(&roster), 0);
-  see(&roster, 8);
-  add_gone(&roster, 7, 50);
-  add_gone(&roster, 5, 30);
-  add_gone(&roster, 5, 10);
-  denet_roster_end(&roster, true);
+  OWN_ROSTER table = {0};
+  pass(&table, PIDS(3, 5, 8));
+  denet_process_table_find(&table, 3)->born_ns = 60;
+  denet_process_table_find(&table, 5)->born_ns = 20;
+  ck_assert_int_eq(denet_process_table_begin(&table), 0);
+  see(&table, 8);
+  add_gone(&table, 7, 50);
+  add_gone(&table, 5, 30);
+  add_gone(&table, 5, 10);
+  denet_process_table_end(&table, true);
   const struct denet_process *found =
-      denet_roster_find_gone(&roster, searches[_i].pid, searches[_i].born_ns);
+      denet_process_table_find_gone(&table, searches[_i].pid, searches[_i].born_ns);
   ck_assert_uint_eq(found ? found->born_ns : 0, searches[_i].found_ns);
   ck_assert(!found || found->pid == searches[_i].pid);
 }
 END_TEST
 
 START_TEST(nobody_is_found_among_the_gone_of_a_fresh_roster) {
-  OWN_ROSTER roster = {0};
-  ck_assert_ptr_null(denet_roster_find_gone(&roster, 1, UINT64_MAX));
+  OWN_ROSTER table = {0};
+  ck_assert_ptr_null(denet_process_table_find_gone(&table, 1, UINT64_MAX));
 }
 END_TEST
 

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define OWN_SET DENET_CLEANUP(denet_stack_set_done) struct denet_stack_set
+#define OWN_SET DENET_CLEANUP(denet_stack_counts_done) struct denet_stack_counts
 
 static struct denet_frames *make_frames(const char *names, size_t length) {
   struct denet_frames *frames = denet_frames_new((struct denet_text){names, length});
@@ -15,14 +15,14 @@ static struct denet_frames *make_frames(const char *names, size_t length) {
 }
 
 /* A sample with frames of their own. */
-static void add(struct denet_stack_set *set, const char *frame, const char *thread,
+static void add(struct denet_stack_counts *set, const char *frame, const char *thread,
                 enum denet_reason reason, uint64_t time_ns) {
   struct denet_stack sample = {.frames = make_frames(frame, strlen(frame) + 1),
                                .reason = reason,
                                .time_ns = time_ns,
                                .count = 1};
   snprintf(sample.thread, sizeof(sample.thread), "%s", thread);
-  denet_stack_set_add(set, &sample);
+  denet_stack_counts_add(set, &sample);
   denet_frames_release(sample.frames);
 }
 
@@ -63,7 +63,7 @@ START_TEST(longest_comes_first) {
     snprintf(name, sizeof(name), "f%zu", i);
     add(&set, name, "main", DENET_REASON_LOCK, times[i]);
   }
-  denet_stack_set_sort(&set);
+  denet_stack_counts_sort(&set);
   for (size_t i = 1; i < set.count; i++)
     ck_assert_uint_ge(set.stacks[i - 1].time_ns, set.stacks[i].time_ns);
 }
@@ -80,7 +80,7 @@ START_TEST(what_there_is_no_room_for_is_counted) {
   ck_assert_uint_eq(set.count, DENET_STACKS_MOST);
   ck_assert_uint_eq(set.lost, 3);
   ck_assert_uint_eq(set.stacks[0].count, 2);
-  denet_stack_set_clear(&set);
+  denet_stack_counts_clear(&set);
   ck_assert_uint_eq(set.count, 0);
   ck_assert_uint_eq(set.lost, 3);
 }

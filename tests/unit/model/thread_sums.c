@@ -4,49 +4,49 @@
 
 #include "tests/unit/unit.h"
 
-static void threads_freep(struct denet_threads **threads) { denet_threads_free(*threads); }
+static void threads_freep(struct denet_thread_sums **threads) { denet_thread_sums_free(*threads); }
 
-#define OWN_THREADS DENET_CLEANUP(threads_freep) struct denet_threads *
+#define OWN_THREADS DENET_CLEANUP(threads_freep) struct denet_thread_sums *
 
 /* Visits a thread whose run time and run queue delay are these; the delay is what is added up. */
-static int see(struct denet_threads *threads, pid_t tid, uint64_t run_ns, uint64_t delay_ns) {
+static int see(struct denet_thread_sums *threads, pid_t tid, uint64_t run_ns, uint64_t delay_ns) {
   const struct denet_thread_times times = {run_ns, delay_ns, run_ns / 10};
-  int has_run = denet_threads_visit(threads, tid, &times);
+  int has_run = denet_thread_sums_visit(threads, tid, &times);
   ck_assert_int_ge(has_run, 0);
   struct denet_values counters = {0};
   denet_values_set(&counters, DENET_RUN_DELAY, delay_ns);
   if (has_run)
-    denet_threads_add(threads, &counters);
+    denet_thread_sums_add(threads, &counters);
   return has_run;
 }
 
-static uint64_t total(const struct denet_threads *threads) {
-  return denet_threads_sums(threads)->value[DENET_RUN_DELAY];
+static uint64_t total(const struct denet_thread_sums *threads) {
+  return denet_thread_sums_sums(threads)->value[DENET_RUN_DELAY];
 }
 
 START_TEST(fresh_threads_have_no_sums) {
-  OWN_THREADS threads = denet_threads_new();
-  denet_threads_begin(threads, 0);
-  denet_threads_end(threads, true);
-  ck_assert_uint_eq(denet_threads_sums(threads)->present, 0);
+  OWN_THREADS threads = denet_thread_sums_new();
+  denet_thread_sums_begin(threads, 0);
+  denet_thread_sums_end(threads, true);
+  ck_assert_uint_eq(denet_thread_sums_sums(threads)->present, 0);
 }
 END_TEST
 
 START_TEST(sum_is_over_all_threads_in_any_order) {
   static const pid_t orders[][4] = {{1, 2, 3, 4}, {4, 3, 2, 1}, {3, 1, 4, 2}};
   for (unsigned i = 0; i < DENET_COUNT_OF(orders); i++) {
-    OWN_THREADS threads = denet_threads_new();
-    denet_threads_begin(threads, 0);
+    OWN_THREADS threads = denet_thread_sums_new();
+    denet_thread_sums_begin(threads, 0);
     for (unsigned k = 0; k < 4; k++)
       see(threads, orders[i][k], 100, (uint64_t)orders[i][k]);
-    denet_threads_end(threads, true);
+    denet_thread_sums_end(threads, true);
     ck_assert_uint_eq(total(threads), 10);
   }
 }
 END_TEST
 
 START_TEST(thread_that_has_not_run_is_spared) {
-  OWN_THREADS threads = denet_threads_new();
+  OWN_THREADS threads = denet_thread_sums_new();
   ck_assert_int_eq(see(threads, 5, 100, 7), 1);
   ck_assert_int_eq(see(threads, 5, 100, 7), 0);
   ck_assert_int_eq(see(threads, 5, 101, 9), 1);
@@ -55,48 +55,48 @@ START_TEST(thread_that_has_not_run_is_spared) {
 END_TEST
 
 START_TEST(another_timeslice_without_run_time_counts_as_having_run) {
-  OWN_THREADS threads = denet_threads_new();
+  OWN_THREADS threads = denet_thread_sums_new();
   static const struct denet_thread_times times[] = {{100, 7, 1}, {100, 7, 1}, {100, 7, 2}};
   static const int has_run[] = {1, 0, 1};
   for (unsigned i = 0; i < DENET_COUNT_OF(times); i++)
-    ck_assert_int_eq(denet_threads_visit(threads, 5, &times[i]), has_run[i]);
+    ck_assert_int_eq(denet_thread_sums_visit(threads, 5, &times[i]), has_run[i]);
 }
 END_TEST
 
 START_TEST(thread_that_has_never_run_is_new_once) {
-  OWN_THREADS threads = denet_threads_new();
+  OWN_THREADS threads = denet_thread_sums_new();
   static const struct denet_thread_times never = {0};
-  ck_assert_int_eq(denet_threads_visit(threads, 5, &never), 1);
-  ck_assert_int_eq(denet_threads_visit(threads, 5, &never), 0);
+  ck_assert_int_eq(denet_thread_sums_visit(threads, 5, &never), 1);
+  ck_assert_int_eq(denet_thread_sums_visit(threads, 5, &never), 0);
 }
 END_TEST
 
 START_TEST(part_of_an_exited_thread_stays) {
-  OWN_THREADS threads = denet_threads_new();
-  denet_threads_begin(threads, 0);
+  OWN_THREADS threads = denet_thread_sums_new();
+  denet_thread_sums_begin(threads, 0);
   see(threads, 1, 100, 10);
   see(threads, 2, 100, 20);
-  denet_threads_end(threads, true);
-  denet_threads_begin(threads, 0);
+  denet_thread_sums_end(threads, true);
+  denet_thread_sums_begin(threads, 0);
   see(threads, 1, 110, 11);
-  denet_threads_end(threads, true);
+  denet_thread_sums_end(threads, true);
   ck_assert_uint_eq(total(threads), 31);
-  denet_threads_begin(threads, 0);
-  denet_threads_end(threads, true);
+  denet_thread_sums_begin(threads, 0);
+  denet_thread_sums_end(threads, true);
   ck_assert_uint_eq(total(threads), 31);
 }
 END_TEST
 
 START_TEST(reused_tid_of_a_forgotten_thread_counts_from_zero) {
-  OWN_THREADS threads = denet_threads_new();
-  denet_threads_begin(threads, 0);
+  OWN_THREADS threads = denet_thread_sums_new();
+  denet_thread_sums_begin(threads, 0);
   see(threads, 2, 100, 20);
-  denet_threads_end(threads, true);
-  denet_threads_begin(threads, 0);
-  denet_threads_end(threads, true);
-  denet_threads_begin(threads, 0);
+  denet_thread_sums_end(threads, true);
+  denet_thread_sums_begin(threads, 0);
+  denet_thread_sums_end(threads, true);
+  denet_thread_sums_begin(threads, 0);
   ck_assert_int_eq(see(threads, 2, 100, 5), 1);
-  denet_threads_end(threads, true);
+  denet_thread_sums_end(threads, true);
   ck_assert_uint_eq(total(threads), 25);
 }
 END_TEST
@@ -111,7 +111,7 @@ static const struct {
 };
 
 START_TEST(reused_tid_never_goes_backwards) {
-  OWN_THREADS threads = denet_threads_new();
+  OWN_THREADS threads = denet_thread_sums_new();
   see(threads, 2, 100, 20);
   see(threads, 2, reused[_i].run_ns, reused[_i].delay_ns);
   ck_assert_uint_eq(total(threads), reused[_i].total);
@@ -121,14 +121,14 @@ START_TEST(reused_tid_never_goes_backwards) {
 END_TEST
 
 START_TEST(counter_that_comes_later_gains_all_that_it_has) {
-  OWN_THREADS threads = denet_threads_new();
+  OWN_THREADS threads = denet_thread_sums_new();
   see(threads, 2, 100, 20);
   struct denet_values counters = {0};
   denet_values_set(&counters, DENET_SYSCALL_READ, 700);
   const struct denet_thread_times same = {100, 20, 10};
-  ck_assert_int_eq(denet_threads_visit(threads, 2, &same), 0);
-  denet_threads_add(threads, &counters);
-  ck_assert_uint_eq(denet_threads_sums(threads)->value[DENET_SYSCALL_READ], 700);
+  ck_assert_int_eq(denet_thread_sums_visit(threads, 2, &same), 0);
+  denet_thread_sums_add(threads, &counters);
+  ck_assert_uint_eq(denet_thread_sums_sums(threads)->value[DENET_SYSCALL_READ], 700);
   ck_assert_uint_eq(total(threads), 20);
 }
 END_TEST
@@ -136,10 +136,10 @@ END_TEST
 #define MANY 2000
 
 START_TEST(two_thousand_threads_come_and_go) {
-  OWN_THREADS threads = denet_threads_new();
+  OWN_THREADS threads = denet_thread_sums_new();
   uint64_t expected = 0;
   for (unsigned pass = 1; pass <= 20; pass++) {
-    denet_threads_begin(threads, 0);
+    denet_thread_sums_begin(threads, 0);
     for (unsigned i = 0; i < MANY; i++) {
       pid_t tid = (pid_t)(i * 7919 % MANY) + 1; /* every one, in no order */
       bool lives = tid % 3 != 0 || pass % 2 == 1;
@@ -149,21 +149,21 @@ START_TEST(two_thousand_threads_come_and_go) {
       expected += tid % 3 ? 5 : 5 * pass;
       see(threads, tid, 100 * pass, 5 * pass);
     }
-    denet_threads_end(threads, true);
+    denet_thread_sums_end(threads, true);
     ck_assert_uint_eq(total(threads), expected);
   }
 }
 END_TEST
 
 START_TEST(raise_lifts_a_sum_but_never_lowers_one) {
-  OWN_THREADS threads = denet_threads_new();
+  OWN_THREADS threads = denet_thread_sums_new();
   struct denet_values least = {0};
   see(threads, 1, 100, 50);
   denet_values_set(&least, DENET_RUN_DELAY, 40);
-  denet_threads_raise(threads, &least);
+  denet_thread_sums_raise(threads, &least);
   ck_assert_uint_eq(total(threads), 50);
   denet_values_set(&least, DENET_RUN_DELAY, 80);
-  denet_threads_raise(threads, &least);
+  denet_thread_sums_raise(threads, &least);
   ck_assert_uint_eq(total(threads), 80);
   see(threads, 1, 110, 53);
   ck_assert_uint_eq(total(threads), 83);
@@ -171,12 +171,12 @@ START_TEST(raise_lifts_a_sum_but_never_lowers_one) {
 END_TEST
 
 START_TEST(raise_leaves_alone_what_no_thread_has) {
-  OWN_THREADS threads = denet_threads_new();
+  OWN_THREADS threads = denet_thread_sums_new();
   struct denet_values least = {0};
   see(threads, 1, 100, 50);
   denet_values_set(&least, DENET_RSS, 4096);
-  denet_threads_raise(threads, &least);
-  ck_assert(!denet_values_has(denet_threads_sums(threads), DENET_RSS));
+  denet_thread_sums_raise(threads, &least);
+  ck_assert(!denet_values_has(denet_thread_sums_sums(threads), DENET_RSS));
 }
 END_TEST
 
@@ -189,40 +189,40 @@ struct look {
 #define MAIN 10
 #define LOOKS 4
 
-static void visit_at(struct denet_threads *threads, const struct look *look) {
+static void visit_at(struct denet_thread_sums *threads, const struct look *look) {
   const struct denet_thread_times times = {look->run_ns, look->delay_ns, look->run_ns};
-  ck_assert_int_ge(denet_threads_visit(threads, look->tid, &times), 0);
-  if (denet_threads_lacks_start(threads))
-    denet_threads_start(threads, look->start_ns);
+  ck_assert_int_ge(denet_thread_sums_visit(threads, look->tid, &times), 0);
+  if (denet_thread_sums_lacks_start(threads))
+    denet_thread_sums_start(threads, look->start_ns);
 }
 
-static uint64_t blocked_at(struct denet_threads *threads, uint64_t now_ns) {
+static uint64_t blocked_at(struct denet_thread_sums *threads, uint64_t now_ns) {
   uint64_t blocked_ns = 0;
-  ck_assert(denet_threads_blocked(threads, now_ns, &blocked_ns));
+  ck_assert(denet_thread_sums_blocked(threads, now_ns, &blocked_ns));
   return blocked_ns;
 }
 
 /* One whole pass. The program's stamp changes with each exec. */
-static uint64_t pass_at(struct denet_threads *threads, uint64_t now_ns, uint64_t stamp,
+static uint64_t pass_at(struct denet_thread_sums *threads, uint64_t now_ns, uint64_t stamp,
                         const struct look looks[LOOKS]) {
-  denet_threads_begin(threads, now_ns);
-  denet_threads_note_main(threads, MAIN, stamp, false);
+  denet_thread_sums_begin(threads, now_ns);
+  denet_thread_sums_note_main(threads, MAIN, stamp, false);
   for (unsigned i = 0; i < LOOKS && looks[i].tid; i++)
     visit_at(threads, &looks[i]);
-  denet_threads_end(threads, true);
+  denet_thread_sums_end(threads, true);
   return blocked_at(threads, now_ns);
 }
 
 START_TEST(blocked_time_is_unknown_without_a_start) {
   static const struct denet_thread_times times = {100, 10, 1};
-  OWN_THREADS threads = denet_threads_new();
+  OWN_THREADS threads = denet_thread_sums_new();
   uint64_t blocked_ns;
-  ck_assert(!denet_threads_blocked(threads, 1000, &blocked_ns));
-  denet_threads_begin(threads, 1000);
-  denet_threads_visit(threads, MAIN, &times);
-  ck_assert(denet_threads_lacks_start(threads));
-  denet_threads_end(threads, true);
-  ck_assert(!denet_threads_blocked(threads, 1000, &blocked_ns));
+  ck_assert(!denet_thread_sums_blocked(threads, 1000, &blocked_ns));
+  denet_thread_sums_begin(threads, 1000);
+  denet_thread_sums_visit(threads, MAIN, &times);
+  ck_assert(denet_thread_sums_lacks_start(threads));
+  denet_thread_sums_end(threads, true);
+  ck_assert(!denet_thread_sums_blocked(threads, 1000, &blocked_ns));
 }
 END_TEST
 
@@ -255,7 +255,7 @@ static const struct {
 };
 
 START_TEST(threads_are_blocked_when_they_neither_run_nor_wait_to) {
-  OWN_THREADS threads = denet_threads_new();
+  OWN_THREADS threads = denet_thread_sums_new();
   ck_assert_uint_eq(pass_at(threads, 1000, 1, passes[_i].first), passes[_i].blocked[0]);
   ck_assert_uint_eq(pass_at(threads, 2000, 1, passes[_i].second), passes[_i].blocked[1]);
 }
@@ -263,7 +263,7 @@ END_TEST
 
 START_TEST(blocked_time_grows_without_a_pass) {
   static const struct look looks[LOOKS] = {{10, 0, 10, 0}, {11, 0, 20, 0}};
-  OWN_THREADS threads = denet_threads_new();
+  OWN_THREADS threads = denet_thread_sums_new();
   ck_assert_uint_eq(pass_at(threads, 1000, 1, looks), 1970);
   ck_assert_uint_eq(blocked_at(threads, 1500), 2970);
   ck_assert_uint_eq(blocked_at(threads, 1500), 2970);
@@ -274,7 +274,7 @@ END_TEST
 START_TEST(thread_that_exits_was_blocked_until_it_was_last_asked_for) {
   static const struct look both[LOOKS] = {{10, 0, 0, 0}, {11, 0, 0, 0}};
   static const struct look one[LOOKS] = {{10, 0, 10, 0}};
-  OWN_THREADS threads = denet_threads_new();
+  OWN_THREADS threads = denet_thread_sums_new();
   ck_assert_uint_eq(pass_at(threads, 1000, 1, both), 2000);
   ck_assert_uint_eq(blocked_at(threads, 5000), 10000);
   ck_assert_uint_eq(pass_at(threads, 6000, 1, one), 10990);
@@ -285,32 +285,32 @@ END_TEST
 START_TEST(thread_known_from_half_a_pass_counts_when_it_exits) {
   static const struct look first = {11, 400, 100, 0};
   static const struct look rest[LOOKS] = {{10, 0, 0, 0}};
-  OWN_THREADS threads = denet_threads_new();
-  denet_threads_begin(threads, 1000);
+  OWN_THREADS threads = denet_thread_sums_new();
+  denet_thread_sums_begin(threads, 1000);
   visit_at(threads, &first);
-  denet_threads_end(threads, false);
+  denet_thread_sums_end(threads, false);
   ck_assert_uint_eq(pass_at(threads, 2000, 1, rest), 500 + 2000);
 }
 END_TEST
 
 START_TEST(main_thread_that_exited_is_blocked_no_more) {
   static const struct look both[LOOKS] = {{10, 0, 0, 0}, {11, 0, 100, 0}};
-  OWN_THREADS threads = denet_threads_new();
+  OWN_THREADS threads = denet_thread_sums_new();
   ck_assert_uint_eq(pass_at(threads, 1000, 1, both), 1900);
   for (uint64_t now_ns = 2000; now_ns <= 4000; now_ns += 1000) {
-    denet_threads_begin(threads, now_ns);
-    denet_threads_note_main(threads, MAIN, 1, true);
+    denet_thread_sums_begin(threads, now_ns);
+    denet_thread_sums_note_main(threads, MAIN, 1, true);
     const struct denet_thread_times of_main = {0}, of_other = {100, 0, 100};
-    denet_threads_visit(threads, 10, &of_main);
-    ck_assert(!denet_threads_lacks_start(threads));
-    denet_threads_visit(threads, 11, &of_other);
-    denet_threads_end(threads, true);
+    denet_thread_sums_visit(threads, 10, &of_main);
+    ck_assert(!denet_thread_sums_lacks_start(threads));
+    denet_thread_sums_visit(threads, 11, &of_other);
+    denet_thread_sums_end(threads, true);
     ck_assert_uint_eq(blocked_at(threads, now_ns), now_ns + 900);
   }
   /* Exit of the last one leaves nothing to grow. */
-  denet_threads_begin(threads, 5000);
-  denet_threads_note_main(threads, MAIN, 1, true);
-  denet_threads_end(threads, true);
+  denet_thread_sums_begin(threads, 5000);
+  denet_thread_sums_note_main(threads, MAIN, 1, true);
+  denet_thread_sums_end(threads, true);
   ck_assert_uint_eq(blocked_at(threads, 5000), 4900);
   ck_assert_uint_eq(blocked_at(threads, 9000), 4900);
 }
@@ -337,7 +337,7 @@ static const struct {
 };
 
 START_TEST(thread_that_execs_goes_on_in_the_place_of_the_main_one) {
-  OWN_THREADS threads = denet_threads_new();
+  OWN_THREADS threads = denet_thread_sums_new();
   const struct look after[LOOKS] = {execs[_i].after};
   ck_assert_uint_eq(pass_at(threads, 1000, 1, execs[_i].before), execs[_i].blocked[0]);
   ck_assert_uint_eq(pass_at(threads, 2000, 2, after), execs[_i].blocked[1]);
@@ -347,22 +347,22 @@ END_TEST
 
 /* The same with its counters. */
 START_TEST(counters_of_the_thread_that_execs_are_not_added_again) {
-  OWN_THREADS threads = denet_threads_new();
-  denet_threads_begin(threads, 1000);
-  denet_threads_note_main(threads, MAIN, 1, false);
+  OWN_THREADS threads = denet_thread_sums_new();
+  denet_thread_sums_begin(threads, 1000);
+  denet_thread_sums_note_main(threads, MAIN, 1, false);
   uint64_t before = 0;
   for (unsigned i = 0; execs[_i].before[i].tid; i++) {
     const struct look *look = &execs[_i].before[i];
     before += look->delay_ns;
     see(threads, look->tid, 10 * look->run_ns, look->delay_ns);
-    denet_threads_start(threads, look->start_ns);
+    denet_thread_sums_start(threads, look->start_ns);
   }
-  denet_threads_end(threads, true);
+  denet_thread_sums_end(threads, true);
   ck_assert_uint_eq(total(threads), before);
-  denet_threads_begin(threads, 2000);
-  denet_threads_note_main(threads, MAIN, 2, false);
+  denet_thread_sums_begin(threads, 2000);
+  denet_thread_sums_note_main(threads, MAIN, 2, false);
   see(threads, MAIN, 10 * execs[_i].after.run_ns, execs[_i].after.delay_ns);
-  denet_threads_end(threads, true);
+  denet_thread_sums_end(threads, true);
   ck_assert_uint_eq(total(threads), execs[_i].delay_total);
 }
 END_TEST
@@ -382,11 +382,11 @@ static const struct {
 
 START_TEST(thread_that_execs_after_the_main_one_exited_is_told_without_a_stamp) {
   const struct look after[LOOKS] = {usurpers[_i].after};
-  OWN_THREADS threads = denet_threads_new();
+  OWN_THREADS threads = denet_thread_sums_new();
   ck_assert_uint_eq(pass_at(threads, 1000, 0, usurpers[_i].before), usurpers[_i].blocked[0]);
-  denet_threads_begin(threads, 2000);
-  denet_threads_note_main(threads, MAIN, 0, true);
-  denet_threads_end(threads, false);
+  denet_thread_sums_begin(threads, 2000);
+  denet_thread_sums_note_main(threads, MAIN, 0, true);
+  denet_thread_sums_end(threads, false);
   ck_assert_uint_eq(pass_at(threads, 3000, 0, after), usurpers[_i].blocked[1]);
   ck_assert_uint_eq(pass_at(threads, 4000, 0, after), usurpers[_i].blocked[1] + 1000);
 }
@@ -395,7 +395,7 @@ END_TEST
 START_TEST(stamp_that_becomes_known_is_no_exec) {
   static const struct look before[LOOKS] = {{10, 0, 50, 0}, {11, 400, 10, 100}};
   static const struct look after[LOOKS] = {{10, 0, 60, 200}, {11, 400, 10, 100}};
-  OWN_THREADS threads = denet_threads_new();
+  OWN_THREADS threads = denet_thread_sums_new();
   ck_assert_uint_eq(pass_at(threads, 1000, 0, before), 1440);
   ck_assert_uint_eq(pass_at(threads, 2000, 7, after), 3230);
   ck_assert_uint_eq(pass_at(threads, 3000, 0, after), 5230);
@@ -406,7 +406,7 @@ END_TEST
 START_TEST(main_thread_with_less_time_than_before_is_another_one_without_a_past) {
   static const struct look both[LOOKS] = {{10, 0, 500, 0}, {11, 100, 200, 0}};
   static const struct look left[LOOKS] = {{10, 0, 210, 0}};
-  OWN_THREADS threads = denet_threads_new();
+  OWN_THREADS threads = denet_thread_sums_new();
   ck_assert_uint_eq(pass_at(threads, 1000, 0, both), 1200);
   ck_assert_uint_eq(pass_at(threads, 2000, 0, left), 1200);
   ck_assert_uint_eq(pass_at(threads, 3000, 0, left), 2200);
@@ -415,11 +415,11 @@ END_TEST
 
 START_TEST(ten_thousand_threads_of_a_month_fit) {
   static const uint64_t day_ns = UINT64_C(86400000000000);
-  OWN_THREADS threads = denet_threads_new();
-  denet_threads_begin(threads, 30 * day_ns);
+  OWN_THREADS threads = denet_thread_sums_new();
+  denet_thread_sums_begin(threads, 30 * day_ns);
   for (pid_t tid = 1; tid <= 10000; tid++)
     visit_at(threads, &(struct look){tid, day_ns, 0, 0});
-  denet_threads_end(threads, true);
+  denet_thread_sums_end(threads, true);
   uint64_t before_ns = blocked_at(threads, 30 * day_ns);
   ck_assert_uint_eq(before_ns, 10000 * 29 * day_ns); /* modulo 2^64 */
   ck_assert_uint_eq(blocked_at(threads, 31 * day_ns) - before_ns, 10000 * day_ns);
@@ -428,18 +428,18 @@ END_TEST
 
 START_TEST(threads_that_were_not_visited_are_named) {
   static const struct look looks[LOOKS] = {{10, 0, 0, 0}, {14, 0, 0, 0}, {12, 0, 0, 0}};
-  OWN_THREADS threads = denet_threads_new();
+  OWN_THREADS threads = denet_thread_sums_new();
   pass_at(threads, 1000, 1, looks);
-  ck_assert_int_eq(denet_threads_next_missing(threads, 0), 0);
-  denet_threads_begin(threads, 2000);
+  ck_assert_int_eq(denet_thread_sums_next_missing(threads, 0), 0);
+  denet_thread_sums_begin(threads, 2000);
   visit_at(threads, &looks[2]);
-  ck_assert_int_eq(denet_threads_next_missing(threads, 0), 10);
-  ck_assert_int_eq(denet_threads_next_missing(threads, 10), 14);
-  ck_assert_int_eq(denet_threads_next_missing(threads, 14), 0);
+  ck_assert_int_eq(denet_thread_sums_next_missing(threads, 0), 10);
+  ck_assert_int_eq(denet_thread_sums_next_missing(threads, 10), 14);
+  ck_assert_int_eq(denet_thread_sums_next_missing(threads, 14), 0);
 }
 END_TEST
 
-START_TEST(free_accepts_null) { denet_threads_free(NULL); }
+START_TEST(free_accepts_null) { denet_thread_sums_free(NULL); }
 END_TEST
 
 void add_cases(Suite *suite) {

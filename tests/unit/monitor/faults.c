@@ -160,16 +160,16 @@ static void make_rules(struct denet_rule *out_rules) {
   }
 }
 
-static struct denet_monitor *open_monitor(const struct denet_host *host) {
+static struct denet_monitor *open_monitor(const struct denet_env *env) {
   struct denet_monitor_settings settings = {
-      .pace = {SECOND / 10, INTERVAL}, .host_name = "h", .sink = take_line};
+      .interval = {SECOND / 10, INTERVAL}, .host_name = "h", .sink = take_line};
   struct denet_rule made[DENET_COUNT_OF(rules)];
   struct denet_source *source;
   struct denet_monitor *monitor;
   make_rules(made);
-  ck_assert_int_eq(denet_procfs_open(host, NULL, &source), 0);
+  ck_assert_int_eq(denet_procfs_open(env, NULL, &source), 0);
   ck_assert_int_eq(
-      denet_monitor_new(&settings, host, source, made, DENET_COUNT_OF(made), NULL, &monitor), 0);
+      denet_monitor_new(&settings, env, source, made, DENET_COUNT_OF(made), NULL, &monitor), 0);
   return monitor;
 }
 
@@ -179,18 +179,18 @@ static void vanish(void) { proc_vanish(&scene, victim); }
 
 /* Runs all ticks, calls of one of them failing as told. */
 static void tell(struct story *out_story, unsigned fault_tick, struct fault fault) {
-  struct denet_host host = {.proc_path = scene.proc,
-                            .tick_ns = SECOND / 100,
-                            .page_bytes = 4096,
-                            .boot_ns = read_clock,
-                            .unix_ms = read_calendar,
-                            .user_name = name_user};
+  struct denet_env env = {.proc_path = scene.proc,
+                          .tick_ns = SECOND / 100,
+                          .page_bytes = 4096,
+                          .boot_ns = read_clock,
+                          .unix_ms = read_calendar,
+                          .user_name = name_user};
   told = out_story;
   *told = (struct story){0};
   scene.vanished = 0;
   fault.happens = vanish;
   proc_enter(&scene, 1); /* for what is read but once */
-  struct denet_monitor *monitor = open_monitor(&host);
+  struct denet_monitor *monitor = open_monitor(&env);
   for (unsigned tick = 1; tick <= TICKS; tick++) {
     proc_enter(&scene, tick);
     now_ns = 1000 * SECOND + (tick - 1) * INTERVAL;

@@ -232,8 +232,8 @@ static void enter_tick(struct run *run, const char *clock, unsigned number) {
   copy_content(fixture_path(run->name, tick), run->proc);
 }
 
-static struct denet_monitor *open_monitor(struct run *run, const struct denet_host *host) {
-  struct denet_monitor_settings settings = {.pace = {100000000, 1000000000},
+static struct denet_monitor *open_monitor(struct run *run, const struct denet_env *env) {
+  struct denet_monitor_settings settings = {.interval = {100000000, 1000000000},
                                             .host_name = "testhost",
                                             .sink = take_line,
                                             .sink_context = run};
@@ -243,24 +243,24 @@ static struct denet_monitor *open_monitor(struct run *run, const struct denet_ho
   struct denet_monitor *monitor = NULL;
   size_t count = load_rules(run->name, rules, DENET_COUNT_OF(rules));
   load_options(run->name, &settings);
-  ck_assert_msg(denet_procfs_open(host, &error, &source) == 0, "%s", error.text);
-  ck_assert_int_eq(denet_monitor_new(&settings, host, source, rules, count, &error, &monitor), 0);
+  ck_assert_msg(denet_procfs_open(env, &error, &source) == 0, "%s", error.text);
+  ck_assert_int_eq(denet_monitor_new(&settings, env, source, rules, count, &error, &monitor), 0);
   return monitor;
 }
 
 static void run_ticks(struct run *run) {
-  struct denet_host host = {.proc_path = run->proc.text,
-                            .tick_ns = 10000000,
-                            .page_bytes = 4096,
-                            .context = run,
-                            .boot_ns = boot_ns,
-                            .unix_ms = unix_ms,
-                            .user_name = user_name};
+  struct denet_env env = {.proc_path = run->proc.text,
+                          .tick_ns = 10000000,
+                          .page_bytes = 4096,
+                          .context = run,
+                          .boot_ns = boot_ns,
+                          .unix_ms = unix_ms,
+                          .user_name = user_name};
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
   struct denet_error error = {0};
   read_file(fixture_path(run->name, "clock").text, &text);
   copy_content(fixture_path(run->name, "tick1"), run->proc); /* for what is read but once */
-  struct denet_monitor *monitor = open_monitor(run, &host);
+  struct denet_monitor *monitor = open_monitor(run, &env);
   char *rest = text.bytes, *clock;
   for (unsigned number = 1; (clock = next_line(&rest)); number++) {
     enter_tick(run, clock, number);

@@ -28,8 +28,8 @@ static const struct {
 };
 
 START_TEST(interval_goes_by_age) {
-  struct denet_pace pace = {rows[_i].base_ns, rows[_i].max_ns};
-  uint64_t interval_ns = denet_pace_interval(&pace, rows[_i].age_ns);
+  struct denet_interval interval = {rows[_i].base_ns, rows[_i].max_ns};
+  uint64_t interval_ns = denet_interval_for_age(&interval, rows[_i].age_ns);
   /* To the microsecond: it is computed in floating point. */
   ck_assert_uint_le(interval_ns, rows[_i].interval_ns + 1000);
   ck_assert_uint_ge(interval_ns + 1000, rows[_i].interval_ns);
@@ -37,15 +37,15 @@ START_TEST(interval_goes_by_age) {
 END_TEST
 
 START_TEST(interval_never_shrinks_nor_leaves_its_bounds) {
-  struct denet_pace pace = {100 * MS, SECOND};
-  uint64_t before_ns = pace.base_ns;
+  struct denet_interval interval = {100 * MS, SECOND};
+  uint64_t before_ns = interval.base_ns;
   for (uint64_t age_ns = 0; age_ns < 12 * SECOND; age_ns += 7 * MS) {
-    uint64_t interval_ns = denet_pace_interval(&pace, age_ns);
+    uint64_t interval_ns = denet_interval_for_age(&interval, age_ns);
     ck_assert_uint_ge(interval_ns, before_ns);
-    ck_assert_uint_le(interval_ns, pace.max_ns);
+    ck_assert_uint_le(interval_ns, interval.max_ns);
     before_ns = interval_ns;
   }
-  ck_assert_uint_eq(before_ns, pace.max_ns);
+  ck_assert_uint_eq(before_ns, interval.max_ns);
 }
 END_TEST
 
@@ -63,8 +63,8 @@ static const struct {
 };
 
 START_TEST(moments_are_aligned_to_the_nearest) {
-  struct denet_pace pace = {100 * MS, SECOND};
-  ck_assert_uint_eq(denet_pace_align(&pace, moments[_i].origin_ns, moments[_i].ns),
+  struct denet_interval interval = {100 * MS, SECOND};
+  ck_assert_uint_eq(denet_interval_align(&interval, moments[_i].origin_ns, moments[_i].ns),
                     moments[_i].aligned_ns);
 }
 END_TEST
@@ -74,7 +74,7 @@ static const struct {
 } rests[] = {{0, 0}, {7 * MS, 7 * MS}, {9 * SECOND, 9 * SECOND}, {8 * 3600 * SECOND, 10 * SECOND}};
 
 START_TEST(rest_is_as_long_as_the_work_but_not_as_a_night) {
-  ck_assert_uint_eq(denet_pace_rest(rests[_i].took_ns), rests[_i].rest_ns);
+  ck_assert_uint_eq(denet_interval_backoff(rests[_i].took_ns), rests[_i].rest_ns);
 }
 END_TEST
 

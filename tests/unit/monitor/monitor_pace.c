@@ -40,12 +40,12 @@ static unsigned run_until(uint64_t until_ns) {
 /* A process begins now, and that is heard. */
 static void bear(size_t index) {
   scene.processes[index] = (struct fake_process){10 + (pid_t)index, 1, "app", scene.now_ns, 1, 0};
-  denet_monitor_hear(scene.monitor);
+  denet_monitor_drain_events(scene.monitor);
 }
 
-static const struct denet_pace paces[] = {{100 * MILLISECOND, SECOND},
-                                          {100 * MILLISECOND, 250 * MILLISECOND},
-                                          {100 * MILLISECOND, 100 * MILLISECOND}};
+static const struct denet_interval paces[] = {{100 * MILLISECOND, SECOND},
+                                              {100 * MILLISECOND, 250 * MILLISECOND},
+                                              {100 * MILLISECOND, 100 * MILLISECOND}};
 
 START_TEST(young_processes_are_sampled_soon_and_in_the_same_ticks) {
   struct denet_rule rule = scene_rule("a", "Comm", "app");

@@ -11,17 +11,18 @@
 
 /* A tree of processes, each with one thread for each of its waits. */
 static struct scene {
-  struct denet_watch watch;
+  struct denet_active_rule active_rule;
   struct denet_tree tree;
   struct denet_process processes[PROCESSES];
-  struct denet_off_cpu off_cpus[PROCESSES];
+  struct denet_process_wait_stats off_cpus[PROCESSES];
   struct denet_member members[PROCESSES];
   struct denet_json *json;
 } scene;
 
 static void begin(void) {
-  scene = (struct scene){.watch.rule.off_cpu = DENET_OFF_CPU_STACKS, .json = denet_json_new()};
-  scene.tree = (struct denet_tree){.watch = &scene.watch, .first = scene.members};
+  scene =
+      (struct scene){.active_rule.rule.off_cpu = DENET_OFF_CPU_STACKS, .json = denet_json_new()};
+  scene.tree = (struct denet_tree){.active_rule = &scene.active_rule, .first = scene.members};
   for (int i = 0; i < PROCESSES; i++) {
     scene.processes[i] = (struct denet_process){.pid = 100 + i, .off_cpu = &scene.off_cpus[i]};
     scene.members[i] = (struct denet_member){.process = &scene.processes[i], .tree = &scene.tree};
@@ -32,8 +33,8 @@ static void begin(void) {
 
 static void end(void) {
   for (int i = 0; i < PROCESSES; i++)
-    denet_off_cpu_done(&scene.off_cpus[i]);
-  denet_stack_set_done(&scene.tree.stacks);
+    denet_wait_stats_done(&scene.off_cpus[i]);
+  denet_stack_counts_done(&scene.tree.stacks);
   denet_json_free(scene.json);
 }
 
@@ -41,7 +42,7 @@ static void wait_for(int process, denet_u32 tid, enum denet_reason reason, uint6
   struct denet_off_cpu_thread thread = {
       .waits = {.count = 2, .longest_ns = time_ns - 1, .shortest_ns = 1}, .place.tid = tid};
   thread.waits.time_ns[reason] = time_ns;
-  ck_assert_int_eq(denet_off_cpu_add_thread(&scene.off_cpus[process], 1, &thread), 0);
+  ck_assert_int_eq(denet_wait_stats_add_thread(&scene.off_cpus[process], 1, &thread), 0);
 }
 
 static void sample(const char *names, size_t length, uint64_t time_ns) {
@@ -50,7 +51,7 @@ static void sample(const char *names, size_t length, uint64_t time_ns) {
                               .thread = "worker",
                               .time_ns = time_ns,
                               .count = 1};
-  denet_stack_set_add(&scene.tree.stacks, &stack);
+  denet_stack_counts_add(&scene.tree.stacks, &stack);
   denet_frames_release(stack.frames);
 }
 
@@ -61,7 +62,7 @@ static const char *write_line(void) {
   struct denet_text text;
   for (int i = 0; i < PROCESSES; i++) {
     struct denet_values values = {0};
-    denet_off_cpu_take(&scene.off_cpus[i], &values);
+    denet_wait_stats_take(&scene.off_cpus[i], &values);
     denet_values_combine(&totals, &values);
   }
   denet_json_clear(scene.json);
@@ -109,12 +110,12 @@ END_TEST
 
 START_TEST(stacks_that_no_file_is_to_have_are_not_kept) {
   begin();
-  struct denet_scribe scribe;
-  ck_assert_int_eq(denet_scribe_init(&scribe, &(struct denet_record_origin){0}, NULL, NULL), 0);
+  struct denet_emitter emitter;
+  ck_assert_int_eq(denet_emitter_init(&emitter, &(struct denet_record_origin){0}, NULL, NULL), 0);
   sample("futex", sizeof("futex"), 50);
-  denet_scribe_write(&scribe, &scene.tree, 1, 1);
+  denet_emitter_write(&emitter, &scene.tree, 1, 1);
   ck_assert_uint_eq(scene.tree.stacks.count, 0);
-  denet_scribe_done(&scribe);
+  denet_emitter_done(&emitter);
   end();
 }
 END_TEST
@@ -150,9 +151,9 @@ START_TEST(losses_are_told_by_cause_if_there_are_any) {
   static const struct denet_off_cpu_losses some = {.threads = 3, .stacks = 5}, none = {0};
   begin();
   wait_for(0, 100, DENET_REASON_LOCK, 600);
-  scene.watch.losses = &none;
+  scene.active_rule.losses = &none;
   ck_assert_ptr_null(strstr(write_line(), "\"lost\""));
-  scene.watch.losses = &some;
+  scene.active_rule.losses = &some;
   ck_assert_ptr_nonnull(strstr(write_line(), "\"lost\":{\"threads\":3,\"stacks\":5}"));
   scene.tree.stacks.lost = 2;
   ck_assert_ptr_nonnull(strstr(write_line(), "\"lost\":{\"threads\":3,\"stacks\":7}"));
@@ -163,7 +164,7 @@ END_TEST
 START_TEST(members_that_left_keep_their_extremes) {
   begin();
   wait_for(0, 100, DENET_REASON_LOCK, 600);
-  scene.tree.extremes = (struct denet_waits){.count = 1, .longest_ns = 9000, .shortest_ns = 1};
+  scene.tree.extremes = (struct denet_wait_stats){.count = 1, .longest_ns = 9000, .shortest_ns = 1};
   ck_assert_ptr_nonnull(strstr(write_line(), "\"max_time_ns\":9000,\"min_time_ns\":1,"));
   end();
 }
@@ -171,7 +172,7 @@ END_TEST
 
 START_TEST(rule_with_times_alone_has_none_of_it) {
   begin();
-  scene.watch.rule.off_cpu = DENET_OFF_CPU_TIMES;
+  scene.active_rule.rule.off_cpu = DENET_OFF_CPU_TIMES;
   wait_for(0, 100, DENET_REASON_LOCK, 600);
   ck_assert_str_eq(write_line(), "{}");
   end();

@@ -70,9 +70,9 @@ START_TEST(rule_lives_on_after_a_refused_line) {
   set_line(&rule, "Comm", "~(post)");
   set_line(&rule, "Instance", "%{1}-%{2}");
   ck_assert_int_eq(denet_rule_finish(&rule, NULL), 0);
-  struct denet_facts facts = postgres_facts();
+  struct denet_attributes attributes = postgres_facts();
   struct denet_captures captures;
-  ck_assert(denet_rule_matches(&rule, &facts, &captures));
+  ck_assert(denet_rule_matches(&rule, &attributes, &captures));
   ck_assert_mem_eq(captures.group[1].bytes, "post", 4);
   denet_rule_done(&rule);
 }
@@ -149,7 +149,7 @@ END_TEST
 
 static const struct {
   struct line lines[MOST_LINES];
-  unsigned subjects;
+  unsigned fields;
 } looked_at[] = {
     {{{"Comm", "x"}}, BIT(COMM)},
     {{{"Comm", "!~x"}}, BIT(COMM)},
@@ -166,7 +166,7 @@ static const struct {
 START_TEST(subjects_are_those_of_conditions_and_placeholders) {
   struct denet_rule rule;
   make_rule(&rule, looked_at[_i].lines);
-  ck_assert_uint_eq(rule.subjects, looked_at[_i].subjects);
+  ck_assert_uint_eq(rule.fields, looked_at[_i].fields);
   denet_rule_done(&rule);
 }
 END_TEST
@@ -211,7 +211,7 @@ START_TEST(off_cpu_mode_is_the_rules_or_inherited_and_the_report_agrees) {
   ck_assert_int_eq(denet_rule_init(&rule, "rule", NULL), 0);
   if (modes[_i].word)
     ck_assert_int_eq(denet_rule_set(&rule, &setting, NULL), 0);
-  denet_rule_settle_off_cpu(&rule, modes[_i].inherited);
+  denet_rule_inherit_off_cpu(&rule, modes[_i].inherited);
   ck_assert_uint_eq(rule.off_cpu, modes[_i].mode);
   ck_assert_uint_eq(rule.report, modes[_i].report);
   denet_rule_done(&rule);
@@ -225,7 +225,7 @@ START_TEST(rule_that_reports_no_off_cpu_times_reports_no_reasons) {
   ck_assert_int_eq(denet_rule_init(&rule, "rule", NULL), 0);
   for (size_t i = 0; i < DENET_COUNT_OF(settings); i++)
     ck_assert_int_eq(denet_rule_set(&rule, &settings[i], NULL), 0);
-  denet_rule_settle_off_cpu(&rule, DENET_OFF_CPU_TIMES);
+  denet_rule_inherit_off_cpu(&rule, DENET_OFF_CPU_TIMES);
   ck_assert_uint_eq(rule.report, DENET_REPORT_CPU);
   denet_rule_done(&rule);
 }
@@ -234,11 +234,11 @@ END_TEST
 START_TEST(rule_without_its_stacks_reports_times) {
   struct denet_rule rule;
   ck_assert_int_eq(denet_rule_init(&rule, "rule", NULL), 0);
-  denet_rule_settle_off_cpu(&rule, DENET_OFF_CPU_TIMES);
+  denet_rule_inherit_off_cpu(&rule, DENET_OFF_CPU_TIMES);
   denet_rule_forgo_stacks(&rule);
   ck_assert(!rule.forgoes_stacks);
   rule.off_cpu = DENET_OFF_CPU_STACKS;
-  denet_rule_settle_off_cpu(&rule, DENET_OFF_CPU_TIMES);
+  denet_rule_inherit_off_cpu(&rule, DENET_OFF_CPU_TIMES);
   ck_assert_uint_eq(rule.report, DENET_REPORT_ALL | REASONS);
   denet_rule_forgo_stacks(&rule);
   ck_assert(rule.forgoes_stacks);

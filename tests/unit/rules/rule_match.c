@@ -41,7 +41,7 @@ static const struct {
     {{{"Comm", "postgres"}, {"User", "root"}}, false},
     {{{"Comm", "mysqld"}, {"Comm", "postgres"}, {"User", "root"}, {"User", "114"}}, true},
     {{{"Comm", "postgres"}, {"User", "root"}, {"User", "daemon"}}, false},
-    /* Negated ones: each, whatever the others on the subject say. */
+    /* Negated ones: each, whatever the others on the field say. */
     {{{"Comm", "postgres"}, {"Comm", "!postgres"}}, false},
     {{{"Comm", "!postgres"}, {"Comm", "postgres"}}, false},
     {{{"Comm", "!mysqld"}, {"Comm", "!oracle"}}, true},
@@ -53,38 +53,38 @@ static const struct {
 START_TEST(conditions_on_one_subject_are_either_and_on_several_all) {
   struct denet_rule rule;
   make_rule(&rule, one_process[_i].lines);
-  struct denet_facts facts = postgres_facts();
+  struct denet_attributes attributes = postgres_facts();
   struct denet_captures captures;
-  ck_assert_int_eq(denet_rule_matches(&rule, &facts, &captures), one_process[_i].matches);
+  ck_assert_int_eq(denet_rule_matches(&rule, &attributes, &captures), one_process[_i].matches);
   denet_rule_done(&rule);
 }
 END_TEST
 
 static const struct {
-  enum denet_subject subject;
+  enum denet_field field;
   struct line lines[MOST_LINES];
 } on_absent_text[] = {
-    {DENET_SUBJECT_COMM, {{"Comm", "x"}}},
-    {DENET_SUBJECT_COMM, {{"Comm", "!x"}}},
-    {DENET_SUBJECT_COMM, {{"Comm", "!~x"}}},
-    {DENET_SUBJECT_COMMAND_LINE, {{"CommandLine", ".*"}}},
-    {DENET_SUBJECT_COMMAND_LINE, {{"CommandLine", "!x"}}},
-    {DENET_SUBJECT_EXECUTABLE, {{"Executable", "*"}}},
-    {DENET_SUBJECT_EXECUTABLE, {{"Executable", "!x"}}},
-    {DENET_SUBJECT_UNIT, {{"Unit", "!x"}}},
-    {DENET_SUBJECT_CGROUP, {{"Cgroup", "!x"}}},
-    {DENET_SUBJECT_EXECUTABLE, {{"Comm", "postgres"}, {"Executable", "!x"}}},
-    {DENET_SUBJECT_PID_FILE, {{"PidFile", "/run/x.pid"}}},
-    {DENET_SUBJECT_PID_FILE, {{"PidFile", "!/run/x.pid"}}},
+    {DENET_FIELD_COMM, {{"Comm", "x"}}},
+    {DENET_FIELD_COMM, {{"Comm", "!x"}}},
+    {DENET_FIELD_COMM, {{"Comm", "!~x"}}},
+    {DENET_FIELD_COMMAND_LINE, {{"CommandLine", ".*"}}},
+    {DENET_FIELD_COMMAND_LINE, {{"CommandLine", "!x"}}},
+    {DENET_FIELD_EXECUTABLE, {{"Executable", "*"}}},
+    {DENET_FIELD_EXECUTABLE, {{"Executable", "!x"}}},
+    {DENET_FIELD_UNIT, {{"Unit", "!x"}}},
+    {DENET_FIELD_CGROUP, {{"Cgroup", "!x"}}},
+    {DENET_FIELD_EXECUTABLE, {{"Comm", "postgres"}, {"Executable", "!x"}}},
+    {DENET_FIELD_PID_FILE, {{"PidFile", "/run/x.pid"}}},
+    {DENET_FIELD_PID_FILE, {{"PidFile", "!/run/x.pid"}}},
 };
 
 START_TEST(negated_condition_needs_a_readable_text) {
   struct denet_rule rule;
   make_rule(&rule, on_absent_text[_i].lines);
-  struct denet_facts facts = postgres_facts();
-  facts.subject[on_absent_text[_i].subject] = (struct denet_text){0};
+  struct denet_attributes attributes = postgres_facts();
+  attributes.field[on_absent_text[_i].field] = (struct denet_text){0};
   struct denet_captures captures;
-  ck_assert(!denet_rule_matches(&rule, &facts, &captures));
+  ck_assert(!denet_rule_matches(&rule, &attributes, &captures));
   denet_rule_done(&rule);
 }
 END_TEST
@@ -108,10 +108,10 @@ static const struct {
 START_TEST(user_is_a_name_or_the_digits_of_the_uid) {
   struct denet_rule rule;
   make_rule(&rule, (struct line[MOST_LINES]){{"User", users[_i].user}});
-  struct denet_facts facts = {.uid = users[_i].uid};
-  facts.subject[DENET_SUBJECT_USER] = users[_i].name;
+  struct denet_attributes attributes = {.uid = users[_i].uid};
+  attributes.field[DENET_FIELD_USER] = users[_i].name;
   struct denet_captures captures;
-  ck_assert_int_eq(denet_rule_matches(&rule, &facts, &captures), users[_i].matches);
+  ck_assert_int_eq(denet_rule_matches(&rule, &attributes, &captures), users[_i].matches);
   denet_rule_done(&rule);
 }
 END_TEST
@@ -138,9 +138,9 @@ static const struct {
 START_TEST(name_longer_than_the_kernel_keeps_is_compared_cut) {
   struct denet_rule rule;
   make_rule(&rule, (struct line[MOST_LINES]){{"Comm", comms[_i].condition}});
-  struct denet_facts facts = {.subject = {[DENET_SUBJECT_COMM] = comms[_i].comm}};
+  struct denet_attributes attributes = {.field = {[DENET_FIELD_COMM] = comms[_i].comm}};
   struct denet_captures captures;
-  ck_assert_int_eq(denet_rule_matches(&rule, &facts, &captures), comms[_i].matches);
+  ck_assert_int_eq(denet_rule_matches(&rule, &attributes, &captures), comms[_i].matches);
   denet_rule_done(&rule);
 }
 END_TEST
@@ -161,9 +161,9 @@ START_TEST(pid_file_is_met_by_its_pid) {
   ck_assert_ptr_null(rule.conditions[0].pattern);
   ck_assert_int_eq(rule.conditions[0].pid, 0);
   rule.conditions[0].pid = pid_files[_i].in_file;
-  struct denet_facts facts = postgres_facts();
+  struct denet_attributes attributes = postgres_facts();
   struct denet_captures captures;
-  ck_assert_int_eq(denet_rule_matches(&rule, &facts, &captures), pid_files[_i].matches);
+  ck_assert_int_eq(denet_rule_matches(&rule, &attributes, &captures), pid_files[_i].matches);
   denet_rule_done(&rule);
 }
 END_TEST
@@ -197,10 +197,10 @@ START_TEST(captures_are_numbered_over_the_regexes_of_a_rule) {
   struct denet_rule rule;
   make_rule(&rule, captured[_i].lines);
   ck_assert_uint_eq(rule.groups, captured[_i].groups);
-  struct denet_facts facts = postgres_facts();
+  struct denet_attributes attributes = postgres_facts();
   struct denet_captures captures;
   memset(&captures, 0xff, sizeof(captures));
-  ck_assert(denet_rule_matches(&rule, &facts, &captures));
+  ck_assert(denet_rule_matches(&rule, &attributes, &captures));
   for (size_t i = 0; i < DENET_CAPTURES; i++) {
     const char *expected = captured[_i].expected[i];
     ck_assert_msg((expected == NULL) == (captures.group[i].bytes == NULL), "group %zu", i + 1);
@@ -216,9 +216,9 @@ END_TEST
 START_TEST(captures_stay_as_they_were_without_a_match) {
   struct denet_rule rule;
   make_rule(&rule, (struct line[MOST_LINES]){{"CommandLine", "pg([0-9]+)"}, {"User", "root"}});
-  struct denet_facts facts = postgres_facts();
+  struct denet_attributes attributes = postgres_facts();
   struct denet_captures captures = {.group = {BYTES("kept")}};
-  ck_assert(!denet_rule_matches(&rule, &facts, &captures));
+  ck_assert(!denet_rule_matches(&rule, &attributes, &captures));
   ck_assert_str_eq(captures.group[0].bytes, "kept");
   denet_rule_done(&rule);
 }
@@ -230,10 +230,10 @@ START_TEST(command_line_of_100_kilobytes_is_searched_to_its_end) {
   memcpy(bytes + sizeof(bytes) - 8, "shard=7", 8);
   struct denet_rule rule;
   make_rule(&rule, (struct line[MOST_LINES]){{"CommandLine", "shard=([0-9])$"}});
-  struct denet_facts facts = {
-      .subject = {[DENET_SUBJECT_COMMAND_LINE] = {bytes, sizeof(bytes) - 1}}};
+  struct denet_attributes attributes = {
+      .field = {[DENET_FIELD_COMMAND_LINE] = {bytes, sizeof(bytes) - 1}}};
   struct denet_captures captures;
-  ck_assert(denet_rule_matches(&rule, &facts, &captures));
+  ck_assert(denet_rule_matches(&rule, &attributes, &captures));
   ck_assert_ptr_eq(captures.group[0].bytes, bytes + sizeof(bytes) - 2);
   denet_rule_done(&rule);
 }
@@ -246,8 +246,8 @@ START_TEST(user_may_be_a_bare_number) {
   ck_assert_int_eq(denet_rule_set(&rule, &setting, NULL), 0);
   ck_assert_int_eq(denet_rule_finish(&rule, NULL), 0);
   struct denet_captures captures = {0};
-  ck_assert(denet_rule_matches(&rule, &(struct denet_facts){.uid = 1000}, &captures));
-  ck_assert(!denet_rule_matches(&rule, &(struct denet_facts){.uid = 100}, &captures));
+  ck_assert(denet_rule_matches(&rule, &(struct denet_attributes){.uid = 1000}, &captures));
+  ck_assert(!denet_rule_matches(&rule, &(struct denet_attributes){.uid = 100}, &captures));
 }
 END_TEST
 

@@ -25,9 +25,9 @@ START_TEST(process_is_an_exact_name_whatever_its_bytes) {
   ck_assert_str_eq(rule.instance, "%{rule}");
   ck_assert(!rule.children);
   ck_assert(rule.records);
-  struct denet_facts facts = {.subject = {[DENET_SUBJECT_COMM] = processes[_i].comm}};
+  struct denet_attributes attributes = {.field = {[DENET_FIELD_COMM] = processes[_i].comm}};
   struct denet_captures captures;
-  ck_assert_int_eq(denet_rule_matches(&rule, &facts, &captures), processes[_i].matches);
+  ck_assert_int_eq(denet_rule_matches(&rule, &attributes, &captures), processes[_i].matches);
   denet_rule_done(&rule);
 }
 END_TEST
@@ -50,11 +50,11 @@ START_TEST(process_match_names_by_its_captures) {
   ck_assert_str_eq(rule.name, "shard-%{1}");
   ck_assert_str_eq(rule.instance, "shard-%{1}");
   ck_assert(!rule.children);
-  ck_assert_uint_eq(rule.subjects, BIT(COMMAND_LINE));
-  struct denet_facts facts = {
-      .subject = {[DENET_SUBJECT_COMMAND_LINE] = BYTES("python shard.py 12")}};
+  ck_assert_uint_eq(rule.fields, BIT(COMMAND_LINE));
+  struct denet_attributes attributes = {
+      .field = {[DENET_FIELD_COMMAND_LINE] = BYTES("python shard.py 12")}};
   struct denet_captures captures;
-  ck_assert(denet_rule_matches(&rule, &facts, &captures));
+  ck_assert(denet_rule_matches(&rule, &attributes, &captures));
   ck_assert_uint_eq(captures.group[0].length, 2);
   ck_assert_mem_eq(captures.group[0].bytes, "12", 2);
   denet_rule_done(&rule);
@@ -65,11 +65,11 @@ START_TEST(process_match_takes_an_exclamation_mark_literally) {
   struct denet_rule rule;
   ck_assert_int_eq(denet_rule_init_process_match(&rule, "x", "!y", NULL), 0);
   ck_assert_int_eq(denet_rule_finish(&rule, NULL), 0);
-  struct denet_facts facts = {.subject = {[DENET_SUBJECT_COMMAND_LINE] = BYTES("a!y")}};
+  struct denet_attributes attributes = {.field = {[DENET_FIELD_COMMAND_LINE] = BYTES("a!y")}};
   struct denet_captures captures;
-  ck_assert(denet_rule_matches(&rule, &facts, &captures));
-  facts.subject[DENET_SUBJECT_COMMAND_LINE] = (struct denet_text)BYTES("z");
-  ck_assert(!denet_rule_matches(&rule, &facts, &captures));
+  ck_assert(denet_rule_matches(&rule, &attributes, &captures));
+  attributes.field[DENET_FIELD_COMMAND_LINE] = (struct denet_text)BYTES("z");
+  ck_assert(!denet_rule_matches(&rule, &attributes, &captures));
   denet_rule_done(&rule);
 }
 END_TEST
@@ -106,13 +106,13 @@ START_TEST(default_rule_matches_every_process_but_kernel_threads) {
   ck_assert_uint_eq(rule.max_instances, 50);
   ck_assert(!rule.children);
   ck_assert(!rule.records);
-  ck_assert_uint_eq(rule.subjects, BIT(EXECUTABLE));
-  struct denet_facts facts = {.pid = 2};
+  ck_assert_uint_eq(rule.fields, BIT(EXECUTABLE));
+  struct denet_attributes attributes = {.pid = 2};
   struct denet_captures captures;
-  ck_assert(denet_rule_matches(&rule, &facts, &captures));
+  ck_assert(denet_rule_matches(&rule, &attributes, &captures));
   ck_assert_ptr_null(captures.group[0].bytes);
-  facts.kernel_thread = true;
-  ck_assert(!denet_rule_matches(&rule, &facts, &captures));
+  attributes.kernel_thread = true;
+  ck_assert(!denet_rule_matches(&rule, &attributes, &captures));
   denet_rule_done(&rule);
 }
 END_TEST
@@ -120,10 +120,10 @@ END_TEST
 START_TEST(rule_of_the_user_sees_kernel_threads) {
   struct denet_rule rule;
   make_rule(&rule, (struct line[MOST_LINES]){{"CommandLine", "^\\[kswapd(.*)\\]$"}});
-  struct denet_facts facts = {.kernel_thread = true,
-                              .subject = {[DENET_SUBJECT_COMMAND_LINE] = BYTES("[kswapd0]")}};
+  struct denet_attributes attributes = {.kernel_thread = true,
+                                        .field = {[DENET_FIELD_COMMAND_LINE] = BYTES("[kswapd0]")}};
   struct denet_captures captures;
-  ck_assert(denet_rule_matches(&rule, &facts, &captures));
+  ck_assert(denet_rule_matches(&rule, &attributes, &captures));
   denet_rule_done(&rule);
 }
 END_TEST

@@ -8,7 +8,7 @@
 #define BYTES(literal)                                                                             \
   { literal, sizeof(literal) - 1 }
 
-static const struct denet_instance_values values = {
+static const struct denet_template_values values = {
     .rule = BYTES("pg"),
     .comm = BYTES("postgres"),
     .exe = BYTES("/usr/lib/postgresql/15/bin/postgres"),
@@ -56,11 +56,11 @@ static const struct {
 
 START_TEST(template_expands_to_the_values) {
   struct denet_error error = {""};
-  ck_assert_msg(denet_instance_check(expanded[_i].template, 9, &error, NULL) == 0, "%s",
+  ck_assert_msg(denet_template_check(expanded[_i].template, 9, &error, NULL) == 0, "%s",
                 error.text);
   struct denet_buffer out = {0};
   ck_assert_int_eq(denet_buffer_append_string(&out, "before "), 0);
-  ck_assert_int_eq(denet_instance_expand(expanded[_i].template, &values, &out), 0);
+  ck_assert_int_eq(denet_template_expand(expanded[_i].template, &values, &out), 0);
   ck_assert_uint_eq(out.length, 7 + expanded[_i].expected.length);
   ck_assert_mem_eq(out.bytes, "before ", 7);
   ck_assert_mem_eq(out.bytes + 7, expanded[_i].expected.bytes, out.length - 7);
@@ -69,10 +69,10 @@ START_TEST(template_expands_to_the_values) {
 END_TEST
 
 START_TEST(absent_values_expand_to_nothing) {
-  static const struct denet_instance_values nothing = {0};
+  static const struct denet_template_values nothing = {0};
   static const char all[] = "<%{rule}%{comm}%{exe}%{user}%{unit}%{cgroup}%{1}%{9}>";
   struct denet_buffer out = {0};
-  ck_assert_int_eq(denet_instance_expand(all, &nothing, &out), 0);
+  ck_assert_int_eq(denet_template_expand(all, &nothing, &out), 0);
   ck_assert_str_eq(out.bytes, "<>");
   denet_buffer_done(&out);
 }
@@ -92,9 +92,9 @@ static const struct {
 };
 
 START_TEST(executable_is_named_by_what_follows_its_last_slash) {
-  struct denet_instance_values own = {.exe = executables[_i].exe};
+  struct denet_template_values own = {.exe = executables[_i].exe};
   struct denet_buffer out = {0};
-  ck_assert_int_eq(denet_instance_expand("=%{exe}", &own, &out), 0);
+  ck_assert_int_eq(denet_template_expand("=%{exe}", &own, &out), 0);
   ck_assert_str_eq(out.bytes + 1, executables[_i].expected);
   denet_buffer_done(&out);
 }
@@ -129,20 +129,20 @@ static const struct {
 
 START_TEST(bad_template_is_refused_with_its_position) {
   struct denet_error error = {""};
-  struct denet_instance_uses uses = {.slot = true};
-  int rc = denet_instance_check(refused[_i].template, refused[_i].groups, &error, &uses);
+  struct denet_template_uses uses = {.slot = true};
+  int rc = denet_template_check(refused[_i].template, refused[_i].groups, &error, &uses);
   ck_assert_int_eq(rc, -EINVAL);
   ck_assert_str_eq(error.text, refused[_i].sentence);
   ck_assert(uses.slot);
   ck_assert(!uses.comm);
-  ck_assert_int_eq(denet_instance_check(refused[_i].template, refused[_i].groups, NULL, NULL),
+  ck_assert_int_eq(denet_template_check(refused[_i].template, refused[_i].groups, NULL, NULL),
                    -EINVAL);
 }
 END_TEST
 
 static const struct {
   const char *template;
-  struct denet_instance_uses uses;
+  struct denet_template_uses uses;
 } used[] = {
     {"%{rule}", {0}},
     {"%{1}", {0}},
@@ -158,8 +158,8 @@ static const struct {
 };
 
 START_TEST(uses_name_the_placeholders_of_the_template) {
-  struct denet_instance_uses uses = {.comm = true, .exe = true};
-  ck_assert_int_eq(denet_instance_check(used[_i].template, 1, NULL, &uses), 0);
+  struct denet_template_uses uses = {.comm = true, .exe = true};
+  ck_assert_int_eq(denet_template_check(used[_i].template, 1, NULL, &uses), 0);
   ck_assert_int_eq(uses.comm, used[_i].uses.comm);
   ck_assert_int_eq(uses.exe, used[_i].uses.exe);
   ck_assert_int_eq(uses.user, used[_i].uses.user);
@@ -175,10 +175,10 @@ START_TEST(long_templates_and_values_are_expanded_whole) {
   memset(template, 't', sizeof(template));
   memcpy(template + sizeof(template) - 8, "%{comm}", 8);
   memset(value, 'v', sizeof(value));
-  struct denet_instance_values own = {.comm = {value, sizeof(value)}};
+  struct denet_template_values own = {.comm = {value, sizeof(value)}};
   struct denet_buffer out = {0};
-  ck_assert_int_eq(denet_instance_check(template, 0, NULL, NULL), 0);
-  ck_assert_int_eq(denet_instance_expand(template, &own, &out), 0);
+  ck_assert_int_eq(denet_template_check(template, 0, NULL, NULL), 0);
+  ck_assert_int_eq(denet_template_expand(template, &own, &out), 0);
   ck_assert_uint_eq(out.length, 2 * sizeof(value));
   ck_assert_mem_eq(out.bytes, template, sizeof(value));
   ck_assert_mem_eq(out.bytes + sizeof(value), value, sizeof(value));

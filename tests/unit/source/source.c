@@ -65,9 +65,9 @@ static int describe(struct denet_source *source, struct denet_process *process,
   return outcomes[who] ? outcomes[who] : denet_buffer_append_string(out, texts[who]);
 }
 
-static struct denet_process *add(struct denet_roster *roster, pid_t pid, uint64_t stamp) {
+static struct denet_process *add(struct denet_process_table *table, pid_t pid, uint64_t stamp) {
   struct denet_process *process;
-  ck_assert_int_eq(denet_roster_see(roster, pid, &process), 0);
+  ck_assert_int_eq(denet_process_table_upsert(table, pid, &process), 0);
   process->parent_pid = pid - 1;
   process->born_ns = (uint64_t)pid;
   process->exec_stamp = stamp;
@@ -76,40 +76,41 @@ static struct denet_process *add(struct denet_roster *roster, pid_t pid, uint64_
 }
 
 START_TEST(text_of_a_fork_that_has_lost_it_is_its_parents) {
-  struct denet_roster roster = {0};
-  struct denet_source source = {.describe = describe, .roster = &roster};
+  struct denet_process_table table = {0};
+  struct denet_source source = {.read_text = describe, .table = &table};
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
   row = _i;
-  ck_assert_int_eq(denet_roster_begin(&roster), 0);
-  add(&roster, GRANDPARENT, rows[_i].grandparent_stamp);
-  add(&roster, PARENT, rows[_i].parent_stamp);
-  struct denet_process *child = add(&roster, CHILD, rows[_i].stamp);
-  denet_roster_end(&roster, true);
+  ck_assert_int_eq(denet_process_table_begin(&table), 0);
+  add(&table, GRANDPARENT, rows[_i].grandparent_stamp);
+  add(&table, PARENT, rows[_i].parent_stamp);
+  struct denet_process *child = add(&table, CHILD, rows[_i].stamp);
+  denet_process_table_end(&table, true);
   strcpy(child->name, rows[_i].name);
   child->never_execd = !rows[_i].has_execd;
   child->kernel_thread = rows[_i].is_kernel_thread;
   child->ended = rows[_i].state == ENDED;
-  child->is_hollow = rows[_i].state == HOLLOW;
-  int outcome = denet_source_describe(&source, child, (enum denet_text_kind)rows[_i].kind, &text);
+  child->no_mm = rows[_i].state == HOLLOW;
+  int outcome = denet_source_read_text(&source, child, (enum denet_text_kind)rows[_i].kind, &text);
   ck_assert_msg(outcome == rows[_i].comes_to, "%s: %d", rows[_i].what, outcome);
   ck_assert_msg(!strcmp(denet_buffer_text(&text).bytes, rows[_i].taken), "%s: \"%s\"",
                 rows[_i].what, denet_buffer_text(&text).bytes);
-  denet_roster_done(&roster);
+  denet_process_table_done(&table);
 }
 END_TEST
 
 /* A pid that came to be another's: that one is younger. */
 START_TEST(a_younger_process_with_its_parents_pid_is_not_its_parent) {
-  struct denet_roster roster = {0};
-  struct denet_source source = {.describe = describe, .roster = &roster};
+  struct denet_process_table table = {0};
+  struct denet_source source = {.read_text = describe, .table = &table};
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
   row = 2;
-  ck_assert_int_eq(denet_roster_begin(&roster), 0);
-  add(&roster, PARENT, 3)->born_ns = CHILD + 1;
-  struct denet_process *child = add(&roster, CHILD, 3);
-  denet_roster_end(&roster, true);
-  ck_assert_int_eq(denet_source_describe(&source, child, DENET_TEXT_EXECUTABLE, &text), DENET_GONE);
-  denet_roster_done(&roster);
+  ck_assert_int_eq(denet_process_table_begin(&table), 0);
+  add(&table, PARENT, 3)->born_ns = CHILD + 1;
+  struct denet_process *child = add(&table, CHILD, 3);
+  denet_process_table_end(&table, true);
+  ck_assert_int_eq(denet_source_read_text(&source, child, DENET_TEXT_EXECUTABLE, &text),
+                   DENET_GONE);
+  denet_process_table_done(&table);
 }
 END_TEST
 

@@ -21,15 +21,15 @@
  * again() does what has not been done, looks at what has come of it and frees it. Between them lies
  * what follows. */
 static struct denet_rule rule;
-static struct denet_ledger ledger;
-static struct denet_tallies tallies;
-static struct denet_roster roster;
+static struct denet_lifecycle lifecycle;
+static struct denet_task_sums task_sums;
+static struct denet_process_table table;
 static struct denet_queue *queue;
-static struct denet_threads *threads;
+static struct denet_thread_sums *threads;
 static struct denet_monitor *monitor;
-static struct denet_mappings mappings, copied;
+static struct denet_maps mappings, copied;
 static struct denet_perf_map perf_map;
-static struct denet_stack_set stacks;
+static struct denet_stack_counts stacks;
 static struct denet_frames *frames;
 
 /* --- Rules --- */
@@ -99,11 +99,11 @@ static uint64_t read_no_clock(void *context) {
   return 1;
 }
 
-static const struct denet_host host = {.proc_path = "/proc",
-                                       .tick_ns = 10000000,
-                                       .page_bytes = 4096,
-                                       .boot_ns = read_no_clock,
-                                       .unix_ms = read_no_clock};
+static const struct denet_env env = {.proc_path = "/proc",
+                                     .tick_ns = 10000000,
+                                     .page_bytes = 4096,
+                                     .boot_ns = read_no_clock,
+                                     .unix_ms = read_no_clock};
 
 static int take_no_line(void *context, const struct denet_line *line) {
   (void)context;
@@ -114,10 +114,10 @@ static int take_no_line(void *context, const struct denet_line *line) {
 static int open_monitor(void) {
   struct denet_monitor_settings wanted = {.host_name = "h", .sink = take_no_line};
   struct denet_source *source;
-  int error = denet_procfs_open(&host, NULL, &source);
+  int error = denet_procfs_open(&env, NULL, &source);
   if (error)
     return error;
-  error = denet_monitor_new(&wanted, &host, source, &rule, 1, NULL, &monitor);
+  error = denet_monitor_new(&wanted, &env, source, &rule, 1, NULL, &monitor);
   if (error)
     denet_source_free(source);
   return error;
@@ -148,27 +148,27 @@ static int note_lives(void) {
   int failure = 0;
   for (denet_u32 pid = 1; pid <= LIVES; pid++) {
     fork.head.pid = texts.head.pid = pid;
-    int fork_error = denet_ledger_note(&ledger, &fork, sizeof(fork));
-    int texts_error = denet_ledger_note(&ledger, &texts, sizeof(texts));
+    int fork_error = denet_lifecycle_note(&lifecycle, &fork, sizeof(fork));
+    int texts_error = denet_lifecycle_note(&lifecycle, &texts, sizeof(texts));
     failure = fork_error ? fork_error : texts_error ? texts_error : failure;
   }
   return failure;
 }
 
 static int attempt_ledger(void) {
-  int failure = note_lives(), list_failure = denet_ledger_list(&ledger);
+  int failure = note_lives(), list_failure = denet_lifecycle_list(&lifecycle);
   return failure ? failure : list_failure;
 }
 
 static void ledger_again(void) {
   ck_assert_int_eq(note_lives(), 0);
-  ck_assert_int_eq(denet_ledger_list(&ledger), 0);
-  ck_assert_uint_eq(ledger.count, LIVES);
-  for (size_t i = 0; i < ledger.count; i++) {
-    ck_assert_int_eq(ledger.lives[i]->pid, (pid_t)i + 1);
-    ck_assert(ledger.lives[i]->was_forked && ledger.lives[i]->texts);
+  ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
+  ck_assert_uint_eq(lifecycle.count, LIVES);
+  for (size_t i = 0; i < lifecycle.count; i++) {
+    ck_assert_int_eq(lifecycle.lives[i]->pid, (pid_t)i + 1);
+    ck_assert(lifecycle.lives[i]->was_forked && lifecycle.lives[i]->texts);
   }
-  denet_ledger_done(&ledger);
+  denet_lifecycle_done(&lifecycle);
 }
 
 #define TALLIES 1500
@@ -178,22 +178,22 @@ static struct denet_bpf_process records[TALLIES];
 
 static int attempt_tallies(void) {
   int error = 0;
-  denet_tallies_clear(&tallies);
+  denet_task_sums_clear(&task_sums);
   for (pid_t i = 0; i < TALLIES && !error; i++) {
     processes[i].pid = i + 1;
-    error = denet_tallies_add(&tallies, &processes[i], &records[i], 0);
+    error = denet_task_sums_add(&task_sums, &processes[i], &records[i], 0);
   }
   return error;
 }
 
 static void tallies_again(void) {
   ck_assert_int_eq(attempt_tallies(), 0);
-  ck_assert_uint_eq(tallies.count, TALLIES);
-  ck_assert_ptr_eq(denet_tallies_find(&tallies, TALLIES)->process, &processes[TALLIES - 1]);
-  denet_tallies_done(&tallies);
+  ck_assert_uint_eq(task_sums.count, TALLIES);
+  ck_assert_ptr_eq(denet_task_sums_find(&task_sums, TALLIES)->process, &processes[TALLIES - 1]);
+  denet_task_sums_done(&task_sums);
 }
 
-/* --- The roster --- */
+/* --- The table --- */
 
 #define FIRST_PASS 20
 #define SECOND_PASS 60
@@ -202,17 +202,17 @@ static unsigned lost_pids;
 
 /* Shows the pids, each as one that was born then. */
 static int show(pid_t first, pid_t last, uint64_t born_ns) {
-  int error = denet_roster_begin(&roster);
+  int error = denet_process_table_begin(&table);
   for (pid_t pid = first; pid <= last && !error; pid++) {
     struct denet_process *process;
-    error = denet_roster_see(&roster, pid, &process);
+    error = denet_process_table_upsert(&table, pid, &process);
     if (!error && !process->is_new && process->born_ns != born_ns && pid % 4 == 0)
-      error = denet_roster_replace(&roster, &process);
+      error = denet_process_table_replace(&table, &process);
     if (!error && process->is_new)
       process->born_ns = born_ns;
   }
-  denet_roster_end(&roster, !error);
-  lost_pids += roster.gone_count;
+  denet_process_table_end(&table, !error);
+  lost_pids += table.gone_count;
   return error;
 }
 
@@ -231,58 +231,58 @@ static void roster_again(void) {
   /* Those that a failed begin() has left from before are not told again. */
   ck_assert_uint_ge(lost_pids, told);
   ck_assert_uint_eq(lost_pids, 10 + 3);
-  ck_assert_uint_eq(roster.count, SECOND_PASS - 10);
-  for (size_t i = 0; i < roster.count; i++) {
-    ck_assert_int_eq(roster.processes[i]->pid, (pid_t)i + 11);
+  ck_assert_uint_eq(table.count, SECOND_PASS - 10);
+  for (size_t i = 0; i < table.count; i++) {
+    ck_assert_int_eq(table.processes[i]->pid, (pid_t)i + 11);
     bool is_old = i + 11 <= FIRST_PASS && (i + 11) % 4;
-    ck_assert_uint_eq(roster.processes[i]->born_ns, is_old ? 1 : 2);
+    ck_assert_uint_eq(table.processes[i]->born_ns, is_old ? 1 : 2);
   }
-  denet_roster_done(&roster);
+  denet_process_table_done(&table);
 }
 
 static int attempt_end(void) {
   struct denet_process *process;
-  int error = denet_roster_begin(&roster);
+  int error = denet_process_table_begin(&table);
   for (pid_t pid = 1; pid <= 40 && !error; pid++)
-    error = denet_roster_add_gone(&roster, pid, &process);
-  denet_roster_end(&roster, !error);
+    error = denet_process_table_add_gone(&table, pid, &process);
+  denet_process_table_end(&table, !error);
   return error;
 }
 
 static void end_again(void) {
   ck_assert_int_eq(attempt_end(), 0);
-  ck_assert_uint_eq(roster.gone_count, 40);
-  denet_roster_done(&roster);
+  ck_assert_uint_eq(table.gone_count, 40);
+  denet_process_table_done(&table);
 }
 
 /* --- Threads --- */
 
 static int pass_threads(void) {
   int error = 0;
-  denet_threads_begin(threads, 5);
+  denet_thread_sums_begin(threads, 5);
   for (pid_t tid = 1; tid <= 30 && error >= 0; tid++) {
     struct denet_thread_times times = {.run_ns = 100};
     struct denet_values counters = {0};
     denet_values_set(&counters, DENET_SWITCHES_VOLUNTARY, 10);
-    error = denet_threads_visit(threads, tid, &times);
+    error = denet_thread_sums_visit(threads, tid, &times);
     if (error > 0)
-      denet_threads_add(threads, &counters);
+      denet_thread_sums_add(threads, &counters);
   }
-  denet_threads_end(threads, error >= 0);
+  denet_thread_sums_end(threads, error >= 0);
   return error < 0 ? error : 0;
 }
 
 static int attempt_threads(void) {
-  threads = denet_threads_new();
+  threads = denet_thread_sums_new();
   return threads ? pass_threads() : -ENOMEM;
 }
 
 static void threads_again(void) {
   if (!threads)
-    threads = denet_threads_new();
+    threads = denet_thread_sums_new();
   ck_assert_int_eq(pass_threads(), 0);
-  ck_assert_uint_eq(denet_threads_sums(threads)->value[DENET_SWITCHES_VOLUNTARY], 300);
-  denet_threads_free(DENET_TAKE(threads));
+  ck_assert_uint_eq(denet_thread_sums_sums(threads)->value[DENET_SWITCHES_VOLUNTARY], 300);
+  denet_thread_sums_free(DENET_TAKE(threads));
 }
 
 /* --- The writer's queue --- */
@@ -309,17 +309,17 @@ static void queue_again(void) {
   "3000-4000 r-xp 00000000 08:01 8 /lib/a-rather-long-name-of-a-library-that-fills-a-buffer.so\n"
 
 static int attempt_mappings(void) {
-  int error = denet_mappings_parse(denet_text_of(MAPS), &mappings);
-  return error ? error : denet_mappings_copy(&mappings, &copied);
+  int error = denet_maps_parse(denet_text_of(MAPS), &mappings);
+  return error ? error : denet_maps_copy(&mappings, &copied);
 }
 
 static void mappings_again(void) {
   ck_assert_int_eq(attempt_mappings(), 0);
-  const struct denet_mapping *found = denet_mappings_find(&copied, 0x1800);
+  const struct denet_mapping *found = denet_maps_find(&copied, 0x1800);
   ck_assert_ptr_nonnull(found);
   ck_assert_str_eq(denet_mapping_path(&copied, found), "/bin/a");
-  denet_mappings_done(&mappings);
-  denet_mappings_done(&copied);
+  denet_maps_done(&mappings);
+  denet_maps_done(&copied);
 }
 
 static int attempt_perf_map(void) {
@@ -336,7 +336,7 @@ static int add_stacks(void) {
   for (denet_u32 i = 0; i < 20; i++) {
     struct denet_stack stack = {.frames = frames, .reason = i % 2, .count = 1, .time_ns = 1};
     snprintf(stack.thread, sizeof(stack.thread), "t%u", i);
-    denet_stack_set_add(&stacks, &stack);
+    denet_stack_counts_add(&stacks, &stack);
   }
   return stacks.lost ? 1 : 0;
 }
@@ -356,7 +356,7 @@ static void stacks_again(void) {
     counted += stacks.stacks[i].count;
   ck_assert_uint_eq(stacks.count, 20);
   ck_assert(counted + lost == 40 || counted == 20);
-  denet_stack_set_done(&stacks);
+  denet_stack_counts_done(&stacks);
   denet_frames_release(DENET_TAKE(frames));
 }
 
@@ -364,14 +364,14 @@ static const struct {
   const char *name;
   int (*attempt)(void);
   void (*again)(void);
-} subjects[] = {
+} fields[] = {
     {"rule", attempt_rule, rule_again},
     {"ProcessMatch", attempt_process_match, process_match_again},
     {"bad rule", attempt_bad_rule, bad_rule_again},
     {"monitor", attempt_monitor, monitor_again},
-    {"ledger", attempt_ledger, ledger_again},
-    {"tallies", attempt_tallies, tallies_again},
-    {"roster", attempt_roster, roster_again},
+    {"lifecycle", attempt_ledger, ledger_again},
+    {"task_sums", attempt_tallies, tallies_again},
+    {"table", attempt_roster, roster_again},
     {"ends", attempt_end, end_again},
     {"threads", attempt_threads, threads_again},
     {"queue", attempt_queue, queue_again},
@@ -385,15 +385,15 @@ START_TEST(each_allocation_may_fail) {
   bool has_failed = true;
   for (fault.first = 1; has_failed; fault.first++) {
     faults_begin(fault);
-    int outcome = subjects[_i].attempt();
+    int outcome = fields[_i].attempt();
     has_failed = faults_end();
     bool is_told = outcome == -ENOMEM || outcome == 1;
-    ck_assert_msg(has_failed ? is_told : !outcome, "%s: %d at allocation %u", subjects[_i].name,
+    ck_assert_msg(has_failed ? is_told : !outcome, "%s: %d at allocation %u", fields[_i].name,
                   outcome, fault.first);
-    subjects[_i].again();
+    fields[_i].again();
   }
   ck_assert_uint_gt(fault.first, 2);
 }
 END_TEST
 
-void add_cases(Suite *suite) { ADD_TABLE(suite, each_allocation_may_fail, subjects); }
+void add_cases(Suite *suite) { ADD_TABLE(suite, each_allocation_may_fail, fields); }

@@ -16,12 +16,12 @@ static struct {
   bool is_followed;
   bool is_known;      /* its mappings are held */
   unsigned forgotten; /* times that the sums of its exited threads were */
-} host;
+} env;
 
 int denet_tracer_open(const struct denet_tracer_settings *settings, struct denet_error *error,
                       struct denet_tracer **out_tracer) {
   (void)settings, (void)error;
-  *out_tracer = (void *)&host;
+  *out_tracer = (void *)&env;
   return 0;
 }
 
@@ -29,22 +29,22 @@ void denet_tracer_free(struct denet_tracer *tracer) { (void)tracer; }
 
 void denet_tracer_follow(struct denet_tracer *tracer, pid_t pid, bool is_followed) {
   (void)tracer, (void)pid;
-  host.is_followed = is_followed;
+  env.is_followed = is_followed;
 }
 
 void denet_tracer_forget(struct denet_tracer *tracer, pid_t pid, uint64_t start_ns) {
   (void)tracer;
-  ck_assert_int_eq(pid, (pid_t)host.thread.head.pid);
-  ck_assert_uint_eq(start_ns, host.thread.head.start_ns);
-  host.forgotten++;
+  ck_assert_int_eq(pid, (pid_t)env.thread.head.pid);
+  ck_assert_uint_eq(start_ns, env.thread.head.start_ns);
+  env.forgotten++;
 }
 
 int denet_tracer_list(struct denet_tracer *tracer, struct denet_buffer *records) {
   (void)tracer;
   denet_buffer_clear(records);
-  if (host.fails)
+  if (env.fails)
     return -ENOMEM;
-  return host.lists ? denet_buffer_append(records, &host.thread, sizeof(host.thread)) : 0;
+  return env.lists ? denet_buffer_append(records, &env.thread, sizeof(env.thread)) : 0;
 }
 
 void denet_tracer_drain(struct denet_tracer *tracer,
@@ -52,13 +52,13 @@ void denet_tracer_drain(struct denet_tracer *tracer,
                                      size_t size),
                         void *context) {
   (void)tracer;
-  struct denet_off_cpu_stack stack = {.head = host.thread.head};
+  struct denet_off_cpu_stack stack = {.head = env.thread.head};
   stack.head.kind = DENET_OFF_CPU_STACK;
-  if (host.lists || host.tells)
+  if (env.lists || env.tells)
     take(context, &stack.head, sizeof(stack));
-  if (host.tells)
-    take(context, &host.end.head, sizeof(host.end));
-  host.tells = false;
+  if (env.tells)
+    take(context, &env.end.head, sizeof(env.end));
+  env.tells = false;
 }
 
 struct denet_tracer_losses denet_tracer_losses(const struct denet_tracer *tracer) {
@@ -66,60 +66,61 @@ struct denet_tracer_losses denet_tracer_losses(const struct denet_tracer *tracer
   return (struct denet_tracer_losses){0};
 }
 
-int denet_symbolizer_start(const struct denet_symbolizer_settings *settings,
-                           struct denet_symbolizer **out_symbolizer) {
+int denet_stack_worker_start(const struct denet_stack_worker_settings *settings,
+                             struct denet_stack_worker **out_symbolizer) {
   (void)settings;
-  *out_symbolizer = (void *)&host;
+  *out_symbolizer = (void *)&env;
   return 0;
 }
 
-bool denet_symbolizer_stop(struct denet_symbolizer *symbolizer) {
+bool denet_stack_worker_stop(struct denet_stack_worker *symbolizer) {
   (void)symbolizer;
   return true;
 }
 
-void denet_symbolizer_meet(struct denet_symbolizer *symbolizer,
-                           const struct denet_symbolizer_process *process) {
+void denet_stack_worker_meet(struct denet_stack_worker *symbolizer,
+                             const struct denet_stack_worker_process *process) {
   (void)symbolizer;
-  ck_assert_int_eq(process->pid, (pid_t)host.thread.head.pid);
-  host.is_known = true;
+  ck_assert_int_eq(process->pid, (pid_t)env.thread.head.pid);
+  env.is_known = true;
 }
 
-void denet_symbolizer_forget(struct denet_symbolizer *symbolizer, pid_t pid, uint64_t start_ns) {
+void denet_stack_worker_forget(struct denet_stack_worker *symbolizer, pid_t pid,
+                               uint64_t start_ns) {
   (void)symbolizer;
-  ck_assert_int_eq(pid, (pid_t)host.thread.head.pid);
-  ck_assert_uint_eq(start_ns, host.thread.head.start_ns);
-  host.is_known = false;
+  ck_assert_int_eq(pid, (pid_t)env.thread.head.pid);
+  ck_assert_uint_eq(start_ns, env.thread.head.start_ns);
+  env.is_known = false;
 }
 
-void denet_symbolizer_add_untold(struct denet_symbolizer *symbolizer,
-                                 const struct denet_off_cpu_sums *sums) {
+void denet_stack_worker_add_untold(struct denet_stack_worker *symbolizer,
+                                   const struct denet_off_cpu_sums *sums) {
   (void)symbolizer, (void)sums;
 }
 
-void denet_symbolizer_await(struct denet_symbolizer *symbolizer, uint64_t most_ns) {
+void denet_stack_worker_await(struct denet_stack_worker *symbolizer, uint64_t most_ns) {
   (void)symbolizer, (void)most_ns;
 }
 
-void denet_symbolizer_add_stack(struct denet_symbolizer *symbolizer,
-                                const struct denet_off_cpu_stack *stack) {
+void denet_stack_worker_add_stack(struct denet_stack_worker *symbolizer,
+                                  const struct denet_off_cpu_stack *stack) {
   (void)symbolizer;
-  ck_assert_uint_eq(stack->head.pid, host.thread.head.pid);
-  host.is_known = true; /* what is not known is read for it */
+  ck_assert_uint_eq(stack->head.pid, env.thread.head.pid);
+  env.is_known = true; /* what is not known is read for it */
 }
 
-void denet_symbolizer_add_thread(struct denet_symbolizer *symbolizer,
-                                 const struct denet_off_cpu_thread *thread) {
+void denet_stack_worker_add_thread(struct denet_stack_worker *symbolizer,
+                                   const struct denet_off_cpu_thread *thread) {
   (void)symbolizer, (void)thread;
 }
 
-void denet_symbolizer_take(struct denet_symbolizer *symbolizer,
-                           void (*each)(void *context, const struct denet_sample *sample),
-                           void *context) {
+void denet_stack_worker_take(struct denet_stack_worker *symbolizer,
+                             void (*each)(void *context, const struct denet_sample *sample),
+                             void *context) {
   (void)symbolizer, (void)each, (void)context;
 }
 
-uint64_t denet_symbolizer_lost(struct denet_symbolizer *symbolizer) {
+uint64_t denet_stack_worker_lost(struct denet_stack_worker *symbolizer) {
   (void)symbolizer;
   return 0;
 }
@@ -140,14 +141,14 @@ static const struct {
 };
 
 /* One pass of the source, in which the process is there or not. NULL: it is not. */
-static struct denet_process *pass(struct denet_roster *roster, bool is_there) {
+static struct denet_process *pass(struct denet_process_table *table, bool is_there) {
   struct denet_process *process = NULL;
-  ck_assert_int_eq(denet_roster_begin(roster), 0);
+  ck_assert_int_eq(denet_process_table_begin(table), 0);
   if (is_there)
-    ck_assert_int_eq(denet_roster_see(roster, PID, &process), 0);
+    ck_assert_int_eq(denet_process_table_upsert(table, PID, &process), 0);
   if (process)
     process->born_ns = BORN;
-  denet_roster_end(roster, true);
+  denet_process_table_end(table, true);
   return process;
 }
 
@@ -161,51 +162,51 @@ static struct denet_profiler *open_profiler(void) {
 
 /* The kernel lists the process before the rules have looked at it. */
 static struct denet_process *list_undecided(struct denet_profiler *profiler,
-                                            struct denet_roster *roster) {
-  static const struct denet_forest forest;
-  host.thread.head = (struct denet_bpf_head){DENET_OFF_CPU_THREAD, PID, BORN};
-  host.lists = true;
-  struct denet_process *process = pass(roster, true);
+                                            struct denet_process_table *table) {
+  static const struct denet_trees trees;
+  env.thread.head = (struct denet_bpf_head){DENET_OFF_CPU_THREAD, PID, BORN};
+  env.lists = true;
+  struct denet_process *process = pass(table, true);
   process->changed = true;
-  denet_profiler_listen(profiler, roster, &forest);
-  ck_assert(host.is_known);
+  denet_profiler_listen(profiler, table, &trees);
+  ck_assert(env.is_known);
   return process;
 }
 
 START_TEST(what_is_held_of_a_process_goes_with_it) {
-  struct denet_roster roster = {0};
-  struct denet_forest forest = {0};
+  struct denet_process_table table = {0};
+  struct denet_trees trees = {0};
   struct denet_profiler *profiler = open_profiler();
-  list_undecided(profiler, &roster)->changed = false;
-  host.end.head = (struct denet_bpf_head){DENET_OFF_CPU_END, PID, BORN};
-  host.end.is_sampled = leavings[_i].is_sampled;
-  host.tells = leavings[_i].is_told;
-  host.lists = !leavings[_i].is_told && !leavings[_i].is_gone;
-  pass(&roster, !leavings[_i].is_gone);
-  denet_profiler_listen(profiler, &roster, &forest);
-  ck_assert_msg(!host.is_known, "%s: its mappings are still held", leavings[_i].how);
+  list_undecided(profiler, &table)->changed = false;
+  env.end.head = (struct denet_bpf_head){DENET_OFF_CPU_END, PID, BORN};
+  env.end.is_sampled = leavings[_i].is_sampled;
+  env.tells = leavings[_i].is_told;
+  env.lists = !leavings[_i].is_told && !leavings[_i].is_gone;
+  pass(&table, !leavings[_i].is_gone);
+  denet_profiler_listen(profiler, &table, &trees);
+  ck_assert_msg(!env.is_known, "%s: its mappings are still held", leavings[_i].how);
   bool is_over = leavings[_i].is_told || leavings[_i].is_gone;
-  ck_assert_msg(host.forgotten == is_over, "%s: the kernel forgot its sums %u times",
-                leavings[_i].how, host.forgotten);
+  ck_assert_msg(env.forgotten == is_over, "%s: the kernel forgot its sums %u times",
+                leavings[_i].how, env.forgotten);
   denet_profiler_free(profiler);
-  denet_roster_done(&roster);
+  denet_process_table_done(&table);
 }
 END_TEST
 
 /* The kernel follows a program from its exec on; it and its threads may be too short for a list. */
 START_TEST(sums_of_one_that_was_never_listed_go_with_it) {
-  struct denet_roster roster = {0};
-  struct denet_forest forest = {0};
+  struct denet_process_table table = {0};
+  struct denet_trees trees = {0};
   struct denet_profiler *profiler = open_profiler();
-  host.thread.head = (struct denet_bpf_head){DENET_OFF_CPU_THREAD, PID, BORN};
-  pass(&roster, true);
-  denet_profiler_listen(profiler, &roster, &forest);
-  ck_assert_uint_eq(host.forgotten, 0);
-  pass(&roster, false);
-  denet_profiler_listen(profiler, &roster, &forest);
-  ck_assert_uint_eq(host.forgotten, 1);
+  env.thread.head = (struct denet_bpf_head){DENET_OFF_CPU_THREAD, PID, BORN};
+  pass(&table, true);
+  denet_profiler_listen(profiler, &table, &trees);
+  ck_assert_uint_eq(env.forgotten, 0);
+  pass(&table, false);
+  denet_profiler_listen(profiler, &table, &trees);
+  ck_assert_uint_eq(env.forgotten, 1);
   denet_profiler_free(profiler);
-  denet_roster_done(&roster);
+  denet_process_table_done(&table);
 }
 END_TEST
 
@@ -222,47 +223,47 @@ static const struct {
 };
 
 START_TEST(time_counts_once_of_one_that_is_followed_again) {
-  struct denet_roster roster = {0};
-  struct denet_forest forest = {0};
-  struct denet_watch watch = {.rule.off_cpu = DENET_OFF_CPU_STACKS};
-  struct denet_tree tree = {.watch = &watch};
+  struct denet_process_table table = {0};
+  struct denet_trees trees = {0};
+  struct denet_active_rule active_rule = {.rule.off_cpu = DENET_OFF_CPU_STACKS};
+  struct denet_tree tree = {.active_rule = &active_rule};
   struct denet_profiler *profiler = open_profiler();
-  host.thread.waits = (struct denet_waits){.time_ns[DENET_REASON_LOCK] = 5, .count = 1};
-  struct denet_process *process = list_undecided(profiler, &roster);
+  env.thread.waits = (struct denet_wait_stats){.time_ns[DENET_REASON_LOCK] = 5, .count = 1};
+  struct denet_process *process = list_undecided(profiler, &table);
   struct denet_member member = {.process = process, .tree = &tree};
   process->changed = false; /* nobody wants it: it is left alone */
-  host.thread.waits.time_ns[DENET_REASON_LOCK] = 7;
-  pass(&roster, true);
-  denet_profiler_listen(profiler, &roster, &forest);
-  host.fails = returns[_i].fails;
-  host.lists = !returns[_i].stops;
+  env.thread.waits.time_ns[DENET_REASON_LOCK] = 7;
+  pass(&table, true);
+  denet_profiler_listen(profiler, &table, &trees);
+  env.fails = returns[_i].fails;
+  env.lists = !returns[_i].stops;
   if (returns[_i].fails || returns[_i].stops)
-    denet_profiler_listen(profiler, &roster, &forest);
-  host.fails = false;
-  host.lists = true;
+    denet_profiler_listen(profiler, &table, &trees);
+  env.fails = false;
+  env.lists = true;
   process->members = &member; /* now a rule does */
   denet_profiler_measure(profiler, process);
-  host.thread.waits.time_ns[DENET_REASON_LOCK] = 9;
+  env.thread.waits.time_ns[DENET_REASON_LOCK] = 9;
   denet_profiler_begin(profiler);
   denet_profiler_measure(profiler, process);
   uint64_t lock_ns = process->now.value[DENET_OFF_CPU_LOCK];
   ck_assert_msg(lock_ns == returns[_i].waited_ns, "%s: %ju", returns[_i].what, (uintmax_t)lock_ns);
   process->members = NULL;
   denet_profiler_free(profiler);
-  denet_roster_done(&roster);
+  denet_process_table_done(&table);
 }
 END_TEST
 
 START_TEST(process_that_left_the_rule_is_followed_no_more) {
-  struct denet_roster roster = {0};
+  struct denet_process_table table = {0};
   struct denet_profiler *profiler = open_profiler();
-  struct denet_process *process = list_undecided(profiler, &roster);
-  process->is_followed = host.is_followed = true;
+  struct denet_process *process = list_undecided(profiler, &table);
+  process->is_followed = env.is_followed = true;
   denet_profiler_measure(profiler, process);
-  ck_assert(!host.is_followed && !process->is_followed);
-  ck_assert(!host.is_known);
+  ck_assert(!env.is_followed && !process->is_followed);
+  ck_assert(!env.is_known);
   denet_profiler_free(profiler);
-  denet_roster_done(&roster);
+  denet_process_table_done(&table);
 }
 END_TEST
 

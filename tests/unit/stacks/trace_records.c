@@ -34,13 +34,13 @@ START_TEST(records_and_events_are_whole_and_of_their_kind) {
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer bytes = {calloc(1, size), size, 0};
   memcpy(bytes.bytes, &head, size < sizeof(head) ? size : sizeof(head));
   const struct denet_bpf_head *at = (const void *)bytes.bytes;
-  ck_assert_int_eq(denet_off_cpu_next(&bytes, &offset, &told) != NULL, heads[_i].is_record);
+  ck_assert_int_eq(denet_trace_records_next(&bytes, &offset, &told) != NULL, heads[_i].is_record);
   ck_assert_uint_eq(offset, heads[_i].is_record ? size : 0);
   if (size < sizeof(head))
     return;
-  ck_assert_int_eq(denet_off_cpu_as_thread(at, size) != NULL, heads[_i].is_thread);
-  ck_assert_int_eq(denet_off_cpu_as_sums(at, size) != NULL, heads[_i].is_process);
-  ck_assert_int_eq(denet_off_cpu_as_stack(at, size) != NULL, heads[_i].is_stack);
+  ck_assert_int_eq(denet_trace_records_as_thread(at, size) != NULL, heads[_i].is_thread);
+  ck_assert_int_eq(denet_trace_records_as_sums(at, size) != NULL, heads[_i].is_process);
+  ck_assert_int_eq(denet_trace_records_as_stack(at, size) != NULL, heads[_i].is_stack);
 }
 END_TEST
 
@@ -52,9 +52,9 @@ START_TEST(stack_has_as_many_bytes_as_it_says) {
     char bytes[sizeof(struct denet_off_cpu_stack) + 8192];
   } event = {.stack = {.head = {DENET_OFF_CPU_STACK, 10, 1000}, .stack_bytes = 8192}};
   size_t size = sizeof(struct denet_off_cpu_stack) + cuts[_i];
-  ck_assert_int_eq(denet_off_cpu_as_stack(&event.stack.head, size) != NULL, cuts[_i] == 8192);
+  ck_assert_int_eq(denet_trace_records_as_stack(&event.stack.head, size) != NULL, cuts[_i] == 8192);
   event.stack.stack_bytes = UINT64_MAX;
-  ck_assert_ptr_null(denet_off_cpu_as_stack(&event.stack.head, size));
+  ck_assert_ptr_null(denet_trace_records_as_stack(&event.stack.head, size));
 }
 END_TEST
 

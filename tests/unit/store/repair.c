@@ -50,14 +50,14 @@ static const struct {
 
 /* The torn bytes when the text is looked at in blocks of block_bytes. */
 static uint64_t look_in_blocks(struct denet_text text, size_t block_bytes) {
-  struct denet_tail tail = {0};
+  struct denet_repair tail = {0};
   for (size_t left = text.length; left > 0;) {
     size_t length = left < block_bytes ? left : block_bytes;
     left -= length;
-    if (denet_tail_look(&tail, (struct denet_text){text.bytes + left, length}))
+    if (denet_repair_scan(&tail, (struct denet_text){text.bytes + left, length}))
       break;
   }
-  return denet_tail_torn(&tail);
+  return denet_repair_torn_bytes(&tail);
 }
 
 START_TEST(what_is_behind_the_last_whole_line_is_torn) {
@@ -68,10 +68,10 @@ START_TEST(what_is_behind_the_last_whole_line_is_torn) {
 END_TEST
 
 START_TEST(a_whole_line_is_looked_at_but_not_the_one_before_it) {
-  struct denet_tail tail = {0};
-  ck_assert(!denet_tail_look(&tail, (struct denet_text)TEXT(LINE)));
-  ck_assert(denet_tail_look(&tail, (struct denet_text)TEXT("\n")));
-  ck_assert_uint_eq(denet_tail_torn(&tail), 0);
+  struct denet_repair tail = {0};
+  ck_assert(!denet_repair_scan(&tail, (struct denet_text)TEXT(LINE)));
+  ck_assert(denet_repair_scan(&tail, (struct denet_text)TEXT("\n")));
+  ck_assert_uint_eq(denet_repair_torn_bytes(&tail), 0);
 }
 END_TEST
 
@@ -108,7 +108,7 @@ START_TEST(a_torn_tail_is_cut_off) {
   struct denet_text text = ends[_i].text;
   uint64_t whole_bytes = text.length - ends[_i].torn_bytes, bytes = 12345;
   struct scene scene = begin(text);
-  int outcome = denet_tail_mend(scene.folder, "f", &bytes);
+  int outcome = denet_repair_file(scene.folder, "f", &bytes);
   if (whole_bytes) {
     ck_assert_int_eq(outcome, 0);
     ck_assert_uint_eq(bytes, whole_bytes);
@@ -134,12 +134,12 @@ START_TEST(lines_may_be_megabytes_long) {
   fill_line(bytes + LONG_BYTES, LONG_BYTES);
   struct scene scene = begin((struct denet_text){bytes, sizeof(bytes)});
   uint64_t left = 0;
-  ck_assert_int_eq(denet_tail_mend(scene.folder, "f", &left), 0);
+  ck_assert_int_eq(denet_repair_file(scene.folder, "f", &left), 0);
   ck_assert_uint_eq(left, sizeof(bytes));
   for (int cut = 1; cut <= 2; cut++) {
     DENET_CLOSE int fd = openat(scene.folder, "f", O_WRONLY | O_CLOEXEC);
     ck_assert_int_eq(ftruncate(fd, (off_t)sizeof(bytes) - cut), 0);
-    ck_assert_int_eq(denet_tail_mend(scene.folder, "f", &left), 0);
+    ck_assert_int_eq(denet_repair_file(scene.folder, "f", &left), 0);
     ck_assert_uint_eq(left, LONG_BYTES);
     ck_assert_int_eq(pwrite(fd, bytes, LONG_BYTES, LONG_BYTES), LONG_BYTES);
   }
@@ -154,7 +154,7 @@ START_TEST(a_file_keeps_its_time_of_change) {
   const struct timespec times[] = {{1000, 0}, {2000, 5}};
   ck_assert_int_eq(utimensat(scene.folder, "f", times, 0), 0);
   uint64_t bytes = 0;
-  ck_assert_int_eq(denet_tail_mend(scene.folder, "f", &bytes), 0);
+  ck_assert_int_eq(denet_repair_file(scene.folder, "f", &bytes), 0);
   struct stat status = look_up(&scene);
   ck_assert_int_eq(status.st_mtim.tv_sec, 2000);
   ck_assert_int_eq(status.st_mtim.tv_nsec, 5);
@@ -166,7 +166,7 @@ START_TEST(a_symbolic_link_is_not_followed) {
   struct scene scene = begin((struct denet_text)TEXT(LINE "torn"));
   uint64_t bytes = 0;
   ck_assert_int_eq(symlinkat("f", scene.folder, "link"), 0);
-  ck_assert_int_eq(denet_tail_mend(scene.folder, "link", &bytes), -ELOOP);
+  ck_assert_int_eq(denet_repair_file(scene.folder, "link", &bytes), -ELOOP);
   ck_assert_int_eq(unlinkat(scene.folder, "link", 0), 0);
   ck_assert_int_eq(look_up(&scene).st_size, sizeof(LINE "torn") - 1);
   end(&scene);
@@ -177,13 +177,13 @@ START_TEST(only_regular_files_are_touched) {
   struct scene scene = begin((struct denet_text)TEXT(""));
   uint64_t bytes = 0;
   ck_assert_int_eq(unlinkat(scene.folder, "f", 0), 0);
-  ck_assert_int_eq(denet_tail_mend(scene.folder, "f", &bytes), -ENOENT);
+  ck_assert_int_eq(denet_repair_file(scene.folder, "f", &bytes), -ENOENT);
   ck_assert_int_eq(mkfifoat(scene.folder, "f", 0600), 0);
-  ck_assert_int_eq(denet_tail_mend(scene.folder, "f", &bytes), -EINVAL);
+  ck_assert_int_eq(denet_repair_file(scene.folder, "f", &bytes), -EINVAL);
   ck_assert(S_ISFIFO(look_up(&scene).st_mode));
   ck_assert_int_eq(unlinkat(scene.folder, "f", 0), 0);
   ck_assert_int_eq(mkdirat(scene.folder, "f", 0700), 0);
-  ck_assert_int_eq(denet_tail_mend(scene.folder, "f", &bytes), -EISDIR);
+  ck_assert_int_eq(denet_repair_file(scene.folder, "f", &bytes), -EISDIR);
   end(&scene);
 }
 END_TEST

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OWN_LEDGER DENET_CLEANUP(denet_ledger_done) struct denet_ledger
+#define OWN_LEDGER DENET_CLEANUP(denet_lifecycle_done) struct denet_lifecycle
 #define OWN_BUFFER DENET_CLEANUP(denet_buffer_done) struct denet_buffer
 
 #define PID 77
@@ -18,23 +18,24 @@
 #define BYTES(literal) literal, sizeof(literal) - 1
 
 /* Of the event's own size to the byte: a sanitizer sees what is read behind it. */
-static int note(struct denet_ledger *ledger, const void *event, size_t size) {
+static int note(struct denet_lifecycle *lifecycle, const void *event, size_t size) {
   void *copy = malloc(size ? size : 1);
   ck_assert_ptr_nonnull(copy);
   memcpy(copy, event, size);
-  int outcome = denet_ledger_note(ledger, copy, size);
+  int outcome = denet_lifecycle_note(lifecycle, copy, size);
   free(copy);
   return outcome;
 }
 
-static void note_fork(struct denet_ledger *ledger, pid_t pid, uint64_t start_ns, pid_t parent_pid) {
+static void note_fork(struct denet_lifecycle *lifecycle, pid_t pid, uint64_t start_ns,
+                      pid_t parent_pid) {
   struct denet_bpf_fork fork = {.head = {DENET_BPF_FORK, (denet_u32)pid, start_ns},
                                 .parent_pid = (denet_u32)parent_pid};
-  ck_assert_int_eq(note(ledger, &fork, sizeof(fork)), 0);
+  ck_assert_int_eq(note(lifecycle, &fork, sizeof(fork)), 0);
 }
 
 /* A program whose three texts have these bytes, and slack bytes behind them. */
-static int note_texts(struct denet_ledger *ledger, struct denet_text arguments,
+static int note_texts(struct denet_lifecycle *lifecycle, struct denet_text arguments,
                       struct denet_text executable, struct denet_text cgroup, size_t slack) {
   struct denet_bpf_texts texts = {.head = {DENET_BPF_TEXTS, PID, START_NS},
                                   .argument_bytes = (denet_u32)arguments.length,
@@ -47,27 +48,27 @@ static int note_texts(struct denet_ledger *ledger, struct denet_text arguments,
   ck_assert_int_eq(denet_buffer_append(&event, cgroup.bytes, cgroup.length), 0);
   for (size_t i = 0; i < slack; i++)
     ck_assert_int_eq(denet_buffer_append(&event, "x", 1), 0);
-  return note(ledger, event.bytes, event.length);
+  return note(lifecycle, event.bytes, event.length);
 }
 
-static struct denet_life *find(const struct denet_ledger *ledger) {
-  struct denet_life *life = denet_ledger_find(ledger, PID, START_NS);
+static struct denet_lifecycle_entry *find(const struct denet_lifecycle *lifecycle) {
+  struct denet_lifecycle_entry *life = denet_lifecycle_find(lifecycle, PID, START_NS);
   ck_assert_ptr_nonnull(life);
   return life;
 }
 
 START_TEST(fresh_ledger_knows_nothing) {
-  OWN_LEDGER ledger = {0};
-  ck_assert_ptr_null(denet_ledger_find(&ledger, PID, START_NS));
-  ck_assert_int_eq(denet_ledger_list(&ledger), 0);
-  ck_assert_uint_eq(ledger.count, 0);
+  OWN_LEDGER lifecycle = {0};
+  ck_assert_ptr_null(denet_lifecycle_find(&lifecycle, PID, START_NS));
+  ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
+  ck_assert_uint_eq(lifecycle.count, 0);
 }
 END_TEST
 
 START_TEST(birth_is_noted) {
-  OWN_LEDGER ledger = {0};
-  note_fork(&ledger, PID, START_NS, 3);
-  const struct denet_life *life = find(&ledger);
+  OWN_LEDGER lifecycle = {0};
+  note_fork(&lifecycle, PID, START_NS, 3);
+  const struct denet_lifecycle_entry *life = find(&lifecycle);
   ck_assert_int_eq(life->pid, PID);
   ck_assert_uint_eq(life->start_ns, START_NS);
   ck_assert(life->was_forked && !life->has_exited && !life->is_over && !life->is_taken);
@@ -77,11 +78,11 @@ START_TEST(birth_is_noted) {
 END_TEST
 
 START_TEST(program_is_noted) {
-  OWN_LEDGER ledger = {0};
+  OWN_LEDGER lifecycle = {0};
   struct denet_bpf_texts texts = {
       .head = {DENET_BPF_TEXTS, PID, START_NS}, .exec_id = 4, .uid = 1000, .name = "app"};
-  ck_assert_int_eq(note(&ledger, &texts, sizeof(texts)), 0);
-  const struct denet_life *life = find(&ledger);
+  ck_assert_int_eq(note(&lifecycle, &texts, sizeof(texts)), 0);
+  const struct denet_lifecycle_entry *life = find(&lifecycle);
   ck_assert(!life->was_forked && !life->has_exited && !life->is_over);
   ck_assert_ptr_nonnull(life->texts);
   ck_assert_uint_eq(life->texts->exec_id, 4);
@@ -91,11 +92,11 @@ START_TEST(program_is_noted) {
 END_TEST
 
 START_TEST(exit_is_noted) {
-  OWN_LEDGER ledger = {0};
+  OWN_LEDGER lifecycle = {0};
   struct denet_bpf_exit exit = {
       .head = {DENET_BPF_EXIT, PID, START_NS}, .exit_ns = 6000, .rss_pages = 12, .parent_pid = 3};
-  ck_assert_int_eq(note(&ledger, &exit, sizeof(exit)), 0);
-  const struct denet_life *life = find(&ledger);
+  ck_assert_int_eq(note(&lifecycle, &exit, sizeof(exit)), 0);
+  const struct denet_lifecycle_entry *life = find(&lifecycle);
   ck_assert(!life->was_forked && life->has_exited && !life->is_over);
   ck_assert_uint_eq(life->exit.exit_ns, 6000);
   ck_assert_uint_eq(life->exit.rss_pages, 12);
@@ -104,14 +105,14 @@ START_TEST(exit_is_noted) {
 END_TEST
 
 START_TEST(end_is_noted) {
-  OWN_LEDGER ledger = {0};
+  OWN_LEDGER lifecycle = {0};
   struct denet_bpf_free end = {.head = {DENET_BPF_FREE, PID, START_NS},
                                .costs = {.run_ns = 123},
                                .peak_rss_pages = 40,
                                .exit_code = -1,
                                .name = "app"};
-  ck_assert_int_eq(note(&ledger, &end, sizeof(end)), 0);
-  const struct denet_life *life = find(&ledger);
+  ck_assert_int_eq(note(&lifecycle, &end, sizeof(end)), 0);
+  const struct denet_lifecycle_entry *life = find(&lifecycle);
   ck_assert(!life->was_forked && !life->has_exited && life->is_over && !life->is_taken);
   ck_assert_uint_eq(life->end.costs.run_ns, 123);
   ck_assert_uint_eq(life->end.peak_rss_pages, 40);
@@ -121,26 +122,26 @@ START_TEST(end_is_noted) {
 END_TEST
 
 START_TEST(events_of_a_process_come_together_in_any_order) {
-  OWN_LEDGER ledger = {0};
+  OWN_LEDGER lifecycle = {0};
   struct denet_bpf_exit exit = {.head = {DENET_BPF_EXIT, PID, START_NS}, .exit_ns = 6000};
   struct denet_bpf_free end = {.head = {DENET_BPF_FREE, PID, START_NS}, .cpu = 2};
-  ck_assert_int_eq(note(&ledger, &end, sizeof(end)), 0);
-  const struct denet_life *life = find(&ledger);
-  ck_assert_int_eq(note(&ledger, &exit, sizeof(exit)), 0);
-  note_fork(&ledger, PID, START_NS, 3);
-  ck_assert_ptr_eq(find(&ledger), life);
+  ck_assert_int_eq(note(&lifecycle, &end, sizeof(end)), 0);
+  const struct denet_lifecycle_entry *life = find(&lifecycle);
+  ck_assert_int_eq(note(&lifecycle, &exit, sizeof(exit)), 0);
+  note_fork(&lifecycle, PID, START_NS, 3);
+  ck_assert_ptr_eq(find(&lifecycle), life);
   ck_assert(life->was_forked && life->has_exited && life->is_over);
   ck_assert_uint_eq(life->end.cpu, 2);
   ck_assert_uint_eq(life->exit.exit_ns, 6000);
-  ck_assert_int_eq(denet_ledger_list(&ledger), 0);
-  ck_assert_uint_eq(ledger.count, 1);
+  ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
+  ck_assert_uint_eq(lifecycle.count, 1);
 }
 END_TEST
 
 START_TEST(greatest_pid_is_one) {
-  OWN_LEDGER ledger = {0};
-  note_fork(&ledger, INT32_MAX, UINT64_MAX, 1);
-  ck_assert_ptr_nonnull(denet_ledger_find(&ledger, INT32_MAX, UINT64_MAX));
+  OWN_LEDGER lifecycle = {0};
+  note_fork(&lifecycle, INT32_MAX, UINT64_MAX, 1);
+  ck_assert_ptr_nonnull(denet_lifecycle_find(&lifecycle, INT32_MAX, UINT64_MAX));
 }
 END_TEST
 
@@ -190,7 +191,7 @@ static const struct {
     {DENET_BPF_TEXTS, PID, TEXTS_BYTES + BEHIND, 1u << 31, 1u << 31, 8},
 };
 
-static int note_malformed(struct denet_ledger *ledger, int row) {
+static int note_malformed(struct denet_lifecycle *lifecycle, int row) {
   char event[512] = {0};
   struct denet_bpf_texts texts = {.head = {malformed[row].kind, malformed[row].pid, START_NS},
                                   .argument_bytes = malformed[row].argument_bytes,
@@ -198,25 +199,26 @@ static int note_malformed(struct denet_ledger *ledger, int row) {
                                   .cgroup_bytes = malformed[row].cgroup_bytes};
   ck_assert_uint_le(malformed[row].size, sizeof(event));
   memcpy(event, &texts, sizeof(texts));
-  return note(ledger, event, malformed[row].size);
+  return note(lifecycle, event, malformed[row].size);
 }
 
 START_TEST(what_is_no_event_is_refused_and_leaves_nothing) {
-  OWN_LEDGER ledger = {0};
-  ck_assert_int_eq(note_malformed(&ledger, _i), -EINVAL);
-  ck_assert_ptr_null(denet_ledger_find(&ledger, (pid_t)malformed[_i].pid, START_NS));
-  ck_assert_int_eq(denet_ledger_list(&ledger), 0);
-  ck_assert_uint_eq(ledger.count, 0);
+  OWN_LEDGER lifecycle = {0};
+  ck_assert_int_eq(note_malformed(&lifecycle, _i), -EINVAL);
+  ck_assert_ptr_null(denet_lifecycle_find(&lifecycle, (pid_t)malformed[_i].pid, START_NS));
+  ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
+  ck_assert_uint_eq(lifecycle.count, 0);
 }
 END_TEST
 
 START_TEST(what_is_no_event_changes_nothing_of_a_life) {
-  OWN_LEDGER ledger = {0};
+  OWN_LEDGER lifecycle = {0};
   struct denet_text text = {BYTES("old")};
-  ck_assert_int_eq(note_texts(&ledger, text, (struct denet_text){0}, (struct denet_text){0}, 0), 0);
-  const struct denet_bpf_texts *before = find(&ledger)->texts;
-  ck_assert_int_eq(note_malformed(&ledger, _i), -EINVAL);
-  const struct denet_life *life = find(&ledger);
+  ck_assert_int_eq(note_texts(&lifecycle, text, (struct denet_text){0}, (struct denet_text){0}, 0),
+                   0);
+  const struct denet_bpf_texts *before = find(&lifecycle)->texts;
+  ck_assert_int_eq(note_malformed(&lifecycle, _i), -EINVAL);
+  const struct denet_lifecycle_entry *life = find(&lifecycle);
   ck_assert_ptr_eq(life->texts, before);
   ck_assert(!life->was_forked && !life->has_exited && !life->is_over);
 }
@@ -256,14 +258,15 @@ static const struct {
 };
 
 START_TEST(text_is_what_was_told_of_its_kind) {
-  OWN_LEDGER ledger = {0};
+  OWN_LEDGER lifecycle = {0};
   OWN_BUFFER out = {0};
   struct denet_text told[] = {{BYTES("an\0argument\0")}, {BYTES("leaf\0top\0")}, {BYTES("unit\0")}};
   ck_assert_uint_lt(texts[_i].kind, DENET_COUNT_OF(told));
   told[texts[_i].kind] = texts[_i].told;
-  ck_assert_int_eq(note_texts(&ledger, told[0], told[1], told[2], 5), 0);
+  ck_assert_int_eq(note_texts(&lifecycle, told[0], told[1], told[2], 5), 0);
   ck_assert_int_eq(denet_buffer_append_string(&out, "before:"), 0);
-  ck_assert_int_eq(denet_life_text(find(&ledger), texts[_i].kind, &out), texts[_i].outcome);
+  ck_assert_int_eq(denet_lifecycle_entry_text(find(&lifecycle), texts[_i].kind, &out),
+                   texts[_i].outcome);
   ck_assert_uint_eq(out.length, strlen("before:") + texts[_i].text.length);
   ck_assert_mem_eq(out.bytes, "before:", strlen("before:"));
   ck_assert_mem_eq(out.bytes + strlen("before:"), texts[_i].text.bytes, texts[_i].text.length);
@@ -274,10 +277,10 @@ static const enum denet_text_kind kinds[] = {DENET_TEXT_ARGUMENTS, DENET_TEXT_EX
                                              DENET_TEXT_CGROUP};
 
 START_TEST(process_whose_program_was_not_told_has_no_texts) {
-  OWN_LEDGER ledger = {0};
+  OWN_LEDGER lifecycle = {0};
   OWN_BUFFER out = {0};
-  note_fork(&ledger, PID, START_NS, 1);
-  ck_assert_int_eq(denet_life_text(find(&ledger), kinds[_i], &out), -ENOENT);
+  note_fork(&lifecycle, PID, START_NS, 1);
+  ck_assert_int_eq(denet_lifecycle_entry_text(find(&lifecycle), kinds[_i], &out), -ENOENT);
   ck_assert_uint_eq(out.length, 0);
 }
 END_TEST
@@ -293,12 +296,12 @@ static const struct {
 };
 
 START_TEST(newer_texts_take_the_place_of_older_ones) {
-  OWN_LEDGER ledger = {0};
+  OWN_LEDGER lifecycle = {0};
   OWN_BUFFER out = {0};
   struct denet_text none = {0}, second = programs[_i].second;
-  ck_assert_int_eq(note_texts(&ledger, programs[_i].first, none, none, 0), 0);
-  ck_assert_int_eq(note_texts(&ledger, second, none, none, 0), 0);
-  ck_assert_int_eq(denet_life_text(find(&ledger), DENET_TEXT_ARGUMENTS, &out), 0);
+  ck_assert_int_eq(note_texts(&lifecycle, programs[_i].first, none, none, 0), 0);
+  ck_assert_int_eq(note_texts(&lifecycle, second, none, none, 0), 0);
+  ck_assert_int_eq(denet_lifecycle_entry_text(find(&lifecycle), DENET_TEXT_ARGUMENTS, &out), 0);
   ck_assert_uint_eq(out.length, second.length ? second.length - 1 : 0);
   ck_assert_mem_eq(denet_buffer_text(&out).bytes, second.bytes, out.length);
 }
@@ -313,15 +316,15 @@ static uint64_t next_random(uint64_t *state) {
 START_TEST(names_of_any_bytes_make_a_path) {
   uint64_t state = 1;
   for (int round = 0; round < 2000; round++) {
-    OWN_LEDGER ledger = {0};
+    OWN_LEDGER lifecycle = {0};
     OWN_BUFFER out = {0};
     char names[32];
     size_t length = 1 + next_random(&state) % sizeof(names);
     for (size_t i = 0; i < length; i++)
       names[i] = (char)(next_random(&state) % 3);
     struct denet_text none = {0}, told = {names, length};
-    ck_assert_int_eq(note_texts(&ledger, none, told, none, 0), 0);
-    ck_assert_int_eq(denet_life_text(find(&ledger), DENET_TEXT_EXECUTABLE, &out), 0);
+    ck_assert_int_eq(note_texts(&lifecycle, none, told, none, 0), 0);
+    ck_assert_int_eq(denet_lifecycle_entry_text(find(&lifecycle), DENET_TEXT_EXECUTABLE, &out), 0);
     ck_assert_int_eq(out.bytes[0], '/');
     ck_assert_uint_eq(out.length, length); /* each NUL has become a slash */
   }
@@ -329,46 +332,46 @@ START_TEST(names_of_any_bytes_make_a_path) {
 END_TEST
 
 START_TEST(lives_with_one_pid_are_told_apart_by_their_starts) {
-  OWN_LEDGER ledger = {0};
+  OWN_LEDGER lifecycle = {0};
   struct denet_bpf_free end = {.head = {DENET_BPF_FREE, PID, 100}};
-  note_fork(&ledger, PID, 100, 3);
-  note_fork(&ledger, PID, 200, 4);
-  ck_assert_int_eq(note(&ledger, &end, sizeof(end)), 0);
-  const struct denet_life *old = denet_ledger_find(&ledger, PID, 100);
-  const struct denet_life *new = denet_ledger_find(&ledger, PID, 200);
+  note_fork(&lifecycle, PID, 100, 3);
+  note_fork(&lifecycle, PID, 200, 4);
+  ck_assert_int_eq(note(&lifecycle, &end, sizeof(end)), 0);
+  const struct denet_lifecycle_entry *old = denet_lifecycle_find(&lifecycle, PID, 100);
+  const struct denet_lifecycle_entry *new = denet_lifecycle_find(&lifecycle, PID, 200);
   ck_assert_ptr_nonnull(old);
   ck_assert_ptr_nonnull(new);
   ck_assert(old->is_over && !new->is_over);
   ck_assert_int_eq(old->parent_pid, 3);
   ck_assert_int_eq(new->parent_pid, 4);
-  ck_assert_ptr_null(denet_ledger_find(&ledger, PID, 150));
-  ck_assert_ptr_null(denet_ledger_find(&ledger, PID + 1, 100));
+  ck_assert_ptr_null(denet_lifecycle_find(&lifecycle, PID, 150));
+  ck_assert_ptr_null(denet_lifecycle_find(&lifecycle, PID + 1, 100));
 }
 END_TEST
 
 START_TEST(dropped_life_is_forgotten) {
-  OWN_LEDGER ledger = {0};
+  OWN_LEDGER lifecycle = {0};
   struct denet_text text = {BYTES("app\0")}, none = {0};
-  ck_assert_int_eq(note_texts(&ledger, text, none, none, 0), 0);
-  note_fork(&ledger, PID, START_NS + 1, 3);
-  denet_ledger_drop(&ledger, find(&ledger));
-  ck_assert_ptr_null(denet_ledger_find(&ledger, PID, START_NS));
-  ck_assert_ptr_nonnull(denet_ledger_find(&ledger, PID, START_NS + 1));
-  ck_assert_int_eq(denet_ledger_list(&ledger), 0);
-  ck_assert_uint_eq(ledger.count, 1);
-  ck_assert_uint_eq(ledger.lives[0]->start_ns, START_NS + 1);
+  ck_assert_int_eq(note_texts(&lifecycle, text, none, none, 0), 0);
+  note_fork(&lifecycle, PID, START_NS + 1, 3);
+  denet_lifecycle_drop(&lifecycle, find(&lifecycle));
+  ck_assert_ptr_null(denet_lifecycle_find(&lifecycle, PID, START_NS));
+  ck_assert_ptr_nonnull(denet_lifecycle_find(&lifecycle, PID, START_NS + 1));
+  ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
+  ck_assert_uint_eq(lifecycle.count, 1);
+  ck_assert_uint_eq(lifecycle.lives[0]->start_ns, START_NS + 1);
 }
 END_TEST
 
 START_TEST(life_that_is_heard_of_again_after_it_was_dropped_is_a_fresh_one) {
-  OWN_LEDGER ledger = {0};
+  OWN_LEDGER lifecycle = {0};
   struct denet_text text = {BYTES("app\0")}, none = {0};
-  ck_assert_int_eq(note_texts(&ledger, text, none, none, 0), 0);
-  denet_ledger_drop(&ledger, find(&ledger));
-  note_fork(&ledger, PID, START_NS, 3);
-  ck_assert_ptr_null(find(&ledger)->texts);
-  ck_assert_int_eq(denet_ledger_list(&ledger), 0);
-  ck_assert_uint_eq(ledger.count, 1);
+  ck_assert_int_eq(note_texts(&lifecycle, text, none, none, 0), 0);
+  denet_lifecycle_drop(&lifecycle, find(&lifecycle));
+  note_fork(&lifecycle, PID, START_NS, 3);
+  ck_assert_ptr_null(find(&lifecycle)->texts);
+  ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
+  ck_assert_uint_eq(lifecycle.count, 1);
 }
 END_TEST
 
@@ -377,64 +380,65 @@ END_TEST
 /* Each pid once, without order. */
 static pid_t scramble(int i) { return 1 + (pid_t)((int64_t)i * 3571 % MANY); }
 
-static void note_many(struct denet_ledger *ledger) {
+static void note_many(struct denet_lifecycle *lifecycle) {
   for (int i = 0; i < MANY; i++)
-    note_fork(ledger, scramble(i), i % 2 ? 10 : 20, 1);
+    note_fork(lifecycle, scramble(i), i % 2 ? 10 : 20, 1);
   for (int i = 0; i < MANY; i++)
-    note_fork(ledger, scramble(i), i % 2 ? 20 : 10, 1);
+    note_fork(lifecycle, scramble(i), i % 2 ? 20 : 10, 1);
 }
 
 START_TEST(list_goes_by_pid_and_start) {
-  OWN_LEDGER ledger = {0};
-  note_many(&ledger);
-  ck_assert_int_eq(denet_ledger_list(&ledger), 0);
-  ck_assert_uint_eq(ledger.count, 2 * MANY);
-  for (size_t i = 0; i < ledger.count; i++) {
-    ck_assert_int_eq(ledger.lives[i]->pid, (pid_t)(1 + i / 2));
-    ck_assert_uint_eq(ledger.lives[i]->start_ns, i % 2 ? 20 : 10);
+  OWN_LEDGER lifecycle = {0};
+  note_many(&lifecycle);
+  ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
+  ck_assert_uint_eq(lifecycle.count, 2 * MANY);
+  for (size_t i = 0; i < lifecycle.count; i++) {
+    ck_assert_int_eq(lifecycle.lives[i]->pid, (pid_t)(1 + i / 2));
+    ck_assert_uint_eq(lifecycle.lives[i]->start_ns, i % 2 ? 20 : 10);
   }
 }
 END_TEST
 
 START_TEST(many_lives_are_found_until_they_are_dropped) {
-  OWN_LEDGER ledger = {0};
-  note_many(&ledger);
-  ck_assert_int_eq(denet_ledger_list(&ledger), 0);
-  for (size_t i = 0; i < ledger.count; i++)
+  OWN_LEDGER lifecycle = {0};
+  note_many(&lifecycle);
+  ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
+  for (size_t i = 0; i < lifecycle.count; i++)
     if (i % 3)
-      denet_ledger_drop(&ledger, ledger.lives[i]);
+      denet_lifecycle_drop(&lifecycle, lifecycle.lives[i]);
   for (size_t i = 0; i < (size_t)2 * MANY; i++) {
-    const struct denet_life *life = denet_ledger_find(&ledger, (pid_t)(1 + i / 2), i % 2 ? 20 : 10);
+    const struct denet_lifecycle_entry *life =
+        denet_lifecycle_find(&lifecycle, (pid_t)(1 + i / 2), i % 2 ? 20 : 10);
     ck_assert_int_eq(life == NULL, i % 3 != 0);
   }
-  ck_assert_int_eq(denet_ledger_list(&ledger), 0);
-  ck_assert_uint_eq(ledger.count, (2 * MANY + 2) / 3);
+  ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
+  ck_assert_uint_eq(lifecycle.count, (2 * MANY + 2) / 3);
 }
 END_TEST
 
 START_TEST(emptied_ledger_may_be_filled_again) {
-  OWN_LEDGER ledger = {0};
+  OWN_LEDGER lifecycle = {0};
   for (int round = 0; round < 3; round++) {
-    note_many(&ledger);
-    ck_assert_int_eq(denet_ledger_list(&ledger), 0);
-    ck_assert_uint_eq(ledger.count, 2 * MANY);
-    for (size_t i = 0; i < ledger.count; i++)
-      denet_ledger_drop(&ledger, ledger.lives[i]);
-    ck_assert_int_eq(denet_ledger_list(&ledger), 0);
-    ck_assert_uint_eq(ledger.count, 0);
+    note_many(&lifecycle);
+    ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
+    ck_assert_uint_eq(lifecycle.count, 2 * MANY);
+    for (size_t i = 0; i < lifecycle.count; i++)
+      denet_lifecycle_drop(&lifecycle, lifecycle.lives[i]);
+    ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
+    ck_assert_uint_eq(lifecycle.count, 0);
   }
 }
 END_TEST
 
 START_TEST(done_may_be_called_twice) {
-  struct denet_ledger ledger = {0};
+  struct denet_lifecycle lifecycle = {0};
   struct denet_text text = {BYTES("app\0")}, none = {0};
-  denet_ledger_done(&ledger);
-  ck_assert_int_eq(note_texts(&ledger, text, none, none, 0), 0);
-  ck_assert_int_eq(denet_ledger_list(&ledger), 0);
-  denet_ledger_done(&ledger);
-  denet_ledger_done(&ledger);
-  ck_assert_ptr_null(denet_ledger_find(&ledger, PID, START_NS));
+  denet_lifecycle_done(&lifecycle);
+  ck_assert_int_eq(note_texts(&lifecycle, text, none, none, 0), 0);
+  ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
+  denet_lifecycle_done(&lifecycle);
+  denet_lifecycle_done(&lifecycle);
+  ck_assert_ptr_null(denet_lifecycle_find(&lifecycle, PID, START_NS));
 }
 END_TEST
 

@@ -36,16 +36,16 @@ static void tell(const void *event, size_t size) {
   kernel.events[kernel.count++].size = size;
 }
 
-int denet_programs_open(struct denet_error *error, struct denet_programs **out_programs) {
+int denet_loader_open(struct denet_error *error, struct denet_loader **out_programs) {
   (void)error;
   *out_programs = NULL;
   return 0;
 }
 
-void denet_programs_free(struct denet_programs *programs) { (void)programs; }
+void denet_loader_free(struct denet_loader *programs) { (void)programs; }
 
-int denet_programs_list(struct denet_programs *programs, uint64_t settled_ns,
-                        struct denet_buffer *records) {
+int denet_loader_list(struct denet_loader *programs, uint64_t settled_ns,
+                      struct denet_buffer *records) {
   (void)programs, (void)settled_ns;
   denet_buffer_clear(records);
   if (kernel.exit.head.pid)
@@ -56,9 +56,8 @@ int denet_programs_list(struct denet_programs *programs, uint64_t settled_ns,
   return denet_buffer_append(records, &kernel.zombie, sizeof(kernel.zombie));
 }
 
-int denet_programs_drain(struct denet_programs *programs,
-                         int (*take)(void *context, const void *event, size_t size),
-                         void *context) {
+int denet_loader_drain(struct denet_loader *programs,
+                       int (*take)(void *context, const void *event, size_t size), void *context) {
   (void)programs;
   for (size_t i = 0; i < kernel.count; i++)
     ck_assert_int_eq(take(context, kernel.events[i].bytes, kernel.events[i].size), 0);
@@ -66,7 +65,7 @@ int denet_programs_drain(struct denet_programs *programs,
   return 0;
 }
 
-void denet_programs_ask(struct denet_programs *programs, pid_t pid, uint64_t start_ns) {
+void denet_loader_ask(struct denet_loader *programs, pid_t pid, uint64_t start_ns) {
   (void)programs;
   struct denet_bpf_free end = {.head = {DENET_BPF_FREE, (denet_u32)pid, start_ns}, .name = "job"};
   kernel.asked++;
@@ -76,16 +75,16 @@ void denet_programs_ask(struct denet_programs *programs, pid_t pid, uint64_t sta
     tell(&end, sizeof(end));
 }
 
-void denet_programs_watch(struct denet_programs *programs, pid_t pid, bool is_watched) {
+void denet_loader_watch(struct denet_loader *programs, pid_t pid, bool is_watched) {
   (void)programs, (void)pid, (void)is_watched;
 }
 
-uint64_t denet_programs_lost(const struct denet_programs *programs) {
+uint64_t denet_loader_lost(const struct denet_loader *programs) {
   (void)programs;
   return 0;
 }
 
-int denet_programs_call_fd(const struct denet_programs *programs) {
+int denet_loader_event_fd(const struct denet_loader *programs) {
   (void)programs;
   return -1;
 }
@@ -108,7 +107,7 @@ static bool want_none(void *context, struct denet_process *process) {
   return false;
 }
 
-static const struct denet_host host = {
+static const struct denet_env env = {
     .proc_path = "/proc", .tick_ns = SECOND / 100, .page_bytes = 4096, .boot_ns = boot_ns};
 
 static struct denet_source *open_source(void) {
@@ -116,16 +115,17 @@ static struct denet_source *open_source(void) {
   struct denet_error error = {0};
   memset(&kernel, 0, sizeof(kernel));
   kernel.now_ns = START_NS;
-  ck_assert_msg(denet_bpf_open(&host, &error, &source) == 0, "%s", error.text);
+  ck_assert_msg(denet_bpf_open(&env, &error, &source) == 0, "%s", error.text);
   return source;
 }
 
 /* Returns how many are gone in the pass. */
-static size_t pass_at(struct denet_source *source, struct denet_roster *roster, uint64_t now_ns) {
+static size_t pass_at(struct denet_source *source, struct denet_process_table *table,
+                      uint64_t now_ns) {
   struct denet_error error = {0};
   kernel.now_ns = now_ns;
-  ck_assert_msg(source->scan(source, roster, &error) == 0, "%s", error.text);
-  return roster->gone_count;
+  ck_assert_msg(source->scan(source, table, &error) == 0, "%s", error.text);
+  return table->gone_count;
 }
 
 static struct denet_bpf_head begin_now(void) {
@@ -152,41 +152,41 @@ static const struct {
 };
 
 START_TEST(process_between_two_passes_is_shown_however_far_apart_they_are) {
-  DENET_CLEANUP(denet_roster_done) struct denet_roster roster = {0};
+  DENET_CLEANUP(denet_process_table_done) struct denet_process_table table = {0};
   struct denet_source *source = open_source();
   uint64_t apart_ns = lives[_i].apart_ns;
-  pass_at(source, &roster, START_NS);
+  pass_at(source, &table, START_NS);
   kernel.now_ns += apart_ns / 2;
   struct denet_bpf_exit exit = {.head = begin_now(), .exit_ns = kernel.now_ns};
   exit.head.kind = DENET_BPF_EXIT;
   if (!lives[_i].outlives_pause)
     tell(&exit, sizeof(exit));
-  source->hear(source, want_none, NULL);
+  source->drain_events(source, want_none, NULL);
   if (lives[_i].outlives_pause) {
     kernel.exit = exit;
     kernel.exit.exit_ns = START_NS + apart_ns + 1;
   }
   kernel.deaf_for = lives[_i].deaf_for;
-  size_t shown = pass_at(source, &roster, START_NS + apart_ns);
+  size_t shown = pass_at(source, &table, START_NS + apart_ns);
   if (!shown)
-    shown = pass_at(source, &roster, START_NS + 2 * apart_ns);
+    shown = pass_at(source, &table, START_NS + 2 * apart_ns);
   ck_assert_msg(shown == 1, "%s: it is not shown", lives[_i].how);
-  ck_assert_int_eq(roster.gone[0]->parent_pid, PARENT);
+  ck_assert_int_eq(table.gone[0]->parent_pid, PARENT);
   ck_assert_uint_eq(source->lost, 0);
   denet_source_free(source);
 }
 END_TEST
 
 START_TEST(process_whose_end_is_never_told_counts_as_lost) {
-  DENET_CLEANUP(denet_roster_done) struct denet_roster roster = {0};
+  DENET_CLEANUP(denet_process_table_done) struct denet_process_table table = {0};
   struct denet_source *source = open_source();
-  pass_at(source, &roster, START_NS);
+  pass_at(source, &table, START_NS);
   struct denet_bpf_exit exit = {.head = begin_now(), .exit_ns = kernel.now_ns};
   exit.head.kind = DENET_BPF_EXIT;
   tell(&exit, sizeof(exit));
   kernel.deaf_for = UINT32_MAX;
   for (uint64_t i = 1; i < 10; i++)
-    ck_assert_uint_eq(pass_at(source, &roster, START_NS + i * 10 * SECOND), 0);
+    ck_assert_uint_eq(pass_at(source, &table, START_NS + i * 10 * SECOND), 0);
   ck_assert_uint_eq(source->lost, 1);
   denet_source_free(source);
 }
@@ -194,21 +194,21 @@ END_TEST
 
 /* Else the kernel keeps what it had to tell of it. */
 START_TEST(zombie_that_is_given_up_is_still_asked_for) {
-  DENET_CLEANUP(denet_roster_done) struct denet_roster roster = {0};
+  DENET_CLEANUP(denet_process_table_done) struct denet_process_table table = {0};
   struct denet_source *source = open_source();
   kernel.zombie.identity = (struct denet_bpf_identity){
       .brief = {.head = {DENET_BPF_PROCESS, PID, START_NS - SECOND}, .name = "job"},
       .state = DENET_BPF_ZOMBIE,
       .threads = 1};
-  ck_assert_uint_eq(pass_at(source, &roster, START_NS), 0);
+  ck_assert_uint_eq(pass_at(source, &table, START_NS), 0);
   kernel.zombie.identity.brief.head.pid = 0;
   kernel.deaf_for = 1;
-  ck_assert_uint_eq(pass_at(source, &roster, START_NS + SECOND), 1);
+  ck_assert_uint_eq(pass_at(source, &table, START_NS + SECOND), 1);
   ck_assert_uint_eq(kernel.asked, 1);
-  ck_assert_uint_eq(pass_at(source, &roster, START_NS + 2 * SECOND), 0);
+  ck_assert_uint_eq(pass_at(source, &table, START_NS + 2 * SECOND), 0);
   ck_assert_uint_eq(kernel.asked, 2);
   for (uint64_t i = 3; i < 60; i++)
-    ck_assert_uint_eq(pass_at(source, &roster, START_NS + i * SECOND), 0);
+    ck_assert_uint_eq(pass_at(source, &table, START_NS + i * SECOND), 0);
   ck_assert_uint_eq(kernel.asked, 2); /* it has answered */
   ck_assert_uint_eq(source->lost, 0);
   denet_source_free(source);

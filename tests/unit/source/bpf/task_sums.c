@@ -3,7 +3,7 @@
 START_TEST(no_records_have_no_first) {
   struct denet_buffer records = {0};
   size_t offset = 0;
-  ck_assert_ptr_null(denet_tally_next(&records, &offset));
+  ck_assert_ptr_null(denet_task_sums_next(&records, &offset));
   ck_assert_uint_eq(offset, 0);
 }
 END_TEST
@@ -19,13 +19,13 @@ START_TEST(records_of_all_kinds_are_walked) {
   static const denet_u32 pids[] = {10, 20, 10, 30};
   size_t offset = 0;
   for (size_t i = 0; i < DENET_COUNT_OF(kinds); i++) {
-    const struct denet_bpf_head *head = denet_tally_next(&scene.records, &offset);
+    const struct denet_bpf_head *head = denet_task_sums_next(&scene.records, &offset);
     ck_assert_ptr_nonnull(head);
     ck_assert_uint_eq(head->kind, kinds[i]);
     ck_assert_uint_eq(head->pid, pids[i]);
   }
   ck_assert_uint_eq(offset, scene.records.length);
-  ck_assert_ptr_null(denet_tally_next(&scene.records, &offset));
+  ck_assert_ptr_null(denet_task_sums_next(&scene.records, &offset));
   ck_assert_uint_eq(offset, scene.records.length);
 }
 END_TEST
@@ -64,10 +64,10 @@ START_TEST(records_end_where_they_make_no_sense) {
   struct denet_buffer cut = {malloc(scene.records.length), scene.records.length, 0};
   memcpy(cut.bytes, scene.records.bytes, cut.length);
   size_t offset = 0;
-  const struct denet_bpf_head *first = denet_tally_next(&cut, &offset);
+  const struct denet_bpf_head *first = denet_task_sums_next(&cut, &offset);
   ck_assert_ptr_nonnull(first);
   ck_assert_uint_eq(first->pid, 10);
-  ck_assert_ptr_null(denet_tally_next(&cut, &offset));
+  ck_assert_ptr_null(denet_task_sums_next(&cut, &offset));
   ck_assert_uint_eq(offset, sizeof(struct denet_bpf_process));
   denet_buffer_done(&cut);
 }
@@ -134,7 +134,7 @@ START_TEST(brief_record_changes_nothing) {
   show_brief(&scene, 10);
   show_thread(&scene, 10, 9);
   take(&scene, 0);
-  ck_assert_ptr_null(denet_tallies_find(&scene.tallies, 10));
+  ck_assert_ptr_null(denet_task_sums_find(&scene.task_sums, 10));
   ck_assert_mem_eq(&scene.processes[0], &before, sizeof(before));
 }
 END_TEST
@@ -160,13 +160,13 @@ END_TEST
 
 START_TEST(each_counter_holds_for_itself) {
   struct denet_process process = {0};
-  struct denet_bpf_costs told = make_costs(5);
-  denet_tally_take_costs(&process, &told, 0);
+  struct denet_bpf_usage told = make_costs(5);
+  denet_task_sums_take_costs(&process, &told, 0);
   for (size_t i = 0; i < DENET_COUNT_OF(costs); i++) {
     told = make_costs(6);
     memset((char *)&told + costs[i].offset, 0, sizeof(denet_u64));
     struct denet_process other = process;
-    denet_tally_take_costs(&other, &told, 0);
+    denet_task_sums_take_costs(&other, &told, 0);
     for (size_t k = 0; k < DENET_COUNT_OF(costs); k++)
       ck_assert_uint_eq(other.now.value[costs[k].metric], cost_of(k, k == i ? 5 : 6));
   }

@@ -105,18 +105,19 @@ START_TEST(process_that_has_no_values_yet_takes_what_there_is) {
 }
 END_TEST
 
-static const unsigned lacks[] = {0, DENET_LACK_SCHEDSTAT, DENET_LACK_IO_ACCOUNTING,
-                                 DENET_LACK_SCHEDSTAT | DENET_LACK_IO_ACCOUNTING,
-                                 DENET_LACK_IO | DENET_LACK_EXECUTABLE | DENET_LACK_NAMESPACES};
+static const unsigned unavailable[] = {
+    0, DENET_UNAVAILABLE_SCHEDSTAT, DENET_UNAVAILABLE_IO_ACCOUNTING,
+    DENET_UNAVAILABLE_SCHEDSTAT | DENET_UNAVAILABLE_IO_ACCOUNTING,
+    DENET_UNAVAILABLE_IO | DENET_UNAVAILABLE_EXECUTABLE | DENET_UNAVAILABLE_NAMESPACES};
 
 START_TEST(what_the_kernel_does_not_count_is_absent) {
   OWN_SCENE scene = {0};
   show_process(&scene, 10, 2);
   show_thread(&scene, 10, 1);
-  take(&scene, lacks[_i]);
+  take(&scene, unavailable[_i]);
   const struct denet_values *now = &scene.processes[0].now;
   for (size_t i = 0; i < DENET_COUNT_OF(costs); i++)
-    ck_assert_int_eq(denet_values_has(now, costs[i].metric), !(costs[i].lack & lacks[_i]));
+    ck_assert_int_eq(denet_values_has(now, costs[i].metric), !(costs[i].lack & unavailable[_i]));
   ck_assert(denet_values_has(now, DENET_CPU_USER) && denet_values_has(now, DENET_RSS));
 }
 END_TEST
@@ -176,42 +177,42 @@ START_TEST(process_is_on_a_cpu_when_one_of_its_threads_is) {
   append(&scene, &process, sizeof(process));
   append(&scene, &thread, sizeof(thread));
   take(&scene, 0);
-  const struct denet_tally *tally = denet_tallies_find(&scene.tallies, 10);
-  ck_assert_ptr_nonnull(tally);
-  ck_assert_int_eq(tally->is_on_cpu, states[_i].is_on_cpu);
+  const struct denet_task_sum *task_sum = denet_task_sums_find(&scene.task_sums, 10);
+  ck_assert_ptr_nonnull(task_sum);
+  ck_assert_int_eq(task_sum->is_on_cpu, states[_i].is_on_cpu);
 }
 END_TEST
 
 #define MANY 3000
 
 START_TEST(tally_is_found_by_its_pid) {
-  struct denet_tallies DENET_CLEANUP(denet_tallies_done) tallies = {0};
+  struct denet_task_sums DENET_CLEANUP(denet_task_sums_done) task_sums = {0};
   static struct denet_process processes[MANY];
   struct denet_bpf_process record = make_process(1, 1);
-  ck_assert_ptr_null(denet_tallies_find(&tallies, 1));
+  ck_assert_ptr_null(denet_task_sums_find(&task_sums, 1));
   for (pid_t i = 0; i < MANY; i++) {
     processes[i].pid = 2 * i + 2;
-    ck_assert_int_eq(denet_tallies_add(&tallies, &processes[i], &record, 0), 0);
+    ck_assert_int_eq(denet_task_sums_add(&task_sums, &processes[i], &record, 0), 0);
   }
   for (pid_t pid = 0; pid <= 2 * MANY + 1; pid++) {
-    const struct denet_tally *tally = denet_tallies_find(&tallies, pid);
-    ck_assert_int_eq(tally != NULL, pid > 0 && pid % 2 == 0);
-    ck_assert(!tally || tally->process == &processes[pid / 2 - 1]);
+    const struct denet_task_sum *task_sum = denet_task_sums_find(&task_sums, pid);
+    ck_assert_int_eq(task_sum != NULL, pid > 0 && pid % 2 == 0);
+    ck_assert(!task_sum || task_sum->process == &processes[pid / 2 - 1]);
   }
-  denet_tallies_clear(&tallies);
-  ck_assert_ptr_null(denet_tallies_find(&tallies, 2));
+  denet_task_sums_clear(&task_sums);
+  ck_assert_ptr_null(denet_task_sums_find(&task_sums, 2));
 }
 END_TEST
 
 START_TEST(done_may_be_called_twice) {
-  struct denet_tallies tallies = {0};
+  struct denet_task_sums task_sums = {0};
   struct denet_process process = {.pid = 1};
   struct denet_bpf_process record = make_process(1, 1);
-  denet_tallies_done(&tallies);
-  ck_assert_int_eq(denet_tallies_add(&tallies, &process, &record, 0), 0);
-  denet_tallies_done(&tallies);
-  denet_tallies_done(&tallies);
-  ck_assert_ptr_null(denet_tallies_find(&tallies, 1));
+  denet_task_sums_done(&task_sums);
+  ck_assert_int_eq(denet_task_sums_add(&task_sums, &process, &record, 0), 0);
+  denet_task_sums_done(&task_sums);
+  denet_task_sums_done(&task_sums);
+  ck_assert_ptr_null(denet_task_sums_find(&task_sums, 1));
 }
 END_TEST
 
@@ -219,7 +220,7 @@ void add_cases(Suite *suite) {
   ADD_TABLE(suite, memory_is_the_processes_or_its_threads_or_what_it_was, memories);
   ADD_TABLE(suite, thread_that_may_be_told_twice_leaves_the_values_as_they_were, threads);
   ADD_TABLE(suite, process_that_has_no_values_yet_takes_what_there_is, threads);
-  ADD_TABLE(suite, what_the_kernel_does_not_count_is_absent, lacks);
+  ADD_TABLE(suite, what_the_kernel_does_not_count_is_absent, unavailable);
   ADD_TEST(suite, gauges_are_of_the_last_pass);
   ADD_TABLE(suite, ended_process_was_measured_at_its_end, moments);
   ADD_TABLE(suite, process_is_on_a_cpu_when_one_of_its_threads_is, states);

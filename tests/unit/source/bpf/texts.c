@@ -86,12 +86,12 @@ static void tell(void) {
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer event = {0};
   ck_assert_int_eq(denet_buffer_append(&event, &texts, sizeof(texts)), 0);
   ck_assert_int_eq(denet_buffer_append(&event, looks[row].text, texts.argument_bytes), 0);
-  ck_assert_int_eq(denet_ledger_note(&bpf.ledger, event.bytes, event.length), 0);
+  ck_assert_int_eq(denet_lifecycle_note(&bpf.lifecycle, event.bytes, event.length), 0);
 }
 
 static void exit_now(void) {
   struct denet_bpf_exit exit = {.head = {DENET_BPF_EXIT, PID, looks[row].born_ns}};
-  ck_assert_int_eq(denet_ledger_note(&bpf.ledger, &exit, sizeof(exit)), 0);
+  ck_assert_int_eq(denet_lifecycle_note(&bpf.lifecycle, &exit, sizeof(exit)), 0);
 }
 
 /* In its place (the linker's --wrap): what there is to take down is the row's. */
@@ -114,7 +114,7 @@ static int read_proc(struct denet_source *source, struct denet_process *process,
 }
 
 START_TEST(arguments_are_those_of_the_program_that_was_seen) {
-  struct denet_source procfs = {.describe = read_proc};
+  struct denet_source procfs = {.read_text = read_proc};
   struct denet_process process = {.pid = PID,
                                   .parent_pid = PARENT,
                                   .born_ns = looks[_i].born_ns,
@@ -126,12 +126,12 @@ START_TEST(arguments_are_those_of_the_program_that_was_seen) {
   bpf = (struct denet_bpf_source){.procfs = &procfs, .opened_ns = OPENED_NS, .begun_ns = NOW_NS};
   if (looks[_i].told == BEFORE)
     tell();
-  int outcome = denet_bpf_source_describe(&bpf.source, &process, DENET_TEXT_ARGUMENTS, &text);
+  int outcome = denet_bpf_source_read_text(&bpf.source, &process, DENET_TEXT_ARGUMENTS, &text);
   ck_assert_msg(outcome == looks[_i].comes_to, "%s: %d", looks[_i].what, outcome);
   if (looks[_i].taken)
     ck_assert_msg(strcmp(denet_buffer_text(&text).bytes, looks[_i].taken) == 0, "%s: \"%s\"",
                   looks[_i].what, denet_buffer_text(&text).bytes);
-  denet_ledger_done(&bpf.ledger);
+  denet_lifecycle_done(&bpf.lifecycle);
 }
 END_TEST
 

@@ -25,9 +25,9 @@ static const struct fake fakes[] = {
 };
 
 static struct proc_scene scene;
-static struct denet_host host;
+static struct denet_env env;
 static struct denet_source *source;
-static struct denet_roster roster;
+static struct denet_process_table table;
 
 /* How often a file whose path begins like this was opened, and when one was last. */
 static char counted[24];
@@ -53,24 +53,24 @@ static uint64_t read_boot_ns(void *context) {
 }
 
 static void open_source(const char *path) {
-  host = (struct denet_host){
+  env = (struct denet_env){
       .proc_path = path, .tick_ns = 10000000, .page_bytes = 4096, .boot_ns = read_boot_ns};
   struct denet_error error = {""};
-  roster = (struct denet_roster){0};
-  ck_assert_msg(!denet_procfs_open(&host, &error, &source), "%s", error.text);
+  table = (struct denet_process_table){0};
+  ck_assert_msg(!denet_procfs_open(&env, &error, &source), "%s", error.text);
 }
 
 static void close_source(void) {
-  denet_roster_done(&roster);
+  denet_process_table_done(&table);
   denet_source_free(source);
 }
 
 /* A pass, and the measuring of all that it shows. */
 static void pass(void) {
   struct denet_error error = {""};
-  ck_assert_msg(!source->scan(source, &roster, &error), "%s", error.text);
-  for (size_t i = 0; i < roster.count; i++) {
-    struct denet_process *process = roster.processes[i];
+  ck_assert_msg(!source->scan(source, &table, &error), "%s", error.text);
+  for (size_t i = 0; i < table.count; i++) {
+    struct denet_process *process = table.processes[i];
     source->measure(source, process, WANTED, !process->measured);
     process->measured |= WANTED;
   }
@@ -109,7 +109,7 @@ static void end(void) {
 }
 
 static uint64_t bytes_read(pid_t pid) {
-  const struct denet_process *process = denet_roster_find(&roster, pid);
+  const struct denet_process *process = denet_process_table_find(&table, pid);
   ck_assert_ptr_nonnull(process);
   return process->now.value[DENET_DISK_READ];
 }
@@ -134,19 +134,19 @@ START_TEST(one_that_is_known_stays_as_it_was_while_it_holds_us_up) {
   proc_enter(&scene, 2);
   for (int i = 0; i < 3; i++)
     pass();
-  ck_assert_uint_eq(roster.count, 3);
+  ck_assert_uint_eq(table.count, 3);
   ck_assert_uint_eq(bytes_read(10), bytes_told(0, 2));
   ck_assert_uint_eq(bytes_read(30), bytes_told(2, 2));
-  ck_assert(denet_roster_find(&roster, HELD)->is_unread);
-  ck_assert(denet_roster_find(&roster, HELD)->has_run);
+  ck_assert(denet_process_table_find(&table, HELD)->is_unread);
+  ck_assert(denet_process_table_find(&table, HELD)->has_run);
   let_go(2, name);
   proc_enter(&scene, 3);
-  for (int i = 0; i < 1000 && denet_roster_find(&roster, HELD)->has_run; i++) {
+  for (int i = 0; i < 1000 && denet_process_table_find(&table, HELD)->has_run; i++) {
     pass();
     sleep_ms(1);
   }
   ck_assert_uint_eq(bytes_read(HELD), bytes_told(1, 3));
-  ck_assert(denet_values_has(&denet_roster_find(&roster, HELD)->now, DENET_OFF_CPU));
+  ck_assert(denet_values_has(&denet_process_table_find(&table, HELD)->now, DENET_OFF_CPU));
   end();
 }
 END_TEST
@@ -157,11 +157,11 @@ START_TEST(one_that_is_new_is_not_seen_before_it_lets_go) {
   proc_enter(&scene, 1);
   for (int i = 0; i < 3; i++)
     pass();
-  ck_assert_uint_eq(roster.count, 2);
+  ck_assert_uint_eq(table.count, 2);
   ck_assert_uint_eq(bytes_read(30), bytes_told(2, 1));
   let_go(1, "stat");
   proc_enter(&scene, 3);
-  for (int i = 0; i < 1000 && roster.count < 3; i++) {
+  for (int i = 0; i < 1000 && table.count < 3; i++) {
     pass();
     sleep_ms(1);
   }
@@ -223,9 +223,9 @@ static void stop(pid_t pid) {
 static unsigned count_opens(uint64_t wanted) {
   struct denet_error error = {""};
   opened = 0;
-  ck_assert_int_eq(source->scan(source, &roster, &error), 0);
+  ck_assert_int_eq(source->scan(source, &table, &error), 0);
   pid_t pid = (pid_t)strtol(counted, NULL, 10);
-  struct denet_process *process = denet_roster_find(&roster, pid);
+  struct denet_process *process = denet_process_table_find(&table, pid);
   ck_assert_ptr_nonnull(process);
   if (wanted)
     source->measure(source, process, wanted, !process->measured);
@@ -288,11 +288,11 @@ START_TEST(one_that_sleeps_is_known_to_have_another_parent) {
   ck_assert_int_eq(read(word[0], &child, sizeof(child)), sizeof(child));
   snprintf(counted, sizeof(counted), "%d/", (int)child);
   count_opens(0);
-  ck_assert_int_eq(denet_roster_find(&roster, child)->parent_pid, parent);
+  ck_assert_int_eq(denet_process_table_find(&table, child)->parent_pid, parent);
   stop(parent);
   for (int i = 0; i < 3; i++)
     count_opens(0);
-  ck_assert_int_ne(denet_roster_find(&roster, child)->parent_pid, parent);
+  ck_assert_int_ne(denet_process_table_find(&table, child)->parent_pid, parent);
   ck_assert_uint_eq(count_opens(0), 0);
   close_source();
   kill(child, SIGKILL);
@@ -315,15 +315,15 @@ START_TEST(texts_of_a_fork_that_ends_before_they_are_read_are_its_parents) {
   struct denet_error error = {""};
   pid_t pid = start_sleeper();
   open_source("/proc");
-  ck_assert_int_eq(source->scan(source, &roster, &error), 0);
-  struct denet_process *child = denet_roster_find(&roster, pid);
+  ck_assert_int_eq(source->scan(source, &table, &error), 0);
+  struct denet_process *child = denet_process_table_find(&table, pid);
   kill(pid, SIGKILL);
   ck_assert_int_eq(waitid(P_PID, (id_t)pid, &(siginfo_t){0}, WEXITED | WNOWAIT), 0);
   if (endings[_i].is_reaped)
     ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
-  struct denet_process *self = denet_roster_find(&roster, getpid());
-  ck_assert_int_eq(source->describe(source, self, endings[_i].kind, &own), 0);
-  ck_assert_int_eq(denet_source_describe(source, child, endings[_i].kind, &text), 0);
+  struct denet_process *self = denet_process_table_find(&table, getpid());
+  ck_assert_int_eq(source->read_text(source, self, endings[_i].kind, &own), 0);
+  ck_assert_int_eq(denet_source_read_text(source, child, endings[_i].kind, &text), 0);
   ck_assert_uint_gt(own.length, 0);
   ck_assert_uint_eq(own.length, text.length);
   ck_assert_mem_eq(own.bytes, text.bytes, own.length);

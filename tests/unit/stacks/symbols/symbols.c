@@ -61,13 +61,13 @@ START_TEST(what_exceeds_the_limit_is_refused) {
   DENET_CLOSE int fd = open_program("chain_static");
   DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file file = {.fd = -1};
   struct denet_symbols *symbols;
-  struct denet_source_lines *lines;
+  struct denet_line_table *lines;
   ck_assert_int_eq(denet_elf_file_open(fd, &file), 0);
   ck_assert_int_eq(denet_symbols_new(&file, NULL, 4096, &symbols), -EFBIG);
   DENET_CLOSE int other_fd = open_program("chain");
   DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file other = {.fd = -1};
   ck_assert_int_eq(denet_elf_file_open(other_fd, &other), 0);
-  ck_assert_int_eq(denet_source_lines_new(&other, 16, &lines), -EFBIG);
+  ck_assert_int_eq(denet_line_table_new(&other, 16, &lines), -EFBIG);
 }
 END_TEST
 
@@ -120,16 +120,16 @@ END_TEST
 START_TEST(an_address_is_of_a_line) {
   DENET_CLOSE int fd = open_program("chain");
   DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file file = {.fd = -1};
-  struct denet_source_lines *lines;
+  struct denet_line_table *lines;
   const char *name;
   int line = 0;
   ck_assert_int_eq(denet_elf_file_open(fd, &file), 0);
-  ck_assert_int_eq(denet_source_lines_new(&file, BUDGET, &lines), 0);
-  ck_assert_int_eq(denet_source_lines_find(lines, address_of(&file, "ninth"), &name, &line), 0);
+  ck_assert_int_eq(denet_line_table_new(&file, BUDGET, &lines), 0);
+  ck_assert_int_eq(denet_line_table_find(lines, address_of(&file, "ninth"), &name, &line), 0);
   ck_assert_str_eq(name, "chain.c");
   ck_assert_int_gt(line, 10);
-  ck_assert_int_eq(denet_source_lines_find(lines, 8, &name, &line), -ENOENT);
-  denet_source_lines_free(lines);
+  ck_assert_int_eq(denet_line_table_find(lines, 8, &name, &line), -ENOENT);
+  denet_line_table_free(lines);
 }
 END_TEST
 
@@ -194,7 +194,7 @@ START_TEST(a_broken_file_breaks_nothing) {
     if (denet_elf_file_open(copy, &file))
       continue;
     struct denet_symbols *symbols = NULL;
-    struct denet_source_lines *lines = NULL;
+    struct denet_line_table *lines = NULL;
     const char *name;
     unsigned char id[20];
     int line;
@@ -202,11 +202,11 @@ START_TEST(a_broken_file_breaks_nothing) {
     if (denet_symbols_new(&file, NULL, BUDGET, &symbols) == 0)
       for (uint64_t address = 0x1000; address < 0x2000; address += 5)
         denet_symbols_find(symbols, address);
-    if (denet_source_lines_new(&file, BUDGET, &lines) == 0)
+    if (denet_line_table_new(&file, BUDGET, &lines) == 0)
       for (uint64_t address = 0x1100; address < 0x1500; address += 16)
-        denet_source_lines_find(lines, address, &name, &line);
+        denet_line_table_find(lines, address, &name, &line);
     denet_symbols_free(symbols);
-    denet_source_lines_free(lines);
+    denet_line_table_free(lines);
   }
 }
 END_TEST

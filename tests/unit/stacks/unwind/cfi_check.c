@@ -88,7 +88,7 @@ static void append_frame(struct section *section, size_t description, const char
 static bool is_sane(struct section *section, uint64_t *out_bytes) {
   Elf_Data data = {.d_buf = section->bytes, .d_size = section->length, .d_version = EV_CURRENT};
   elf_version(EV_CURRENT);
-  return denet_call_frames_are_sane(&data, true, out_bytes);
+  return denet_cfi_check(&data, true, out_bytes);
 }
 
 START_TEST(instructions_name_registers_that_there_are) {

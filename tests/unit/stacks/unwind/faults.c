@@ -38,26 +38,26 @@ static const struct {
 START_TEST(each_call_of_an_unwinder_may_fail) {
   struct fault fault = {.calls = rows[_i].calls, .count = 1, .error = rows[_i].error};
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer frames = {0};
-  struct subject subject = {0};
+  struct field field = {0};
   bool has_failed = true;
-  start(&subject, rows[_i].program, "");
-  take_snapshot(&subject, 65536);
+  start(&field, rows[_i].program, "");
+  take_snapshot(&field, 65536);
   unsigned descriptors = count_descriptors();
   for (fault.first = 1; has_failed; fault.first++) {
     struct denet_unwinder *unwinder = new_unwinder(BUDGET);
     faults_begin(fault);
-    int outcome = ask(unwinder, &subject.snapshot, &frames);
+    int outcome = ask(unwinder, &field.snapshot, &frames);
     has_failed = faults_end();
     bool is_told = !outcome && frames.length && frames.bytes[frames.length - 1] == '\0';
     ck_assert_msg(is_told || (outcome == -ENOMEM && !frames.length), "%s: %d at call %u",
                   rows[_i].program, outcome, fault.first);
-    ck_assert_int_eq(ask(unwinder, &subject.snapshot, &frames), 0);
+    ck_assert_int_eq(ask(unwinder, &field.snapshot, &frames), 0);
     denet_unwinder_free(unwinder);
     ck_assert_uint_eq(count_descriptors(), descriptors);
   }
   ck_assert_uint_gt(fault.first, 20);
   ck_assert_ptr_nonnull(memmem(frames.bytes, frames.length, "_start", 6));
-  stop(&subject);
+  stop(&field);
 }
 END_TEST
 

@@ -80,13 +80,13 @@ static const struct {
 };
 
 START_TEST(every_frame_has_its_name) {
-  struct subject subject = {0};
+  struct field field = {0};
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer frames = {0};
   struct denet_unwinder *unwinder = new_unwinder(BUDGET);
-  start(&subject, chains[_i].program, chains[_i].argument);
-  take_snapshot(&subject, 65536);
-  tell(unwinder, &subject.snapshot, &frames);
-  stop(&subject);
+  start(&field, chains[_i].program, chains[_i].argument);
+  take_snapshot(&field, 65536);
+  tell(unwinder, &field.snapshot, &frames);
+  stop(&field);
   if (getenv("SHOW"))
     fprintf(stderr, "== %s %s\n%s", chains[_i].program, chains[_i].argument, frames.bytes);
   const char *leaf[] = {chains[_i].leaf, NULL};
