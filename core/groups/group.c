@@ -185,20 +185,6 @@ void denet_group_add(struct denet_group *group, const struct denet_process *proc
     denet_values_merge(&group->values, m, process->delta.value[m]);
 }
 
-void denet_group_add_past(struct denet_group *group, const struct denet_process *process) {
-  uint64_t present = process->total.present & denet_counters;
-  for (unsigned m; denet_take_metric(&present, &m);)
-    if (denet_metric_info[m].combine == DENET_COMBINE_SUM)
-      denet_values_merge(&group->values, m, process->total.value[m]);
-  denet_group_note_past(group, &process->total);
-}
-
-void denet_group_note_past(struct denet_group *group, const struct denet_values *past) {
-  group->reported_cpu_ns += denet_values_cpu_ns(past);
-  if (denet_values_has(past, DENET_RUN_DELAY))
-    group->reported_run_delay_ns += past->value[DENET_RUN_DELAY];
-}
-
 void denet_group_gauges_begin(struct denet_group *group) {
   uint64_t gauges = ~denet_counters & ((UINT64_C(1) << DENET_METRICS) - 1);
   for (unsigned m; denet_take_metric(&gauges, &m);) {

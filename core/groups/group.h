@@ -68,13 +68,6 @@ void denet_group_leave(struct denet_group *group, uint64_t now_ns);
 /* Adds the increase of a member's counters. */
 void denet_group_add(struct denet_group *group, const struct denet_process *process);
 
-/* Adds all that a member used since it is watched, in place of the increases that it was not there
- * for. */
-void denet_group_add_past(struct denet_group *group, const struct denet_process *process);
-
-/* What was added was not used in the interval that is reported next. */
-void denet_group_note_past(struct denet_group *group, const struct denet_values *past);
-
 /* Gauges are made anew from all members: begin, show each, end. */
 void denet_group_gauges_begin(struct denet_group *group);
 void denet_group_gauges_show(struct denet_group *group, const struct denet_process *process);

@@ -112,17 +112,6 @@ static bool is_in_group(const struct denet_process *process, const struct denet_
   return false;
 }
 
-/* Whether its group is to have what the process did while the rule had to wait for a text; what it
- * did before us is nobody's. */
-static bool is_owed(const struct denet_process *process) {
-  bool was_sampled = process->last.present != 0;
-  if (!process->is_owed)
-    return false;
-  if (process->born_under_watch)
-    return was_sampled || !process->total.present;
-  return was_sampled && process->baseline != DENET_BASELINE_BIRTH_IN_RECORDS;
-}
-
 int denet_tree_join(struct denet_trees *trees, struct denet_tree *tree,
                     struct denet_process *process, bool is_start) {
   struct denet_member *member = calloc(1, sizeof(*member));
@@ -131,11 +120,7 @@ int denet_tree_join(struct denet_trees *trees, struct denet_tree *tree,
   member->process = process;
   member->tree = tree;
   member->counts = !is_in_group(process, tree->group);
-  bool was_sampled = process->last.present != 0, has_past = is_owed(process);
-  member->is_late = was_sampled && !has_past;
-  member->brings_past = !was_sampled && has_past;
-  if (member->brings_past)
-    process->baseline = DENET_BASELINE_BIRTH;
+  member->skips_sample = process->last.present != 0;
   if (process->baseline == DENET_BASELINE_BIRTH)
     member->line_ns = process->born_ns;
   /* A new process has none, and moves no maximum. */
@@ -155,8 +140,6 @@ int denet_tree_join(struct denet_trees *trees, struct denet_tree *tree,
   trees->member_count++;
   if (member->counts)
     denet_group_join(tree->group, is_start);
-  if (member->counts && was_sampled && has_past)
-    denet_group_add_past(tree->group, process);
   return 0;
 }
 
@@ -215,8 +198,6 @@ static void remove_member(struct denet_trees *trees, struct denet_member *member
   if (member->process->off_cpu)
     denet_wait_stats_add(&tree->extremes, &member->process->off_cpu->waits);
   unlink_from_process(member);
-  if (member->counts)
-    member->process->late = 0; /* or another rule of the group might bring it once more */
   if (member->counts && !pass_on_count(member))
     denet_group_leave(tree->group, now_ns);
   if (!member->process->members)

@@ -15,8 +15,6 @@ void denet_process_identify(struct denet_process *process, const struct denet_id
   bool renamed = strncmp(process->name, identity->name, sizeof(process->name) - 1) != 0;
   process->execd |= execd || process->is_new;
   process->changed |= execd || renamed || process->is_new;
-  if (execd)
-    process->late = 0; /* what it did before is another program's */
   process->start_ticks = identity->start_ticks;
   process->born_ns = identity->born_ns;
   process->parent_pid = identity->parent_pid;

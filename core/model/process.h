@@ -55,8 +55,7 @@ struct denet_process {
   unsigned match_attempts;      /* how often the rules have looked again at a young process */
   uint64_t resolved_pass;       /* the pass in which its trees were decided last, or */
   int resolve_failure;          /* why they could not be */
-  unsigned late; /* denet_field bits: texts that have been late since the first look */
-  bool is_owed;  /* the rule that looks at it had to wait for one: its group lacks what it did */
+  bool text_stalled;    /* a text that the rules need was not known yet at the last match */
   uint64_t advanced_ns; /* the tick in which its values were taken last */
 
   uint64_t measured; /* bit m: metric m has been asked for since it is watched */

@@ -197,13 +197,12 @@ static void advance(struct denet_monitor *monitor, struct denet_process *process
   denet_process_advance(process);
   denet_process_rate(process, find_rate_window(monitor, process, now_ns));
   for (struct denet_member *m = process->members; m; m = m->next_of_process) {
-    if (m->counts && !m->is_late)
+    if (m->counts && !m->skips_sample) {
       denet_group_add(m->tree->group, process);
-    if (m->counts && m->brings_past)
-      denet_group_note_past(m->tree->group, &process->delta);
-    else if (m->counts && !m->is_late && process->ended)
-      m->tree->group->ended_cores += find_last_cores(monitor, process, sampled_ns, now_ns);
-    m->is_late = m->brings_past = false;
+      if (process->ended)
+        m->tree->group->ended_cores += find_last_cores(monitor, process, sampled_ns, now_ns);
+    }
+    m->skips_sample = false;
   }
 }
 

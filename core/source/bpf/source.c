@@ -119,7 +119,6 @@ static void take_exec(const struct denet_bpf_source *bpf, struct denet_process *
   process->exec_stamp = exec_id;
   process->never_execd = false;
   process->execd = process->changed = true;
-  process->late = 0;
   process->execd_ns = bpf->begun_ns;
 }
 

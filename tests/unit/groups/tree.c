@@ -210,13 +210,13 @@ START_TEST(process_in_no_tree_is_not_watched_any_more) {
 }
 END_TEST
 
-START_TEST(member_is_late_if_its_process_was_sampled_before) {
+START_TEST(member_skips_a_sample_if_its_process_was_sampled_before) {
   OWN_WOOD wood;
   make_wood(&wood);
   struct denet_process process = {.pid = 1};
-  ck_assert(!plant(&wood, 0, &process)->first->is_late);
+  ck_assert(!plant(&wood, 0, &process)->first->skips_sample);
   look(&process, 10, 1000);
-  ck_assert(plant(&wood, 1, &process)->first->is_late);
+  ck_assert(plant(&wood, 1, &process)->first->skips_sample);
 }
 END_TEST
 
@@ -382,7 +382,7 @@ void add_cases(Suite *suite) {
   ADD_TEST(suite, member_is_ending_when_it_ended_or_leaves);
   ADD_TEST(suite, process_in_two_trees_of_a_group_counts_once);
   ADD_TEST(suite, process_in_no_tree_is_not_watched_any_more);
-  ADD_TEST(suite, member_is_late_if_its_process_was_sampled_before);
+  ADD_TEST(suite, member_skips_a_sample_if_its_process_was_sampled_before);
   ADD_TABLE(suite, first_line_of_one_that_counts_from_birth_is_since_then, bases);
   ADD_TEST(suite, felled_tree_leaves_the_others_and_gives_its_slot_back);
   ADD_TEST(suite, forest_takes_everything_with_it);
