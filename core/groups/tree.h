@@ -17,7 +17,7 @@ struct denet_tree;
 struct denet_active_rule {
   struct denet_rule rule;
   struct denet_slots slots;
-  uint64_t wanted;                           /* bit m: metric m is needed of its processes */
+  struct denet_metric_set wanted;            /* what is needed of its processes */
   const struct denet_off_cpu_losses *losses; /* of the whole host; borrowed, NULL: not known */
 };
 

@@ -313,7 +313,8 @@ static void choose_baseline(const struct denet_matcher *matcher, struct denet_pr
   if (process->members)
     return;
   uint64_t known_ns = matcher->now_ns - process->seen_ns;
-  bool has_counted = process->total.present; /* for a group that it has left */
+  bool has_counted = /* for a group that it has left */
+      process->usage && !denet_metric_set_is_empty(&process->usage->counted);
   bool is_launching =
       process->execd && known_ns <= LAUNCH_NS && !process->text_stalled && !has_counted;
   bool is_birth = process->born_under_watch && (known_ns == 0 || is_launching);
