@@ -139,14 +139,20 @@ static int add_pattern(struct denet_rule *rule, struct denet_condition condition
   return 0;
 }
 
-/* The kernel keeps 15 bytes of a process's name; a longer one would never be met. */
+/* The kernel keeps 15 bytes of a process's name, so a longer one is cut, and error says so. */
 static int add_comm(struct denet_rule *rule, bool negated, const struct denet_setting *setting,
                     struct denet_error *error) {
   struct denet_condition condition = {.field = DENET_FIELD_COMM, .negated = negated};
   char kept[COMM_LENGTH + 1];
   snprintf(kept, sizeof(kept), "%.*s", COMM_LENGTH, setting->string);
   struct denet_setting cut = string_setting(setting->key, kept);
-  return add_pattern(rule, condition, DENET_PATTERN_EXACT, &cut, error);
+  int rc = add_pattern(rule, condition, DENET_PATTERN_EXACT, &cut, error);
+  if (!rc && strlen(setting->string) > COMM_LENGTH)
+    denet_error_set(error, 0,
+                    "%s \"%s\": the kernel keeps 15 bytes of a name, so the name \"%s\" matches; "
+                    "CommandLine matches the whole command line",
+                    setting->key, setting->string, kept);
+  return rc;
 }
 
 /* collectd takes a bare number for one: "User 1000" means the user 1000. Others stay as they are.
