@@ -76,8 +76,8 @@ struct denet_attributes {
   bool kernel_thread;
   struct denet_text field[DENET_FIELDS]; /* PID_FILE is unused; EXECUTABLE is the path */
   uint64_t uid;                          /* UINT64_MAX: could not be read */
-  unsigned late; /* bit s: field s is absent because it is not known yet (DENET_LATER) */
-  unsigned gone; /* bit s: nobody can know field s any more */
+  unsigned stalled; /* bit f: field f is not known yet (DENET_LATER) */
+  unsigned gone;    /* bit f: field f cannot be read any more */
 };
 
 /* Starts a rule with the defaults of design.md (Children true, Records true, MaxInstances 100,
