@@ -65,7 +65,7 @@ static struct slot *take_slot(struct denet_text *rest) {
 
 static struct denet_bpf_head head_of(const struct slot *slot, denet_u32 kind) {
   return (struct denet_bpf_head){kind, FIRST_PID + (denet_u32)(slot - kernel.slots),
-                                 slot->record.identity.brief.head.start_ns};
+                                 slot->record.identity.compact.head.start_ns};
 }
 
 static void take_name(struct denet_text *rest, char out[DENET_BPF_COMM]) {
@@ -92,14 +92,14 @@ static void begin(struct denet_text *rest) {
   struct slot *slot = take_slot(rest);
   struct denet_bpf_process *record = &slot->record;
   *slot = (struct slot){.is_there = true};
-  record->identity.brief.head.start_ns = kernel.now_ns - fuzz_take_byte(rest) * STEP_NS;
+  record->identity.compact.head.start_ns = kernel.now_ns - fuzz_take_byte(rest) * STEP_NS;
   record->identity.parent_pid = FIRST_PID + fuzz_take_byte(rest) % SLOTS;
-  record->identity.brief.exec_id = fuzz_take_byte(rest) % 4;
+  record->identity.compact.exec_id = fuzz_take_byte(rest) % 4;
   record->identity.flags = (fuzz_take_byte(rest) & 1) ? 0x40 : 0; /* PF_FORKNOEXEC */
   record->identity.threads = 1;
   record->uid = fuzz_take_byte(rest);
   record->net_namespace = fuzz_take_byte(rest) % 3;
-  take_name(rest, record->identity.brief.name);
+  take_name(rest, record->identity.compact.name);
 }
 
 /* What there is of it changes. */
@@ -110,7 +110,7 @@ static void change(struct denet_text *rest) {
   slot->threads = fuzz_take_byte(rest) % 4;
   record->identity.threads = slot->threads + fuzz_take_byte(rest) % 2;
   record->identity.state = fuzz_take_byte(rest) & 31;
-  record->identity.brief.exec_id += fuzz_take_byte(rest) & 1;
+  record->identity.compact.exec_id += fuzz_take_byte(rest) & 1;
   record->rss_pages = fuzz_take_byte(rest);
   record->vm_pages = fuzz_take_byte(rest);
   record->exit_code = fuzz_take_byte(rest);
@@ -119,7 +119,7 @@ static void change(struct denet_text *rest) {
 
 static void rename_it(struct denet_text *rest) {
   struct slot *slot = take_slot(rest);
-  take_name(rest, slot->record.identity.brief.name);
+  take_name(rest, slot->record.identity.compact.name);
 }
 
 static void tell_fork(struct denet_text *rest) {
@@ -133,14 +133,14 @@ static void tell_texts(struct denet_text *rest) {
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer event = {0};
   const struct slot *slot = take_slot(rest);
   struct denet_bpf_texts texts = {.head = head_of(slot, DENET_BPF_TEXTS),
-                                  .exec_id = slot->record.identity.brief.exec_id,
+                                  .exec_id = slot->record.identity.compact.exec_id,
                                   .uid = slot->record.uid,
                                   .argument_bytes = fuzz_take_byte(rest),
                                   .executable_bytes = fuzz_take_byte(rest) % 64,
                                   .cgroup_bytes = fuzz_take_byte(rest) % 64};
   char bytes[512];
   size_t size = texts.argument_bytes + texts.executable_bytes + texts.cgroup_bytes;
-  memcpy(texts.name, slot->record.identity.brief.name, sizeof(texts.name));
+  memcpy(texts.name, slot->record.identity.compact.name, sizeof(texts.name));
   fuzz_take(rest, bytes, size);
   CLAIM(!denet_buffer_append(&event, &texts, sizeof(texts)));
   CLAIM(!denet_buffer_append(&event, bytes, size));
@@ -161,13 +161,13 @@ static void tell_free(const struct slot *slot) {
   const struct denet_bpf_process *record = &slot->record;
   struct denet_bpf_free event = {.head = head_of(slot, DENET_BPF_FREE),
                                  .costs = record->costs,
-                                 .exec_id = record->identity.brief.exec_id,
+                                 .exec_id = record->identity.compact.exec_id,
                                  .peak_rss_pages = record->rss_pages,
                                  .flags = record->identity.flags,
                                  .state = record->identity.state,
                                  .uid = record->uid,
                                  .exit_code = record->exit_code};
-  memcpy(event.name, record->identity.brief.name, sizeof(event.name));
+  memcpy(event.name, record->identity.compact.name, sizeof(event.name));
   push(&kernel.events, &event, sizeof(event));
 }
 
@@ -180,10 +180,10 @@ static void end(struct denet_text *rest) {
 
 static void claim_texts(struct denet_lifecycle *lifecycle) {
   CLAIM(denet_lifecycle_list(lifecycle) == 0 && lifecycle->count == 1);
-  const struct denet_lifecycle_entry *life = lifecycle->lives[0];
+  const struct denet_lifecycle_entry *entry = lifecycle->entries[0];
   for (int kind = DENET_TEXT_ARGUMENTS; kind <= DENET_TEXT_CGROUP; kind++) {
     DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
-    int outcome = denet_lifecycle_entry_text(life, kind, &text);
+    int outcome = denet_lifecycle_entry_text(entry, kind, &text);
     CLAIM(outcome == 0 || outcome == -ENOENT);
     CLAIM(kind == DENET_TEXT_ARGUMENTS || !text.length || text.bytes[0] == '/');
   }
@@ -210,7 +210,7 @@ static void take_off_cpu(struct denet_text *rest) {
   struct denet_off_cpu_place *place = &slot->off_cpu.place;
   add_waits(rest, &slot->off_cpu.waits);
   add_waits(rest, &slot->exited.waits);
-  place->exec_id = slot->record.identity.brief.exec_id;
+  place->exec_id = slot->record.identity.compact.exec_id;
   place->tid = FIRST_PID + fuzz_take_byte(rest);
   place->reason = fuzz_take_byte(rest) % DENET_REASONS;
   place->weight_ns = fuzz_take_byte(rest) * STEP_NS;
@@ -306,17 +306,17 @@ void denet_loader_free(struct denet_loader *programs) { (void)programs; }
 
 static void list_slot(const struct slot *slot, uint64_t settled_ns, struct denet_buffer *records) {
   struct denet_bpf_process record = slot->record;
-  record.identity.brief.head = head_of(slot, DENET_BPF_PROCESS);
-  bool is_brief = record.identity.brief.head.start_ns < settled_ns && !slot->is_watched;
+  record.identity.compact.head = head_of(slot, DENET_BPF_PROCESS);
+  bool is_brief = record.identity.compact.head.start_ns < settled_ns && !slot->is_watched;
   if (is_brief)
-    record.identity.brief.head.kind = DENET_BPF_BRIEF;
+    record.identity.compact.head.kind = DENET_BPF_COMPACT;
   CLAIM(!denet_buffer_append(records, &record,
-                             is_brief ? sizeof(record.identity.brief) : sizeof(record)));
+                             is_brief ? sizeof(record.identity.compact) : sizeof(record)));
   for (denet_u32 i = 0; i < slot->threads && !is_brief; i++) {
-    struct denet_bpf_thread thread = {.head = record.identity.brief.head,
+    struct denet_bpf_thread thread = {.head = record.identity.compact.head,
                                       .costs = record.costs,
                                       .rss_pages = i,
-                                      .tid = record.identity.brief.head.pid + SLOTS + i,
+                                      .tid = record.identity.compact.head.pid + SLOTS + i,
                                       .state = i & 1};
     thread.head.kind = DENET_BPF_THREAD;
     CLAIM(!denet_buffer_append(records, &thread, sizeof(thread)));
@@ -353,14 +353,14 @@ int denet_loader_drain(struct denet_loader *programs,
   return outcome;
 }
 
-void denet_loader_ask(struct denet_loader *programs, pid_t pid, uint64_t start_ns) {
+void denet_loader_request_exit(struct denet_loader *programs, pid_t pid, uint64_t start_ns) {
   (void)programs;
   const struct slot *slot = &kernel.slots[((denet_u32)pid - FIRST_PID) % SLOTS];
   if (kernel.answers && !slot->is_there && head_of(slot, 0).start_ns == start_ns)
     tell_free(slot);
 }
 
-void denet_loader_watch(struct denet_loader *programs, pid_t pid, bool is_watched) {
+void denet_loader_set_full(struct denet_loader *programs, pid_t pid, bool is_watched) {
   (void)programs;
   kernel.slots[((denet_u32)pid - FIRST_PID) % SLOTS].is_watched = is_watched;
 }

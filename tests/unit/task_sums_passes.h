@@ -83,7 +83,7 @@ static inline void expect_costs(const struct denet_values *now, uint64_t n) {
 
 static inline struct denet_bpf_process make_process(denet_u32 pid, uint64_t n) {
   return (struct denet_bpf_process){
-      .identity = {.brief.head = {DENET_BPF_PROCESS, pid, pid * 1000}, .threads = 10},
+      .identity = {.compact.head = {DENET_BPF_PROCESS, pid, pid * 1000}, .threads = 10},
       .costs = make_costs(n),
       .seen_ns = 5000,
       .rss_pages = 5,
@@ -102,7 +102,7 @@ static inline void show_thread(struct scene *scene, denet_u32 pid, uint64_t n) {
 }
 
 static inline void show_brief(struct scene *scene, denet_u32 pid) {
-  struct denet_bpf_brief record = {.head = {DENET_BPF_BRIEF, pid, pid * 1000}};
+  struct denet_bpf_compact record = {.head = {DENET_BPF_COMPACT, pid, pid * 1000}};
   append(scene, &record, sizeof(record));
 }
 

@@ -19,15 +19,15 @@ struct denet_lifecycle_entry {
   bool is_checked;    /* the rules have seen the texts */
   bool was_given_up;  /* the table does not wait for the final usage any more */
   bool was_forked, has_exited, was_freed; /* which events have come */
-  pid_t parent_pid;              /* if was_forked */
-  struct denet_bpf_texts *texts; /* the newest, its bytes behind it; NULL: none. Owned */
-  struct denet_bpf_exit exit;    /* if has_exited */
-  struct denet_bpf_free final;   /* if was_freed */
+  pid_t parent_pid;                       /* if was_forked */
+  struct denet_bpf_texts *texts;          /* the newest, its bytes behind it; NULL: none. Owned */
+  struct denet_bpf_exit exit;             /* if has_exited */
+  struct denet_bpf_free final;            /* if was_freed */
 };
 
 struct denet_lifecycle {
-  void *tree;  /* of struct denet_lifecycle_entry, tsearch(3); owned */
-  size_t size; /* of the tree */
+  void *tree;                             /* of struct denet_lifecycle_entry, tsearch(3); owned */
+  size_t size;                            /* of the tree */
   struct denet_lifecycle_entry **entries; /* by pid and start, as of the last list; owned */
   size_t count, capacity;
 };

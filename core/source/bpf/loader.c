@@ -131,8 +131,8 @@ static int set_cpu_offsets(struct process_bpf *bpf) {
   return bpf->bss->probe_base ? 0 : -ENOENT;
 }
 
-/* Marks the pointer in struct kept_task as one that holds a reference. btf_type_tag("kptr") does the
- * same in compilers newer than clang 14. */
+/* Marks the pointer in struct kept_task as one that holds a reference. btf_type_tag("kptr") does
+ * the same in compilers newer than clang 14. */
 static int tag_kept_task(const struct process_bpf *bpf) {
   struct btf *btf = bpf_object__btf(bpf->obj);
   int owner = btf__find_by_name_kind(btf, "kept_task", BTF_KIND_STRUCT);

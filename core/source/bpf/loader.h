@@ -1,5 +1,5 @@
-/* Loads the programs of bpf/process.bpf.c and talks to them. The programs end with this process. Not
- * thread-safe. */
+/* Loads the programs of bpf/process.bpf.c and talks to them. The programs end with this process.
+ * Not thread-safe. */
 #pragma once
 
 #include "core/util/buffer.h"
@@ -45,5 +45,6 @@ int denet_loader_event_fd(const struct denet_loader *loader);
  * for core/stacks, as the next one. */
 int denet_bpf_read_iterator(int link_fd, struct denet_buffer *records);
 
-/* Returns failure, the outcome of loading programs, and sets a sentence that says what is missing. */
+/* Returns failure, the outcome of loading programs, and sets a sentence that says what is missing.
+ */
 int denet_bpf_explain(int failure, struct denet_error *error);

@@ -1,6 +1,5 @@
-/* What the files of the BPF source share: source_bpf.c scans and measures, source_bpf_take.c takes
- * over who a process is and how it ended, source_bpf_describe.c tells its texts. Nothing else
- * includes this. */
+/* What the files of the BPF source share: source.c scans and measures, exits.c takes over who a
+ * process is and how it ended, texts.c reads its texts. Nothing else includes this. */
 #pragma once
 
 #include "bpf/process_records.h"
@@ -10,43 +9,44 @@
 #include "core/source/source.h"
 
 struct denet_bpf_source {
-  struct denet_source source; /* first: the one is the other */
+  struct denet_source source; /* first: a pointer to one is a pointer to the other */
   const struct denet_env *env;
-  struct denet_source *procfs; /* owned, as is all below */
-  struct denet_loader *programs;
+  struct denet_source *procfs; /* owned, like all below */
+  struct denet_loader *loader;
   struct denet_lifecycle lifecycle;
   struct denet_buffer records;      /* of the last pass */
   struct denet_task_sums task_sums; /* likewise */
-  uint64_t opened_ns;               /* boot clock, as all here: what was born before is not new */
-  uint64_t begun_ns, settled_ns;    /* the last pass, complete passes: when they began */
-  uint64_t events;                  /* taken in this pass */
-  uint64_t notes_lost;              /* events that could not be taken down */
-  bool has_missed;  /* this pass: a process was told of in brief that was not known */
-  bool is_relisted; /* this pass was read a second time, all at length */
-  int note_failure; /* of this pass: why an event could not be taken down */
+  uint64_t opened_ns; /* boot clock, as all times here; processes that started before are not new */
+  uint64_t begun_ns;  /* start of the last pass */
+  uint64_t complete_ns; /* likewise, if it was complete; else 0 */
+  uint64_t events;      /* taken since the start of the last pass */
+  uint64_t events_lost; /* events that could not be noted or never came */
+  bool has_missed;      /* this pass: a compact record of an unknown process */
+  bool is_full;         /* this pass: all records are full */
+  int note_failure;     /* this pass: why an event could not be noted */
 };
 
-/* What has been heard of the process, or NULL. */
+/* Returns the process's entry in the lifecycle, or NULL. */
 struct denet_lifecycle_entry *denet_bpf_source_entry(const struct denet_bpf_source *bpf,
                                                      const struct denet_process *process);
 
-/* Takes down what has been heard since the last time. */
+/* Notes the events since the last call. */
 void denet_bpf_source_drain(struct denet_bpf_source *bpf);
 
 /* Takes over who the process is, and how it ended if it has. */
 void denet_bpf_source_identify(const struct denet_bpf_source *bpf, struct denet_process *process,
                                const struct denet_bpf_identity *record, int exit_code);
 
-/* What is known of when and in which state it ended; life may be NULL. */
+/* Takes over when a process exited, and its memory then. entry may be NULL. */
 void denet_bpf_source_take_exit(const struct denet_bpf_source *bpf, struct denet_process *process,
-                                const struct denet_lifecycle_entry *life);
+                                const struct denet_lifecycle_entry *entry);
 
-/* A process that is seen for the first time at its end has all that its lines need. */
+/* Fills in what the lines of a process need that is first seen at its end. */
 void denet_bpf_source_complete(struct denet_process *process);
 
-/* The process is over: who it was and what it cost in all. */
-void denet_bpf_source_take_end(const struct denet_bpf_source *bpf, struct denet_process *process,
-                               struct denet_lifecycle_entry *life);
+/* Takes over the final usage of a process that is gone, and who it was. */
+void denet_bpf_source_take_final(const struct denet_bpf_source *bpf, struct denet_process *process,
+                                 struct denet_lifecycle_entry *entry);
 
 /* The source's functions, see source.h. */
 int denet_bpf_source_read_text(struct denet_source *source, struct denet_process *process,

@@ -35,8 +35,8 @@ static const struct {
 
 static size_t size_of(denet_u32 kind) {
   switch (kind) {
-  case DENET_BPF_BRIEF:
-    return sizeof(struct denet_bpf_brief);
+  case DENET_BPF_COMPACT:
+    return sizeof(struct denet_bpf_compact);
   case DENET_BPF_PROCESS:
     return sizeof(struct denet_bpf_process);
   case DENET_BPF_THREAD:

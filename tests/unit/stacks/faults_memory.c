@@ -165,8 +165,8 @@ static void ledger_again(void) {
   ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
   ck_assert_uint_eq(lifecycle.count, LIVES);
   for (size_t i = 0; i < lifecycle.count; i++) {
-    ck_assert_int_eq(lifecycle.lives[i]->pid, (pid_t)i + 1);
-    ck_assert(lifecycle.lives[i]->was_forked && lifecycle.lives[i]->texts);
+    ck_assert_int_eq(lifecycle.entries[i]->pid, (pid_t)i + 1);
+    ck_assert(lifecycle.entries[i]->was_forked && lifecycle.entries[i]->texts);
   }
   denet_lifecycle_done(&lifecycle);
 }

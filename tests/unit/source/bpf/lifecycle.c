@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OWN_LEDGER DENET_CLEANUP(denet_lifecycle_done) struct denet_lifecycle
+#define OWN_LIFECYCLE DENET_CLEANUP(denet_lifecycle_done) struct denet_lifecycle
 #define OWN_BUFFER DENET_CLEANUP(denet_buffer_done) struct denet_buffer
 
 #define PID 77
@@ -52,13 +52,13 @@ static int note_texts(struct denet_lifecycle *lifecycle, struct denet_text argum
 }
 
 static struct denet_lifecycle_entry *find(const struct denet_lifecycle *lifecycle) {
-  struct denet_lifecycle_entry *life = denet_lifecycle_find(lifecycle, PID, START_NS);
-  ck_assert_ptr_nonnull(life);
-  return life;
+  struct denet_lifecycle_entry *entry = denet_lifecycle_find(lifecycle, PID, START_NS);
+  ck_assert_ptr_nonnull(entry);
+  return entry;
 }
 
 START_TEST(fresh_ledger_knows_nothing) {
-  OWN_LEDGER lifecycle = {0};
+  OWN_LIFECYCLE lifecycle = {0};
   ck_assert_ptr_null(denet_lifecycle_find(&lifecycle, PID, START_NS));
   ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
   ck_assert_uint_eq(lifecycle.count, 0);
@@ -66,80 +66,80 @@ START_TEST(fresh_ledger_knows_nothing) {
 END_TEST
 
 START_TEST(birth_is_noted) {
-  OWN_LEDGER lifecycle = {0};
+  OWN_LIFECYCLE lifecycle = {0};
   note_fork(&lifecycle, PID, START_NS, 3);
-  const struct denet_lifecycle_entry *life = find(&lifecycle);
-  ck_assert_int_eq(life->pid, PID);
-  ck_assert_uint_eq(life->start_ns, START_NS);
-  ck_assert(life->was_forked && !life->has_exited && !life->is_over && !life->is_taken);
-  ck_assert_int_eq(life->parent_pid, 3);
-  ck_assert_ptr_null(life->texts);
+  const struct denet_lifecycle_entry *entry = find(&lifecycle);
+  ck_assert_int_eq(entry->pid, PID);
+  ck_assert_uint_eq(entry->start_ns, START_NS);
+  ck_assert(entry->was_forked && !entry->has_exited && !entry->was_freed && !entry->is_applied);
+  ck_assert_int_eq(entry->parent_pid, 3);
+  ck_assert_ptr_null(entry->texts);
 }
 END_TEST
 
 START_TEST(program_is_noted) {
-  OWN_LEDGER lifecycle = {0};
+  OWN_LIFECYCLE lifecycle = {0};
   struct denet_bpf_texts texts = {
       .head = {DENET_BPF_TEXTS, PID, START_NS}, .exec_id = 4, .uid = 1000, .name = "app"};
   ck_assert_int_eq(note(&lifecycle, &texts, sizeof(texts)), 0);
-  const struct denet_lifecycle_entry *life = find(&lifecycle);
-  ck_assert(!life->was_forked && !life->has_exited && !life->is_over);
-  ck_assert_ptr_nonnull(life->texts);
-  ck_assert_uint_eq(life->texts->exec_id, 4);
-  ck_assert_uint_eq(life->texts->uid, 1000);
-  ck_assert_str_eq(life->texts->name, "app");
+  const struct denet_lifecycle_entry *entry = find(&lifecycle);
+  ck_assert(!entry->was_forked && !entry->has_exited && !entry->was_freed);
+  ck_assert_ptr_nonnull(entry->texts);
+  ck_assert_uint_eq(entry->texts->exec_id, 4);
+  ck_assert_uint_eq(entry->texts->uid, 1000);
+  ck_assert_str_eq(entry->texts->name, "app");
 }
 END_TEST
 
 START_TEST(exit_is_noted) {
-  OWN_LEDGER lifecycle = {0};
+  OWN_LIFECYCLE lifecycle = {0};
   struct denet_bpf_exit exit = {
       .head = {DENET_BPF_EXIT, PID, START_NS}, .exit_ns = 6000, .rss_pages = 12, .parent_pid = 3};
   ck_assert_int_eq(note(&lifecycle, &exit, sizeof(exit)), 0);
-  const struct denet_lifecycle_entry *life = find(&lifecycle);
-  ck_assert(!life->was_forked && life->has_exited && !life->is_over);
-  ck_assert_uint_eq(life->exit.exit_ns, 6000);
-  ck_assert_uint_eq(life->exit.rss_pages, 12);
-  ck_assert_uint_eq(life->exit.parent_pid, 3);
+  const struct denet_lifecycle_entry *entry = find(&lifecycle);
+  ck_assert(!entry->was_forked && entry->has_exited && !entry->was_freed);
+  ck_assert_uint_eq(entry->exit.exit_ns, 6000);
+  ck_assert_uint_eq(entry->exit.rss_pages, 12);
+  ck_assert_uint_eq(entry->exit.parent_pid, 3);
 }
 END_TEST
 
 START_TEST(end_is_noted) {
-  OWN_LEDGER lifecycle = {0};
+  OWN_LIFECYCLE lifecycle = {0};
   struct denet_bpf_free end = {.head = {DENET_BPF_FREE, PID, START_NS},
                                .costs = {.run_ns = 123},
                                .peak_rss_pages = 40,
                                .exit_code = -1,
                                .name = "app"};
   ck_assert_int_eq(note(&lifecycle, &end, sizeof(end)), 0);
-  const struct denet_lifecycle_entry *life = find(&lifecycle);
-  ck_assert(!life->was_forked && !life->has_exited && life->is_over && !life->is_taken);
-  ck_assert_uint_eq(life->end.costs.run_ns, 123);
-  ck_assert_uint_eq(life->end.peak_rss_pages, 40);
-  ck_assert_int_eq(life->end.exit_code, -1);
-  ck_assert_str_eq(life->end.name, "app");
+  const struct denet_lifecycle_entry *entry = find(&lifecycle);
+  ck_assert(!entry->was_forked && !entry->has_exited && entry->was_freed && !entry->is_applied);
+  ck_assert_uint_eq(entry->final.costs.run_ns, 123);
+  ck_assert_uint_eq(entry->final.peak_rss_pages, 40);
+  ck_assert_int_eq(entry->final.exit_code, -1);
+  ck_assert_str_eq(entry->final.name, "app");
 }
 END_TEST
 
 START_TEST(events_of_a_process_come_together_in_any_order) {
-  OWN_LEDGER lifecycle = {0};
+  OWN_LIFECYCLE lifecycle = {0};
   struct denet_bpf_exit exit = {.head = {DENET_BPF_EXIT, PID, START_NS}, .exit_ns = 6000};
   struct denet_bpf_free end = {.head = {DENET_BPF_FREE, PID, START_NS}, .cpu = 2};
   ck_assert_int_eq(note(&lifecycle, &end, sizeof(end)), 0);
-  const struct denet_lifecycle_entry *life = find(&lifecycle);
+  const struct denet_lifecycle_entry *entry = find(&lifecycle);
   ck_assert_int_eq(note(&lifecycle, &exit, sizeof(exit)), 0);
   note_fork(&lifecycle, PID, START_NS, 3);
-  ck_assert_ptr_eq(find(&lifecycle), life);
-  ck_assert(life->was_forked && life->has_exited && life->is_over);
-  ck_assert_uint_eq(life->end.cpu, 2);
-  ck_assert_uint_eq(life->exit.exit_ns, 6000);
+  ck_assert_ptr_eq(find(&lifecycle), entry);
+  ck_assert(entry->was_forked && entry->has_exited && entry->was_freed);
+  ck_assert_uint_eq(entry->final.cpu, 2);
+  ck_assert_uint_eq(entry->exit.exit_ns, 6000);
   ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
   ck_assert_uint_eq(lifecycle.count, 1);
 }
 END_TEST
 
 START_TEST(greatest_pid_is_one) {
-  OWN_LEDGER lifecycle = {0};
+  OWN_LIFECYCLE lifecycle = {0};
   note_fork(&lifecycle, INT32_MAX, UINT64_MAX, 1);
   ck_assert_ptr_nonnull(denet_lifecycle_find(&lifecycle, INT32_MAX, UINT64_MAX));
 }
@@ -166,7 +166,7 @@ static const struct {
     {DENET_BPF_FREE, PID, FREE_BYTES - 1, 0, 0, 0},
     /* Kinds that there are not, or not among events. */
     {0, PID, FREE_BYTES, 0, 0, 0},
-    {DENET_BPF_BRIEF, PID, FREE_BYTES, 0, 0, 0},
+    {DENET_BPF_COMPACT, PID, FREE_BYTES, 0, 0, 0},
     {DENET_BPF_PROCESS, PID, sizeof(struct denet_bpf_process), 0, 0, 0},
     {DENET_BPF_THREAD, PID, FREE_BYTES, 0, 0, 0},
     {DENET_BPF_FREE + 1, PID, FREE_BYTES, 0, 0, 0},
@@ -203,7 +203,7 @@ static int note_malformed(struct denet_lifecycle *lifecycle, int row) {
 }
 
 START_TEST(what_is_no_event_is_refused_and_leaves_nothing) {
-  OWN_LEDGER lifecycle = {0};
+  OWN_LIFECYCLE lifecycle = {0};
   ck_assert_int_eq(note_malformed(&lifecycle, _i), -EINVAL);
   ck_assert_ptr_null(denet_lifecycle_find(&lifecycle, (pid_t)malformed[_i].pid, START_NS));
   ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
@@ -212,15 +212,15 @@ START_TEST(what_is_no_event_is_refused_and_leaves_nothing) {
 END_TEST
 
 START_TEST(what_is_no_event_changes_nothing_of_a_life) {
-  OWN_LEDGER lifecycle = {0};
+  OWN_LIFECYCLE lifecycle = {0};
   struct denet_text text = {BYTES("old")};
   ck_assert_int_eq(note_texts(&lifecycle, text, (struct denet_text){0}, (struct denet_text){0}, 0),
                    0);
   const struct denet_bpf_texts *before = find(&lifecycle)->texts;
   ck_assert_int_eq(note_malformed(&lifecycle, _i), -EINVAL);
-  const struct denet_lifecycle_entry *life = find(&lifecycle);
-  ck_assert_ptr_eq(life->texts, before);
-  ck_assert(!life->was_forked && !life->has_exited && !life->is_over);
+  const struct denet_lifecycle_entry *entry = find(&lifecycle);
+  ck_assert_ptr_eq(entry->texts, before);
+  ck_assert(!entry->was_forked && !entry->has_exited && !entry->was_freed);
 }
 END_TEST
 
@@ -258,7 +258,7 @@ static const struct {
 };
 
 START_TEST(text_is_what_was_told_of_its_kind) {
-  OWN_LEDGER lifecycle = {0};
+  OWN_LIFECYCLE lifecycle = {0};
   OWN_BUFFER out = {0};
   struct denet_text told[] = {{BYTES("an\0argument\0")}, {BYTES("leaf\0top\0")}, {BYTES("unit\0")}};
   ck_assert_uint_lt(texts[_i].kind, DENET_COUNT_OF(told));
@@ -277,7 +277,7 @@ static const enum denet_text_kind kinds[] = {DENET_TEXT_ARGUMENTS, DENET_TEXT_EX
                                              DENET_TEXT_CGROUP};
 
 START_TEST(process_whose_program_was_not_told_has_no_texts) {
-  OWN_LEDGER lifecycle = {0};
+  OWN_LIFECYCLE lifecycle = {0};
   OWN_BUFFER out = {0};
   note_fork(&lifecycle, PID, START_NS, 1);
   ck_assert_int_eq(denet_lifecycle_entry_text(find(&lifecycle), kinds[_i], &out), -ENOENT);
@@ -296,7 +296,7 @@ static const struct {
 };
 
 START_TEST(newer_texts_take_the_place_of_older_ones) {
-  OWN_LEDGER lifecycle = {0};
+  OWN_LIFECYCLE lifecycle = {0};
   OWN_BUFFER out = {0};
   struct denet_text none = {0}, second = programs[_i].second;
   ck_assert_int_eq(note_texts(&lifecycle, programs[_i].first, none, none, 0), 0);
@@ -316,7 +316,7 @@ static uint64_t next_random(uint64_t *state) {
 START_TEST(names_of_any_bytes_make_a_path) {
   uint64_t state = 1;
   for (int round = 0; round < 2000; round++) {
-    OWN_LEDGER lifecycle = {0};
+    OWN_LIFECYCLE lifecycle = {0};
     OWN_BUFFER out = {0};
     char names[32];
     size_t length = 1 + next_random(&state) % sizeof(names);
@@ -332,7 +332,7 @@ START_TEST(names_of_any_bytes_make_a_path) {
 END_TEST
 
 START_TEST(lives_with_one_pid_are_told_apart_by_their_starts) {
-  OWN_LEDGER lifecycle = {0};
+  OWN_LIFECYCLE lifecycle = {0};
   struct denet_bpf_free end = {.head = {DENET_BPF_FREE, PID, 100}};
   note_fork(&lifecycle, PID, 100, 3);
   note_fork(&lifecycle, PID, 200, 4);
@@ -341,7 +341,7 @@ START_TEST(lives_with_one_pid_are_told_apart_by_their_starts) {
   const struct denet_lifecycle_entry *new = denet_lifecycle_find(&lifecycle, PID, 200);
   ck_assert_ptr_nonnull(old);
   ck_assert_ptr_nonnull(new);
-  ck_assert(old->is_over && !new->is_over);
+  ck_assert(old->was_freed && !new->was_freed);
   ck_assert_int_eq(old->parent_pid, 3);
   ck_assert_int_eq(new->parent_pid, 4);
   ck_assert_ptr_null(denet_lifecycle_find(&lifecycle, PID, 150));
@@ -350,24 +350,24 @@ START_TEST(lives_with_one_pid_are_told_apart_by_their_starts) {
 END_TEST
 
 START_TEST(dropped_life_is_forgotten) {
-  OWN_LEDGER lifecycle = {0};
+  OWN_LIFECYCLE lifecycle = {0};
   struct denet_text text = {BYTES("app\0")}, none = {0};
   ck_assert_int_eq(note_texts(&lifecycle, text, none, none, 0), 0);
   note_fork(&lifecycle, PID, START_NS + 1, 3);
-  denet_lifecycle_drop(&lifecycle, find(&lifecycle));
+  denet_lifecycle_remove(&lifecycle, find(&lifecycle));
   ck_assert_ptr_null(denet_lifecycle_find(&lifecycle, PID, START_NS));
   ck_assert_ptr_nonnull(denet_lifecycle_find(&lifecycle, PID, START_NS + 1));
   ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
   ck_assert_uint_eq(lifecycle.count, 1);
-  ck_assert_uint_eq(lifecycle.lives[0]->start_ns, START_NS + 1);
+  ck_assert_uint_eq(lifecycle.entries[0]->start_ns, START_NS + 1);
 }
 END_TEST
 
 START_TEST(life_that_is_heard_of_again_after_it_was_dropped_is_a_fresh_one) {
-  OWN_LEDGER lifecycle = {0};
+  OWN_LIFECYCLE lifecycle = {0};
   struct denet_text text = {BYTES("app\0")}, none = {0};
   ck_assert_int_eq(note_texts(&lifecycle, text, none, none, 0), 0);
-  denet_lifecycle_drop(&lifecycle, find(&lifecycle));
+  denet_lifecycle_remove(&lifecycle, find(&lifecycle));
   note_fork(&lifecycle, PID, START_NS, 3);
   ck_assert_ptr_null(find(&lifecycle)->texts);
   ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
@@ -388,28 +388,28 @@ static void note_many(struct denet_lifecycle *lifecycle) {
 }
 
 START_TEST(list_goes_by_pid_and_start) {
-  OWN_LEDGER lifecycle = {0};
+  OWN_LIFECYCLE lifecycle = {0};
   note_many(&lifecycle);
   ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
   ck_assert_uint_eq(lifecycle.count, 2 * MANY);
   for (size_t i = 0; i < lifecycle.count; i++) {
-    ck_assert_int_eq(lifecycle.lives[i]->pid, (pid_t)(1 + i / 2));
-    ck_assert_uint_eq(lifecycle.lives[i]->start_ns, i % 2 ? 20 : 10);
+    ck_assert_int_eq(lifecycle.entries[i]->pid, (pid_t)(1 + i / 2));
+    ck_assert_uint_eq(lifecycle.entries[i]->start_ns, i % 2 ? 20 : 10);
   }
 }
 END_TEST
 
 START_TEST(many_lives_are_found_until_they_are_dropped) {
-  OWN_LEDGER lifecycle = {0};
+  OWN_LIFECYCLE lifecycle = {0};
   note_many(&lifecycle);
   ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
   for (size_t i = 0; i < lifecycle.count; i++)
     if (i % 3)
-      denet_lifecycle_drop(&lifecycle, lifecycle.lives[i]);
+      denet_lifecycle_remove(&lifecycle, lifecycle.entries[i]);
   for (size_t i = 0; i < (size_t)2 * MANY; i++) {
-    const struct denet_lifecycle_entry *life =
+    const struct denet_lifecycle_entry *entry =
         denet_lifecycle_find(&lifecycle, (pid_t)(1 + i / 2), i % 2 ? 20 : 10);
-    ck_assert_int_eq(life == NULL, i % 3 != 0);
+    ck_assert_int_eq(entry == NULL, i % 3 != 0);
   }
   ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
   ck_assert_uint_eq(lifecycle.count, (2 * MANY + 2) / 3);
@@ -417,13 +417,13 @@ START_TEST(many_lives_are_found_until_they_are_dropped) {
 END_TEST
 
 START_TEST(emptied_ledger_may_be_filled_again) {
-  OWN_LEDGER lifecycle = {0};
+  OWN_LIFECYCLE lifecycle = {0};
   for (int round = 0; round < 3; round++) {
     note_many(&lifecycle);
     ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
     ck_assert_uint_eq(lifecycle.count, 2 * MANY);
     for (size_t i = 0; i < lifecycle.count; i++)
-      denet_lifecycle_drop(&lifecycle, lifecycle.lives[i]);
+      denet_lifecycle_remove(&lifecycle, lifecycle.entries[i]);
     ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
     ck_assert_uint_eq(lifecycle.count, 0);
   }

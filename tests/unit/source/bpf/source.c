@@ -51,7 +51,7 @@ int denet_loader_list(struct denet_loader *programs, uint64_t settled_ns,
   if (kernel.exit.head.pid)
     tell(&kernel.exit, sizeof(kernel.exit));
   kernel.exit.head.pid = 0;
-  if (!kernel.zombie.identity.brief.head.pid)
+  if (!kernel.zombie.identity.compact.head.pid)
     return denet_buffer_reserve(records, 1);
   return denet_buffer_append(records, &kernel.zombie, sizeof(kernel.zombie));
 }
@@ -65,7 +65,7 @@ int denet_loader_drain(struct denet_loader *programs,
   return 0;
 }
 
-void denet_loader_ask(struct denet_loader *programs, pid_t pid, uint64_t start_ns) {
+void denet_loader_request_exit(struct denet_loader *programs, pid_t pid, uint64_t start_ns) {
   (void)programs;
   struct denet_bpf_free end = {.head = {DENET_BPF_FREE, (denet_u32)pid, start_ns}, .name = "job"};
   kernel.asked++;
@@ -75,7 +75,7 @@ void denet_loader_ask(struct denet_loader *programs, pid_t pid, uint64_t start_n
     tell(&end, sizeof(end));
 }
 
-void denet_loader_watch(struct denet_loader *programs, pid_t pid, bool is_watched) {
+void denet_loader_set_full(struct denet_loader *programs, pid_t pid, bool is_watched) {
   (void)programs, (void)pid, (void)is_watched;
 }
 
@@ -197,11 +197,11 @@ START_TEST(zombie_that_is_given_up_is_still_asked_for) {
   DENET_CLEANUP(denet_process_table_done) struct denet_process_table table = {0};
   struct denet_source *source = open_source();
   kernel.zombie.identity = (struct denet_bpf_identity){
-      .brief = {.head = {DENET_BPF_PROCESS, PID, START_NS - SECOND}, .name = "job"},
+      .compact = {.head = {DENET_BPF_PROCESS, PID, START_NS - SECOND}, .name = "job"},
       .state = DENET_BPF_ZOMBIE,
       .threads = 1};
   ck_assert_uint_eq(pass_at(source, &table, START_NS), 0);
-  kernel.zombie.identity.brief.head.pid = 0;
+  kernel.zombie.identity.compact.head.pid = 0;
   kernel.deaf_for = 1;
   ck_assert_uint_eq(pass_at(source, &table, START_NS + SECOND), 1);
   ck_assert_uint_eq(kernel.asked, 1);

@@ -10,7 +10,7 @@ END_TEST
 
 START_TEST(records_of_all_kinds_are_walked) {
   OWN_SCENE scene = {0};
-  static const enum denet_bpf_kind kinds[] = {DENET_BPF_PROCESS, DENET_BPF_BRIEF, DENET_BPF_THREAD,
+  static const enum denet_bpf_kind kinds[] = {DENET_BPF_PROCESS, DENET_BPF_COMPACT, DENET_BPF_THREAD,
                                               DENET_BPF_PROCESS};
   show_process(&scene, 10, 1);
   show_brief(&scene, 20);
@@ -35,10 +35,10 @@ static const struct {
   denet_u32 kind;
   size_t size;
 } torn[] = {
-    {DENET_BPF_BRIEF, 1},
-    {DENET_BPF_BRIEF, sizeof(struct denet_bpf_head) - 1},
-    {DENET_BPF_BRIEF, sizeof(struct denet_bpf_head)},
-    {DENET_BPF_BRIEF, sizeof(struct denet_bpf_brief) - 1},
+    {DENET_BPF_COMPACT, 1},
+    {DENET_BPF_COMPACT, sizeof(struct denet_bpf_head) - 1},
+    {DENET_BPF_COMPACT, sizeof(struct denet_bpf_head)},
+    {DENET_BPF_COMPACT, sizeof(struct denet_bpf_compact) - 1},
     {DENET_BPF_PROCESS, sizeof(struct denet_bpf_head)},
     {DENET_BPF_PROCESS, sizeof(struct denet_bpf_identity)},
     {DENET_BPF_PROCESS, sizeof(struct denet_bpf_process) - 1},

@@ -165,8 +165,8 @@ static const struct {
     {DENET_BPF_ON_CPU, 0, true},
     {0, DENET_BPF_ON_CPU, true},
     {DENET_BPF_ON_CPU, DENET_BPF_ON_CPU, true},
-    {DENET_BPF_HOLLOW | DENET_BPF_HAS_REAPED, 0, false},
-    {DENET_BPF_HOLLOW, DENET_BPF_ON_CPU, true},
+    {DENET_BPF_NO_MM | DENET_BPF_HAS_REAPED, 0, false},
+    {DENET_BPF_NO_MM, DENET_BPF_ON_CPU, true},
 };
 
 START_TEST(process_is_on_a_cpu_when_one_of_its_threads_is) {
