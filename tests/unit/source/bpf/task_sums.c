@@ -10,8 +10,8 @@ END_TEST
 
 START_TEST(records_of_all_kinds_are_walked) {
   OWN_SCENE scene = {0};
-  static const enum denet_bpf_kind kinds[] = {DENET_BPF_PROCESS, DENET_BPF_COMPACT, DENET_BPF_THREAD,
-                                              DENET_BPF_PROCESS};
+  static const enum denet_bpf_kind kinds[] = {DENET_BPF_PROCESS, DENET_BPF_COMPACT,
+                                              DENET_BPF_THREAD, DENET_BPF_PROCESS};
   show_process(&scene, 10, 1);
   show_brief(&scene, 20);
   show_thread(&scene, 10, 1);
