@@ -45,8 +45,9 @@ static pid_t run_worker(size_t bytes, const char *cpu_ms) {
 int main(void) {
   say("ready");
   for (;;) {
-    char *cpu_ms, *bytes = argument_of(next_command(), "worker");
-    pid_t pid = bytes ? run_worker(strtoul(bytes, &cpu_ms, 10), cpu_ms) : start_orphan();
-    say("%d", (int)pid);
+    size_t bytes;
+    char cpu_ms[16];
+    bool is_worker = sscanf(next_command(), "worker %zu %15s", &bytes, cpu_ms) == 2;
+    say("%d", (int)(is_worker ? run_worker(bytes, cpu_ms) : start_orphan()));
   }
 }
