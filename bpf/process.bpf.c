@@ -211,7 +211,7 @@ static __always_inline struct denet_bpf_head make_head(struct task_struct *task,
   return head;
 }
 
-/* copy_process() has made a task (kernel/fork.c). Sends nothing for a thread. */
+/* kernel_clone() has made a task (kernel/fork.c). Sends nothing for a thread. */
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(note_fork, struct task_struct *parent, struct task_struct *child) {
   if (child->pid != child->tgid)
