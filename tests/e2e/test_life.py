@@ -109,6 +109,15 @@ def make_memory_cgroup(name, limit):
     return None
 
 
+def enter_cgroup(test, spawner, group):
+    """The spawner's processes start in the cgroup during the test."""
+    if not group:
+        test.skipTest("no such cgroup can be made here")
+    test.addCleanup(remove_cgroup, group)
+    spawner.ask(f"in {group}/cgroup.procs")
+    test.addCleanup(spawner.ask, "in ")
+
+
 @bpf_only
 class Shapes(unittest.TestCase):
     JOB_BYTES = 4096
@@ -221,12 +230,7 @@ class Shapes(unittest.TestCase):
         self.assertGreaterEqual(found["io_octets"][1], MIB)
 
     def test_a_process_killed_for_its_memory_ends_by_signal_9(self):
-        group = make_memory_cgroup(f"denet-{os.getpid()}", 32 * MIB)
-        if not group:
-            self.skipTest("no cgroup with a memory limit can be made here")
-        self.addCleanup(remove_cgroup, group)
-        self.spawner.ask(f"in {group}/cgroup.procs")
-        self.addCleanup(self.spawner.ask, "in ")
+        enter_cgroup(self, self.spawner, make_memory_cgroup(f"denet-{os.getpid()}", 32 * MIB))
         row, = self.spawner.run(program("lives"), "hungry", 256)
         self.assertEqual(end_of(row), {"signal": 9})
         self.check_single("hungry", row)
@@ -257,55 +261,45 @@ class Identity(unittest.TestCase):
             "FlushInterval 0.1\n", interval=0.5))
         cls.collectd.wait_ready()
 
-    def check(self, instance, *command, executable=program("job"), uid=os.getuid()):
-        before = self.collectd.latest(instance, "derive-starts")[0]
-        row, = self.spawner.run(*command)
-        found = totals(self.collectd, instance, before + 1)
-        self.assertEqual(found["derive-starts"], found["derive-exits"])
-        self.assertEqual(found["derive-starts"], [before + 1])
-        lines = wait_until(lambda: self.collectd.lines_of(row["pid"], instance), "its file")
-        self.assertEqual((lines[0]["executable"], lines[0]["uid"]), (executable, uid))
-        self.assertEqual(lines[-1]["exit"], end_of(row))
+    def check(self, instance, *commands, executable=program("job"), uid=os.getuid()):
+        """Runs the commands; each process must count in the group. Returns the last one's metadata."""
+        ended = self.collectd.latest(instance, "derive-starts")[0] + len(commands)
+        rows = [self.spawner.run(*command)[0] for command in commands]
+        found = totals(self.collectd, instance, ended)
+        self.assertEqual((found["derive-starts"], found["derive-exits"]), ([ended], [ended]))
+        for row in rows:
+            lines = wait_until(lambda: self.collectd.lines_of(row["pid"], instance), "its file")
+            self.assertEqual((lines[0]["executable"], lines[0]["uid"]), (executable, uid))
+            self.assertEqual(lines[-1]["exit"], end_of(row))
         return lines[0]
 
-    def job(self, path=program("job")):
-        return path, "-", 1, 0, 0
+    def job(self, path=program("job"), name="-"):
+        return path, name, 1, 0, 0
 
     def test_a_symbolic_link_is_followed(self):
-        metadata = self.check("link", *self.job(self.link))
+        metadata = self.check("link", self.job(self.link))
         self.assertEqual(metadata["cmd"][0], str(self.link))
 
     def test_a_relative_path_is_made_whole(self):
         self.spawner.ask(f"at {Path(program('job')).parent}")
-        self.check("relative", "./job", "is-relative", 1, 0, 0)
+        self.check("relative", self.job("./job", "is-relative"))
 
     def test_the_executable_of_a_script_is_its_interpreter(self):
         shell = os.path.realpath("/bin/sh")
-        metadata = self.check("script", self.script, "word", executable=shell)
+        metadata = self.check("script", (self.script, "word"), executable=shell)
         self.assertEqual(metadata["cmd"], ["/bin/sh", str(self.script), "word", "0"])
 
     def test_a_rule_by_user_matches(self):
         self.spawner.ask(f"as {NOBODY}")
         self.addCleanup(self.spawner.ask, "as 0")
-        self.check("user", *self.job(), uid=NOBODY)
+        self.check("user", self.job(), uid=NOBODY)
 
     def test_a_rule_by_cgroup_matches(self):
-        group = make_cgroup(self.CGROUP)
-        if not group:
-            self.skipTest("no cgroup can be made here")
-        self.addCleanup(remove_cgroup, group)
-        self.spawner.ask(f"in {group}/cgroup.procs")
-        self.addCleanup(self.spawner.ask, "in ")
-        self.check("cgroup", *self.job())
+        enter_cgroup(self, self.spawner, make_cgroup(self.CGROUP))
+        self.check("cgroup", self.job())
 
     def test_a_rule_by_executable_matches_under_any_name(self):
-        before = self.collectd.latest("executable", "derive-starts")[0]
-        rows = [*self.spawner.run(*self.job()), *self.spawner.run(*self.job(self.link))]
-        found = totals(self.collectd, "executable", before + 2)
-        self.assertEqual(found["derive-starts"], found["derive-exits"])
-        self.assertEqual(found["derive-starts"], [before + 2])
-        for row in rows:
-            wait_until(lambda: self.collectd.lines_of(row["pid"], "executable"), "its file")
+        self.check("executable", self.job(), self.job(self.link))
 
 
 class ForksThatEnd(unittest.TestCase):
