@@ -95,7 +95,7 @@ static __always_inline void read_identity(struct task_struct *task,
 
 static __always_inline int list_process(struct task_struct *task, struct seq_file *seq) {
   struct denet_bpf_process process = {};
-  struct denet_bpf_usage *usage = &process.costs;
+  struct denet_bpf_usage *usage = &process.usage;
   struct signal_struct *signal = task->signal;
   bool has_own_io = !has_reaped(signal);
   read_identity(task, &process.identity);
@@ -124,11 +124,11 @@ static __always_inline int list_process(struct task_struct *task, struct seq_fil
 static __always_inline int list_thread(struct task_struct *task, struct seq_file *seq) {
   struct denet_bpf_thread thread = {.head = {DENET_BPF_THREAD, task->tgid}, .tid = task->pid};
   bool is_summed = task->flags & PF_EXITING;
-  read_thread(task, &thread.costs);
+  read_thread(task, &thread.usage);
   if (is_summed)
-    thread.costs.run_delay_ns = 0;
+    thread.usage.run_delay_ns = 0;
   if (!is_summed || !has_reaped(task->signal))
-    add_io(&task->ioac, &thread.costs.read_chars);
+    add_io(&task->ioac, &thread.usage.read_chars);
   if (!task->group_leader->mm && task->mm)
     read_memory(task->mm, &thread.rss_pages, &thread.vm_pages);
   thread.state = is_on_cpu(task) ? DENET_BPF_ON_CPU : 0;
@@ -428,7 +428,7 @@ static __always_inline bool send_free(struct task_struct *task) {
   event->cpu = read_cpu(task);
   event->exit_code = read_exit_code(task);
   bpf_probe_read_kernel(event->name, sizeof(event->name), task->comm);
-  read_final(task, &event->costs);
+  read_final(task, &event->usage);
   submit(event);
   return true;
 }

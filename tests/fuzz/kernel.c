@@ -106,7 +106,7 @@ static void start_process(struct denet_text *rest) {
 static void change_process(struct denet_text *rest) {
   struct slot *slot = take_slot(rest);
   struct denet_bpf_process *record = &slot->record;
-  add_usage(rest, &record->costs);
+  add_usage(rest, &record->usage);
   slot->threads = fuzz_take_byte(rest) % 4;
   record->identity.threads = slot->threads + fuzz_take_byte(rest) % 2;
   record->identity.state = fuzz_take_byte(rest) & 31;
@@ -160,7 +160,7 @@ static void send_exit(struct denet_text *rest) {
 static void send_free(const struct slot *slot) {
   const struct denet_bpf_process *record = &slot->record;
   struct denet_bpf_free event = {.head = head_of(slot, DENET_BPF_FREE),
-                                 .costs = record->costs,
+                                 .usage = record->usage,
                                  .exec_id = record->identity.compact.exec_id,
                                  .peak_rss_pages = record->rss_pages,
                                  .flags = record->identity.flags,
@@ -315,7 +315,7 @@ static void list_slot(const struct slot *slot, uint64_t full_since_ns,
                              is_full ? sizeof(record) : sizeof(record.identity.compact)));
   for (denet_u32 i = 0; i < slot->threads && is_full; i++) {
     struct denet_bpf_thread thread = {.head = record.identity.compact.head,
-                                      .costs = record.costs,
+                                      .usage = record.usage,
                                       .rss_pages = i,
                                       .tid = record.identity.compact.head.pid + SLOTS + i,
                                       .state = i & 1};

@@ -41,6 +41,50 @@ static void give_up(struct denet_bpf_source *bpf, const struct denet_process *pr
     entry->was_given_up = true;
 }
 
+static void identify(const struct denet_bpf_source *bpf, struct denet_process *process,
+                     const struct denet_bpf_identity *record, int exit_code) {
+  const struct denet_bpf_compact *compact = &record->compact;
+  struct denet_identity identity = {
+      .start_ticks = compact->head.start_ns / bpf->env->tick_ns,
+      .born_ns = compact->head.start_ns,
+      .parent_pid = (pid_t)record->parent_pid,
+      .name = compact->name, /* the kernel ends it with a NUL (__set_task_comm, fs/exec.c) */
+      .kernel_thread = record->flags & PF_KTHREAD,
+      .never_execd = record->flags & PF_FORKNOEXEC,
+      .has_exec_stamp = true,
+      .exec_stamp = compact->exec_id,
+      .has_reaped = record->state & DENET_BPF_HAS_REAPED,
+      .is_zombie = record->state & DENET_BPF_ZOMBIE,
+      .no_mm = record->state & DENET_BPF_NO_MM,
+      .threads = record->threads,
+      .has_exit_status = true,
+      .exit_status = exit_code,
+      .oom_killed = record->state & DENET_BPF_OOM_KILLED,
+  };
+  bool has_execd = !process->is_new && process->exec_stamp != compact->exec_id;
+  denet_process_identify(process, &identity);
+  if (has_execd)
+    process->notes.bpf.execd_ns = bpf->begun_ns;
+}
+
+/* The process is gone: takes over who it was. Its final usage stays in the entry until it is
+ * measured. */
+static void take_final(const struct denet_bpf_source *bpf, struct denet_process *process,
+                       struct denet_lifecycle_entry *entry) {
+  struct denet_bpf_process record;
+  entry->is_applied = true;
+  process->notes.bpf.missed_ns = 0;
+  process->vanished = true;
+  if (process->ended) /* a pass has listed it as a zombie */
+    return;
+  denet_lifecycle_entry_record(entry, &record);
+  if (!process->is_new)
+    record.identity.parent_pid = (denet_u32)process->parent_pid;
+  identify(bpf, process, &record.identity, record.exit_code);
+  if (entry->has_exited)
+    process->ended_ns = entry->exit.exit_ns;
+}
+
 /* Gives the process its final usage. Returns false if the kernel does not have it yet. */
 static bool try_final(struct denet_bpf_source *bpf, struct denet_process *process) {
   struct denet_lifecycle_entry *entry = denet_bpf_source_entry(bpf, process);
@@ -51,7 +95,7 @@ static bool try_final(struct denet_bpf_source *bpf, struct denet_process *proces
   }
   if (!entry || !entry->was_freed)
     return false;
-  denet_bpf_source_take_final(bpf, process, entry);
+  take_final(bpf, process, entry);
   return true;
 }
 
@@ -60,9 +104,9 @@ static bool try_final(struct denet_bpf_source *bpf, struct denet_process *proces
 static bool awaits_final(struct denet_bpf_source *bpf, struct denet_process *process) {
   if (try_final(bpf, process))
     return false;
-  if (!process->missed_ns)
-    process->missed_ns = bpf->begun_ns;
-  if (!process->ended && bpf->begun_ns - process->missed_ns < FINAL_NS)
+  if (!process->notes.bpf.missed_ns)
+    process->notes.bpf.missed_ns = bpf->begun_ns;
+  if (!process->ended && bpf->begun_ns - process->notes.bpf.missed_ns < FINAL_NS)
     return true;
   give_up(bpf, process);
   return false;
@@ -99,10 +143,9 @@ static int upsert_process(struct denet_bpf_source *bpf, struct denet_process_tab
   return error;
 }
 
-static void set_watched(struct denet_bpf_source *bpf, struct denet_process *process,
-                        bool is_watched) {
-  denet_loader_set_full(bpf->loader, process->pid, is_watched);
-  process->is_watched = is_watched;
+static void set_full(struct denet_bpf_source *bpf, struct denet_process *process, bool is_full) {
+  denet_loader_set_full(bpf->loader, process->pid, is_full);
+  process->notes.bpf.wants_full = is_full;
 }
 
 /* The process runs another program than at the last pass. */
@@ -112,8 +155,7 @@ static void take_exec(const struct denet_bpf_source *bpf, struct denet_process *
   process->exec_stamp = exec_id;
   process->never_execd = false;
   process->execd = process->changed = true;
-  process->late = 0;
-  process->execd_ns = bpf->begun_ns;
+  process->notes.bpf.execd_ns = bpf->begun_ns;
 }
 
 static int take_compact(struct denet_bpf_source *bpf, struct denet_process_table *table,
@@ -127,8 +169,8 @@ static int take_compact(struct denet_bpf_source *bpf, struct denet_process_table
     bpf->has_missed = true;
     return 0;
   }
-  process->missed_ns = 0;
-  process->is_watched = false;
+  process->notes.bpf.missed_ns = 0;
+  process->notes.bpf.wants_full = false;
   if (process->exec_stamp != compact->exec_id)
     take_exec(bpf, process, compact->name, compact->exec_id);
   if (strncmp(process->name, compact->name, sizeof(process->name)) != 0) {
@@ -138,14 +180,28 @@ static int take_compact(struct denet_bpf_source *bpf, struct denet_process_table
   return 0;
 }
 
+/* Puts the exit event into a process that exits or is a zombie, and into its record: when it
+ * exited, and the memory that it had. */
+static void take_exit(const struct denet_lifecycle_entry *entry, struct denet_process *process,
+                      struct denet_bpf_process *record) {
+  record->usage.age_ns += entry->exit.main_age_ns;
+  if (!entry->has_exited)
+    return;
+  process->ended_ns = entry->exit.exit_ns;
+  if (!record->vm_pages && entry->exit.rss_pages) {
+    record->rss_pages = entry->exit.rss_pages;
+    record->vm_pages = entry->exit.vm_pages;
+  }
+}
+
 static int take_process(struct denet_bpf_source *bpf, struct denet_process_table *table,
-                        const struct denet_bpf_process *record) {
+                        struct denet_bpf_process *record) {
   struct denet_process *process;
   int error = upsert_process(bpf, table, &record->identity.compact.head, &process);
   if (error)
     return error;
-  process->missed_ns = 0;
-  denet_bpf_source_identify(bpf, process, &record->identity, record->exit_code);
+  process->notes.bpf.missed_ns = 0;
+  identify(bpf, process, &record->identity, record->exit_code);
   bool is_ending = process->ended || process->no_mm;
   const struct denet_lifecycle_entry *entry =
       process->is_new || is_ending ? denet_bpf_source_entry(bpf, process) : NULL;
@@ -153,13 +209,10 @@ static int take_process(struct denet_bpf_source *bpf, struct denet_process_table
     process->parent_pid = entry->parent_pid; /* it may have another parent by now */
   /* A process that counts in no group needs no full records. */
   if (!process->members)
-    set_watched(bpf, process, false);
-  if (record->net_namespace)
-    denet_process_enter_net(process, record->net_namespace);
-  if (!is_ending)
-    entry = NULL;
-  denet_bpf_source_take_exit(bpf, process, entry);
-  return denet_task_sums_add(&bpf->task_sums, process, record, entry ? entry->exit.main_age_ns : 0);
+    set_full(bpf, process, false);
+  if (entry && is_ending)
+    take_exit(entry, process, record);
+  return denet_task_sums_add(&bpf->task_sums, record);
 }
 
 /* Takes the events of one process: its exec, and its final usage. A process that was born and freed
@@ -179,18 +232,18 @@ static int take_entry(struct denet_bpf_source *bpf, struct denet_process_table *
   }
   int error = is_known ? 0 : denet_process_table_add_gone(table, entry->pid, &process);
   if (!error)
-    denet_bpf_source_take_final(bpf, process, entry);
+    take_final(bpf, process, entry);
   return error;
 }
 
 static int fill_table(struct denet_bpf_source *bpf, struct denet_process_table *table) {
   size_t offset = 0;
-  const struct denet_bpf_head *head;
+  struct denet_bpf_head *head;
   denet_task_sums_clear(&bpf->task_sums);
   int error = denet_process_table_begin(table);
   while (!error && (head = denet_task_sums_next(&bpf->records, &offset)))
     if (head->kind == DENET_BPF_PROCESS)
-      error = take_process(bpf, table, (const struct denet_bpf_process *)head);
+      error = take_process(bpf, table, (struct denet_bpf_process *)head);
     else if (head->kind == DENET_BPF_COMPACT)
       error = take_compact(bpf, table, (const struct denet_bpf_compact *)head);
   if (!error)
@@ -278,7 +331,6 @@ static int scan(struct denet_source *source, struct denet_process_table *table,
                            strerror(-failure));
   failure = fill_table(bpf, table);
   denet_task_sums_add_threads(&bpf->task_sums, &bpf->records);
-  denet_task_sums_take(&bpf->task_sums, bpf->env, source->unavailable);
   denet_procfs_forget_nets(bpf->procfs);
   bpf->complete_ns = failure || bpf->has_missed ? 0 : bpf->begun_ns;
   failure = failure ? failure : bpf->note_failure;
@@ -325,7 +377,7 @@ static bool drain_events(struct denet_source *source,
  * from now on. The next pass has its full record. */
 static void rescan(struct denet_bpf_source *bpf) {
   size_t offset = 0;
-  const struct denet_bpf_head *head;
+  struct denet_bpf_head *head;
   if (bpf->is_full)
     return;
   bpf->is_full = true;
@@ -335,55 +387,24 @@ static void rescan(struct denet_bpf_source *bpf) {
   while ((head = denet_task_sums_next(&bpf->records, &offset))) {
     if (head->kind != DENET_BPF_PROCESS)
       continue;
-    struct denet_process *process = denet_process_table_find(bpf->source.table, (pid_t)head->pid);
-    if (!process || process->born_ns != head->start_ns)
-      continue;
-    const struct denet_bpf_process *full = (const void *)head;
-    if (full->net_namespace)
-      denet_process_enter_net(process, full->net_namespace);
-    if (denet_task_sums_add(&bpf->task_sums, process, full, 0))
+    const struct denet_process *process =
+        denet_process_table_find(bpf->source.table, (pid_t)head->pid);
+    bool is_known = process && process->born_ns == head->start_ns;
+    if (is_known && denet_task_sums_add(&bpf->task_sums, (struct denet_bpf_process *)head))
       return;
   }
   denet_task_sums_add_threads(&bpf->task_sums, &bpf->records);
-  denet_task_sums_take(&bpf->task_sums, bpf->env, bpf->source.unavailable);
 }
 
-/* Brings the CPU time up to date by the process's clock; without a task_sum it splits as it did. */
-static void measure_cpu(struct denet_bpf_source *bpf, struct denet_process *process,
-                        const struct denet_task_sum *task_sum) {
-  struct denet_values *now = &process->now;
-  uint64_t read_ns = process->measured_ns;
-  if (denet_procfs_read_cpu(bpf->procfs, process))
-    return;
-  if (process->measured_ns > read_ns)
-    process->age_ns += now->value[DENET_THREADS] * (process->measured_ns - read_ns);
-  denet_process_derive_off_cpu(process);
-  uint64_t user = task_sum ? task_sum->costs.user_ns : now->value[DENET_CPU_USER];
-  uint64_t system = task_sum ? task_sum->costs.system_ns : now->value[DENET_CPU_SYSTEM];
-  denet_process_split_cpu(now, process->cpu_ns, user, system);
-}
-
-/* Nearly everything came with the pass. Of a process on a CPU the kernel's sums are up to a tick
- * old; its CPU clock is not, and can be had too when no pass can, for want of a descriptor. */
-static void measure(struct denet_source *source, struct denet_process *process, uint64_t wanted,
-                    bool first) {
-  struct denet_bpf_source *bpf = self(source);
-  (void)first;
-  process->has_run = false;
-  if (process->ended)
-    denet_bpf_source_complete(process);
-  if (process->ended || process->missed_ns)
-    return;
-  if (!process->is_watched)
-    set_watched(bpf, process, true);
-  const struct denet_task_sum *task_sum = denet_task_sums_find(&bpf->task_sums, process->pid);
-  if (!task_sum) {
-    rescan(bpf);
-    task_sum = denet_task_sums_find(&bpf->task_sums, process->pid);
-  }
-  if (!task_sum || task_sum->is_on_cpu)
-    measure_cpu(bpf, process, task_sum);
-  denet_procfs_measure_net(bpf->procfs, process, wanted);
+const struct denet_task_sum *denet_bpf_source_find_sum(struct denet_bpf_source *bpf,
+                                                       struct denet_process *process) {
+  if (!process->notes.bpf.wants_full)
+    set_full(bpf, process, true);
+  const struct denet_task_sum *sum = denet_task_sums_find(&bpf->task_sums, process->pid);
+  if (sum)
+    return sum;
+  rescan(bpf);
+  return denet_task_sums_find(&bpf->task_sums, process->pid);
 }
 
 static void free_bpf(struct denet_source *source) {
@@ -438,7 +459,7 @@ int denet_bpf_open(const struct denet_env *env, struct denet_error *error,
                                       .event_fd = denet_loader_event_fd(bpf->loader),
                                       .scan = scan,
                                       .drain_events = drain_events,
-                                      .measure = measure,
+                                      .measure = denet_bpf_source_measure,
                                       .read_text = denet_bpf_source_read_text,
                                       .read_uid = denet_bpf_source_read_uid,
                                       .free = free_bpf};

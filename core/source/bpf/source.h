@@ -1,5 +1,5 @@
-/* What the files of the BPF source share: source.c scans and measures, exits.c takes over who a
- * process is and how it ended, texts.c reads its texts. Nothing else includes this. */
+/* What the files of the BPF source share: source.c scans, measure.c takes over the values of the
+ * records, texts.c reads texts. Nothing else includes this. */
 #pragma once
 
 #include "bpf/process_records.h"
@@ -33,22 +33,14 @@ struct denet_lifecycle_entry *denet_bpf_source_entry(const struct denet_bpf_sour
 /* Notes the events since the last call. */
 void denet_bpf_source_drain(struct denet_bpf_source *bpf);
 
-/* Takes over who the process is, and how it ended if it has. */
-void denet_bpf_source_identify(const struct denet_bpf_source *bpf, struct denet_process *process,
-                               const struct denet_bpf_identity *record, int exit_code);
-
-/* Takes over when a process exited, and its memory then. entry may be NULL. */
-void denet_bpf_source_take_exit(const struct denet_bpf_source *bpf, struct denet_process *process,
-                                const struct denet_lifecycle_entry *entry);
-
-/* Fills in what the lines of a process need that is first seen at its end. */
-void denet_bpf_source_complete(struct denet_process *process);
-
-/* Takes over the final usage of a process that is gone, and who it was. */
-void denet_bpf_source_take_final(const struct denet_bpf_source *bpf, struct denet_process *process,
-                                 struct denet_lifecycle_entry *entry);
+/* Returns the process's full record of this pass, and has later passes list it in full; NULL: none.
+ */
+const struct denet_task_sum *denet_bpf_source_find_sum(struct denet_bpf_source *bpf,
+                                                       struct denet_process *process);
 
 /* The source's functions, see source.h. */
+void denet_bpf_source_measure(struct denet_source *source, struct denet_process *process,
+                              const struct denet_metric_set *wanted, bool first);
 int denet_bpf_source_read_text(struct denet_source *source, struct denet_process *process,
                                enum denet_text_kind kind, struct denet_buffer *out);
 int denet_bpf_source_read_uid(struct denet_source *source, const struct denet_process *process,

@@ -26,8 +26,8 @@ static int read_event(const struct denet_bpf_source *bpf, const struct denet_pro
 /* Returns whether the process is in an exec whose event has not come yet. */
 static bool is_in_exec(const struct denet_bpf_source *bpf, const struct denet_process *process,
                        const struct denet_lifecycle_entry *entry) {
-  bool is_ours = process->execd_ns || process->born_ns > bpf->opened_ns;
-  uint64_t since_ns = process->execd_ns ? process->execd_ns : process->born_ns;
+  bool is_ours = process->notes.bpf.execd_ns || process->born_ns > bpf->opened_ns;
+  uint64_t since_ns = process->notes.bpf.execd_ns ? process->notes.bpf.execd_ns : process->born_ns;
   bool is_due = is_ours && bpf->begun_ns < since_ns + EXEC_NS && !bpf->source.lost;
   bool has_event = entry && entry->texts && entry->texts->exec_id >= process->exec_stamp;
   return is_due && process->execd && !process->never_execd && !has_event;
@@ -77,7 +77,7 @@ int denet_bpf_source_read_uid(struct denet_source *source, const struct denet_pr
                               uid_t *out_uid) {
   const struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
   const struct denet_task_sum *task_sum = denet_task_sums_find(&bpf->task_sums, process->pid);
-  if (task_sum && task_sum->process == process) {
+  if (task_sum && task_sum->record->identity.compact.head.start_ns == process->born_ns) {
     *out_uid = task_sum->record->uid;
     return 0;
   }

@@ -66,7 +66,7 @@ static const struct denet_bpf_texts execd = {
 static const struct denet_bpf_exit exited = {
     .head = {DENET_BPF_EXIT, PID, START_NS}, .exit_ns = 6000, .rss_pages = 12, .parent_pid = 3};
 static const struct denet_bpf_free freed = {.head = {DENET_BPF_FREE, PID, START_NS},
-                                            .costs = {.run_ns = 123},
+                                            .usage = {.run_ns = 123},
                                             .peak_rss_pages = 40,
                                             .exit_code = -1,
                                             .name = "app"};
