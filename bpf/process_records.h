@@ -45,14 +45,18 @@ struct denet_bpf_head {
   denet_u64 start_ns; /* start_boottime of the main thread; 0 in a thread's record */
 };
 
-/* What threads have cost so far. What is left of their ages is the time that they were blocked. */
+/* Counters of threads since their start: fields of task_struct, signal_struct and
+ * task_io_accounting, see usage.h. age_ns - run_ns - run_delay_ns is the time that the threads were
+ * blocked. */
 struct denet_bpf_usage {
-  denet_u64 age_ns;             /* without the time that the host was suspended */
-  denet_u64 run_ns;             /* CPU time */
-  denet_u64 user_ns, system_ns; /* as sampled at ticks: their ratio splits run_ns */
-  denet_u64 run_delay_ns;
-  denet_u64 switches_voluntary, switches_involuntary;
-  denet_u64 minor_faults, major_faults;
+  denet_u64 age_ns; /* on CLOCK_MONOTONIC: without the time of a suspended host */
+  denet_u64 run_ns; /* se.sum_exec_runtime: CPU time */
+  denet_u64 user_ns,
+      system_ns;          /* utime, stime: sampled at timer ticks; their ratio splits run_ns */
+  denet_u64 run_delay_ns; /* sched_info.run_delay: time in run queues */
+  denet_u64 switches_voluntary, switches_involuntary; /* nvcsw, nivcsw */
+  denet_u64 minor_faults, major_faults;               /* min_flt, maj_flt */
+  /* Bytes and calls of read() and write(); bytes of the block layer. */
   denet_u64 read_chars, write_chars, read_calls, write_calls, read_bytes, write_bytes;
 };
 
@@ -78,24 +82,24 @@ struct denet_bpf_identity {
   denet_u32 threads;    /* signal->nr_threads */
 };
 
-/* Any other process, with the costs of its main thread and of the threads that have exited. Its I/O
- * has no child's in it. */
+/* A process, with the usage of its main thread and of its exited threads. The I/O does not include
+ * that of children. */
 struct denet_bpf_process {
   struct denet_bpf_identity identity;
   struct denet_bpf_usage usage;
-  denet_u64 seen_ns; /* when the kernel was asked */
-  denet_u64 rss_pages, vm_pages;
-  denet_u32 uid;
-  denet_u32 cpu;
-  denet_u32 net_namespace;
-  denet_s32 exit_code;
+  denet_u64 seen_ns;             /* when the record was made */
+  denet_u64 rss_pages, vm_pages; /* mm->rss_stat, mm->total_vm; 0 without an mm_struct */
+  denet_u32 uid;                 /* real_cred->uid: the real user */
+  denet_u32 cpu;                 /* the CPU of the main thread */
+  denet_u32 net_namespace;       /* inode number; 0 of an exiting process */
+  denet_s32 exit_code;           /* as wait(2) gives it */
 };
 
-/* Another thread of such a process. */
+/* Another thread of a process. */
 struct denet_bpf_thread {
   struct denet_bpf_head head;
   struct denet_bpf_usage usage;
-  denet_u64 rss_pages, vm_pages; /* if the main thread has none any more */
+  denet_u64 rss_pages, vm_pages; /* if the main thread has no mm_struct any more, else 0 */
   denet_u32 tid;
   denet_u32 state; /* DENET_BPF_ON_CPU */
 };

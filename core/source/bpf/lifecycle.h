@@ -58,8 +58,8 @@ void denet_lifecycle_remove(struct denet_lifecycle *lifecycle, struct denet_life
 int denet_lifecycle_entry_text(const struct denet_lifecycle_entry *entry, enum denet_text_kind kind,
                                struct denet_buffer *out);
 
-/* Fills a record of a process that is over, as the task iterator would have listed it at its end.
- * Its last RSS is its highest one where the kernel had taken the memory away by then; then virtual
- * memory is 0. seen_ns is when it exited, 0 if that is not known; identity.threads is 0. */
+/* Fills a record from the final usage, as the task iterator would have listed the process at its
+ * end. If the exit event has no memory, RSS is the highest one and virtual memory is 0. seen_ns is
+ * the time of the exit, 0 if that is not known; identity.threads is 0. */
 void denet_lifecycle_entry_record(const struct denet_lifecycle_entry *entry,
                                   struct denet_bpf_process *out_record);

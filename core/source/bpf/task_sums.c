@@ -62,20 +62,20 @@ bool denet_task_sum_is_sound(const struct denet_task_sum *task_sum) {
 
 static void add_thread(struct denet_task_sum *task_sum, const struct denet_bpf_thread *thread) {
   struct denet_bpf_process *record = task_sum->record;
-  /* A usage is nothing but counters. */
+  /* A usage consists of counters only. */
   denet_u64 *sums = (denet_u64 *)&record->usage;
   const denet_u64 *parts = (const denet_u64 *)&thread->usage;
   for (size_t i = 0; i < sizeof(record->usage) / sizeof(*sums); i++)
     sums[i] += parts[i];
   task_sum->threads_seen++;
   record->identity.state |= thread->state & DENET_BPF_ON_CPU;
-  if (!record->vm_pages) { /* the main thread has no memory any more */
+  if (!record->vm_pages) { /* the main thread has no mm_struct any more */
     record->rss_pages = thread->rss_pages;
     record->vm_pages = thread->vm_pages;
   }
 }
 
-/* Threads come in the order of their numbers, not behind their processes. */
+/* The iterator lists tasks by their ids: a thread may come before its process. */
 void denet_task_sums_add_threads(struct denet_task_sums *task_sums,
                                  const struct denet_buffer *records) {
   size_t offset = 0;
