@@ -80,17 +80,21 @@ static __always_inline denet_u64 read_leader_age(struct task_struct *task) {
   return usage ? usage->leader.age_ns : 0;
 }
 
-static __always_inline void read_identity(struct task_struct *task,
-                                          struct denet_bpf_identity *identity) {
-  identity->compact.head.kind = DENET_BPF_PROCESS;
+/* Without the parent: that of a freed task may be freed too. */
+static __always_inline void read_identity(struct task_struct *task, enum denet_bpf_kind kind,
+                                          struct denet_bpf_process *process) {
+  struct denet_bpf_identity *identity = &process->identity;
+  identity->compact.head.kind = kind;
   identity->compact.head.pid = task->tgid;
   identity->compact.head.start_ns = task->start_boottime;
   identity->compact.exec_id = task->self_exec_id;
-  identity->parent_pid = task->real_parent->tgid;
   identity->flags = task->flags;
   identity->state = state_of(task);
   identity->threads = task->signal->nr_threads;
   bpf_probe_read_kernel(identity->compact.name, sizeof(identity->compact.name), task->comm);
+  process->uid = task->real_cred->uid.val;
+  process->cpu = read_cpu(task);
+  process->exit_code = read_exit_code(task);
 }
 
 static __always_inline int list_process(struct task_struct *task, struct seq_file *seq) {
@@ -98,7 +102,8 @@ static __always_inline int list_process(struct task_struct *task, struct seq_fil
   struct denet_bpf_usage *usage = &process.usage;
   struct signal_struct *signal = task->signal;
   bool has_own_io = !has_reaped(signal);
-  read_identity(task, &process.identity);
+  read_identity(task, DENET_BPF_PROCESS, &process);
+  process.identity.parent_pid = task->real_parent->tgid;
   read_thread(task, usage);
   add_exited(signal, usage);
   add_io(&task->ioac, &usage->read_chars);
@@ -110,10 +115,7 @@ static __always_inline int list_process(struct task_struct *task, struct seq_fil
   if (task->flags & PF_EXITING)
     usage->age_ns += read_leader_age(task);
   process.seen_ns = bpf_ktime_get_boot_ns();
-  process.uid = task->real_cred->uid.val;
-  process.cpu = read_cpu(task);
   process.net_namespace = task->nsproxy->net_ns->ns.inum;
-  process.exit_code = read_exit_code(task);
   if (task->mm)
     read_memory(task->mm, &process.rss_pages, &process.vm_pages);
   bpf_seq_write(seq, &process, sizeof(process));
@@ -415,20 +417,14 @@ static __always_inline void read_final(struct task_struct *task, struct denet_bp
 }
 
 static __always_inline bool send_free(struct task_struct *task) {
-  struct denet_bpf_free *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+  struct denet_bpf_process *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
   if (!event)
     return false;
   __builtin_memset(event, 0, sizeof(*event));
-  event->head = (struct denet_bpf_head){DENET_BPF_FREE, task->tgid, task->start_boottime};
-  event->exec_id = task->self_exec_id;
-  event->flags = task->flags;
-  event->state = state_of(task);
-  event->peak_rss_pages = task->signal->maxrss;
-  event->uid = task->real_cred->uid.val;
-  event->cpu = read_cpu(task);
-  event->exit_code = read_exit_code(task);
-  bpf_probe_read_kernel(event->name, sizeof(event->name), task->comm);
+  read_identity(task, DENET_BPF_FREE, event);
   read_final(task, &event->usage);
+  event->seen_ns = bpf_ktime_get_boot_ns();
+  event->rss_pages = task->signal->maxrss;
   submit(event);
   return true;
 }

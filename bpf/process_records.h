@@ -36,7 +36,7 @@ enum denet_bpf_kind {
   DENET_BPF_FORK,  /* struct denet_bpf_fork */
   DENET_BPF_TEXTS, /* struct denet_bpf_texts */
   DENET_BPF_EXIT,  /* struct denet_bpf_exit */
-  DENET_BPF_FREE,  /* struct denet_bpf_free */
+  DENET_BPF_FREE,  /* struct denet_bpf_process: the process has been waited for */
 };
 
 struct denet_bpf_head {
@@ -83,7 +83,8 @@ struct denet_bpf_identity {
 };
 
 /* A process, with the usage of its main thread and of its exited threads. The I/O does not include
- * that of children. */
+ * that of children. DENET_BPF_FREE: the final usage of all threads, except main_age_ns of the exit;
+ * rss_pages is the highest RSS; parent_pid, vm_pages and net_namespace are 0. */
 struct denet_bpf_process {
   struct denet_bpf_identity identity;
   struct denet_bpf_usage usage;
@@ -137,23 +138,10 @@ struct denet_bpf_exit {
   denet_u32 unused;
 };
 
-/* Argument of the program request_exit: requests the denet_bpf_free of a process that has exited.
+/* Argument of the program request_exit: requests the DENET_BPF_FREE of a process that has exited.
  */
 struct denet_bpf_exit_request {
   denet_u64 pid, start_ns;
-};
-
-/* A process has been waited for: the final usage of all its threads, except main_age_ns. */
-struct denet_bpf_free {
-  struct denet_bpf_head head;
-  struct denet_bpf_usage usage;
-  denet_u64 exec_id;
-  denet_u64 peak_rss_pages;
-  denet_u32 flags, state;
-  denet_u32 uid, cpu;
-  denet_s32 exit_code;
-  denet_u32 unused;
-  char name[DENET_BPF_COMM];
 };
 
 _Static_assert(sizeof(struct denet_bpf_head) == 16, "no padding");
@@ -165,4 +153,3 @@ _Static_assert(sizeof(struct denet_bpf_thread) == 16 + 120 + 16 + 8, "no padding
 _Static_assert(sizeof(struct denet_bpf_fork) == 24, "no padding");
 _Static_assert(sizeof(struct denet_bpf_texts) == 16 + 8 + 16 + 16, "no padding");
 _Static_assert(sizeof(struct denet_bpf_exit) == 16 + 32 + 8, "no padding");
-_Static_assert(sizeof(struct denet_bpf_free) == 16 + 120 + 16 + 24 + 16, "no padding");

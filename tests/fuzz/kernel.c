@@ -158,16 +158,8 @@ static void send_exit(struct denet_text *rest) {
 }
 
 static void send_free(const struct slot *slot) {
-  const struct denet_bpf_process *record = &slot->record;
-  struct denet_bpf_free event = {.head = head_of(slot, DENET_BPF_FREE),
-                                 .usage = record->usage,
-                                 .exec_id = record->identity.compact.exec_id,
-                                 .peak_rss_pages = record->rss_pages,
-                                 .flags = record->identity.flags,
-                                 .state = record->identity.state,
-                                 .uid = record->uid,
-                                 .exit_code = record->exit_code};
-  memcpy(event.name, record->identity.compact.name, sizeof(event.name));
+  struct denet_bpf_process event = slot->record;
+  event.identity.compact.head = head_of(slot, DENET_BPF_FREE);
   push(&kernel.events, &event, sizeof(event));
 }
 

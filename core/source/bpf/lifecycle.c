@@ -61,7 +61,7 @@ static int check_event(const void *event, size_t size, struct denet_bpf_head *ou
   static const size_t least[] = {[DENET_BPF_FORK] = sizeof(struct denet_bpf_fork),
                                  [DENET_BPF_TEXTS] = sizeof(struct denet_bpf_texts),
                                  [DENET_BPF_EXIT] = sizeof(struct denet_bpf_exit),
-                                 [DENET_BPF_FREE] = sizeof(struct denet_bpf_free)};
+                                 [DENET_BPF_FREE] = sizeof(struct denet_bpf_process)};
   struct denet_bpf_head head = {0};
   struct denet_bpf_texts texts;
   if (size >= sizeof(head))
@@ -184,22 +184,16 @@ int denet_lifecycle_entry_text(const struct denet_lifecycle_entry *entry, enum d
 
 void denet_lifecycle_entry_record(const struct denet_lifecycle_entry *entry,
                                   struct denet_bpf_process *out_record) {
-  const struct denet_bpf_free *end = &entry->final;
   const struct denet_bpf_exit *exit = &entry->exit;
-  *out_record = (struct denet_bpf_process){
-      .identity = {.compact = {.head = end->head, .exec_id = end->exec_id},
-                   .parent_pid =
-                       entry->was_forked ? (denet_u32)entry->parent_pid : exit->parent_pid,
-                   .flags = end->flags,
-                   .state = end->state | DENET_BPF_ZOMBIE},
-      .usage = end->usage,
-      .seen_ns = exit->exit_ns,
-      .rss_pages = exit->rss_pages ? exit->rss_pages : end->peak_rss_pages,
-      .vm_pages = exit->rss_pages ? exit->vm_pages : 0,
-      .uid = end->uid,
-      .cpu = end->cpu,
-      .exit_code = end->exit_code,
-  };
+  struct denet_bpf_identity *identity = &out_record->identity;
+  *out_record = entry->final;
+  identity->parent_pid = entry->was_forked ? (denet_u32)entry->parent_pid : exit->parent_pid;
+  identity->state = (identity->state & ~DENET_BPF_ON_CPU) | DENET_BPF_ZOMBIE;
+  identity->threads = 0;
   out_record->usage.age_ns += exit->main_age_ns;
-  memcpy(out_record->identity.compact.name, end->name, sizeof(end->name));
+  out_record->seen_ns = exit->exit_ns;
+  if (exit->rss_pages) {
+    out_record->rss_pages = exit->rss_pages;
+    out_record->vm_pages = exit->vm_pages;
+  }
 }

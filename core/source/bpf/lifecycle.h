@@ -22,7 +22,7 @@ struct denet_lifecycle_entry {
   pid_t parent_pid;                       /* if was_forked */
   struct denet_bpf_texts *texts;          /* the newest, its bytes behind it; NULL: none. Owned */
   struct denet_bpf_exit exit;             /* if has_exited */
-  struct denet_bpf_free final;            /* if was_freed */
+  struct denet_bpf_process final;         /* if was_freed */
 };
 
 struct denet_lifecycle {

@@ -27,7 +27,7 @@ int denet_loader_list(struct denet_loader *loader, uint64_t full_since_ns,
 int denet_loader_drain(struct denet_loader *loader,
                        int (*take)(void *context, const void *event, size_t size), void *context);
 
-/* Requests the struct denet_bpf_free of a process that has exited and is not in the last pass. If
+/* Requests the DENET_BPF_FREE event of a process that has exited and is not in the last pass. If
  * the kernel has it, the next drain gives it. */
 void denet_loader_request_exit(struct denet_loader *loader, pid_t pid, uint64_t start_ns);
 

@@ -65,11 +65,11 @@ static const struct denet_bpf_texts execd = {
     .head = {DENET_BPF_TEXTS, PID, START_NS}, .exec_id = 4, .uid = 1000, .name = "app"};
 static const struct denet_bpf_exit exited = {
     .head = {DENET_BPF_EXIT, PID, START_NS}, .exit_ns = 6000, .rss_pages = 12, .parent_pid = 3};
-static const struct denet_bpf_free freed = {.head = {DENET_BPF_FREE, PID, START_NS},
-                                            .usage = {.run_ns = 123},
-                                            .peak_rss_pages = 40,
-                                            .exit_code = -1,
-                                            .name = "app"};
+static const struct denet_bpf_process freed = {
+    .identity.compact = {.head = {DENET_BPF_FREE, PID, START_NS}, .name = "app"},
+    .usage = {.run_ns = 123},
+    .rss_pages = 40,
+    .exit_code = -1};
 static const struct {
   const void *bytes;
   size_t size;
@@ -130,7 +130,7 @@ END_TEST
 #define FORK_BYTES sizeof(struct denet_bpf_fork)
 #define TEXTS_BYTES sizeof(struct denet_bpf_texts)
 #define EXIT_BYTES sizeof(struct denet_bpf_exit)
-#define FREE_BYTES sizeof(struct denet_bpf_free)
+#define FREE_BYTES sizeof(struct denet_bpf_process)
 #define BEHIND 24 /* bytes behind the texts, where there are some */
 
 /* Bytes that are no event; most of them miss by one. */
@@ -305,7 +305,7 @@ END_TEST
 
 START_TEST(entries_with_one_pid_differ_by_their_starts) {
   OWN_LIFECYCLE lifecycle = {0};
-  struct denet_bpf_free end = {.head = {DENET_BPF_FREE, PID, 100}};
+  struct denet_bpf_process end = {.identity.compact.head = {DENET_BPF_FREE, PID, 100}};
   note_fork(&lifecycle, PID, 100, 3);
   note_fork(&lifecycle, PID, 200, 4);
   ck_assert_int_eq(note(&lifecycle, &end, sizeof(end)), 0);

@@ -67,7 +67,8 @@ int denet_loader_drain(struct denet_loader *loader,
 
 void denet_loader_request_exit(struct denet_loader *loader, pid_t pid, uint64_t start_ns) {
   (void)loader;
-  struct denet_bpf_free end = {.head = {DENET_BPF_FREE, (denet_u32)pid, start_ns}, .name = "job"};
+  struct denet_bpf_process end = {
+      .identity.compact = {.head = {DENET_BPF_FREE, (denet_u32)pid, start_ns}, .name = "job"}};
   kernel.requests++;
   if (kernel.refusals)
     kernel.refusals--;
