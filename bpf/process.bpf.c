@@ -355,27 +355,7 @@ static __always_inline bool keep_task(struct task_struct *task) {
   return true;
 }
 
-static __always_inline void mark_not_kept(struct task_struct *task) {
-  struct exited_usage *usage = find_exited(task);
-  if (usage)
-    usage->is_not_kept = 1;
-  else
-    count_loss();
-}
-
 /* --- Exits --- */
-
-static __always_inline void send_exit(struct task_struct *task, struct denet_bpf_exit *event) {
-  __builtin_memset(event, 0, sizeof(*event));
-  event->head = make_head(task, DENET_BPF_EXIT);
-  event->exit_ns = bpf_ktime_get_boot_ns();
-  event->main_age_ns = task->pid == task->tgid ? read_age(task) : 0;
-  event->parent_pid = task->real_parent->tgid;
-  /* Since Linux 6.16. Before, exit_mm() runs before the tracepoint. */
-  if (task->mm)
-    read_memory(task->mm, &event->rss_pages, &event->vm_pages);
-  submit(event);
-}
 
 /* A thread is in do_exit() (kernel/exit.c); it is the last one when signal->live is 0. User space
  * asks only for processes of which it has an exit event, so no other task is kept. */
@@ -390,10 +370,23 @@ static __always_inline int exit_task(struct task_struct *task, bool keeps_tasks)
   struct denet_bpf_exit *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
   if (!event)
     count_loss();
-  if (keeps_tasks && (!event || !keep_task(task)))
-    mark_not_kept(task);
-  if (event)
-    send_exit(task, event);
+  if (keeps_tasks && (!event || !keep_task(task))) {
+    struct exited_usage *usage = find_exited(task);
+    if (usage)
+      usage->is_not_kept = 1;
+    else
+      count_loss();
+  }
+  if (!event)
+    return 0;
+  __builtin_memset(event, 0, sizeof(*event));
+  event->head = make_head(task, DENET_BPF_EXIT);
+  event->exit_ns = bpf_ktime_get_boot_ns();
+  event->main_age_ns = task->pid == task->tgid ? read_age(task) : 0;
+  event->parent_pid = task->real_parent->tgid;
+  if (task->mm) /* since Linux 6.16; before, exit_mm() runs before the tracepoint */
+    read_memory(task->mm, &event->rss_pages, &event->vm_pages);
+  submit(event);
   return 0;
 }
 

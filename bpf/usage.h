@@ -124,35 +124,10 @@ static __always_inline denet_u64 positive(denet_s64 sum) { return sum > 0 ? sum 
 #define RSS_COUNTERS                                                                               \
   4 /* enum in include/linux/mm_types_task.h; [2], MM_SWAPENTS, is not resident */
 
-/* Adds the parts of all CPUs to the counters' sums. Since Linux 6.6 (percpu_counter_init_many) the
- * parts of a CPU are adjacent, so one read a CPU is enough. */
-static __always_inline denet_u64 read_adjacent(const char *parts, denet_s64 sums[RSS_COUNTERS]) {
-  for (denet_u32 cpu = 0; cpu < DENET_BPF_CPUS; cpu++) {
-    denet_s32 part[RSS_COUNTERS] = {};
-    if (cpu >= cpu_count)
-      break;
-    bpf_probe_read_kernel(part, sizeof(part), parts + cpu_offset[cpu]);
-    sums[0] += part[0];
-    sums[1] += part[1];
-    sums[3] += part[3];
-  }
-  return positive(sums[0]) + positive(sums[1]) + positive(sums[3]);
-}
-
-static __always_inline denet_u64 read_counter(const char *parts, denet_s64 sum) {
-  for (denet_u32 cpu = 0; cpu < DENET_BPF_CPUS; cpu++) {
-    denet_s32 part = 0;
-    if (cpu >= cpu_count)
-      break;
-    bpf_probe_read_kernel(&part, sizeof(part), parts + cpu_offset[cpu]);
-    sum += part;
-  }
-  return positive(sum);
-}
-
 /* Returns the resident pages of mm->rss_stat exactly, as get_mm_rss() gives them to
  * /proc/PID/statm (fs/proc/task_mmu.c). Since Linux 6.2 each counter is a struct percpu_counter
- * (include/linux/percpu_counter.h): a sum, and a part for each CPU that is not in it yet. */
+ * (include/linux/percpu_counter.h): a sum, and a part for each CPU that is not in it yet. Since
+ * Linux 6.6 (percpu_counter_init_many()) the parts of a CPU are adjacent: one read gets all. */
 static __always_inline denet_u64 read_rss(struct mm_struct *mm) {
   const struct mm_struct___plain *plain = (void *)mm;
   if (bpf_core_field_exists(plain->rss_stat.count[0].counter))
@@ -164,9 +139,22 @@ static __always_inline denet_u64 read_rss(struct mm_struct *mm) {
   const char *first = (const char *)mm->rss_stat[0].counters;
   const char *second = (const char *)mm->rss_stat[1].counters;
   const char *last = (const char *)mm->rss_stat[3].counters;
-  if (second == first + sizeof(denet_s32) && last == first + 3 * sizeof(denet_s32))
-    return read_adjacent(first, sums);
-  return read_counter(first, sums[0]) + read_counter(second, sums[1]) + read_counter(last, sums[3]);
+  bool is_adjacent = second == first + sizeof(denet_s32) && last == first + 3 * sizeof(denet_s32);
+  for (denet_u32 cpu = 0; cpu < DENET_BPF_CPUS; cpu++) {
+    denet_s32 part[RSS_COUNTERS] = {};
+    if (cpu >= cpu_count)
+      break;
+    bpf_probe_read_kernel(part, is_adjacent ? sizeof(part) : sizeof(*part),
+                          first + cpu_offset[cpu]);
+    if (!is_adjacent) {
+      bpf_probe_read_kernel(&part[1], sizeof(*part), second + cpu_offset[cpu]);
+      bpf_probe_read_kernel(&part[3], sizeof(*part), last + cpu_offset[cpu]);
+    }
+    sums[0] += part[0];
+    sums[1] += part[1];
+    sums[3] += part[3];
+  }
+  return positive(sums[0]) + positive(sums[1]) + positive(sums[3]);
 }
 
 /* Returns the CPU that the task is on or was on last: task_struct.cpu before Linux 5.16,
