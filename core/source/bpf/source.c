@@ -42,24 +42,24 @@ static void give_up(struct denet_bpf_source *bpf, const struct denet_process *pr
 }
 
 static void identify(const struct denet_bpf_source *bpf, struct denet_process *process,
-                     const struct denet_bpf_identity *record, int exit_code) {
-  const struct denet_bpf_compact *compact = &record->compact;
+                     const struct denet_bpf_process *record) {
+  const struct denet_bpf_compact *compact = &record->identity.compact;
   struct denet_identity identity = {
       .start_ticks = compact->head.start_ns / bpf->env->tick_ns,
       .born_ns = compact->head.start_ns,
-      .parent_pid = (pid_t)record->parent_pid,
+      .parent_pid = (pid_t)record->identity.parent_pid,
       .name = compact->name, /* the kernel ends it with a NUL (__set_task_comm, fs/exec.c) */
-      .kernel_thread = record->flags & PF_KTHREAD,
-      .never_execd = record->flags & PF_FORKNOEXEC,
+      .kernel_thread = record->identity.flags & PF_KTHREAD,
+      .never_execd = record->identity.flags & PF_FORKNOEXEC,
       .has_exec_stamp = true,
       .exec_stamp = compact->exec_id,
-      .has_reaped = record->state & DENET_BPF_HAS_REAPED,
-      .is_zombie = record->state & DENET_BPF_ZOMBIE,
-      .no_mm = record->state & DENET_BPF_NO_MM,
-      .threads = record->threads,
+      .has_reaped = record->identity.state & DENET_BPF_HAS_REAPED,
+      .is_zombie = record->identity.state & DENET_BPF_ZOMBIE,
+      .no_mm = record->identity.state & DENET_BPF_NO_MM,
+      .threads = record->identity.threads,
       .has_exit_status = true,
-      .exit_status = exit_code,
-      .oom_killed = record->state & DENET_BPF_OOM_KILLED,
+      .exit_status = record->exit_code,
+      .oom_killed = record->identity.state & DENET_BPF_OOM_KILLED,
   };
   bool has_execd = !process->is_new && process->exec_stamp != compact->exec_id;
   denet_process_identify(process, &identity);
@@ -80,7 +80,7 @@ static void take_final(const struct denet_bpf_source *bpf, struct denet_process 
   denet_lifecycle_entry_record(entry, &record);
   if (!process->is_new)
     record.identity.parent_pid = (denet_u32)process->parent_pid;
-  identify(bpf, process, &record.identity, record.exit_code);
+  identify(bpf, process, &record);
   if (entry->has_exited)
     process->ended_ns = entry->exit.exit_ns;
 }
@@ -201,7 +201,7 @@ static int take_process(struct denet_bpf_source *bpf, struct denet_process_table
   if (error)
     return error;
   process->notes.bpf.missed_ns = 0;
-  identify(bpf, process, &record->identity, record->exit_code);
+  identify(bpf, process, record);
   bool is_ending = process->ended || process->no_mm;
   const struct denet_lifecycle_entry *entry =
       process->is_new || is_ending ? denet_bpf_source_entry(bpf, process) : NULL;
