@@ -22,7 +22,8 @@ struct event {
 /* Stands in for the kernel: this file has the functions of loader.c, which is not linked. */
 static struct {
   uint64_t now_ns;
-  struct denet_bpf_process zombie; /* listed if it has a pid */
+  struct denet_bpf_process listed; /* if it has a pid */
+  struct denet_bpf_thread thread;  /* likewise, behind it */
   struct denet_bpf_exit exit;      /* comes while the next pass is read, if it has a pid */
   struct event events[EVENTS_MOST];
   size_t count;
@@ -51,9 +52,11 @@ int denet_loader_list(struct denet_loader *loader, uint64_t full_since_ns,
   if (kernel.exit.head.pid)
     send(&kernel.exit, sizeof(kernel.exit));
   kernel.exit.head.pid = 0;
-  if (!kernel.zombie.identity.compact.head.pid)
-    return denet_buffer_reserve(records, 1);
-  return denet_buffer_append(records, &kernel.zombie, sizeof(kernel.zombie));
+  if (kernel.listed.identity.compact.head.pid)
+    ck_assert_int_eq(denet_buffer_append(records, &kernel.listed, sizeof(kernel.listed)), 0);
+  if (kernel.thread.head.pid)
+    ck_assert_int_eq(denet_buffer_append(records, &kernel.thread, sizeof(kernel.thread)), 0);
+  return denet_buffer_reserve(records, 1);
 }
 
 int denet_loader_drain(struct denet_loader *loader,
@@ -197,12 +200,12 @@ END_TEST
 START_TEST(final_usage_of_a_zombie_that_was_given_up_is_requested) {
   DENET_CLEANUP(denet_process_table_done) struct denet_process_table table = {0};
   struct denet_source *source = open_source();
-  kernel.zombie.identity = (struct denet_bpf_identity){
+  kernel.listed.identity = (struct denet_bpf_identity){
       .compact = {.head = {DENET_BPF_PROCESS, PID, START_NS - SECOND}, .name = "job"},
       .state = DENET_BPF_ZOMBIE,
       .threads = 1};
   ck_assert_uint_eq(pass_at(source, &table, START_NS), 0);
-  kernel.zombie.identity.compact.head.pid = 0;
+  kernel.listed.identity.compact.head.pid = 0;
   kernel.refusals = 1;
   ck_assert_uint_eq(pass_at(source, &table, START_NS + SECOND), 1);
   ck_assert_uint_eq(kernel.requests, 1);
@@ -216,8 +219,40 @@ START_TEST(final_usage_of_a_zombie_that_was_given_up_is_requested) {
 }
 END_TEST
 
+/* Passes of a process with one thread beside the main one: what it had when it was listed. */
+static const struct {
+  denet_u32 threads[3];
+  denet_u64 run_ns[3], taken_ns[3];
+} sums[] = {
+    {{2, 2, 2}, {10, 20, 30}, {15, 25, 35}},
+    /* The thread had exited when the process was listed: its usage is in the sum twice. */
+    {{2, 1, 2}, {10, 20, 30}, {15, 15, 35}},
+    {{1, 2, 1}, {10, 20, 30}, {15, 25, 25}},
+};
+
+START_TEST(sum_that_has_a_thread_twice_is_taken_only_if_there_are_no_values) {
+  DENET_CLEANUP(denet_process_table_done) struct denet_process_table table = {0};
+  struct denet_source *source = open_source();
+  struct denet_metric_set none = {0};
+  kernel.listed.identity.compact.head =
+      (struct denet_bpf_head){DENET_BPF_PROCESS, PID, START_NS - SECOND};
+  kernel.thread = (struct denet_bpf_thread){.head = {DENET_BPF_THREAD, PID, 0}, .usage.run_ns = 5};
+  for (uint64_t i = 0; i < 3; i++) {
+    kernel.listed.identity.threads = sums[_i].threads[i];
+    kernel.listed.usage.run_ns = sums[_i].run_ns[i];
+    pass_at(source, &table, START_NS + i * SECOND);
+    struct denet_process *process = denet_process_table_find(&table, PID);
+    ck_assert(process && denet_process_use(process));
+    source->measure(source, process, &none, i == 0);
+    ck_assert_uint_eq(denet_values_cpu_ns(&process->usage->now), sums[_i].taken_ns[i]);
+  }
+  denet_source_free(source);
+}
+END_TEST
+
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, process_between_two_passes_is_listed_however_far_apart_they_are, lives);
+  ADD_TABLE(suite, sum_that_has_a_thread_twice_is_taken_only_if_there_are_no_values, sums);
   ADD_TEST(suite, process_without_final_usage_counts_as_lost);
   ADD_TEST(suite, final_usage_of_a_zombie_that_was_given_up_is_requested);
 }
