@@ -1,7 +1,9 @@
 """Processes of known usage: the kernel's figures of each, and denet's."""
 
 import json
+import os
 import time
+from pathlib import Path
 
 from harness import Workload, wait_until
 
@@ -44,6 +46,17 @@ class Spawner(Workload):
             else:
                 rows.append(row)
         return sorted(rows, key=lambda row: row["number"])
+
+
+def prioritize(pid):
+    """Other processes must not take the CPU from a process that needs all of it."""
+    if os.geteuid():
+        return
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        os.setpriority(os.PRIO_PROCESS, int(thread), -15)
+    group = Path(f"/proc/{pid}/autogroup")
+    if group.exists() and "/autogroup-0 " not in group.read_text():
+        group.write_text("-10")
 
 
 def sums(rows, keys):

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from harness import (Collectd, Workload, bpf_only, make_cgroup, measures, program, remove_cgroup,
                      rule, wait_until, work_folder)
-from spawner import OF_GROUP, Spawner, cpu_us, differences, end_of, sums, totals
+from spawner import (OF_GROUP, Spawner, cpu_us, differences, end_of, prioritize, sums,
+                     totals)
 
 # Few ticks: nearly all of these processes start and end between two.
 SLOW = "BaseInterval 1\nMaxInterval 1\n"
@@ -352,6 +353,7 @@ class OneAtATime(unittest.TestCase):
         cls.collectd = cls.enterClassContext(Collectd(
             "BaseInterval 0.5\nMaxInterval 0.5\n" + rules, interval=3))
         cls.collectd.wait_ready()
+        prioritize(spawner.pid)
         spawner.run(program("job"), folder, cls.CPU_MS, 1, cls.PAGES, count=cls.COUNT)
         cls.totals = totals(cls.collectd, "turns", cls.COUNT)
         cls.collectd.stop()
