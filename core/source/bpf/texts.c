@@ -68,7 +68,7 @@ int denet_bpf_source_read_text(struct denet_source *source, struct denet_process
   /* The text of an event, which may have come meanwhile, is better than none. An empty one is not,
    * if /proc may have more at another time. */
   from_event = read_event(bpf, process, kind, out);
-  bool may_come = outcome == DENET_LATER || denet_source_is_passing(outcome);
+  bool may_come = outcome == DENET_LATER || denet_error_is_transient(outcome);
   bool is_empty = from_event || !out->length;
   return from_event == DENET_GONE || (may_come && is_empty) ? outcome : from_event;
 }
