@@ -384,15 +384,10 @@ static void rescan(struct denet_bpf_source *bpf) {
   denet_task_sums_clear(&bpf->task_sums);
   if (denet_loader_list(bpf->loader, 0, &bpf->records))
     return;
-  while ((head = denet_task_sums_next(&bpf->records, &offset))) {
-    if (head->kind != DENET_BPF_PROCESS)
-      continue;
-    const struct denet_process *process =
-        denet_process_table_find(bpf->source.table, (pid_t)head->pid);
-    bool is_known = process && process->born_ns == head->start_ns;
-    if (is_known && denet_task_sums_add(&bpf->task_sums, (struct denet_bpf_process *)head))
+  while ((head = denet_task_sums_next(&bpf->records, &offset)))
+    if (head->kind == DENET_BPF_PROCESS &&
+        denet_task_sums_add(&bpf->task_sums, (struct denet_bpf_process *)head))
       return;
-  }
   denet_task_sums_add_threads(&bpf->task_sums, &bpf->records);
 }
 
@@ -401,10 +396,12 @@ const struct denet_task_sum *denet_bpf_source_find_sum(struct denet_bpf_source *
   if (!process->notes.bpf.wants_full)
     set_full(bpf, process, true);
   const struct denet_task_sum *sum = denet_task_sums_find(&bpf->task_sums, process->pid);
-  if (sum)
-    return sum;
-  rescan(bpf);
-  return denet_task_sums_find(&bpf->task_sums, process->pid);
+  if (!sum) {
+    rescan(bpf);
+    sum = denet_task_sums_find(&bpf->task_sums, process->pid);
+  }
+  bool is_its = sum && sum->record->identity.compact.head.start_ns == process->born_ns;
+  return is_its ? sum : NULL; /* another process may have the pid by now */
 }
 
 static void free_bpf(struct denet_source *source) {
