@@ -146,19 +146,15 @@ static int tag_kept_task(const struct process_bpf *bpf) {
   return 0;
 }
 
-static denet_u32 count_cpus(void) {
-  int cpus = libbpf_num_possible_cpus();
-  return cpus < 0 ? 0 : cpus > DENET_BPF_CPUS ? DENET_BPF_CPUS : (denet_u32)cpus;
-}
-
 /* keeps_tasks: with the programs that keep the main task of a process that has exited, which need
  * Linux 6.3. Since Linux 6.2 there is no struct mm_rss_stat: RSS counters are per CPU. */
 static int load(struct denet_loader *loader, const struct btf *kernel, bool keeps_tasks) {
   bool has_percpu_rss = btf__find_by_name_kind(kernel, "mm_rss_stat", BTF_KIND_STRUCT) < 0;
   struct process_bpf *bpf = loader->bpf = process_bpf__open();
+  int cpus = libbpf_num_possible_cpus();
   if (!bpf)
     return -errno;
-  bpf->rodata->cpu_count = count_cpus();
+  bpf->rodata->cpu_count = cpus < 0 ? 0 : cpus > DENET_BPF_CPUS ? DENET_BPF_CPUS : (denet_u32)cpus;
   bpf_program__set_autoload(bpf->progs.note_exit, !keeps_tasks);
   bpf_program__set_autoload(bpf->progs.note_free, !keeps_tasks);
   bpf_program__set_autoload(bpf->progs.note_exit_kept, keeps_tasks);

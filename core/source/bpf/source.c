@@ -24,10 +24,6 @@
 /* Events of one pass, three or four for each process. The others wait in the kernel. */
 #define EVENTS_MOST 16000
 
-static struct denet_bpf_source *self(struct denet_source *source) {
-  return (struct denet_bpf_source *)source;
-}
-
 struct denet_lifecycle_entry *denet_bpf_source_entry(const struct denet_bpf_source *bpf,
                                                      const struct denet_process *process) {
   return denet_lifecycle_find(&bpf->lifecycle, process->pid, process->born_ns);
@@ -318,7 +314,7 @@ static int read_pass(struct denet_bpf_source *bpf) {
 
 static int scan(struct denet_source *source, struct denet_process_table *table,
                 struct denet_error *error) {
-  struct denet_bpf_source *bpf = self(source);
+  struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
   remove_used(bpf, table);
   bpf->begun_ns = bpf->env->boot_ns(bpf->env->context);
   source->table = table;
@@ -354,7 +350,7 @@ static struct denet_process from_entry(const struct denet_lifecycle_entry *entry
 static bool drain_events(struct denet_source *source,
                          bool (*is_wanted)(void *context, struct denet_process *process),
                          void *context) {
-  struct denet_bpf_source *bpf = self(source);
+  struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
   denet_bpf_source_drain(bpf);
   if (bpf->events > EVENTS_MOST / 2 || denet_lifecycle_list(&bpf->lifecycle))
     return true;
@@ -405,7 +401,7 @@ const struct denet_task_sum *denet_bpf_source_find_sum(struct denet_bpf_source *
 }
 
 static void free_bpf(struct denet_source *source) {
-  struct denet_bpf_source *bpf = self(source);
+  struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
   denet_loader_free(bpf->loader);
   denet_source_free(bpf->procfs);
   denet_lifecycle_done(&bpf->lifecycle);
