@@ -1,6 +1,6 @@
-/* What the kernel tells of processes, their ends and their threads, through the BPF source and the
- * whole of a tick to values and lines. An input is a script: one byte a step (kernel.c, and below),
- * and what that takes. */
+/* Feeds records and events of the kernel through the BPF source and a whole tick to values and
+ * lines. An input is a script: one byte for each step (kernel_step(), and run() below), and the
+ * bytes that the step takes. */
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/kernel.h"
 #include "tests/fuzz/ticks.h"
