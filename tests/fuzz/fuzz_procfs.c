@@ -5,6 +5,7 @@
 #include "core/util/cleanup.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/ticks.h"
+#include "tests/unit/read_at_once.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -165,7 +166,7 @@ static void run_line(struct denet_monitor *monitor, char *line, size_t length) {
   else if (!strcmp(line, "report"))
     ticks_tick(monitor, DENET_TICK_ALL);
   else if (!strcmp(line, "hold"))
-    ticks_is_held_up = !ticks_is_held_up;
+    read_at_once_stalls = !read_at_once_stalls;
   else if (line[0] == '+' || line[0] == '-')
     show(line + 1, line[0] == '+');
   if (!content)

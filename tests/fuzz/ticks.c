@@ -1,9 +1,8 @@
 #include "tests/fuzz/ticks.h"
 
-#include "core/source/procfs/aside.h"
-#include "core/source/procfs/reader.h"
 #include "core/util/cleanup.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/unit/read_at_once.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -55,7 +54,7 @@ static int take_line(void *context, const struct denet_line *line) {
   return 0;
 }
 
-bool ticks_is_held_up, ticks_may_wrap;
+bool ticks_may_wrap;
 
 static struct told *find_told(const struct denet_group *group) {
   for (size_t i = 0; i < seen.told_count; i++)
@@ -120,7 +119,7 @@ struct denet_monitor *ticks_start(const struct denet_env *env, struct denet_sour
   struct denet_monitor *monitor;
   struct denet_rule rules[3];
   memset(&seen, 0, sizeof(seen));
-  ticks_is_held_up = false;
+  read_at_once_stalls = false;
   make_rules(rules);
   struct denet_monitor_settings settings = {.interval = {100000000, 1000000000},
                                             .since_process_start = since_process_start,
@@ -130,58 +129,6 @@ struct denet_monitor *ticks_start(const struct denet_env *env, struct denet_sour
   CLAIM(denet_monitor_new(&settings, env, source, rules, 3, &error, &monitor) == 0);
   return monitor;
 }
-
-/* --- core/aside.h, without a thread --- */
-
-int denet_aside_new(struct denet_aside **out_aside) {
-  *out_aside = NULL;
-  return 0;
-}
-
-int denet_aside_read(struct denet_aside *aside, struct denet_aside_key key, int folder,
-                     const char *path, size_t limit, struct denet_buffer *out) {
-  (void)aside, (void)key;
-  if (ticks_is_held_up)
-    return DENET_LATER;
-  return denet_buffer_read_path(out, folder, path, limit);
-}
-
-void denet_aside_free(struct denet_aside *aside) { (void)aside; }
-
-/* --- core/reader.h, likewise: process 102 can hold it up --- */
-
-struct denet_reader {
-  bool is_busy;
-  unsigned at;
-};
-
-struct denet_reader *denet_reader_new(void) {
-  return calloc(1, sizeof(struct denet_reader));
-}
-
-void denet_reader_call(struct denet_reader *reader, int folder, struct denet_reader_file *files,
-                       unsigned from, unsigned count) {
-  for (reader->at = from; reader->at < count && !reader->is_busy; reader->at++) {
-    struct denet_reader_file *file = &files[reader->at];
-    reader->is_busy = ticks_is_held_up && !file->is_spared && !strncmp(file->path, "102/", 4);
-    if (reader->is_busy)
-      return;
-    if (!file->is_spared)
-      file->outcome = denet_buffer_read_path(&file->text, folder, file->path, file->limit);
-  }
-}
-
-bool denet_reader_is_busy(struct denet_reader *reader, uint64_t *out_since_ns) {
-  *out_since_ns = 0;
-  return reader->is_busy && ticks_is_held_up;
-}
-
-unsigned denet_reader_finish(struct denet_reader *reader, uint64_t patience_ns) {
-  (void)patience_ns;
-  return reader->at;
-}
-
-void denet_reader_dismiss(struct denet_reader *reader) { free(reader); }
 
 /* --- Ticks --- */
 

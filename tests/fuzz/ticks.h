@@ -8,9 +8,6 @@
 struct denet_monitor *ticks_start(const struct denet_env *env, struct denet_source *source,
                                   struct denet_profiler *profiler, bool since_process_start);
 
-/* Whether somebody holds up those who read command lines; at first nobody does. */
-extern bool ticks_is_held_up;
-
 /* Whether the source tells of any counts, up to the largest there is: then sums may wrap around. */
 extern bool ticks_may_wrap;
 

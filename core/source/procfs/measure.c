@@ -12,7 +12,7 @@
 
 #define NET_TEXT_BYTES (16u << 20) /* some 100,000 interfaces */
 #define THREADS_AT_ONCE 64
-_Static_assert(3 * THREADS_AT_ONCE <= DENET_BATCH_FILES, "stat, io and stat again of each");
+_Static_assert(3 * THREADS_AT_ONCE <= DENET_READ_WORKER_FILES, "stat, io and stat again of each");
 
 static void take_fields(const struct denet_procfs_plan *plan, struct denet_text text,
                         struct denet_values *out) {
@@ -83,7 +83,7 @@ static void measure_io(struct denet_procfs *procfs, struct denet_process *proces
   struct denet_text text;
   int outcome = denet_procfs_note_failure(procfs, process->notes.procfs.io_outcome);
   if (outcome == DENET_LATER) {
-    denet_batch_begin(procfs->batch);
+    denet_read_worker_begin(procfs->numbers);
     outcome = denet_procfs_read_held(procfs, process->pid, 0, "io", &text);
     if (!outcome)
       take_keys(&procfs->plan[DENET_FILE_IO], text, &process->usage->now);
@@ -225,12 +225,12 @@ static int measure_some_threads(struct denet_procfs *procfs, struct denet_proces
                                 const pid_t *tids, size_t count,
                                 const struct denet_metric_set *wanted) {
   struct thread_look looks[THREADS_AT_ONCE];
-  denet_batch_begin(procfs->batch);
+  denet_read_worker_begin(procfs->numbers);
   for (size_t i = 0; i < count; i++) {
     looks[i] = (struct thread_look){.tid = tids[i]};
     begin_thread(procfs, process, wanted, &looks[i]);
   }
-  denet_batch_read(procfs->batch);
+  denet_read_worker_read(procfs->numbers);
   int outcome = 0;
   for (size_t i = 0; i < count && outcome >= 0; i++)
     outcome = measure_thread(procfs, process, &looks[i], wanted);
@@ -353,7 +353,7 @@ static void measure_net_namespace(struct denet_procfs *procfs, struct denet_proc
   struct denet_text text;
   int outcome = denet_procfs_note_failure(procfs, process->notes.procfs.net_outcome);
   if (outcome == DENET_LATER) {
-    denet_batch_begin(procfs->batch);
+    denet_read_worker_begin(procfs->numbers);
     outcome = denet_procfs_read_held(procfs, process->pid, 0, "ns/net", &text);
     if (!outcome)
       take_net_namespace(process, text);

@@ -86,11 +86,11 @@ int denet_procfs_read(struct denet_procfs *procfs, pid_t pid, pid_t tid, const c
 unsigned denet_procfs_ask_file(struct denet_procfs *procfs, pid_t pid, pid_t tid,
                                const char *name) {
   struct path path = make_path(pid, tid, name);
-  return denet_batch_add(procfs->batch, pid, path.text, ASKED_BYTES);
+  return denet_read_worker_add(procfs->numbers, pid, path.text, ASKED_BYTES);
 }
 
 int denet_procfs_text(struct denet_procfs *procfs, unsigned place, struct denet_text *out_text) {
-  int outcome = denet_batch_text(procfs->batch, place, out_text);
+  int outcome = denet_read_worker_text(procfs->numbers, place, out_text);
   if (outcome == -ENOENT || outcome == -ESRCH)
     return DENET_GONE;
   if (outcome == DENET_LATER)
@@ -101,7 +101,7 @@ int denet_procfs_text(struct denet_procfs *procfs, unsigned place, struct denet_
 int denet_procfs_read_held(struct denet_procfs *procfs, pid_t pid, pid_t tid, const char *name,
                            struct denet_text *out_text) {
   unsigned place = denet_procfs_ask_file(procfs, pid, tid, name);
-  denet_batch_read(procfs->batch);
+  denet_read_worker_read(procfs->numbers);
   return denet_procfs_text(procfs, place, out_text);
 }
 
@@ -130,8 +130,8 @@ pid_t denet_procfs_parse_pid(const char *name) {
 
 static void free_procfs(struct denet_source *source) {
   struct denet_procfs *procfs = (struct denet_procfs *)source;
-  denet_aside_free(procfs->aside);
-  denet_batch_free(procfs->batch);
+  denet_read_worker_free(procfs->texts);
+  denet_read_worker_free(procfs->numbers);
   if (procfs->folder)
     closedir(procfs->folder); /* closes proc_fd */
   free(procfs->listed);
@@ -197,10 +197,10 @@ int denet_procfs_open(const struct denet_env *env, struct denet_error *error,
     return denet_error_set(error, -errno, "ProcPath \"%s\" cannot be opened: %s", env->proc_path,
                            strerror(errno));
   struct denet_procfs *procfs = calloc(1, sizeof(*procfs));
-  if (!procfs || denet_aside_new(&procfs->aside) ||
-      denet_batch_new(dirfd(folder), &procfs->batch)) {
+  if (!procfs || denet_read_worker_new(dirfd(folder), &procfs->texts) ||
+      denet_read_worker_new(dirfd(folder), &procfs->numbers)) {
     if (procfs)
-      denet_aside_free(procfs->aside);
+      denet_read_worker_free(procfs->texts);
     free(procfs);
     closedir(folder);
     return denet_error_set(error, -ENOMEM, "there is no memory");

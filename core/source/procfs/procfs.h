@@ -3,8 +3,7 @@
  * this: what the kernel's programs do not have it takes from /proc. */
 #pragma once
 
-#include "core/source/procfs/aside.h"
-#include "core/source/procfs/batch.h"
+#include "core/source/procfs/read_worker.h"
 #include "core/source/source.h"
 
 #include <dirent.h>
@@ -51,11 +50,11 @@ struct denet_procfs {
   struct denet_procfs_net *nets; /* read in this pass */
   size_t net_count, net_capacity;
   struct denet_buffer net_text;
-  bool wants_all;                 /* nothing was measured yet; then: */
-  struct denet_metric_set wanted; /* of any process so far */
-  struct denet_aside *aside;      /* reads the texts, */
-  struct denet_batch *batch;      /* and this the numbers that somebody may hold up */
-  pid_t *tids;                    /* of the process that is measured */
+  bool wants_all;                    /* nothing was measured yet; then: */
+  struct denet_metric_set wanted;    /* of any process so far */
+  struct denet_read_worker *texts;   /* reads cmdline and exe */
+  struct denet_read_worker *numbers; /* reads stat, io and ns/net */
+  pid_t *tids;                       /* of the process that is measured */
   size_t tid_count, tid_capacity;
   char text[DENET_PROCFS_TEXT + 1];
 };
@@ -75,18 +74,18 @@ int denet_procfs_open_file(const struct denet_procfs *procfs, pid_t pid, pid_t t
 int denet_procfs_read(struct denet_procfs *procfs, pid_t pid, pid_t tid, const char *name,
                       struct denet_text *out_text);
 
-/* Asks procfs->batch for the file; nothing is read yet. Returns its place. */
+/* Appends the file to the list of procfs->numbers. Returns its index there. */
 unsigned denet_procfs_ask_file(struct denet_procfs *procfs, pid_t pid, pid_t tid, const char *name);
 
-/* What the batch has read, 2 KiB at most. 0 with the text (borrowed until the batch begins anew);
- * DENET_GONE; -errno; -EAGAIN: somebody holds it up. */
+/* Returns what procfs->numbers has read, at most 2 KiB: 0 with the text, borrowed until the next
+ * list begins; DENET_GONE; -errno; -EAGAIN: the read stalls. */
 int denet_procfs_text(struct denet_procfs *procfs, unsigned place, struct denet_text *out_text);
 
 /* Both, for one file. */
 int denet_procfs_read_held(struct denet_procfs *procfs, pid_t pid, pid_t tid, const char *name,
                            struct denet_text *out_text);
 
-/* Places in the batch of what is read of a process in a pass. */
+/* Indices in the list of procfs->numbers of the files of a process that are read in a pass. */
 #define DENET_PROCFS_FILES_ASKED 3
 #define DENET_PROCFS_NOWHERE UINT_MAX
 struct denet_procfs_at {

@@ -121,7 +121,7 @@ void denet_procfs_measure_stat(struct denet_procfs *procfs, struct denet_process
   struct denet_stat stat;
   if (procfs->own_pids && denet_procfs_read_cpu(&procfs->source, process))
     return;
-  denet_batch_begin(procfs->batch);
+  denet_read_worker_begin(procfs->numbers);
   int outcome = denet_procfs_read_held(procfs, process->pid, 0, "stat", &text);
   if (!outcome && !denet_parse_stat(text, &stat) &&
       stat.field[DENET_STAT_START_TICKS] == process->start_ticks)
@@ -290,13 +290,13 @@ static int scan_some(struct denet_procfs *procfs, struct denet_process_table *ta
                      const struct denet_procfs_listed *listed, size_t count) {
   struct look looks[LOOKS_MOST];
   int looked = 0, failure = 0;
-  denet_batch_begin(procfs->batch);
+  denet_read_worker_begin(procfs->numbers);
   while ((size_t)looked < count && looked < LOOKS_MOST &&
-         denet_batch_room(procfs->batch) >= DENET_PROCFS_FILES_ASKED) {
+         denet_read_worker_room(procfs->numbers) >= DENET_PROCFS_FILES_ASKED) {
     looks[looked] = (struct look){.listed = &listed[looked]};
     begin_look(procfs, table, &looks[looked++]);
   }
-  denet_batch_read(procfs->batch);
+  denet_read_worker_read(procfs->numbers);
   for (int i = 0; i < looked && !failure; i++)
     failure = take_look(procfs, table, &looks[i]);
   return failure ? failure : looked;

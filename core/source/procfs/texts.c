@@ -10,20 +10,20 @@
 /* Longer ones are cut: what one user writes there must not fill this one's memory. */
 #define ARGUMENT_BYTES (1 << 18)
 
-/* A link or a file of the process that its owner can hold up. */
-static int read_aside(struct denet_procfs *procfs, const struct denet_process *process,
-                      const char *name, size_t limit, struct denet_buffer *out) {
-  struct denet_aside_key key = {process->pid, process->start_ticks, process->exec_stamp,
-                                process->never_execd};
+/* Reads a symbolic link or a file of the process on which a read may stall. */
+static int read_file(struct denet_procfs *procfs, const struct denet_process *process,
+                     const char *name, size_t limit, struct denet_buffer *out) {
+  struct denet_read_key key = {process->pid, process->start_ticks, process->exec_stamp,
+                               process->never_execd};
   char path[32];
   snprintf(path, sizeof(path), "%d/%s", (int)process->pid, name);
-  return denet_aside_read(procfs->aside, key, procfs->proc_fd, path, limit, out);
+  return denet_read_worker_read_text(procfs->texts, &key, path, limit, out);
 }
 
 static int describe_executable(struct denet_procfs *procfs, struct denet_process *process,
                                struct denet_buffer *out) {
   static const char deleted[] = " (deleted)"; /* d_path, fs/d_path.c */
-  int outcome = read_aside(procfs, process, "exe", PATH_MAX, out);
+  int outcome = read_file(procfs, process, "exe", PATH_MAX, out);
   if (outcome == -EACCES || outcome == -EPERM)
     denet_procfs_note_unavailable(procfs, process, DENET_UNAVAILABLE_EXECUTABLE);
   if (outcome)
@@ -47,7 +47,7 @@ static bool has_ended(struct denet_procfs *procfs, const struct denet_process *p
 
 static int describe_arguments(struct denet_procfs *procfs, const struct denet_process *process,
                               struct denet_buffer *out) {
-  int outcome = read_aside(procfs, process, "cmdline", ARGUMENT_BYTES, out);
+  int outcome = read_file(procfs, process, "cmdline", ARGUMENT_BYTES, out);
   if (!outcome && !out->length && has_ended(procfs, process))
     return DENET_GONE;
   if (!outcome)
