@@ -49,7 +49,7 @@ int denet_pid_file_read(const char *path, pid_t *out_pid, uid_t *out_owner) {
   uid_t owner = 0;
   DENET_CLOSE int fd = open_regular(path, &owner);
   int error = fd < 0 ? fd : denet_buffer_read(&text, fd, TEXT_BYTES);
-  if (denet_source_is_passing(error))
+  if (denet_error_is_transient(error))
     return error;
   *out_pid = error ? 0 : denet_rule_parse_pid(denet_buffer_text(&text));
   if (*out_pid)

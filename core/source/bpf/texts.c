@@ -69,7 +69,7 @@ int denet_bpf_source_read_text(struct denet_source *source, struct denet_process
   /* It is gone meanwhile, or not for us, or something has been told: that has to do, unless it is
    * nothing and there may be more another time. */
   told = describe_life(bpf, process, kind, out);
-  bool is_open = outcome == DENET_LATER || denet_source_is_passing(outcome);
+  bool is_open = outcome == DENET_LATER || denet_error_is_transient(outcome);
   bool is_nothing = told || !out->length;
   return told == DENET_GONE || (is_open && is_nothing) ? outcome : told;
 }

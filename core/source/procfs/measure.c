@@ -155,13 +155,13 @@ static int add_thread(struct denet_procfs *procfs, struct denet_process *process
                       struct thread_look *look, const struct denet_metric_set *wanted) {
   struct denet_text text;
   int outcome = take_status(procfs, process, look->tid, wanted, &look->counters);
-  if (!denet_source_is_passing(outcome) && look->io != DENET_PROCFS_NOWHERE) {
+  if (!denet_error_is_transient(outcome) && look->io != DENET_PROCFS_NOWHERE) {
     outcome = denet_procfs_text(procfs, look->io, &text);
     note_io_lack(procfs, process, outcome);
     if (!outcome)
       take_keys(&procfs->plan[DENET_FILE_IO], text, &look->counters);
   }
-  if (denet_source_is_passing(outcome))
+  if (denet_error_is_transient(outcome))
     return outcome;
   denet_thread_sums_add(process->usage->threads, &look->counters);
   return 0;
@@ -189,9 +189,9 @@ static int measure_thread(struct denet_procfs *procfs, struct denet_process *pro
                     ? count_blocked(procfs, process, look)
                     : 0;
   bool is_spared = has_schedstat(procfs) && !has_run && !begins_io(process);
-  if (!is_spared && !denet_source_is_passing(outcome))
+  if (!is_spared && !denet_error_is_transient(outcome))
     outcome = add_thread(procfs, process, look, wanted);
-  if (!denet_source_is_passing(outcome))
+  if (!denet_error_is_transient(outcome))
     return 0;
   if (!is_spared)
     denet_thread_sums_owe(process->usage->threads);
@@ -332,7 +332,7 @@ static void measure_threads(struct denet_procfs *procfs, struct denet_process *p
   if (!process->usage->threads)
     process->usage->threads = denet_thread_sums_new();
   int outcome = process->usage->threads ? pass_threads(procfs, process, wanted, now_ns) : -ENOMEM;
-  if (denet_source_is_passing(outcome)) {
+  if (denet_error_is_transient(outcome)) {
     procfs->read_failure = outcome;
     return;
   }
@@ -360,7 +360,7 @@ static void measure_net_namespace(struct denet_procfs *procfs, struct denet_proc
   }
   if (outcome == -EACCES || outcome == -EPERM)
     denet_procfs_note_unavailable(procfs, process, DENET_UNAVAILABLE_NAMESPACES);
-  if (outcome && !denet_source_is_passing(outcome))
+  if (outcome && !denet_error_is_transient(outcome))
     denet_usage_enter_net(process->usage, 0);
 }
 
