@@ -113,7 +113,7 @@ static int count_blocked(struct denet_procfs *procfs, const struct denet_process
   struct denet_stat stat;
   uint64_t start_ticks = process->start_ticks, tick_ns = procfs->env->tick_ns;
   bool is_main = look->tid == process->pid;
-  if (!denet_thread_sums_lacks_start(process->usage->threads) ||
+  if (!denet_thread_sums_lacks_start(process->usage->threads, look->tid) ||
       (is_main && has_lost_main(process)))
     return 0;
   if (!is_main) {
@@ -194,7 +194,7 @@ static int measure_thread(struct denet_procfs *procfs, struct denet_process *pro
   if (!denet_error_is_transient(outcome))
     return 0;
   if (!is_spared)
-    denet_thread_sums_owe(process->usage->threads);
+    denet_thread_sums_note_unread(process->usage->threads);
   return outcome;
 }
 
@@ -211,7 +211,7 @@ static void begin_thread(struct denet_procfs *procfs, const struct denet_process
   parse_times(text, &look->times);
   take_fields(&procfs->plan[DENET_FILE_THREAD_SCHEDSTAT], text, &look->counters);
   if (has_schedstat(procfs) && denet_metric_set_has(wanted, DENET_OFF_CPU) && tid != pid &&
-      !denet_thread_sums_knows(process->usage->threads, tid))
+      denet_thread_sums_lacks_start(process->usage->threads, tid))
     look->stat = denet_procfs_ask_file(procfs, pid, tid, "stat");
   bool may_have_run = !has_schedstat(procfs) || begins_io(process) ||
                       denet_thread_sums_may_have_run(process->usage->threads, tid, &look->times);
