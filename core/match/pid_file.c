@@ -1,8 +1,9 @@
 #include "core/match/pid_file.h"
 
 #include "core/rules/rule.h"
-#include "core/source/source.h"
+#include "core/util/buffer.h"
 #include "core/util/cleanup.h"
+#include "core/util/error.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,31 +15,33 @@
 
 #define TEXT_BYTES 64
 
-/* Symbolic links are followed, but for those of /proc that lead into another process's files: these
- * may be in a file system that never answers. Linux 5.6; before there is no telling them apart. */
-static int open_place(const char *path) {
+/* Opens the file with O_PATH. Follows symbolic links, except those of /proc into the files of
+ * another process, which may be in a file system that does not answer. Before Linux 5.6, which
+ * brought openat2(2), these are followed too. */
+static int open_path(const char *path) {
   struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_MAGICLINKS};
   int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
   return fd < 0 && errno == ENOSYS ? open(path, O_PATH | O_CLOEXEC) : fd;
 }
 
-/* Files of /proc pass for regular ones, but whoever reads one can be held up by its process. */
-static bool is_of_proc(int fd) {
+/* Returns whether the file may be in /proc. Such files are regular, but a read may stall on the
+ * process that they are about. */
+static bool is_in_proc(int fd) {
   struct statfs system;
   return fstatfs(fd, &system) || system.f_type == PROC_SUPER_MAGIC;
 }
 
-/* A descriptor or -errno. What is not a regular file is not even opened for reading: opening a
- * device may do things. */
+/* Returns a descriptor or -errno. Only a regular file is opened for reading, as the open of a
+ * device may have effects. */
 static int open_regular(const char *path, uid_t *out_owner) {
   struct stat status;
-  DENET_CLOSE int place = open_place(path);
-  if (place < 0 || fstat(place, &status))
+  DENET_CLOSE int path_fd = open_path(path);
+  if (path_fd < 0 || fstat(path_fd, &status))
     return -errno;
-  if (!S_ISREG(status.st_mode) || is_of_proc(place))
+  if (!S_ISREG(status.st_mode) || is_in_proc(path_fd))
     return -ENOENT;
   char link[32];
-  snprintf(link, sizeof(link), "/proc/self/fd/%d", place);
+  snprintf(link, sizeof(link), "/proc/self/fd/%d", path_fd);
   int fd = open(link, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
   *out_owner = status.st_uid;
   return fd < 0 ? -errno : fd;
