@@ -12,7 +12,7 @@
 #define FILES_MOST 64
 #define GROUPS_MOST 64
 
-/* The files that lines have opened, and each group's counters as they were reported last. */
+/* The files of which metadata lines were seen, and the counters of each group's last report. */
 static struct {
   struct file {
     char instance[128];
@@ -20,11 +20,11 @@ static struct {
     uint64_t t0_ms;
   } files[FILES_MOST];
   size_t file_count;
-  struct told {
-    const struct denet_group *group; /* may be gone; ASan gives its address to no other soon */
+  struct report {
+    const struct denet_group *group; /* may be freed; ASan does not reuse its address soon */
     struct denet_values values;
-  } told[GROUPS_MOST];
-  size_t told_count;
+  } reports[GROUPS_MOST];
+  size_t report_count;
 } seen;
 
 static struct file *find_file(const struct denet_line *line) {
@@ -43,7 +43,7 @@ static void open_file(const struct denet_line *line) {
   snprintf(file->instance, sizeof(file->instance), "%s", line->instance);
 }
 
-/* A metadata line comes before any other of a file. */
+/* Claims that the metadata line of a file comes before all its other lines. */
 static int take_line(void *context, const struct denet_line *line) {
   (void)context;
   CLAIM(fuzz_is_json_line(line->json));
@@ -56,33 +56,33 @@ static int take_line(void *context, const struct denet_line *line) {
 
 bool ticks_may_wrap;
 
-static struct told *find_told(const struct denet_group *group) {
-  for (size_t i = 0; i < seen.told_count; i++)
-    if (seen.told[i].group == group)
-      return &seen.told[i];
-  if (seen.told_count == GROUPS_MOST)
+static struct report *find_report(const struct denet_group *group) {
+  for (size_t i = 0; i < seen.report_count; i++)
+    if (seen.reports[i].group == group)
+      return &seen.reports[i];
+  if (seen.report_count == GROUPS_MOST)
     return NULL;
-  struct told *told = &seen.told[seen.told_count++];
-  *told = (struct told){.group = group};
-  return told;
+  struct report *last = &seen.reports[seen.report_count++];
+  *last = (struct report){.group = group};
+  return last;
 }
 
-/* No counter of a group ever falls. */
+/* Claims that no counter of a group falls. */
 static void take_report(void *context, const struct denet_group_report *report) {
   (void)context;
   const struct denet_group *group = report->group;
-  struct told *told = find_told(group);
+  struct report *last = find_report(group);
   CLAIM(fuzz_is_safe_name(group->name));
-  for (unsigned m = 0; told && m < DENET_METRICS; m++) {
+  for (unsigned m = 0; last && m < DENET_METRICS; m++) {
     bool is_counter = denet_metric_info[m].kind == DENET_COUNTER;
-    bool is_in_both = denet_values_has(&told->values, m) && denet_values_has(&group->values, m);
+    bool is_in_both = denet_values_has(&last->values, m) && denet_values_has(&group->values, m);
     CLAIM(!is_counter || !is_in_both || ticks_may_wrap ||
-          told->values.value[m] <= group->values.value[m]);
+          last->values.value[m] <= group->values.value[m]);
   }
   for (unsigned d = 0; d < DENET_DERIVEDS; d++)
     CLAIM(!(report->derived_present >> d & 1) || report->derived[d] >= 0);
-  if (told)
-    told->values = group->values;
+  if (last)
+    last->values = group->values;
 }
 
 static void set(struct denet_rule *rule, const char *key, const char *value) {
@@ -129,8 +129,6 @@ struct denet_monitor *ticks_start(const struct denet_env *env, struct denet_sour
   CLAIM(denet_monitor_new(&settings, env, source, rules, 3, &error, &monitor) == 0);
   return monitor;
 }
-
-/* --- Ticks --- */
 
 void ticks_tick(struct denet_monitor *monitor, enum denet_tick_scope scope) {
   struct denet_monitor_stats stats;
