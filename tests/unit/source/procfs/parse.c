@@ -11,10 +11,6 @@
 #define BYTES(literal) {literal, sizeof(literal) - 1}
 /* clang-format on */
 
-#define MANY_KEYS                                                                                  \
-  "rchar", "wchar", "read_bytes", "write_bytes", "cancelled_write_bytes", "Uid",                   \
-      "voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"
-
 /* Fields 4 to 22 and 4 to 52 of a stat line, each with its own number as its value. */
 #define TO_22 " 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22"
 #define TO_52                                                                                      \
@@ -23,7 +19,6 @@
 
 static const struct {
   struct denet_text text;
-  int outcome;
   pid_t pid;
   const char *name;
   char state;
@@ -31,68 +26,69 @@ static const struct {
   unsigned index; /* of a field to look at, 0: none */
   uint64_t value;
 } stat_lines[] = {
-    {BYTES("1 (init) S" TO_52 "\n"), 0, 1, "init", 'S', 53, 52, 52},
-    {BYTES("1 (init) S" TO_52 " 53 54"), 0, 1, "init", 'S', 53, 22, 22},
-    {BYTES("1 (init) S" TO_22), 0, 1, "init", 'S', 23, 4, 4},
-    {BYTES("2147483647 (x) R" TO_22 "\n"), 0, 2147483647, "x", 'R', 23, 0, 0},
+    {BYTES("1 (init) S" TO_52 "\n"), 1, "init", 'S', 53, 52, 52},
+    {BYTES("1 (init) S" TO_52 " 53 54"), 1, "init", 'S', 53, 22, 22},
+    {BYTES("1 (init) S" TO_22), 1, "init", 'S', 23, 4, 4},
+    {BYTES("2147483647 (x) R" TO_22 "\n"), 2147483647, "x", 'R', 23, 0, 0},
     /* Names. */
-    {BYTES("7 (foo )bar) S" TO_52 "\n"), 0, 7, "foo )bar", 'S', 53, 20, 20},
-    {BYTES("7 (a) R 1 (b) S" TO_52 "\n"), 0, 7, "a) R 1 (b", 'S', 53, 4, 4},
-    {BYTES("7 (a\nb) S" TO_52 "\n"), 0, 7, "a\nb", 'S', 53, 4, 4},
-    {BYTES("7 ((sd-pam)) S" TO_52 "\n"), 0, 7, "(sd-pam)", 'S', 53, 4, 4},
-    {BYTES("7 (((((((((((((((() S" TO_52), 0, 7, "(((((((((((((((", 'S', 53, 4, 4},
-    {BYTES("7 () S" TO_52 "\n"), 0, 7, "", 'S', 53, 4, 4},
-    {BYTES("7 (\xff\xfe\x01) Z" TO_52 "\n"), 0, 7, "\xff\xfe\x01", 'Z', 53, 4, 4},
-    {BYTES("7 (123456789012345) S" TO_52), 0, 7, "123456789012345", 'S', 53, 4, 4},
-    {BYTES("7 (1234567890123456) S" TO_52), 0, 7, "123456789012345", 'S', 53, 4, 4},
-    {BYTES("7 (kworker/0:1-events_power_efficient) I" TO_52), 0, 7, "kworker/0:1-eve", 'I', 53, 22,
+    {BYTES("7 (foo )bar) S" TO_52 "\n"), 7, "foo )bar", 'S', 53, 20, 20},
+    {BYTES("7 (a) R 1 (b) S" TO_52 "\n"), 7, "a) R 1 (b", 'S', 53, 4, 4},
+    {BYTES("7 (a\nb) S" TO_52 "\n"), 7, "a\nb", 'S', 53, 4, 4},
+    {BYTES("7 ((sd-pam)) S" TO_52 "\n"), 7, "(sd-pam)", 'S', 53, 4, 4},
+    {BYTES("7 (((((((((((((((() S" TO_52), 7, "(((((((((((((((", 'S', 53, 4, 4},
+    {BYTES("7 () S" TO_52 "\n"), 7, "", 'S', 53, 4, 4},
+    {BYTES("7 (\xff\xfe\x01) Z" TO_52 "\n"), 7, "\xff\xfe\x01", 'Z', 53, 4, 4},
+    {BYTES("7 (123456789012345) S" TO_52), 7, "123456789012345", 'S', 53, 4, 4},
+    {BYTES("7 (1234567890123456) S" TO_52), 7, "123456789012345", 'S', 53, 4, 4},
+    {BYTES("7 (kworker/0:1-events_power_efficient) I" TO_52), 7, "kworker/0:1-eve", 'I', 53, 22,
      22},
     /* Numbers. */
-    {BYTES("7 (a) S 1 7 7 0 -1 5 6 7 8 9 10 11 -3 0 0 0 0 0 99"), 0, 7, "a", 'S', 23, 8,
-     UINT64_MAX},
-    {BYTES("7 (a) S 1 7 7 0 -1 5 6 7 8 9 10 11 -3 0 0 0 0 0 99"), 0, 7, "a", 'S', 23, 16,
+    {BYTES("7 (a) S 1 7 7 0 -1 5 6 7 8 9 10 11 -3 0 0 0 0 0 99"), 7, "a", 'S', 23, 8, UINT64_MAX},
+    {BYTES("7 (a) S 1 7 7 0 -1 5 6 7 8 9 10 11 -3 0 0 0 0 0 99"), 7, "a", 'S', 23, 16,
      UINT64_MAX - 2},
-    {BYTES("7 (a) S" TO_22 " 18446744073709551615 24"), 0, 7, "a", 'S', 25, 23, UINT64_MAX},
-    {BYTES("7 (a) S" TO_22 " 18446744073709551616 24"), 0, 7, "a", 'S', 23, 0, 0},
-    {BYTES("7 (a) S" TO_22 " 99999999999999999999999"), 0, 7, "a", 'S', 23, 0, 0},
-    {BYTES("7 (a) S" TO_22 " x 24"), 0, 7, "a", 'S', 23, 0, 0},
-    {BYTES("7 (a) S" TO_22 " - 24"), 0, 7, "a", 'S', 23, 0, 0},
-    /* What is no stat line. */
-    {{NULL, 0}, -EINVAL, 0, NULL, 0, 0, 0, 0},
-    {BYTES(""), -EINVAL, 0, NULL, 0, 0, 0, 0},
-    {BYTES("\n"), -EINVAL, 0, NULL, 0, 0, 0, 0},
-    {BYTES("7"), -EINVAL, 0, NULL, 0, 0, 0, 0},
-    {BYTES("7 a S" TO_52), -EINVAL, 0, NULL, 0, 0, 0, 0},
-    {BYTES("7 (a S" TO_52), -EINVAL, 0, NULL, 0, 0, 0, 0},
-    {BYTES("7 a) S" TO_52), -EINVAL, 0, NULL, 0, 0, 0, 0},
-    {BYTES("7 )a( S" TO_52), -EINVAL, 0, NULL, 0, 0, 0, 0},
-    {BYTES("(a) S" TO_52), -EINVAL, 0, NULL, 0, 0, 0, 0},
-    {BYTES("0 (a) S" TO_52), -EINVAL, 0, NULL, 0, 0, 0, 0},
-    {BYTES("-7 (a) S" TO_52), -EINVAL, 0, NULL, 0, 0, 0, 0},
-    {BYTES("2147483648 (a) S" TO_52), -EINVAL, 0, NULL, 0, 0, 0, 0},
-    {BYTES("7 (a)"), -EINVAL, 0, NULL, 0, 0, 0, 0},
-    {BYTES("7 (a) "), -EINVAL, 0, NULL, 0, 0, 0, 0},
-    {BYTES("7 (a) S"), -EINVAL, 0, NULL, 0, 0, 0, 0},
-    {BYTES("7 (a)S" TO_52), -EINVAL, 0, NULL, 0, 0, 0, 0},
-    {BYTES("7 (a) S 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21"), -EINVAL, 0, NULL, 0, 0, 0,
-     0},
-    {BYTES("7 (a) S 4 5 99999999999999999999999 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22"),
-     -EINVAL, 0, NULL, 0, 0, 0, 0},
+    {BYTES("7 (a) S" TO_22 " 18446744073709551615 24"), 7, "a", 'S', 25, 23, UINT64_MAX},
+    {BYTES("7 (a) S" TO_22 " 18446744073709551616 24"), 7, "a", 'S', 23, 0, 0},
+    {BYTES("7 (a) S" TO_22 " 99999999999999999999999"), 7, "a", 'S', 23, 0, 0},
+    {BYTES("7 (a) S" TO_22 " x 24"), 7, "a", 'S', 23, 0, 0},
+    {BYTES("7 (a) S" TO_22 " - 24"), 7, "a", 'S', 23, 0, 0},
 };
+
+static const struct denet_text no_stat_lines[] = {
+    {NULL, 0},
+    BYTES(""),
+    BYTES("\n"),
+    BYTES("7"),
+    BYTES("7 a S" TO_52),
+    BYTES("7 (a S" TO_52),
+    BYTES("7 a) S" TO_52),
+    BYTES("7 )a( S" TO_52),
+    BYTES("(a) S" TO_52),
+    BYTES("0 (a) S" TO_52),
+    BYTES("-7 (a) S" TO_52),
+    BYTES("2147483648 (a) S" TO_52),
+    BYTES("7 (a)"),
+    BYTES("7 (a) "),
+    BYTES("7 (a) S"),
+    BYTES("7 (a)S" TO_52),
+    BYTES("7 (a) S 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21"),
+    BYTES("7 (a) S 4 5 99999999999999999999999 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22")};
 
 START_TEST(stat_line_is_its_fields) {
   struct denet_stat stat = {.pid = -1};
-  ck_assert_int_eq(denet_parse_stat(stat_lines[_i].text, &stat), stat_lines[_i].outcome);
-  if (stat_lines[_i].outcome) {
-    ck_assert_int_eq(stat.pid, -1);
-    return;
-  }
+  ck_assert_int_eq(denet_parse_stat(stat_lines[_i].text, &stat), 0);
   ck_assert_int_eq(stat.pid, stat_lines[_i].pid);
   ck_assert_str_eq(stat.name, stat_lines[_i].name);
   ck_assert_int_eq(stat.state, stat_lines[_i].state);
   ck_assert_uint_eq(stat.fields, stat_lines[_i].fields);
   if (stat_lines[_i].index)
     ck_assert_uint_eq(stat.field[stat_lines[_i].index], stat_lines[_i].value);
+}
+END_TEST
+
+START_TEST(another_text_is_refused) {
+  struct denet_stat stat = {.pid = -1};
+  ck_assert_int_eq(denet_parse_stat(no_stat_lines[_i], &stat), -EINVAL);
+  ck_assert_int_eq(stat.pid, -1);
 }
 END_TEST
 
@@ -249,7 +245,7 @@ static const struct {
     {{NULL, 0}, NULL},
 };
 
-START_TEST(cgroup_path_is_the_one_that_says_more) {
+START_TEST(cgroup_path_is_of_the_unified_hierarchy_unless_that_is_the_root) {
   struct denet_text path = denet_parse_cgroup(cgroups[_i].text);
   if (!cgroups[_i].path) {
     ck_assert_ptr_null(path.bytes);
@@ -296,7 +292,7 @@ static bool is_view(struct denet_text part, struct denet_text whole) {
 }
 
 static void parse_as_everything(struct denet_text text) {
-  static const char *const all_keys[] = {MANY_KEYS};
+  static const char *const all_keys[] = {"rchar", "write_bytes", "cancelled_write_bytes", "Uid"};
   uint64_t values[DENET_COUNT_OF(all_keys)], value;
   struct denet_stat stat;
   denet_parse_stat(text, &stat);
@@ -323,6 +319,8 @@ static void parse_each_prefix(struct denet_text text) {
 START_TEST(any_prefix_of_any_text_is_safe) {
   for (size_t i = 0; i < DENET_COUNT_OF(stat_lines); i++)
     parse_each_prefix(stat_lines[i].text);
+  for (size_t i = 0; i < DENET_COUNT_OF(no_stat_lines); i++)
+    parse_each_prefix(no_stat_lines[i]);
   for (size_t i = 0; i < DENET_COUNT_OF(keys); i++)
     parse_each_prefix(keys[i].text);
   for (size_t i = 0; i < DENET_COUNT_OF(net_devs); i++)
@@ -348,11 +346,12 @@ END_TEST
 
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, stat_line_is_its_fields, stat_lines);
+  ADD_TABLE(suite, another_text_is_refused, no_stat_lines);
   ADD_TABLE(suite, field_is_counted_from_one, fields);
   ADD_TABLE(suite, key_is_a_whole_word_at_the_start_of_a_line, keys);
   ADD_TEST(suite, several_keys_are_found_at_once);
   ADD_TABLE(suite, net_dev_is_summed_without_lo, net_devs);
-  ADD_TABLE(suite, cgroup_path_is_the_one_that_says_more, cgroups);
+  ADD_TABLE(suite, cgroup_path_is_of_the_unified_hierarchy_unless_that_is_the_root, cgroups);
   ADD_TABLE(suite, command_line_is_its_arguments, command_lines);
   ADD_TEST(suite, any_prefix_of_any_text_is_safe);
   ADD_TEST(suite, any_byte_anywhere_is_safe);
