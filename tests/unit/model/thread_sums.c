@@ -294,39 +294,64 @@ START_TEST(main_thread_that_exited_is_blocked_no_more) {
 END_TEST
 
 /* At 1000 a process has threads that started at 0, 100, 200. At 2000 it has exec'd, and the thread
- * that is left has the number and the start of the main thread. */
+ * that is left has the number and the start of the main thread. Or at 2000 the main thread has
+ * exited, another thread has exec'd at 3000, and no stamp is known. */
 static const struct {
+  bool has_exited;
   struct reading before[READINGS], after;
   uint64_t blocked[2], delay_total;
 } execs[] = {
     /* The main thread exec'd, without other threads and with one. */
-    {{{10, 0, 300, 10}}, {10, 0, 310, 10}, {690, 1680}, 10},
-    {{{10, 0, 300, 10}, {11, 100, 400, 0}}, {10, 0, 310, 10}, {1190, 2180}, 10},
+    {0, {{10, 0, 300, 10}}, {10, 0, 310, 10}, {690, 1680}, 10},
+    {0, {{10, 0, 300, 10}, {11, 100, 400, 0}}, {10, 0, 310, 10}, {1190, 2180}, 10},
     /* Another thread exec'd, with more time or less: its own counters go on. */
-    {{{10, 0, 5, 0}, {11, 100, 600, 20}}, {10, 0, 610, 30}, {1275, 2255}, 30},
-    {{{10, 0, 600, 20}, {11, 100, 5, 0}}, {10, 0, 15, 30}, {1275, 2235}, 50},
-    {{{10, 0, 5, 0}, {11, 100, 600, 20}, {12, 200, 300, 0}}, {10, 0, 310, 1}, {1775, 2764}, 21},
+    {0, {{10, 0, 5, 0}, {11, 100, 600, 20}}, {10, 0, 610, 30}, {1275, 2255}, 30},
+    {0, {{10, 0, 600, 20}, {11, 100, 5, 0}}, {10, 0, 15, 30}, {1275, 2235}, 50},
+    {0, {{10, 0, 5, 0}, {11, 100, 600, 20}, {12, 200, 300, 0}}, {10, 0, 310, 1}, {1775, 2764}, 21},
     /* Both times count for the choice of the thread, not only their sum. */
-    {{{10, 0, 5, 0}, {11, 100, 100, 300}, {12, 200, 600, 0}}, {10, 0, 110, 310}, {1695, 2675}, 310},
-    {{{10, 0, 5, 0}, {11, 100, 600, 0}, {12, 200, 500, 200}}, {10, 0, 610, 5}, {1395, 2380}, 205},
+    {0,
+     {{10, 0, 5, 0}, {11, 100, 100, 300}, {12, 200, 600, 0}},
+     {10, 0, 110, 310},
+     {1695, 2675},
+     310},
+    {0,
+     {{10, 0, 5, 0}, {11, 100, 600, 0}, {12, 200, 500, 200}},
+     {10, 0, 610, 5},
+     {1395, 2380},
+     205},
     /* A thread exec'd that had not been seen. */
-    {{{10, 0, 600, 20}, {11, 100, 700, 0}}, {10, 0, 15, 30}, {580, 580}, 50},
+    {0, {{10, 0, 600, 20}, {11, 100, 700, 0}}, {10, 0, 15, 30}, {580, 580}, 50},
+    {1, {{10, 0, 50, 0}, {11, 100, 200, 0}}, {10, 0, 210, 0}, {1650, 950 + 2690}, 0},
+    {1, {{10, 0, 205, 0}, {11, 100, 200, 0}}, {10, 0, 210, 0}, {1495, 795 + 2690}, 0},
+    {1, {{10, 0, 5, 0}, {11, 100, 200, 0}}, {10, 0, 20, 0}, {1695, 1695}, 0},
 };
+
+/* Returns the time of the first pass after the exec. */
+static uint64_t exit_main(struct denet_thread_sums *threads, bool has_exited) {
+  if (!has_exited)
+    return 2000;
+  denet_thread_sums_begin(threads, 2000);
+  denet_thread_sums_note_main(threads, MAIN, 0, true);
+  denet_thread_sums_end(threads, false);
+  return 3000;
+}
 
 START_TEST(thread_that_execs_takes_the_place_of_the_main_thread) {
   OWN_THREADS threads = denet_thread_sums_new();
   const struct reading after[READINGS] = {execs[_i].after};
-  ck_assert_uint_eq(pass_at(threads, 1000, 1, execs[_i].before), execs[_i].blocked[0]);
-  ck_assert_uint_eq(pass_at(threads, 2000, 2, after), execs[_i].blocked[1]);
-  ck_assert_uint_eq(pass_at(threads, 3000, 2, after), execs[_i].blocked[1] + 1000);
+  uint64_t stamp = execs[_i].has_exited ? 0 : 1, next = 2 * stamp;
+  ck_assert_uint_eq(pass_at(threads, 1000, stamp, execs[_i].before), execs[_i].blocked[0]);
+  uint64_t now_ns = exit_main(threads, execs[_i].has_exited);
+  ck_assert_uint_eq(pass_at(threads, now_ns, next, after), execs[_i].blocked[1]);
+  ck_assert_uint_eq(pass_at(threads, now_ns + 1000, next, after), execs[_i].blocked[1] + 1000);
 }
 END_TEST
 
 START_TEST(counters_of_the_thread_that_execs_are_not_added_again) {
   OWN_THREADS threads = denet_thread_sums_new();
+  uint64_t stamp = execs[_i].has_exited ? 0 : 1, before = 0;
   denet_thread_sums_begin(threads, 1000);
-  denet_thread_sums_note_main(threads, MAIN, 1, false);
-  uint64_t before = 0;
+  denet_thread_sums_note_main(threads, MAIN, stamp, false);
   for (unsigned i = 0; execs[_i].before[i].tid; i++) {
     const struct reading *reading = &execs[_i].before[i];
     before += reading->delay_ns;
@@ -335,35 +360,11 @@ START_TEST(counters_of_the_thread_that_execs_are_not_added_again) {
   }
   denet_thread_sums_end(threads, true);
   ck_assert_uint_eq(total(threads), before);
-  denet_thread_sums_begin(threads, 2000);
-  denet_thread_sums_note_main(threads, MAIN, 2, false);
+  denet_thread_sums_begin(threads, exit_main(threads, execs[_i].has_exited));
+  denet_thread_sums_note_main(threads, MAIN, 2 * stamp, false);
   visit(threads, MAIN, 10 * execs[_i].after.run_ns, execs[_i].after.delay_ns);
   denet_thread_sums_end(threads, true);
   ck_assert_uint_eq(total(threads), execs[_i].delay_total);
-}
-END_TEST
-
-/* As above, but the main thread has exited at 2000, before another thread exec'd at 3000. The stamp
- * is not known. */
-static const struct {
-  struct reading before[READINGS], after;
-  uint64_t blocked[2];
-} exec_threads[] = {
-    {{{10, 0, 50, 0}, {11, 100, 200, 0}}, {10, 0, 210, 0}, {1650, 950 + 2690}},
-    {{{10, 0, 205, 0}, {11, 100, 200, 0}}, {10, 0, 210, 0}, {1495, 795 + 2690}},
-    {{{10, 0, 5, 0}, {11, 100, 200, 0}}, {10, 0, 20, 0}, {1695, 1695}}, /* it had not been seen */
-};
-
-START_TEST(exec_after_the_main_thread_exited_is_found_without_a_stamp) {
-  const struct reading after[READINGS] = {exec_threads[_i].after};
-  OWN_THREADS threads = denet_thread_sums_new();
-  ck_assert_uint_eq(pass_at(threads, 1000, 0, exec_threads[_i].before),
-                    exec_threads[_i].blocked[0]);
-  denet_thread_sums_begin(threads, 2000);
-  denet_thread_sums_note_main(threads, MAIN, 0, true);
-  denet_thread_sums_end(threads, false);
-  ck_assert_uint_eq(pass_at(threads, 3000, 0, after), exec_threads[_i].blocked[1]);
-  ck_assert_uint_eq(pass_at(threads, 4000, 0, after), exec_threads[_i].blocked[1] + 1000);
 }
 END_TEST
 
@@ -430,7 +431,6 @@ void add_cases(Suite *suite) {
   ADD_TEST(suite, main_thread_that_exited_is_blocked_no_more);
   ADD_TABLE(suite, thread_that_execs_takes_the_place_of_the_main_thread, execs);
   ADD_TABLE(suite, counters_of_the_thread_that_execs_are_not_added_again, execs);
-  ADD_TABLE(suite, exec_after_the_main_thread_exited_is_found_without_a_stamp, exec_threads);
   ADD_TEST(suite, stamp_that_becomes_known_is_no_exec);
   ADD_TEST(suite, main_thread_with_less_time_than_before_is_another_thread);
   ADD_TEST(suite, ten_thousand_threads_of_a_month_fit);
