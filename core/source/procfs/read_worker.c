@@ -172,7 +172,6 @@ static unsigned wait_for(struct thread *thread, uint64_t wait_ns) {
   pthread_mutex_lock(&thread->lock);
   while (thread->is_busy && !thread->is_stalled) {
     unsigned at = thread->at;
-    pid_t tid = thread->tid;
     uint64_t until_ns = denet_clock_monotonic_ns() + wait_ns;
     struct timespec until = {(time_t)(until_ns / 1000000000), (long)(until_ns % 1000000000)};
     int error = 0;
@@ -180,6 +179,7 @@ static unsigned wait_for(struct thread *thread, uint64_t wait_ns) {
       error = pthread_cond_timedwait(&thread->has_changed, &thread->lock, &until);
     if (!thread->is_busy || thread->at != at)
       continue;
+    pid_t tid = thread->tid;
     pthread_mutex_unlock(&thread->lock);
     char state = read_state(tid);
     pthread_mutex_lock(&thread->lock);
