@@ -29,7 +29,7 @@ void denet_thread_sums_begin(struct denet_thread_sums *threads, uint64_t now_ns)
  * exec; 0: it is not known. has_exited: the main thread has exited and keeps its number while other
  * threads run; its blocked time no longer grows.
  * An exec leaves one thread, which takes the number and the start of the main thread (de_thread,
- * fs/exec.c). The times of its next visit tell which thread it was before. */
+ * fs/exec.c). The times of its next visit show which thread it was before. */
 void denet_thread_sums_note_main(struct denet_thread_sums *threads, pid_t tid, uint64_t stamp,
                                  bool has_exited);
 

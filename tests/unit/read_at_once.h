@@ -1,5 +1,5 @@
-/* A stand-in for core/source/procfs/read_worker.c, linked in its place: the caller reads. So a test
- * that compares lines to the byte never gets a text late, and faults can be made in reads. */
+/* A stand-in for core/source/procfs/read_worker.c, linked in its place: the caller reads. So texts
+ * are always there at once, and a test can make reads fail. */
 #pragma once
 
 #include <stdbool.h>

@@ -74,7 +74,7 @@ static int list_threads(struct denet_procfs *procfs, pid_t pid) {
 }
 
 /* Lists the known threads that were not in the directory. The kernel leaves out some when one exits
- * while it is read (next_tid, fs/proc/base.c), and these must not begin anew in the next pass. */
+ * while it is read (next_tid, fs/proc/base.c), and these must not count as new in the next pass. */
 static int list_missing_threads(struct denet_procfs *procfs, const struct denet_thread_sums *sums) {
   int error = 0;
   pid_t tid = 0;
@@ -131,7 +131,7 @@ static void begin_thread(struct denet_procfs *procfs, const struct denet_process
     thread->io = denet_procfs_add_file(procfs, pid, tid, "io");
 }
 
-/* Begins the blocked time of the thread visited last, if it has none yet. The kernel tells the
+/* Begins the blocked time of the thread visited last, if it has none yet. stat has the
  * clock tick in which the thread started; the middle of it is right on average. 0 or the outcome of
  * its stat. */
 static int start_blocked(struct denet_procfs *procfs, const struct denet_process *process,
@@ -328,8 +328,8 @@ static void measure_net_namespace(struct denet_procfs *procfs, struct denet_proc
     denet_usage_enter_net(process->usage, 0);
 }
 
-/* Returns the interface sums of a network namespace, read once a pass through the process that
- * asks first; NULL if they cannot be read. */
+/* Returns the interface sums of a network namespace, read once a pass from the first process
+ * in it; NULL if they cannot be read. */
 static const struct denet_procfs_net *find_net(struct denet_procfs *procfs, uint64_t namespace,
                                                pid_t pid) {
   for (size_t i = 0; i < procfs->net_count; i++)
@@ -339,8 +339,8 @@ static const struct denet_procfs_net *find_net(struct denet_procfs *procfs, uint
                           sizeof(*procfs->nets)))
     return NULL;
   const struct denet_procfs_plan *plan = &procfs->plan[DENET_FILE_NET_DEV];
-  pid_t reader = namespace == procfs->own_net ? getpid() : pid;
-  DENET_CLOSE int fd = denet_procfs_open_file(procfs, reader, 0, "net/dev", 0);
+  pid_t net_pid = namespace == procfs->own_net ? getpid() : pid;
+  DENET_CLOSE int fd = denet_procfs_open_file(procfs, net_pid, 0, "net/dev", 0);
   /* The kernel gives this file in pieces of at most a page. */
   if (fd < 0 || denet_buffer_read(&procfs->net_text, fd, NET_TEXT_BYTES))
     return NULL;

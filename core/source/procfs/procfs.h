@@ -97,8 +97,8 @@ struct denet_procfs_files {
   unsigned stat, io, net_namespace;
 };
 
-/* Appends stat of a process and, if the last pass tells that they will be wanted, io and ns/net.
- * process is NULL for a new one. */
+/* Appends stat of a process, and io and ns/net if their metrics were wanted before. process is NULL
+ * for a new one. */
 void denet_procfs_add_files(struct denet_procfs *procfs, pid_t pid,
                             const struct denet_process *process,
                             struct denet_procfs_files *out_files);

@@ -1,6 +1,6 @@
 /* Lists the processes of /proc. A pass opens no file of most of them: getdents(2) gives the inode
  * of each /proc/PID, another one for a new process, and the CPU clock of a process
- * (clock_gettime(2), 0.3 us) tells whether any of its threads has run since the last pass. A
+ * (clock_gettime(2), 0.3 us) shows whether any of its threads has run since the last pass. A
  * process that has not run has not exec'd, changed its name, exited or used anything. Only its
  * memory may have changed, as the kernel reclaims it. */
 #include "core/source/procfs/parse.h"

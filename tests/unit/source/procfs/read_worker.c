@@ -10,8 +10,8 @@
 
 #define MS UINT64_C(1000000)
 
-/* A directory with a file, a link, and a FIFO, on which a read stalls until somebody opens it to
- * write. */
+/* A directory with a file, a link, and a FIFO, on which a read stalls until it is opened for
+ * writing. */
 static struct {
   char path[32];
   int dir;
