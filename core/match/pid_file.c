@@ -15,30 +15,21 @@
 
 #define TEXT_BYTES 64
 
-/* Opens the file with O_PATH. Follows symbolic links, except those of /proc into the files of
- * another process, which may be in a file system that does not answer. Before Linux 5.6, which
- * brought openat2(2), these are followed too. */
-static int open_path(const char *path) {
-  struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_MAGICLINKS};
-  int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
-  return fd < 0 && errno == ENOSYS ? open(path, O_PATH | O_CLOEXEC) : fd;
-}
-
-/* Returns whether the file may be in /proc. Such files are regular, but a read may stall on the
- * process that they are about. */
-static bool is_in_proc(int fd) {
-  struct statfs system;
-  return fstatfs(fd, &system) || system.f_type == PROC_SUPER_MAGIC;
-}
-
-/* Returns a descriptor or -errno. Only a regular file is opened for reading, as the open of a
- * device may have effects. */
+/* Opens a regular file. Symbolic links are followed, except those of /proc into the files of
+ * another process, which may be in a file system that does not answer; before Linux 5.6, which
+ * brought openat2(2), these are followed too. A file in /proc is refused: a read may stall on the
+ * process that it is about. The open of a device may have effects, so the type is checked first.
+ * Returns a descriptor or -errno. */
 static int open_regular(const char *path, uid_t *out_owner) {
+  struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_MAGICLINKS};
   struct stat status;
-  DENET_CLOSE int path_fd = open_path(path);
+  struct statfs system;
+  DENET_CLOSE int path_fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+  if (path_fd < 0 && errno == ENOSYS)
+    path_fd = open(path, O_PATH | O_CLOEXEC);
   if (path_fd < 0 || fstat(path_fd, &status))
     return -errno;
-  if (!S_ISREG(status.st_mode) || is_in_proc(path_fd))
+  if (!S_ISREG(status.st_mode) || fstatfs(path_fd, &system) || system.f_type == PROC_SUPER_MAGIC)
     return -ENOENT;
   char link[32];
   snprintf(link, sizeof(link), "/proc/self/fd/%d", path_fd);

@@ -110,20 +110,19 @@ static bool can_become(const struct thread *thread, const struct denet_thread_ti
          thread->times.delay_ns <= times->delay_ns && thread->times.timeslices <= times->timeslices;
 }
 
-static uint64_t find_used_ns(const struct thread *thread) {
-  return thread->times.run_ns + thread->times.delay_ns;
-}
-
 /* Puts the thread that exec'd in the place of the main thread: of those that can have come to these
  * times the one with the most time. The main thread takes its place, and is removed with it. */
 static void replace_leader(struct denet_thread_sums *threads, struct thread *leader,
                            const struct denet_thread_times *times) {
   struct thread *exec_thread = can_become(leader, times) ? leader : NULL;
+  uint64_t most_ns = exec_thread ? leader->times.run_ns + leader->times.delay_ns : 0;
   for (size_t i = 0; i < threads->count; i++) {
     struct thread *thread = threads->threads + i;
-    if (can_become(thread, times) &&
-        (!exec_thread || find_used_ns(thread) > find_used_ns(exec_thread)))
-      exec_thread = thread;
+    uint64_t used_ns = thread->times.run_ns + thread->times.delay_ns;
+    if (!can_become(thread, times) || (exec_thread && used_ns <= most_ns))
+      continue;
+    exec_thread = thread;
+    most_ns = used_ns;
   }
   threads->execd_tid = 0;
   if (!exec_thread)
@@ -187,7 +186,7 @@ bool denet_thread_sums_lacks_start(const struct denet_thread_sums *threads, pid_
 
 void denet_thread_sums_start(struct denet_thread_sums *threads, uint64_t start_ns) {
   struct thread *thread = threads->threads + threads->current;
-  uint64_t used_ns = find_used_ns(thread);
+  uint64_t used_ns = thread->times.run_ns + thread->times.delay_ns;
   /* A thread that exec'd has the start of the main thread whose place it took. Its own is not
    * known: it counts as never blocked before now. */
   if (thread->is_successor && thread->start_ns == start_ns)

@@ -84,19 +84,6 @@ static int list_missing_threads(struct denet_procfs *procfs, const struct denet_
   return error;
 }
 
-static bool has_schedstat(const struct denet_procfs *procfs) {
-  return !(procfs->source.unavailable & DENET_UNAVAILABLE_SCHEDSTAT);
-}
-
-/* Returns whether I/O is summed over the threads from this pass on. */
-static bool begins_io(const struct denet_process *process) {
-  return process->has_reaped && !process->usage->io_by_thread;
-}
-
-static bool has_no_main_thread(const struct denet_process *process) {
-  return process->ended || process->no_mm;
-}
-
 /* What is read of a thread. */
 struct thread {
   pid_t tid;
@@ -111,9 +98,10 @@ static void begin_thread(struct denet_procfs *procfs, const struct denet_process
                          const struct denet_metric_set *wanted, struct thread *thread) {
   const struct denet_thread_sums *sums = process->usage->threads;
   pid_t pid = process->pid, tid = thread->tid;
+  bool begins_io = process->has_reaped && !process->usage->io_by_thread;
   struct denet_text text = {0};
   thread->stat = thread->io = DENET_PROCFS_NOT_READ;
-  if (has_schedstat(procfs))
+  if (procfs->has_schedstat)
     thread->outcome = denet_procfs_read(procfs, pid, tid, "schedstat", &text);
   if (thread->outcome)
     return;
@@ -121,10 +109,10 @@ static void begin_thread(struct denet_procfs *procfs, const struct denet_process
   denet_parse_field(text, 2, &thread->times.delay_ns);
   denet_parse_field(text, 3, &thread->times.timeslices);
   take_fields(&procfs->plan[DENET_FILE_THREAD_SCHEDSTAT], text, &thread->counters);
-  if (has_schedstat(procfs) && denet_metric_set_has(wanted, DENET_OFF_CPU) && tid != pid &&
+  if (procfs->has_schedstat && denet_metric_set_has(wanted, DENET_OFF_CPU) && tid != pid &&
       denet_thread_sums_lacks_start(sums, tid))
     thread->stat = denet_procfs_add_file(procfs, pid, tid, "stat");
-  bool may_have_run = !has_schedstat(procfs) || begins_io(process) ||
+  bool may_have_run = !procfs->has_schedstat || begins_io ||
                       denet_thread_sums_may_have_run(sums, tid, &thread->times);
   if (may_have_run && process->has_reaped &&
       denet_metric_set_meets(wanted, &procfs->plan[DENET_FILE_IO].metrics))
@@ -141,7 +129,7 @@ static int start_blocked(struct denet_procfs *procfs, const struct denet_process
   uint64_t start_ticks = process->start_ticks, tick_ns = procfs->env->tick_ns;
   bool is_main = thread->tid == process->pid;
   if (!denet_thread_sums_lacks_start(process->usage->threads, thread->tid) ||
-      (is_main && has_no_main_thread(process)))
+      (is_main && (process->ended || process->no_mm)))
     return 0;
   if (!is_main) {
     /* stat was not appended if the visit showed that another thread has the number now. */
@@ -191,9 +179,10 @@ static int measure_thread(struct denet_procfs *procfs, struct denet_process *pro
   if (has_run < 0)
     return has_run;
   int outcome = 0;
-  if (has_schedstat(procfs) && denet_metric_set_has(wanted, DENET_OFF_CPU))
+  if (procfs->has_schedstat && denet_metric_set_has(wanted, DENET_OFF_CPU))
     outcome = start_blocked(procfs, process, thread);
-  bool is_idle = has_schedstat(procfs) && !has_run && !begins_io(process);
+  bool begins_io = process->has_reaped && !process->usage->io_by_thread;
+  bool is_idle = procfs->has_schedstat && !has_run && !begins_io;
   if (!is_idle && !denet_error_is_transient(outcome))
     outcome = add_counters(procfs, process, thread, wanted);
   if (!denet_error_is_transient(outcome))
@@ -228,7 +217,8 @@ static int visit_threads(struct denet_procfs *procfs, struct denet_process *proc
                          const struct denet_metric_set *wanted, uint64_t now_ns) {
   struct denet_thread_sums *sums = process->usage->threads;
   denet_thread_sums_begin(sums, now_ns);
-  denet_thread_sums_note_main(sums, process->pid, process->exec_stamp, has_no_main_thread(process));
+  denet_thread_sums_note_main(sums, process->pid, process->exec_stamp,
+                              process->ended || process->no_mm);
   procfs->tid_count = 0;
   int outcome = denet_values_get(&process->usage->now, DENET_THREADS) == 1
                     ? append_tid(procfs, process->pid)

@@ -212,7 +212,8 @@ int denet_procfs_open(const struct denet_env *env, struct denet_error *error,
   if (procfs->own_pids && !fstatat(procfs->proc_fd, "self/ns/net", &own_net, 0))
     procfs->own_net = own_net.st_ino;
   bool has_self = !faccessat(procfs->proc_fd, "self/stat", F_OK, 0);
-  if (has_self && !has_run_queue_times(procfs))
+  procfs->has_schedstat = !has_self || has_run_queue_times(procfs);
+  if (!procfs->has_schedstat)
     procfs->source.unavailable |= DENET_UNAVAILABLE_SCHEDSTAT;
   if (has_self && faccessat(procfs->proc_fd, "self/io", F_OK, 0))
     procfs->source.unavailable |= DENET_UNAVAILABLE_IO_ACCOUNTING;

@@ -38,10 +38,11 @@ struct denet_procfs {
   struct denet_source source; /* first: a pointer to it is one to this struct */
   const struct denet_env *env;
   DIR *folder;
-  int proc_fd;      /* of folder */
-  bool sees_all;    /* all of stat of other users' processes may be read */
-  bool own_pids;    /* pids there are of the own pid namespace: clock_gettime() takes them */
-  uint64_t own_net; /* the own network namespace if own_pids; else 0 */
+  int proc_fd;        /* of folder */
+  bool sees_all;      /* all of stat of other users' processes may be read */
+  bool has_schedstat; /* the kernel keeps run queue times */
+  bool own_pids;      /* pids there are of the own pid namespace: clock_gettime() takes them */
+  uint64_t own_net;   /* the own network namespace if own_pids; else 0 */
   struct denet_procfs_plan plan[DENET_FILES];
   struct denet_procfs_listed *listed; /* ascending pids */
   size_t listed_count, listed_capacity;

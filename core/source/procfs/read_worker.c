@@ -301,16 +301,14 @@ int denet_read_worker_text(const struct denet_read_worker *worker, unsigned inde
   return worker->files[index].outcome;
 }
 
-static bool is_same(const struct denet_read_key *one, const struct denet_read_key *other) {
-  return one->pid == other->pid && one->start_ticks == other->start_ticks &&
-         one->exec_stamp == other->exec_stamp && one->never_execd == other->never_execd;
-}
-
 int denet_read_worker_read_text(struct denet_read_worker *worker, const struct denet_read_key *key,
                                 const char *path, size_t limit, struct denet_buffer *out) {
   for (unsigned i = 0; i < worker->stalled_count; i++) {
     struct thread *thread = worker->stalled[i];
-    if (!is_same(&thread->own.key, key) || strcmp(thread->own.path, path) != 0)
+    const struct denet_read_key *its = &thread->own.key;
+    if (its->pid != key->pid || its->start_ticks != key->start_ticks ||
+        its->exec_stamp != key->exec_stamp || its->never_execd != key->never_execd ||
+        strcmp(thread->own.path, path) != 0)
       continue;
     if (!read_done_ns(thread))
       return DENET_LATER;
