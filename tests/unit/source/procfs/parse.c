@@ -5,6 +5,7 @@
 #include "tests/unit/unit.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* clang-format off */
@@ -92,83 +93,100 @@ START_TEST(another_text_is_refused) {
 }
 END_TEST
 
-static const struct {
-  struct denet_text text;
-  unsigned index;
-  bool found;
-  uint64_t value;
-} fields[] = {
-    {BYTES("24173 5423 276 1 0 7291 0\n"), 1, true, 24173},
-    {BYTES("24173 5423 276 1 0 7291 0\n"), 2, true, 5423},
-    {BYTES("24173 5423 276 1 0 7291 0\n"), 7, true, 0},
-    {BYTES("24173 5423 276 1 0 7291 0\n"), 8, false, 0},
-    {BYTES("24173 5423"), 0, false, 0},
-    {BYTES("  \t 1\t 2"), 2, true, 2},
-    {BYTES("-1"), 1, true, UINT64_MAX},
-    {BYTES("- 1"), 1, false, 0},
-    {BYTES("+1"), 1, false, 0},
-    {BYTES("1 18446744073709551615"), 2, true, UINT64_MAX},
-    {BYTES("1 18446744073709551616 3"), 2, false, 0},
-    {BYTES("1 18446744073709551616 3"), 3, false, 0},
-    {BYTES("1 x 3"), 3, false, 0},
-    {BYTES("12\0003"), 1, true, 12},
-    {BYTES(""), 1, false, 0},
-    {{NULL, 0}, 1, false, 0},
-};
-
-START_TEST(field_is_counted_from_one) {
-  uint64_t value = 4711;
-  bool found = denet_parse_field(fields[_i].text, fields[_i].index, &value);
-  ck_assert_int_eq(found, fields[_i].found);
-  ck_assert_uint_eq(value, found ? fields[_i].value : 4711);
-}
-END_TEST
-
 #define IO                                                                                         \
   "rchar: 323934931\nwchar: 323929600\nsyscr: 632687\nsyscw: 632675\nread_bytes: 0\n"              \
   "write_bytes: 323932160\ncancelled_write_bytes: 7\n"
 
+#define HEADERS                                                                                    \
+  "Inter-|   Receive                                                |  Transmit\n"                 \
+  " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop "  \
+  "fifo colls carrier compressed\n"
+#define LO "    lo: 1000  10    0    0    0     0          0         0 1000  10 0 0 0 0 0 0\n"
+#define ETH0 "  eth0: 2000  20    1    2    3     4          5         6 700   8 0 0 0 0 0 0\n"
+#define DOCKER0 "docker0:50 1 0 0 0 0 0 0 60 1 0 0 0 0 0 0\n"
+
+enum { FIELD, KEY, NET_DEV };
+#define ABSENT 4711
+
 static const struct {
   struct denet_text text;
+  int kind;
   const char *key;
-  bool found;
   uint64_t value;
-} keys[] = {
-    {BYTES(IO), "rchar", true, 323934931},
-    {BYTES(IO), "read_bytes", true, 0},
-    {BYTES(IO), "write_bytes", true, 323932160},
-    {BYTES(IO), "cancelled_write_bytes", true, 7},
-    {BYTES(IO), "bytes", false, 0},
-    {BYTES(IO), "read_byte", false, 0},
-    {BYTES(IO), "char", false, 0},
-    {BYTES("cancelled_write_bytes: 7\nwrite_bytes: 9\n"), "write_bytes", true, 9},
-    {BYTES("cancelled_write_bytes: 7\n"), "write_bytes", false, 0},
-    {BYTES("nonvoluntary_ctxt_switches:\t5\n"), "voluntary_ctxt_switches", false, 0},
-    {BYTES("write_bytes2: 7\n"), "write_bytes", false, 0},
-    {BYTES("Name:\tUid:\t5\nUid:\t1000\t1001\t1002\t1003\n"), "Uid", true, 1000},
-    {BYTES("a: 1\r\nwchar: 2\r\nb: 3\r\n"), "wchar", true, 2},
-    {BYTES("rchar: 1\nwchar: 2"), "wchar", true, 2},
-    {BYTES("rchar:1\n"), "rchar", true, 1},
-    {BYTES("rchar 1\n"), "rchar", false, 0},
-    {BYTES("rchar:\nwchar: 3\n"), "rchar", false, 0},
-    {BYTES("rchar: \nwchar: 3\n"), "rchar", false, 0},
-    {BYTES("rchar: many\n"), "rchar", false, 0},
-    {BYTES("rchar:"), "rchar", false, 0},
-    {BYTES("rchar"), "rchar", false, 0},
-    {BYTES(" rchar: 1\n"), "rchar", false, 0},
-    {BYTES("rchar: 18446744073709551615\n"), "rchar", true, UINT64_MAX},
-    {BYTES("rchar: 18446744073709551616\n"), "rchar", false, 0},
-    {BYTES("\n\n\nrchar: 4\n"), "rchar", true, 4},
-    {BYTES("\0rchar: 4\nrchar: 5\n"), "rchar", true, 5},
-    {BYTES(""), "rchar", false, 0},
-    {{NULL, 0}, "rchar", false, 0},
+} numbers[] = {
+    /* By index in a line. */
+    {BYTES("24173 5423 276 1 0 7291 0\n"), FIELD, "1", 24173},
+    {BYTES("24173 5423 276 1 0 7291 0\n"), FIELD, "2", 5423},
+    {BYTES("24173 5423 276 1 0 7291 0\n"), FIELD, "7", 0},
+    {BYTES("24173 5423 276 1 0 7291 0\n"), FIELD, "8", ABSENT},
+    {BYTES("24173 5423"), FIELD, "0", ABSENT},
+    {BYTES("  \t 1\t 2"), FIELD, "2", 2},
+    {BYTES("-1"), FIELD, "1", UINT64_MAX},
+    {BYTES("- 1"), FIELD, "1", ABSENT},
+    {BYTES("+1"), FIELD, "1", ABSENT},
+    {BYTES("1 18446744073709551615"), FIELD, "2", UINT64_MAX},
+    {BYTES("1 18446744073709551616 3"), FIELD, "2", ABSENT},
+    {BYTES("1 18446744073709551616 3"), FIELD, "3", ABSENT},
+    {BYTES("1 x 3"), FIELD, "3", ABSENT},
+    {BYTES("12\0003"), FIELD, "1", 12},
+    {BYTES(""), FIELD, "1", ABSENT},
+    {{NULL, 0}, FIELD, "1", ABSENT},
+    /* By a key, a whole word at the start of a line. */
+    {BYTES(IO), KEY, "rchar", 323934931},
+    {BYTES(IO), KEY, "read_bytes", 0},
+    {BYTES(IO), KEY, "write_bytes", 323932160},
+    {BYTES(IO), KEY, "cancelled_write_bytes", 7},
+    {BYTES(IO), KEY, "bytes", ABSENT},
+    {BYTES(IO), KEY, "read_byte", ABSENT},
+    {BYTES(IO), KEY, "char", ABSENT},
+    {BYTES("cancelled_write_bytes: 7\nwrite_bytes: 9\n"), KEY, "write_bytes", 9},
+    {BYTES("cancelled_write_bytes: 7\n"), KEY, "write_bytes", ABSENT},
+    {BYTES("nonvoluntary_ctxt_switches:\t5\n"), KEY, "voluntary_ctxt_switches", ABSENT},
+    {BYTES("write_bytes2: 7\n"), KEY, "write_bytes", ABSENT},
+    {BYTES("Name:\tUid:\t5\nUid:\t1000\t1001\t1002\t1003\n"), KEY, "Uid", 1000},
+    {BYTES("a: 1\r\nwchar: 2\r\nb: 3\r\n"), KEY, "wchar", 2},
+    {BYTES("rchar: 1\nwchar: 2"), KEY, "wchar", 2},
+    {BYTES("rchar:1\n"), KEY, "rchar", 1},
+    {BYTES("rchar 1\n"), KEY, "rchar", ABSENT},
+    {BYTES("rchar:\nwchar: 3\n"), KEY, "rchar", ABSENT},
+    {BYTES("rchar: \nwchar: 3\n"), KEY, "rchar", ABSENT},
+    {BYTES("rchar: many\n"), KEY, "rchar", ABSENT},
+    {BYTES("rchar:"), KEY, "rchar", ABSENT},
+    {BYTES("rchar"), KEY, "rchar", ABSENT},
+    {BYTES(" rchar: 1\n"), KEY, "rchar", ABSENT},
+    {BYTES("rchar: 18446744073709551615\n"), KEY, "rchar", UINT64_MAX},
+    {BYTES("rchar: 18446744073709551616\n"), KEY, "rchar", ABSENT},
+    {BYTES("\n\n\nrchar: 4\n"), KEY, "rchar", 4},
+    {BYTES("\0rchar: 4\nrchar: 5\n"), KEY, "rchar", 5},
+    {BYTES(""), KEY, "rchar", ABSENT},
+    {{NULL, 0}, KEY, "rchar", ABSENT},
+    /* By index, summed over all interfaces except lo. */
+    {BYTES(HEADERS LO ETH0), NET_DEV, "1", 2000},
+    {BYTES(HEADERS LO ETH0), NET_DEV, "9", 700},
+    {BYTES(HEADERS LO ETH0 DOCKER0), NET_DEV, "1", 2050},
+    {BYTES(HEADERS ETH0 DOCKER0 LO), NET_DEV, "9", 760},
+    {BYTES(HEADERS LO), NET_DEV, "1", 0},
+    {BYTES(HEADERS "  eth0:123 0 0 0 0 0 0 0 456\n"), NET_DEV, "1", 123},
+    {BYTES(HEADERS "  eth0:123 0 0 0 0 0 0 0 456"), NET_DEV, "9", 456},
+    {BYTES(HEADERS "  lo1: 5 0 0 0 0 0 0 0 6\n"), NET_DEV, "1", 5},
+    {BYTES(HEADERS "  xlo: 5 0 0 0 0 0 0 0 6\n"), NET_DEV, "1", 5},
+    {BYTES(HEADERS "  eth0: 5 6\n" DOCKER0), NET_DEV, "9", 60},
+    {BYTES(HEADERS "  eth0: 5 6\n"), NET_DEV, "9", ABSENT},
+    {BYTES(HEADERS "  eth0:\n"), NET_DEV, "1", ABSENT},
+    {BYTES(HEADERS), NET_DEV, "1", ABSENT},
+    {BYTES(""), NET_DEV, "1", ABSENT},
+    {{NULL, 0}, NET_DEV, "1", ABSENT},
 };
 
-START_TEST(key_is_a_whole_word_at_the_start_of_a_line) {
-  uint64_t value = 4711;
-  uint64_t found = denet_parse_keys(keys[_i].text, &keys[_i].key, 1, &value);
-  ck_assert_uint_eq(found, keys[_i].found);
-  ck_assert_uint_eq(value, found ? keys[_i].value : 4711);
+START_TEST(a_number_is_found_by_its_index_or_key) {
+  unsigned index = (unsigned)strtoul(numbers[_i].key, NULL, 10);
+  struct denet_text text = numbers[_i].text;
+  uint64_t value = ABSENT;
+  bool is_found = numbers[_i].kind == FIELD ? denet_parse_field(text, index, &value)
+                  : numbers[_i].kind == KEY ? denet_parse_keys(text, &numbers[_i].key, 1, &value)
+                                            : denet_parse_net_dev(text, index, &value);
+  ck_assert_uint_eq(value, numbers[_i].value);
+  ck_assert_int_eq(is_found, value != ABSENT);
 }
 END_TEST
 
@@ -180,45 +198,6 @@ START_TEST(several_keys_are_found_at_once) {
   ck_assert_uint_eq(values[0], 323932160);
   ck_assert_uint_eq(values[1], 2);
   ck_assert_uint_eq(values[2], 323934931);
-}
-END_TEST
-
-#define HEADERS                                                                                    \
-  "Inter-|   Receive                                                |  Transmit\n"                 \
-  " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop "  \
-  "fifo colls carrier compressed\n"
-#define LO "    lo: 1000  10    0    0    0     0          0         0 1000  10 0 0 0 0 0 0\n"
-#define ETH0 "  eth0: 2000  20    1    2    3     4          5         6 700   8 0 0 0 0 0 0\n"
-#define DOCKER0 "docker0:50 1 0 0 0 0 0 0 60 1 0 0 0 0 0 0\n"
-
-static const struct {
-  struct denet_text text;
-  unsigned index;
-  bool found;
-  uint64_t sum;
-} net_devs[] = {
-    {BYTES(HEADERS LO ETH0), 1, true, 2000},
-    {BYTES(HEADERS LO ETH0), 9, true, 700},
-    {BYTES(HEADERS LO ETH0 DOCKER0), 1, true, 2050},
-    {BYTES(HEADERS ETH0 DOCKER0 LO), 9, true, 760},
-    {BYTES(HEADERS LO), 1, true, 0},
-    {BYTES(HEADERS "  eth0:123 0 0 0 0 0 0 0 456\n"), 1, true, 123},
-    {BYTES(HEADERS "  eth0:123 0 0 0 0 0 0 0 456"), 9, true, 456},
-    {BYTES(HEADERS "  lo1: 5 0 0 0 0 0 0 0 6\n"), 1, true, 5},
-    {BYTES(HEADERS "  xlo: 5 0 0 0 0 0 0 0 6\n"), 1, true, 5},
-    {BYTES(HEADERS "  eth0: 5 6\n" DOCKER0), 9, true, 60},
-    {BYTES(HEADERS "  eth0: 5 6\n"), 9, false, 0},
-    {BYTES(HEADERS "  eth0:\n"), 1, false, 0},
-    {BYTES(HEADERS), 1, false, 0},
-    {BYTES(""), 1, false, 0},
-    {{NULL, 0}, 1, false, 0},
-};
-
-START_TEST(net_dev_is_summed_without_lo) {
-  uint64_t sum = 4711;
-  bool found = denet_parse_net_dev(net_devs[_i].text, net_devs[_i].index, &sum);
-  ck_assert_int_eq(found, net_devs[_i].found);
-  ck_assert_uint_eq(sum, found ? net_devs[_i].sum : 4711);
 }
 END_TEST
 
@@ -321,10 +300,8 @@ START_TEST(any_prefix_of_any_text_is_safe) {
     parse_each_prefix(stat_lines[i].text);
   for (size_t i = 0; i < DENET_COUNT_OF(no_stat_lines); i++)
     parse_each_prefix(no_stat_lines[i]);
-  for (size_t i = 0; i < DENET_COUNT_OF(keys); i++)
-    parse_each_prefix(keys[i].text);
-  for (size_t i = 0; i < DENET_COUNT_OF(net_devs); i++)
-    parse_each_prefix(net_devs[i].text);
+  for (size_t i = 0; i < DENET_COUNT_OF(numbers); i++)
+    parse_each_prefix(numbers[i].text);
   for (size_t i = 0; i < DENET_COUNT_OF(cgroups); i++)
     parse_each_prefix(cgroups[i].text);
   for (size_t i = 0; i < DENET_COUNT_OF(command_lines); i++)
@@ -347,10 +324,8 @@ END_TEST
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, stat_line_is_its_fields, stat_lines);
   ADD_TABLE(suite, another_text_is_refused, no_stat_lines);
-  ADD_TABLE(suite, field_is_counted_from_one, fields);
-  ADD_TABLE(suite, key_is_a_whole_word_at_the_start_of_a_line, keys);
+  ADD_TABLE(suite, a_number_is_found_by_its_index_or_key, numbers);
   ADD_TEST(suite, several_keys_are_found_at_once);
-  ADD_TABLE(suite, net_dev_is_summed_without_lo, net_devs);
   ADD_TABLE(suite, cgroup_path_is_of_the_unified_hierarchy_unless_that_is_the_root, cgroups);
   ADD_TABLE(suite, command_line_is_its_arguments, command_lines);
   ADD_TEST(suite, any_prefix_of_any_text_is_safe);
