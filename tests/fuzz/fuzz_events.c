@@ -4,6 +4,7 @@
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/kernel.h"
 #include "tests/fuzz/ticks.h"
+#include "tests/unit/read_at_once.h"
 
 #include <stdio.h>
 
@@ -32,7 +33,7 @@ static void run(struct denet_monitor *monitor, struct denet_text *script) {
     else if (what == 'H')
       denet_monitor_drain_events(monitor);
     else if (what == 'L')
-      ticks_is_held_up = !ticks_is_held_up;
+      read_at_once_stalls = !read_at_once_stalls;
     else
       kernel_step(what, script);
   }
