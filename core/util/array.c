@@ -1,6 +1,7 @@
 #include "core/util/array.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +13,7 @@ int denet_array_reserve(void *items, size_t *capacity, size_t wanted, size_t ite
   if (wanted <= *capacity)
     return 0;
   while (grown < wanted)
-    grown = grown > wanted / 2 ? wanted : 2 * grown;
+    grown = grown > SIZE_MAX / 2 ? wanted : 2 * grown;
   memcpy(&array, items, sizeof(array));
   array = reallocarray(array, grown, item_bytes);
   if (!array)
