@@ -213,7 +213,7 @@ static void remove_member(struct denet_trees *trees, struct denet_member *member
   get_summed(member->process, &counters);
   denet_values_combine(&tree->ended, &counters);
   if (member->process->off_cpu)
-    denet_wait_stats_add(&tree->extremes, &member->process->off_cpu->waits);
+    denet_wait_stats_add(&tree->extremes, &member->process->off_cpu->stats);
   unlink_from_process(member);
   if (member->counts)
     member->process->late = 0; /* or another rule of the group might bring it once more */

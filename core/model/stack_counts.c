@@ -1,5 +1,6 @@
 #include "core/model/stack_counts.h"
 
+#include "core/util/array.h"
 #include "core/util/name.h"
 
 #include <stdbool.h>
@@ -56,35 +57,18 @@ static struct denet_stack *find_stack(const struct denet_stack_counts *set,
   return NULL;
 }
 
-/* A zeroed one at the end, or NULL. */
-static struct denet_stack *append_stack(struct denet_stack_counts *set) {
-  if (set->count == DENET_STACKS_MOST)
-    return NULL;
-  if (set->count == set->capacity) {
-    size_t capacity = set->capacity ? 2 * set->capacity : 16;
-    struct denet_stack *grown = reallocarray(set->stacks, capacity, sizeof(*grown));
-    if (!grown)
-      return NULL;
-    set->stacks = grown;
-    set->capacity = capacity;
-  }
-  return &set->stacks[set->count++];
-}
-
 void denet_stack_counts_add(struct denet_stack_counts *set, const struct denet_stack *sample) {
   struct denet_stack *stack = find_stack(set, sample);
   if (stack) {
     stack->time_ns += sample->time_ns;
     stack->count += sample->count;
-    return;
-  }
-  stack = append_stack(set);
-  if (!stack) {
+  } else if (set->count == DENET_STACKS_MOST ||
+             denet_array_reserve(&set->stacks, &set->capacity, set->count + 1, sizeof(*stack))) {
     set->lost += sample->count;
-    return;
+  } else {
+    set->stacks[set->count++] = *sample;
+    denet_frames_hold(sample->frames);
   }
-  *stack = *sample;
-  denet_frames_hold(stack->frames);
 }
 
 static int compare_times(const void *left, const void *right) {

@@ -342,7 +342,7 @@ int denet_monitor_tick(struct denet_monitor *monitor, enum denet_tick_scope scop
   int failure = monitor->source->scan(monitor->source, &monitor->table, error);
   end_vanished(monitor);
   if (monitor->profiler) {
-    denet_profiler_listen(monitor->profiler, &monitor->table, &monitor->trees);
+    denet_profiler_collect(monitor->profiler, &monitor->table, &monitor->trees);
     denet_profiler_losses(monitor->profiler, &monitor->off_cpu_losses);
   }
   int resolve_failure = settle(monitor, now_ns);
@@ -351,7 +351,7 @@ int denet_monitor_tick(struct denet_monitor *monitor, enum denet_tick_scope scop
                               strerror(-resolve_failure));
   sample_trees(monitor, scope, now_ns);
   if (monitor->profiler)
-    denet_profiler_begin(monitor->profiler);
+    denet_profiler_follow_new(monitor->profiler);
   make_gauges(monitor);
   end_members(monitor, now_ns); /* those that the rules sent away: their last lines come first */
   write_trees(monitor, scope, now_ns);

@@ -9,7 +9,7 @@
 
 #define PROCESSES 2
 
-/* A tree of processes, each with one thread for each of its waits. */
+/* A tree of processes, each with one thread for each call of wait_for(). */
 static struct scene {
   struct denet_active_rule active_rule;
   struct denet_tree tree;
@@ -40,8 +40,8 @@ static void end(void) {
 
 static void wait_for(int process, denet_u32 tid, enum denet_reason reason, uint64_t time_ns) {
   struct denet_off_cpu_thread thread = {
-      .waits = {.count = 2, .longest_ns = time_ns - 1, .shortest_ns = 1}, .place.tid = tid};
-  thread.waits.time_ns[reason] = time_ns;
+      .stats = {.count = 2, .longest_ns = time_ns - 1, .shortest_ns = 1}, .point.tid = tid};
+  thread.stats.time_ns[reason] = time_ns;
   ck_assert_int_eq(denet_wait_stats_add_thread(&scene.off_cpus[process], 1, &thread), 0);
 }
 
@@ -108,6 +108,57 @@ START_TEST(stacks_are_those_since_the_line_before) {
 }
 END_TEST
 
+#define MS UINT64_C(1000000)
+
+/* Time in which the only thread is in futex(2), the part of it that has a stack, and what the lines
+ * have for the rest. Stacks come with the next line, and may come later. */
+static const struct {
+  uint64_t waited_ns, sampled_ns, not_sampled_ns;
+  bool is_over;
+} lines[] = {
+    {600 * MS, 0, 0, false}, {0, 200 * MS, 400 * MS, false},
+    {500 * MS, 0, 0, false}, /* it may be on its way */
+    {0, 700 * MS, 0, false}, /* 200 ms too late */
+    {400 * MS, 0, 0, false}, {0, 0, 200 * MS, false},
+    {MS - 1, 0, 0, false},   {0, 0, 0, false}, /* less than a period */
+    {2, 0, MS + 1, true},
+};
+
+START_TEST(time_without_a_stack_is_not_sampled) {
+  uint64_t waited_ns = 0, in_stacks_ns = 0;
+  begin();
+  for (size_t i = 0; i < DENET_COUNT_OF(lines); i++) {
+    char expected[128];
+    denet_wait_stats_done(&scene.off_cpus[0]);
+    wait_for(0, 100, DENET_REASON_LOCK, waited_ns += lines[i].waited_ns);
+    if (lines[i].sampled_ns)
+      sample("futex", sizeof("futex"), lines[i].sampled_ns);
+    scene.tree.is_over = lines[i].is_over;
+    const char *line = write_line();
+    snprintf(expected, sizeof(expected),
+             "{\"time_ns\":%ju,\"count\":0,\"reason\":\"lock\",\"tid_name\":\"\","
+             "\"frames\":[\"[not sampled]\"]}",
+             (uintmax_t)lines[i].not_sampled_ns);
+    ck_assert_msg(!strstr(line, expected) == !lines[i].not_sampled_ns, "%zu: %s", i, line);
+    ck_assert_msg(!strstr(line, "[not sampled]") == !lines[i].not_sampled_ns, "%zu: %s", i, line);
+    in_stacks_ns += lines[i].sampled_ns + lines[i].not_sampled_ns;
+  }
+  ck_assert_uint_eq(in_stacks_ns, waited_ns);
+  end();
+}
+END_TEST
+
+START_TEST(stacks_that_are_not_listed_are_in_the_sum) {
+  begin();
+  wait_for(0, 100, DENET_REASON_LOCK, 25 * MS);
+  for (char name[] = "a"; name[0] < 'a' + 25; name[0]++)
+    sample(name, sizeof(name), MS);
+  scene.tree.is_over = true;
+  ck_assert_ptr_nonnull(strstr(write_line(), "{\"time_ns\":5000000,\"count\":0,"));
+  end();
+}
+END_TEST
+
 START_TEST(stacks_that_no_file_is_to_have_are_not_kept) {
   begin();
   struct denet_emitter emitter;
@@ -127,7 +178,7 @@ static size_t count_of(const char *text, const char *part) {
   return count;
 }
 
-START_TEST(longest_are_told_of_many) {
+START_TEST(longest_are_listed_of_many) {
   begin();
   for (denet_u32 i = 1; i <= 300; i++)
     wait_for(0, 1000 + i, DENET_REASON_POLL, i * 1000);
@@ -147,7 +198,7 @@ START_TEST(longest_are_told_of_many) {
 }
 END_TEST
 
-START_TEST(losses_are_told_by_cause_if_there_are_any) {
+START_TEST(losses_are_listed_by_cause_if_there_are_any) {
   static const struct denet_off_cpu_losses some = {.threads = 3, .stacks = 5}, none = {0};
   begin();
   wait_for(0, 100, DENET_REASON_LOCK, 600);
@@ -182,9 +233,11 @@ END_TEST
 void add_cases(Suite *suite) {
   ADD_TEST(suite, line_has_sums_threads_reasons_and_stacks);
   ADD_TEST(suite, stacks_are_those_since_the_line_before);
+  ADD_TEST(suite, time_without_a_stack_is_not_sampled);
+  ADD_TEST(suite, stacks_that_are_not_listed_are_in_the_sum);
   ADD_TEST(suite, stacks_that_no_file_is_to_have_are_not_kept);
-  ADD_TEST(suite, longest_are_told_of_many);
-  ADD_TEST(suite, losses_are_told_by_cause_if_there_are_any);
+  ADD_TEST(suite, longest_are_listed_of_many);
+  ADD_TEST(suite, losses_are_listed_by_cause_if_there_are_any);
   ADD_TEST(suite, members_that_left_keep_their_extremes);
   ADD_TEST(suite, rule_with_times_alone_has_none_of_it);
 }

@@ -11,8 +11,8 @@
 static int ask(struct denet_unwinder *unwinder, const struct denet_snapshot *snapshot,
                struct denet_buffer *frames) {
   denet_buffer_clear(frames);
-  denet_unwinder_meet(unwinder, snapshot->pid, snapshot->start_ns, snapshot->exec_id, 0, 0);
-  return denet_unwinder_frames(unwinder, snapshot, frames);
+  denet_unwinder_open_process(unwinder, snapshot->pid, snapshot->start_ns, snapshot->exec_id, 0, 0);
+  return denet_unwinder_append_frames(unwinder, snapshot, frames);
 }
 
 static unsigned count_descriptors(void) {

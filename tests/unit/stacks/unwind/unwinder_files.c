@@ -94,7 +94,7 @@ START_TEST(a_file_that_is_cut_short_after_we_met_breaks_nothing) {
   struct field field;
   struct denet_unwinder *unwinder = new_unwinder(BUDGET);
   start_there(&field, &place);
-  ck_assert_int_eq(denet_unwinder_meet(unwinder, field.pid, 7, 1, 0, 0), 0);
+  ck_assert_int_eq(denet_unwinder_open_process(unwinder, field.pid, 7, 1, 0, 0), 0);
   if (_i == 1) /* what was read before stays good */
     assert_told(unwinder, &field.snapshot, WHOLE_CHAIN, DENET_TRUNCATED);
   stop(&field);
@@ -111,7 +111,7 @@ START_TEST(a_process_that_we_met_may_exit) {
   struct field field;
   struct denet_unwinder *unwinder = new_unwinder(BUDGET);
   start_there(&field, &place);
-  ck_assert_int_eq(denet_unwinder_meet(unwinder, field.pid, 7, 1, 0, 0), 0);
+  ck_assert_int_eq(denet_unwinder_open_process(unwinder, field.pid, 7, 1, 0, 0), 0);
   stop(&field);
   remove_place(&place);
   assert_told(unwinder, &field.snapshot, WHOLE_CHAIN, DENET_TRUNCATED);
@@ -125,7 +125,7 @@ START_TEST(a_process_that_nobody_met_is_told_by_addresses) {
   start(&field, "chain_plain", "");
   take_snapshot(&field, 65536);
   stop(&field);
-  ck_assert_int_eq(denet_unwinder_meet(unwinder, field.snapshot.pid, 7, 1, 0, 0), -ESRCH);
+  ck_assert_int_eq(denet_unwinder_open_process(unwinder, field.snapshot.pid, 7, 1, 0, 0), -ESRCH);
   assert_told(unwinder, &field.snapshot, "0x", "chain");
   assert_told(unwinder, &field.snapshot, DENET_TRUNCATED, NULL);
   ck_assert_uint_eq(stats_of(unwinder).processes, 0);
@@ -143,15 +143,15 @@ START_TEST(a_fork_that_has_exited_has_its_parent_s_files) {
   start(&field, "chain_plain", "");
   take_snapshot(&field, 65536);
   pid_t parent = field.pid;
-  ck_assert_int_eq(denet_unwinder_meet(unwinder, parent, 7, 1, 0, 0), 0);
-  ck_assert_int_eq(denet_unwinder_meet(unwinder, gone, 8, 1, parent, 9), -ESRCH);
-  ck_assert_int_eq(denet_unwinder_meet(unwinder, gone, 8, 1, parent, 7), 0);
+  ck_assert_int_eq(denet_unwinder_open_process(unwinder, parent, 7, 1, 0, 0), 0);
+  ck_assert_int_eq(denet_unwinder_open_process(unwinder, gone, 8, 1, parent, 9), -ESRCH);
+  ck_assert_int_eq(denet_unwinder_open_process(unwinder, gone, 8, 1, parent, 7), 0);
   stop(&field);
-  denet_unwinder_forget(unwinder, parent, 7);
+  denet_unwinder_close_process(unwinder, parent, 7);
   field.snapshot.pid = gone;
   field.snapshot.start_ns = 8;
   assert_told(unwinder, &field.snapshot, WHOLE_CHAIN, DENET_TRUNCATED);
-  denet_unwinder_forget(unwinder, gone, 8);
+  denet_unwinder_close_process(unwinder, gone, 8);
   ck_assert_uint_eq(stats_of(unwinder).processes, 0);
   denet_unwinder_free(unwinder);
 }
@@ -201,7 +201,7 @@ START_TEST(an_equal_stack_is_not_walked_again) {
   ck_assert_uint_gt(changed, 1);
   ck_assert_uint_lt(changed, 20);
   stop(&field);
-  denet_unwinder_forget(unwinder, field.snapshot.pid, 7);
+  denet_unwinder_close_process(unwinder, field.snapshot.pid, 7);
   ck_assert_uint_eq(stats_of(unwinder).cache_bytes, 0);
   denet_unwinder_free(unwinder);
 }
@@ -269,15 +269,15 @@ START_TEST(names_of_jit_compilers_take_memory_within_bounds) {
     take_snapshot(&fields[i], 65536);
     assert_told(unwinder, &fields[i].snapshot, "LazyCompile:~serve shop.js:7\n", NULL);
     uint64_t bytes = stats_of(unwinder).space_bytes;
-    ck_assert_uint_le(bytes, DENET_SPACES_MOST);
+    ck_assert_uint_le(bytes, DENET_ADDRESS_SPACES_MOST);
     most = bytes > most ? bytes : most;
   }
-  ck_assert_uint_gt(most, DENET_SPACES_MOST / 2);
+  ck_assert_uint_gt(most, DENET_ADDRESS_SPACES_MOST / 2);
   ck_assert_uint_lt(stats_of(unwinder).processes, LARGE);
   for (int i = 0; i < LARGE; i++) {
     char map[64];
     snprintf(map, sizeof(map), "/tmp/perf-%d.map", (int)fields[i].pid);
-    denet_unwinder_forget(unwinder, fields[i].pid, fields[i].snapshot.start_ns);
+    denet_unwinder_close_process(unwinder, fields[i].pid, fields[i].snapshot.start_ns);
     stop(&fields[i]);
     unlink(map);
   }
@@ -330,7 +330,7 @@ START_TEST(code_that_was_mapped_later_is_found) {
   struct denet_unwinder *unwinder = new_unwinder(BUDGET);
   start(&field, "jit", "late");
   snprintf(map, sizeof(map), "/tmp/perf-%d.map", (int)field.pid);
-  ck_assert_int_eq(denet_unwinder_meet(unwinder, field.pid, 7, 1, 0, 0), 0);
+  ck_assert_int_eq(denet_unwinder_open_process(unwinder, field.pid, 7, 1, 0, 0), 0);
   ck_assert_int_eq(write(field.input, "", 1), 1);
   /* The mappings are read again at most once a second, and so is the map of names. */
   for (int tries = 0; tries < 400; tries++) {
@@ -432,7 +432,7 @@ START_TEST(any_registers_and_any_stack_break_nothing) {
     if (round % 9 == 0)
       field.snapshot.stack_bytes = random >> 10 & 8191;
     denet_buffer_clear(&frames);
-    ck_assert_int_eq(denet_unwinder_frames(unwinder, &field.snapshot, &frames), 0);
+    ck_assert_int_eq(denet_unwinder_append_frames(unwinder, &field.snapshot, &frames), 0);
     ck_assert_uint_gt(frames.length, 0);
     words[place] = before;
   }
