@@ -51,3 +51,15 @@ def increase(lines, value):
 
 def wall_ns(lines):
     return increase(lines, "ts_ms") * 1e6
+
+
+def time_in_stacks(lines, reason=None):
+    """ns of all stacks of the lines, or of those of a reason."""
+    return sum(stack["time_ns"] for line in lines for stack in off_cpu(line)["stacks"]
+               if reason in (None, stack["reason"]))
+
+
+def time_not_sampled(lines):
+    """ns for which there is no stack."""
+    return sum(stack["time_ns"] for line in lines for stack in off_cpu(line)["stacks"]
+               if stack["frames"] == ["[not sampled]"])

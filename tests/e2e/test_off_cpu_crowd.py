@@ -5,7 +5,8 @@ import time
 import unittest
 from pathlib import Path
 
-from blocking import MIB, PACE, WRITE, blocker_rule, increase, off_cpu, wall_ns
+from blocking import (MIB, PACE, WRITE, blocker_rule, increase, off_cpu, time_in_stacks,
+                      wall_ns)
 from harness import Collectd, Workload, bpf_only, measures, procfs_only, program, rule, wait_until
 
 
@@ -142,11 +143,9 @@ class StormWithReasons(Storm):
     def test_the_times_of_their_stacks_add_up(self):
         lines = [line for line in self.collectd.samples_of(self.crowd.pid)
                  if self.start["ts_ms"] < line["ts_ms"] <= self.end["ts_ms"]]
-        in_stacks = sum(stack["time_ns"] for line in lines for stack in off_cpu(line)["stacks"]
-                        if stack["reason"] == "sleep")
         slept = increase([self.start, self.end],
                          lambda line: off_cpu(line)["by_reason"]["sleep"])
-        self.assertAlmostEqual(in_stacks / slept, 1, delta=0.25)
+        self.assertAlmostEqual(time_in_stacks(lines, "sleep") / slept, 1, delta=0.1)
 
     def test_next_to_none_of_them_was_lost(self):
         """The kernel may refuse memory for a moment: then that is told."""
