@@ -101,7 +101,8 @@ int BPF_PROG(note_return) {
 /* --- Beginning and end --- */
 
 /* Sends that a process was forked by parent, or (parent NULL) has exec'd. Without room the process
- * is known from the next list on. A fork wakes nobody: its mappings are its parent's. */
+ * is known from the next list on. The event of a fork wakes no thread: its
+ * mappings are its parent's. */
 static __always_inline void send_exec_event(struct task_struct *task, struct task_struct *parent) {
   struct denet_exec_event *event = bpf_ringbuf_reserve(&exec_events, sizeof(*event), 0);
   if (!event)

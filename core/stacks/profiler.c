@@ -24,7 +24,7 @@ struct recent_member {
   const struct denet_active_rule *active_rule;
 };
 
-/* A stack of a process that the rules have not looked at yet, or that nobody knows. */
+/* A stack of a process that the rules have not looked at yet, or of one that is not known. */
 struct unmatched_sample {
   struct denet_sample sample; /* with a reference to its frames */
   bool is_taken;

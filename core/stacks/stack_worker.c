@@ -16,7 +16,7 @@
 #define SECOND_NS UINT64_C(1000000000)
 #define QUEUE_BYTES_MOST (8 << 20)
 #define SAMPLES_MOST 16384
-#define STOP_SECONDS 2 /* a process may stall who reads its memory */
+#define STOP_SECONDS 2 /* a read of another process's memory may stall */
 /* After an exec, until the libraries are mapped; and how many processes may wait for that. */
 #define LOAD_NS UINT64_C(3000000)
 #define LOADING_MOST 256

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+
 #define SAMPLES_MOST 64
 
 static struct denet_sample samples[SAMPLES_MOST];
@@ -12,7 +14,6 @@ static size_t sample_count;
 
 int denet_stack_worker_start(const struct denet_stack_worker_settings *settings,
                              struct denet_stack_worker **out_worker) {
-  (void)settings;
   *out_worker = NULL;
   return 0;
 }
@@ -24,25 +25,19 @@ static void drop_samples(void) {
 }
 
 bool denet_stack_worker_stop(struct denet_stack_worker *worker) {
-  (void)worker;
   drop_samples();
   return true;
 }
 
 void denet_stack_worker_open_process(struct denet_stack_worker *worker,
                                      const struct denet_stack_worker_process *process) {
-  (void)worker;
   CLAIM(process->pid > 0 && process->parent_pid >= 0);
 }
 
 void denet_stack_worker_close_process(struct denet_stack_worker *worker, pid_t pid,
-                                      uint64_t start_ns) {
-  (void)worker, (void)pid, (void)start_ns;
-}
+                                      uint64_t start_ns) {}
 
-void denet_stack_worker_wait_idle(struct denet_stack_worker *worker, uint64_t most_ns) {
-  (void)worker, (void)most_ns;
-}
+void denet_stack_worker_wait_idle(struct denet_stack_worker *worker, uint64_t most_ns) {}
 
 static void add_sample(const struct denet_bpf_head *head, const struct denet_sample_point *point,
                        struct denet_text names) {
@@ -61,27 +56,21 @@ static void add_sample(const struct denet_bpf_head *head, const struct denet_sam
 
 void denet_stack_worker_add_stack(struct denet_stack_worker *worker,
                                   const struct denet_off_cpu_stack *stack) {
-  (void)worker;
   struct denet_text names = {(const char *)(stack + 1), stack->stack_bytes};
   add_sample(&stack->head, &stack->point, names);
 }
 
 void denet_stack_worker_add_thread(struct denet_stack_worker *worker,
                                    const struct denet_off_cpu_thread *thread) {
-  (void)worker;
   add_sample(&thread->head, &thread->point, (struct denet_text){"futex", sizeof("futex")});
 }
 
 void denet_stack_worker_take_samples(struct denet_stack_worker *worker,
                                      void (*each)(void *context, const struct denet_sample *sample),
                                      void *context) {
-  (void)worker;
   for (size_t i = 0; i < sample_count; i++)
     each(context, &samples[i]);
   drop_samples();
 }
 
-uint64_t denet_stack_worker_lost(struct denet_stack_worker *worker) {
-  (void)worker;
-  return 0;
-}
+uint64_t denet_stack_worker_lost(struct denet_stack_worker *worker) { return 0; }

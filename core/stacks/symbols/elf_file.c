@@ -2,9 +2,10 @@
 
 #include "core/util/cleanup.h"
 
+#include <elfutils/libdw.h>
 #include <elfutils/libdwelf.h>
 #include <errno.h>
-#include <libelf.h>
+#include <gelf.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -249,42 +250,77 @@ static int fill(const struct denet_elf_file *file, const struct extract *extract
   return 0;
 }
 
-int denet_elf_file_extract(const struct denet_elf_file *file, const char *const *names,
-                           size_t count, uint64_t limit, struct denet_elf_extract *out_extract) {
-  struct extract extract = {
-      .section_count = 1, .names_bytes = 1, .bytes = round_up(sizeof(Elf64_Ehdr), 8)};
+/* Makes the content of a copy. 0, then the caller owns *out_content, or -errno. */
+static int extract_sections(const struct denet_elf_file *file, const char *const *names,
+                            size_t count, uint64_t limit, struct extract *extract,
+                            char **out_content) {
   int error = 0;
   for (size_t i = 0; i < count && i < EXTRACT_MOST && !error; i++)
-    error = add_section(file, names[i], limit, &extract);
+    error = add_section(file, names[i], limit, extract);
   if (error)
     return error;
-  if (extract.section_count == 1)
+  if (extract->section_count == 1)
     return -ENOENT;
-  add_names(&extract);
-  size_t bytes = extract.bytes + extract.section_count * sizeof(Elf64_Shdr);
-  DENET_FREE char *content = calloc(1, bytes);
+  add_names(extract);
+  DENET_FREE char *content =
+      calloc(1, extract->bytes + extract->section_count * sizeof(Elf64_Shdr));
   if (!content)
     return -ENOMEM;
-  error = fill(file, &extract, content);
+  error = fill(file, extract, content);
+  if (!error)
+    *out_content = DENET_TAKE(content);
+  return error;
+}
+
+int denet_elf_file_copy(const struct denet_elf_file *file, const char *const *names, size_t count,
+                        uint64_t limit, struct denet_elf_copy *out_copy) {
+  struct extract extract = {
+      .section_count = 1, .names_bytes = 1, .bytes = round_up(sizeof(Elf64_Ehdr), 8)};
+  DENET_CLEANUP(denet_elf_copy_done) struct denet_elf_copy copy = {0};
+  int error = extract_sections(file, names, count, limit, &extract, &copy.content);
   if (error)
     return error;
-  *out_extract = (struct denet_elf_extract){DENET_TAKE(content), bytes, extract.uncompressed};
+  size_t bytes = extract.bytes + extract.section_count * sizeof(Elf64_Shdr);
+  elf_version(EV_CURRENT);
+  copy.elf = elf_memory(copy.content, bytes);
+  if (!copy.elf)
+    return -ENOENT;
+  copy.dwarf = dwarf_begin_elf(copy.elf, DWARF_C_READ, NULL); /* uncompresses the sections */
+  copy.bytes = bytes + extract.uncompressed;
+  *out_copy = copy;
+  /* NOLINTNEXTLINE(clang-analyzer-deadcode.DeadStores): denet_elf_copy_done() reads it. */
+  copy = (struct denet_elf_copy){0};
   return 0;
 }
 
-static void end_elf(Elf **elf) { elf_end(*elf); }
+void denet_elf_copy_done(struct denet_elf_copy *copy) {
+  dwarf_end(copy->dwarf);
+  elf_end(copy->elf);
+  free(copy->content);
+  *copy = (struct denet_elf_copy){0};
+}
 
-/* libelf reads the note, in a copy of the section. */
+void *denet_elf_copy_section(const struct denet_elf_copy *copy, const char *name) {
+  size_t names;
+  if (elf_getshdrstrndx(copy->elf, &names))
+    return NULL;
+  for (Elf_Scn *section = NULL; (section = elf_nextscn(copy->elf, section));) {
+    GElf_Shdr header;
+    const char *found =
+        gelf_getshdr(section, &header) ? elf_strptr(copy->elf, names, header.sh_name) : NULL;
+    if (found && strcmp(found, name) == 0)
+      return header.sh_flags & SHF_COMPRESSED ? NULL : elf_getdata(section, NULL);
+  }
+  return NULL;
+}
+
 size_t denet_elf_file_build_id(const struct denet_elf_file *file, unsigned char *out, size_t size) {
   static const char *const sections[] = {".note.gnu.build-id"};
-  struct denet_elf_extract extract;
+  DENET_CLEANUP(denet_elf_copy_done) struct denet_elf_copy copy = {0};
   const void *id;
-  if (denet_elf_file_extract(file, sections, 1, NOTES_MOST, &extract))
+  if (denet_elf_file_copy(file, sections, 1, NOTES_MOST, &copy))
     return 0;
-  DENET_FREE char *content = extract.content;
-  elf_version(EV_CURRENT);
-  DENET_CLEANUP(end_elf) Elf *elf = elf_memory(content, extract.bytes);
-  ssize_t length = elf ? dwelf_elf_gnu_build_id(elf, &id) : -1;
+  ssize_t length = dwelf_elf_gnu_build_id(copy.elf, &id);
   if (length <= 0)
     return 0;
   size_t taken = (size_t)length < size ? (size_t)length : size;

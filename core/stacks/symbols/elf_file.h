@@ -34,14 +34,24 @@ int denet_elf_file_read(const struct denet_elf_file *file, const Elf64_Shdr *sec
 /* Gets up to size bytes of the build-id. Returns its length, 0 if there is none. */
 size_t denet_elf_file_build_id(const struct denet_elf_file *file, unsigned char *out, size_t size);
 
-/* An ELF file in memory, made of some sections of another. */
-struct denet_elf_extract {
-  char *content; /* owned by the caller */
-  size_t bytes;
-  uint64_t uncompressed; /* bytes of the sections once they are uncompressed */
+typedef struct Elf Elf;     /* libelf.h */
+typedef struct Dwarf Dwarf; /* elfutils/libdw.h */
+
+/* Some sections of an ELF file, as an ELF file in memory that libelf and libdw read. */
+struct denet_elf_copy {
+  char *content; /* owned, as is all */
+  Elf *elf;
+  Dwarf *dwarf;   /* NULL: libdw finds nothing to read */
+  uint64_t bytes; /* of memory, with what libelf takes to uncompress */
 };
 
-/* Makes a file of the sections of these names (at most 16) that are there. 0; -ENOENT if none is
- * there; -EFBIG if they are, uncompressed, above limit; as denet_elf_file_read. */
-int denet_elf_file_extract(const struct denet_elf_file *file, const char *const *names,
-                           size_t count, uint64_t limit, struct denet_elf_extract *out_extract);
+/* Copies the sections of these names (at most 16) that are there, and uncompresses them. 0, then
+ * the caller owns what is in *out_copy; -ENOENT if none is there; -EFBIG if they are, uncompressed,
+ * above limit; as denet_elf_file_read. */
+int denet_elf_file_copy(const struct denet_elf_file *file, const char *const *names, size_t count,
+                        uint64_t limit, struct denet_elf_copy *out_copy);
+
+void denet_elf_copy_done(struct denet_elf_copy *copy); /* zeroed is fine */
+
+/* Returns the content (Elf_Data *) of a section, which is uncompressed; NULL: there is none. */
+void *denet_elf_copy_section(const struct denet_elf_copy *copy, const char *name);

@@ -6,7 +6,6 @@
 #include <dwarf.h>
 #include <elfutils/libdw.h>
 #include <errno.h>
-#include <gelf.h>
 #include <string.h>
 
 /* libdw may take a hundred bytes of memory for each byte of a unit's lines. */
@@ -16,11 +15,8 @@
 #define SEARCH_NS UINT64_C(1000000000) /* for slow searches in one file, in all */
 
 struct denet_line_table {
-  char *content; /* of elf; owned, as are the next two */
-  Elf *elf;
-  Dwarf *dwarf;
-  uint64_t bytes;
-  const Elf_Data *table;      /* .debug_line, uncompressed; libelf's */
+  struct denet_elf_copy copy; /* owned */
+  const Elf_Data *table;      /* .debug_line; the copy's */
   uint64_t units[UNITS_MOST]; /* offsets in the table of the lines that were read */
   size_t unit_count;
   uint64_t left_bytes;  /* of the table that may still be read */
@@ -36,35 +32,11 @@ static const char *const sections[] = {
 void denet_line_table_free(struct denet_line_table *lines) {
   if (!lines)
     return;
-  dwarf_end(lines->dwarf);
-  elf_end(lines->elf);
-  free(lines->content);
+  denet_elf_copy_done(&lines->copy);
   free(lines);
 }
 
 static void free_linesp(struct denet_line_table **lines) { denet_line_table_free(*lines); }
-
-static int find_table(struct denet_line_table *lines) {
-  size_t names;
-  Elf_Scn *section = NULL;
-  if (elf_getshdrstrndx(lines->elf, &names))
-    return -ENOENT;
-  while (!lines->table && (section = elf_nextscn(lines->elf, section))) {
-    GElf_Shdr header;
-    const char *name =
-        gelf_getshdr(section, &header) ? elf_strptr(lines->elf, names, header.sh_name) : NULL;
-    if (name && strcmp(name, ".debug_line") == 0)
-      lines->table = elf_getdata(section, NULL);
-  }
-  return lines->table ? 0 : -ENOENT;
-}
-
-static int open_content(struct denet_line_table *lines, size_t bytes) {
-  elf_version(EV_CURRENT);
-  lines->elf = elf_memory(lines->content, bytes);
-  lines->dwarf = lines->elf ? dwarf_begin_elf(lines->elf, DWARF_C_READ, NULL) : NULL;
-  return lines->dwarf ? find_table(lines) : -ENOENT;
-}
 
 int denet_line_table_new(const struct denet_elf_file *file, uint64_t limit,
                          struct denet_line_table **out_lines) {
@@ -73,27 +45,26 @@ int denet_line_table_new(const struct denet_elf_file *file, uint64_t limit,
   DENET_CLEANUP(free_linesp) struct denet_line_table *lines = calloc(1, sizeof(*lines));
   if (!lines)
     return -ENOMEM;
-  struct denet_elf_extract extract = {0};
-  int error = denet_elf_file_extract(file, sections, DENET_COUNT_OF(sections), limit, &extract);
+  int error = denet_elf_file_copy(file, sections, DENET_COUNT_OF(sections), limit, &lines->copy);
   if (error)
     return error;
-  lines->content = extract.content;
-  lines->bytes = sizeof(*lines) + extract.bytes + extract.uncompressed;
+  lines->table = denet_elf_copy_section(&lines->copy, ".debug_line");
+  if (!lines->copy.dwarf || !lines->table)
+    return -ENOENT;
   lines->left_bytes = limit / 8;
-  error = open_content(lines, extract.bytes);
-  if (error)
-    return error;
   *out_lines = DENET_TAKE(lines);
   return 0;
 }
 
-uint64_t denet_line_table_bytes(const struct denet_line_table *lines) { return lines->bytes; }
+uint64_t denet_line_table_bytes(const struct denet_line_table *lines) {
+  return sizeof(*lines) + lines->copy.bytes;
+}
 
 /* Asks unit after unit for the address: clang leaves out the table from addresses to units. The
  * time is limited, since a file may be made to take long. */
 static bool find_unit_slowly(struct denet_line_table *lines, uint64_t address,
                              Dwarf_Die *out_unit) {
-  Dwarf *dwarf = lines->dwarf;
+  Dwarf *dwarf = lines->copy.dwarf;
   Dwarf_Off offset = 0, next;
   size_t header_bytes;
   bool is_found = false, has_more = true;
@@ -134,7 +105,7 @@ static bool may_read(struct denet_line_table *lines, Dwarf_Die *unit) {
 int denet_line_table_find(struct denet_line_table *lines, uint64_t address, const char **out_file,
                           int *out_line) {
   Dwarf_Die unit;
-  if (!dwarf_addrdie(lines->dwarf, address, &unit) && !find_unit_slowly(lines, address, &unit))
+  if (!dwarf_addrdie(lines->copy.dwarf, address, &unit) && !find_unit_slowly(lines, address, &unit))
     return -ENOENT;
   if (!may_read(lines, &unit))
     return -ENOENT;

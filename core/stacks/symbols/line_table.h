@@ -9,7 +9,7 @@ struct denet_line_table;
 
 /* Reads the file's debugging information, which may take limit bytes of memory. 0, then the caller
  * owns *out_lines and the file is not needed any more; -ENOENT if it has none; as
- * denet_elf_file_extract. */
+ * denet_elf_file_copy. */
 int denet_line_table_new(const struct denet_elf_file *file, uint64_t limit,
                          struct denet_line_table **out_lines);
 

@@ -1,4 +1,4 @@
-/* One walk up a stack: the registers of the frame that it is at, and on which registers and words
+/* The way up one stack: the registers of the frame that it is at, and on which registers and words
  * of the snapshot its way has depended so far. A snapshot with the same values there has the same
  * frames. */
 #pragma once

@@ -6,17 +6,13 @@
 #include <dwarf.h>
 #include <elfutils/libdw.h>
 #include <errno.h>
-#include <gelf.h>
-#include <string.h>
 
 #define STACK_DEPTH 16
 
 struct denet_unwind_table {
-  char *content; /* of elf: a copy, which nobody can cut short; owned, as is all */
-  Elf *elf;
-  Dwarf *dwarf;        /* NULL: there is no .debug_frame */
-  Dwarf_CFI *run_time; /* .eh_frame, or NULL */
-  Dwarf_CFI *debug;    /* .debug_frame, or NULL; the dwarf's */
+  struct denet_elf_copy copy; /* owned */
+  Dwarf_CFI *run_time;        /* of .eh_frame, or NULL; owned */
+  Dwarf_CFI *debug;           /* of .debug_frame, or NULL; copy.dwarf's */
   uint64_t bytes;
 };
 
@@ -24,59 +20,34 @@ void denet_unwind_table_free(struct denet_unwind_table *table) {
   if (!table)
     return;
   dwarf_cfi_end(table->run_time);
-  dwarf_end(table->dwarf);
-  elf_end(table->elf);
-  free(table->content);
+  denet_elf_copy_done(&table->copy);
   free(table);
 }
 
 static void free_tablep(struct denet_unwind_table **table) { denet_unwind_table_free(*table); }
 
-/* Returns whether libdw can be given all unwind tables of the file, which are uncompressed. */
-static bool are_sane(Elf *elf, uint64_t *out_bytes) {
-  size_t names;
-  *out_bytes = 0;
-  if (elf_getshdrstrndx(elf, &names))
-    return false;
-  for (Elf_Scn *section = NULL; (section = elf_nextscn(elf, section));) {
-    GElf_Shdr header;
-    uint64_t bytes;
-    const char *name =
-        gelf_getshdr(section, &header) ? elf_strptr(elf, names, header.sh_name) : NULL;
-    bool is_eh_frame = name && !strcmp(name, ".eh_frame");
-    if (!is_eh_frame && (!name || strcmp(name, ".debug_frame") != 0))
-      continue;
-    Elf_Data *data = elf_getdata(section, NULL);
-    if (!data || !data->d_buf || header.sh_flags & SHF_COMPRESSED ||
-        !denet_cfi_check(data, is_eh_frame, &bytes))
-      return false;
-    *out_bytes += bytes;
-  }
-  return true;
-}
+/* Without .eh_frame_hdr, which may lead libdw to bytes that are no entry. */
+static const char *const sections[] = {".eh_frame", ".debug_frame"};
 
 int denet_unwind_table_new(const struct denet_elf_file *file, uint64_t limit,
                            struct denet_unwind_table **out_table) {
-  /* Without .eh_frame_hdr, which may lead libdw to bytes that are no entry. */
-  static const char *const sections[] = {".eh_frame", ".debug_frame"};
   DENET_CLEANUP(free_tablep) struct denet_unwind_table *table = calloc(1, sizeof(*table));
   if (!table)
     return -ENOMEM;
-  struct denet_elf_extract extract = {0};
-  int error = denet_elf_file_extract(file, sections, DENET_COUNT_OF(sections), limit, &extract);
+  int error = denet_elf_file_copy(file, sections, DENET_COUNT_OF(sections), limit, &table->copy);
   if (error)
     return error;
-  table->content = extract.content;
-  table->bytes = sizeof(*table) + extract.bytes + extract.uncompressed;
-  table->elf = elf_memory(table->content, extract.bytes);
-  /* This uncompresses the sections. */
-  table->dwarf = table->elf ? dwarf_begin_elf(table->elf, DWARF_C_READ, NULL) : NULL;
-  uint64_t kept_bytes;
-  if (!table->elf || !are_sane(table->elf, &kept_bytes))
-    return -ENOENT;
-  table->bytes += kept_bytes;
-  table->run_time = dwarf_getcfi_elf(table->elf);
-  table->debug = table->dwarf ? dwarf_getcfi(table->dwarf) : NULL;
+  table->bytes = sizeof(*table) + table->copy.bytes;
+  for (int i = 0; i < 2; i++) {
+    uint64_t bytes = 0;
+    Elf_Data *data = denet_elf_copy_section(&table->copy, sections[i]);
+    if (denet_elf_file_section(file, sections[i]) &&
+        (!data || !data->d_buf || !denet_cfi_check(data, i == 0, &bytes)))
+      return -ENOENT;
+    table->bytes += bytes;
+  }
+  table->run_time = dwarf_getcfi_elf(table->copy.elf);
+  table->debug = table->copy.dwarf ? dwarf_getcfi(table->copy.dwarf) : NULL;
   if (!table->run_time && !table->debug)
     return -ENOENT;
   *out_table = DENET_TAKE(table);

@@ -8,7 +8,7 @@
 struct denet_unwind_table;
 
 /* Reads the tables, which may take limit bytes of memory. 0, then the caller owns *out_table and
- * the file is not needed any more; -ENOENT if the file has none; -EFBIG; as denet_elf_file_extract.
+ * the file is not needed any more; -ENOENT if the file has none; -EFBIG; as denet_elf_file_copy.
  */
 int denet_unwind_table_new(const struct denet_elf_file *file, uint64_t limit,
                            struct denet_unwind_table **out_table);

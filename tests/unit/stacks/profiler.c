@@ -6,6 +6,8 @@
 
 #include <errno.h>
 
+#pragma GCC diagnostic ignored "-Wunused-parameter" /* of the stand-ins */
+
 /* Stand-ins for tracer.c and stack_worker.c, which are not linked. */
 static struct {
   struct denet_off_cpu_thread thread; /* the record of a list */
@@ -19,7 +21,6 @@ static struct {
 
 int denet_tracer_open(const struct denet_tracer_settings *settings, struct denet_error *error,
                       struct denet_tracer **out_tracer) {
-  (void)settings, (void)error;
   *out_tracer = (void *)&kernel;
   return 0;
 }
@@ -27,19 +28,16 @@ int denet_tracer_open(const struct denet_tracer_settings *settings, struct denet
 void denet_tracer_free(struct denet_tracer *tracer) { (void)tracer; }
 
 void denet_tracer_follow(struct denet_tracer *tracer, pid_t pid, bool is_followed) {
-  (void)tracer, (void)pid;
   kernel.is_followed = is_followed;
 }
 
 void denet_tracer_delete_exited(struct denet_tracer *tracer, pid_t pid, uint64_t start_ns) {
-  (void)tracer;
   ck_assert_int_eq(pid, (pid_t)kernel.thread.head.pid);
   ck_assert_uint_eq(start_ns, kernel.thread.head.start_ns);
   kernel.deleted++;
 }
 
 int denet_tracer_list(struct denet_tracer *tracer, struct denet_buffer *records) {
-  (void)tracer;
   denet_buffer_clear(records);
   if (kernel.fails)
     return -ENOMEM;
@@ -50,7 +48,6 @@ void denet_tracer_drain_samples(struct denet_tracer *tracer,
                                 void (*take)(void *context, const struct denet_bpf_head *event,
                                              size_t size),
                                 void *context) {
-  (void)tracer;
   struct denet_off_cpu_stack stack = {.head = kernel.thread.head};
   stack.head.kind = DENET_OFF_CPU_STACK;
   if (kernel.lists || kernel.sends_end)
@@ -61,63 +58,46 @@ void denet_tracer_drain_samples(struct denet_tracer *tracer,
 }
 
 struct denet_tracer_losses denet_tracer_losses(const struct denet_tracer *tracer) {
-  (void)tracer;
   return (struct denet_tracer_losses){0};
 }
 
 int denet_stack_worker_start(const struct denet_stack_worker_settings *settings,
                              struct denet_stack_worker **out_worker) {
-  (void)settings;
   *out_worker = (void *)&kernel;
   return 0;
 }
 
-bool denet_stack_worker_stop(struct denet_stack_worker *worker) {
-  (void)worker;
-  return true;
-}
+bool denet_stack_worker_stop(struct denet_stack_worker *worker) { return true; }
 
 void denet_stack_worker_open_process(struct denet_stack_worker *worker,
                                      const struct denet_stack_worker_process *process) {
-  (void)worker;
   ck_assert_int_eq(process->pid, (pid_t)kernel.thread.head.pid);
   kernel.is_open = true;
 }
 
 void denet_stack_worker_close_process(struct denet_stack_worker *worker, pid_t pid,
                                       uint64_t start_ns) {
-  (void)worker;
   ck_assert_int_eq(pid, (pid_t)kernel.thread.head.pid);
   ck_assert_uint_eq(start_ns, kernel.thread.head.start_ns);
   kernel.is_open = false;
 }
 
-void denet_stack_worker_wait_idle(struct denet_stack_worker *worker, uint64_t most_ns) {
-  (void)worker, (void)most_ns;
-}
+void denet_stack_worker_wait_idle(struct denet_stack_worker *worker, uint64_t most_ns) {}
 
 void denet_stack_worker_add_stack(struct denet_stack_worker *worker,
                                   const struct denet_off_cpu_stack *stack) {
-  (void)worker;
   ck_assert_uint_eq(stack->head.pid, kernel.thread.head.pid);
   kernel.is_open = true; /* the unwinder opens a process that is not open */
 }
 
 void denet_stack_worker_add_thread(struct denet_stack_worker *worker,
-                                   const struct denet_off_cpu_thread *thread) {
-  (void)worker, (void)thread;
-}
+                                   const struct denet_off_cpu_thread *thread) {}
 
 void denet_stack_worker_take_samples(struct denet_stack_worker *worker,
                                      void (*each)(void *context, const struct denet_sample *sample),
-                                     void *context) {
-  (void)worker, (void)each, (void)context;
-}
+                                     void *context) {}
 
-uint64_t denet_stack_worker_lost(struct denet_stack_worker *worker) {
-  (void)worker;
-  return 0;
-}
+uint64_t denet_stack_worker_lost(struct denet_stack_worker *worker) { return 0; }
 
 enum { PID = 10, BORN = 1000 };
 

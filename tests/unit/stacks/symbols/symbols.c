@@ -165,46 +165,6 @@ START_TEST(short_name_that_stands_for_gigabytes_stays_as_it_is) {
 }
 END_TEST
 
-/* Every byte of the headers and every section's place and size, broken one after the other. */
-START_TEST(broken_file_breaks_nothing) {
-  PROGRAM program = open_program(_i ? "chain_debug_frame" : "chain");
-  DENET_CLOSE int copy = memfd_create("broken", MFD_CLOEXEC);
-  static unsigned char bytes[1 << 18], broken[1 << 18];
-  ssize_t size = pread(program.fd, bytes, sizeof(bytes), 0);
-  ck_assert(size > 0 && size < (ssize_t)sizeof(bytes));
-  uint64_t random = 88172645463325252u;
-  for (int round = 0; round < 3000; round++) {
-    memcpy(broken, bytes, (size_t)size);
-    for (int change = 0; change < 1 + round % 5; change++) {
-      random ^= random << 13, random ^= random >> 7, random ^= random << 17;
-      size_t from = round % 3 == 0 ? 0 : round % 3 == 1 ? (size_t)size - 3000 : 0;
-      size_t span = round % 3 == 0 ? 900 : round % 3 == 1 ? 3000 : (size_t)size;
-      broken[from + random % span] = (unsigned char)(random >> 40);
-    }
-    ssize_t kept = round % 11 == 0 ? (ssize_t)(random % (uint64_t)size) : size;
-    ck_assert_int_eq(ftruncate(copy, 0), 0);
-    ck_assert_int_eq(pwrite(copy, broken, (size_t)kept, 0), kept);
-    DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file file = {.fd = -1};
-    if (denet_elf_file_open(copy, &file))
-      continue;
-    struct denet_symbols *symbols = NULL;
-    struct denet_line_table *lines = NULL;
-    const char *name;
-    unsigned char id[20];
-    int line;
-    denet_elf_file_build_id(&file, id, sizeof(id));
-    if (denet_symbols_new(&file, NULL, BUDGET, &symbols) == 0)
-      for (uint64_t address = 0x1000; address < 0x2000; address += 5)
-        denet_symbols_find(symbols, address);
-    if (denet_line_table_new(&file, BUDGET, &lines) == 0)
-      for (uint64_t address = 0x1100; address < 0x1500; address += 16)
-        denet_line_table_find(lines, address, &name, &line);
-    denet_symbols_free(symbols);
-    denet_line_table_free(lines);
-  }
-}
-END_TEST
-
 /* libelf takes 200 bytes for each section. The file is nearly all hole. */
 START_TEST(sections_that_are_not_in_the_file_take_no_memory) {
   DENET_CLOSE int fd = memfd_create("sections", MFD_CLOEXEC);
@@ -240,6 +200,4 @@ void add_cases(Suite *suite) {
   ADD_TEST(suite, address_has_a_line);
   ADD_TABLE(suite, mangled_names_become_those_that_people_write, names);
   ADD_TEST(suite, short_name_that_stands_for_gigabytes_stays_as_it_is);
-  static const char both[2];
-  ADD_TABLE(suite, broken_file_breaks_nothing, both);
 }
