@@ -245,8 +245,14 @@ class WholeAndNamed(unittest.TestCase):
         self.assertGreaterEqual(share, 0.9, [stack for stack in self.stacks(name) if not holds(
             [function_of(frame) for frame in stack["frames"]][1:], functions)])
 
-    def test_without_frame_pointers_every_frame_is_there(self):
-        self.check_chain("plain")
+    def test_every_frame_is_there(self):
+        """Without frame pointers; static; not position independent; its file deleted, or another
+        program now; in a root and mount namespace of its own; after its end."""
+        self.assertFalse(self.deleted.exists())
+        self.assertFalse(Path("/", self.root.name).exists())
+        for name in ("plain", "static", "fixed", "deleted", "replaced", "root", "exited"):
+            with self.subTest(program=name):
+                self.check_chain(name)
 
     def test_the_leaf_is_in_libc(self):
         leaf = function_of(self.sleeps("plain")[0][0])
@@ -272,30 +278,10 @@ class WholeAndNamed(unittest.TestCase):
                           if address <= offset < address + size]
         self.assertEqual(names[:len(CHAIN)], CHAIN, self.sleeps("stripped")[0])
 
-    def test_a_static_program(self):
-        self.check_chain("static")
-
-    def test_one_that_is_not_position_independent(self):
-        self.check_chain("fixed")
-
-    def test_one_whose_file_was_deleted(self):
-        self.assertFalse(self.deleted.exists())
-        self.check_chain("deleted")
-
-    def test_one_whose_file_is_another_program_now(self):
-        self.check_chain("replaced")
-
     def test_of_a_stack_that_is_too_deep_the_top_is_there_and_that_it_was_cut(self):
         self.check_chain("deep", CHAIN[:-1] + ["dig", "dig"])
         for frames in self.sleeps("deep"):
             self.assertEqual(frames[-1], "[truncated]")
-
-    def test_one_in_a_root_and_mount_namespace_of_its_own(self):
-        self.assertFalse(Path("/", self.root.name).exists())
-        self.check_chain("root")
-
-    def test_one_that_has_exited(self):
-        self.check_chain("exited")
 
     def test_the_stacks_of_one_that_has_exited_add_up(self):
         lines = self.lines("exited")

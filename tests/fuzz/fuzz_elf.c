@@ -2,6 +2,7 @@
  * run it. The input is the file; the thread that is unwound is at the file's entry, and its stack
  * holds the file's bytes. */
 #include "core/stacks/unwind/dso.h"
+#include "core/stacks/unwind/unwinder.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>

@@ -25,7 +25,7 @@ int denet_tracer_open(const struct denet_tracer_settings *settings, struct denet
   return 0;
 }
 
-void denet_tracer_free(struct denet_tracer *tracer) { (void)tracer; }
+void denet_tracer_free(struct denet_tracer *tracer) {}
 
 void denet_tracer_follow(struct denet_tracer *tracer, pid_t pid, bool is_followed) {
   kernel.is_followed = is_followed;
@@ -114,73 +114,71 @@ static const struct {
     {"it goes on, and no rule asks for its stacks", false, false, false},
 };
 
-/* One pass of the source. Returns the process; NULL: it is not there. */
-static struct denet_process *pass(struct denet_process_table *table, bool is_there) {
-  struct denet_process *process = NULL;
-  ck_assert_int_eq(denet_process_table_begin(table), 0);
-  if (is_there)
-    ck_assert_int_eq(denet_process_table_upsert(table, PID, &process), 0);
-  if (process)
-    process->born_ns = BORN;
-  denet_process_table_end(table, true);
-  return process;
-}
+/* Each test has a process of its own, and so begins with these as they are here. */
+static struct denet_process_table table;
+static struct denet_trees trees;
+static struct denet_profiler *profiler;
 
-static struct denet_profiler *open_profiler(void) {
-  struct denet_profiler *profiler;
+static void begin(void) {
   struct denet_error error;
   struct denet_profiler_settings settings = {0};
   ck_assert_int_eq(denet_profiler_open(&settings, "/proc", &error, &profiler), 0);
-  return profiler;
+  kernel.thread.head = (struct denet_bpf_head){DENET_OFF_CPU_THREAD, PID, BORN};
+}
+
+static void end(void) {
+  denet_profiler_free(profiler);
+  denet_process_table_done(&table);
+}
+
+/* One pass of the source, which finds the process or not. Returns the process; NULL: not found. */
+static struct denet_process *pass(bool is_found) {
+  struct denet_process *process = NULL;
+  ck_assert_int_eq(denet_process_table_begin(&table), 0);
+  if (is_found)
+    ck_assert_int_eq(denet_process_table_upsert(&table, PID, &process), 0);
+  if (process)
+    process->born_ns = BORN;
+  denet_process_table_end(&table, true);
+  return process;
 }
 
 /* The kernel lists the process before the rules have looked at it. */
-static struct denet_process *list_undecided(struct denet_profiler *profiler,
-                                            struct denet_process_table *table) {
-  static const struct denet_trees trees;
-  kernel.thread.head = (struct denet_bpf_head){DENET_OFF_CPU_THREAD, PID, BORN};
+static struct denet_process *list_undecided(void) {
   kernel.lists = true;
-  struct denet_process *process = pass(table, true);
+  struct denet_process *process = pass(true);
   process->changed = true;
-  denet_profiler_collect(profiler, table, &trees);
+  denet_profiler_collect(profiler, &table, &trees);
   ck_assert(kernel.is_open);
   return process;
 }
 
 START_TEST(what_is_held_for_a_process_ends_with_it) {
-  struct denet_process_table table = {0};
-  struct denet_trees trees = {0};
-  struct denet_profiler *profiler = open_profiler();
-  list_undecided(profiler, &table)->changed = false;
+  begin();
+  list_undecided()->changed = false;
   kernel.end.head = (struct denet_bpf_head){DENET_OFF_CPU_END, PID, BORN};
   kernel.end.is_sampled = ends[_i].is_sampled;
   kernel.sends_end = ends[_i].has_end;
   kernel.lists = !ends[_i].has_end && !ends[_i].is_gone;
-  pass(&table, !ends[_i].is_gone);
+  pass(!ends[_i].is_gone);
   denet_profiler_collect(profiler, &table, &trees);
   ck_assert_msg(!kernel.is_open, "%s: its mappings are held", ends[_i].what);
   bool is_over = ends[_i].has_end || ends[_i].is_gone;
-  ck_assert_msg(kernel.deleted == is_over, "%s: the kernel forgot its sums %u times", ends[_i].what,
+  ck_assert_msg(kernel.deleted == is_over, "%s: its sums were deleted %u times", ends[_i].what,
                 kernel.deleted);
-  denet_profiler_free(profiler);
-  denet_process_table_done(&table);
+  end();
 }
 END_TEST
 
 /* The kernel follows a program from its exec on; it may end before the next list. */
 START_TEST(sums_of_a_process_that_was_never_listed_end_with_it) {
-  struct denet_process_table table = {0};
-  struct denet_trees trees = {0};
-  struct denet_profiler *profiler = open_profiler();
-  kernel.thread.head = (struct denet_bpf_head){DENET_OFF_CPU_THREAD, PID, BORN};
-  pass(&table, true);
-  denet_profiler_collect(profiler, &table, &trees);
-  ck_assert_uint_eq(kernel.deleted, 0);
-  pass(&table, false);
-  denet_profiler_collect(profiler, &table, &trees);
-  ck_assert_uint_eq(kernel.deleted, 1);
-  denet_profiler_free(profiler);
-  denet_process_table_done(&table);
+  begin();
+  for (unsigned gone = 0; gone < 2; gone++) {
+    pass(!gone);
+    denet_profiler_collect(profiler, &table, &trees);
+    ck_assert_uint_eq(kernel.deleted, gone);
+  }
+  end();
 }
 END_TEST
 
@@ -197,17 +195,17 @@ static const struct {
 };
 
 START_TEST(time_counts_once_if_a_process_is_followed_again) {
-  struct denet_process_table table = {0};
-  struct denet_trees trees = {0};
   struct denet_active_rule active_rule = {.rule.off_cpu = DENET_OFF_CPU_STACKS};
   struct denet_tree tree = {.active_rule = &active_rule};
-  struct denet_profiler *profiler = open_profiler();
-  kernel.thread.stats = (struct denet_wait_stats){.time_ns[DENET_REASON_LOCK] = 5, .count = 1};
-  struct denet_process *process = list_undecided(profiler, &table);
+  uint64_t *waited_ns = &kernel.thread.stats.time_ns[DENET_REASON_LOCK];
+  begin();
+  kernel.thread.stats.count = 1;
+  *waited_ns = 5;
+  struct denet_process *process = list_undecided();
   struct denet_member member = {.process = process, .tree = &tree};
   process->changed = false; /* no rule asks for its stacks */
-  kernel.thread.stats.time_ns[DENET_REASON_LOCK] = 7;
-  pass(&table, true);
+  *waited_ns = 7;
+  pass(true);
   denet_profiler_collect(profiler, &table, &trees);
   kernel.fails = returns[_i].fails;
   kernel.lists = !returns[_i].stops;
@@ -217,27 +215,24 @@ START_TEST(time_counts_once_if_a_process_is_followed_again) {
   kernel.lists = true;
   process->members = &member; /* a rule does from now on */
   denet_profiler_measure(profiler, process);
-  kernel.thread.stats.time_ns[DENET_REASON_LOCK] = 9;
+  *waited_ns = 9;
   denet_profiler_follow_new(profiler);
   denet_profiler_measure(profiler, process);
   uint64_t lock_ns = process->now.value[DENET_OFF_CPU_LOCK];
   ck_assert_msg(lock_ns == returns[_i].waited_ns, "%s: %ju", returns[_i].what, (uintmax_t)lock_ns);
   process->members = NULL;
-  denet_profiler_free(profiler);
-  denet_process_table_done(&table);
+  end();
 }
 END_TEST
 
 START_TEST(process_that_left_the_rule_is_followed_no_more) {
-  struct denet_process_table table = {0};
-  struct denet_profiler *profiler = open_profiler();
-  struct denet_process *process = list_undecided(profiler, &table);
+  begin();
+  struct denet_process *process = list_undecided();
   process->is_followed = kernel.is_followed = true;
   denet_profiler_measure(profiler, process);
   ck_assert(!kernel.is_followed && !process->is_followed);
   ck_assert(!kernel.is_open);
-  denet_profiler_free(profiler);
-  denet_process_table_done(&table);
+  end();
 }
 END_TEST
 
