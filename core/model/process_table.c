@@ -211,3 +211,11 @@ struct denet_process *denet_process_table_find_gone(const struct denet_process_t
   }
   return low && table->gone[low - 1]->pid == pid ? table->gone[low - 1] : NULL;
 }
+
+struct denet_process *denet_process_table_find_parent(const struct denet_process_table *table,
+                                                      const struct denet_process *process) {
+  struct denet_process *parent = denet_process_table_find(table, process->parent_pid);
+  if (parent && parent->born_ns <= process->born_ns)
+    return parent;
+  return denet_process_table_find_gone(table, process->parent_pid, process->born_ns);
+}

@@ -65,6 +65,11 @@ void denet_process_table_end(struct denet_process_table *table, bool complete);
 /* The process with this pid, or NULL. Inside a pass: among those that were shown. */
 struct denet_process *denet_process_table_find(const struct denet_process_table *table, pid_t pid);
 
+/* The parent of the process, living or gone, or NULL. A younger process with the parent's pid is
+ * not the parent. Between passes. */
+struct denet_process *denet_process_table_find_parent(const struct denet_process_table *table,
+                                                      const struct denet_process *process);
+
 /* Of the processes that are gone the youngest with this pid that was born at born_ns (boot clock)
  * or before, or NULL. Between passes. */
 struct denet_process *denet_process_table_find_gone(const struct denet_process_table *table,

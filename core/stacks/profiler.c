@@ -172,7 +172,7 @@ void denet_profiler_measure(struct denet_profiler *profiler, struct denet_proces
   if (process->is_new)
     take_unmatched(profiler, process);
   if (get_stats(process))
-    denet_wait_stats_take(process->off_cpu, &process->now);
+    denet_wait_stats_take(process->off_cpu, &process->usage->now);
 }
 
 /* --- Records and events of the kernel --- */

@@ -43,7 +43,7 @@ static inline void make_rule(struct denet_rule *rule, const struct line *lines) 
   ck_assert_msg(denet_rule_finish(rule, &error) == 0, "%s", error.text);
 }
 
-static inline struct denet_attributes postgres_facts(void) {
+static inline struct denet_attributes postgres_attributes(void) {
   return (struct denet_attributes){
       .pid = 4242,
       .uid = 114,

@@ -144,7 +144,7 @@ START_TEST(process_takes_what_it_owns_with_it) {
   OWN_ROSTER table = {0};
   pass(&table, PIDS(1, 2, 3));
   for (size_t i = 0; i < table.count; i++)
-    ck_assert_ptr_nonnull(table.processes[i]->threads = denet_thread_sums_new());
+    ck_assert_ptr_nonnull(denet_process_use(table.processes[i]));
   pass(&table, PIDS(1));
   pass(&table, PIDS(1));
 }

@@ -70,7 +70,7 @@ START_TEST(rule_lives_on_after_a_refused_line) {
   set_line(&rule, "Comm", "~(post)");
   set_line(&rule, "Instance", "%{1}-%{2}");
   ck_assert_int_eq(denet_rule_finish(&rule, NULL), 0);
-  struct denet_attributes attributes = postgres_facts();
+  struct denet_attributes attributes = postgres_attributes();
   struct denet_captures captures;
   ck_assert(denet_rule_matches(&rule, &attributes, &captures));
   ck_assert_mem_eq(captures.group[1].bytes, "post", 4);

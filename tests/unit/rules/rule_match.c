@@ -53,7 +53,7 @@ static const struct {
 START_TEST(conditions_on_one_subject_are_either_and_on_several_all) {
   struct denet_rule rule;
   make_rule(&rule, one_process[_i].lines);
-  struct denet_attributes attributes = postgres_facts();
+  struct denet_attributes attributes = postgres_attributes();
   struct denet_captures captures;
   ck_assert_int_eq(denet_rule_matches(&rule, &attributes, &captures), one_process[_i].matches);
   denet_rule_done(&rule);
@@ -81,7 +81,7 @@ static const struct {
 START_TEST(negated_condition_needs_a_readable_text) {
   struct denet_rule rule;
   make_rule(&rule, on_absent_text[_i].lines);
-  struct denet_attributes attributes = postgres_facts();
+  struct denet_attributes attributes = postgres_attributes();
   attributes.field[on_absent_text[_i].field] = (struct denet_text){0};
   struct denet_captures captures;
   ck_assert(!denet_rule_matches(&rule, &attributes, &captures));
@@ -161,7 +161,7 @@ START_TEST(pid_file_is_met_by_its_pid) {
   ck_assert_ptr_null(rule.conditions[0].pattern);
   ck_assert_int_eq(rule.conditions[0].pid, 0);
   rule.conditions[0].pid = pid_files[_i].in_file;
-  struct denet_attributes attributes = postgres_facts();
+  struct denet_attributes attributes = postgres_attributes();
   struct denet_captures captures;
   ck_assert_int_eq(denet_rule_matches(&rule, &attributes, &captures), pid_files[_i].matches);
   denet_rule_done(&rule);
@@ -197,7 +197,7 @@ START_TEST(captures_are_numbered_over_the_regexes_of_a_rule) {
   struct denet_rule rule;
   make_rule(&rule, captured[_i].lines);
   ck_assert_uint_eq(rule.groups, captured[_i].groups);
-  struct denet_attributes attributes = postgres_facts();
+  struct denet_attributes attributes = postgres_attributes();
   struct denet_captures captures;
   memset(&captures, 0xff, sizeof(captures));
   ck_assert(denet_rule_matches(&rule, &attributes, &captures));
@@ -216,7 +216,7 @@ END_TEST
 START_TEST(captures_stay_as_they_were_without_a_match) {
   struct denet_rule rule;
   make_rule(&rule, (struct line[MOST_LINES]){{"CommandLine", "pg([0-9]+)"}, {"User", "root"}});
-  struct denet_attributes attributes = postgres_facts();
+  struct denet_attributes attributes = postgres_attributes();
   struct denet_captures captures = {.group = {BYTES("kept")}};
   ck_assert(!denet_rule_matches(&rule, &attributes, &captures));
   ck_assert_str_eq(captures.group[0].bytes, "kept");

@@ -214,11 +214,12 @@ START_TEST(time_counts_once_if_a_process_is_followed_again) {
   kernel.fails = false;
   kernel.lists = true;
   process->members = &member; /* a rule does from now on */
+  ck_assert_ptr_nonnull(denet_process_use(process));
   denet_profiler_measure(profiler, process);
   *waited_ns = 9;
   denet_profiler_follow_new(profiler);
   denet_profiler_measure(profiler, process);
-  uint64_t lock_ns = process->now.value[DENET_OFF_CPU_LOCK];
+  uint64_t lock_ns = process->usage->now.value[DENET_OFF_CPU_LOCK];
   ck_assert_msg(lock_ns == returns[_i].waited_ns, "%s: %ju", returns[_i].what, (uintmax_t)lock_ns);
   process->members = NULL;
   end();
