@@ -204,8 +204,9 @@ static __always_inline struct waiter *begin_to_follow(struct task_struct *task) 
   return waiter;
 }
 
-/* Adds the interval that goes on to the record, and makes the record a sample if enough of that
- * time has none. Returns how much of the interval has a sample then; 0: the record is no sample. */
+/* Adds the interval that goes on to the record, and makes the record a sample if enough time has
+ * none. User space has the stack of an interval that has a sample already; to read another one must
+ * be within the rate. Returns how much of the interval has a sample then; 0: the record is none. */
 static __always_inline denet_u64 add_current(struct task_struct *task, const struct waiter *waiter,
                                              struct denet_off_cpu_thread *thread) {
   denet_u64 since_ns = thread->off_since_ns, now_ns = read_clock(), sampled_ns = waiter->sampled_ns;
@@ -219,7 +220,7 @@ static __always_inline denet_u64 add_current(struct task_struct *task, const str
       blocked_ns <= sampled_ns)
     return 0;
   denet_u64 weight_ns = waiter->unsampled_ns[reason] + blocked_ns - sampled_ns;
-  if (weight_ns < period_ns)
+  if (weight_ns < period_ns || (!sampled_ns && !may_list_stack()))
     return 0;
   thread->point.reason = reason;
   thread->point.weight_ns = weight_ns;

@@ -7,20 +7,24 @@
 #define STACK_PAGES (DENET_OFF_CPU_STACK_MOST / PAGE_BYTES + 1)
 #define STACK_POINTER 7 /* index in the registers of a sample point */
 #define GROWTH_MOST 4
+#define SECOND_NS 1000000000ull
 #define QUIET_NS 2000000000ull /* without a thread that came back: the period is as it was set */
 #define STRETCHED_MOST_NS 10000000000ull
 
 /* Set before loading. */
 const volatile denet_u64 period_ns = 1000000; /* off-CPU time of a thread between two stacks */
 const volatile denet_u64 window_ns = 250000000;
-const volatile denet_u32 window_stacks = 25; /* of all threads in a window, at most */
-const volatile denet_u64 stack_bytes = 8192; /* of each stack, at most */
+const volatile denet_u32 window_stacks = 25;       /* of all threads in a window, at most */
+const volatile denet_u64 stack_bytes = 8192;       /* of each stack, at most */
+const volatile denet_u64 listed_gap_ns = 10000000; /* between two stacks of blocked threads */
 
 /* Where more stacks are due than window_stacks the period grows, for all threads alike. */
 denet_u64 window_began_ns = 0;
 denet_u32 window_wanted = 0;       /* stacks that were due in this window */
 denet_u32 window_taken = 0;        /* those of them that were taken */
 denet_u64 stretched_period_ns = 0; /* 0: the period is as it was set */
+
+denet_u64 listed_due_ns = 0; /* when the next stack of a blocked thread may be asked for */
 
 /* Stacks and ends. */
 struct {
@@ -77,6 +81,18 @@ static __always_inline bool may_take_stack(struct waiter *waiter, denet_u64 unsa
     return false;
   window_taken++;
   waiter->jitter = 128 + (bpf_get_prandom_u32() & 255);
+  return true;
+}
+
+/* Returns whether user space may be asked to read one more stack of a blocked thread. After a
+ * second without any as many as in a second may be read at once. */
+static __always_inline bool may_list_stack(void) {
+  denet_u64 now_ns = bpf_ktime_get_ns();
+  if (listed_due_ns + SECOND_NS < now_ns)
+    listed_due_ns = now_ns - SECOND_NS;
+  if (listed_due_ns > now_ns)
+    return false;
+  listed_due_ns += listed_gap_ns;
   return true;
 }
 

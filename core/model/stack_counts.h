@@ -35,9 +35,10 @@ struct denet_stack_counts {
   struct denet_stack *stacks; /* owned */
   size_t count, capacity;
   uint64_t lost; /* samples for which there was no room, ever */
-  /* Off-CPU time by reason, for record_off_cpu: up to the last line, and as much of it as stacks of
-   * lines stand for, `[not sampled]` included. */
-  uint64_t until_line_ns[DENET_REASONS], in_lines_ns[DENET_REASONS];
+  /* For record_off_cpu, by reason: off-CPU time up to the last line; as much of it as the stacks of
+   * lines stand for; and the least time without a stack in some lines. */
+  uint64_t until_line_ns[DENET_REASONS], in_lines_ns[DENET_REASONS], missing_ns[DENET_REASONS];
+  unsigned lines; /* that missing_ns is of */
 };
 
 /* Frees the stacks; zeroed is an empty set. */

@@ -10,6 +10,7 @@
 #define STACKS_MOST 20   /* likewise */
 /* Less time than this may be still on its way to a stack's period (StackPeriod, 1 ms). */
 #define NOT_SAMPLED_LEAST_NS 1000000
+#define MISSING_LINES 8
 
 /* A thread of one of the tree's processes. */
 struct tree_thread {
@@ -120,24 +121,29 @@ static void write_stack(struct denet_json *json, const struct denet_stack *stack
   denet_json_object_close(json);
 }
 
-/* Writes the time of each reason that is in no stack of this line or of an earlier one. The time
- * since the line before is left out, except in the last line: its stacks are unwound in another
- * thread, and come with the next line. A stack that comes still later makes the next differences
- * smaller, so that the sums never exceed by_reason for long. */
+/* Writes the time of each reason for which there is no stack. Stacks are unwound in another thread
+ * and come with the next line at the earliest: of each line the time until the line before counts,
+ * and only what has no stack in all of MISSING_LINES lines is written. The last line has the rest.
+ * in_lines_ns may exceed the time by what comes still later; then less is missing from then on. */
 static void write_not_sampled(struct denet_json *json, struct denet_tree *tree,
                               const uint64_t time_ns[DENET_REASONS]) {
   static const struct denet_text frames = {DENET_NOT_SAMPLED, sizeof(DENET_NOT_SAMPLED)};
   struct denet_stack_counts *set = &tree->stacks;
+  bool is_first = set->lines++ == 0, is_due = tree->is_over || set->lines == MISSING_LINES;
   for (int i = 0; i < DENET_REASONS; i++) {
     uint64_t until_ns = tree->is_over ? time_ns[i] : set->until_line_ns[i];
-    uint64_t least_ns = tree->is_over ? 1 : NOT_SAMPLED_LEAST_NS;
+    uint64_t missing_ns = until_ns > set->in_lines_ns[i] ? until_ns - set->in_lines_ns[i] : 0;
+    if (is_first || tree->is_over || missing_ns < set->missing_ns[i])
+      set->missing_ns[i] = missing_ns;
     set->until_line_ns[i] = time_ns[i];
-    if (until_ns < set->in_lines_ns[i] + least_ns)
+    if (!is_due || set->missing_ns[i] < (tree->is_over ? 1 : NOT_SAMPLED_LEAST_NS))
       continue;
-    struct denet_stack rest = {.reason = i, .time_ns = until_ns - set->in_lines_ns[i]};
+    struct denet_stack rest = {.reason = i, .time_ns = set->missing_ns[i]};
     write_stack(json, &rest, frames);
-    set->in_lines_ns[i] = until_ns;
+    set->in_lines_ns[i] += rest.time_ns;
   }
+  if (is_due)
+    set->lines = 0;
 }
 
 static void write_stacks(struct denet_json *json, struct denet_tree *tree,

@@ -358,7 +358,7 @@ int denet_profiler_open(const struct denet_profiler_settings *settings, const ch
   if (!profiler)
     return denet_error_set(error, -ENOMEM, "there is no memory");
   struct denet_tracer_settings tracer = {.period_ns = settings->period_ns,
-                                         .rate = (settings->rate + 1) / 2,
+                                         .rate = settings->rate,
                                          .stack_bytes = settings->stack_bytes,
                                          .ring_bytes = settings->ring_bytes,
                                          .exited_most = settings->exited_most};
@@ -368,7 +368,6 @@ int denet_profiler_open(const struct denet_profiler_settings *settings, const ch
   struct denet_stack_worker_settings worker = {.tracer = profiler->tracer,
                                                .proc_path = proc_path,
                                                .symbol_bytes = settings->symbol_bytes,
-                                               .rate = settings->rate / 2,
                                                .stack_bytes = settings->stack_bytes};
   failure = denet_stack_worker_start(&worker, &profiler->worker);
   if (failure)

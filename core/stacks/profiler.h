@@ -31,7 +31,8 @@ void denet_profiler_free(struct denet_profiler *profiler); /* NULL is fine */
 void denet_profiler_collect(struct denet_profiler *profiler, struct denet_process_table *table,
                             const struct denet_trees *trees);
 
-/* Brings process->usage->now's OFF_CPU_* up to date, and follows the process or not, as its rules ask. */
+/* Brings process->usage->now's OFF_CPU_* up to date, and follows the process or not, as its rules
+ * ask. */
 void denet_profiler_measure(struct denet_profiler *profiler, struct denet_process *process);
 
 /* Has the kernel begin at once with the processes that are newly followed. */

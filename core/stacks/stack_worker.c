@@ -57,7 +57,6 @@ struct denet_stack_worker {
   struct denet_blocked_stacks *blocked;
   struct loading loading[LOADING_MOST]; /* the first is due first */
   size_t loading_count;
-  uint64_t reads_due_ns;    /* when the next stack may be read */
   struct denet_buffer jobs; /* being done */
   struct denet_buffer names;
 };
@@ -197,20 +196,9 @@ static void do_stack(struct denet_stack_worker *worker, const struct job *job) {
   denet_frames_release(frames);
 }
 
-/* Returns whether the rate allows to read one more stack. After a second without reads as many as
- * in a second may be read at once. */
-static bool may_read(struct denet_stack_worker *worker, uint64_t now_ns) {
-  if (worker->reads_due_ns + SECOND_NS < now_ns)
-    worker->reads_due_ns = now_ns - SECOND_NS;
-  if (worker->reads_due_ns > now_ns)
-    return false;
-  worker->reads_due_ns += SECOND_NS / worker->settings.rate;
-  return true;
-}
-
 /* Makes the sample of a blocked thread. The frames are kept, since a thread that is off its CPU for
- * long is sampled in each tick. There is no sample if the thread is elsewhere by now or the rate
- * does not allow it. Of a stack that may not be read the leaf is shown, cut. */
+ * long is sampled in each tick. There is no sample if the thread is elsewhere by now. Of a stack
+ * that may not be read the leaf is shown, cut. */
 static void do_thread(struct denet_stack_worker *worker, const struct job *job) {
   struct denet_blocked_interval interval = {.pid = job->process.pid,
                                             .start_ns = job->process.start_ns,
@@ -222,8 +210,6 @@ static void do_thread(struct denet_stack_worker *worker, const struct job *job) 
     append_sample(worker, job, known);
     return;
   }
-  if (!may_read(worker, now_ns))
-    return;
   struct denet_text stack = {"", 0};
   int error = denet_blocked_stacks_read(worker->blocked, &interval, job->point.registers, &stack);
   struct denet_frames *frames =

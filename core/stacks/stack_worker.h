@@ -16,7 +16,6 @@ struct denet_stack_worker_settings {
   struct denet_tracer *tracer; /* for its exec events; borrowed until the thread has ended */
   const char *proc_path;       /* borrowed likewise */
   uint64_t symbol_bytes;       /* the most memory for symbols of files */
-  unsigned rate;               /* stacks a second that it reads itself, at most */
   unsigned stack_bytes;        /* of a stack that it reads itself, at most */
 };
 

@@ -12,6 +12,7 @@
 
 #include "off_cpu.skel.h" /* made from bpf/off_cpu.bpf.c by the build */
 
+#define SECOND_NS UINT64_C(1000000000)
 #define WINDOWS 4                /* of a second, for which stacks are counted */
 #define SWITCH_STATE_ARGUMENTS 5 /* of btf_trace_sched_switch, since Linux 5.18 */
 
@@ -119,8 +120,10 @@ static void configure(struct off_cpu_bpf *bpf, const struct btf *kernel,
   bpf->rodata->has_state =
       count_arguments(kernel, "btf_trace_sched_switch") >= SWITCH_STATE_ARGUMENTS;
   bpf->rodata->period_ns = settings->period_ns;
-  bpf->rodata->window_stacks = settings->rate < WINDOWS ? 1 : settings->rate / WINDOWS;
-  bpf->rodata->window_ns = UINT64_C(1000000000) * bpf->rodata->window_stacks / settings->rate;
+  unsigned rate = (settings->rate + 1) / 2, listed_rate = settings->rate / 2;
+  bpf->rodata->window_stacks = rate < WINDOWS ? 1 : rate / WINDOWS;
+  bpf->rodata->window_ns = SECOND_NS * bpf->rodata->window_stacks / rate;
+  bpf->rodata->listed_gap_ns = SECOND_NS / listed_rate;
   bpf->rodata->stack_bytes = settings->stack_bytes;
   bpf_map__set_max_entries(bpf->maps.samples, round_up(settings->ring_bytes));
   bpf_map__set_max_entries(bpf->maps.exited_threads, settings->exited_most);

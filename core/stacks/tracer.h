@@ -15,7 +15,8 @@ struct denet_tracer;
 
 struct denet_tracer_settings {
   uint64_t period_ns;   /* off-CPU time of a thread between two of its stacks */
-  unsigned rate;        /* stacks a second at most, in all */
+  unsigned rate;        /* stacks a second at most, in all; at least 2. Half of them are taken of
+                           threads that come back to a CPU, half of threads that are blocked */
   unsigned stack_bytes; /* of each, at most; at most DENET_OFF_CPU_STACK_MOST */
   uint64_t ring_bytes;  /* for stacks that have not been read yet; rounded up to a power of two */
   unsigned exited_most; /* processes whose exited threads' sums are kept at a time */

@@ -5,6 +5,7 @@
 #include "tests/unit/unit.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define PROCESSES 2
@@ -110,39 +111,57 @@ END_TEST
 
 #define MS UINT64_C(1000000)
 
-/* Time in which the only thread is in futex(2), the part of it that has a stack, and what the lines
- * have for the rest. Stacks come with the next line, and may come later. */
+/* In each of eight lines: time that the only thread is in futex(2), and the time that its new
+ * stacks stand for. Then what the last of the eight lines has for the rest. */
 static const struct {
-  uint64_t waited_ns, sampled_ns, not_sampled_ns;
-  bool is_over;
-} lines[] = {
-    {600 * MS, 0, 0, false}, {0, 200 * MS, 400 * MS, false},
-    {500 * MS, 0, 0, false}, /* it may be on its way */
-    {0, 700 * MS, 0, false}, /* 200 ms too late */
-    {400 * MS, 0, 0, false}, {0, 0, 200 * MS, false},
-    {MS - 1, 0, 0, false},   {0, 0, 0, false}, /* less than a period */
-    {2, 0, MS + 1, true},
+  struct {
+    uint64_t waited_ns, sampled_ns;
+  } lines[8];
+  uint64_t not_sampled_ns;
+} periods[] = {
+    {{{100 * MS, 0}, {0, 70 * MS}}, 0},
+    {{{100 * MS, 0}, {100 * MS, 100 * MS}, {0, 100 * MS}}, 30 * MS},
+    {{{100 * MS, 0}, {100 * MS, 0}, {0, 0}, {0, 200 * MS}}, 0}, /* stacks come two lines late */
+    {{[7] = {500 * MS, 0}}, 0},                                 /* they may still come */
+    {{[0] = {0, 200 * MS}}, 300 * MS},
+    {{[4] = {0, 50 * MS}}, 0}, /* after their time was written */
+    {{{100 * MS, 0}}, 0},      /* of which 50 ms are written */
+    {{{MS - 1, 0}}, 50 * MS},
+    {{{0, 0}}, 0}, /* less than a period */
 };
+
+/* Writes a line after the thread has waited in all for waited_ns. Returns its `[not sampled]` time.
+ */
+static uint64_t write_not_sampled(uint64_t waited_ns, uint64_t sampled_ns) {
+  static const char head[] = "\"stacks\":[",
+                    rest[] = "\"count\":0,\"reason\":\"lock\",\"tid_name\":\"\","
+                             "\"frames\":[\"[not sampled]\"]}]";
+  denet_wait_stats_done(&scene.off_cpus[0]);
+  wait_for(0, 100, DENET_REASON_LOCK, waited_ns);
+  if (sampled_ns)
+    sample("futex", sizeof("futex"), sampled_ns);
+  const char *stacks = strstr(write_line(), head), *found = strstr(stacks, rest);
+  ck_assert_int_eq(!found, !strstr(stacks, "[not sampled]"));
+  while (found && *found != '{')
+    found--;
+  return found ? strtoull(found + strlen("{\"time_ns\":"), NULL, 10) : 0;
+}
 
 START_TEST(time_without_a_stack_is_not_sampled) {
   uint64_t waited_ns = 0, in_stacks_ns = 0;
   begin();
-  for (size_t i = 0; i < DENET_COUNT_OF(lines); i++) {
-    char expected[128];
-    denet_wait_stats_done(&scene.off_cpus[0]);
-    wait_for(0, 100, DENET_REASON_LOCK, waited_ns += lines[i].waited_ns);
-    if (lines[i].sampled_ns)
-      sample("futex", sizeof("futex"), lines[i].sampled_ns);
-    scene.tree.is_over = lines[i].is_over;
-    const char *line = write_line();
-    snprintf(expected, sizeof(expected),
-             "{\"time_ns\":%ju,\"count\":0,\"reason\":\"lock\",\"tid_name\":\"\","
-             "\"frames\":[\"[not sampled]\"]}",
-             (uintmax_t)lines[i].not_sampled_ns);
-    ck_assert_msg(!strstr(line, expected) == !lines[i].not_sampled_ns, "%zu: %s", i, line);
-    ck_assert_msg(!strstr(line, "[not sampled]") == !lines[i].not_sampled_ns, "%zu: %s", i, line);
-    in_stacks_ns += lines[i].sampled_ns + lines[i].not_sampled_ns;
-  }
+  for (size_t period = 0; period < DENET_COUNT_OF(periods); period++)
+    for (size_t i = 0; i < 8; i++) {
+      uint64_t sampled_ns = periods[period].lines[i].sampled_ns;
+      uint64_t wanted_ns = i == 7 ? periods[period].not_sampled_ns : 0;
+      waited_ns += periods[period].lines[i].waited_ns;
+      uint64_t found_ns = write_not_sampled(waited_ns, sampled_ns);
+      ck_assert_msg(found_ns == wanted_ns, "period %zu, line %zu: %ju", period, i,
+                    (uintmax_t)found_ns);
+      in_stacks_ns += sampled_ns + found_ns;
+    }
+  scene.tree.is_over = true;
+  in_stacks_ns += write_not_sampled(waited_ns += 2, 0);
   ck_assert_uint_eq(in_stacks_ns, waited_ns);
   end();
 }
