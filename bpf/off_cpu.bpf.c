@@ -258,12 +258,6 @@ static __always_inline struct exited_threads *list_exited(struct task_struct *ta
   return exited;
 }
 
-static __always_inline void stop_following(struct task_struct *task) {
-  struct process_key key = key_of(task);
-  bpf_map_delete_elem(&exited_threads, &key);
-  bpf_task_storage_delete(&waiters, task);
-}
-
 SEC("iter/task")
 int list_waiters(struct bpf_iter__task *ctx) {
   struct task_struct *task = ctx->task;
@@ -271,8 +265,11 @@ int list_waiters(struct bpf_iter__task *ctx) {
     return 0;
   struct waiter *waiter = find_waiter(task);
   denet_u8 is_followed = *find_followed(task);
-  if (!is_followed && waiter)
-    stop_following(task);
+  if (!is_followed && waiter) {
+    struct process_key key = key_of(task);
+    bpf_map_delete_elem(&exited_threads, &key);
+    bpf_task_storage_delete(&waiters, task);
+  }
   if (!is_followed)
     return 0;
   if (!waiter)

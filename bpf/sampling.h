@@ -150,20 +150,15 @@ static __always_inline bool send_stack(struct task_struct *task, denet_u32 reaso
   return true;
 }
 
-/* Returns how much of the last interval belongs to the next period, by chance: a period ends
- * somewhere within the interval that completes it. */
-static __always_inline denet_u64 draw_rest(denet_u64 last_ns) {
-  denet_u64 period = current_period(), most_ns = last_ns < period ? last_ns : period;
-  return (most_ns >> 8) * (bpf_get_prandom_u32() & 255);
-}
-
-/* Takes a stack of the task if one is due for this reason. last_ns: time of the last interval. */
+/* Takes a stack of the task if one is due for this reason. last_ns: time of the last interval. A
+ * part of it, by chance, belongs to the next period: a period ends somewhere within an interval. */
 static __always_inline void sample(struct task_struct *task, struct waiter *waiter,
                                    denet_u64 reason, denet_u64 last_ns, denet_u64 now_ns) {
   barrier_var(reason); /* the value that is compared must be the one that is used */
   if (reason >= DENET_REASONS || !waiter->is_sampled || !has_registers(task))
     return;
-  denet_u64 *unsampled_ns = &waiter->unsampled_ns[reason], rest_ns = draw_rest(last_ns);
+  denet_u64 *unsampled_ns = &waiter->unsampled_ns[reason], period = current_period();
+  denet_u64 rest_ns = ((last_ns < period ? last_ns : period) >> 8) * (bpf_get_prandom_u32() & 255);
   if (may_take_stack(waiter, *unsampled_ns, now_ns) &&
       send_stack(task, reason, *unsampled_ns - rest_ns))
     *unsampled_ns = rest_ns;

@@ -41,16 +41,14 @@ void denet_stack_counts_done(struct denet_stack_counts *set) {
   *set = (struct denet_stack_counts){0};
 }
 
-static bool are_equal(const struct denet_frames *left, const struct denet_frames *right) {
-  return left == right || (left->hash == right->hash && left->length == right->length &&
-                           !memcmp(left->names, right->names, left->length));
-}
-
 static struct denet_stack *find_stack(const struct denet_stack_counts *set,
                                       const struct denet_stack *sample) {
+  const struct denet_frames *frames = sample->frames;
   for (size_t i = 0; i < set->count; i++) {
     struct denet_stack *stack = &set->stacks[i];
-    if (stack->reason == sample->reason && are_equal(stack->frames, sample->frames) &&
+    if (stack->reason == sample->reason && stack->frames->hash == frames->hash &&
+        stack->frames->length == frames->length &&
+        !memcmp(stack->frames->names, frames->names, frames->length) &&
         !strncmp(stack->thread, sample->thread, sizeof(stack->thread)))
       return stack;
   }

@@ -345,13 +345,6 @@ void denet_profiler_free(struct denet_profiler *profiler) {
 
 static void free_profilerp(struct denet_profiler **profiler) { denet_profiler_free(*profiler); }
 
-/* Returns whether this process has CAP_SYS_PTRACE (capabilities(7)). */
-static bool may_read_others(void) {
-  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-  struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {0};
-  return !syscall(SYS_capget, &header, sets) && sets[0].effective >> CAP_SYS_PTRACE & 1;
-}
-
 int denet_profiler_open(const struct denet_profiler_settings *settings, const char *proc_path,
                         struct denet_error *error, struct denet_profiler **out_profiler) {
   DENET_CLEANUP(free_profilerp) struct denet_profiler *profiler = calloc(1, sizeof(*profiler));
@@ -374,7 +367,9 @@ int denet_profiler_open(const struct denet_profiler_settings *settings, const ch
     return denet_error_set(error, failure, "the thread for stacks cannot be started: %s",
                            strerror(-failure));
   *out_profiler = DENET_TAKE(profiler);
-  if (!may_read_others())
+  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+  struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {0};
+  if (syscall(SYS_capget, &header, sets) || !(sets[0].effective >> CAP_SYS_PTRACE & 1))
     denet_error_set(
         error, 0,
         "without CAP_SYS_PTRACE stacks of processes of other users, and of those that have "

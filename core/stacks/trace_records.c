@@ -2,12 +2,8 @@
 
 #include "core/source/bpf/records.h"
 
-static bool is_whole_stack(const struct denet_off_cpu_stack *stack, size_t size) {
-  return size >= sizeof(*stack) && stack->stack_bytes <= size - sizeof(*stack) &&
-         stack->point.reason < DENET_REASONS;
-}
-
 bool denet_trace_records_is_whole(const struct denet_bpf_head *head, size_t size) {
+  const struct denet_off_cpu_stack *stack = (const void *)head;
   switch (size < sizeof(*head) ? 0 : head->kind) {
   case DENET_OFF_CPU_THREAD:
     return size >= sizeof(struct denet_off_cpu_thread) &&
@@ -16,7 +12,8 @@ bool denet_trace_records_is_whole(const struct denet_bpf_head *head, size_t size
   case DENET_OFF_CPU_END:
     return size >= sizeof(struct denet_off_cpu_sums);
   case DENET_OFF_CPU_STACK:
-    return is_whole_stack((const struct denet_off_cpu_stack *)head, size);
+    return size >= sizeof(*stack) && stack->stack_bytes <= size - sizeof(*stack) &&
+           stack->point.reason < DENET_REASONS;
   default:
     return false;
   }

@@ -49,12 +49,6 @@ static int read_table(const struct denet_elf_file *file, uint64_t offset, size_t
   return error;
 }
 
-static bool is_known(const Elf64_Ehdr *header) {
-  return memcmp(header->e_ident, ELFMAG, SELFMAG) == 0 && header->e_ident[EI_CLASS] == ELFCLASS64 &&
-         header->e_ident[EI_DATA] == ELFDATA2LSB && header->e_machine == EM_X86_64 &&
-         (header->e_type == ET_EXEC || header->e_type == ET_DYN);
-}
-
 static int read_names(struct denet_elf_file *file, size_t index) {
   const Elf64_Shdr *section = denet_elf_file_section_at(file, index);
   if (!section || section->sh_size == 0)
@@ -102,7 +96,9 @@ static int read_headers(struct denet_elf_file *file) {
   int error = read_at(file->fd, 0, &header, sizeof(header));
   if (error)
     return error;
-  if (!is_known(&header))
+  if (memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_ident[EI_CLASS] != ELFCLASS64 ||
+      header.e_ident[EI_DATA] != ELFDATA2LSB || header.e_machine != EM_X86_64 ||
+      (header.e_type != ET_EXEC && header.e_type != ET_DYN))
     return -ENOEXEC;
   error = read_programs(file, &header);
   return error ? error : read_sections(file, &header);

@@ -127,12 +127,6 @@ static int read_status(int process_fd, uint64_t *out_pid, uint64_t *out_uid) {
   return is_whole ? 0 : -ENOENT;
 }
 
-/* Returns whether the file may be read. A user in a mount namespace of its own can put any file in
- * its place, also one that only other users may read. */
-static bool is_acceptable(const struct stat *status, uint64_t uid) {
-  return S_ISREG(status->st_mode) && status->st_uid == uid && status->st_size <= FILE_MOST;
-}
-
 int denet_perf_map_read(struct denet_perf_map *map, int process_fd, bool *out_new) {
   uint64_t pid = 0, uid = 0;
   char path[64];
@@ -147,7 +141,9 @@ int denet_perf_map_read(struct denet_perf_map *map, int process_fd, bool *out_ne
   struct stat status;
   if (fstat(fd, &status))
     return -errno;
-  if (!is_acceptable(&status, uid))
+  /* A user in a mount namespace of its own can put any file in its place, also one that only other
+   * users may read. */
+  if (!S_ISREG(status.st_mode) || status.st_uid != uid || status.st_size > FILE_MOST)
     return -EACCES;
   uint64_t modified_ns =
       (uint64_t)status.st_mtim.tv_sec * 1000000000 + (uint64_t)status.st_mtim.tv_nsec;

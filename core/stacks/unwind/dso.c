@@ -84,20 +84,19 @@ void denet_dsos_done(struct denet_dsos *dsos) {
       remove_dso(dsos, dsos->buckets[i]);
 }
 
-/* Returns whether a goes before b: those without users first, then the one not used for longest. */
-static bool goes_before(const struct denet_dso *a, const struct denet_dso *b) {
-  if ((a->users == 0) != (b->users == 0))
-    return a->users == 0;
-  return a->used < b->used;
-}
-
+/* Finds the dso whose file or memory is given back first: one without users, if there is any, else
+ * the one that was not used for longest. */
 static struct denet_dso *find_victim(struct denet_dsos *dsos, const struct denet_dso *keep,
                                      bool (*counts)(const struct denet_dso *)) {
   struct denet_dso *found = NULL;
   for (size_t i = 0; i < DENET_DSO_BUCKETS; i++)
-    for (struct denet_dso *dso = dsos->buckets[i]; dso; dso = dso->next)
-      if (dso != keep && counts(dso) && (!found || goes_before(dso, found)))
+    for (struct denet_dso *dso = dsos->buckets[i]; dso; dso = dso->next) {
+      if (dso == keep || !counts(dso))
+        continue;
+      bool is_used = dso->users > 0, found_is_used = found && found->users > 0;
+      if (!found || (is_used == found_is_used ? dso->used < found->used : found_is_used))
         found = dso;
+    }
   return found;
 }
 
@@ -273,19 +272,15 @@ static int open_debug_file(const struct denet_elf_file *file) {
   return counts ? DENET_TAKE_FD(fd) : -1;
 }
 
-/* Returns whether only root can write the file. libdw takes gigabytes for a line table that is made
- * up of a few KB, and where there is no memory it ends the whole process. */
-static bool has_trusted_lines(const struct denet_elf_file *file) {
-  struct stat status;
-  return !fstat(file->fd, &status) && status.st_uid == 0 && !(status.st_mode & S_IWOTH) &&
-         (status.st_gid == 0 || !(status.st_mode & S_IWGRP));
-}
-
+/* Reads the lines, from the file only if root alone can write it. libdw takes gigabytes for a line
+ * table that is made up of a few KB, and where there is no memory it ends the whole process. */
 static void read_lines(struct denet_dsos *dsos, struct denet_dso *dso,
                        const struct denet_elf_file *file, const struct denet_elf_file *debug) {
   uint64_t limit = dsos->budget_bytes / 4;
   int error = -ENOENT;
-  if (has_trusted_lines(file))
+  struct stat status;
+  if (!fstat(file->fd, &status) && status.st_uid == 0 && !(status.st_mode & S_IWOTH) &&
+      (status.st_gid == 0 || !(status.st_mode & S_IWGRP)))
     error = denet_line_table_new(file, limit, &dso->lines);
   if (error == -ENOENT && debug)
     error = denet_line_table_new(debug, limit, &dso->lines);
