@@ -58,7 +58,7 @@ class EveryWayToBlock(unittest.TestCase):
         cls.truth[kind] = json.loads(workload.ask("stop"))
         cls.collectd.wait_for_lines(workload.pid, count=2, after_ms=time.time() * 1e3)
         workload.end()
-        if source_in_use() == "bpf":  # with /proc nobody knows how it ended
+        if source_in_use() == "bpf":  # /proc does not say how it ended
             wait_until(lambda: any("exit" in line
                                    for line in cls.collectd.samples_of(workload.pid)),
                        f"the end of {kind}")

@@ -1,5 +1,5 @@
-/* Whatever allocates, with each of its allocations failing in turn: -ENOMEM, or something less that
- * is told; nothing is lost for good, and done again it is done right. */
+/* Each allocation fails in turn: the result is -ENOMEM, or something is counted as lost. Nothing is
+ * lost for good, and the next attempt succeeds. */
 #include "core/model/stack_counts.h"
 #include "core/model/thread_sums.h"
 #include "core/monitor/monitor.h"
@@ -17,9 +17,9 @@
 #include <errno.h>
 #include <string.h>
 
-/* attempt() is made while calls fail; 0, -ENOMEM, or 1: done, but something is told as lost.
- * again() does what has not been done, looks at what has come of it and frees it. Between them lies
- * what follows. */
+/* attempt() runs while calls fail. It returns 0, -ENOMEM, or 1: done, with something counted as
+ * lost. again() does what has not been done, checks the result and frees it. These are between the
+ * two: */
 static struct denet_rule rule;
 static struct denet_lifecycle lifecycle;
 static struct denet_task_sums task_sums;
@@ -386,8 +386,8 @@ START_TEST(each_allocation_may_fail) {
     faults_begin(fault);
     int outcome = fields[_i].attempt();
     has_failed = faults_end();
-    bool is_told = outcome == -ENOMEM || outcome == 1;
-    ck_assert_msg(has_failed ? is_told : !outcome, "%s: %d at allocation %u", fields[_i].name,
+    bool is_reported = outcome == -ENOMEM || outcome == 1;
+    ck_assert_msg(has_failed ? is_reported : !outcome, "%s: %d at allocation %u", fields[_i].name,
                   outcome, fault.first);
     fields[_i].again();
   }
