@@ -8,8 +8,8 @@
 #define TOP_THREADS 10
 #define THREADS_MOST 200 /* those with the most time */
 #define STACKS_MOST 20   /* likewise */
-/* Less time than this may be still on its way to a stack's period (StackPeriod, 1 ms). */
-#define NOT_SAMPLED_LEAST_NS 1000000
+/* ns: less may still be on the way to the next stack (StackPeriod). */
+#define NOT_SAMPLED_LEAST 1000000
 #define MISSING_LINES 8
 
 /* A thread of one of the tree's processes. */
@@ -136,7 +136,7 @@ static void write_not_sampled(struct denet_json *json, struct denet_tree *tree,
     if (is_first || tree->is_over || missing_ns < set->missing_ns[i])
       set->missing_ns[i] = missing_ns;
     set->until_line_ns[i] = time_ns[i];
-    if (!is_due || set->missing_ns[i] < (tree->is_over ? 1 : NOT_SAMPLED_LEAST_NS))
+    if (!is_due || set->missing_ns[i] < (tree->is_over ? 1 : NOT_SAMPLED_LEAST))
       continue;
     struct denet_stack rest = {.reason = i, .time_ns = set->missing_ns[i]};
     write_stack(json, &rest, frames);
