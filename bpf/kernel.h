@@ -191,11 +191,6 @@ struct thread_info {
   __u32 status, cpu;
 };
 
-/* arch/x86/include/asm/ptrace.h */
-struct pt_regs {
-  unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, sp;
-};
-
 struct sighand_struct;
 struct bpf_local_storage;
 

@@ -199,21 +199,21 @@ static void send_raw(struct denet_text *rest) {
 
 static void take_off_cpu(struct denet_text *rest) {
   struct slot *slot = take_slot(rest);
-  struct denet_off_cpu_place *place = &slot->off_cpu.place;
-  add_waits(rest, &slot->off_cpu.waits);
-  add_waits(rest, &slot->exited.waits);
-  place->exec_id = slot->record.identity.compact.exec_id;
-  place->tid = FIRST_PID + fuzz_take_byte(rest);
-  place->reason = fuzz_take_byte(rest) % DENET_REASONS;
-  place->weight_ns = fuzz_take_byte(rest) * STEP_NS;
-  take_name(rest, place->name);
+  struct denet_sample_point *point = &slot->off_cpu.point;
+  add_waits(rest, &slot->off_cpu.stats);
+  add_waits(rest, &slot->exited.stats);
+  point->exec_id = slot->record.identity.compact.exec_id;
+  point->tid = FIRST_PID + fuzz_take_byte(rest);
+  point->reason = fuzz_take_byte(rest) % DENET_REASONS;
+  point->weight_ns = fuzz_take_byte(rest) * STEP_NS;
+  take_name(rest, point->name);
 }
 
 static void trace_stack(struct denet_text *rest) {
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer event = {0};
   const struct slot *slot = take_slot(rest);
   struct denet_off_cpu_stack stack = {.head = head_of(slot, DENET_OFF_CPU_STACK),
-                                      .place = slot->off_cpu.place,
+                                      .point = slot->off_cpu.point,
                                       .stack_bytes = fuzz_take_byte(rest)};
   char bytes[256];
   size_t size = fuzz_take_byte(rest); /* not always stack_bytes */
@@ -384,7 +384,7 @@ void denet_tracer_follow(struct denet_tracer *tracer, pid_t pid, bool is_followe
   kernel.slots[((denet_u32)pid - FIRST_PID) % SLOTS].is_followed = is_followed;
 }
 
-void denet_tracer_forget(struct denet_tracer *tracer, pid_t pid, uint64_t start_ns) {
+void denet_tracer_delete_exited(struct denet_tracer *tracer, pid_t pid, uint64_t start_ns) {
   (void)tracer, (void)pid, (void)start_ns;
 }
 
@@ -404,10 +404,10 @@ int denet_tracer_list(struct denet_tracer *tracer, struct denet_buffer *records)
   return 0;
 }
 
-void denet_tracer_drain(struct denet_tracer *tracer,
-                        void (*take)(void *context, const struct denet_bpf_head *event,
-                                     size_t size),
-                        void *context) {
+void denet_tracer_drain_samples(struct denet_tracer *tracer,
+                                void (*take)(void *context, const struct denet_bpf_head *event,
+                                             size_t size),
+                                void *context) {
   (void)tracer;
   for (size_t i = 0; i < kernel.traced.count; i++)
     take(context, kernel.traced.all[i].bytes, kernel.traced.all[i].size);
