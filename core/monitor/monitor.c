@@ -348,7 +348,7 @@ int denet_monitor_tick(struct denet_monitor *monitor, enum denet_tick_scope scop
   for (size_t i = 0; i < monitor->table.gone_count; i++)
     monitor->table.gone[i]->ended = monitor->table.gone[i]->vanished = true;
   if (monitor->profiler) {
-    denet_profiler_listen(monitor->profiler, &monitor->table, &monitor->trees);
+    denet_profiler_collect(monitor->profiler, &monitor->table, &monitor->trees);
     denet_profiler_losses(monitor->profiler, &monitor->off_cpu_losses);
   }
   int resolve_failure = resolve(monitor, now_ns);
@@ -357,7 +357,7 @@ int denet_monitor_tick(struct denet_monitor *monitor, enum denet_tick_scope scop
                               strerror(-resolve_failure));
   sample_trees(monitor, scope, now_ns);
   if (monitor->profiler)
-    denet_profiler_begin(monitor->profiler);
+    denet_profiler_follow_new(monitor->profiler);
   make_gauges(monitor);
   end_members(monitor, now_ns); /* those that no rule matches any more, before the others' lines */
   write_trees(monitor, scope, now_ns);
