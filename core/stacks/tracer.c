@@ -1,6 +1,6 @@
 #include "core/stacks/tracer.h"
 
-#include "core/source/bpf/bpf.h"
+#include "core/source/bpf/loader.h"
 #include "core/stacks/unwind/x86_64.h"
 #include "core/util/cleanup.h"
 

@@ -165,8 +165,8 @@ static void ledger_again(void) {
   ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
   ck_assert_uint_eq(lifecycle.count, LIVES);
   for (size_t i = 0; i < lifecycle.count; i++) {
-    ck_assert_int_eq(lifecycle.lives[i]->pid, (pid_t)i + 1);
-    ck_assert(lifecycle.lives[i]->was_forked && lifecycle.lives[i]->texts);
+    ck_assert_int_eq(lifecycle.entries[i]->pid, (pid_t)i + 1);
+    ck_assert(lifecycle.entries[i]->was_forked && lifecycle.entries[i]->texts);
   }
   denet_lifecycle_done(&lifecycle);
 }
@@ -179,7 +179,7 @@ static int attempt_sums(void) {
   int error = 0;
   denet_task_sums_clear(&task_sums);
   for (pid_t i = 0; i < SUMS && !error; i++) {
-    records[i].identity.brief.head.pid = (denet_u32)i + 1;
+    records[i].identity.compact.head.pid = (denet_u32)i + 1;
     error = denet_task_sums_add(&task_sums, &records[i]);
   }
   return error;
