@@ -138,9 +138,12 @@ static void close_process(struct denet_profiler *profiler, const struct denet_pr
 static void unfollow(struct denet_profiler *profiler, struct denet_process *process) {
   denet_tracer_follow(profiler->tracer, process->pid, false);
   process->is_followed = false;
-  close_process(profiler, process);
-  if (process->off_cpu)
-    denet_wait_stats_leave(process->off_cpu, profiler->pass);
+  /* A fork is opened by its exec event, without is_open. */
+  denet_stack_worker_close_process(profiler->worker, process->pid, process->born_ns);
+  if (!process->off_cpu)
+    return;
+  process->off_cpu->is_open = false;
+  denet_wait_stats_leave(process->off_cpu, profiler->pass);
 }
 
 static void follow(struct denet_profiler *profiler, struct denet_process *process) {
@@ -196,7 +199,9 @@ static void open_process(struct denet_profiler *profiler, const struct denet_pro
 static void take_thread(struct denet_profiler *profiler, const struct denet_process *process,
                         const struct denet_off_cpu_thread *record) {
   struct denet_process_wait_stats *stats = process->off_cpu;
-  if (!stats->is_open || stats->open_exec_id != record->point.exec_id)
+  /* To read the files of a process that no rule asks for has no use, and some processes stall it.
+   */
+  if (wants_stacks(process) && (!stats->is_open || stats->open_exec_id != record->point.exec_id))
     open_process(profiler, process, record->point.exec_id);
   denet_wait_stats_add_thread(stats, profiler->pass, record);
   if (record->point.weight_ns)

@@ -101,7 +101,7 @@ uint64_t denet_stack_worker_lost(struct denet_stack_worker *worker) { return 0; 
 
 enum { PID = 10, BORN = 1000 };
 
-/* What becomes of a program that was listed before the rules have looked at it. */
+/* What becomes of a process that was listed while a rule asked for its stacks. */
 static const struct {
   const char *what;
   bool has_end, is_sampled; /* an event of its end comes, from a process whose stacks are wanted */
@@ -143,19 +143,23 @@ static struct denet_process *pass(bool is_found) {
   return process;
 }
 
-/* The kernel lists the process before the rules have looked at it. */
-static struct denet_process *list_undecided(void) {
+/* The kernel lists the process while a rule asks for its stacks. */
+static struct denet_process *list_process(void) {
+  static struct denet_active_rule active_rule = {.rule.off_cpu = DENET_OFF_CPU_STACKS};
+  static struct denet_tree tree = {.active_rule = &active_rule};
+  static struct denet_member member = {.tree = &tree};
   kernel.lists = true;
   struct denet_process *process = pass(true);
-  process->changed = true;
+  process->members = &member;
   denet_profiler_collect(profiler, &table, &trees);
-  ck_assert(kernel.is_open);
+  process->members = NULL;
+  ck_assert(process->off_cpu->is_open);
   return process;
 }
 
 START_TEST(what_is_held_for_a_process_ends_with_it) {
   begin();
-  list_undecided()->changed = false;
+  list_process()->changed = false;
   kernel.end.head = (struct denet_bpf_head){DENET_OFF_CPU_END, PID, BORN};
   kernel.end.is_sampled = ends[_i].is_sampled;
   kernel.sends_end = ends[_i].has_end;
@@ -201,7 +205,7 @@ START_TEST(time_counts_once_if_a_process_is_followed_again) {
   begin();
   kernel.thread.stats.count = 1;
   *waited_ns = 5;
-  struct denet_process *process = list_undecided();
+  struct denet_process *process = list_process();
   struct denet_member member = {.process = process, .tree = &tree};
   process->changed = false; /* no rule asks for its stacks */
   *waited_ns = 7;
@@ -226,9 +230,21 @@ START_TEST(time_counts_once_if_a_process_is_followed_again) {
 }
 END_TEST
 
+START_TEST(process_is_not_opened_before_a_rule_asks_for_its_stacks) {
+  begin();
+  kernel.lists = true;
+  struct denet_process *process = pass(true);
+  process->changed = true;
+  denet_profiler_collect(profiler, &table, &trees);
+  ck_assert_uint_eq(process->off_cpu->count, 1);
+  ck_assert(!process->off_cpu->is_open);
+  end();
+}
+END_TEST
+
 START_TEST(process_that_left_the_rule_is_followed_no_more) {
   begin();
-  struct denet_process *process = list_undecided();
+  struct denet_process *process = list_process();
   process->is_followed = kernel.is_followed = true;
   denet_profiler_measure(profiler, process);
   ck_assert(!kernel.is_followed && !process->is_followed);
@@ -241,5 +257,6 @@ void add_cases(Suite *suite) {
   ADD_TABLE(suite, what_is_held_for_a_process_ends_with_it, ends);
   ADD_TEST(suite, sums_of_a_process_that_was_never_listed_end_with_it);
   ADD_TABLE(suite, time_counts_once_if_a_process_is_followed_again, returns);
+  ADD_TEST(suite, process_is_not_opened_before_a_rule_asks_for_its_stacks);
   ADD_TEST(suite, process_that_left_the_rule_is_followed_no_more);
 }
