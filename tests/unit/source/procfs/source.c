@@ -1,5 +1,5 @@
 /* The /proc source alone: what it reads and what it leaves alone, and processes that hold up
- * whoever looks at them, in whose place stand FIFOs. Whole ticks are in unit_fixture.c. */
+ * whoever looks at them, in whose place stand FIFOs. Whole ticks are in monitor/scenario.c. */
 #include "core/source/source.h"
 
 #include "tests/unit/proc_scene.h"
