@@ -1,6 +1,6 @@
 #include "core/rules/pattern.h"
 
-#include "tests/unit/unit.h"
+#include "tests/unit/settings.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -9,10 +9,6 @@
 #define EXACT DENET_PATTERN_EXACT
 #define REGEX DENET_PATTERN_REGEX
 #define GLOB DENET_PATTERN_GLOB
-
-/* A text that may hold NULs. */
-#define BYTES(literal)                                                                             \
-  { literal, sizeof(literal) - 1 }
 
 static struct denet_pattern *compile(enum denet_pattern_kind kind, const char *text) {
   struct denet_pattern *pattern = NULL;
