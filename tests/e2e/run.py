@@ -130,6 +130,7 @@ def run_case(name, ids):
     is_heard = not any(is_marked(test, "is_for_reports") for test in flatten(suite))
     result, began = Result(is_heard), time.time()
     suite.run(result)
+    print(f"case {name} ({time.time() - began:.1f} s)\n", end="", flush=True)
     if not is_heard:
         result = Result()
     # Only now has every collectd of the case ended.
