@@ -231,7 +231,8 @@ class Style(unittest.TestCase):
             for path, text in self.texts():
                 found += [f"{path}:{text.count(chr(10), 0, match.start()) + 1}: {match[0]} -> "
                           f"{instead}" for match in pattern.finditer(text)]
-        self.assertFalse(found, "\n" + "\n".join(found))
+        if found:
+            self.fail("\n" + "\n".join(found))
 
     def measured(self):
         return [(f"{path.relative_to(PROJECT)}: {name}", lines)

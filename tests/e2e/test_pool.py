@@ -1,4 +1,4 @@
-"""A pool whose workers end and are replaced all the time, under CPU load."""
+"""A pool under CPU load: its workers exit and are replaced all the time."""
 
 import os
 import time
@@ -53,7 +53,7 @@ class Pool(unittest.TestCase):
                     self.assertLessEqual(value.numbers[0], 105 * os.cpu_count(), value)
 
     def test_most_of_the_cpu_is_seen(self):
-        # /proc cannot show what a worker did after its last sample.
+        # /proc does not show what a worker did after its last sample.
         used = sum(self.collectd.latest("tree", "ps_cputime")) / 1e6
         share = min(1, (os.cpu_count() - 1) / 2) * SECONDS
         self.assertGreater(used, share / 4)

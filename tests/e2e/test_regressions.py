@@ -1,4 +1,4 @@
-"""What went wrong once: hosts that are too slow, too full or too quick for the one that looks."""
+"""Former bugs: hosts that are too slow, too full or too quick."""
 
 import os
 import resource
@@ -19,7 +19,7 @@ def now_ms():
 
 
 def written_by(pid):
-    """Bytes that the process has given to write(), as the kernel counts them."""
+    """Returns the bytes that the process has written, as the kernel counts them."""
     text = Path(f"/proc/{pid}/io").read_text()
     return int(text.partition("wchar: ")[2].split()[0])
 
@@ -27,7 +27,7 @@ def written_by(pid):
 @measures
 @native_only
 class TooManyToSample(unittest.TestCase):
-    """More processes than can be sampled within the interval that was asked for."""
+    """More processes than can be sampled within the configured interval."""
 
     COUNT = 1500
 
@@ -62,7 +62,7 @@ class TooManyToSample(unittest.TestCase):
 
 @measures
 class OutOfFiles(unittest.TestCase):
-    """For a while collectd may open nothing: what cannot be looked at has not ended."""
+    """For a while collectd cannot open files: a process that cannot be read has not ended."""
 
     BUSY_BEFORE = 5  # seconds, that must not show up as a jump
 
@@ -121,7 +121,7 @@ class LongCommandLines(unittest.TestCase):
     def test_a_regex_over_a_long_command_line_does_not_stall(self):
         with Collectd(rule("java", 'CommandLine "java.*-Dapp"')) as collectd:
             collectd.wait_ready()
-            # 30,000 places to start at, and from each of them all the way to the end in vain.
+            # 30,000 possible starts; a naive search reads from each to the end.
             with Workload("sleeper", "java" * 30_000) as workload:
                 born = time.time()
                 collectd.wait_for_values("_self", "duration-tick", count=3, after=born, timeout=60)
@@ -138,7 +138,7 @@ class LongCommandLines(unittest.TestCase):
 
 
 class TwoRulesOneInstance(unittest.TestCase):
-    """Two rules may send one process to one group: it has one file there."""
+    """Two rules put one process into one group: it has one file there."""
 
     def check(self, first, second):
         with Workload("sleeper", environment={b"SLEEPER_COMM": b"e2e-twice"}) as workload:
@@ -176,13 +176,13 @@ class TwoRulesOneInstance(unittest.TestCase):
 
 
 class Reentry(unittest.TestCase):
-    """A root that leaves its rule while its child lives on, and comes back."""
+    """A root stops matching while its child lives on, and matches again."""
 
-    BEFORE = 50_000_000  # bytes that it wrote before collectd looked
+    BEFORE = 50_000_000  # bytes that it wrote before collectd started
 
     def run_it(self, option=""):
         self.writer = self.enterContext(Workload("writer"))
-        name = f"e2e-reenter{len(option)}"  # not that of the other test's child, which may linger
+        name = f"e2e-reenter{len(option)}"  # differs from that of the other test, whose child may still exist
         self.writer.ask(f"name {name}")
         self.writer.ask(f"write {self.BEFORE}")
         self.child = int(self.writer.ask("child"))
@@ -205,7 +205,7 @@ class Reentry(unittest.TestCase):
         self.lines = self.collectd.samples_of(pid, "a")
 
     def check_consistent(self):
-        """The lines of one file are those of one tree, whoever is in it."""
+        """Checks that the lines of the file are those of one tree, whatever members it has."""
         path, = self.collectd.files()
         self.assertTrue(path.name.startswith(f"{self.writer.pid}-"))
         self.assertEqual({line["kind"] for line in self.lines}, {"tree"})
@@ -277,7 +277,7 @@ class Reentry(unittest.TestCase):
                      "needs root, ip, unshare and nsenter")
 class ManyInterfaces(unittest.TestCase):
     PAIRS = 80
-    # The kernel hands out net/dev in pieces of a page: what counts must be behind the first.
+    # The kernel returns net/dev in pieces of a page: the interface must be behind the first.
     SETUP = f"""for i in $(seq {PAIRS}); do
                   ip link add den$i type veth peer name peer$i || exit 9
                   ip link set den$i up; ip link set peer$i up; done

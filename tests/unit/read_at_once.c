@@ -1,7 +1,7 @@
-/* In the place of reads aside (the linker's --wrap), whose thread is waited for no longer than so
- * many milliseconds: on a busy machine they are soon over, and a test that tells lines to the byte
- * wants the text. There is no thread for batches either, so that they are read here, where faults
- * can be made. */
+/* Replaces reads in other threads by reads in the caller's thread (the linker's --wrap). A tick
+ * waits for other threads for some milliseconds only, which may be too short on a busy machine; a
+ * test that compares lines needs the text. Faults can only be made in reads of the caller's thread.
+ */
 #include "core/source/procfs/aside.h"
 #include "core/source/procfs/reader.h"
 

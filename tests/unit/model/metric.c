@@ -9,13 +9,13 @@
 #include <fcntl.h>
 #include <string.h>
 
-/* collectd's own; the build may name another. */
+/* That of collectd, unless the build names another. */
 #ifndef DENET_TYPES_DB
 #define DENET_TYPES_DB "/usr/share/collectd/types.db"
 #endif
 
 #define TYPES_LIMIT (1 << 20)
-#define SOURCES 2 /* as many as the plugin fills in one value list */
+#define SOURCES 2 /* the most that the plugin puts in one value list */
 
 /* What types.db says of a type, types.db(5). */
 struct type {
@@ -25,14 +25,14 @@ struct type {
 
 static bool is_same(const char *a, const char *b) { return a && b && !strcmp(a, b); }
 
-/* Whether row continues the value list of the one before it. */
+/* Returns whether a row continues the value list of the row before it. */
 static bool continues(unsigned m) {
   const struct denet_metric_info *info = &denet_metric_info[m];
   return m > 0 && is_same(info->type, info[-1].type) &&
          is_same(info->type_instance, info[-1].type_instance);
 }
 
-/* Reads one line's data sources: "rx:DERIVE:0:U, tx:DERIVE:0:U". */
+/* Parses the data sources of a line: "rx:DERIVE:0:U, tx:DERIVE:0:U". */
 static struct type parse_sources(char *text) {
   struct type type = {0};
   char *source, *rest = text;
@@ -73,7 +73,7 @@ START_TEST(data_sources_of_a_value_list_stand_together_in_order) {
   unsigned expected = continues((unsigned)_i) ? info[-1].data_source + 1 : 0;
   ck_assert_uint_eq(info->data_source, expected);
   ck_assert_uint_lt(info->data_source, SOURCES);
-  /* The list does not begin anew further down. */
+  /* The list does not continue further down. */
   for (unsigned m = (unsigned)_i + 1; m < DENET_METRICS; m++)
     if (!continues(m))
       ck_assert(!is_same(info->type, denet_metric_info[m].type) ||
@@ -81,7 +81,7 @@ START_TEST(data_sources_of_a_value_list_stand_together_in_order) {
 }
 END_TEST
 
-START_TEST(rows_of_a_value_list_are_asked_for_by_the_same_word) {
+START_TEST(rows_of_a_value_list_have_one_word_of_report) {
   const struct denet_metric_info *info = &denet_metric_info[_i];
   if (!info->type || !continues((unsigned)_i))
     return;
@@ -90,7 +90,7 @@ START_TEST(rows_of_a_value_list_are_asked_for_by_the_same_word) {
 }
 END_TEST
 
-START_TEST(type_is_collectds_own) {
+START_TEST(type_is_in_types_db) {
   const struct denet_metric_info *info = &denet_metric_info[_i];
   struct type type;
   if (!info->type)
@@ -104,7 +104,7 @@ START_TEST(type_is_collectds_own) {
 }
 END_TEST
 
-START_TEST(derived_type_is_collectds_own) {
+START_TEST(derived_type_is_in_types_db) {
   const struct denet_derived_info *info = &denet_derived_info[_i];
   struct type type;
   ck_assert_msg(find_type(info->type, &type), "%s is not in " DENET_TYPES_DB, info->type);
@@ -191,7 +191,7 @@ static const struct {
      BIT(DENET_READ_CALLS)},
 };
 
-START_TEST(only_what_somebody_asks_for_is_wanted) {
+START_TEST(only_metrics_that_are_reported_or_recorded_are_wanted) {
   uint64_t metrics = denet_metrics_wanted(wanted[_i].report, wanted[_i].records);
   ck_assert_uint_eq(metrics & wanted[_i].with, wanted[_i].with);
   ck_assert_uint_eq(metrics & wanted[_i].without, 0);
@@ -227,14 +227,14 @@ END_TEST
 
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, data_sources_of_a_value_list_stand_together_in_order, denet_metric_info);
-  ADD_TABLE(suite, rows_of_a_value_list_are_asked_for_by_the_same_word, denet_metric_info);
-  ADD_TABLE(suite, type_is_collectds_own, denet_metric_info);
-  ADD_TABLE(suite, derived_type_is_collectds_own, denet_derived_info);
+  ADD_TABLE(suite, rows_of_a_value_list_have_one_word_of_report, denet_metric_info);
+  ADD_TABLE(suite, type_is_in_types_db, denet_metric_info);
+  ADD_TABLE(suite, derived_type_is_in_types_db, denet_derived_info);
   ADD_TABLE(suite, row_is_whole, denet_metric_info);
   ADD_TEST(suite, file_has_no_more_metrics_than_a_source_holds);
   ADD_TABLE(suite, value_is_absent_until_it_is_set, denet_metric_info);
   ADD_TABLE(suite, combined_value_is_the_sum_or_the_greatest, denet_metric_info);
   ADD_TEST(suite, cpu_time_is_both_kinds_or_what_there_is);
-  ADD_TABLE(suite, only_what_somebody_asks_for_is_wanted, wanted);
+  ADD_TABLE(suite, only_metrics_that_are_reported_or_recorded_are_wanted, wanted);
   ADD_TABLE(suite, word_of_the_report_option_is_a_bit, words);
 }

@@ -13,7 +13,7 @@ static void set(struct denet_process *process, enum denet_metric metric, uint64_
   denet_values_set(&process->now, metric, value);
 }
 
-/* Three looks at a counter. */
+/* Three samples of a counter. */
 static const struct {
   enum denet_baseline baseline;
   uint64_t now[3], delta[3], sum[3];
@@ -22,7 +22,7 @@ static const struct {
     {DENET_BASELINE_FIRST_SEEN, {0, 0, 5}, {0, 0, 5}, {0, 0, 5}},
     {DENET_BASELINE_BIRTH, {100, 130, 131}, {100, 30, 1}, {100, 130, 131}},
     {DENET_BASELINE_BIRTH_IN_RECORDS, {100, 130, 131}, {0, 30, 1}, {100, 130, 131}},
-    /* One that runs backwards starts a new series: nothing for that time, then from there on. */
+    /* A counter that falls starts a new series: no increase for that sample. */
     {DENET_BASELINE_FIRST_SEEN, {100, 60, 65}, {0, 0, 5}, {0, 0, 5}},
     {DENET_BASELINE_BIRTH, {100, 60, 65}, {100, 0, 5}, {100, 100, 105}},
     {DENET_BASELINE_BIRTH, {100, 0, 300}, {100, 0, 300}, {100, 100, 400}},
@@ -32,7 +32,7 @@ static const struct {
      {0, UINT64_MAX, UINT64_MAX}},
 };
 
-START_TEST(counter_begins_as_its_base_says_and_never_falls) {
+START_TEST(counter_begins_at_its_baseline_and_never_falls) {
   struct denet_process process = {.baseline = counters[_i].baseline};
   for (int i = 0; i < 3; i++) {
     set(&process, DENET_MINOR_FAULTS, counters[_i].now[i]);
@@ -45,7 +45,7 @@ START_TEST(counter_begins_as_its_base_says_and_never_falls) {
 }
 END_TEST
 
-START_TEST(gauge_is_what_it_is_now) {
+START_TEST(gauge_is_its_last_value) {
   static const uint64_t rss[] = {500, 900, 0, 100};
   struct denet_process process = {.baseline = DENET_BASELINE_FIRST_SEEN};
   for (unsigned i = 0; i < DENET_COUNT_OF(rss); i++) {
@@ -57,7 +57,7 @@ START_TEST(gauge_is_what_it_is_now) {
 }
 END_TEST
 
-START_TEST(what_was_never_read_is_absent) {
+START_TEST(metric_that_was_never_read_is_absent) {
   struct denet_process process = {.baseline = DENET_BASELINE_BIRTH};
   set(&process, DENET_RSS, 1);
   denet_process_advance(&process);
@@ -75,7 +75,7 @@ static const struct {
     {DENET_BASELINE_BIRTH_IN_RECORDS, 700, 0},
 };
 
-START_TEST(metric_that_becomes_readable_later_begins_as_its_base_says) {
+START_TEST(metric_that_becomes_readable_later_begins_at_its_baseline) {
   struct denet_process process = {.baseline = late[_i].baseline};
   set(&process, DENET_MINOR_FAULTS, 10);
   denet_process_advance(&process);
@@ -91,7 +91,7 @@ START_TEST(metric_that_becomes_readable_later_begins_as_its_base_says) {
 }
 END_TEST
 
-START_TEST(what_members_do_not_add_up_never_counts_from_birth) {
+START_TEST(metric_that_is_no_sum_never_counts_from_birth) {
   struct denet_process process = {.baseline = late[_i].baseline};
   set(&process, DENET_NET_RX, 5000);
   denet_process_advance(&process);
@@ -131,13 +131,13 @@ static const struct {
     {0, 0, 1000, 0, 1, 0, 1000},
     {0, 0, 1000, 3, 1, 750, 250},
     {0, 0, 1000, 1, 2, 334, 666},
-    /* Neither falls, though the ratio turns. */
+    /* Neither part falls when the ratio changes. */
     {750, 250, 1000, 1, 3, 750, 250},
     {750, 250, 1001, 1, 3, 750, 251},
     {750, 250, 2000, 1, 3, 750, 1250},
     {250, 750, 2000, 3, 1, 1250, 750},
     {100, 900, 1200, 1, 0, 300, 900},
-    /* A clock behind what is known changes nothing. */
+    /* A CPU time that falls changes nothing. */
     {750, 250, 999, 3, 1, 750, 250},
     /* Numbers that overflow 64 bits on the way: 100 years of CPU time. */
     {0, 0, UINT64_C(3155760000) * SECOND, UINT64_C(1) << 40, UINT64_C(3) << 40,
@@ -154,7 +154,7 @@ START_TEST(cpu_time_is_split_in_the_ratio_of_the_ticks) {
 }
 END_TEST
 
-/* Numbers without a pattern, the same in every run. */
+/* Returns a pseudo-random number, the same in every run. */
 static uint64_t next_random(uint64_t *state) {
   *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
   return *state >> 33;
@@ -176,51 +176,51 @@ START_TEST(both_parts_of_cpu_time_only_rise_and_make_up_all_of_it) {
 }
 END_TEST
 
-static void look(struct denet_process *process, uint64_t at_ns, uint64_t cpu_ns) {
+static void sample(struct denet_process *process, uint64_t at_ns, uint64_t cpu_ns) {
   process->measured_ns = at_ns;
   set(process, DENET_CPU_USER, cpu_ns);
   denet_process_advance(process);
   denet_process_rate(process, SECOND / 10);
 }
 
-START_TEST(first_look_gives_no_rate) {
+START_TEST(first_sample_gives_no_rate) {
   struct denet_process process = {.baseline = DENET_BASELINE_BIRTH};
-  look(&process, 50 * SECOND, 40 * SECOND);
+  sample(&process, 50 * SECOND, 40 * SECOND);
   ck_assert_double_eq(process.cpu_cores, 0);
 }
 END_TEST
 
 START_TEST(rate_is_cpu_time_by_time) {
   struct denet_process process = {.baseline = DENET_BASELINE_FIRST_SEEN};
-  look(&process, 50 * SECOND, 40 * SECOND);
-  look(&process, 52 * SECOND, 43 * SECOND);
+  sample(&process, 50 * SECOND, 40 * SECOND);
+  sample(&process, 52 * SECOND, 43 * SECOND);
   ck_assert_double_eq_tol(process.cpu_cores, 1.5, 1e-9);
-  look(&process, 53 * SECOND, 47 * SECOND);
+  sample(&process, 53 * SECOND, 47 * SECOND);
   ck_assert_double_eq_tol(process.cpu_cores, 4, 1e-9);
-  look(&process, 54 * SECOND, 47 * SECOND);
+  sample(&process, 54 * SECOND, 47 * SECOND);
   ck_assert_double_eq_tol(process.cpu_cores, 0, 1e-9);
 }
 END_TEST
 
 START_TEST(rate_waits_until_its_window_is_full) {
   struct denet_process process = {.baseline = DENET_BASELINE_FIRST_SEEN};
-  look(&process, 50 * SECOND, 0);
-  look(&process, 51 * SECOND, SECOND / 2);
-  look(&process, 51 * SECOND + SECOND / 20, SECOND / 2 + SECOND / 20);
+  sample(&process, 50 * SECOND, 0);
+  sample(&process, 51 * SECOND, SECOND / 2);
+  sample(&process, 51 * SECOND + SECOND / 20, SECOND / 2 + SECOND / 20);
   ck_assert_double_eq_tol(process.cpu_cores, 0.5, 1e-9);
-  look(&process, 51 * SECOND + SECOND / 10, SECOND / 2 + SECOND / 20);
+  sample(&process, 51 * SECOND + SECOND / 10, SECOND / 2 + SECOND / 20);
   ck_assert_double_eq_tol(process.cpu_cores, 0.5, 1e-9);
-  look(&process, 51 * SECOND + 3 * SECOND / 10, SECOND / 2 + SECOND / 20);
+  sample(&process, 51 * SECOND + 3 * SECOND / 10, SECOND / 2 + SECOND / 20);
   ck_assert_double_eq_tol(process.cpu_cores, 0, 1e-9);
 }
 END_TEST
 
 START_TEST(rate_stays_when_time_does_not_pass) {
   struct denet_process process = {.baseline = DENET_BASELINE_FIRST_SEEN};
-  look(&process, 50 * SECOND, 0);
-  look(&process, 51 * SECOND, SECOND);
-  look(&process, 51 * SECOND, 2 * SECOND);
-  look(&process, 50 * SECOND, 3 * SECOND);
+  sample(&process, 50 * SECOND, 0);
+  sample(&process, 51 * SECOND, SECOND);
+  sample(&process, 51 * SECOND, 2 * SECOND);
+  sample(&process, 50 * SECOND, 3 * SECOND);
   ck_assert_double_eq_tol(process.cpu_cores, 1, 1e-9);
 }
 END_TEST
@@ -229,7 +229,7 @@ START_TEST(rate_is_never_negative_nor_infinite) {
   struct denet_process process = {.baseline = DENET_BASELINE_FIRST_SEEN};
   uint64_t state = 7;
   for (int i = 0; i < 10000; i++) {
-    look(&process, SECOND + next_random(&state) % (100 * SECOND), next_random(&state));
+    sample(&process, SECOND + next_random(&state) % (100 * SECOND), next_random(&state));
     ck_assert(isfinite(process.cpu_cores) && process.cpu_cores >= 0);
   }
 }
@@ -237,22 +237,22 @@ END_TEST
 
 START_TEST(unwatched_process_has_no_rate) {
   struct denet_process process = {.baseline = DENET_BASELINE_FIRST_SEEN};
-  look(&process, 50 * SECOND, 0);
-  look(&process, 51 * SECOND, SECOND);
+  sample(&process, 50 * SECOND, 0);
+  sample(&process, 51 * SECOND, SECOND);
   denet_process_unwatch(&process);
   ck_assert_double_eq(process.cpu_cores, 0);
-  look(&process, 60 * SECOND, 9 * SECOND);
+  sample(&process, 60 * SECOND, 9 * SECOND);
   ck_assert_double_eq(process.cpu_cores, 0);
-  look(&process, 61 * SECOND, 9 * SECOND + SECOND / 4);
+  sample(&process, 61 * SECOND, 9 * SECOND + SECOND / 4);
   ck_assert_double_eq_tol(process.cpu_cores, 0.25, 1e-9);
 }
 END_TEST
 
-/* A process that runs its first program (stamp 7), and how it is seen next. */
+/* A process runs its first program (stamp 7); the next sample of it. */
 static const struct {
   struct denet_identity next;
   bool execd, changed, ended, no_mm;
-} looks[] = {
+} samples[] = {
     {{.name = "app", .has_exec_stamp = true, .exec_stamp = 7, .threads = 1}, 0, 0, 0, 0},
     {{.name = "app", .has_exec_stamp = true, .exec_stamp = 8, .threads = 1}, 1, 1, 0, 0},
     {{.name = "new", .has_exec_stamp = true, .exec_stamp = 7, .threads = 1}, 0, 1, 0, 0},
@@ -262,7 +262,7 @@ static const struct {
      1,
      0,
      0},
-    /* It has exec'd and died since: that it did is known, if there is a stamp. */
+    /* It has called exec and exited since: only a stamp shows the exec. */
     {{.name = "app", .has_exec_stamp = true, .exec_stamp = 8, .is_zombie = true}, 1, 1, 1, 0},
     {{.name = "new", .has_exec_stamp = true, .exec_stamp = 8, .is_zombie = true}, 1, 1, 1, 0},
     {{.name = "app", .has_exec_stamp = true, .exec_stamp = 7, .is_zombie = true}, 0, 0, 1, 0},
@@ -300,16 +300,16 @@ static void identify_first(struct denet_process *process) {
 
 START_TEST(identity_says_what_has_changed) {
   struct denet_process process = {.exec_stamp = 7, .name = "app"};
-  denet_process_identify(&process, &looks[_i].next);
-  ck_assert_int_eq(process.execd, looks[_i].execd);
-  ck_assert_int_eq(process.changed, looks[_i].changed);
-  ck_assert_int_eq(process.ended, looks[_i].ended);
-  ck_assert_int_eq(process.no_mm, looks[_i].no_mm);
-  ck_assert_str_eq(process.name, looks[_i].next.name);
+  denet_process_identify(&process, &samples[_i].next);
+  ck_assert_int_eq(process.execd, samples[_i].execd);
+  ck_assert_int_eq(process.changed, samples[_i].changed);
+  ck_assert_int_eq(process.ended, samples[_i].ended);
+  ck_assert_int_eq(process.no_mm, samples[_i].no_mm);
+  ck_assert_str_eq(process.name, samples[_i].next.name);
 }
 END_TEST
 
-START_TEST(exec_is_noticed_by_the_stamp_of_the_last_look_that_had_one) {
+START_TEST(exec_is_noticed_by_the_last_known_stamp) {
   struct denet_process process = {.is_new = true};
   identify_first(&process);
   process.is_new = process.execd = process.changed = false;
@@ -320,14 +320,14 @@ START_TEST(exec_is_noticed_by_the_stamp_of_the_last_look_that_had_one) {
 }
 END_TEST
 
-START_TEST(new_process_counts_as_one_that_execd) {
+START_TEST(new_process_has_execd) {
   struct denet_process process = {.is_new = true};
-  denet_process_identify(&process, &looks[_i].next);
+  denet_process_identify(&process, &samples[_i].next);
   ck_assert(process.execd && process.changed);
 }
 END_TEST
 
-START_TEST(what_has_changed_stays_so_until_the_rules_have_looked) {
+START_TEST(changes_stay_until_the_rules_are_matched) {
   struct denet_process process = {.is_new = true};
   identify_first(&process);
   process.is_new = false;
@@ -365,7 +365,7 @@ static const struct {
      false},
 };
 
-START_TEST(how_it_ended_is_known_of_what_has_ended) {
+START_TEST(exit_status_is_that_of_an_ended_process) {
   struct denet_process process = {.is_new = true};
   struct denet_identity identity = ends[_i].identity;
   identity.name = "app";
@@ -395,18 +395,18 @@ START_TEST(done_may_be_called_on_anything_and_twice) {
 }
 END_TEST
 
-/* What is left of an age, after what there was before. */
+/* Blocked time: the age of the threads without CPU time and run delay. It never falls. */
 static const struct {
   bool has_run_delay;
   uint64_t before_ns, age_ns, cpu_ns, run_delay_ns, off_ns;
 } ages[] = {
     {true, 0, 100, 30, 20, 50},  {true, 50, 200, 40, 20, 140}, {true, 0, 100, 0, 0, 100},
-    {true, 0, 100, 60, 40, 0},   {true, 0, 100, 90, 40, 0}, /* the clocks are not quite one */
-    {true, 60, 100, 30, 20, 60},                            /* it never falls */
+    {true, 0, 100, 60, 40, 0},   {true, 0, 100, 90, 40, 0}, /* the clocks differ a little */
+    {true, 60, 100, 30, 20, 60},                            /* the value before is greater */
     {true, 60, 0, 30, 20, 60},   {false, 0, 100, 30, 20, 0},
 };
 
-START_TEST(threads_are_blocked_for_what_is_left_of_their_ages) {
+START_TEST(threads_are_blocked_for_the_rest_of_their_ages) {
   struct denet_process process = {.age_ns = ages[_i].age_ns, .cpu_ns = ages[_i].cpu_ns};
   if (ages[_i].has_run_delay)
     denet_values_set(&process.now, DENET_RUN_DELAY, ages[_i].run_delay_ns);
@@ -419,26 +419,26 @@ START_TEST(threads_are_blocked_for_what_is_left_of_their_ages) {
 END_TEST
 
 void add_cases(Suite *suite) {
-  ADD_TABLE(suite, counter_begins_as_its_base_says_and_never_falls, counters);
-  ADD_TEST(suite, gauge_is_what_it_is_now);
-  ADD_TEST(suite, what_was_never_read_is_absent);
-  ADD_TABLE(suite, metric_that_becomes_readable_later_begins_as_its_base_says, late);
-  ADD_TABLE(suite, what_members_do_not_add_up_never_counts_from_birth, late);
+  ADD_TABLE(suite, counter_begins_at_its_baseline_and_never_falls, counters);
+  ADD_TEST(suite, gauge_is_its_last_value);
+  ADD_TEST(suite, metric_that_was_never_read_is_absent);
+  ADD_TABLE(suite, metric_that_becomes_readable_later_begins_at_its_baseline, late);
+  ADD_TABLE(suite, metric_that_is_no_sum_never_counts_from_birth, late);
   ADD_TEST(suite, unwatched_time_is_not_counted);
   ADD_TABLE(suite, cpu_time_is_split_in_the_ratio_of_the_ticks, splits);
   ADD_TEST(suite, both_parts_of_cpu_time_only_rise_and_make_up_all_of_it);
-  ADD_TEST(suite, first_look_gives_no_rate);
+  ADD_TEST(suite, first_sample_gives_no_rate);
   ADD_TEST(suite, rate_is_cpu_time_by_time);
   ADD_TEST(suite, rate_waits_until_its_window_is_full);
   ADD_TEST(suite, rate_stays_when_time_does_not_pass);
   ADD_TEST(suite, rate_is_never_negative_nor_infinite);
   ADD_TEST(suite, unwatched_process_has_no_rate);
-  ADD_TABLE(suite, identity_says_what_has_changed, looks);
-  ADD_TEST(suite, exec_is_noticed_by_the_stamp_of_the_last_look_that_had_one);
-  ADD_TABLE(suite, new_process_counts_as_one_that_execd, looks);
-  ADD_TEST(suite, what_has_changed_stays_so_until_the_rules_have_looked);
-  ADD_TABLE(suite, how_it_ended_is_known_of_what_has_ended, ends);
+  ADD_TABLE(suite, identity_says_what_has_changed, samples);
+  ADD_TEST(suite, exec_is_noticed_by_the_last_known_stamp);
+  ADD_TABLE(suite, new_process_has_execd, samples);
+  ADD_TEST(suite, changes_stay_until_the_rules_are_matched);
+  ADD_TABLE(suite, exit_status_is_that_of_an_ended_process, ends);
   ADD_TEST(suite, name_is_cut_at_15_bytes_and_no_change_by_that);
   ADD_TEST(suite, done_may_be_called_on_anything_and_twice);
-  ADD_TABLE(suite, threads_are_blocked_for_what_is_left_of_their_ages, ages);
+  ADD_TABLE(suite, threads_are_blocked_for_the_rest_of_their_ages, ages);
 }
