@@ -13,8 +13,8 @@ a table with one row a minute and then the claims, each with its figures:
   GROWTH_KIB above that of its first quarter.
 * Descriptors: the same, at most GROWTH_FDS more.
 * No tick is late: of SAMPLED processes, no line comes LATE_MS more after the one before than its
-  interval. A process that only sleeps, 10 ms each time, shows when the machine delays threads: lines
-  that are late while it is late are counted apart, and no others may be late.
+  interval. A process that only sleeps, 10 ms each time, shows when the machine delays threads:
+  lines that are late while it is late are counted apart, and no others may be late.
 * No event is lost, no record is dropped, the log has no warning, and all files parse.
 
 The exit status is 0 if all hold. Needs root and a machine that does nothing else.

@@ -36,8 +36,8 @@ def cpu_seconds(pid, thread=None):
 
 
 class Tampering:
-    """A context manager: strace(1) changes a system call of the writer's thread as what says, such as
-    "error=EIO"; path: only calls on this path."""
+    """A context manager: strace(1) changes a system call of the writer's thread as what says, such
+    as "error=EIO"; path: only calls on this path."""
 
     def __init__(self, collectd, call, what, path=None):
         thread = thread_of(collectd.pid, "denet-writer")
@@ -62,7 +62,8 @@ class Tampering:
 
 
 def hang(collectd):
-    """Returns a context manager: the writer's thread hangs, as on a dead disk, until it is closed."""
+    """Returns a context manager: the writer's thread hangs, as on a dead disk, until it is
+    closed."""
     return Workload("holder", str(thread_of(collectd.pid, "denet-writer")))
 
 
@@ -96,8 +97,8 @@ def check_file(test, path):
 
 
 def check_files(test, folder, instance="*"):
-    """Checks that each file of the group is whole, that no line exists twice, and that names sort as
-    times do. Returns {(group, pid and start): {number of the segment: times}}."""
+    """Checks that each file of the group is whole, that no line exists twice, and that names sort
+    as times do. Returns {(group, pid and start): {number of the segment: times}}."""
     found = {}
     for path in sorted(Path(folder).glob(f"*/{instance}/**/*.jsonl")):
         stem, times = check_file(test, path)

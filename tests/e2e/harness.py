@@ -53,29 +53,31 @@ def bpf_only(case):
 
 
 def procfs_only(case):
-    """Marks a case of /proc, or of something that is the same with each source: run once, with /proc."""
+    """Marks a case of /proc, or of something that is the same with each source: run once, with
+    /proc."""
     case.only_source = "procfs"
     return case
 
 
 def alone(case):
-    """Marks a case that others would disturb: it looks at all processes of the host or at everything in
-    the kernel, or needs a certain pid. run.py runs it when all others have ended."""
+    """Marks a case that others would disturb: it looks at all processes of the host or at
+    everything in the kernel, or needs a certain pid. run.py runs it when all others have ended."""
     case.is_alone = True
     return case
 
 
 def measures(case):
     """Marks a case that measures CPU time, run delay or the precision of times, or that fills the
-    machine: it runs alone, too. With a sanitizer its figures mean nothing: it runs beside others, and
-    only the reports of the sanitizer count."""
+    machine: it runs alone, too. With a sanitizer its figures mean nothing: it runs beside others,
+    and only the reports of the sanitizer count."""
     case.is_alone = not is_sanitized()
     case.is_for_reports = is_sanitized()
     return case
 
 
 def native_only(test):
-    """Marks a test or a case that would measure the sanitizer: run.py leaves it out of such runs."""
+    """Marks a test or a case that would measure the sanitizer: run.py leaves it out of such
+    runs."""
     test.is_native_only = True
     return test
 
@@ -119,7 +121,8 @@ def patience():
 
 
 def wait_until(condition, what, timeout=15, pause=0.05):
-    """Polls until condition() is true. Returns its value; raises an AssertionError after timeout."""
+    """Polls until condition() is true. Returns its value; raises an AssertionError after
+    timeout."""
     timeout *= patience()
     deadline = time.monotonic() + timeout
     while True:
@@ -205,7 +208,7 @@ PluginDir "{plugins_folder()}"
         return self.process.pid
 
     def run_once(self):
-        """Runs collectd -T: configuration, init and one read in the main thread. Returns its status."""
+        """Runs collectd -T: init and one read in the main thread. Returns the exit status."""
         with open(self.folder / "stderr", "ab") as out:
             return subprocess.run(self.command("-T"), stdin=subprocess.DEVNULL, stdout=out,
                                   stderr=out, timeout=30 * patience()).returncode
@@ -224,8 +227,9 @@ PluginDir "{plugins_folder()}"
             raise
 
     def _signal_again(self):
-        """Sends a second signal. The thread sanitizer delays signals and loses one of some hundreds: its
-        own handler is called, collectd's is not. collectd handles a second one as the first."""
+        """Sends a second signal. The thread sanitizer delays signals and loses one of some
+        hundreds: its own handler is called, collectd's is not. collectd handles a second one as
+        the first."""
         try:
             self.process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -368,7 +372,8 @@ def program(name, flags=(), suffix=""):
 
 
 def make_cgroup(name):
-    """Makes a cgroup below our own, in the hierarchy that denet reads. Returns None if that fails."""
+    """Makes a cgroup below our own, in the hierarchy that denet reads. Returns None if that
+    fails."""
     places = {line.split(":", 2)[1]: line.split(":", 2)[2]
               for line in Path("/proc/self/cgroup").read_text().splitlines()}
     for mount, controller in (("/sys/fs/cgroup", ""), ("/sys/fs/cgroup/unified", ""),
@@ -410,7 +415,8 @@ def comm_of(pid):
 
 
 def threads_of(pid):
-    """Returns the name, the state (R, S, ...) and the kernel function of each thread of a process."""
+    """Returns the name, the state (R, S, ...) and the kernel function of each thread of a
+    process."""
     found = []
     for task in Path(f"/proc/{pid}/task").glob("*"):
         try:
@@ -422,9 +428,9 @@ def threads_of(pid):
 
 
 class Workload:
-    """A process of a program of tests/programs. It prints "ready" when it has started, answers each line
-    of its input with one line, and ends at the end of its input. path: of a program that is compiled
-    already."""
+    """A process of a program of tests/programs. It prints "ready" when it has started, answers
+    each line of its input with one line, and ends at the end of its input. path: of a program that
+    is compiled already."""
 
     def __init__(self, name, *arguments, argv0=None, environment=None, prefix=(), cpus=None,
                  path=None):

@@ -182,7 +182,8 @@ class Reentry(unittest.TestCase):
 
     def run_it(self, option=""):
         self.writer = self.enterContext(Workload("writer"))
-        name = f"e2e-reenter{len(option)}"  # differs from that of the other test, whose child may still exist
+        # It differs from that of the other test, whose child may still exist.
+        name = f"e2e-reenter{len(option)}"
         self.writer.ask(f"name {name}")
         self.writer.ask(f"write {self.BEFORE}")
         self.child = int(self.writer.ask("child"))

@@ -7,8 +7,8 @@ import unittest
 from pathlib import Path
 
 from faults import FAST, Socket, check_files, complaints, herd, told, wait_for_more
-from harness import (Collectd, Workload, bpf_only, is_sanitized, procfs_only, program, rule, source_in_use,
-                     wait_until)
+from harness import (Collectd, Workload, bpf_only, is_sanitized, procfs_only, program, rule,
+                     source_in_use, wait_until)
 from test_bpf import objects_in_kernel, objects_of
 
 RULE = rule("herd", f'Executable "{program("herd")}"')
@@ -26,8 +26,8 @@ class InARow(unittest.TestCase):
         wait_until(lambda: log.exists() and
                    log.read_bytes().count(b"Initialization complete") == count,
                    f"start number {count}", timeout=30, pause=0.005)
-        # If a signal comes between collectd's check of read_loop and its wait, its read thread sleeps
-        # forever (collectd 5.12, plugin_read_thread). With a sanitizer this window is long.
+        # If a signal comes between collectd's check of read_loop and its wait, its read thread
+        # sleeps forever (collectd 5.12, plugin_read_thread). With a sanitizer this window is long.
         settled = 0.5 if is_sanitized() else 0
         time.sleep(settled + random.choice((0, random.uniform(0, 0.03))))
         if source_in_use() == "bpf":

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Builds the fuzz targets and runs each on its seeds and then for some seconds, as many at a time as
-there are CPUs. The last line says "fuzz: N passed, N failed"; the exit status is 0 if none failed. An
-input that makes a target fail is kept in the build folder and named."""
+"""Builds the fuzz targets and runs each on its seeds and then for some seconds, as many at a time
+as there are CPUs. The last line says "fuzz: N passed, N failed"; the exit status is 0 if none
+failed. An input that makes a target fail is kept in the build folder and named."""
 
 import argparse
 import os
