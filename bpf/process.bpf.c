@@ -93,7 +93,7 @@ static __always_inline denet_u64 read_main_age(struct task_struct *task) {
 static __always_inline void read_process(struct task_struct *task,
                                          struct denet_bpf_process *process) {
   struct signal_struct *signal = task->signal;
-  struct denet_bpf_usage *costs = &process->costs;
+  struct denet_bpf_usage *costs = &process->usage;
   bool has_own_io = !has_reaped(signal);
   read_thread(task, costs);
   add_exited(signal, costs);
@@ -116,13 +116,13 @@ static __always_inline void read_process(struct task_struct *task,
 
 static __always_inline int list_thread(struct task_struct *task, struct seq_file *seq) {
   struct denet_bpf_thread thread = {.head = {DENET_BPF_THREAD, task->tgid}, .tid = task->pid};
-  read_thread(task, &thread.costs);
+  read_thread(task, &thread.usage);
   /* Not what has been added to the process's sums, or is about to be. */
   bool is_summed = task->flags & PF_EXITING;
   if (is_summed)
-    thread.costs.run_delay_ns = 0;
+    thread.usage.run_delay_ns = 0;
   if (!is_summed || !has_reaped(task->signal))
-    add_io(&task->ioac, &thread.costs);
+    add_io(&task->ioac, &thread.usage);
   if (!task->group_leader->mm && task->mm)
     read_memory(task->mm, &thread.rss_pages, &thread.vm_pages);
   thread.state = is_on_cpu(task) ? DENET_BPF_ON_CPU : 0;
@@ -409,7 +409,7 @@ int BPF_PROG(note_exit_kept, struct task_struct *task) { return exit_task(task, 
 /* The signal_struct has the sums of all threads, the main one's included. */
 static __always_inline void read_final(struct task_struct *task, struct denet_bpf_free *event) {
   struct signal_struct *signal = task->signal;
-  struct denet_bpf_usage *costs = &event->costs;
+  struct denet_bpf_usage *costs = &event->usage;
   struct process_key key = {task->tgid, task->start_boottime};
   bool has_own_io = !has_reaped(signal);
   add_exited(signal, costs);

@@ -81,7 +81,7 @@ struct denet_bpf_identity {
  * has no child's in it. */
 struct denet_bpf_process {
   struct denet_bpf_identity identity;
-  struct denet_bpf_usage costs;
+  struct denet_bpf_usage usage;
   denet_u64 seen_ns; /* when the kernel was asked */
   denet_u64 rss_pages, vm_pages;
   denet_u32 uid;
@@ -93,7 +93,7 @@ struct denet_bpf_process {
 /* Another thread of such a process. */
 struct denet_bpf_thread {
   struct denet_bpf_head head;
-  struct denet_bpf_usage costs;
+  struct denet_bpf_usage usage;
   denet_u64 rss_pages, vm_pages; /* if the main thread has none any more */
   denet_u32 tid;
   denet_u32 state; /* DENET_BPF_ON_CPU */
@@ -140,7 +140,7 @@ struct denet_bpf_question {
 /* The process has been waited for: what all its threads cost, for good, but for main_age_ns. */
 struct denet_bpf_free {
   struct denet_bpf_head head;
-  struct denet_bpf_usage costs;
+  struct denet_bpf_usage usage;
   denet_u64 exec_id;
   denet_u64 peak_rss_pages;
   denet_u32 flags, state;

@@ -88,9 +88,9 @@ static int add_group(struct denet_groups *groups, const struct denet_rule *rule,
   group->is_fixed = denet_group_is_fixed(rule);
   /* Of no member at all every sum is 0, which is what the rate of the first one's counters needs.
    */
-  uint64_t wanted = denet_metrics_wanted(rule->report, false);
+  struct denet_metric_set wanted = denet_metrics_wanted(rule->report, false);
   for (unsigned m = 0; m < DENET_METRICS; m++)
-    if (wanted >> m & 1 && denet_metric_info[m].combine == DENET_COMBINE_SUM)
+    if (denet_metric_set_has(&wanted, m) && denet_metric_info[m].combine == DENET_SUM)
       denet_values_set(&group->values, m, 0);
   groups->groups[groups->count++] = group;
   *out_group = group;
@@ -176,45 +176,39 @@ void denet_group_leave(struct denet_group *group, uint64_t now_ns) {
   group->empty_since_ns = now_ns;
 }
 
-void denet_group_add(struct denet_group *group, const struct denet_process *process) {
-  uint64_t present = process->delta.present & denet_counters;
-  /* What could be read of no member is not 0. */
-  group->had |= process->now.present;
-  group->values.present &= group->had | ~denet_counters;
-  for (unsigned m; denet_take_metric(&present, &m);)
-    denet_values_merge(&group->values, m, process->delta.value[m]);
-}
+static bool is_counter(unsigned metric) { return denet_metric_info[metric].kind == DENET_COUNTER; }
 
-void denet_group_add_past(struct denet_group *group, const struct denet_process *process) {
-  uint64_t present = process->total.present & denet_counters;
-  for (unsigned m; denet_take_metric(&present, &m);)
-    if (denet_metric_info[m].combine == DENET_COMBINE_SUM)
-      denet_values_merge(&group->values, m, process->total.value[m]);
-  denet_group_note_past(group, &process->total);
-}
-
-void denet_group_note_past(struct denet_group *group, const struct denet_values *past) {
-  group->reported_cpu_ns += denet_values_cpu_ns(past);
-  if (denet_values_has(past, DENET_RUN_DELAY))
-    group->reported_run_delay_ns += past->value[DENET_RUN_DELAY];
+void denet_group_add(struct denet_group *group, const struct denet_values *delta) {
+  /* A counter that could be read of no member is not 0. */
+  denet_metric_set_add_all(&group->had, &delta->present);
+  struct denet_metric_set missing = group->values.present, rest = delta->present;
+  denet_metric_set_remove_all(&missing, &group->had);
+  for (unsigned m; denet_metric_set_take(&missing, &m);)
+    if (is_counter(m))
+      denet_metric_set_remove(&group->values.present, m);
+  for (unsigned m; denet_metric_set_take(&rest, &m);)
+    denet_values_merge(&group->values, m, delta->value[m]);
 }
 
 void denet_group_gauges_begin(struct denet_group *group) {
-  uint64_t gauges = ~denet_counters & ((UINT64_C(1) << DENET_METRICS) - 1);
-  for (unsigned m; denet_take_metric(&gauges, &m);) {
+  for (unsigned m = 0; m < DENET_METRICS; m++) {
+    if (is_counter(m))
+      continue;
     group->values.value[m] = 0;
     /* No member's sum is 0; no member's maximum is nothing. */
-    if (denet_metric_info[m].combine == DENET_COMBINE_MAX)
-      group->values.present &= ~(UINT64_C(1) << m);
+    if (denet_metric_info[m].combine == DENET_MAX)
+      denet_metric_set_remove(&group->values.present, m);
   }
   group->cpu_cores = 0;
 }
 
 void denet_group_gauges_show(struct denet_group *group, const struct denet_process *process) {
-  uint64_t present = process->total.present & ~denet_counters;
-  for (unsigned m; denet_take_metric(&present, &m);)
-    denet_values_merge(&group->values, m, process->total.value[m]);
-  group->cpu_cores += process->cpu_cores;
+  const struct denet_values *now = &process->usage->now;
+  struct denet_metric_set rest = now->present;
+  for (unsigned m; denet_metric_set_take(&rest, &m);)
+    if (!is_counter(m))
+      denet_values_merge(&group->values, m, now->value[m]);
+  group->cpu_cores += process->usage->cpu_cores;
 }
 
 void denet_group_gauges_end(struct denet_group *group) {
@@ -222,8 +216,11 @@ void denet_group_gauges_end(struct denet_group *group) {
   if (cores > group->cpu_cores_max)
     group->cpu_cores_max = cores;
   group->ended_cores = 0;
-  if (group->values.value[DENET_RSS] > group->rss_max)
-    group->rss_max = group->values.value[DENET_RSS];
+  for (unsigned d = 0; d < DENET_DERIVEDS; d++) {
+    uint64_t sample = group->values.value[denet_derived_info[d].of];
+    if (denet_derived_info[d].is_peak && sample > group->peak[d])
+      group->peak[d] = sample;
+  }
 }
 
 static void set_derived(struct denet_group_report *report, enum denet_derived derived,
@@ -248,8 +245,12 @@ void denet_group_take_report(struct denet_group *group, uint64_t now_ns,
   if (has_rates && denet_values_has(values, DENET_RUN_DELAY))
     set_derived(&report, DENET_DERIVED_DELAY_CPU,
                 (double)(run_delay_ns - group->reported_run_delay_ns) / passed_ns);
-  if (denet_values_has(values, DENET_RSS))
-    set_derived(&report, DENET_DERIVED_RSS_MAX, (double)group->rss_max);
+  for (unsigned d = 0; d < DENET_DERIVEDS; d++) {
+    const struct denet_derived_info *info = &denet_derived_info[d];
+    if (info->is_peak && denet_values_has(values, info->of))
+      set_derived(&report, d, (double)group->peak[d]);
+    group->peak[d] = values->value[info->of];
+  }
   set_derived(&report, DENET_DERIVED_STARTS, (double)group->starts);
   set_derived(&report, DENET_DERIVED_EXITS, (double)group->exits);
 
@@ -257,6 +258,5 @@ void denet_group_take_report(struct denet_group *group, uint64_t now_ns,
   group->reported_cpu_ns = cpu_ns;
   group->reported_run_delay_ns = run_delay_ns;
   group->cpu_cores_max = group->cpu_cores;
-  group->rss_max = values->value[DENET_RSS];
   *out_report = report;
 }

@@ -19,14 +19,15 @@ struct denet_group {
   unsigned members;
   uint64_t empty_since_ns;
 
-  uint64_t had;               /* bit m: some member had metric m */
-  struct denet_values values; /* counters: sums of all increases; gauges: of the members */
-  uint64_t starts, exits;     /* members that came after the first pass; that went */
+  struct denet_metric_set had; /* metrics that some member had */
+  struct denet_values values;  /* counters: sums of all increases; gauges: of the members */
+  uint64_t starts, exits;      /* members that came after the first pass; that went */
 
   double ended_cores;   /* of members that ended, over the time since they were sampled last */
   double cpu_cores;     /* of the members at their last samples; highest: */
   double cpu_cores_max; /* since the last report */
-  uint64_t rss_max;     /* bytes, likewise */
+  uint64_t
+      peak[DENET_DERIVEDS]; /* highest samples since the last report, of the rows that are peaks */
 
   uint64_t reported_ns; /* when it was reported last, 0 if never; and then: */
   uint64_t reported_cpu_ns, reported_run_delay_ns;
@@ -65,15 +66,8 @@ void denet_groups_expire(struct denet_groups *groups, uint64_t now_ns);
 void denet_group_join(struct denet_group *group, bool is_start);
 void denet_group_leave(struct denet_group *group, uint64_t now_ns);
 
-/* Adds the increase of a member's counters. */
-void denet_group_add(struct denet_group *group, const struct denet_process *process);
-
-/* Adds all that a member used since it is watched, in place of the increases that it was not there
- * for. */
-void denet_group_add_past(struct denet_group *group, const struct denet_process *process);
-
-/* What was added was not used in the interval that is reported next. */
-void denet_group_note_past(struct denet_group *group, const struct denet_values *past);
+/* Adds what the counters of a member gained. */
+void denet_group_add(struct denet_group *group, const struct denet_values *delta);
 
 /* Gauges are made anew from all members: begin, show each, end. */
 void denet_group_gauges_begin(struct denet_group *group);

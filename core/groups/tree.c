@@ -6,20 +6,21 @@
 /* What the members' maxima come to, without what is gone. */
 static uint64_t find_maximum(const struct denet_tree *tree, unsigned metric) {
   uint64_t maximum = 0;
-  for (const struct denet_member *m = tree->first; m; m = m->next)
-    if (denet_values_has(&m->process->total, metric) && m->process->total.value[metric] > maximum)
-      maximum = m->process->total.value[metric];
+  for (const struct denet_member *m = tree->first; m; m = m->next) {
+    uint64_t total = denet_usage_total(m->process->usage, metric);
+    maximum = total > maximum ? total : maximum;
+  }
   return maximum;
 }
 
 static bool is_shared_counter(unsigned metric) {
-  return denet_metric_info[metric].kind == DENET_KIND_COUNTER &&
-         denet_metric_info[metric].combine == DENET_COMBINE_MAX;
+  return denet_metric_info[metric].kind == DENET_COUNTER &&
+         denet_metric_info[metric].combine == DENET_MAX;
 }
 
 static bool has_shared_counter(const struct denet_process *process) {
   for (unsigned m = 0; m < DENET_METRICS; m++)
-    if (is_shared_counter(m) && denet_values_has(&process->total, m))
+    if (is_shared_counter(m) && denet_metric_set_has(&process->usage->counted, m))
       return true;
   return false;
 }
@@ -32,7 +33,8 @@ static void carry_maxima(struct denet_tree *tree, bool before) {
       continue;
     uint64_t maximum = find_maximum(tree, m);
     for (const struct denet_member *member = tree->first; member; member = member->next)
-      tree->ended.present |= member->process->total.present & UINT64_C(1) << m;
+      if (denet_metric_set_has(&member->process->usage->counted, m))
+        denet_metric_set_add(&tree->ended.present, m);
     tree->ended.value[m] += before ? maximum : -maximum;
   }
 }
@@ -112,30 +114,17 @@ static bool is_in_group(const struct denet_process *process, const struct denet_
   return false;
 }
 
-/* Whether its group is to have what the process did while the rule had to wait for a text; what it
- * did before us is nobody's. */
-static bool is_owed(const struct denet_process *process) {
-  bool was_sampled = process->last.present != 0;
-  if (!process->is_owed)
-    return false;
-  if (process->born_under_watch)
-    return was_sampled || !process->total.present;
-  return was_sampled && process->baseline != DENET_BASELINE_BIRTH_IN_RECORDS;
-}
-
 int denet_tree_join(struct denet_trees *trees, struct denet_tree *tree,
                     struct denet_process *process, bool is_start) {
   struct denet_member *member = calloc(1, sizeof(*member));
-  if (!member)
+  if (!member || !denet_process_use(process)) {
+    free(member);
     return -ENOMEM;
+  }
   member->process = process;
   member->tree = tree;
   member->counts = !is_in_group(process, tree->group);
-  bool was_sampled = process->last.present != 0, has_past = is_owed(process);
-  member->is_late = was_sampled && !has_past;
-  member->brings_past = !was_sampled && has_past;
-  if (member->brings_past)
-    process->baseline = DENET_BASELINE_BIRTH;
+  member->skips_sample = !denet_metric_set_is_empty(&process->usage->counting);
   if (process->baseline == DENET_BASELINE_BIRTH)
     member->line_ns = process->born_ns;
   /* A new process has none, and moves no maximum. */
@@ -155,8 +144,6 @@ int denet_tree_join(struct denet_trees *trees, struct denet_tree *tree,
   trees->member_count++;
   if (member->counts)
     denet_group_join(tree->group, is_start);
-  if (member->counts && was_sampled && has_past)
-    denet_group_add_past(tree->group, process);
   return 0;
 }
 
@@ -164,9 +151,9 @@ int denet_tree_join(struct denet_trees *trees, struct denet_tree *tree,
 static void get_summed(const struct denet_process *process, struct denet_values *out_counters) {
   struct denet_values counters = {0};
   for (unsigned m = 0; m < DENET_METRICS; m++)
-    if (denet_metric_info[m].kind == DENET_KIND_COUNTER && !is_shared_counter(m) &&
-        denet_values_has(&process->total, m))
-      denet_values_set(&counters, m, process->total.value[m]);
+    if (denet_metric_info[m].kind == DENET_COUNTER && !is_shared_counter(m) &&
+        denet_metric_set_has(&process->usage->counted, m))
+      denet_values_set(&counters, m, denet_usage_total(process->usage, m));
   *out_counters = counters;
 }
 
@@ -215,12 +202,10 @@ static void remove_member(struct denet_trees *trees, struct denet_member *member
   if (member->process->off_cpu)
     denet_wait_stats_add(&tree->extremes, &member->process->off_cpu->waits);
   unlink_from_process(member);
-  if (member->counts)
-    member->process->late = 0; /* or another rule of the group might bring it once more */
   if (member->counts && !pass_on_count(member))
     denet_group_leave(tree->group, now_ns);
   if (!member->process->members)
-    denet_process_unwatch(member->process);
+    denet_usage_pause(member->process->usage);
   *(member->previous ? &member->previous->next : &tree->first) = member->next;
   *(member->next ? &member->next->previous : &tree->last) = member->previous;
   if (tree->root == member) {
@@ -283,9 +268,11 @@ struct denet_member *denet_tree_find(const struct denet_process *process,
 }
 
 void denet_tree_totals(const struct denet_tree *tree, struct denet_values *out_totals) {
-  struct denet_values totals = tree->ended;
-  for (const struct denet_member *m = tree->first; m; m = m->next)
-    denet_values_combine(&totals, &m->process->total);
+  struct denet_values totals = tree->ended, part;
+  for (const struct denet_member *m = tree->first; m; m = m->next) {
+    denet_usage_totals(m->process->usage, &part);
+    denet_values_combine(&totals, &part);
+  }
   for (unsigned m = 0; m < DENET_METRICS; m++)
     if (is_shared_counter(m))
       totals.value[m] = tree->ended.value[m] + find_maximum(tree, m);

@@ -17,7 +17,7 @@ struct denet_tree;
 struct denet_active_rule {
   struct denet_rule rule;
   struct denet_slots slots;
-  uint64_t wanted;                           /* bit m: metric m is needed of its processes */
+  struct denet_metric_set wanted;            /* what is needed of its processes */
   const struct denet_off_cpu_losses *losses; /* of the whole host; borrowed, NULL: not known */
 };
 
@@ -28,8 +28,7 @@ struct denet_member {
   struct denet_member *next_of_process;
   struct denet_member *previous, *next; /* in the tree, in the order they came */
   bool counts;          /* for the group: a process in two trees of a group counts once */
-  bool is_late;         /* joined a group after its process was sampled: that one is not its */
-  bool brings_past;     /* what its process did before it joined comes with the next sample */
+  bool skips_sample;    /* joined after its process was sampled: the next increase began before */
   bool leaves;          /* its process does not meet the rule any more */
   uint64_t line_ns;     /* when it was in a line last, */
   uint64_t line_cpu_ns; /* and its CPU time (of sum) then */

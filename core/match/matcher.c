@@ -7,12 +7,8 @@
 static const uint64_t look_again_ns[] = {UINT64_C(1000000000), UINT64_C(10000000000)};
 #define LOOKS (sizeof(look_again_ns) / sizeof(look_again_ns[0]))
 
-/* A process that is seen before it execs the program that is watched is in the middle of its start
- * for so long at the most. */
+/* The longest time between the fork of a process and its exec that counts as one start. */
 #define LAUNCH_NS UINT64_C(2000000000)
-/* What a process did while its texts were held up counts for its groups if they come so soon: more
- * at once would be a jump. */
-#define OWED_NS UINT64_C(10000000000)
 #define SETTLE_NS UINT64_C(500000000)
 /* Arguments that wait for their metadata lines, of all processes; what comes then is cut. */
 #define WAITING_BYTES_MOST (16u << 20)
@@ -97,7 +93,7 @@ static int read_metadata(struct denet_matcher *matcher, const struct denet_activ
   if (!error)
     error = read_metadata_text(matcher, process, DENET_TEXT_ARGUMENTS, &matcher->arguments);
   limit_arguments(matcher, &matcher->arguments);
-  matcher->is_late |= matcher->lacks_texts;
+  matcher->text_stalled |= matcher->lacks_texts;
   return error;
 }
 
@@ -279,20 +275,20 @@ static int apply_rule(struct denet_matcher *matcher, struct denet_active_rule *a
 static int apply_rules(struct denet_matcher *matcher, struct denet_process *process,
                        const struct denet_process *parent,
                        const struct denet_attributes *attributes, bool must_look) {
-  bool is_soon = matcher->now_ns - process->seen_ns <= OWED_NS, is_missed = false;
+  unsigned absent = attributes->late | attributes->gone;
+  unsigned undecided = process->text_stalled ? absent : attributes->late;
+  bool was_missed = false;
   int error = 0;
   for (size_t i = 0; i < matcher->active_rule_count && !error; i++) {
     struct denet_active_rule *active_rule = &matcher->active_rules[i];
-    unsigned late =
-        active_rule->rule.fields & (attributes->late | (attributes->gone & process->late));
-    bool can_tell =
-        must_look && !(active_rule->rule.fields & (attributes->late | attributes->gone));
-    process->is_owed = can_tell && is_soon && active_rule->rule.fields & process->late;
-    error = apply_rule(matcher, active_rule, process, parent, can_tell ? attributes : NULL);
-    is_missed |= late && process->ended && !denet_tree_find(process, active_rule);
+    bool is_decided = must_look && !(active_rule->rule.fields & absent);
+    bool was_member = denet_tree_find(process, active_rule) != NULL;
+    error = apply_rule(matcher, active_rule, process, parent, is_decided ? attributes : NULL);
+    bool is_member = denet_tree_find(process, active_rule) != NULL;
+    was_missed |= process->text_stalled && is_decided && is_member && !was_member;
+    was_missed |= process->ended && active_rule->rule.fields & undecided && !is_member;
   }
-  process->is_owed = false;
-  matcher->missed += is_missed && !error;
+  matcher->missed += was_missed && !error;
   return error;
 }
 
@@ -310,18 +306,19 @@ static void welcome(struct denet_matcher *matcher, struct denet_process *process
     process->match_attempts++;
 }
 
-/* What a process did before it came to be watched is not its group's, but for the fork that execs
- * the program that is watched, right after it was first seen. Its lines have all of it, if denet
- * was there when it was born. */
-static void choose_base(const struct denet_matcher *matcher, struct denet_process *process) {
-  bool is_launching = process->execd && matcher->now_ns - process->seen_ns <= LAUNCH_NS;
-  bool has_counted = process->total.present; /* for a group that it has left */
-  bool is_fresh = !has_counted && (is_launching || process->seen_ns == matcher->now_ns);
+/* A process that is born under watch counts from its birth if the tick that sees it first matches
+ * it. Its fork and its exec are one start, even if a tick comes between the two. Any other match is
+ * a late one: the process counts from that match on. */
+static void choose_baseline(const struct denet_matcher *matcher, struct denet_process *process) {
   if (process->members)
     return;
-  process->baseline = matcher->baseline;
-  if (process->born_under_watch)
-    process->baseline = is_fresh ? DENET_BASELINE_BIRTH : DENET_BASELINE_BIRTH_IN_RECORDS;
+  uint64_t known_ns = matcher->now_ns - process->seen_ns;
+  bool has_counted = /* for a group that it has left */
+      process->usage && !denet_metric_set_is_empty(&process->usage->counted);
+  bool is_launching =
+      process->execd && known_ns <= LAUNCH_NS && !process->text_stalled && !has_counted;
+  bool is_birth = process->born_under_watch && (known_ns == 0 || is_launching);
+  process->baseline = is_birth ? DENET_BASELINE_BIRTH : matcher->baseline;
 }
 
 static bool is_time_to_look_again(const struct denet_matcher *matcher,
@@ -369,20 +366,20 @@ static int decide(struct denet_matcher *matcher, struct denet_process *process, 
     return error;
 
   struct denet_attributes attributes = {0};
-  matcher->is_late = false;
+  matcher->text_stalled = false;
   bool must_look = process->changed || is_time_to_look_again(matcher, process);
   if (must_look) {
     int outcome = denet_attributes_read(&matcher->reader, matcher->source, matcher->env, process,
                                         matcher->fields, &attributes);
     if (outcome)
       return outcome == DENET_GONE ? 0 : outcome;
-    matcher->is_late = attributes.late;
+    matcher->text_stalled = attributes.late;
   }
   error = apply_rules(matcher, process, parent, &attributes, must_look);
-  if (!error)
-    process->late = is_unknown ? attributes.late : attributes.late & process->late;
+  if (!error && must_look)
+    process->text_stalled = attributes.late;
   /* One that has ended is decided once: it would be counted again, and has no texts any more. */
-  process->changed = error || (matcher->is_late && !process->ended);
+  process->changed = error || (matcher->text_stalled && !process->ended);
   process->execd = process->execd && process->changed; /* what is not decided yet */
   return error;
 }
@@ -396,7 +393,7 @@ static int settle(struct denet_matcher *matcher, struct denet_process *process) 
   if (is_unknown)
     welcome(matcher, process);
   else
-    choose_base(matcher, process);
+    choose_baseline(matcher, process);
   int error = process->resolve_failure = decide(matcher, process, is_unknown);
   if (!error)
     return 0;

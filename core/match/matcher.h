@@ -27,10 +27,11 @@ struct denet_matcher {
   uint64_t began_ns;            /* the first tick: what was born before was there before denet */
   enum denet_baseline baseline; /* of processes that were there before */
   uint64_t deadline_ns;         /* until when this tick may match */
-  uint64_t missed;              /* processes that were over before they could be matched */
-  unsigned depth;               /* of parents that are being settled first */
+  uint64_t missed;      /* processes that ended before they could be matched, or were matched late
+                           because a text stalled */
+  unsigned depth;       /* of parents that are being settled first */
   bool has_grown;       /* a process that is not young got into a tree: its children may follow */
-  bool is_late;         /* something of the process that is being settled is not known yet */
+  bool text_stalled;    /* a text of the process that is being settled is not known yet */
   size_t cursor;        /* where the next pass begins */
   int failure;          /* of this tick: why some process could not be settled; 0: all could */
   size_t waiting_bytes; /* arguments that no metadata line has been made of yet */

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum denet_metric {
@@ -22,11 +23,11 @@ enum denet_derived {
   DENET_DERIVEDS
 };
 
-enum denet_kind { DENET_KIND_COUNTER, DENET_KIND_GAUGE };
-enum denet_combine { DENET_COMBINE_SUM, DENET_COMBINE_MAX };
-enum denet_scope { DENET_SCOPE_NOWHERE, DENET_SCOPE_EVERY, DENET_SCOPE_ONE, DENET_SCOPE_ALL_OF };
+enum denet_kind { DENET_COUNTER, DENET_GAUGE };
+enum denet_combine { DENET_SUM, DENET_MAX };
+enum denet_scope { DENET_NOWHERE, DENET_EVERY, DENET_SINGLE, DENET_AGGREGATED };
 
-/* The words of the Report option, as bits. NOTHING is what no report asks for, only the files. */
+/* The words of the Report option, as bits. NOTHING: no report asks for it, only the files do. */
 enum denet_report {
   DENET_REPORT_NOTHING = 0,
   DENET_REPORT_CPU = 1 << 0,
@@ -38,7 +39,16 @@ enum denet_report {
   DENET_REPORT_UPTIME = 1 << 6,
   DENET_REPORT_OFF_CPU = 1 << 7,
   DENET_REPORT_ALL = (1 << 8) - 1,
-  DENET_REPORT_REASONS = 1 << 8, /* no word's: off_cpu of a rule that has stacks */
+  DENET_REPORT_REASONS = 1 << 8, /* no word of the option: off_cpu of a rule that has stacks */
+};
+
+/* Why a metric or a text may be unavailable, each reason with its own remedy (source.h). */
+enum denet_unavailable {
+  DENET_UNAVAILABLE_EXECUTABLE = 1 << 0,    /* /proc/PID/exe of other users */
+  DENET_UNAVAILABLE_IO = 1 << 1,            /* /proc/PID/io of other users */
+  DENET_UNAVAILABLE_SCHEDSTAT = 1 << 2,     /* the kernel keeps no run queue times */
+  DENET_UNAVAILABLE_NAMESPACES = 1 << 3,    /* /proc/PID/ns/net of other users */
+  DENET_UNAVAILABLE_IO_ACCOUNTING = 1 << 4, /* the kernel keeps no I/O counts of processes */
 };
 
 /* The files of one process (THREAD_*: of each of its threads) that hold metrics. */
@@ -53,86 +63,53 @@ enum denet_proc_file {
   DENET_FILES
 };
 
-enum denet_file_unit { DENET_UNIT_ONE, DENET_UNIT_TICKS, DENET_UNIT_PAGES, DENET_UNITS };
+enum denet_unit { DENET_ONE, DENET_TICKS, DENET_PAGES, DENET_UNITS };
 
-/* One row of metrics.def; see there. */
+/* One row of metrics.def; the meaning of each field is described there. */
 struct denet_metric_info {
   enum denet_kind kind;
   enum denet_combine combine;
   enum denet_report report;
-  const char *json_key;
-  enum denet_scope json_scope;
-  uint64_t json_unit;
-  const char *type;
-  const char *type_instance;
-  unsigned data_source;
-  uint64_t pipeline_unit;
-  enum denet_proc_file file;
-  const char *key;
-  enum denet_file_unit file_unit;
+  bool zombie_keeps;
+  struct {
+    const char *key;
+    enum denet_scope scope;
+    uint64_t divisor;
+  } json;
+  struct {
+    enum denet_proc_file file;
+    const char *key;
+    enum denet_unit unit;
+  } procfs;
+  struct {
+    size_t offset, bytes;
+    enum denet_unit unit;
+    enum denet_unavailable needs;
+  } bpf;
 };
 
 struct denet_derived_info {
   enum denet_kind kind;
   enum denet_report report;
-  const char *type;
-  const char *type_instance;
+  bool is_peak;
+  enum denet_metric of;
 };
 
 extern const struct denet_metric_info denet_metric_info[DENET_METRICS];
 extern const struct denet_derived_info denet_derived_info[DENET_DERIVEDS];
 
-/* One value of each metric in core's units (ns, bytes, counts). Absent is a cleared bit. */
-struct denet_values {
-  uint64_t present; /* bit m: value[m] was read */
-  uint64_t value[DENET_METRICS];
+/* A set of metrics; metric_set.h has what can be done with it. */
+#ifndef DENET_METRIC_WORDS
+#define DENET_METRIC_WORDS ((DENET_METRICS + 63) / 64)
+#endif
+struct denet_metric_set {
+  uint64_t words[DENET_METRIC_WORDS];
 };
 
-_Static_assert(DENET_METRICS <= 64, "present has a bit for each metric");
+/* Returns the metrics that the words of a Report option ask for, and with records those that a
+ * denet-format line has. CPU times are among them if CPU use is. */
+struct denet_metric_set denet_metrics_wanted(unsigned report, bool records);
 
-/* Bit m: metric m is a counter. */
-static const uint64_t denet_counters =
-#define DENET_METRIC(id, kind, ...)                                                                \
-  (uint64_t)(DENET_KIND_##kind == DENET_KIND_COUNTER) << DENET_##id |
-#define DENET_DERIVED(...)
-#include "core/model/metrics.def"
-#undef DENET_METRIC
-#undef DENET_DERIVED
-    0;
-
-/* The lowest metric of a set, which it leaves: for (unsigned m; denet_take_metric(&set, &m);) */
-static inline bool denet_take_metric(uint64_t *set, unsigned *out_metric) {
-  if (!*set)
-    return false;
-  *out_metric = (unsigned)__builtin_ctzll(*set);
-  *set &= *set - 1;
-  return true;
-}
-
-static inline bool denet_values_has(const struct denet_values *values, enum denet_metric metric) {
-  return values->present >> metric & 1;
-}
-
-static inline void denet_values_set(struct denet_values *values, enum denet_metric metric,
-                                    uint64_t value) {
-  values->present |= UINT64_C(1) << metric;
-  values->value[metric] = value;
-}
-
-/* Adds one value as metrics.def combines members: sum or maximum. */
-void denet_values_merge(struct denet_values *values, enum denet_metric metric, uint64_t value);
-
-/* Adds all of other into values in the same way. What only one has stays
- * what it is. */
-void denet_values_combine(struct denet_values *values, const struct denet_values *other);
-
-/* CPU time of both kinds in ns; 0 when absent. */
-uint64_t denet_values_cpu_ns(const struct denet_values *values);
-
-/* The metrics (bit m: metric m) that the words of a Report option ask for, and with records those
- * that a denet-format line has. */
-uint64_t denet_metrics_wanted(unsigned report, bool records);
-
-/* The bit of a word of the Report option ("cpu", "all", ...), any case; -EINVAL for another word.
- */
+/* Returns the bit of a word of the Report option ("cpu", "all", ...), in any case; -EINVAL for
+ * another word. */
 int denet_report_parse(const char *word);

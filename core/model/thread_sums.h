@@ -3,7 +3,7 @@
  * left of their ages. */
 #pragma once
 
-#include "core/model/metric.h"
+#include "core/model/values.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "bpf/off_cpu_records.h"
-#include "core/model/metric.h"
+#include "core/model/values.h"
 #include "core/util/buffer.h"
 
 #include <stdbool.h>

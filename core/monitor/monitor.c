@@ -67,8 +67,10 @@ static void take_rules(struct denet_monitor *monitor, struct denet_rule *rules) 
     struct denet_active_rule *active_rule = &monitor->active_rules[i];
     active_rule->rule = rules[i];
     active_rule->wanted = denet_metrics_wanted(active_rule->rule.report, active_rule->rule.records);
-    if (active_rule->rule.off_cpu == DENET_OFF_CPU_NONE)
-      active_rule->wanted &= ~(UINT64_C(1) << DENET_RUN_DELAY | UINT64_C(1) << DENET_OFF_CPU);
+    if (active_rule->rule.off_cpu == DENET_OFF_CPU_NONE) {
+      denet_metric_set_remove(&active_rule->wanted, DENET_RUN_DELAY);
+      denet_metric_set_remove(&active_rule->wanted, DENET_OFF_CPU);
+    }
     active_rule->losses = monitor->profiler ? &monitor->off_cpu_losses : NULL;
     rules[i] = (struct denet_rule){0};
   }
@@ -143,23 +145,28 @@ static void end_vanished(struct denet_monitor *monitor) {
     monitor->table.gone[i]->ended = monitor->table.gone[i]->vanished = true;
 }
 
-static void measure(struct denet_monitor *monitor, struct denet_process *process) {
-  static const uint64_t of_memory = UINT64_C(1) << DENET_RSS | UINT64_C(1) << DENET_VM;
-  uint64_t wanted = 0;
+/* Returns what the rules of the process want to know of it. */
+static struct denet_metric_set find_wanted(const struct denet_process *process) {
+  struct denet_metric_set wanted = {0};
   for (const struct denet_member *m = process->members; m; m = m->next_of_process)
-    wanted |= m->tree->active_rule->wanted;
-  /* A zombie has given its memory back: its last line says what it had before, if that is known. */
-  if (process->ended && denet_values_has(&process->now, DENET_RSS))
-    wanted &= ~of_memory;
-  bool first = wanted & ~process->measured;
-  if (!process->vanished)
-    monitor->source->measure(monitor->source, process, wanted, first);
+    denet_metric_set_add_all(&wanted, &m->tree->active_rule->wanted);
+  for (unsigned m = 0; m < DENET_METRICS && process->ended; m++)
+    if (denet_metric_info[m].zombie_keeps && denet_values_has(&process->usage->now, m))
+      denet_metric_set_remove(&wanted, m);
+  return wanted;
+}
+
+static void measure(struct denet_monitor *monitor, struct denet_process *process) {
+  struct denet_usage *usage = process->usage;
+  struct denet_metric_set wanted = find_wanted(process);
+  bool first = !denet_metric_set_is_within(&wanted, &usage->wanted);
+  monitor->source->measure(monitor->source, process, &wanted, first);
   /* A zombie of which something could not be read for the moment ends in a later tick. */
   if (!process->vanished && process->has_run)
     process->ended = false;
   if (monitor->profiler)
     denet_profiler_measure(monitor->profiler, process);
-  process->measured |= wanted;
+  denet_metric_set_add_all(&usage->wanted, &wanted);
 }
 
 /* A sample of CPU use is over the interval that was due at the last one, or nearly: a report that
@@ -167,43 +174,45 @@ static void measure(struct denet_monitor *monitor, struct denet_process *process
 static uint64_t find_rate_window(const struct denet_monitor *monitor,
                                  const struct denet_process *process, uint64_t now_ns) {
   uint64_t young_since_ns = process->born_under_watch ? process->seen_ns : process->born_ns;
-  uint64_t last_ns = process->cores_ns ? process->cores_ns : now_ns;
+  uint64_t last_ns = process->usage->cores_ns ? process->usage->cores_ns : now_ns;
   uint64_t age_ns = last_ns > young_since_ns ? last_ns - young_since_ns : 0;
   return denet_interval_for_age(&monitor->interval, age_ns) / 10 * 9;
 }
 
 /* What a process that has ended used since it was sampled last, or since the last tick: of those
  * that lived in between many may have had their turn on one CPU. */
-static double find_last_cores(const struct denet_monitor *monitor,
-                              const struct denet_process *process, uint64_t sampled_ns,
-                              uint64_t now_ns) {
+static double find_last_cores(const struct denet_monitor *monitor, uint64_t cpu_ns,
+                              uint64_t sampled_ns, uint64_t now_ns) {
   uint64_t tick_ns = now_ns - monitor->ticked_ns;
   uint64_t since_ns = sampled_ns ? now_ns - sampled_ns : 0;
   uint64_t window_ns = since_ns > tick_ns ? since_ns : tick_ns;
-  return window_ns ? (double)denet_values_cpu_ns(&process->delta) / (double)window_ns : 0;
+  return window_ns ? (double)cpu_ns / (double)window_ns : 0;
 }
 
-/* Takes a process's values into its own sums and its groups' counters, once a tick. */
+/* Samples a process once a tick: measures it, and adds what its counters gained to its groups. */
 static void advance(struct denet_monitor *monitor, struct denet_process *process, uint64_t now_ns) {
-  uint64_t sampled_ns = process->advanced_ns;
+  struct denet_usage *usage = process->usage;
+  struct denet_values delta;
+  uint64_t sampled_ns = usage->advanced_ns;
   if (sampled_ns == now_ns)
     return;
-  process->advanced_ns = now_ns;
+  usage->advanced_ns = now_ns;
   measure(monitor, process);
-  denet_values_set(&process->now, DENET_PROCESSES, 1);
+  denet_values_set(&usage->now, DENET_PROCESSES, 1);
   uint64_t until_ns = process->ended_ns ? process->ended_ns : now_ns;
-  denet_values_set(&process->now, DENET_UPTIME,
+  denet_values_set(&usage->now, DENET_UPTIME,
                    until_ns > process->born_ns ? until_ns - process->born_ns : 0);
-  denet_process_advance(process);
-  denet_process_rate(process, find_rate_window(monitor, process, now_ns));
+  denet_usage_advance(usage, process->baseline, &delta);
+  denet_usage_rate(usage, find_rate_window(monitor, process, now_ns));
+  double last_cores =
+      process->ended ? find_last_cores(monitor, denet_values_cpu_ns(&delta), sampled_ns, now_ns)
+                     : 0;
   for (struct denet_member *m = process->members; m; m = m->next_of_process) {
-    if (m->counts && !m->is_late)
-      denet_group_add(m->tree->group, process);
-    if (m->counts && m->brings_past)
-      denet_group_note_past(m->tree->group, &process->delta);
-    else if (m->counts && !m->is_late && process->ended)
-      m->tree->group->ended_cores += find_last_cores(monitor, process, sampled_ns, now_ns);
-    m->is_late = m->brings_past = false;
+    if (m->counts && !m->skips_sample) {
+      denet_group_add(m->tree->group, &delta);
+      m->tree->group->ended_cores += last_cores;
+    }
+    m->skips_sample = false;
   }
 }
 
@@ -269,7 +278,7 @@ static void sample_trees(struct denet_monitor *monitor, enum denet_tick_scope sc
     tree->is_due = now_ns + slack_ns >= tree->due_ns;
     for (struct denet_member *m = tree->first; m; m = m->next)
       if (tree->is_due || scope != DENET_TICK_DUE || denet_tree_is_ending(m) ||
-          !m->process->last.present)
+          denet_metric_set_is_empty(&m->process->usage->counting))
         advance(monitor, m->process, now_ns);
   }
 }

@@ -98,7 +98,7 @@ static double take_cpu_usage(uint64_t now_ns, uint64_t cpu_ns, uint64_t *line_ns
 
 /* The keys of one metrics object, without its braces. */
 static void write_metrics(struct denet_json *json, const struct denet_values *values,
-                          uint64_t wanted, uint64_t ts_ms, double cpu_usage,
+                          const struct denet_metric_set *wanted, uint64_t ts_ms, double cpu_usage,
                           enum denet_scope scope) {
   write_unsigned(json, "ts_ms", ts_ms);
   if (denet_values_has(values, DENET_CPU_USER)) {
@@ -107,19 +107,20 @@ static void write_metrics(struct denet_json *json, const struct denet_values *va
   }
   for (unsigned m = 0; m < DENET_METRICS; m++) {
     const struct denet_metric_info *info = &denet_metric_info[m];
-    if (info->json_scope != DENET_SCOPE_EVERY && info->json_scope != scope)
+    if (info->json.scope != DENET_EVERY && info->json.scope != scope)
       continue;
-    if (denet_values_has(values, m) && wanted >> m & 1)
-      write_unsigned(json, info->json_key, values->value[m] / info->json_unit);
+    if (denet_values_has(values, m) && denet_metric_set_has(wanted, m))
+      write_unsigned(json, info->json.key, values->value[m] / info->json.divisor);
   }
 }
 
 static void write_member(struct denet_json *json, struct denet_member *member, uint64_t ts_ms) {
-  const struct denet_process *process = member->process;
-  double usage = take_cpu_usage(process->measured_ns, denet_values_cpu_ns(&process->total),
-                                &member->line_ns, &member->line_cpu_ns, &member->line_usage);
-  write_metrics(json, &process->total, member->tree->active_rule->wanted, ts_ms, usage,
-                DENET_SCOPE_ONE);
+  const struct denet_usage *usage = member->process->usage;
+  struct denet_values totals;
+  denet_usage_totals(usage, &totals);
+  double cpu_usage = take_cpu_usage(usage->measured_ns, denet_values_cpu_ns(&totals),
+                                    &member->line_ns, &member->line_cpu_ns, &member->line_usage);
+  write_metrics(json, &totals, &member->tree->active_rule->wanted, ts_ms, cpu_usage, DENET_SINGLE);
 }
 
 static void write_children(struct denet_json *json, struct denet_tree *tree, uint64_t ts_ms) {
@@ -144,8 +145,8 @@ static void write_children(struct denet_json *json, struct denet_tree *tree, uin
 static uint64_t find_moment(const struct denet_tree *tree, uint64_t now_ns) {
   uint64_t moment_ns = 0;
   for (const struct denet_member *m = tree->first; m; m = m->next)
-    if (m->process->measured_ns > moment_ns)
-      moment_ns = m->process->measured_ns;
+    if (m->process->usage->measured_ns > moment_ns)
+      moment_ns = m->process->usage->measured_ns;
   return moment_ns ? moment_ns : now_ns;
 }
 
@@ -167,7 +168,7 @@ static void write_tree(struct denet_json *json, struct denet_tree *tree, uint64_
                                 &tree->line_ns, &tree->line_cpu_ns, &tree->line_usage);
   denet_json_key(json, "aggregated");
   denet_json_object_open(json);
-  write_metrics(json, &totals, tree->active_rule->wanted, ts_ms, usage, DENET_SCOPE_ALL_OF);
+  write_metrics(json, &totals, &tree->active_rule->wanted, ts_ms, usage, DENET_AGGREGATED);
   denet_record_off_cpu(json, tree, &totals);
   denet_json_object_close(json);
 }
@@ -207,8 +208,10 @@ int denet_record_sample(struct denet_json *json, struct denet_tree *tree, uint64
   } else {
     write_unsigned(json, "pid", (uint64_t)tree->pid);
     if (tree->root) {
+      struct denet_values totals;
+      denet_usage_totals(tree->root->process->usage, &totals);
       write_member(json, tree->root, ts_ms);
-      denet_record_off_cpu(json, tree, &tree->root->process->total);
+      denet_record_off_cpu(json, tree, &totals);
     }
   }
   if (tree->is_over)

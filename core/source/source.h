@@ -20,15 +20,6 @@ enum denet_text_kind {
   DENET_TEXT_CGROUP,     /* path, see denet_parse_cgroup() */
 };
 
-/* What could not be had, each with its own way to bring it back. */
-enum denet_unavailable {
-  DENET_UNAVAILABLE_EXECUTABLE = 1 << 0,    /* /proc/PID/exe of other users */
-  DENET_UNAVAILABLE_IO = 1 << 1,            /* /proc/PID/io of other users */
-  DENET_UNAVAILABLE_SCHEDSTAT = 1 << 2,     /* the kernel keeps no run queue times */
-  DENET_UNAVAILABLE_NAMESPACES = 1 << 3,    /* /proc/PID/ns/net of other users */
-  DENET_UNAVAILABLE_IO_ACCOUNTING = 1 << 4, /* the kernel keeps no I/O counts of processes */
-};
-
 struct denet_unavailable_info {
   enum denet_unavailable lack;
   const char *name;   /* as the files' capabilities block calls it; rows of one name are adjacent */
@@ -66,12 +57,12 @@ struct denet_source {
                        bool (*is_wanted)(void *context, struct denet_process *process),
                        void *context);
 
-  /* Brings the wanted metrics (bit m: metric m) of process->now up to date. first: also those that
+  /* Brings the wanted metrics of process->usage->now up to date. first: also those that
    * cannot have changed since the last pass. Those that cannot be read stay as they were, absent or
    * as last read: a process that vanishes meanwhile is no event. Clears process->has_run, unless
    * something is to be tried again. */
-  void (*measure)(struct denet_source *source, struct denet_process *process, uint64_t wanted,
-                  bool first);
+  void (*measure)(struct denet_source *source, struct denet_process *process,
+                  const struct denet_metric_set *wanted, bool first);
 
   /* Reads a text of its own into out. 0; DENET_GONE; DENET_LATER: somebody holds it up; -EACCES and
    * the like: it is there but not for us; what denet_source_is_passing() knows: it could be had at

@@ -177,7 +177,7 @@ void denet_profiler_measure(struct denet_profiler *profiler, struct denet_proces
   if (process->is_new)
     give_held(profiler, process);
   if (find_off_cpu(process))
-    denet_wait_stats_take(process->off_cpu, &process->now);
+    denet_wait_stats_take(process->off_cpu, &process->usage->now);
 }
 
 /* --- What the kernel tells --- */

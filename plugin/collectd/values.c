@@ -1,7 +1,38 @@
 #include "plugin/collectd/values.h"
 
+#include "core/util/cleanup.h"
+
 #define SELF "_self"
-#define SOURCES_AT_MOST 2 /* data sources in one of the types used, types.db(5) */
+#define SOURCES_MOST 2 /* data sources in one of the types used, types.db(5) */
+
+static const struct {
+  const char *type, *type_instance;
+  uint64_t divisor;
+  unsigned count;
+  enum denet_metric metrics[SOURCES_MOST];
+} lists[] = {
+#define DENET_LIST(type, type_instance, divisor, ...)                                              \
+  {type,                                                                                           \
+   type_instance,                                                                                  \
+   divisor,                                                                                        \
+   DENET_COUNT_OF(((enum denet_metric[]){__VA_ARGS__})),                                           \
+   {__VA_ARGS__}},
+#define DENET_DERIVED_LIST(...)
+#include "plugin/collectd/types.def"
+#undef DENET_LIST
+#undef DENET_DERIVED_LIST
+};
+
+static const struct {
+  const char *type, *type_instance;
+  enum denet_derived derived;
+} derived_lists[] = {
+#define DENET_LIST(...)
+#define DENET_DERIVED_LIST(type, type_instance, derived) {type, type_instance, derived},
+#include "plugin/collectd/types.def"
+#undef DENET_LIST
+#undef DENET_DERIVED_LIST
+};
 
 void denet_values_batch_done(struct denet_values_batch *batch) {
   free(batch->reports);
@@ -50,47 +81,35 @@ static void dispatch(value_list_t *list, const char *type, const char *type_inst
   plugin_dispatch_values(list);
 }
 
-static value_t make_value(enum denet_kind kind, uint64_t value) {
-  if (kind == DENET_KIND_COUNTER)
-    return (value_t){.derive = (derive_t)value};
-  return (value_t){.gauge = (gauge_t)value};
-}
-
-/* Whether both rows are data sources of one value list. */
-static bool is_same_list(const struct denet_metric_info *a, const struct denet_metric_info *b) {
-  return b->type && !strcmp(a->type, b->type) && !strcmp(a->type_instance, b->type_instance);
+static value_t make_value(enum denet_kind kind, double value, uint64_t count) {
+  return kind == DENET_COUNTER ? (value_t){.derive = (derive_t)count} : (value_t){.gauge = value};
 }
 
 /* A value list goes out whole or, if one of its values is absent, not at all. */
 static void dispatch_metrics(value_list_t *list, const struct denet_group *group) {
-  for (unsigned m = 0, next; m < DENET_METRICS; m = next) {
-    const struct denet_metric_info *info = &denet_metric_info[m];
-    value_t values[SOURCES_AT_MOST];
-    unsigned count = 0;
-    bool is_whole = true;
-    next = m;
-    do {
-      const struct denet_metric_info *source = &denet_metric_info[next];
-      is_whole = is_whole && denet_values_has(&group->values, next);
-      values[count++] = make_value(source->kind, group->values.value[next] / source->pipeline_unit);
-      next++;
-    } while (info->type && next < DENET_METRICS && count < SOURCES_AT_MOST &&
-             is_same_list(info, &denet_metric_info[next]));
-    if (info->type && is_whole && info->report & group->report)
-      dispatch(list, info->type, info->type_instance, values, count);
+  for (size_t i = 0; i < DENET_COUNT_OF(lists); i++) {
+    value_t values[SOURCES_MOST];
+    bool is_whole = denet_metric_info[lists[i].metrics[0]].report & group->report;
+    for (unsigned k = 0; k < lists[i].count && is_whole; k++) {
+      enum denet_metric m = lists[i].metrics[k];
+      uint64_t value = group->values.value[m] / lists[i].divisor;
+      is_whole = denet_values_has(&group->values, m);
+      values[k] = make_value(denet_metric_info[m].kind, (double)value, value);
+    }
+    if (is_whole)
+      dispatch(list, lists[i].type, lists[i].type_instance, values, lists[i].count);
   }
 }
 
 static void dispatch_derived(value_list_t *list, const struct denet_group_report *report,
                              unsigned wanted) {
-  for (unsigned d = 0; d < DENET_DERIVEDS; d++) {
+  for (size_t i = 0; i < DENET_COUNT_OF(derived_lists); i++) {
+    enum denet_derived d = derived_lists[i].derived;
     const struct denet_derived_info *info = &denet_derived_info[d];
     if (!(report->derived_present >> d & 1) || !(info->report & wanted))
       continue;
-    value_t value = {.gauge = report->derived[d]};
-    if (info->kind == DENET_KIND_COUNTER)
-      value.derive = (derive_t)report->derived[d];
-    dispatch(list, info->type, info->type_instance, &value, 1);
+    value_t value = make_value(info->kind, report->derived[d], (uint64_t)report->derived[d]);
+    dispatch(list, derived_lists[i].type, derived_lists[i].type_instance, &value, 1);
   }
 }
 

@@ -14,6 +14,7 @@
 struct scene {
   struct denet_process_wait_stats off_cpu;
   struct denet_process process;
+  struct denet_usage usage;
   struct denet_active_rule active_rule;
   struct denet_tree tree;
   struct denet_member member;
@@ -22,6 +23,7 @@ struct scene {
 static void set_up(struct scene *scene) {
   memset(scene, 0, sizeof(*scene));
   scene->process = (struct denet_process){.pid = 42, .off_cpu = &scene->off_cpu};
+  scene->process.usage = &scene->usage;
   scene->active_rule.rule.off_cpu = DENET_OFF_CPU_STACKS;
   scene->tree = (struct denet_tree){.active_rule = &scene->active_rule, .first = &scene->member};
   scene->member = (struct denet_member){.process = &scene->process, .tree = &scene->tree};
@@ -31,9 +33,9 @@ static void claim_line(struct scene *scene) {
   struct denet_json *json = denet_json_new();
   struct denet_text line;
   CLAIM(json);
-  denet_wait_stats_take(&scene->off_cpu, &scene->process.now);
+  denet_wait_stats_take(&scene->off_cpu, &scene->usage.now);
   denet_json_object_open(json);
-  denet_record_off_cpu(json, &scene->tree, &scene->process.now);
+  denet_record_off_cpu(json, &scene->tree, &scene->usage.now);
   denet_json_object_close(json);
   CLAIM(denet_json_text(json, &line) == 0 && fuzz_is_json_line(line));
   denet_json_free(json);

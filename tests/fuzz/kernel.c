@@ -106,7 +106,7 @@ static void begin(struct denet_text *rest) {
 static void change(struct denet_text *rest) {
   struct slot *slot = take_slot(rest);
   struct denet_bpf_process *record = &slot->record;
-  add_costs(rest, &record->costs);
+  add_costs(rest, &record->usage);
   slot->threads = fuzz_take_byte(rest) % 4;
   record->identity.threads = slot->threads + fuzz_take_byte(rest) % 2;
   record->identity.state = fuzz_take_byte(rest) & 31;
@@ -160,7 +160,7 @@ static void tell_exit(struct denet_text *rest) {
 static void tell_free(const struct slot *slot) {
   const struct denet_bpf_process *record = &slot->record;
   struct denet_bpf_free event = {.head = head_of(slot, DENET_BPF_FREE),
-                                 .costs = record->costs,
+                                 .usage = record->usage,
                                  .exec_id = record->identity.brief.exec_id,
                                  .peak_rss_pages = record->rss_pages,
                                  .flags = record->identity.flags,
@@ -314,7 +314,7 @@ static void list_slot(const struct slot *slot, uint64_t settled_ns, struct denet
                              is_brief ? sizeof(record.identity.brief) : sizeof(record)));
   for (denet_u32 i = 0; i < slot->threads && !is_brief; i++) {
     struct denet_bpf_thread thread = {.head = record.identity.brief.head,
-                                      .costs = record.costs,
+                                      .usage = record.usage,
                                       .rss_pages = i,
                                       .tid = record.identity.brief.head.pid + SLOTS + i,
                                       .state = i & 1};

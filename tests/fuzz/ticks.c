@@ -75,7 +75,7 @@ static void take_report(void *context, const struct denet_group_report *report) 
   struct told *told = find_told(group);
   CLAIM(fuzz_is_safe_name(group->name));
   for (unsigned m = 0; told && m < DENET_METRICS; m++) {
-    bool is_counter = denet_metric_info[m].kind == DENET_KIND_COUNTER;
+    bool is_counter = denet_metric_info[m].kind == DENET_COUNTER;
     bool is_in_both = denet_values_has(&told->values, m) && denet_values_has(&group->values, m);
     CLAIM(!is_counter || !is_in_both || ticks_may_wrap ||
           told->values.value[m] <= group->values.value[m]);

@@ -49,9 +49,10 @@ static void take_fake(const struct fake_process *fake, const struct fake_end *en
                                     .oom_killed = end->oom_killed};
   denet_process_identify(process, &identity);
   process->ended_ns = end->ended_ns;
-  process->measured_ns = end->ended_ns ? end->ended_ns : scene.now_ns;
-  denet_values_set(&process->now, DENET_CPU_USER, fake->cpu_ns);
-  denet_values_set(&process->now, DENET_CPU_SYSTEM, 0);
+  ck_assert_ptr_nonnull(denet_process_use(process));
+  process->usage->measured_ns = end->ended_ns ? end->ended_ns : scene.now_ns;
+  denet_values_set(&process->usage->now, DENET_CPU_USER, fake->cpu_ns);
+  denet_values_set(&process->usage->now, DENET_CPU_SYSTEM, 0);
 }
 
 /* What is over is in the table if it was seen, or else was never there. */
@@ -95,8 +96,8 @@ static int scan(struct denet_source *source, struct denet_process_table *table,
   return 0;
 }
 
-static void measure(struct denet_source *source, struct denet_process *process, uint64_t wanted,
-                    bool first) {
+static void measure(struct denet_source *source, struct denet_process *process,
+                    const struct denet_metric_set *wanted, bool first) {
   (void)source;
   (void)process;
   (void)wanted;

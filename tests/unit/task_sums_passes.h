@@ -1,6 +1,7 @@
 /* Made-up passes of three processes, for the tests of task_sums. */
 #pragma once
 
+#include "core/source/bpf/record_values.h"
 #include "core/source/bpf/task_sums.h"
 
 #include "core/source/source.h"
@@ -17,8 +18,6 @@
 #define PROCESSES 3
 #define FIRST_PID 10 /* then 20, 30 */
 
-static const struct denet_env env = {.page_bytes = PAGE};
-
 /* What passes tell of three processes. Zeroed is a fresh one. */
 struct scene {
   struct denet_process processes[PROCESSES];
@@ -27,6 +26,8 @@ struct scene {
 };
 
 static inline void end_scene(struct scene *scene) {
+  for (size_t i = 0; i < PROCESSES; i++)
+    denet_process_done(&scene->processes[i]);
   denet_buffer_done(&scene->records);
   denet_task_sums_done(&scene->task_sums);
 }
@@ -84,7 +85,7 @@ static inline void expect_costs(const struct denet_values *now, uint64_t n) {
 static inline struct denet_bpf_process make_process(denet_u32 pid, uint64_t n) {
   return (struct denet_bpf_process){
       .identity = {.brief.head = {DENET_BPF_PROCESS, pid, pid * 1000}, .threads = 10},
-      .costs = make_costs(n),
+      .usage = make_costs(n),
       .seen_ns = 5000,
       .rss_pages = 5,
       .vm_pages = 50,
@@ -97,7 +98,7 @@ static inline void show_process(struct scene *scene, denet_u32 pid, uint64_t n) 
 }
 
 static inline void show_thread(struct scene *scene, denet_u32 pid, uint64_t n) {
-  struct denet_bpf_thread record = {.head = {DENET_BPF_THREAD, pid, 0}, .costs = make_costs(n)};
+  struct denet_bpf_thread record = {.head = {DENET_BPF_THREAD, pid, 0}, .usage = make_costs(n)};
   append(scene, &record, sizeof(record));
 }
 
@@ -109,21 +110,25 @@ static inline void show_brief(struct scene *scene, denet_u32 pid) {
 static inline struct denet_process *process_of(struct scene *scene, denet_u32 pid) {
   struct denet_process *process = &scene->processes[pid / FIRST_PID - 1];
   process->pid = (pid_t)pid;
+  ck_assert_ptr_nonnull(denet_process_use(process));
   return process;
 }
 
 /* Takes what was shown as a source does; the next pass begins. */
 static inline void take(struct scene *scene, unsigned unavailable) {
   size_t offset = 0;
-  const struct denet_bpf_head *head;
+  struct denet_bpf_head *head;
   denet_task_sums_clear(&scene->task_sums);
   while ((head = denet_task_sums_next(&scene->records, &offset)))
     if (head->kind == DENET_BPF_PROCESS)
-      ck_assert_int_eq(denet_task_sums_add(&scene->task_sums, process_of(scene, head->pid),
-                                           (const struct denet_bpf_process *)head, 0),
-                       0);
+      ck_assert_int_eq(denet_task_sums_add(&scene->task_sums, (struct denet_bpf_process *)head), 0);
   denet_task_sums_add_threads(&scene->task_sums, &scene->records);
-  denet_task_sums_take(&scene->task_sums, &env, unavailable);
+  for (size_t i = 0; i < scene->task_sums.count; i++) {
+    const struct denet_task_sum *sum = &scene->task_sums.sums[i];
+    struct denet_process *process = process_of(scene, sum->record->identity.brief.head.pid);
+    if (denet_task_sum_is_sound(sum) || !denet_values_has(&process->usage->now, DENET_CPU_USER))
+      denet_record_values_take(process, sum->record, PAGE, unavailable);
+  }
 }
 
 static inline void next_pass(struct scene *scene) {

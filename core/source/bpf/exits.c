@@ -1,8 +1,6 @@
 /* What the kernel tells of one process, taken over into its row: who it is, and its end. */
 #include "core/source/bpf/source.h"
 
-#include <string.h>
-
 void denet_bpf_source_identify(const struct denet_bpf_source *bpf, struct denet_process *process,
                                const struct denet_bpf_identity *record, int exit_code) {
   const struct denet_bpf_brief *brief = &record->brief;
@@ -26,62 +24,36 @@ void denet_bpf_source_identify(const struct denet_bpf_source *bpf, struct denet_
   bool has_execd = !process->is_new && process->exec_stamp != brief->exec_id;
   denet_process_identify(process, &identity);
   if (has_execd)
-    process->execd_ns = bpf->begun_ns;
+    process->notes.bpf.execd_ns = bpf->begun_ns;
 }
 
-/* What is known of when and in which state it ended. */
 void denet_bpf_source_take_exit(const struct denet_bpf_source *bpf, struct denet_process *process,
-                                const struct denet_lifecycle_entry *life) {
-  uint64_t page_bytes = bpf->env->page_bytes;
-  if (!life || !life->has_exited)
+                                struct denet_bpf_process *record) {
+  const struct denet_lifecycle_entry *life = denet_bpf_source_entry(bpf, process);
+  if (!life)
+    return;
+  record->usage.age_ns += life->exit.main_age_ns;
+  if (!life->has_exited)
     return;
   process->ended_ns = life->exit.exit_ns;
-  if (!life->exit.rss_pages)
-    return;
-  denet_values_set(&process->now, DENET_RSS, life->exit.rss_pages * page_bytes);
-  denet_values_set(&process->now, DENET_VM, life->exit.vm_pages * page_bytes);
+  if (!record->vm_pages && life->exit.rss_pages) {
+    record->rss_pages = life->exit.rss_pages;
+    record->vm_pages = life->exit.vm_pages;
+  }
 }
 
-/* A process that is seen for the first time at its end has all that its lines need. */
-void denet_bpf_source_complete(struct denet_process *process) {
-  struct denet_values *now = &process->now;
-  if (!denet_values_has(now, DENET_THREADS))
-    denet_values_set(now, DENET_THREADS, 1);
-  /* Its namespace's counts are counted from when it is first seen. */
-  if (!denet_values_has(now, DENET_NET_RX))
-    denet_values_set(now, DENET_NET_RX, 0);
-  if (!denet_values_has(now, DENET_NET_TX))
-    denet_values_set(now, DENET_NET_TX, 0);
-}
-
-/* The process is over: who it was and what it cost in all. */
 void denet_bpf_source_take_end(const struct denet_bpf_source *bpf, struct denet_process *process,
                                struct denet_lifecycle_entry *life) {
-  const struct denet_bpf_free *end = &life->end;
+  struct denet_bpf_process record;
   life->is_taken = true;
-  process->missed_ns = 0;
+  process->notes.bpf.missed_ns = 0;
   process->vanished = true;
   if (process->ended) /* it was seen as a zombie, and that was its end */
     return;
-  struct denet_bpf_identity identity = {
-      .brief = {.head = end->head, .exec_id = end->exec_id},
-      .flags = end->flags,
-      .state = end->state | DENET_BPF_ZOMBIE,
-  };
-  pid_t parent_pid = life->was_forked ? life->parent_pid : (pid_t)life->exit.parent_pid;
-  identity.parent_pid = (denet_u32)(process->is_new ? parent_pid : process->parent_pid);
-  memcpy(identity.brief.name, end->name, sizeof(identity.brief.name));
-  uint64_t since_ns = process->is_new ? end->head.start_ns : process->measured_ns;
-  uint64_t cpu_ns = process->cpu_ns;
-  denet_bpf_source_identify(bpf, process, &identity, end->exit_code);
-  denet_task_sums_take_costs(process, &end->costs, bpf->source.unavailable);
-  process->age_ns = end->costs.age_ns + life->exit.main_age_ns;
-  denet_process_derive_off_cpu(process);
-  denet_values_set(&process->now, DENET_CPU_CORE, end->cpu);
-  denet_bpf_source_take_exit(bpf, process, life);
-  if (!denet_values_has(&process->now, DENET_RSS))
-    denet_values_set(&process->now, DENET_RSS, end->peak_rss_pages * bpf->env->page_bytes);
-  denet_bpf_source_complete(process);
-  process->measured_ns = process->ended_ns ? process->ended_ns : bpf->begun_ns;
-  denet_task_sums_delay_end(process, since_ns, cpu_ns);
+  denet_lifecycle_entry_record(life, &record);
+  if (!process->is_new)
+    record.identity.parent_pid = (denet_u32)process->parent_pid;
+  denet_bpf_source_identify(bpf, process, &record.identity, record.exit_code);
+  if (life->has_exited)
+    process->ended_ns = life->exit.exit_ns;
 }

@@ -193,3 +193,25 @@ int denet_lifecycle_entry_text(const struct denet_lifecycle_entry *life, enum de
   arguments = denet_parse_arguments(arguments);
   return denet_buffer_append(out, arguments.bytes, arguments.length);
 }
+
+void denet_lifecycle_entry_record(const struct denet_lifecycle_entry *entry,
+                                  struct denet_bpf_process *out_record) {
+  const struct denet_bpf_free *end = &entry->end;
+  const struct denet_bpf_exit *exit = &entry->exit;
+  *out_record = (struct denet_bpf_process){
+      .identity = {.brief = {.head = end->head, .exec_id = end->exec_id},
+                   .parent_pid =
+                       entry->was_forked ? (denet_u32)entry->parent_pid : exit->parent_pid,
+                   .flags = end->flags,
+                   .state = end->state | DENET_BPF_ZOMBIE},
+      .usage = end->usage,
+      .seen_ns = exit->exit_ns,
+      .rss_pages = exit->rss_pages ? exit->rss_pages : end->peak_rss_pages,
+      .vm_pages = exit->rss_pages ? exit->vm_pages : 0,
+      .uid = end->uid,
+      .cpu = end->cpu,
+      .exit_code = end->exit_code,
+  };
+  out_record->usage.age_ns += exit->main_age_ns;
+  memcpy(out_record->identity.brief.name, end->name, sizeof(end->name));
+}

@@ -56,3 +56,9 @@ void denet_lifecycle_drop(struct denet_lifecycle *lifecycle, struct denet_lifecy
 /* Appends a text of the program that the process ran. 0; -ENOENT if it is not known; -ENOMEM. */
 int denet_lifecycle_entry_text(const struct denet_lifecycle_entry *life, enum denet_text_kind kind,
                                struct denet_buffer *out);
+
+/* Fills a record of a process that is over, as the task iterator would have listed it at its end.
+ * Its last RSS is its highest one where the kernel had taken the memory away by then; then virtual
+ * memory is 0. seen_ns is when it exited, 0 if that is not known; identity.threads is 0. */
+void denet_lifecycle_entry_record(const struct denet_lifecycle_entry *entry,
+                                  struct denet_bpf_process *out_record);

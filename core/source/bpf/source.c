@@ -59,9 +59,9 @@ static bool try_end(struct denet_bpf_source *bpf, struct denet_process *process)
 static bool awaits_end(struct denet_bpf_source *bpf, struct denet_process *process) {
   if (try_end(bpf, process))
     return false;
-  if (!process->missed_ns)
-    process->missed_ns = bpf->begun_ns;
-  if (!process->ended && bpf->begun_ns - process->missed_ns < END_NS)
+  if (!process->notes.bpf.missed_ns)
+    process->notes.bpf.missed_ns = bpf->begun_ns;
+  if (!process->ended && bpf->begun_ns - process->notes.bpf.missed_ns < END_NS)
     return true;
   give_up(bpf, process);
   return false;
@@ -109,7 +109,7 @@ static void take_birth(const struct denet_bpf_source *bpf, struct denet_process 
 static void set_watched(struct denet_bpf_source *bpf, struct denet_process *process,
                         bool is_watched) {
   denet_loader_watch(bpf->programs, process->pid, is_watched);
-  process->is_watched = is_watched;
+  process->notes.bpf.wants_full = is_watched;
 }
 
 /* The process runs another program than when it was seen last. */
@@ -119,8 +119,7 @@ static void take_exec(const struct denet_bpf_source *bpf, struct denet_process *
   process->exec_stamp = exec_id;
   process->never_execd = false;
   process->execd = process->changed = true;
-  process->late = 0;
-  process->execd_ns = bpf->begun_ns;
+  process->notes.bpf.execd_ns = bpf->begun_ns;
 }
 
 static int take_brief(struct denet_bpf_source *bpf, struct denet_process_table *table,
@@ -134,8 +133,8 @@ static int take_brief(struct denet_bpf_source *bpf, struct denet_process_table *
     bpf->has_missed = true;
     return 0;
   }
-  process->missed_ns = 0;
-  process->is_watched = false;
+  process->notes.bpf.missed_ns = 0;
+  process->notes.bpf.wants_full = false;
   if (process->exec_stamp != brief->exec_id)
     take_exec(bpf, process, brief->name, brief->exec_id);
   if (strncmp(process->name, brief->name, sizeof(process->name)) != 0) {
@@ -146,24 +145,20 @@ static int take_brief(struct denet_bpf_source *bpf, struct denet_process_table *
 }
 
 static int take_process(struct denet_bpf_source *bpf, struct denet_process_table *table,
-                        const struct denet_bpf_process *record) {
+                        struct denet_bpf_process *record) {
   struct denet_process *process;
   int error = see_process(bpf, table, &record->identity.brief.head, &process);
   if (error)
     return error;
-  process->missed_ns = 0;
+  process->notes.bpf.missed_ns = 0;
   denet_bpf_source_identify(bpf, process, &record->identity, record->exit_code);
   take_birth(bpf, process);
   /* One that nobody counts need not be told of at length. */
   if (!process->members)
     set_watched(bpf, process, false);
-  if (record->net_namespace)
-    denet_process_enter_net(process, record->net_namespace);
-  bool is_ending = process->ended || process->no_mm;
-  const struct denet_lifecycle_entry *life =
-      is_ending ? denet_bpf_source_entry(bpf, process) : NULL;
-  denet_bpf_source_take_exit(bpf, process, life);
-  return denet_task_sums_add(&bpf->task_sums, process, record, life ? life->exit.main_age_ns : 0);
+  if (process->ended || process->no_mm)
+    denet_bpf_source_take_exit(bpf, process, record);
+  return denet_task_sums_add(&bpf->task_sums, record);
 }
 
 /* Takes what the pass could not see: a process that lived and died before it is nowhere else. */
@@ -194,12 +189,12 @@ static int take_lives(struct denet_bpf_source *bpf, struct denet_process_table *
 
 static int fill_roster(struct denet_bpf_source *bpf, struct denet_process_table *table) {
   size_t offset = 0;
-  const struct denet_bpf_head *head;
+  struct denet_bpf_head *head;
   denet_task_sums_clear(&bpf->task_sums);
   int error = denet_process_table_begin(table);
   while (!error && (head = denet_task_sums_next(&bpf->records, &offset)))
     if (head->kind == DENET_BPF_PROCESS)
-      error = take_process(bpf, table, (const struct denet_bpf_process *)head);
+      error = take_process(bpf, table, (struct denet_bpf_process *)head);
     else if (head->kind == DENET_BPF_BRIEF)
       error = take_brief(bpf, table, (const struct denet_bpf_brief *)head);
   if (!error)
@@ -297,7 +292,6 @@ static int scan(struct denet_source *source, struct denet_process_table *table,
                            strerror(-failure));
   failure = fill_roster(bpf, table);
   denet_task_sums_add_threads(&bpf->task_sums, &bpf->records);
-  denet_task_sums_take(&bpf->task_sums, bpf->env, source->unavailable);
   denet_procfs_forget_nets(bpf->procfs);
   bpf->settled_ns = failure || bpf->has_missed ? 0 : bpf->begun_ns;
   failure = failure ? failure : bpf->note_failure;
@@ -344,7 +338,7 @@ static bool drain_events(struct denet_source *source,
  * brief. Its next pass will have it. */
 static void relist(struct denet_bpf_source *bpf) {
   size_t offset = 0;
-  const struct denet_bpf_head *head;
+  struct denet_bpf_head *head;
   if (bpf->is_relisted)
     return;
   bpf->is_relisted = true;
@@ -354,55 +348,24 @@ static void relist(struct denet_bpf_source *bpf) {
   while ((head = denet_task_sums_next(&bpf->records, &offset))) {
     if (head->kind != DENET_BPF_PROCESS)
       continue;
-    struct denet_process *process = denet_process_table_find(bpf->source.table, (pid_t)head->pid);
-    if (!process || process->born_ns != head->start_ns)
-      continue;
-    const struct denet_bpf_process *full = (const void *)head;
-    if (full->net_namespace)
-      denet_process_enter_net(process, full->net_namespace);
-    if (denet_task_sums_add(&bpf->task_sums, process, full, 0))
+    const struct denet_process *process =
+        denet_process_table_find(bpf->source.table, (pid_t)head->pid);
+    bool is_known = process && process->born_ns == head->start_ns;
+    if (is_known && denet_task_sums_add(&bpf->task_sums, (struct denet_bpf_process *)head))
       return;
   }
   denet_task_sums_add_threads(&bpf->task_sums, &bpf->records);
-  denet_task_sums_take(&bpf->task_sums, bpf->env, bpf->source.unavailable);
 }
 
-/* Brings the CPU time up to date by the process's clock; without a task_sum it splits as it did. */
-static void measure_cpu(struct denet_bpf_source *bpf, struct denet_process *process,
-                        const struct denet_task_sum *task_sum) {
-  struct denet_values *now = &process->now;
-  uint64_t read_ns = process->measured_ns;
-  if (denet_procfs_read_cpu(bpf->procfs, process))
-    return;
-  if (process->measured_ns > read_ns)
-    process->age_ns += now->value[DENET_THREADS] * (process->measured_ns - read_ns);
-  denet_process_derive_off_cpu(process);
-  uint64_t user = task_sum ? task_sum->costs.user_ns : now->value[DENET_CPU_USER];
-  uint64_t system = task_sum ? task_sum->costs.system_ns : now->value[DENET_CPU_SYSTEM];
-  denet_process_split_cpu(now, process->cpu_ns, user, system);
-}
-
-/* Nearly everything came with the pass. Of a process on a CPU the kernel's sums are up to a tick
- * old; its CPU clock is not, and can be had too when no pass can, for want of a descriptor. */
-static void measure(struct denet_source *source, struct denet_process *process, uint64_t wanted,
-                    bool first) {
-  struct denet_bpf_source *bpf = self(source);
-  (void)first;
-  process->has_run = false;
-  if (process->ended)
-    denet_bpf_source_complete(process);
-  if (process->ended || process->missed_ns)
-    return;
-  if (!process->is_watched)
+const struct denet_task_sum *denet_bpf_source_find_sum(struct denet_bpf_source *bpf,
+                                                       struct denet_process *process) {
+  if (!process->notes.bpf.wants_full)
     set_watched(bpf, process, true);
-  const struct denet_task_sum *task_sum = denet_task_sums_find(&bpf->task_sums, process->pid);
-  if (!task_sum) {
-    relist(bpf);
-    task_sum = denet_task_sums_find(&bpf->task_sums, process->pid);
-  }
-  if (!task_sum || task_sum->is_on_cpu)
-    measure_cpu(bpf, process, task_sum);
-  denet_procfs_measure_net(bpf->procfs, process, wanted);
+  const struct denet_task_sum *sum = denet_task_sums_find(&bpf->task_sums, process->pid);
+  if (sum)
+    return sum;
+  relist(bpf);
+  return denet_task_sums_find(&bpf->task_sums, process->pid);
 }
 
 static void free_bpf(struct denet_source *source) {
@@ -456,7 +419,7 @@ int denet_bpf_open(const struct denet_env *env, struct denet_error *error,
                                       .event_fd = denet_loader_event_fd(bpf->programs),
                                       .scan = scan,
                                       .drain_events = drain_events,
-                                      .measure = measure,
+                                      .measure = denet_bpf_source_measure,
                                       .read_text = denet_bpf_source_read_text,
                                       .read_uid = denet_bpf_source_read_uid,
                                       .free = free_bpf};

@@ -37,18 +37,23 @@ void denet_bpf_source_drain(struct denet_bpf_source *bpf);
 void denet_bpf_source_identify(const struct denet_bpf_source *bpf, struct denet_process *process,
                                const struct denet_bpf_identity *record, int exit_code);
 
-/* What is known of when and in which state it ended; life may be NULL. */
+/* Puts what the exit event says into the process, which is a zombie or about to be one, and into
+ * its record: when it ended, and the memory that it had. Does nothing if no exit event has come. */
 void denet_bpf_source_take_exit(const struct denet_bpf_source *bpf, struct denet_process *process,
-                                const struct denet_lifecycle_entry *life);
+                                struct denet_bpf_process *record);
 
-/* A process that is seen for the first time at its end has all that its lines need. */
-void denet_bpf_source_complete(struct denet_process *process);
-
-/* The process is over: who it was and what it cost in all. */
+/* The process is over: takes over who it was. */
 void denet_bpf_source_take_end(const struct denet_bpf_source *bpf, struct denet_process *process,
                                struct denet_lifecycle_entry *life);
 
+/* Returns what the pass lists of the process, and has later passes list it in full. NULL: nothing.
+ */
+const struct denet_task_sum *denet_bpf_source_find_sum(struct denet_bpf_source *bpf,
+                                                       struct denet_process *process);
+
 /* The source's functions, see source.h. */
+void denet_bpf_source_measure(struct denet_source *source, struct denet_process *process,
+                              const struct denet_metric_set *wanted, bool first);
 int denet_bpf_source_read_text(struct denet_source *source, struct denet_process *process,
                                enum denet_text_kind kind, struct denet_buffer *out);
 int denet_bpf_source_read_uid(struct denet_source *source, const struct denet_process *process,

@@ -25,8 +25,8 @@ static int describe_life(const struct denet_bpf_source *bpf, const struct denet_
  * than in the last pass, but which one has not been told yet. */
 static bool is_launching(const struct denet_bpf_source *bpf, const struct denet_process *process,
                          const struct denet_lifecycle_entry *life) {
-  bool is_ours = process->execd_ns || process->born_ns > bpf->opened_ns;
-  uint64_t since_ns = process->execd_ns ? process->execd_ns : process->born_ns;
+  bool is_ours = process->notes.bpf.execd_ns || process->born_ns > bpf->opened_ns;
+  uint64_t since_ns = process->notes.bpf.execd_ns ? process->notes.bpf.execd_ns : process->born_ns;
   bool is_told = is_ours && bpf->begun_ns < since_ns + LAUNCH_NS && !bpf->source.lost;
   bool is_known = life && life->texts && life->texts->exec_id >= process->exec_stamp;
   return is_told && process->execd && !process->never_execd && !is_known;
@@ -78,7 +78,7 @@ int denet_bpf_source_read_uid(struct denet_source *source, const struct denet_pr
                               uid_t *out_uid) {
   const struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
   const struct denet_task_sum *task_sum = denet_task_sums_find(&bpf->task_sums, process->pid);
-  if (task_sum && task_sum->process == process) {
+  if (task_sum && task_sum->record->identity.brief.head.start_ns == process->born_ns) {
     *out_uid = task_sum->record->uid;
     return 0;
   }

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OFF_CPU (UINT64_C(1) << DENET_OFF_CPU)
 #define NET_TEXT_BYTES (16u << 20) /* some 100,000 interfaces */
 #define THREADS_AT_ONCE 64
 _Static_assert(3 * THREADS_AT_ONCE <= DENET_BATCH_FILES, "stat, io and stat again of each");
@@ -56,7 +55,7 @@ static int measure_memory_of(struct denet_procfs *procfs, struct denet_process *
   /* One that has exited since it was looked at has given its memory back: what it had stays. */
   bool has_memory = !outcome && denet_parse_field(text, 1, &vm_pages) && vm_pages;
   if (has_memory || (!outcome && (process->kernel_thread || process->ended)))
-    take_fields(&procfs->plan[DENET_FILE_STATM], text, &process->now);
+    take_fields(&procfs->plan[DENET_FILE_STATM], text, &process->usage->now);
   return outcome;
 }
 
@@ -82,12 +81,12 @@ static void note_io_lack(struct denet_procfs *procfs, struct denet_process *proc
 
 static void measure_io(struct denet_procfs *procfs, struct denet_process *process) {
   struct denet_text text;
-  int outcome = denet_procfs_note_failure(procfs, process->io_ahead);
+  int outcome = denet_procfs_note_failure(procfs, process->notes.procfs.io_outcome);
   if (outcome == DENET_LATER) {
     denet_batch_begin(procfs->batch);
     outcome = denet_procfs_read_held(procfs, process->pid, 0, "io", &text);
     if (!outcome)
-      take_keys(&procfs->plan[DENET_FILE_IO], text, &process->now);
+      take_keys(&procfs->plan[DENET_FILE_IO], text, &process->usage->now);
   }
   note_io_lack(procfs, process, outcome);
 }
@@ -114,7 +113,8 @@ static int count_blocked(struct denet_procfs *procfs, const struct denet_process
   struct denet_stat stat;
   uint64_t start_ticks = process->start_ticks, tick_ns = procfs->env->tick_ns;
   bool is_main = look->tid == process->pid;
-  if (!denet_thread_sums_lacks_start(process->threads) || (is_main && has_lost_main(process)))
+  if (!denet_thread_sums_lacks_start(process->usage->threads) ||
+      (is_main && has_lost_main(process)))
     return 0;
   if (!is_main) {
     /* Where another thread has the number now, nobody knew that it would be asked for. */
@@ -127,7 +127,7 @@ static int count_blocked(struct denet_procfs *procfs, const struct denet_process
       return outcome;
     start_ticks = stat.field[DENET_STAT_START_TICKS];
   }
-  denet_thread_sums_start(process->threads, start_ticks * tick_ns + tick_ns / 2);
+  denet_thread_sums_start(process->usage->threads, start_ticks * tick_ns + tick_ns / 2);
   return 0;
 }
 
@@ -139,10 +139,10 @@ static void parse_times(struct denet_text text, struct denet_thread_times *out) 
 }
 
 static int take_status(struct denet_procfs *procfs, const struct denet_process *process, pid_t tid,
-                       uint64_t wanted, struct denet_values *counters) {
+                       const struct denet_metric_set *wanted, struct denet_values *counters) {
   const struct denet_procfs_plan *plan = &procfs->plan[DENET_FILE_THREAD_STATUS];
   struct denet_text text;
-  if (!(wanted & plan->mask))
+  if (!denet_metric_set_meets(wanted, &plan->metrics))
     return 0;
   int outcome = denet_procfs_read(procfs, process->pid, tid, "status", &text);
   if (!outcome)
@@ -152,7 +152,7 @@ static int take_status(struct denet_procfs *procfs, const struct denet_process *
 
 /* Adds what the thread visited last has used since it was read last. */
 static int add_thread(struct denet_procfs *procfs, struct denet_process *process,
-                      struct thread_look *look, uint64_t wanted) {
+                      struct thread_look *look, const struct denet_metric_set *wanted) {
   struct denet_text text;
   int outcome = take_status(procfs, process, look->tid, wanted, &look->counters);
   if (!denet_source_is_passing(outcome) && look->io != DENET_PROCFS_NOWHERE) {
@@ -163,7 +163,7 @@ static int add_thread(struct denet_procfs *procfs, struct denet_process *process
   }
   if (denet_source_is_passing(outcome))
     return outcome;
-  denet_thread_sums_add(process->threads, &look->counters);
+  denet_thread_sums_add(process->usage->threads, &look->counters);
   return 0;
 }
 
@@ -173,33 +173,34 @@ static bool has_schedstat(const struct denet_procfs *procfs) {
 
 /* Whether I/O is summed over the threads from now on. */
 static bool begins_io(const struct denet_process *process) {
-  return process->has_reaped && !process->io_by_thread;
+  return process->has_reaped && !process->usage->io_by_thread;
 }
 
 /* Adds one thread's counters to its process's. If it has not run the rest of its files is spared.
  */
 static int measure_thread(struct denet_procfs *procfs, struct denet_process *process,
-                          struct thread_look *look, uint64_t wanted) {
+                          struct thread_look *look, const struct denet_metric_set *wanted) {
   if (look->outcome)
     return look->outcome;
-  int has_run = denet_thread_sums_visit(process->threads, look->tid, &look->times);
+  int has_run = denet_thread_sums_visit(process->usage->threads, look->tid, &look->times);
   if (has_run < 0)
     return has_run;
-  int outcome =
-      has_schedstat(procfs) && wanted & OFF_CPU ? count_blocked(procfs, process, look) : 0;
+  int outcome = has_schedstat(procfs) && denet_metric_set_has(wanted, DENET_OFF_CPU)
+                    ? count_blocked(procfs, process, look)
+                    : 0;
   bool is_spared = has_schedstat(procfs) && !has_run && !begins_io(process);
   if (!is_spared && !denet_source_is_passing(outcome))
     outcome = add_thread(procfs, process, look, wanted);
   if (!denet_source_is_passing(outcome))
     return 0;
   if (!is_spared)
-    denet_thread_sums_owe(process->threads);
+    denet_thread_sums_owe(process->usage->threads);
   return outcome;
 }
 
 /* Reads its times, and asks for what else is needed of it and somebody may hold up. */
 static void begin_thread(struct denet_procfs *procfs, const struct denet_process *process,
-                         uint64_t wanted, struct thread_look *look) {
+                         const struct denet_metric_set *wanted, struct thread_look *look) {
   pid_t pid = process->pid, tid = look->tid;
   struct denet_text text = {0};
   look->stat = look->io = DENET_PROCFS_NOWHERE;
@@ -209,18 +210,20 @@ static void begin_thread(struct denet_procfs *procfs, const struct denet_process
     return;
   parse_times(text, &look->times);
   take_fields(&procfs->plan[DENET_FILE_THREAD_SCHEDSTAT], text, &look->counters);
-  if (has_schedstat(procfs) && wanted & OFF_CPU && tid != pid &&
-      !denet_thread_sums_knows(process->threads, tid))
+  if (has_schedstat(procfs) && denet_metric_set_has(wanted, DENET_OFF_CPU) && tid != pid &&
+      !denet_thread_sums_knows(process->usage->threads, tid))
     look->stat = denet_procfs_ask_file(procfs, pid, tid, "stat");
   bool may_have_run = !has_schedstat(procfs) || begins_io(process) ||
-                      denet_thread_sums_may_have_run(process->threads, tid, &look->times);
-  if (may_have_run && process->has_reaped && wanted & procfs->plan[DENET_FILE_IO].mask)
+                      denet_thread_sums_may_have_run(process->usage->threads, tid, &look->times);
+  if (may_have_run && process->has_reaped &&
+      denet_metric_set_meets(wanted, &procfs->plan[DENET_FILE_IO].metrics))
     look->io = denet_procfs_ask_file(procfs, pid, tid, "io");
 }
 
 /* Some of the listed threads, together. 0 or -errno. */
 static int measure_some_threads(struct denet_procfs *procfs, struct denet_process *process,
-                                const pid_t *tids, size_t count, uint64_t wanted) {
+                                const pid_t *tids, size_t count,
+                                const struct denet_metric_set *wanted) {
   struct thread_look looks[THREADS_AT_ONCE];
   denet_batch_begin(procfs->batch);
   for (size_t i = 0; i < count; i++) {
@@ -235,7 +238,7 @@ static int measure_some_threads(struct denet_procfs *procfs, struct denet_proces
 }
 
 static int measure_listed_threads(struct denet_procfs *procfs, struct denet_process *process,
-                                  uint64_t wanted) {
+                                  const struct denet_metric_set *wanted) {
   int outcome = 0;
   for (size_t i = 0; i < procfs->tid_count && !outcome; i += THREADS_AT_ONCE) {
     size_t left = procfs->tid_count - i;
@@ -279,11 +282,11 @@ static int list_threads(struct denet_procfs *procfs, pid_t pid) {
  * exits while it is read (next_tid, fs/proc/base.c), and they are not to begin anew the next time.
  */
 static int measure_unlisted(struct denet_procfs *procfs, struct denet_process *process,
-                            uint64_t wanted) {
+                            const struct denet_metric_set *wanted) {
   int error = 0;
   pid_t tid = 0;
   procfs->tid_count = 0;
-  while (!error && (tid = denet_thread_sums_next_missing(process->threads, tid)))
+  while (!error && (tid = denet_thread_sums_next_missing(process->usage->threads, tid)))
     error = list_thread(procfs, tid);
   return error ? error : measure_listed_threads(procfs, process, wanted);
 }
@@ -291,49 +294,50 @@ static int measure_unlisted(struct denet_procfs *procfs, struct denet_process *p
 /* The time that the threads were blocked until now_ns, if it is known. */
 static void take_blocked(struct denet_process *process, uint64_t now_ns) {
   uint64_t blocked_ns;
-  if (process->threads && denet_thread_sums_blocked(process->threads, now_ns, &blocked_ns))
-    denet_values_set(&process->now, DENET_OFF_CPU, blocked_ns);
+  if (process->usage->threads &&
+      denet_thread_sums_blocked(process->usage->threads, now_ns, &blocked_ns))
+    denet_values_set(&process->usage->now, DENET_OFF_CPU, blocked_ns);
 }
 
 static void take_sums(struct denet_process *process) {
-  denet_thread_sums_raise(process->threads, &process->now);
-  const struct denet_values *sums = denet_thread_sums_sums(process->threads);
+  denet_thread_sums_raise(process->usage->threads, &process->usage->now);
+  const struct denet_values *sums = denet_thread_sums_sums(process->usage->threads);
   for (unsigned m = 0; m < DENET_METRICS; m++)
     if (denet_values_has(sums, m))
-      denet_values_set(&process->now, m, sums->value[m]);
+      denet_values_set(&process->usage->now, m, sums->value[m]);
 }
 
 /* Visits all threads. 0 or -errno. */
-static int pass_threads(struct denet_procfs *procfs, struct denet_process *process, uint64_t wanted,
-                        uint64_t now_ns) {
-  denet_thread_sums_begin(process->threads, now_ns);
-  denet_thread_sums_note_main(process->threads, process->pid, process->exec_stamp,
+static int pass_threads(struct denet_procfs *procfs, struct denet_process *process,
+                        const struct denet_metric_set *wanted, uint64_t now_ns) {
+  denet_thread_sums_begin(process->usage->threads, now_ns);
+  denet_thread_sums_note_main(process->usage->threads, process->pid, process->exec_stamp,
                               has_lost_main(process));
-  bool is_single =
-      denet_values_has(&process->now, DENET_THREADS) && process->now.value[DENET_THREADS] == 1;
+  bool is_single = denet_values_has(&process->usage->now, DENET_THREADS) &&
+                   process->usage->now.value[DENET_THREADS] == 1;
   procfs->tid_count = 0;
   int outcome = is_single ? list_thread(procfs, process->pid) : list_threads(procfs, process->pid);
   if (!outcome)
     outcome = measure_listed_threads(procfs, process, wanted);
   if (!outcome)
     outcome = measure_unlisted(procfs, process, wanted);
-  denet_thread_sums_end(process->threads, !outcome);
+  denet_thread_sums_end(process->usage->threads, !outcome);
   return outcome;
 }
 
 /* What could be read of some threads only is no sum: the rest would come as a jump. */
 static void measure_threads(struct denet_procfs *procfs, struct denet_process *process,
-                            uint64_t wanted) {
+                            const struct denet_metric_set *wanted) {
   uint64_t now_ns = procfs->env->boot_ns(procfs->env->context);
-  if (!process->threads)
-    process->threads = denet_thread_sums_new();
-  int outcome = process->threads ? pass_threads(procfs, process, wanted, now_ns) : -ENOMEM;
+  if (!process->usage->threads)
+    process->usage->threads = denet_thread_sums_new();
+  int outcome = process->usage->threads ? pass_threads(procfs, process, wanted, now_ns) : -ENOMEM;
   if (denet_source_is_passing(outcome)) {
     procfs->read_failure = outcome;
     return;
   }
-  process->io_by_thread = process->has_reaped;
-  if (!outcome && wanted & OFF_CPU)
+  process->usage->io_by_thread = process->has_reaped;
+  if (!outcome && denet_metric_set_has(wanted, DENET_OFF_CPU))
     take_blocked(process, now_ns);
   take_sums(process);
 }
@@ -341,13 +345,13 @@ static void measure_threads(struct denet_procfs *procfs, struct denet_process *p
 /* text is "net:[4026531840]". */
 static void take_net_namespace(struct denet_process *process, struct denet_text text) {
   const char *number = strchr(text.bytes, '[');
-  denet_process_enter_net(process, number ? strtoull(number + 1, NULL, 10) : 0);
+  denet_usage_enter_net(process->usage, number ? strtoull(number + 1, NULL, 10) : 0);
 }
 
 /* What cannot be read for the moment stays as it was known, and what is not told is no more. */
 static void measure_net_namespace(struct denet_procfs *procfs, struct denet_process *process) {
   struct denet_text text;
-  int outcome = denet_procfs_note_failure(procfs, process->net_ahead);
+  int outcome = denet_procfs_note_failure(procfs, process->notes.procfs.net_outcome);
   if (outcome == DENET_LATER) {
     denet_batch_begin(procfs->batch);
     outcome = denet_procfs_read_held(procfs, process->pid, 0, "ns/net", &text);
@@ -357,7 +361,7 @@ static void measure_net_namespace(struct denet_procfs *procfs, struct denet_proc
   if (outcome == -EACCES || outcome == -EPERM)
     denet_procfs_note_unavailable(procfs, process, DENET_UNAVAILABLE_NAMESPACES);
   if (outcome && !denet_source_is_passing(outcome))
-    denet_process_enter_net(process, 0);
+    denet_usage_enter_net(process->usage, 0);
 }
 
 /* The interface sums of a network namespace, read once a pass through whichever process asks
@@ -393,23 +397,32 @@ static const struct denet_procfs_net *find_net(struct denet_procfs *procfs, uint
 }
 
 void denet_procfs_measure_net(struct denet_source *source, struct denet_process *process,
-                              uint64_t wanted) {
+                              const struct denet_metric_set *wanted) {
   struct denet_procfs *procfs = (struct denet_procfs *)source;
   const struct denet_procfs_plan *plan = &procfs->plan[DENET_FILE_NET_DEV];
-  if (!(wanted & plan->mask) || !process->net_namespace)
+  if (!denet_metric_set_meets(wanted, &plan->metrics) || !process->usage->net_namespace)
     return;
-  const struct denet_procfs_net *net = find_net(procfs, process->net_namespace, process->pid);
+  const struct denet_procfs_net *net =
+      find_net(procfs, process->usage->net_namespace, process->pid);
   for (unsigned i = 0; net && i < plan->count; i++)
     if (net->present >> i & 1)
-      denet_values_set(&process->now, plan->metric[i], net->value[i]);
+      denet_values_set(&process->usage->now, plan->metric[i], net->value[i]);
 }
 
 void denet_procfs_ask(struct denet_procfs *procfs, pid_t pid, const struct denet_process *process,
                       struct denet_procfs_at *out_at) {
   const struct denet_procfs_plan *plan = procfs->plan;
-  uint64_t wanted = process ? process->measured : procfs->wanted;
-  bool wants_io = wanted & plan[DENET_FILE_IO].mask && !(process && process->has_reaped);
-  bool wants_net = wanted & plan[DENET_FILE_NET_DEV].mask && !(process && process->no_mm);
+  static const struct denet_metric_set none = {0};
+  const struct denet_usage *usage = process ? process->usage : NULL;
+  const struct denet_metric_set *wanted = usage     ? &usage->wanted
+                                          : process ? &none
+                                                    : &procfs->wanted;
+  bool wants_all = !process && procfs->wants_all;
+  bool wants_io = (wants_all || denet_metric_set_meets(wanted, &plan[DENET_FILE_IO].metrics)) &&
+                  !(process && process->has_reaped);
+  bool wants_net =
+      (wants_all || denet_metric_set_meets(wanted, &plan[DENET_FILE_NET_DEV].metrics)) &&
+      !(process && process->no_mm);
   out_at->stat = denet_procfs_ask_file(procfs, pid, 0, "stat");
   out_at->io = wants_io ? denet_procfs_ask_file(procfs, pid, 0, "io") : DENET_PROCFS_NOWHERE;
   out_at->net_namespace =
@@ -419,47 +432,51 @@ void denet_procfs_ask(struct denet_procfs *procfs, pid_t pid, const struct denet
 void denet_procfs_take_ahead(struct denet_procfs *procfs, struct denet_process *process,
                              const struct denet_procfs_at *at) {
   struct denet_text text;
-  process->io_ahead = process->net_ahead = DENET_LATER;
+  process->notes.procfs.io_outcome = process->notes.procfs.net_outcome = DENET_LATER;
   if (at->io != DENET_PROCFS_NOWHERE && !process->has_reaped) {
-    process->io_ahead = denet_procfs_text(procfs, at->io, &text);
-    if (!process->io_ahead)
-      take_keys(&procfs->plan[DENET_FILE_IO], text, &process->now);
+    process->notes.procfs.io_outcome = denet_procfs_text(procfs, at->io, &text);
+    if (!process->notes.procfs.io_outcome)
+      take_keys(&procfs->plan[DENET_FILE_IO], text, &process->usage->now);
   }
   if (at->net_namespace != DENET_PROCFS_NOWHERE && !process->no_mm) {
-    process->net_ahead = denet_procfs_text(procfs, at->net_namespace, &text);
-    if (!process->net_ahead)
+    process->notes.procfs.net_outcome = denet_procfs_text(procfs, at->net_namespace, &text);
+    if (!process->notes.procfs.net_outcome)
       take_net_namespace(process, text);
   }
 }
 
 void denet_procfs_measure(struct denet_source *source, struct denet_process *process,
-                          uint64_t wanted, bool first) {
+                          const struct denet_metric_set *wanted, bool first) {
   struct denet_procfs *procfs = (struct denet_procfs *)source;
   const struct denet_procfs_plan *plan = procfs->plan;
-  uint64_t of_threads =
-      plan[DENET_FILE_THREAD_STATUS].mask | plan[DENET_FILE_THREAD_SCHEDSTAT].mask | OFF_CPU;
-  bool may_differ = first || process->has_run;
-  procfs->wanted = (procfs->wanted == UINT64_MAX ? 0 : procfs->wanted) | wanted;
-  /* What was read ahead for nobody is no beginning to count from. */
-  if (!((wanted | process->measured) & plan[DENET_FILE_IO].mask))
-    process->now.present &= ~plan[DENET_FILE_IO].mask;
-  if (process->is_unread) /* its files may be another's, with its pid */
+  struct denet_usage *usage = process->usage;
+  struct denet_metric_set of_threads = plan[DENET_FILE_THREAD_STATUS].metrics;
+  denet_metric_set_add_all(&of_threads, &plan[DENET_FILE_THREAD_SCHEDSTAT].metrics);
+  denet_metric_set_add(&of_threads, DENET_OFF_CPU);
+  bool may_differ = first || process->has_run,
+       wants_off_cpu = denet_metric_set_has(wanted, DENET_OFF_CPU);
+  procfs->wants_all = false;
+  denet_metric_set_add_all(&procfs->wanted, wanted);
+  if (process->vanished || process->notes.procfs.is_unread) /* its files may be another's by now */
     return;
   procfs->read_failure = 0;
-  if (wanted & plan[DENET_FILE_STATM].mask)
+  if (first && denet_metric_set_is_empty(&usage->now.present))
+    denet_procfs_measure_stat(procfs, process);
+  if (denet_metric_set_meets(wanted, &plan[DENET_FILE_STATM].metrics))
     measure_memory(procfs, process);
   /* The kernel adds the I/O of a child to its parent's when that waits for it (wait_task_zombie,
    * kernel/exit.c), so that a tree would count it twice. The threads' own files do not have it;
    * until the first such child the process's has it right, exited threads included. */
   if (process->has_reaped)
-    of_threads |= plan[DENET_FILE_IO].mask;
-  else if (may_differ && wanted & plan[DENET_FILE_IO].mask)
+    denet_metric_set_add_all(&of_threads, &plan[DENET_FILE_IO].metrics);
+  else if (may_differ && denet_metric_set_meets(wanted, &plan[DENET_FILE_IO].metrics))
     measure_io(procfs, process);
-  if (may_differ && wanted & of_threads)
+  if (may_differ && denet_metric_set_meets(wanted, &of_threads))
     measure_threads(procfs, process, wanted);
-  else if (wanted & OFF_CPU) /* nothing of it has run, but all of it is older */
-    take_blocked(process, process->measured_ns);
-  if (may_differ && wanted & plan[DENET_FILE_NET_DEV].mask && !process->no_mm)
+  else if (wants_off_cpu) /* nothing of it has run, but all of it is older */
+    take_blocked(process, usage->measured_ns);
+  if (may_differ && denet_metric_set_meets(wanted, &plan[DENET_FILE_NET_DEV].metrics) &&
+      !process->no_mm)
     measure_net_namespace(procfs, process);
   denet_procfs_measure_net(source, process, wanted);
   /* What could not be read for the moment, or is held up, is due again. */

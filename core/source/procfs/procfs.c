@@ -143,20 +143,20 @@ static void free_procfs(struct denet_source *source) {
 
 /* Sorts the rows of metrics.def by file. */
 static void make_plans(struct denet_procfs *procfs) {
-  const uint64_t units[DENET_UNITS] = {[DENET_UNIT_ONE] = 1,
-                                       [DENET_UNIT_TICKS] = procfs->env->tick_ns,
-                                       [DENET_UNIT_PAGES] = procfs->env->page_bytes};
+  const uint64_t units[DENET_UNITS] = {[DENET_ONE] = 1,
+                                       [DENET_TICKS] = procfs->env->tick_ns,
+                                       [DENET_PAGES] = procfs->env->page_bytes};
   for (unsigned m = 0; m < DENET_METRICS; m++) {
     const struct denet_metric_info *info = &denet_metric_info[m];
-    struct denet_procfs_plan *plan = &procfs->plan[info->file];
-    if (info->file == DENET_FILE_NONE || plan->count == DENET_COUNT_OF(plan->metric))
+    struct denet_procfs_plan *plan = &procfs->plan[info->procfs.file];
+    if (info->procfs.file == DENET_FILE_NONE || plan->count == DENET_COUNT_OF(plan->metric))
       continue;
     unsigned i = plan->count++;
     plan->metric[i] = m;
-    plan->key[i] = info->key;
-    plan->index[i] = (unsigned)strtoul(info->key, NULL, 10);
-    plan->unit[i] = units[info->file_unit];
-    plan->mask |= UINT64_C(1) << m;
+    plan->key[i] = info->procfs.key;
+    plan->index[i] = (unsigned)strtoul(info->procfs.key, NULL, 10);
+    plan->unit[i] = units[info->procfs.unit];
+    denet_metric_set_add(&plan->metrics, m);
   }
 }
 
@@ -214,7 +214,7 @@ int denet_procfs_open(const struct denet_env *env, struct denet_error *error,
                                          .read_uid = denet_procfs_read_uid,
                                          .free = free_procfs};
   procfs->env = env;
-  procfs->wanted = UINT64_MAX;
+  procfs->wants_all = true;
   procfs->folder = folder;
   procfs->proc_fd = dirfd(folder);
   procfs->own_pids = has_own_pids(procfs->proc_fd);

@@ -17,7 +17,7 @@ struct denet_procfs_plan {
   const char *key[8];
   unsigned index[8]; /* the key as a number, 0 if it is a word */
   uint64_t unit[8];
-  uint64_t mask; /* bit m: metric m is in this file */
+  struct denet_metric_set metrics; /* that are in this file */
 };
 
 struct denet_procfs_listed {
@@ -51,10 +51,11 @@ struct denet_procfs {
   struct denet_procfs_net *nets; /* read in this pass */
   size_t net_count, net_capacity;
   struct denet_buffer net_text;
-  uint64_t wanted;           /* of any process so far; all before one was measured */
-  struct denet_aside *aside; /* reads the texts, */
-  struct denet_batch *batch; /* and this the numbers that somebody may hold up */
-  pid_t *tids;               /* of the process that is measured */
+  bool wants_all;                 /* nothing was measured yet; then: */
+  struct denet_metric_set wanted; /* of any process so far */
+  struct denet_aside *aside;      /* reads the texts, */
+  struct denet_batch *batch;      /* and this the numbers that somebody may hold up */
+  pid_t *tids;                    /* of the process that is measured */
   size_t tid_count, tid_capacity;
   char text[DENET_PROCFS_TEXT + 1];
 };
@@ -116,15 +117,19 @@ void denet_procfs_forget_nets(struct denet_source *source); /* a new pass has be
  * pids are not our own. */
 int denet_procfs_read_cpu(struct denet_source *source, struct denet_process *process);
 
-/* Network counts of process->net_namespace, as far as they are wanted. */
+/* Reads what stat and the CPU clock tell of the process. The scan does so for a process that has
+ * run; this is for one that comes to count while it is asleep. */
+void denet_procfs_measure_stat(struct denet_procfs *procfs, struct denet_process *process);
+
+/* Network counts of the process's namespace, as far as they are wanted. */
 void denet_procfs_measure_net(struct denet_source *source, struct denet_process *process,
-                              uint64_t wanted);
+                              const struct denet_metric_set *wanted);
 
 /* The source's functions, see source.h. */
 int denet_procfs_scan(struct denet_source *source, struct denet_process_table *table,
                       struct denet_error *error);
 void denet_procfs_measure(struct denet_source *source, struct denet_process *process,
-                          uint64_t wanted, bool first);
+                          const struct denet_metric_set *wanted, bool first);
 int denet_procfs_read_text(struct denet_source *source, struct denet_process *process,
                            enum denet_text_kind kind, struct denet_buffer *out);
 int denet_procfs_read_uid(struct denet_source *source, const struct denet_process *process,

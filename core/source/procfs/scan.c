@@ -52,9 +52,9 @@ int denet_procfs_read_cpu(struct denet_source *source, struct denet_process *pro
   int outcome = read_cpu((struct denet_procfs *)source, process->pid, &cpu_ns, &now_ns);
   if (outcome)
     return outcome;
-  if (cpu_ns > process->cpu_ns)
-    process->cpu_ns = cpu_ns;
-  process->measured_ns = now_ns;
+  if (cpu_ns > process->usage->cpu_ns)
+    process->usage->cpu_ns = cpu_ns;
+  process->usage->measured_ns = now_ns;
   return 0;
 }
 
@@ -102,12 +102,30 @@ static int list_processes(struct denet_procfs *procfs) {
   return 0;
 }
 
-static void take_metrics(const struct denet_procfs *procfs, const struct denet_stat *stat,
-                         struct denet_values *now) {
+/* Takes the values that stat has. CPU times in ticks only say how the CPU clock's time splits,
+ * where there is that clock. */
+static void take_values(const struct denet_procfs *procfs, struct denet_process *process,
+                        const struct denet_stat *stat) {
   const struct denet_procfs_plan *plan = &procfs->plan[DENET_FILE_STAT];
+  struct denet_values *now = &process->usage->now;
   for (unsigned i = 0; i < plan->count; i++)
     if (plan->index[i] < stat->fields && !(procfs->own_pids && plan->unit[i] != 1))
       denet_values_set(now, plan->metric[i], stat->field[plan->index[i]] * plan->unit[i]);
+  if (procfs->own_pids)
+    denet_values_split_cpu(now, process->usage->cpu_ns, stat->field[DENET_STAT_USER_TICKS],
+                           stat->field[DENET_STAT_SYSTEM_TICKS]);
+}
+
+void denet_procfs_measure_stat(struct denet_procfs *procfs, struct denet_process *process) {
+  struct denet_text text;
+  struct denet_stat stat;
+  if (procfs->own_pids && denet_procfs_read_cpu(&procfs->source, process))
+    return;
+  denet_batch_begin(procfs->batch);
+  int outcome = denet_procfs_read_held(procfs, process->pid, 0, "stat", &text);
+  if (!outcome && !denet_parse_stat(text, &stat) &&
+      stat.field[DENET_STAT_START_TICKS] == process->start_ticks)
+    take_values(procfs, process, &stat);
 }
 
 /* Who it is and what happened to it, from its stat line. */
@@ -139,8 +157,9 @@ static void take_identity(const struct denet_procfs *procfs, struct denet_proces
    * (do_task_stat, fs/proc/array.c). */
   bool has_memory = stat->field[DENET_STAT_VM_BYTES] != 0;
   if (has_memory || process->is_new)
-    process->hides_exit = has_memory ? stat->field[DENET_STAT_START_CODE] == 1 : !procfs->sees_all;
-  identity.has_exit_status = identity.exit_status || !process->hides_exit;
+    process->notes.procfs.hides_exit =
+        has_memory ? stat->field[DENET_STAT_START_CODE] == 1 : !procfs->sees_all;
+  identity.has_exit_status = identity.exit_status || !process->notes.procfs.hides_exit;
   denet_process_identify(process, &identity);
 }
 
@@ -167,13 +186,14 @@ static int pass_by(struct denet_procfs *procfs, struct denet_process_table *tabl
     denet_process_table_undo(table); /* which may free it */
     return 0;
   }
-  process->has_run = process->is_unread = true;
-  if (look->has_cpu && process->inode == look->listed->inode) { /* else it may be another's */
+  process->has_run = process->notes.procfs.is_unread = true;
+  struct denet_usage *usage = process->usage;
+  bool is_same = process->notes.procfs.inode == look->listed->inode; /* else it may be another's */
+  if (usage && look->has_cpu && is_same) {
     /* The clock was had without a descriptor; how it splits has to wait. */
-    uint64_t user = process->now.value[DENET_CPU_USER];
-    denet_process_split_cpu(&process->now, look->cpu_ns, user,
-                            process->now.value[DENET_CPU_SYSTEM]);
-    process->measured_ns = look->now_ns;
+    denet_values_split_cpu(&usage->now, look->cpu_ns, usage->now.value[DENET_CPU_USER],
+                           usage->now.value[DENET_CPU_SYSTEM]);
+    usage->measured_ns = look->now_ns;
   }
   return 0;
 }
@@ -206,16 +226,16 @@ static int take_stat(struct denet_procfs *procfs, struct denet_process_table *ta
       return error;
   }
   take_identity(procfs, process, &stat);
-  take_metrics(procfs, &stat, &process->now);
   if (process->ended)
     read_last_cpu(procfs, look);
-  process->inode = look->listed->inode;
+  process->notes.procfs.inode = look->listed->inode;
+  process->notes.procfs.cpu_ns = look->cpu_ns;
   process->has_run = true;
-  process->measured_ns = look->now_ns;
-  process->cpu_ns = look->cpu_ns;
-  if (look->has_cpu)
-    denet_process_split_cpu(&process->now, look->cpu_ns, stat.field[DENET_STAT_USER_TICKS],
-                            stat.field[DENET_STAT_SYSTEM_TICKS]);
+  if (!denet_process_use(process))
+    return -ENOMEM;
+  process->usage->measured_ns = look->now_ns;
+  process->usage->cpu_ns = look->cpu_ns;
+  take_values(procfs, process, &stat);
   denet_procfs_take_ahead(procfs, process, &look->at);
   return 0;
 }
@@ -226,19 +246,25 @@ static int take_look(struct denet_procfs *procfs, struct denet_process_table *ta
   int error = denet_process_table_upsert(table, look->listed->pid, &process);
   if (error)
     return error;
-  process->is_unread = false;
+  process->notes.procfs.is_unread = false;
+  denet_process_drop_usage(process); /* it was read in the last pass, and is no member */
   if (!look->is_idle)
     return take_stat(procfs, table, process, look);
-  process->io_ahead = process->net_ahead = DENET_LATER;
-  process->measured_ns = look->now_ns;
+  process->notes.procfs.io_outcome = process->notes.procfs.net_outcome = DENET_LATER;
+  if (process->usage)
+    process->usage->measured_ns = look->now_ns;
   return 0;
+}
+
+static bool is_measured(const struct denet_process *process) {
+  return process->usage && !denet_metric_set_is_empty(&process->usage->wanted);
 }
 
 /* Whether there is something new in the files of a known process though it has not run: what the
  * last pass could not read, or who its parent is, which changes when that ends. */
 static bool has_changed_asleep(const struct denet_process_table *table,
                                const struct denet_process *process) {
-  if (process->is_unread || (process->has_run && process->measured))
+  if (process->notes.procfs.is_unread || (process->has_run && is_measured(process)))
     return true;
   pid_t parent = process->parent_pid;
   return parent && !denet_process_table_find(table, parent) &&
@@ -251,9 +277,9 @@ static void begin_look(struct denet_procfs *procfs, const struct denet_process_t
   pid_t pid = look->listed->pid;
   look->has_cpu = !read_cpu(procfs, pid, &look->cpu_ns, &look->now_ns);
   const struct denet_process *process = denet_process_table_peek(table, pid);
-  if (process && process->inode != look->listed->inode)
+  if (process && process->notes.procfs.inode != look->listed->inode)
     process = NULL;
-  look->is_idle = process && look->has_cpu && process->cpu_ns == look->cpu_ns &&
+  look->is_idle = process && look->has_cpu && process->notes.procfs.cpu_ns == look->cpu_ns &&
                   !has_changed_asleep(table, process);
   if (!look->is_idle)
     denet_procfs_ask(procfs, pid, process, &look->at);

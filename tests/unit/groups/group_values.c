@@ -12,6 +12,7 @@ static char rule_name[] = "web";
 static const struct denet_rule rule = {
     .name = rule_name, .instance = rule_name, .max_instances = 10, .report = DENET_REPORT_ALL};
 
+#define OWN_PROCESS DENET_CLEANUP(denet_process_done) struct denet_process
 #define OWN_GROUPS DENET_CLEANUP(denet_groups_done) struct denet_groups
 
 static struct denet_group *make_group(struct denet_groups *groups) {
@@ -20,17 +21,25 @@ static struct denet_group *make_group(struct denet_groups *groups) {
   return group;
 }
 
+static struct denet_usage *use(struct denet_process *process) {
+  struct denet_usage *usage = denet_process_use(process);
+  ck_assert_ptr_nonnull(usage);
+  return usage;
+}
+
 /* A look at a member: so much CPU time in all, and so much memory now. */
 static void look(struct denet_group *group, struct denet_process *process, uint64_t at_ns,
                  uint64_t cpu_ns, uint64_t rss_bytes) {
-  process->measured_ns = at_ns;
-  denet_values_set(&process->now, DENET_PROCESSES, 1);
-  denet_values_set(&process->now, DENET_CPU_USER, cpu_ns);
-  denet_values_set(&process->now, DENET_RSS, rss_bytes);
-  denet_values_set(&process->now, DENET_RUN_DELAY, cpu_ns / 10);
-  denet_process_advance(process);
-  denet_process_rate(process, SECOND / 10);
-  denet_group_add(group, process);
+  struct denet_usage *usage = use(process);
+  struct denet_values gained;
+  usage->measured_ns = at_ns;
+  denet_values_set(&usage->now, DENET_PROCESSES, 1);
+  denet_values_set(&usage->now, DENET_CPU_USER, cpu_ns);
+  denet_values_set(&usage->now, DENET_RSS, rss_bytes);
+  denet_values_set(&usage->now, DENET_RUN_DELAY, cpu_ns / 10);
+  denet_usage_advance(usage, process->baseline, &gained);
+  denet_usage_rate(usage, SECOND / 10);
+  denet_group_add(group, &gained);
 }
 
 static void make_gauges(struct denet_group *group, struct denet_process *const *members,
@@ -48,20 +57,23 @@ static bool is_known(const struct denet_group_report *report, enum denet_derived
 START_TEST(fresh_group_has_a_zero_for_every_sum) {
   OWN_GROUPS groups = {0};
   const struct denet_group *group = make_group(&groups);
-  uint64_t maxima = UINT64_C(1) << DENET_UPTIME;
-  ck_assert_uint_eq(group->values.present, denet_metrics_wanted(DENET_REPORT_ALL, false) & ~maxima);
-  for (unsigned m = 0; m < DENET_METRICS; m++)
+  struct denet_metric_set wanted = denet_metrics_wanted(DENET_REPORT_ALL, false);
+  for (unsigned m = 0; m < DENET_METRICS; m++) {
     ck_assert_uint_eq(group->values.value[m], 0);
+    ck_assert_int_eq(denet_values_has(&group->values, m),
+                     denet_metric_set_has(&wanted, m) && m != DENET_UPTIME);
+  }
 }
 END_TEST
 
 START_TEST(what_no_member_lets_be_read_is_no_zero) {
   OWN_GROUPS groups = {0};
   struct denet_group *group = make_group(&groups);
-  struct denet_process one = {.baseline = DENET_BASELINE_BIRTH};
-  denet_values_set(&one.now, DENET_MINOR_FAULTS, 3);
-  denet_process_advance(&one);
-  denet_group_add(group, &one);
+  OWN_PROCESS one = {.baseline = DENET_BASELINE_BIRTH};
+  struct denet_values gained;
+  denet_values_set(&use(&one)->now, DENET_MINOR_FAULTS, 3);
+  denet_usage_advance(one.usage, one.baseline, &gained);
+  denet_group_add(group, &gained);
   ck_assert(!denet_values_has(&group->values, DENET_DISK_READ));
   ck_assert_uint_eq(group->values.value[DENET_MINOR_FAULTS], 3);
 }
@@ -70,7 +82,7 @@ END_TEST
 START_TEST(counters_are_the_sum_of_increases_and_stay_when_members_leave) {
   OWN_GROUPS groups = {0};
   struct denet_group *group = make_group(&groups);
-  struct denet_process one = {.baseline = DENET_BASELINE_FIRST_SEEN},
+  OWN_PROCESS one = {.baseline = DENET_BASELINE_FIRST_SEEN},
                        two = {.baseline = DENET_BASELINE_BIRTH};
   denet_group_join(group, false);
   denet_group_join(group, true);
@@ -89,10 +101,10 @@ END_TEST
 START_TEST(lines_that_count_from_the_start_do_not_move_the_group) {
   OWN_GROUPS groups = {0};
   struct denet_group *group = make_group(&groups);
-  struct denet_process process = {.baseline = DENET_BASELINE_BIRTH_IN_RECORDS};
+  OWN_PROCESS process = {.baseline = DENET_BASELINE_BIRTH_IN_RECORDS};
   look(group, &process, SECOND, 500, 0);
   ck_assert_uint_eq(group->values.value[DENET_CPU_USER], 0);
-  ck_assert_uint_eq(process.total.value[DENET_CPU_USER], 500);
+  ck_assert_uint_eq(denet_usage_total(process.usage, DENET_CPU_USER), 500);
   look(group, &process, 2 * SECOND, 505, 0);
   ck_assert_uint_eq(group->values.value[DENET_CPU_USER], 5);
 }
@@ -109,24 +121,27 @@ START_TEST(counters_never_fall_whatever_members_do) {
     state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
     unsigned roll = (unsigned)(state >> 33);
     struct denet_process *process = &members[roll % CHURN];
-    if (roll / CHURN % 10 == 0)
-      *process = (struct denet_process){.baseline = roll / 200 % 2 ? DENET_BASELINE_FIRST_SEEN
-                                                                   : DENET_BASELINE_BIRTH};
-    uint64_t cpu_ns = process->now.value[DENET_CPU_USER] + roll % 1000;
+    if (roll / CHURN % 10 == 0) {
+      denet_process_done(process);
+      process->baseline = roll / 200 % 2 ? DENET_BASELINE_FIRST_SEEN : DENET_BASELINE_BIRTH;
+    }
+    uint64_t cpu_ns = use(process)->now.value[DENET_CPU_USER] + roll % 1000;
     look(group, process, (uint64_t)(i + 1) * SECOND, roll % 31 ? cpu_ns : cpu_ns / 2, roll);
     ck_assert_uint_ge(group->values.value[DENET_CPU_USER], before);
     before = group->values.value[DENET_CPU_USER];
   }
+  for (int i = 0; i < CHURN; i++)
+    denet_process_done(&members[i]);
 }
 END_TEST
 
 START_TEST(gauges_are_of_the_members_there_are) {
   OWN_GROUPS groups = {0};
   struct denet_group *group = make_group(&groups);
-  struct denet_process one = {0}, two = {0};
+  OWN_PROCESS one = {0}, two = {0};
   struct denet_process *const both[] = {&one, &two};
-  denet_values_set(&one.now, DENET_UPTIME, 50 * SECOND);
-  denet_values_set(&two.now, DENET_UPTIME, 70 * SECOND);
+  denet_values_set(&use(&one)->now, DENET_UPTIME, 50 * SECOND);
+  denet_values_set(&use(&two)->now, DENET_UPTIME, 70 * SECOND);
   look(group, &one, SECOND, 0, 1000);
   look(group, &two, SECOND, 0, 200);
   make_gauges(group, both, 2);
@@ -143,9 +158,9 @@ END_TEST
 START_TEST(empty_group_sums_to_zero_and_has_no_greatest) {
   OWN_GROUPS groups = {0};
   struct denet_group *group = make_group(&groups);
-  struct denet_process one = {0};
+  OWN_PROCESS one = {0};
   struct denet_process *const all[] = {&one};
-  denet_values_set(&one.now, DENET_UPTIME, 50 * SECOND);
+  denet_values_set(&use(&one)->now, DENET_UPTIME, 50 * SECOND);
   look(group, &one, SECOND, 0, 1000);
   make_gauges(group, all, 1);
   make_gauges(group, all, 0);
@@ -174,7 +189,7 @@ END_TEST
 START_TEST(first_report_has_no_rates) {
   OWN_GROUPS groups = {0};
   struct denet_group *group = make_group(&groups);
-  struct denet_process one = {0};
+  OWN_PROCESS one = {0};
   struct denet_process *const all[] = {&one};
   struct denet_group_report report;
   look(group, &one, SECOND, 100, 1000);
@@ -193,7 +208,7 @@ END_TEST
 START_TEST(rates_are_over_the_time_since_the_last_report) {
   OWN_GROUPS groups = {0};
   struct denet_group *group = make_group(&groups);
-  struct denet_process one = {0};
+  OWN_PROCESS one = {0};
   struct denet_process *const all[] = {&one};
   struct denet_group_report report;
   look(group, &one, 10 * SECOND, 0, 0);
@@ -231,7 +246,7 @@ END_TEST
 START_TEST(two_reports_at_one_time_do_not_divide_by_zero) {
   OWN_GROUPS groups = {0};
   struct denet_group *group = make_group(&groups);
-  struct denet_process one = {0};
+  OWN_PROCESS one = {0};
   struct denet_group_report report;
   look(group, &one, SECOND, 100, 0);
   denet_group_take_report(group, 10 * SECOND, &report);
@@ -244,7 +259,7 @@ END_TEST
 START_TEST(highest_memory_is_of_the_time_since_the_last_report) {
   OWN_GROUPS groups = {0};
   struct denet_group *group = make_group(&groups);
-  struct denet_process one = {0};
+  OWN_PROCESS one = {0};
   struct denet_process *const all[] = {&one};
   struct denet_group_report report;
   static const uint64_t rss[] = {100, 900, 300};

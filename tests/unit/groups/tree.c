@@ -58,10 +58,19 @@ static void leave(struct wood *wood, unsigned active_rule, struct denet_process 
 }
 
 static void look(struct denet_process *process, uint64_t faults, uint64_t rss_bytes) {
-  denet_values_set(&process->now, DENET_PROCESSES, 1);
-  denet_values_set(&process->now, DENET_MINOR_FAULTS, faults);
-  denet_values_set(&process->now, DENET_RSS, rss_bytes);
-  denet_process_advance(process);
+  struct denet_values gained;
+  denet_values_set(&process->usage->now, DENET_PROCESSES, 1);
+  denet_values_set(&process->usage->now, DENET_MINOR_FAULTS, faults);
+  denet_values_set(&process->usage->now, DENET_RSS, rss_bytes);
+  denet_usage_advance(process->usage, process->baseline, &gained);
+}
+
+/* A counter of the process has come to a total. */
+static void count(struct denet_process *process, enum denet_metric metric, uint64_t total) {
+  struct denet_usage *usage = denet_process_use(process);
+  ck_assert_ptr_nonnull(usage);
+  denet_metric_set_add(&usage->counted, metric);
+  usage->last[metric] = total + usage->zero[metric];
 }
 
 static uint64_t total(const struct denet_tree *tree, enum denet_metric metric) {
@@ -203,20 +212,20 @@ START_TEST(process_in_no_tree_is_not_watched_any_more) {
   plant(&wood, 1, &process);
   look(&process, 10, 1000);
   leave(&wood, 0, &process);
-  ck_assert_uint_ne(process.last.present, 0);
+  ck_assert(!denet_metric_set_is_empty(&process.usage->counting));
   leave(&wood, 1, &process);
-  ck_assert_uint_eq(process.last.present, 0);
+  ck_assert(denet_metric_set_is_empty(&process.usage->counting));
   ck_assert_ptr_null(process.members);
 }
 END_TEST
 
-START_TEST(member_is_late_if_its_process_was_sampled_before) {
+START_TEST(member_skips_a_sample_if_its_process_was_sampled_before) {
   OWN_WOOD wood;
   make_wood(&wood);
   struct denet_process process = {.pid = 1};
-  ck_assert(!plant(&wood, 0, &process)->first->is_late);
+  ck_assert(!plant(&wood, 0, &process)->first->skips_sample);
   look(&process, 10, 1000);
-  ck_assert(plant(&wood, 1, &process)->first->is_late);
+  ck_assert(plant(&wood, 1, &process)->first->skips_sample);
 }
 END_TEST
 
@@ -296,14 +305,14 @@ START_TEST(member_that_comes_is_no_jump_of_the_network) {
   make_wood(&wood);
   struct denet_process root = {.pid = 1}, comer = {.pid = 2};
   struct denet_tree *tree = plant(&wood, 0, &root);
-  denet_values_set(&root.total, DENET_NET_RX, 100);
+  count(&root, DENET_NET_RX, 100);
   if (comers[_i].has_seen)
-    denet_values_set(&comer.total, DENET_NET_RX, comers[_i].bytes);
+    count(&comer, DENET_NET_RX, comers[_i].bytes);
   join(&wood, tree, &comer);
   ck_assert_uint_eq(total(tree, DENET_NET_RX), 100);
   leave(&wood, 0, &root);
   ck_assert_uint_eq(total(tree, DENET_NET_RX), 100);
-  denet_values_set(&comer.total, DENET_NET_RX, comers[_i].bytes + 7);
+  count(&comer, DENET_NET_RX, comers[_i].bytes + 7);
   ck_assert_uint_eq(total(tree, DENET_NET_RX), 107);
 }
 END_TEST
@@ -319,18 +328,18 @@ static void make_crowd(struct wood *wood, struct denet_process processes[CROWD])
       join(wood, wood->trees.first, &processes[i]);
     else
       plant(wood, 0, &processes[i]);
-    denet_values_set(&processes[i].total, DENET_MINOR_FAULTS, i);
+    count(&processes[i], DENET_MINOR_FAULTS, i);
     if (i % 5 != 3)
-      denet_values_set(&processes[i].total, DENET_NET_RX, CROWD - i / 2);
+      count(&processes[i], DENET_NET_RX, CROWD - i / 2);
     if (i % 7 == 2)
-      denet_values_set(&processes[i].total, DENET_NET_TX, i);
+      count(&processes[i], DENET_NET_TX, i);
   }
 }
 
 static void hear_more(struct denet_process processes[CROWD]) {
   for (unsigned i = 0; i < CROWD; i++)
-    if (denet_values_has(&processes[i].total, DENET_NET_RX))
-      processes[i].total.value[DENET_NET_RX] += 10;
+    if (denet_metric_set_has(&processes[i].usage->counted, DENET_NET_RX))
+      processes[i].usage->last[DENET_NET_RX] += 10;
 }
 
 static bool is_among_first(unsigned i) { return i < CROWD / 2; }
@@ -382,7 +391,7 @@ void add_cases(Suite *suite) {
   ADD_TEST(suite, member_is_ending_when_it_ended_or_leaves);
   ADD_TEST(suite, process_in_two_trees_of_a_group_counts_once);
   ADD_TEST(suite, process_in_no_tree_is_not_watched_any_more);
-  ADD_TEST(suite, member_is_late_if_its_process_was_sampled_before);
+  ADD_TEST(suite, member_skips_a_sample_if_its_process_was_sampled_before);
   ADD_TABLE(suite, first_line_of_one_that_counts_from_birth_is_since_then, bases);
   ADD_TEST(suite, felled_tree_leaves_the_others_and_gives_its_slot_back);
   ADD_TEST(suite, forest_takes_everything_with_it);

@@ -1,4 +1,4 @@
-#include "core/model/metric.h"
+#include "core/model/metric_set.h"
 
 #include "core/util/buffer.h"
 #include "core/util/cleanup.h"
@@ -24,13 +24,6 @@ struct type {
 };
 
 static bool is_same(const char *a, const char *b) { return a && b && !strcmp(a, b); }
-
-/* Returns whether a row continues the value list of the row before it. */
-static bool continues(unsigned m) {
-  const struct denet_metric_info *info = &denet_metric_info[m];
-  return m > 0 && is_same(info->type, info[-1].type) &&
-         is_same(info->type_instance, info[-1].type_instance);
-}
 
 /* Parses the data sources of a line: "rx:DERIVE:0:U, tx:DERIVE:0:U". */
 static struct type parse_sources(char *text) {
@@ -63,112 +56,102 @@ static bool find_type(const char *name, struct type *out_type) {
 }
 
 static const char *kind_name(enum denet_kind kind) {
-  return kind == DENET_KIND_COUNTER ? "DERIVE" : "GAUGE";
+  return kind == DENET_COUNTER ? "DERIVE" : "GAUGE";
 }
 
-START_TEST(data_sources_of_a_value_list_stand_together_in_order) {
-  const struct denet_metric_info *info = &denet_metric_info[_i];
-  if (!info->type)
-    return;
-  unsigned expected = continues((unsigned)_i) ? info[-1].data_source + 1 : 0;
-  ck_assert_uint_eq(info->data_source, expected);
-  ck_assert_uint_lt(info->data_source, SOURCES);
-  /* The list does not continue further down. */
-  for (unsigned m = (unsigned)_i + 1; m < DENET_METRICS; m++)
-    if (!continues(m))
-      ck_assert(!is_same(info->type, denet_metric_info[m].type) ||
-                !is_same(info->type_instance, denet_metric_info[m].type_instance));
-}
-END_TEST
+static const struct {
+  const char *type, *type_instance;
+  uint64_t divisor;
+  unsigned count;
+  enum denet_metric metrics[SOURCES];
+} lists[] = {
+#define DENET_LIST(type, type_instance, divisor, ...)                                              \
+  {type,                                                                                           \
+   type_instance,                                                                                  \
+   divisor,                                                                                        \
+   DENET_COUNT_OF(((enum denet_metric[]){__VA_ARGS__})),                                           \
+   {__VA_ARGS__}},
+#define DENET_DERIVED_LIST(...)
+#include "plugin/collectd/types.def"
+#undef DENET_LIST
+#undef DENET_DERIVED_LIST
+};
 
-START_TEST(rows_of_a_value_list_have_one_word_of_report) {
-  const struct denet_metric_info *info = &denet_metric_info[_i];
-  if (!info->type || !continues((unsigned)_i))
-    return;
-  ck_assert_int_eq(info->report, info[-1].report);
-  ck_assert_int_eq(info->kind, info[-1].kind);
-}
-END_TEST
+static const struct {
+  const char *type, *type_instance;
+  enum denet_derived derived;
+} derived_lists[] = {
+#define DENET_LIST(...)
+#define DENET_DERIVED_LIST(type, type_instance, derived) {type, type_instance, derived},
+#include "plugin/collectd/types.def"
+#undef DENET_LIST
+#undef DENET_DERIVED_LIST
+};
 
 START_TEST(type_is_in_types_db) {
-  const struct denet_metric_info *info = &denet_metric_info[_i];
   struct type type;
-  if (!info->type)
-    return;
-  ck_assert_msg(find_type(info->type, &type), "%s is not in " DENET_TYPES_DB, info->type);
-  ck_assert_uint_lt(info->data_source, type.sources);
-  ck_assert_str_eq(type.kind[info->data_source], kind_name(info->kind));
-  bool is_last = _i + 1 == DENET_METRICS || !continues((unsigned)_i + 1);
-  if (is_last)
-    ck_assert_uint_eq(type.sources, info->data_source + 1);
+  ck_assert_msg(find_type(lists[_i].type, &type), "%s is not in " DENET_TYPES_DB, lists[_i].type);
+  ck_assert_uint_eq(type.sources, lists[_i].count);
+  ck_assert_uint_gt(lists[_i].divisor, 0);
+  for (unsigned k = 0; k < lists[_i].count; k++) {
+    const struct denet_metric_info *info = &denet_metric_info[lists[_i].metrics[k]];
+    ck_assert_str_eq(type.kind[k], kind_name(info->kind));
+    /* One word of Report asks for all of a list. */
+    ck_assert_int_eq(info->report, denet_metric_info[lists[_i].metrics[0]].report);
+  }
+  for (int i = 0; i < _i; i++)
+    ck_assert(!is_same(lists[i].type, lists[_i].type) ||
+              !is_same(lists[i].type_instance, lists[_i].type_instance));
 }
 END_TEST
 
 START_TEST(derived_type_is_in_types_db) {
-  const struct denet_derived_info *info = &denet_derived_info[_i];
   struct type type;
-  ck_assert_msg(find_type(info->type, &type), "%s is not in " DENET_TYPES_DB, info->type);
+  const char *name = derived_lists[_i].type;
+  ck_assert_msg(find_type(name, &type), "%s is not in " DENET_TYPES_DB, name);
   ck_assert_uint_eq(type.sources, 1);
-  ck_assert_str_eq(type.kind[0], kind_name(info->kind));
-  for (unsigned m = 0; m < DENET_METRICS; m++)
-    ck_assert(!is_same(info->type, denet_metric_info[m].type) ||
-              !is_same(info->type_instance, denet_metric_info[m].type_instance));
+  ck_assert_str_eq(type.kind[0], kind_name(denet_derived_info[derived_lists[_i].derived].kind));
+  for (size_t i = 0; i < DENET_COUNT_OF(lists); i++)
+    ck_assert(!is_same(lists[i].type, name) ||
+              !is_same(lists[i].type_instance, derived_lists[_i].type_instance));
+}
+END_TEST
+
+START_TEST(metric_that_a_report_asks_for_has_one_place_in_collectd) {
+  unsigned places = 0;
+  for (size_t i = 0; i < DENET_COUNT_OF(lists); i++)
+    for (unsigned k = 0; k < lists[i].count; k++)
+      places += lists[i].metrics[k] == (unsigned)_i;
+  ck_assert_uint_eq(places, denet_metric_info[_i].report != DENET_REPORT_NOTHING);
+}
+END_TEST
+
+START_TEST(derived_value_has_one_place_in_collectd) {
+  unsigned places = 0;
+  for (size_t i = 0; i < DENET_COUNT_OF(derived_lists); i++)
+    places += derived_lists[i].derived == (unsigned)_i;
+  ck_assert_uint_eq(places, 1);
 }
 END_TEST
 
 START_TEST(row_is_whole) {
   const struct denet_metric_info *info = &denet_metric_info[_i];
-  ck_assert_int_eq(info->json_key != NULL, info->json_scope != DENET_SCOPE_NOWHERE);
-  ck_assert_int_eq(info->type != NULL, info->type_instance != NULL);
-  ck_assert_int_eq(info->key != NULL, info->file != DENET_FILE_NONE);
-  ck_assert_uint_gt(info->json_unit, 0);
-  ck_assert_uint_gt(info->pipeline_unit, 0);
-  ck_assert(!info->type || info->report != DENET_REPORT_NOTHING);
+  ck_assert_int_eq(info->json.key != NULL, info->json.scope != DENET_NOWHERE);
+  ck_assert_int_eq(info->json.key != NULL, info->json.divisor > 0);
+  ck_assert_int_eq(info->procfs.key != NULL, info->procfs.file != DENET_FILE_NONE);
+  ck_assert(!info->bpf.bytes || info->bpf.bytes == 4 || info->bpf.bytes == 8);
+  ck_assert(info->bpf.unit != DENET_TICKS);
   for (unsigned m = 0; m < (unsigned)_i; m++)
-    ck_assert(!is_same(info->json_key, denet_metric_info[m].json_key));
+    ck_assert(!is_same(info->json.key, denet_metric_info[m].json.key));
 }
 END_TEST
 
 START_TEST(file_has_no_more_metrics_than_a_source_holds) {
   unsigned count[DENET_FILES] = {0};
   for (unsigned m = 0; m < DENET_METRICS; m++)
-    count[denet_metric_info[m].file]++;
+    count[denet_metric_info[m].procfs.file]++;
   for (unsigned file = DENET_FILE_NONE + 1; file < DENET_FILES; file++)
     ck_assert_uint_le(count[file], 8); /* struct denet_procfs_plan */
-}
-END_TEST
-
-START_TEST(value_is_absent_until_it_is_set) {
-  struct denet_values values = {0};
-  ck_assert(!denet_values_has(&values, _i));
-  denet_values_set(&values, _i, 0);
-  ck_assert(denet_values_has(&values, _i));
-  ck_assert_uint_eq(values.present, UINT64_C(1) << _i);
-}
-END_TEST
-
-START_TEST(combined_value_is_the_sum_or_the_greatest) {
-  struct denet_values one = {0}, two = {0}, none = {0};
-  denet_values_set(&one, _i, 5);
-  denet_values_set(&two, _i, 7);
-  bool adds_up = denet_metric_info[_i].combine == DENET_COMBINE_SUM;
-  denet_values_combine(&one, &two);
-  ck_assert_uint_eq(one.value[_i], adds_up ? 12 : 7);
-  denet_values_combine(&one, &none);
-  ck_assert_uint_eq(one.value[_i], adds_up ? 12 : 7);
-  denet_values_combine(&none, &two);
-  ck_assert_uint_eq(none.present, UINT64_C(1) << _i);
-  ck_assert_uint_eq(none.value[_i], 7);
-}
-END_TEST
-
-START_TEST(cpu_time_is_both_kinds_or_what_there_is) {
-  struct denet_values values = {0};
-  ck_assert_uint_eq(denet_values_cpu_ns(&values), 0);
-  denet_values_set(&values, DENET_CPU_SYSTEM, 3);
-  ck_assert_uint_eq(denet_values_cpu_ns(&values), 3);
-  denet_values_set(&values, DENET_CPU_USER, 4);
-  ck_assert_uint_eq(denet_values_cpu_ns(&values), 7);
 }
 END_TEST
 
@@ -192,9 +175,9 @@ static const struct {
 };
 
 START_TEST(only_metrics_that_are_reported_or_recorded_are_wanted) {
-  uint64_t metrics = denet_metrics_wanted(wanted[_i].report, wanted[_i].records);
-  ck_assert_uint_eq(metrics & wanted[_i].with, wanted[_i].with);
-  ck_assert_uint_eq(metrics & wanted[_i].without, 0);
+  struct denet_metric_set metrics = denet_metrics_wanted(wanted[_i].report, wanted[_i].records);
+  ck_assert_uint_eq(metrics.words[0] & wanted[_i].with, wanted[_i].with);
+  ck_assert_uint_eq(metrics.words[0] & wanted[_i].without, 0);
 }
 END_TEST
 
@@ -226,15 +209,12 @@ START_TEST(word_of_the_report_option_is_a_bit) {
 END_TEST
 
 void add_cases(Suite *suite) {
-  ADD_TABLE(suite, data_sources_of_a_value_list_stand_together_in_order, denet_metric_info);
-  ADD_TABLE(suite, rows_of_a_value_list_have_one_word_of_report, denet_metric_info);
-  ADD_TABLE(suite, type_is_in_types_db, denet_metric_info);
-  ADD_TABLE(suite, derived_type_is_in_types_db, denet_derived_info);
+  ADD_TABLE(suite, type_is_in_types_db, lists);
+  ADD_TABLE(suite, derived_type_is_in_types_db, derived_lists);
+  ADD_TABLE(suite, metric_that_a_report_asks_for_has_one_place_in_collectd, denet_metric_info);
+  ADD_TABLE(suite, derived_value_has_one_place_in_collectd, denet_derived_info);
   ADD_TABLE(suite, row_is_whole, denet_metric_info);
   ADD_TEST(suite, file_has_no_more_metrics_than_a_source_holds);
-  ADD_TABLE(suite, value_is_absent_until_it_is_set, denet_metric_info);
-  ADD_TABLE(suite, combined_value_is_the_sum_or_the_greatest, denet_metric_info);
-  ADD_TEST(suite, cpu_time_is_both_kinds_or_what_there_is);
   ADD_TABLE(suite, only_metrics_that_are_reported_or_recorded_are_wanted, wanted);
   ADD_TABLE(suite, word_of_the_report_option_is_a_bit, words);
 }

@@ -240,7 +240,7 @@ START_TEST(process_is_freed_with_what_it_owns) {
   TABLE table = {0};
   pass(&table, PIDS(1, 2, 3));
   for (size_t i = 0; i < table.count; i++)
-    ck_assert_ptr_nonnull(table.processes[i]->threads = denet_thread_sums_new());
+    ck_assert_ptr_nonnull(denet_process_use(table.processes[i]));
   pass(&table, PIDS(1));
   pass(&table, PIDS(1));
 }

@@ -26,7 +26,7 @@ END_TEST
 
 static const char *const held_keys[] = {"CommandLine", "Executable"};
 
-START_TEST(process_whose_texts_came_only_when_it_had_ended_is_counted) {
+START_TEST(process_whose_texts_came_only_when_it_had_ended_is_a_start_and_lost) {
   struct denet_rule rule = scene_rule("a", held_keys[_i], "app");
   scene_begin(&rule, 1);
   scene_tick(SECOND);
@@ -40,7 +40,8 @@ START_TEST(process_whose_texts_came_only_when_it_had_ended_is_counted) {
   scene_end();
   scene_expect_counts(1, 1, 0);
   scene_expect_lines(1, 0, 1);
-  ck_assert_uint_eq(scene.group_cpu_ns, 40 * MILLISECOND);
+  ck_assert_uint_eq(scene.group_cpu_ns, 0);
+  ck_assert_uint_eq(scene.lost, 1);
 }
 END_TEST
 
@@ -393,7 +394,7 @@ END_TEST
 
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, process_that_lived_between_two_ticks_is_counted_once, condition_keys);
-  ADD_TABLE(suite, process_whose_texts_came_only_when_it_had_ended_is_counted, held_keys);
+  ADD_TABLE(suite, process_whose_texts_came_only_when_it_had_ended_is_a_start_and_lost, held_keys);
   ADD_TABLE(suite, process_that_ended_without_texts_counts_where_its_name_is_enough, textless);
   ADD_TEST(suite, metadata_of_one_that_ended_is_what_could_be_read_while_it_lived);
   ADD_TEST(suite, metadata_of_one_that_was_met_in_its_exec_waits_for_its_texts);

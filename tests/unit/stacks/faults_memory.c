@@ -171,25 +171,24 @@ static void ledger_again(void) {
   denet_lifecycle_done(&lifecycle);
 }
 
-#define TALLIES 1500
+#define SUMS 1500
 
-static struct denet_process processes[TALLIES];
-static struct denet_bpf_process records[TALLIES];
+static struct denet_bpf_process records[SUMS];
 
-static int attempt_tallies(void) {
+static int attempt_sums(void) {
   int error = 0;
   denet_task_sums_clear(&task_sums);
-  for (pid_t i = 0; i < TALLIES && !error; i++) {
-    processes[i].pid = i + 1;
-    error = denet_task_sums_add(&task_sums, &processes[i], &records[i], 0);
+  for (pid_t i = 0; i < SUMS && !error; i++) {
+    records[i].identity.brief.head.pid = (denet_u32)i + 1;
+    error = denet_task_sums_add(&task_sums, &records[i]);
   }
   return error;
 }
 
-static void tallies_again(void) {
-  ck_assert_int_eq(attempt_tallies(), 0);
-  ck_assert_uint_eq(task_sums.count, TALLIES);
-  ck_assert_ptr_eq(denet_task_sums_find(&task_sums, TALLIES)->process, &processes[TALLIES - 1]);
+static void sums_again(void) {
+  ck_assert_int_eq(attempt_sums(), 0);
+  ck_assert_uint_eq(task_sums.count, SUMS);
+  ck_assert_ptr_eq(denet_task_sums_find(&task_sums, SUMS)->record, &records[SUMS - 1]);
   denet_task_sums_done(&task_sums);
 }
 
@@ -370,7 +369,7 @@ static const struct {
     {"bad rule", attempt_bad_rule, bad_rule_again},
     {"monitor", attempt_monitor, monitor_again},
     {"lifecycle", attempt_ledger, ledger_again},
-    {"task_sums", attempt_tallies, tallies_again},
+    {"task_sums", attempt_sums, sums_again},
     {"table", attempt_roster, roster_again},
     {"ends", attempt_end, end_again},
     {"threads", attempt_threads, threads_again},

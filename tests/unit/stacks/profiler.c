@@ -242,11 +242,12 @@ START_TEST(time_counts_once_of_one_that_is_followed_again) {
   env.fails = false;
   env.lists = true;
   process->members = &member; /* now a rule does */
+  ck_assert_ptr_nonnull(denet_process_use(process));
   denet_profiler_measure(profiler, process);
   env.thread.waits.time_ns[DENET_REASON_LOCK] = 9;
   denet_profiler_begin(profiler);
   denet_profiler_measure(profiler, process);
-  uint64_t lock_ns = process->now.value[DENET_OFF_CPU_LOCK];
+  uint64_t lock_ns = process->usage->now.value[DENET_OFF_CPU_LOCK];
   ck_assert_msg(lock_ns == returns[_i].waited_ns, "%s: %ju", returns[_i].what, (uintmax_t)lock_ns);
   process->members = NULL;
   denet_profiler_free(profiler);

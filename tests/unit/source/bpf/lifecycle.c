@@ -107,14 +107,14 @@ END_TEST
 START_TEST(end_is_noted) {
   OWN_LEDGER lifecycle = {0};
   struct denet_bpf_free end = {.head = {DENET_BPF_FREE, PID, START_NS},
-                               .costs = {.run_ns = 123},
+                               .usage = {.run_ns = 123},
                                .peak_rss_pages = 40,
                                .exit_code = -1,
                                .name = "app"};
   ck_assert_int_eq(note(&lifecycle, &end, sizeof(end)), 0);
   const struct denet_lifecycle_entry *life = find(&lifecycle);
   ck_assert(!life->was_forked && !life->has_exited && life->is_over && !life->is_taken);
-  ck_assert_uint_eq(life->end.costs.run_ns, 123);
+  ck_assert_uint_eq(life->end.usage.run_ns, 123);
   ck_assert_uint_eq(life->end.peak_rss_pages, 40);
   ck_assert_int_eq(life->end.exit_code, -1);
   ck_assert_str_eq(life->end.name, "app");

@@ -77,7 +77,7 @@ START_TEST(costs_become_metrics) {
   OWN_SCENE scene = {0};
   show_process(&scene, 10, 3);
   take(&scene, 0);
-  expect_costs(&scene.processes[0].now, 3);
+  expect_costs(&process_of(&scene, 10)->usage->now, 3);
 }
 END_TEST
 
@@ -118,9 +118,11 @@ START_TEST(costs_of_threads_are_their_processes_wherever_they_are_told) {
   take(&scene, 0);
   for (int i = 0; i < PROCESSES; i++) {
     if (orders[_i].n[i])
-      expect_costs(&scene.processes[i].now, orders[_i].n[i]);
+      expect_costs(&process_of(&scene, (denet_u32)(i + 1) * FIRST_PID)->usage->now,
+                   orders[_i].n[i]);
     else
-      ck_assert_uint_eq(scene.processes[i].now.present, 0);
+      ck_assert_uint_eq(
+          process_of(&scene, (denet_u32)(i + 1) * FIRST_PID)->usage->now.present.words[0], 0);
   }
 }
 END_TEST
@@ -129,13 +131,13 @@ START_TEST(brief_record_changes_nothing) {
   OWN_SCENE scene = {0};
   show_process(&scene, 10, 4);
   take(&scene, 0);
-  struct denet_process before = scene.processes[0];
+  struct denet_usage before = *process_of(&scene, 10)->usage;
   next_pass(&scene);
   show_brief(&scene, 10);
   show_thread(&scene, 10, 9);
   take(&scene, 0);
   ck_assert_ptr_null(denet_task_sums_find(&scene.task_sums, 10));
-  ck_assert_mem_eq(&scene.processes[0], &before, sizeof(before));
+  ck_assert_mem_eq(process_of(&scene, 10)->usage, &before, sizeof(before));
 }
 END_TEST
 
@@ -153,22 +155,22 @@ START_TEST(counter_never_falls) {
     next_pass(&scene);
     show_process(&scene, 10, series[_i].told[i]);
     take(&scene, 0);
-    expect_costs(&scene.processes[0].now, series[_i].taken[i]);
+    expect_costs(&process_of(&scene, 10)->usage->now, series[_i].taken[i]);
   }
 }
 END_TEST
 
 START_TEST(each_counter_holds_for_itself) {
-  struct denet_process process = {0};
-  struct denet_bpf_usage told = make_costs(5);
-  denet_task_sums_take_costs(&process, &told, 0);
   for (size_t i = 0; i < DENET_COUNT_OF(costs); i++) {
-    told = make_costs(6);
-    memset((char *)&told + costs[i].offset, 0, sizeof(denet_u64));
-    struct denet_process other = process;
-    denet_task_sums_take_costs(&other, &told, 0);
+    OWN_SCENE scene = {0};
+    struct denet_process *process = process_of(&scene, 10);
+    struct denet_bpf_process record = make_process(10, 5);
+    denet_record_values_take(process, &record, PAGE, 0);
+    record = make_process(10, 6);
+    memset((char *)&record.usage + costs[i].offset, 0, sizeof(denet_u64));
+    denet_record_values_take(process, &record, PAGE, 0);
     for (size_t k = 0; k < DENET_COUNT_OF(costs); k++)
-      ck_assert_uint_eq(other.now.value[costs[k].metric], cost_of(k, k == i ? 5 : 6));
+      ck_assert_uint_eq(process->usage->now.value[costs[k].metric], cost_of(k, k == i ? 5 : 6));
   }
 }
 END_TEST
@@ -190,23 +192,23 @@ static const struct {
 START_TEST(user_and_system_time_make_up_all_of_it) {
   OWN_SCENE scene = {0};
   uint64_t most_ns = 0, user_ns = 0, system_ns = 0;
-  const struct denet_process *process = &scene.processes[0];
+  const struct denet_process *process = process_of(&scene, 10);
   for (size_t i = 0; i < 3; i++) {
     struct denet_bpf_process record = make_process(10, 1);
-    record.costs.run_ns = splits[_i].run_ns[i];
-    record.costs.user_ns = splits[_i].user_ns[i];
-    record.costs.system_ns = splits[_i].system_ns[i];
-    if (most_ns < record.costs.run_ns)
-      most_ns = record.costs.run_ns;
+    record.usage.run_ns = splits[_i].run_ns[i];
+    record.usage.user_ns = splits[_i].user_ns[i];
+    record.usage.system_ns = splits[_i].system_ns[i];
+    if (most_ns < record.usage.run_ns)
+      most_ns = record.usage.run_ns;
     next_pass(&scene);
     append(&scene, &record, sizeof(record));
     take(&scene, 0);
-    ck_assert_uint_eq(denet_values_cpu_ns(&process->now), most_ns);
-    ck_assert_uint_eq(process->cpu_ns, most_ns);
-    ck_assert_uint_ge(process->now.value[DENET_CPU_USER], user_ns);
-    ck_assert_uint_ge(process->now.value[DENET_CPU_SYSTEM], system_ns);
-    user_ns = process->now.value[DENET_CPU_USER];
-    system_ns = process->now.value[DENET_CPU_SYSTEM];
+    ck_assert_uint_eq(denet_values_cpu_ns(&process->usage->now), most_ns);
+    ck_assert_uint_eq(process->usage->cpu_ns, most_ns);
+    ck_assert_uint_ge(process->usage->now.value[DENET_CPU_USER], user_ns);
+    ck_assert_uint_ge(process->usage->now.value[DENET_CPU_SYSTEM], system_ns);
+    user_ns = process->usage->now.value[DENET_CPU_USER];
+    system_ns = process->usage->now.value[DENET_CPU_SYSTEM];
   }
 }
 END_TEST

@@ -48,7 +48,7 @@ static void show_memory(struct scene *scene, struct pages main, const struct pag
 START_TEST(memory_is_the_processes_or_its_threads_or_what_it_was) {
   OWN_SCENE scene = {0};
   static const struct pages none[2];
-  const struct denet_values *now = &scene.processes[0].now;
+  const struct denet_values *now = &process_of(&scene, 10)->usage->now;
   scene.processes[0].kernel_thread = memories[_i].is_kernel_thread;
   if (memories[_i].before.vm) {
     show_memory(&scene, memories[_i].before, none);
@@ -85,14 +85,14 @@ START_TEST(thread_that_may_be_told_twice_leaves_the_values_as_they_were) {
   OWN_SCENE scene = {0};
   show_process(&scene, 10, 2);
   take(&scene, 0);
-  struct denet_process before = scene.processes[0];
+  struct denet_usage before = *process_of(&scene, 10)->usage;
   next_pass(&scene);
   show_threads(&scene, _i);
   take(&scene, 0);
   if (threads[_i].is_taken)
-    expect_costs(&scene.processes[0].now, 5 + threads[_i].told);
+    expect_costs(&process_of(&scene, 10)->usage->now, 5 + threads[_i].told);
   else
-    ck_assert_mem_eq(&scene.processes[0], &before, sizeof(before));
+    ck_assert_mem_eq(process_of(&scene, 10)->usage, &before, sizeof(before));
 }
 END_TEST
 
@@ -100,8 +100,8 @@ START_TEST(process_that_has_no_values_yet_takes_what_there_is) {
   OWN_SCENE scene = {0};
   show_threads(&scene, _i);
   take(&scene, 0);
-  expect_costs(&scene.processes[0].now, 5 + threads[_i].told);
-  ck_assert_uint_eq(scene.processes[0].measured_ns, 6000);
+  expect_costs(&process_of(&scene, 10)->usage->now, 5 + threads[_i].told);
+  ck_assert_uint_eq(process_of(&scene, 10)->usage->measured_ns, 6000);
 }
 END_TEST
 
@@ -115,7 +115,7 @@ START_TEST(what_the_kernel_does_not_count_is_absent) {
   show_process(&scene, 10, 2);
   show_thread(&scene, 10, 1);
   take(&scene, unavailable[_i]);
-  const struct denet_values *now = &scene.processes[0].now;
+  const struct denet_values *now = &process_of(&scene, 10)->usage->now;
   for (size_t i = 0; i < DENET_COUNT_OF(costs); i++)
     ck_assert_int_eq(denet_values_has(now, costs[i].metric), !(costs[i].lack & unavailable[_i]));
   ck_assert(denet_values_has(now, DENET_CPU_USER) && denet_values_has(now, DENET_RSS));
@@ -124,7 +124,7 @@ END_TEST
 
 START_TEST(gauges_are_of_the_last_pass) {
   OWN_SCENE scene = {0};
-  const struct denet_process *process = &scene.processes[0];
+  const struct denet_process *process = process_of(&scene, 10);
   for (denet_u32 i = 9; i > 0; i--) {
     struct denet_bpf_process record = make_process(10, 1);
     record.identity.threads = i;
@@ -133,9 +133,9 @@ START_TEST(gauges_are_of_the_last_pass) {
     next_pass(&scene);
     append(&scene, &record, sizeof(record));
     take(&scene, 0);
-    ck_assert_uint_eq(process->now.value[DENET_THREADS], i);
-    ck_assert_uint_eq(process->now.value[DENET_CPU_CORE], i + 1);
-    ck_assert_uint_eq(process->measured_ns, 100 - i);
+    ck_assert_uint_eq(process->usage->now.value[DENET_THREADS], i);
+    ck_assert_uint_eq(process->usage->now.value[DENET_CPU_CORE], i + 1);
+    ck_assert_uint_eq(process->usage->measured_ns, 100 - i);
   }
 }
 END_TEST
@@ -152,7 +152,7 @@ START_TEST(ended_process_was_measured_at_its_end) {
   scene.processes[0].ended_ns = moments[_i].ended_ns;
   show_process(&scene, 10, 1);
   take(&scene, 0);
-  ck_assert_uint_eq(scene.processes[0].measured_ns, moments[_i].measured_ns);
+  ck_assert_uint_eq(process_of(&scene, 10)->usage->measured_ns, moments[_i].measured_ns);
 }
 END_TEST
 
@@ -179,25 +179,25 @@ START_TEST(process_is_on_a_cpu_when_one_of_its_threads_is) {
   take(&scene, 0);
   const struct denet_task_sum *task_sum = denet_task_sums_find(&scene.task_sums, 10);
   ck_assert_ptr_nonnull(task_sum);
-  ck_assert_int_eq(task_sum->is_on_cpu, states[_i].is_on_cpu);
+  ck_assert_int_eq((task_sum->record->identity.state & DENET_BPF_ON_CPU) != 0,
+                   states[_i].is_on_cpu);
 }
 END_TEST
 
 #define MANY 3000
 
-START_TEST(tally_is_found_by_its_pid) {
+START_TEST(sum_is_found_by_its_pid) {
   struct denet_task_sums DENET_CLEANUP(denet_task_sums_done) task_sums = {0};
-  static struct denet_process processes[MANY];
-  struct denet_bpf_process record = make_process(1, 1);
+  static struct denet_bpf_process records[MANY];
   ck_assert_ptr_null(denet_task_sums_find(&task_sums, 1));
-  for (pid_t i = 0; i < MANY; i++) {
-    processes[i].pid = 2 * i + 2;
-    ck_assert_int_eq(denet_task_sums_add(&task_sums, &processes[i], &record, 0), 0);
+  for (denet_u32 i = 0; i < MANY; i++) {
+    records[i] = make_process(2 * i + 2, 1);
+    ck_assert_int_eq(denet_task_sums_add(&task_sums, &records[i]), 0);
   }
   for (pid_t pid = 0; pid <= 2 * MANY + 1; pid++) {
     const struct denet_task_sum *task_sum = denet_task_sums_find(&task_sums, pid);
     ck_assert_int_eq(task_sum != NULL, pid > 0 && pid % 2 == 0);
-    ck_assert(!task_sum || task_sum->process == &processes[pid / 2 - 1]);
+    ck_assert(!task_sum || task_sum->record == &records[pid / 2 - 1]);
   }
   denet_task_sums_clear(&task_sums);
   ck_assert_ptr_null(denet_task_sums_find(&task_sums, 2));
@@ -206,10 +206,9 @@ END_TEST
 
 START_TEST(done_may_be_called_twice) {
   struct denet_task_sums task_sums = {0};
-  struct denet_process process = {.pid = 1};
   struct denet_bpf_process record = make_process(1, 1);
   denet_task_sums_done(&task_sums);
-  ck_assert_int_eq(denet_task_sums_add(&task_sums, &process, &record, 0), 0);
+  ck_assert_int_eq(denet_task_sums_add(&task_sums, &record), 0);
   denet_task_sums_done(&task_sums);
   denet_task_sums_done(&task_sums);
   ck_assert_ptr_null(denet_task_sums_find(&task_sums, 1));
@@ -224,6 +223,6 @@ void add_cases(Suite *suite) {
   ADD_TEST(suite, gauges_are_of_the_last_pass);
   ADD_TABLE(suite, ended_process_was_measured_at_its_end, moments);
   ADD_TABLE(suite, process_is_on_a_cpu_when_one_of_its_threads_is, states);
-  ADD_TEST(suite, tally_is_found_by_its_pid);
+  ADD_TEST(suite, sum_is_found_by_its_pid);
   ADD_TEST(suite, done_may_be_called_twice);
 }

@@ -120,7 +120,7 @@ START_TEST(arguments_are_those_of_the_program_that_was_seen) {
                                   .born_ns = looks[_i].born_ns,
                                   .exec_stamp = EXEC,
                                   .execd = true,
-                                  .execd_ns = execs_ns[looks[_i].execd]};
+                                  .notes.bpf.execd_ns = execs_ns[looks[_i].execd]};
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
   row = _i;
   bpf = (struct denet_bpf_source){.procfs = &procfs, .opened_ns = OPENED_NS, .begun_ns = NOW_NS};

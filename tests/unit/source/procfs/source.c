@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #define HELD 20 /* the one whose file is a FIFO */
-#define WANTED                                                                                     \
-  (UINT64_C(1) << DENET_DISK_READ | UINT64_C(1) << DENET_OFF_CPU | UINT64_C(1) << DENET_NET_RX)
+static const struct denet_metric_set wanted_by_all = {
+    {UINT64_C(1) << DENET_DISK_READ | UINT64_C(1) << DENET_OFF_CPU | UINT64_C(1) << DENET_NET_RX}};
 
 /* In ticks 2 and 3 it stands still, but pids are not our own there, so that all are read. */
 static const struct fake fakes[] = {
@@ -65,15 +65,22 @@ static void close_source(void) {
   denet_source_free(source);
 }
 
-/* A pass, and the measuring of all that it shows. */
+/* Samples a process as one that counts somewhere. */
+static void sample(struct denet_process *process, const struct denet_metric_set *wanted) {
+  struct denet_usage *usage = denet_process_use(process);
+  struct denet_values gained;
+  ck_assert_ptr_nonnull(usage);
+  source->measure(source, process, wanted, !denet_metric_set_is_within(wanted, &usage->wanted));
+  denet_metric_set_add_all(&usage->wanted, wanted);
+  denet_usage_advance(usage, DENET_BASELINE_FIRST_SEEN, &gained);
+}
+
+/* A pass, and the sampling of all that it shows. */
 static void pass(void) {
   struct denet_error error = {""};
   ck_assert_msg(!source->scan(source, &table, &error), "%s", error.text);
-  for (size_t i = 0; i < table.count; i++) {
-    struct denet_process *process = table.processes[i];
-    source->measure(source, process, WANTED, !process->measured);
-    process->measured |= WANTED;
-  }
+  for (size_t i = 0; i < table.count; i++)
+    sample(table.processes[i], &wanted_by_all);
 }
 
 static void sleep_ms(long ms) { nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL); }
@@ -111,7 +118,7 @@ static void end(void) {
 static uint64_t bytes_read(pid_t pid) {
   const struct denet_process *process = denet_process_table_find(&table, pid);
   ck_assert_ptr_nonnull(process);
-  return process->now.value[DENET_DISK_READ];
+  return process->usage->now.value[DENET_DISK_READ];
 }
 
 static uint64_t bytes_told(size_t i, unsigned tick) {
@@ -137,7 +144,7 @@ START_TEST(one_that_is_known_stays_as_it_was_while_it_holds_us_up) {
   ck_assert_uint_eq(table.count, 3);
   ck_assert_uint_eq(bytes_read(10), bytes_told(0, 2));
   ck_assert_uint_eq(bytes_read(30), bytes_told(2, 2));
-  ck_assert(denet_process_table_find(&table, HELD)->is_unread);
+  ck_assert(denet_process_table_find(&table, HELD)->notes.procfs.is_unread);
   ck_assert(denet_process_table_find(&table, HELD)->has_run);
   let_go(2, name);
   proc_enter(&scene, 3);
@@ -146,7 +153,7 @@ START_TEST(one_that_is_known_stays_as_it_was_while_it_holds_us_up) {
     sleep_ms(1);
   }
   ck_assert_uint_eq(bytes_read(HELD), bytes_told(1, 3));
-  ck_assert(denet_values_has(&denet_process_table_find(&table, HELD)->now, DENET_OFF_CPU));
+  ck_assert(denet_values_has(&denet_process_table_find(&table, HELD)->usage->now, DENET_OFF_CPU));
   end();
 }
 END_TEST
@@ -228,8 +235,7 @@ static unsigned count_opens(uint64_t wanted) {
   struct denet_process *process = denet_process_table_find(&table, pid);
   ck_assert_ptr_nonnull(process);
   if (wanted)
-    source->measure(source, process, wanted, !process->measured);
-  process->measured |= wanted;
+    sample(process, &(struct denet_metric_set){{wanted}});
   return opened;
 }
 
