@@ -4,8 +4,8 @@ NAME is a part of a test's name, such as test_rules, test_rules.Slots or a metho
 other source are left out (harness.bpf_only, harness.procfs_only).
 
 First come the cases that may run beside others, in N processes; each process has a folder of its
-own. Then come the cases that need the machine for themselves, one by one (harness.alone,
-harness.measures). --part runs only the ones or the others. Several run.py may run shared cases at
+own. Then come the cases that need a quiet machine (harness.alone, harness.measures), one by one, or
+two at a time if each uses little of it (LIGHT). --part runs only the ones or the others. Several run.py may run shared cases at
 the same time with the same --locks: two of them never run the same case at once, as its rules would
 match the processes of both.
 
@@ -32,6 +32,10 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+
+# Cases that need a quiet machine and less than one CPU, and that do not disturb each other.
+LIGHT = {"test_pace.Pace", "test_regressions.LongCommandLines", "test_regressions.OutOfFiles",
+         "test_off_cpu.EveryWayToBlock", "test_off_cpu.Budget", "test_off_cpu.StillGoingOn"}
 
 
 class Result(unittest.TestResult):
@@ -204,7 +208,11 @@ def run(options, folder, result):
             run_cases(in_order(cases_of(shared), options.source), options.jobs, folder,
                       options.locks, result)
         if options.part != "shared":
-            run_cases(cases_of(alone), 1, folder, None, result)
+            cases = cases_of(alone)
+            light = {name: ids for name, ids in cases.items() if name in LIGHT}
+            run_cases(light, min(2, os.cpu_count()), folder, None, result)
+            run_cases({name: ids for name, ids in cases.items() if name not in LIGHT}, 1, folder,
+                      None, result)
     left_out = sum(answer is None for _, answer in wanted)
     for_reports = sum(is_marked(test, "is_for_reports") for test in tests)
     if left_out or for_reports:
