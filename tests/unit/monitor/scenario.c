@@ -128,10 +128,17 @@ static void compare_members(struct run *run, const struct expectation *expectati
   }
 }
 
-static void compare_line(struct run *run, const struct expectation *expectation, char *rest,
+static bool is_line(const struct expectation *expectation) {
+  return !strncmp(expectation->text, "expect ", strlen("expect "));
+}
+
+static void compare_line(struct run *run, const struct expectation *expectation,
                          const struct written *written) {
-  struct denet_text kind, file;
-  ck_assert(proc_next_word(&rest, &kind) && proc_next_word(&rest, &file));
+  char *rest = expectation->text;
+  struct denet_text expect, kind, file;
+  bool is_whole = is_line(expectation) && proc_next_word(&rest, &expect) &&
+                  proc_next_word(&rest, &kind) && proc_next_word(&rest, &file);
+  ck_assert_msg(is_whole, "%s:%u: %s", run->path, expectation->line, expectation->text);
   if (strcmp(written->kind, kind.bytes))
     report(run, expectation, kind.bytes, denet_text_of(written->kind));
   if (strncmp(written->file, file.bytes, file.length) || !strchr("-", written->file[file.length]))
@@ -155,45 +162,40 @@ static const char *compare_child(struct run *run, const struct expectation *expe
   return children;
 }
 
-/* Compares what a tick has written with what is expected, and forgets both. */
-static void compare_tick(struct run *run, unsigned end_line) {
-  char no_text[1] = "";
-  const struct expectation end = {no_text, end_line};
-  const struct written *written = NULL, *next = run->written;
-  const struct written *const written_end = run->written + run->written_count;
-  const char *children = ""; /* those of the tree that are not compared yet */
-  for (size_t i = 0; i <= run->expected_count; i++) {
-    const struct expectation *expectation = i < run->expected_count ? &run->expected[i] : &end;
-    char *rest = expectation->text;
-    struct denet_text word;
-    bool is_line = !proc_next_word(&rest, &word) || !strcmp(word.bytes, "expect");
-    if (is_line && *children == '{')
-      report(run, expectation, "no further child", denet_text_of(children));
-    if (is_line) {
-      written = next < written_end ? next++ : NULL;
-      children = "";
-    }
-    if (expectation == &end)
-      break;
-    if (!written) {
-      report(run, expectation, rest, (struct denet_text){0});
-      continue;
-    }
-    struct denet_text line = denet_text_of(written->json);
-    if (is_line) {
-      compare_line(run, expectation, rest, written);
-      children = strstr(written->json, "\"children\":[");
-      children = children ? children + strlen("\"children\":[") : "";
-    } else if (!strcmp(word.bytes, "child")) {
-      children = compare_child(run, expectation, rest, children);
-    } else {
-      compare_members(run, expectation, rest, member(line, word.bytes, word.length));
-    }
+/* Compares a line with its expectations: `expect` and the parts of a tree. Returns what follows. */
+static const struct expectation *compare_tree(struct run *run, const struct expectation *at,
+                                              const struct written *written) {
+  const struct expectation *end = run->expected + run->expected_count, *first = at;
+  const char *children = strstr(written->json, "\"children\":[");
+  children = children ? children + strlen("\"children\":[") : "";
+  compare_line(run, at++, written);
+  for (; at < end && !is_line(at); at++) {
+    char *rest = at->text;
+    struct denet_text part;
+    proc_next_word(&rest, &part);
+    if (!strcmp(part.bytes, "child"))
+      children = compare_child(run, at, rest, children);
+    else
+      compare_members(run, at, rest, member(denet_text_of(written->json), part.bytes, part.length));
   }
-  for (; written; written = next < written_end ? next++ : NULL)
-    report(run, &end, "no further line", denet_text_of(written->json));
-  for (size_t i = 0; i < run->written_count; i++)
+  if (*children == '{')
+    report(run, first, "no further child", denet_text_of(children));
+  return at;
+}
+
+/* Compares what a tick has written with what is expected, and clears both. */
+static void compare_tick(struct run *run, unsigned end_line) {
+  const struct expectation *at = run->expected, *end = at + run->expected_count;
+  const struct expectation nothing = {NULL, end_line};
+  for (size_t i = 0; i < run->written_count; i++) {
+    if (at < end)
+      at = compare_tree(run, at, &run->written[i]);
+    else
+      report(run, &nothing, "no further line", denet_text_of(run->written[i].json));
     free(run->written[i].json);
+  }
+  for (; at < end; at++)
+    report(run, at, at->text, (struct denet_text){0});
   run->written_count = run->expected_count = 0;
 }
 
