@@ -1,5 +1,6 @@
 """A private collectd, workload processes of known cost, and waits for conditions."""
 
+import fcntl
 import functools
 import json
 import os
@@ -157,6 +158,9 @@ class Collectd:
         self.preload = list(preload)
         self.process = None
         self.stopped_at = None
+        self.read = {}  # name: (lines, bytes that were read), for the files that only grow
+        self.found = []  # the values in the lines of stderr
+        self.looked_through = 0  # lines of stderr
         if "Source " not in denet:
             denet = f'  Source "{source_in_use()}"\n{denet}'
         blocks = {"denet": denet, "write_denet": write}
@@ -247,9 +251,17 @@ PluginDir "{plugins_folder()}"
             raise AssertionError("collectd did not end in time after SIGTERM") from late
 
     def _lines(self, name):
+        """Returns the whole lines of a file. Reads only what is new."""
+        lines, done = self.read.get(name, ([], 0))
         path = self.folder / name
-        text = path.read_bytes().decode("utf-8", "backslashreplace") if path.exists() else ""
-        return text[:text.rfind("\n") + 1].split("\n")[:-1]
+        if path.exists():
+            with path.open("rb") as file:
+                file.seek(done)
+                new = file.read()
+            whole = new[:new.rfind(b"\n") + 1]
+            lines += whole.decode("utf-8", "backslashreplace").split("\n")[:-1]
+            self.read[name] = lines, done + len(whole)
+        return lines
 
     def log(self):
         """Returns all lines of the log, including those before the logfile plugin was loaded."""
@@ -267,16 +279,17 @@ PluginDir "{plugins_folder()}"
                 and not any(words in line for words in ignored)]
 
     def all_values(self):
-        values = []
-        for line in self._lines("stderr"):
+        for line in self._lines("stderr")[self.looked_through:]:
             found = _PUTVAL.match(line)
             if line.startswith("PUTVAL") and not found:
-                raise AssertionError(f"an identifier that collectd cannot take apart: {line}")
+                raise AssertionError(f"an identifier that collectd cannot parse: {line}")
             if found:
                 plugin, instance, kind, type_instance, when, numbers = found.groups()
-                values.append(Value(plugin, instance or "", kind, type_instance or "", float(when),
-                                    [float(number) for number in numbers.split(":")]))
-        return values
+                self.found.append(
+                    Value(plugin, instance or "", kind, type_instance or "", float(when),
+                          [float(number) for number in numbers.split(":")]))
+            self.looked_through += 1
+        return list(self.found)
 
     def values(self, instance, what):
         """Returns one series (what: "ps_rss" or "gauge-cpu_percent"), in order of time."""
@@ -344,13 +357,25 @@ def _refuse_double_keys(pairs):
 
 
 def read_lines(path):
-    """Returns the lines of a file; ValueError if one is not UTF-8, not JSON, or torn."""
-    raw = Path(path).read_bytes()
-    if raw and not raw.endswith(b"\n"):
-        raise ValueError(f"{path}: the last line is torn")
-    return [json.loads(line.decode("utf-8"), parse_constant=_refuse_constant,
-                       object_pairs_hook=_refuse_double_keys)
-            for line in raw.split(b"\n")[:-1]]
+    """Returns the lines of a file; ValueError if one is not UTF-8, not JSON, or torn. A file that has
+    not changed is not parsed again."""
+    with open(path, "rb") as file:
+        status = os.fstat(file.fileno())
+        key = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+        known, lines = _parsed.get(path, (None, None))
+        if known != key:
+            raw = file.read()
+            if raw and not raw.endswith(b"\n"):
+                raise ValueError(f"{path}: the last line is torn")
+            lines = [json.loads(line.decode("utf-8"), parse_constant=_refuse_constant,
+                                object_pairs_hook=_refuse_double_keys)
+                     for line in raw.split(b"\n")[:-1]]
+            if len(raw) == status.st_size:
+                _parsed[path] = key, lines
+    return list(lines)
+
+
+_parsed = {}  # path: (what its status was, its lines)
 
 
 def line_time(line):
@@ -365,10 +390,21 @@ def program(name, flags=(), suffix=""):
     out = work_folder() / "programs" / (name + suffix)
     out.parent.mkdir(exist_ok=True)
     out.parent.chmod(0o755)
+    # Rules tell the processes of different folders apart, so each folder has a copy.
+    compiled = Path(os.environ.get("DENET_E2E_PROGRAMS", out.parent)) / out.name
+    with open(compiled.parent / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not compiled.exists():
+            compile_program(source, flags, compiled)
+    if compiled != out:
+        shutil.copy(compiled, out)
+    return str(out)
+
+
+def compile_program(source, flags, out):
     compiler = "cc" if source.suffix == ".c" else "c++"
     subprocess.run([compiler, "-O1", "-D_GNU_SOURCE", "-pthread", "-Wall", "-Wextra", *flags, "-o",
                     str(out), str(source)], check=True)
-    return str(out)
 
 
 def make_cgroup(name):

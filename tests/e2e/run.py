@@ -238,6 +238,7 @@ def main():
     os.chmod(folder, 0o755)
     os.environ["DENET_PLUGINS"] = str(Path(options.plugins).resolve())
     os.environ["DENET_E2E_FOLDER"] = folder
+    os.environ["DENET_E2E_PROGRAMS"] = folder
     os.environ["DENET_E2E_SOURCE"] = options.source
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     sys.path.insert(0, str(HERE))
