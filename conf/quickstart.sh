@@ -1,7 +1,7 @@
 #!/bin/bash
 # Builds denet, runs a private collectd with it in the foreground and shows what it reports.
-# For Debian 12 and its kind, as root: installs the packages that are missing. Needs no server and
-# leaves nothing behind but those packages and build/.
+# For Debian and similar systems, as root. Installs the packages that are missing. Needs no server.
+# Leaves nothing behind except those packages and build/.
 set -euo pipefail
 
 usage() {
@@ -48,13 +48,13 @@ done
 
 [ "$(id -u)" = 0 ] || die "must run as root (try: sudo $0)"
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
-  die "this is not Debian: there is no apt-get. README.md says how to build elsewhere."
+  die "this is not Debian: there is no apt-get. conf/README.md says how to build elsewhere."
 fi
 cd "$(dirname "$0")/.."
 
 # --- stop and clean up ----------------------------------------------------------------------------
 
-# Stops one of our own children and waits for it. Given its pid, or nothing when it never ran.
+# Stops a child of this script and waits for it. Its pid is empty if it never ran.
 stop() {
   [ -n "$1" ] || return 0
   kill -TERM "$1" 2>/dev/null || true
@@ -74,7 +74,7 @@ clean_up() {
     echo "Stopped; $folder has been removed (--keep keeps it)." >&4
   fi
 }
-exec 4>&1 # the end may come while a build has its output elsewhere
+exec 4>&1 # clean_up may run while the output of a build is redirected
 trap clean_up EXIT
 trap 'exit 0' INT TERM HUP
 
@@ -97,7 +97,7 @@ fi
 folder=$(mktemp -d "${TMPDIR:-/tmp}/denet-quickstart.XXXXXX")
 
 build() {
-  # The tests need more packages. A build folder that is there already keeps its settings.
+  # The tests need more packages. A build folder that exists already keeps its settings.
   local tests=()
   [ -e build/CMakeCache.txt ] || tests=(-DDENET_TESTS=OFF)
   cmake -S . -B build "${tests[@]}" &&
@@ -106,7 +106,7 @@ build() {
 echo "Building in build/ ..."
 built=yes
 build >"$folder/build.log" 2>&1 || built=
-# Not root's, so that the one who called sudo can build there too.
+# The user who called sudo can build there too.
 if [ -n "${SUDO_UID-}" ] && [ -d build ]; then
   chown -Rh "$SUDO_UID:${SUDO_GID:-$SUDO_UID}" build
 fi
@@ -134,7 +134,7 @@ LoadPlugin logfile
   LogLevel info
   File "$folder/collectd.log"
 </Plugin>
-# Values for the table: to standard error, as rates. (To see them all: --keep, and run
+# Values for the table: to standard error, as rates. (To see all of them, use --keep and run
 # collectd -f -C with this file.)
 LoadPlugin csv
 <Plugin csv>
@@ -146,14 +146,14 @@ PluginDir "$PWD/build"
 LoadPlugin denet
 LoadPlugin write_denet
 <Plugin denet>
-  # Every program on the machine: values, no files. Kernel threads have no executable.
+  # Every program on the machine: values, no files. Kernel threads have no executable and do not match.
   <Rule "all">
     Executable "/*"
     Instance "%{exe}"
     Children false
     Records false
   </Rule>
-  # A small workload of our own, with the processes that it starts; and this collectd.
+  # A small workload with the processes that it starts, and this collectd.
   <Rule "quickstart-workload">
     PidFile "$folder/workload.pid"
   </Rule>
@@ -167,8 +167,8 @@ LoadPlugin write_denet
 </Plugin>
 END
 
-# A little CPU time, 256 KiB written, a short-lived child; twice a second or so. The trap: bash ends
-# between two commands, so that no child outlives it.
+# Uses a little CPU time, writes 256 KiB and starts a short child, about twice a second. With the trap,
+# bash ends between two commands, so that no child outlives it.
 cat >"$folder/workload" <<'END'
 trap 'exit 0' TERM
 while :; do
@@ -186,16 +186,16 @@ workload_pid=$!
 echo "$workload_pid" >"$folder/workload.pid"
 "$collectd" -f -C "$folder/collectd.conf" </dev/null >/dev/null 2>"$folder/values" &
 collectd_pid=$!
-# collectd -f writes none itself.
+# collectd -f does not write its pid file.
 echo "$collectd_pid" >"$folder/collectd.pid"
 exec 3<"$folder/values"
 
-# One report of all groups as csv prints it -> a table, most CPU first.
+# Prints a table of one report as the csv plugin wrote it, groups with most CPU use first.
 show_table() {
   local now why
   printf -v now '%(%T)T' -1
   [ ! -t 1 ] || printf '\033[H\033[2J'
-  # Why it is not BPF, if it is not.
+  # Why the source is not BPF, if it is not.
   why=$(sed -n 's/.*denet plugin: \(.*: sampling through .*\)/\1/p' "$folder/collectd.log")
   why=$why awk -v rows="$rows" -v now="$now" '
     BEGIN { why = ENVIRON["why"] }
@@ -203,7 +203,7 @@ show_table() {
       if (!((group, key) in value) || value[group, key] ~ /nan/) return "-"
       return sprintf("%.1f", value[group, key] / scale)
     }
-    # The sort key; groups without processes come last.
+    # The sort key. Groups without processes come last.
     function cpu(group) {
       if (value[group, "ps_count.1"] + 0 == 0) return -2
       return (group, "gauge-cpu_percent") in value ? value[group, "gauge-cpu_percent"] + 0 : -1
@@ -249,29 +249,29 @@ show_table() {
   show_files
 }
 
-# The files with their numbers of lines.
+# Prints the files with their numbers of lines.
 show_files() {
   echo "JSONL files in $folder/denet (lines, name):"
   (cd "$folder/denet" && find . -name '*.jsonl' -exec wc -l {} \;) | sed 's|\./||; s/^/  /'
   echo
 }
 
-# Whether it is time to stop; what is left of it is what a read may wait.
+# Prints the seconds until the script stops. A read waits for at most that long.
 SECONDS=0
 time_left() { echo $((${seconds:-1000000000} - SECONDS)); }
 
-report='' told=''
+report='' has_ended=''
 while left=$(time_left) && [ "$left" -gt 0 ]; do
   status=0
   IFS= read -r -t "$left" line <&3 || status=$?
   if [ "$status" -gt 128 ]; then
     break # --seconds are over
   elif [ "$status" -gt 0 ]; then
-    told=yes # collectd has closed its end
+    has_ended=yes # collectd has closed its end of the FIFO
     break
   fi
   report+=$line$'\n'
-  # The last value of each report, since there is one write thread.
+  # With one write thread this is the last value of each report.
   case $line in
   "PUTVAL "*/denet-_self/gauge-source\ *)
     show_table "$report"
@@ -280,8 +280,8 @@ while left=$(time_left) && [ "$left" -gt 0 ]; do
   esac
 done
 
-if [ -n "$told" ]; then
+if [ -n "$has_ended" ]; then
   printf '%s' "$report" | grep -v '^PUTVAL' >&2 || true
   cat "$folder/collectd.log" >&2 2>/dev/null || true
-  die "collectd has ended by itself; its messages are above"
+  die "collectd has ended by itself. Its messages are above."
 fi

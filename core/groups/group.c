@@ -1,11 +1,13 @@
 #include "core/groups/group.h"
 
+#include "core/util/array.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* The monitor's own plugin instance, which no process may take. */
+/* The plugin instance of the monitor's own values: no group may have this name. */
 #define RESERVED_NAME "_self"
 #define OVERFLOW_NAME "_other"
 
@@ -32,7 +34,8 @@ static struct denet_group *find_raw(const struct denet_groups *groups, struct de
   return NULL;
 }
 
-/* write_graphite makes '_' of '.' (its EscapeCharacter): such two would be one series there. */
+/* Returns whether write_graphite makes one series of both names: it writes '_' for '.' (its
+ * EscapeCharacter). */
 static bool is_alike(const char *left, const char *right) {
   size_t i = 0;
   for (; left[i]; i++)
@@ -67,15 +70,9 @@ bool denet_group_is_fixed(const struct denet_rule *rule) {
 
 static int add_group(struct denet_groups *groups, const struct denet_rule *rule,
                      struct denet_text raw, struct denet_group **out_group) {
-  if (groups->count == groups->capacity) {
-    size_t capacity = groups->capacity ? 2 * groups->capacity : 16;
-    struct denet_group **grown =
-        reallocarray(groups->groups, capacity, sizeof(struct denet_group *));
-    if (!grown)
-      return -ENOMEM;
-    groups->groups = grown;
-    groups->capacity = capacity;
-  }
+  if (denet_array_reserve(&groups->groups, &groups->capacity, groups->count + 1,
+                          sizeof(struct denet_group *)))
+    return -ENOMEM;
   struct denet_group *group = calloc(1, sizeof(*group));
   if (!group || !(group->raw = strndup(raw.bytes, raw.length))) {
     free(group);
@@ -86,8 +83,7 @@ static int add_group(struct denet_groups *groups, const struct denet_rule *rule,
   group->rule = rule;
   group->report = rule->report;
   group->is_fixed = denet_group_is_fixed(rule);
-  /* Of no member at all every sum is 0, which is what the rate of the first one's counters needs.
-   */
+  /* The sum over no members is 0: a store can make a rate from the first member's counters on. */
   struct denet_metric_set wanted = denet_metrics_wanted(rule->report, false);
   for (unsigned m = 0; m < DENET_METRICS; m++)
     if (denet_metric_set_has(&wanted, m) && denet_metric_info[m].combine == DENET_SUM)
@@ -102,8 +98,8 @@ static void remove_group(struct denet_groups *groups, size_t index) {
   groups->groups[index] = groups->groups[--groups->count];
 }
 
-/* Makes room for one more group of the rule. False when its MaxInstances all have members, or had
- * some that no report has told of yet. */
+/* Makes room for one more group of the rule. Returns false if each of its MaxInstances groups has
+ * members, or had some since its last report. */
 static bool make_room(struct denet_groups *groups, const struct denet_rule *rule) {
   unsigned count = 0;
   size_t oldest = SIZE_MAX;
@@ -112,8 +108,8 @@ static bool make_room(struct denet_groups *groups, const struct denet_rule *rule
     if (group->rule != rule || group->is_overflow)
       continue;
     count++;
-    bool is_told = group->reported_ns >= group->empty_since_ns;
-    if (!group->members && is_told &&
+    bool is_reported = group->reported_ns >= group->empty_since_ns;
+    if (!group->members && is_reported &&
         (oldest == SIZE_MAX || group->empty_since_ns < groups->groups[oldest]->empty_since_ns))
       oldest = i;
   }
@@ -179,7 +175,7 @@ void denet_group_leave(struct denet_group *group, uint64_t now_ns) {
 static bool is_counter(unsigned metric) { return denet_metric_info[metric].kind == DENET_COUNTER; }
 
 void denet_group_add(struct denet_group *group, const struct denet_values *delta) {
-  /* A counter that could be read of no member is not 0. */
+  /* A counter that no member has is absent, not 0. */
   denet_metric_set_add_all(&group->had, &delta->present);
   struct denet_metric_set missing = group->values.present, rest = delta->present;
   denet_metric_set_remove_all(&missing, &group->had);
@@ -195,7 +191,7 @@ void denet_group_gauges_begin(struct denet_group *group) {
     if (is_counter(m))
       continue;
     group->values.value[m] = 0;
-    /* No member's sum is 0; no member's maximum is nothing. */
+    /* The sum over no members is 0; there is no maximum of none. */
     if (denet_metric_info[m].combine == DENET_MAX)
       denet_metric_set_remove(&group->values.present, m);
   }

@@ -1,17 +1,18 @@
-/* Small numbers that are lent and come back: %{slot}. */
+/* The numbers of %{slot}: small ones, each of which has one holder at a time. */
 #pragma once
 
 #include <stddef.h>
 #include <stdint.h>
 
 struct denet_slots {
-  uint64_t *words; /* bit set: lent; owned */
+  uint64_t *words; /* bit set: taken; owned */
   size_t count;
 };
 
 void denet_slots_done(struct denet_slots *slots);
 
-/* Lends the smallest free number. 0 or -ENOMEM. */
+/* Takes the smallest free number. 0 or -ENOMEM. */
 int denet_slots_take(struct denet_slots *slots, unsigned *out_slot);
 
+/* Frees a number; one that was never taken is ignored. */
 void denet_slots_give_back(struct denet_slots *slots, unsigned slot);

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* What the members' maxima come to, without what is gone. */
+/* Returns the maximum over the present members. */
 static uint64_t find_maximum(const struct denet_tree *tree, unsigned metric) {
   uint64_t maximum = 0;
   for (const struct denet_member *m = tree->first; m; m = m->next) {
@@ -25,8 +25,8 @@ static bool has_shared_counter(const struct denet_process *process) {
   return false;
 }
 
-/* Around a change of membership: take before it, give back after it, and the totals stay. Walks all
- * members, so once around many changes. */
+/* Keeps the totals of maxima the same over a change of membership: called before it and after it.
+ * It walks all members, so one pair of calls goes around many changes. */
 static void carry_maxima(struct denet_tree *tree, bool before) {
   for (unsigned m = 0; m < DENET_METRICS; m++) {
     if (!is_shared_counter(m))
@@ -43,8 +43,7 @@ static bool has_same_file(const struct denet_tree *a, const struct denet_tree *b
   return a != b && a->group == b->group && a->pid == b->pid && a->born_ns == b->born_ns;
 }
 
-/* Whether another tree has the file that this one's root would give it: one of the same group with
- * the same root. */
+/* Returns whether another tree of the group has the same root, and so the same file. */
 static bool is_file_taken(const struct denet_trees *trees, const struct denet_tree *tree) {
   for (const struct denet_tree *other = trees->first; other; other = other->next)
     if (has_same_file(other, tree) && other->active_rule->rule.records && !other->is_silent &&
@@ -53,8 +52,8 @@ static bool is_file_taken(const struct denet_trees *trees, const struct denet_tr
   return false;
 }
 
-/* The tree's file is finished: another that waits for its name may have it. */
-static void pass_on_file(struct denet_trees *trees, const struct denet_tree *tree) {
+/* Gives the file of a tree that ends to a silent tree with the same root, if there is one. */
+static void hand_over_file(struct denet_trees *trees, const struct denet_tree *tree) {
   if (tree->is_silent || !tree->active_rule->rule.records)
     return;
   for (struct denet_tree *other = trees->first; other; other = other->next) {
@@ -127,9 +126,8 @@ int denet_tree_join(struct denet_trees *trees, struct denet_tree *tree,
   member->skips_sample = !denet_metric_set_is_empty(&process->usage->counting);
   if (process->baseline == DENET_BASELINE_BIRTH)
     member->line_ns = process->born_ns;
-  /* A new process has none, and moves no maximum. */
   bool moves_maxima = tree->first && has_shared_counter(process);
-  /* Its whole life at once would be a jump in a tree that has lines. */
+  /* Its whole life at once would be a jump in a tree that has lines already. */
   if (tree->line_ns && !process->members && process->baseline == DENET_BASELINE_BIRTH_IN_RECORDS)
     process->baseline = DENET_BASELINE_FIRST_SEEN;
   if (moves_maxima)
@@ -147,8 +145,8 @@ int denet_tree_join(struct denet_trees *trees, struct denet_tree *tree,
   return 0;
 }
 
-/* The counters of a process that a tree adds up. */
-static void get_summed(const struct denet_process *process, struct denet_values *out_counters) {
+/* Stores the totals of the counters that a tree adds up. */
+static void get_counters(const struct denet_process *process, struct denet_values *out_counters) {
   struct denet_values counters = {0};
   for (unsigned m = 0; m < DENET_METRICS; m++)
     if (denet_metric_info[m].kind == DENET_COUNTER && !is_shared_counter(m) &&
@@ -160,7 +158,7 @@ static void get_summed(const struct denet_process *process, struct denet_values 
 int denet_tree_rejoin(struct denet_trees *trees, struct denet_tree *tree,
                       struct denet_process *process, bool is_start) {
   struct denet_values before;
-  get_summed(process, &before);
+  get_counters(process, &before);
   int error = denet_tree_join(trees, tree, process, is_start);
   for (unsigned m = 0; m < DENET_METRICS && !error; m++)
     tree->ended.value[m] -= before.value[m];
@@ -185,24 +183,25 @@ static void unlink_from_process(struct denet_member *member) {
   *link = member->next_of_process;
 }
 
-/* The process's place in the group goes to another of its trees, if it has one there. */
-static bool pass_on_count(const struct denet_member *member) {
+/* Makes the process count in another of its trees of the same group. Returns whether there is one.
+ */
+static bool hand_over_count(const struct denet_member *member) {
   for (struct denet_member *m = member->process->members; m; m = m->next_of_process)
     if (m->tree->group == member->tree->group)
       return m->counts = true;
   return false;
 }
 
-/* Without what the maxima lose by it. */
+/* Removes one member. The caller keeps the maxima (carry_maxima()). */
 static void remove_member(struct denet_trees *trees, struct denet_member *member, uint64_t now_ns) {
   struct denet_tree *tree = member->tree;
   struct denet_values counters;
-  get_summed(member->process, &counters);
+  get_counters(member->process, &counters);
   denet_values_combine(&tree->ended, &counters);
   if (member->process->off_cpu)
     denet_wait_stats_add(&tree->extremes, &member->process->off_cpu->waits);
   unlink_from_process(member);
-  if (member->counts && !pass_on_count(member))
+  if (member->counts && !hand_over_count(member))
     denet_group_leave(tree->group, now_ns);
   if (!member->process->members)
     denet_usage_pause(member->process->usage);
@@ -238,7 +237,7 @@ void denet_tree_remove_exited(struct denet_trees *trees, struct denet_tree *tree
 }
 
 void denet_tree_destroy(struct denet_trees *trees, struct denet_tree *tree) {
-  pass_on_file(trees, tree);
+  hand_over_file(trees, tree);
   if (tree->has_slot)
     denet_slots_give_back(&tree->active_rule->slots, tree->slot);
   *(tree->previous ? &tree->previous->next : &trees->first) = tree->next;

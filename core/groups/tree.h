@@ -1,5 +1,5 @@
-/* A tree: what one file is about. The topmost process that a rule matched and, with Children, all
- * that descend from it, also after their parents are gone. */
+/* A tree: the processes of one file. Its root is the topmost process that a rule matched; with
+ * Children all its descendants belong to it, also after their parents have exited. */
 #pragma once
 
 #include "core/groups/group.h"
@@ -13,11 +13,11 @@
 
 struct denet_tree;
 
-/* A rule with what it owns while it runs. */
+/* A rule with its state while denet runs. */
 struct denet_active_rule {
   struct denet_rule rule;
   struct denet_slots slots;
-  struct denet_metric_set wanted;            /* what is needed of its processes */
+  struct denet_metric_set wanted;            /* what its report and its files need */
   const struct denet_off_cpu_losses *losses; /* of the whole host; borrowed, NULL: not known */
 };
 
@@ -27,12 +27,12 @@ struct denet_member {
   struct denet_tree *tree;
   struct denet_member *next_of_process;
   struct denet_member *previous, *next; /* in the tree, in the order they came */
-  bool counts;          /* for the group: a process in two trees of a group counts once */
-  bool skips_sample;    /* joined after its process was sampled: the next increase began before */
+  bool counts;          /* in the group: a process in two trees of a group counts in one of them */
+  bool skips_sample;    /* its process was sampled before it joined: the next increase is not its */
   bool leaves;          /* its process does not meet the rule any more */
-  uint64_t line_ns;     /* when it was in a line last, */
-  uint64_t line_cpu_ns; /* and its CPU time (of sum) then */
-  double line_usage;    /* the CPU use that it had there */
+  uint64_t line_ns;     /* when its last line was sampled, boot clock; 0: it has no line yet */
+  uint64_t line_cpu_ns; /* the total of its CPU time then */
+  double line_usage;    /* its CPU use in that line, % of one core */
 };
 
 struct denet_tree {
@@ -40,7 +40,7 @@ struct denet_tree {
   struct denet_group *group;             /* borrowed; outlives the tree's membership */
   struct denet_tree *previous, *next;    /* in the trees */
   struct denet_member *first, *last;
-  struct denet_member *root; /* NULL once it is gone */
+  struct denet_member *root; /* NULL once it has left */
   bool has_slot;
   unsigned slot;
 
@@ -48,10 +48,10 @@ struct denet_tree {
   pid_t pid; /* of the root */
   pid_t parent_pid;
   uint64_t born_ns, t0_ms;
-  uint64_t young_since_ns; /* what its interval is counted from */
-  bool is_silent;      /* its root heads another tree of the group, and they would share one file */
-  bool wants_metadata; /* the next line is headed by a metadata line */
-  bool is_over;        /* all its processes are ending: the next line is the last */
+  uint64_t young_since_ns; /* from when on the age for its interval counts */
+  bool is_silent;      /* writes no lines: another tree of the group has the same root and file */
+  bool wants_metadata; /* a metadata line comes before its next line */
+  bool is_over;        /* all its members are ending: its next line is the last */
   struct denet_open_file *file;              /* owned; NULL: the writer cannot have one */
   struct denet_buffer arguments, executable; /* of the root, until the metadata is written */
   uint64_t lacks_texts_ns; /* since when one is not known yet (DENET_LATER); 0: both are */
@@ -62,18 +62,19 @@ struct denet_tree {
   uint64_t ts_ms; /* of its last line */
 
   /* Its lines. */
-  /* Sums of the members that are gone. For a counter that is combined by its maximum, what the
-   * maximum of those that are there lacks (mod 2^64), so that no coming or going makes it jump. */
+  /* Totals of the members that left. For a counter that is combined by maximum: what is to be added
+   * to the maximum of the present members (mod 2^64), so that no joining or leaving makes it jump.
+   */
   struct denet_values ended;
-  struct denet_wait_stats extremes; /* of members that are gone: longest and shortest */
+  struct denet_wait_stats extremes; /* the longest and shortest wait of members that left */
   struct denet_stack_counts stacks; /* since its last line */
-  uint64_t due_ns;                  /* when it is to be sampled next */
+  uint64_t due_ns;                  /* when its next sample is due, boot clock */
   bool is_due;
-  uint64_t line_ns, line_cpu_ns; /* at the last line, of all members together */
+  uint64_t line_ns, line_cpu_ns; /* of its last line, all members together */
   double line_usage;
 };
 
-/* A file that the writer keeps open until it hears that it is finished, by its key (line.h). */
+/* A file that the writer keeps open until a LAST or END line comes for its key (line.h). */
 struct denet_open_file {
   struct denet_open_file *next;
   pid_t pid;
@@ -86,13 +87,13 @@ struct denet_trees {
   size_t member_count;
 };
 
-/* Starts a tree of process and makes it the root. The tree is owned by the trees. 0 or -ENOMEM. */
+/* Makes a tree with the process as its root. It is owned by trees. 0 or -ENOMEM. */
 int denet_tree_create(struct denet_trees *trees, struct denet_active_rule *active_rule,
                       struct denet_group *group, struct denet_process *process, bool is_start,
                       struct denet_tree **out_tree);
 
-/* The tree of this rule and group that the process headed before and has left since, while others
- * live on in it; or NULL. */
+/* Returns the tree of this rule and group that the process was the root of and has left, if other
+ * members are still in it; or NULL. */
 struct denet_tree *denet_tree_find_headed(const struct denet_trees *trees,
                                           const struct denet_active_rule *active_rule,
                                           const struct denet_group *group,
@@ -102,30 +103,29 @@ struct denet_tree *denet_tree_find_headed(const struct denet_trees *trees,
 int denet_tree_join(struct denet_trees *trees, struct denet_tree *tree,
                     struct denet_process *process, bool is_start);
 
-/* Adds a process that had left the tree; its sums go on where they were. 0 or -ENOMEM. */
+/* Adds a process that had left the tree: its totals go on from where they were. 0 or -ENOMEM. */
 int denet_tree_rejoin(struct denet_trees *trees, struct denet_tree *tree,
                       struct denet_process *process, bool is_start);
 
-/* Whether the member's part in the tree is over: it ended or leaves. */
+/* Returns whether the member ended or leaves. */
 bool denet_tree_is_ending(const struct denet_member *member);
 
-/* Whether that is so of all its members. */
+/* Returns whether all members ended or leave. */
 bool denet_tree_is_over(const struct denet_tree *tree);
 
-/* Removes the members that are ending, in one walk however many they are; what they had so far
- * stays in tree->ended. */
+/* Removes the members that ended or leave, all in one walk. Their totals stay in tree->ended. */
 void denet_tree_remove_exited(struct denet_trees *trees, struct denet_tree *tree, uint64_t now_ns);
 
-/* Ends a tree without members and frees it. */
+/* Frees a tree that has no members. */
 void denet_tree_destroy(struct denet_trees *trees, struct denet_tree *tree);
 
-/* Ends all of them. */
+/* Frees all trees and their members. */
 void denet_trees_done(struct denet_trees *trees);
 
-/* The process's place in a tree of this rule, or NULL. */
+/* Returns the process's membership in a tree of this rule, or NULL. */
 struct denet_member *denet_tree_find(const struct denet_process *process,
                                      const struct denet_active_rule *active_rule);
 
-/* The sums over what lives and what has ended: counters from where each one's sum begins (enum
- * denet_baseline), gauges of what lives. */
+/* Stores the totals of all members: counters of those that left included, gauges of those present.
+ */
 void denet_tree_totals(const struct denet_tree *tree, struct denet_values *out_totals);

@@ -1,8 +1,12 @@
 #include "core/match/attributes.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+
+#define COMMAND_LINE (1u << DENET_FIELD_COMMAND_LINE)
+#define EXECUTABLE (1u << DENET_FIELD_EXECUTABLE)
+#define CGROUP_AND_UNIT (1u << DENET_FIELD_CGROUP | 1u << DENET_FIELD_UNIT)
+#define USER (1u << DENET_FIELD_USER)
 
 void denet_attributes_reader_done(struct denet_attributes_reader *reader) {
   denet_buffer_done(&reader->arguments);
@@ -12,7 +16,7 @@ void denet_attributes_reader_done(struct denet_attributes_reader *reader) {
   denet_buffer_done(&reader->unit);
 }
 
-/* The arguments with spaces between them, or "[name]" as ps(1) shows a process without any. */
+/* Joins the arguments with spaces; of a process without arguments it is "[name]", as in ps(1). */
 static int read_command_line(struct denet_attributes_reader *reader, struct denet_source *source,
                              struct denet_process *process, struct denet_text *out_text) {
   struct denet_buffer *line = &reader->command_line;
@@ -35,40 +39,27 @@ static int read_command_line(struct denet_attributes_reader *reader, struct dene
   return outcome;
 }
 
-static int read_text(struct denet_source *source, struct denet_process *process,
-                     enum denet_text_kind kind, struct denet_buffer *buffer,
-                     struct denet_text *out_text) {
-  int outcome = denet_source_read_text(source, process, kind, buffer);
+static int read_executable(struct denet_attributes_reader *reader, struct denet_source *source,
+                           struct denet_process *process, struct denet_text *out_text) {
+  int outcome = denet_source_read_text(source, process, DENET_TEXT_EXECUTABLE, &reader->executable);
   if (!outcome)
-    *out_text = denet_buffer_text(buffer);
+    *out_text = denet_buffer_text(&reader->executable);
   return outcome;
 }
 
 static int read_cgroup(struct denet_attributes_reader *reader, struct denet_source *source,
-                       struct denet_process *process, struct denet_attributes *attributes) {
-  struct denet_text path = {0};
-  int outcome = read_text(source, process, DENET_TEXT_CGROUP, &reader->cgroup, &path);
+                       struct denet_process *process, struct denet_text *out_path,
+                       struct denet_text *out_unit) {
+  int outcome = denet_source_read_text(source, process, DENET_TEXT_CGROUP, &reader->cgroup);
   if (outcome)
     return outcome;
-  attributes->field[DENET_FIELD_CGROUP] = path;
-  /* A process in no unit has the empty one: it is known that it is not in "ssh.service". */
-  struct denet_text unit = denet_rule_unit(path);
+  *out_path = denet_buffer_text(&reader->cgroup);
+  /* The unit of a process in no unit is empty, not absent: Unit "!ssh.service" matches it. */
+  struct denet_text unit = denet_rule_unit(*out_path);
   denet_buffer_clear(&reader->unit);
   outcome = denet_buffer_append(&reader->unit, unit.bytes, unit.length);
-  attributes->field[DENET_FIELD_UNIT] = denet_buffer_text(&reader->unit);
+  *out_unit = denet_buffer_text(&reader->unit);
   return outcome;
-}
-
-static const struct denet_user *find_user(struct denet_attributes_reader *reader,
-                                          const struct denet_env *env, uid_t uid) {
-  struct denet_user *user = &reader->users[uid % DENET_USERS];
-  uint64_t now_ns = env->boot_ns(env->context);
-  if (user->uid == uid && now_ns < user->forgotten_ns)
-    return user;
-  user->uid = uid;
-  user->outcome = env->user_name(env->context, uid, user->name, sizeof(user->name));
-  user->forgotten_ns = now_ns + (user->outcome ? DENET_USER_RETRY_NS : DENET_USER_NS);
-  return user;
 }
 
 static int read_user(struct denet_attributes_reader *reader, struct denet_source *source,
@@ -78,25 +69,26 @@ static int read_user(struct denet_attributes_reader *reader, struct denet_source
   int outcome = source->read_uid(source, process, &uid);
   if (outcome)
     return outcome;
+  struct denet_user *user = &reader->users[uid % DENET_USERS];
+  uint64_t now_ns = env->boot_ns(env->context);
+  if (user->uid != uid || now_ns >= user->expires_ns) {
+    user->uid = uid;
+    user->outcome = env->user_name(env->context, uid, user->name, sizeof(user->name));
+    user->expires_ns = now_ns + (user->outcome ? DENET_USER_RETRY_NS : DENET_USER_NS);
+  }
   attributes->uid = uid;
-  const struct denet_user *user = find_user(reader, env, uid);
   if (!user->outcome)
     attributes->field[DENET_FIELD_USER] = denet_text_of(user->name);
   return user->outcome;
 }
 
-#define COMMAND_LINE (1u << DENET_FIELD_COMMAND_LINE)
-#define EXECUTABLE (1u << DENET_FIELD_EXECUTABLE)
-#define CGROUP_AND_UNIT (1u << DENET_FIELD_CGROUP | 1u << DENET_FIELD_UNIT)
-#define USER (1u << DENET_FIELD_USER)
-
-/* Notes why the fields are absent, if they are. 0, or what is to be tried again. */
+/* Notes why fields are absent. 0 or a transient error. */
 static int note_outcome(struct denet_attributes *attributes, unsigned fields, int outcome) {
   if (outcome == DENET_LATER)
-    attributes->late |= fields;
+    attributes->stalled |= fields;
   if (outcome == DENET_GONE)
     attributes->gone |= fields;
-  return denet_source_is_passing(outcome) ? outcome : 0;
+  return denet_error_is_transient(outcome) ? outcome : 0;
 }
 
 int denet_attributes_read(struct denet_attributes_reader *reader, struct denet_source *source,
@@ -108,19 +100,19 @@ int denet_attributes_read(struct denet_attributes_reader *reader, struct denet_s
       .uid = UINT64_MAX,
       .field = {[DENET_FIELD_COMM] = denet_text_of(process->name)},
   };
-  struct denet_text *line = &attributes.field[DENET_FIELD_COMMAND_LINE],
-                    *executable = &attributes.field[DENET_FIELD_EXECUTABLE];
+  struct denet_text *field = attributes.field;
   int error = 0;
   if (fields & COMMAND_LINE)
     error =
-        note_outcome(&attributes, COMMAND_LINE, read_command_line(reader, source, process, line));
+        note_outcome(&attributes, COMMAND_LINE,
+                     read_command_line(reader, source, process, &field[DENET_FIELD_COMMAND_LINE]));
   if (!error && fields & EXECUTABLE)
-    error = note_outcome(
-        &attributes, EXECUTABLE,
-        read_text(source, process, DENET_TEXT_EXECUTABLE, &reader->executable, executable));
+    error = note_outcome(&attributes, EXECUTABLE,
+                         read_executable(reader, source, process, &field[DENET_FIELD_EXECUTABLE]));
   if (!error && fields & CGROUP_AND_UNIT)
-    error = note_outcome(&attributes, CGROUP_AND_UNIT,
-                         read_cgroup(reader, source, process, &attributes));
+    error = note_outcome(
+        &attributes, CGROUP_AND_UNIT,
+        read_cgroup(reader, source, process, &field[DENET_FIELD_CGROUP], &field[DENET_FIELD_UNIT]));
   if (!error && fields & USER)
     error = note_outcome(&attributes, USER, read_user(reader, source, env, process, &attributes));
   if (!error && attributes.gone && !process->ended)

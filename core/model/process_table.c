@@ -1,5 +1,7 @@
 #include "core/model/process_table.h"
 
+#include "core/util/array.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -23,35 +25,26 @@ void denet_process_table_done(struct denet_process_table *table) {
   *table = (struct denet_process_table){0};
 }
 
-/* Makes room for one more in a list. */
-static int reserve(struct denet_process ***list, size_t count, size_t *capacity) {
-  if (count <= *capacity)
-    return 0;
-  size_t more = count > 2 * *capacity ? count : 2 * *capacity;
-  struct denet_process **grown = reallocarray(*list, more, sizeof(struct denet_process *));
-  if (!grown)
-    return -ENOMEM;
-  *list = grown;
-  *capacity = more;
-  return 0;
+static int reserve(struct denet_process ***list, size_t *capacity, size_t wanted) {
+  return denet_array_reserve(list, capacity, wanted, sizeof(struct denet_process *));
 }
 
 static int append(struct denet_process_table *table, struct denet_process *process) {
-  int error = reserve(&table->processes, table->count + 1, &table->capacity);
+  int error = reserve(&table->processes, &table->capacity, table->count + 1);
   if (!error)
     table->processes[table->count++] = process;
   return error;
 }
 
-/* There is room: denet_process_table_begin() and denet_process_table_add_gone() have made it. */
-static void bury(struct denet_process_table *table, struct denet_process *process) {
+/* denet_process_table_begin() and denet_process_table_add_gone() have made room. */
+static void add_gone(struct denet_process_table *table, struct denet_process *process) {
   table->gone[table->gone_count++] = process;
 }
 
 int denet_process_table_begin(struct denet_process_table *table) {
-  /* All that are there now may stay, and all may be gone. */
-  if (reserve(&table->before, table->count, &table->before_capacity) ||
-      reserve(&table->gone, table->count, &table->gone_capacity))
+  /* All present processes may stay, and all may be gone. */
+  if (reserve(&table->before, &table->before_capacity, table->count) ||
+      reserve(&table->gone, &table->gone_capacity, table->count))
     return -ENOMEM;
   for (size_t i = 0; i < table->gone_count; i++)
     free_process(table->gone[i]);
@@ -74,12 +67,12 @@ struct denet_process *denet_process_table_next_unseen(const struct denet_process
   if (table->cursor == table->before_count || table->before[table->cursor]->pid >= limit)
     return NULL;
   struct denet_process *process = table->before[table->cursor];
-  process->is_new = false; /* it was, in the last pass */
+  process->is_new = false; /* it may have been new in the last pass */
   return process;
 }
 
 void denet_process_table_remove(struct denet_process_table *table) {
-  bury(table, table->before[table->cursor++]);
+  add_gone(table, table->before[table->cursor++]);
 }
 
 static struct denet_process *make_process(pid_t pid) {
@@ -127,7 +120,7 @@ int denet_process_table_replace(struct denet_process_table *table,
   if (error)
     table->processes[table->count++] = old;
   else
-    bury(table, old);
+    add_gone(table, old);
   return error;
 }
 
@@ -141,14 +134,14 @@ void denet_process_table_undo(struct denet_process_table *table) {
 
 int denet_process_table_add_gone(struct denet_process_table *table, pid_t pid,
                                  struct denet_process **out_process) {
-  /* The one that was shown last and all that were there before may still have to go in as well. */
+  /* The last one upserted and all that the pass has not come to may be gone as well. */
   size_t most = table->gone_count + 2 + (table->before_count - table->cursor);
   struct denet_process *process = make_process(pid);
-  if (!process || reserve(&table->gone, most, &table->gone_capacity)) {
+  if (!process || reserve(&table->gone, &table->gone_capacity, most)) {
     free(process);
     return -ENOMEM;
   }
-  bury(table, process);
+  add_gone(table, process);
   *out_process = process;
   return 0;
 }
@@ -165,9 +158,9 @@ void denet_process_table_end(struct denet_process_table *table, bool complete) {
   for (; table->cursor < table->before_count; table->cursor++) {
     struct denet_process *process = table->before[table->cursor];
     process->is_new = false;
-    /* New ones may have taken the room of those that were there. */
+    /* New processes may have taken the room of those that stay. */
     if (complete || append(table, process))
-      bury(table, process);
+      add_gone(table, process);
   }
   table->before_count = 0;
   table->cursor = 0;
@@ -175,39 +168,40 @@ void denet_process_table_end(struct denet_process_table *table, bool complete) {
     qsort(table->gone, table->gone_count, sizeof(struct denet_process *), compare_gone);
 }
 
-/* Looks in the list from low until below high. */
-static struct denet_process *find(struct denet_process **list, size_t low, size_t high, pid_t pid) {
-  while (low < high) {
-    size_t middle = low + (high - low) / 2;
-    if (list[middle]->pid == pid)
-      return list[middle];
-    if (list[middle]->pid < pid)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return NULL;
+static int compare_pid(const void *item, const void *key) {
+  pid_t pid = (*(struct denet_process *const *)item)->pid, wanted = *(const pid_t *)key;
+  return (pid > wanted) - (pid < wanted);
+}
+
+static struct denet_process *find(struct denet_process **list, size_t count, pid_t pid) {
+  size_t at = denet_array_lower_bound(list, count, sizeof(*list), &pid, compare_pid);
+  return at < count && list[at]->pid == pid ? list[at] : NULL;
 }
 
 struct denet_process *denet_process_table_find(const struct denet_process_table *table, pid_t pid) {
-  return find(table->processes, 0, table->count, pid);
+  return find(table->processes, table->count, pid);
 }
 
 const struct denet_process *denet_process_table_peek(const struct denet_process_table *table,
                                                      pid_t pid) {
-  return find(table->before, table->cursor, table->before_count, pid);
+  return find(table->before + table->cursor, table->before_count - table->cursor, pid);
 }
 
 struct denet_process *denet_process_table_find_gone(const struct denet_process_table *table,
                                                     pid_t pid, uint64_t born_ns) {
-  size_t low = 0, high = table->gone_count; /* the first that is too young or of another pid */
-  while (low < high) {
-    size_t middle = low + (high - low) / 2;
-    const struct denet_process *process = table->gone[middle];
-    if (process->pid < pid || (process->pid == pid && process->born_ns <= born_ns))
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low && table->gone[low - 1]->pid == pid ? table->gone[low - 1] : NULL;
+  struct denet_process *found = NULL;
+  size_t at = denet_array_lower_bound(table->gone, table->gone_count, sizeof(*table->gone), &pid,
+                                      compare_pid);
+  for (; at < table->gone_count && table->gone[at]->pid == pid; at++)
+    if (table->gone[at]->born_ns <= born_ns)
+      found = table->gone[at];
+  return found;
+}
+
+struct denet_process *denet_process_table_find_parent(const struct denet_process_table *table,
+                                                      const struct denet_process *process) {
+  struct denet_process *parent = denet_process_table_find(table, process->parent_pid);
+  if (parent && parent->born_ns <= process->born_ns)
+    return parent;
+  return denet_process_table_find_gone(table, process->parent_pid, process->born_ns);
 }

@@ -2,7 +2,7 @@
 
 #define YOUNG_NS UINT64_C(1000000000)
 #define OLD_NS UINT64_C(10000000000)
-#define REST_MOST_NS UINT64_C(10000000000)
+#define BACKOFF_MOST_NS UINT64_C(10000000000)
 
 uint64_t denet_interval_for_age(const struct denet_interval *interval, uint64_t age_ns) {
   if (age_ns <= YOUNG_NS)
@@ -25,5 +25,5 @@ uint64_t denet_interval_align(const struct denet_interval *interval, uint64_t or
 }
 
 uint64_t denet_interval_backoff(uint64_t took_ns) {
-  return took_ns < REST_MOST_NS ? took_ns : REST_MOST_NS;
+  return took_ns < BACKOFF_MOST_NS ? took_ns : BACKOFF_MOST_NS;
 }

@@ -1,6 +1,6 @@
 /* The adaptive interval: BaseInterval in the first second of a process's life, growing linearly to
- * MaxInterval at ten seconds, then MaxInterval (denet's own rule). As long as it grows it is a
- * whole number of BaseIntervals: then all young processes can be sampled in the same ticks. */
+ * MaxInterval at ten seconds, then MaxInterval (the rule of denet itself). While it grows it is a
+ * whole number of BaseIntervals, so that all young processes are sampled in the same ticks. */
 #pragma once
 
 #include <stdint.h>
@@ -9,14 +9,15 @@ struct denet_interval {
   uint64_t base_ns, max_ns; /* 0 < base <= max */
 };
 
-/* How long after one sample of a process of this age the next one is due. */
+/* Returns the time between a sample of a process of this age and the next one. */
 uint64_t denet_interval_for_age(const struct denet_interval *interval, uint64_t age_ns);
 
-/* The moment nearest to ns that is a whole number of base intervals after the origin, or the
- * origin. */
+/* Returns the moment nearest to ns that is a whole number of base intervals after origin_ns, and
+ * not before it. */
 uint64_t denet_interval_align(const struct denet_interval *interval, uint64_t origin_ns,
                               uint64_t ns);
 
-/* How long to rest after work: as long as it took, as the host is to have half of a CPU, but 10 s
- * at most. What takes longer did not work: it was stopped, held up or suspended with its host. */
+/* Returns how long to pause after work that took took_ns: as long as it took, so that denet never
+ * uses more than half a CPU, but at most 10 s. Work that takes longer has not worked: it stalled,
+ * or its host was suspended. */
 uint64_t denet_interval_backoff(uint64_t took_ns);

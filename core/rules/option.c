@@ -9,7 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* What a sentence shows of a long value, so that the reason behind it is not cut. */
+/* A sentence shows at most so many bytes of a value, so that the reason behind it is not cut. */
 #define VALUE_SHOWN 200
 
 typedef char shown_value[VALUE_SHOWN + 8];
@@ -74,7 +74,7 @@ static int refuse_number(const struct denet_option *option, const struct denet_s
                               option->least, option->most, unit);
 }
 
-/* Asked so that NaN is outside. */
+/* NaN is outside: every comparison with it is false. */
 static bool number_is_within(double number, double least, double most) {
   return number >= least && number <= most;
 }

@@ -1,5 +1,5 @@
-/* Options of a configuration block as a table: key -> field -> limits. Free of collectd: a setting
- * is what one line says, whoever parsed it. */
+/* The options of a configuration block as a table: key, field, limits. Independent of the face that
+ * parsed the configuration. */
 #pragma once
 
 #include "core/util/error.h"
@@ -24,7 +24,7 @@ enum denet_option_type {
   DENET_OPTION_MEBIBYTES, /* field: uint64_t, bytes; the number and its limits are MiB */
   DENET_OPTION_BOOLEAN,   /* field: bool */
   DENET_OPTION_STRING,    /* field: char *, owned, freed when it is replaced; "" is refused */
-  DENET_OPTION_WORD,      /* field: unsigned; which one of words, in any case */
+  DENET_OPTION_WORD,      /* field: unsigned; the index in words, any case */
 };
 
 struct denet_option {
@@ -37,21 +37,21 @@ struct denet_option {
 
 #define DENET_UNKNOWN_OPTION 2
 
-/* Stores setting in the field that options names for its key. 0; DENET_UNKNOWN_OPTION when no
- * row has the key (nothing is written to error); -EINVAL with a sentence that names the option, the
- * value and what is allowed; -ENOMEM. On anything but 0 the target is unchanged.
- * Limits that the field cannot hold, and numbers below 0, are refused whatever the row says. */
+/* Stores setting in the field that options has for its key. 0; DENET_UNKNOWN_OPTION if no row has
+ * the key (error is not written); -EINVAL with a sentence that names the option, the value and what
+ * is allowed; -ENOMEM with a sentence. Unless it returns 0 the target is unchanged. Numbers below 0
+ * and numbers that the field cannot hold are refused, whatever the limits are. */
 int denet_option_set(const struct denet_option *options, size_t count, void *target,
                      const struct denet_setting *setting, struct denet_error *error);
 
-/* Whether a row has the key. */
+/* Returns whether a row has the key. */
 bool denet_option_is_known(const struct denet_option *options, size_t count, const char *key);
 
-/* -EINVAL and the sentence unless setting has the type. */
+/* Returns 0 if setting has the type, or else -EINVAL with a sentence. */
 int denet_setting_expect(const struct denet_setting *setting, enum denet_setting_type type,
                          struct denet_error *error);
 
-/* -EINVAL and the sentence `KEY VALUE: reason`. A string stands in quotes; a long value is cut so
- * that the reason fits, and control bytes become '?'. error may be NULL. */
+/* Writes the sentence `KEY VALUE: reason` and returns -EINVAL. A string stands in quotes; a long
+ * value is cut so that the reason fits. error may be NULL. */
 int denet_setting_refuse(const struct denet_setting *setting, struct denet_error *error,
                          const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -11,8 +11,8 @@
 
 struct denet_pattern {
   enum denet_pattern_kind kind;
-  char *text;                     /* owned; NULL for a regex */
-  struct denet_regex *expression; /* owned; NULL for the others */
+  char *text;                /* owned; NULL for a regex */
+  struct denet_regex *regex; /* owned; NULL for the other kinds */
 };
 
 static void pattern_freep(struct denet_pattern **pattern) { denet_pattern_free(*pattern); }
@@ -21,29 +21,24 @@ static int fail_memory(struct denet_error *error) {
   return denet_error_set(error, -ENOMEM, "out of memory");
 }
 
-static bool text_compiles(const char *text) {
-  regex_t regex;
-  if (regcomp(&regex, text, REG_EXTENDED | REG_NOSUB) != 0)
-    return false;
-  regfree(&regex);
-  return true;
-}
-
-/* regcomp() does not tell where it stopped: the byte behind the longest prefix that compiles is
- * where the expression goes wrong. */
+/* Refuses text, which does not compile. regcomp() does not tell where it stopped: the longest
+ * prefix that compiles ends right before the error. */
 static int refuse_regex(const char *text, const char *reason, struct denet_error *error) {
   DENET_FREE char *prefix = strdup(text);
   if (!prefix)
     return fail_memory(error);
-  size_t length = strlen(prefix) - 1;
-  prefix[length] = '\0';
-  while (length > 0 && !text_compiles(prefix))
+  regex_t regex;
+  size_t length = strlen(prefix);
+  do
     prefix[--length] = '\0';
+  while (length > 0 && regcomp(&regex, prefix, REG_EXTENDED | REG_NOSUB) != 0);
+  if (length > 0)
+    regfree(&regex);
   return denet_error_set(error, -EINVAL, "%s at character %zu", reason, length + 1);
 }
 
-/* The end of a [:class:], [.symbol.] or [=equivalence=] inside brackets; NULL if text, which
- * starts with '[', is none. */
+/* Returns the end of a [:class:], [.symbol.] or [=equivalence=] inside brackets; NULL if text,
+ * which starts with '[', is none of them. */
 static const char *skip_bracket_class(const char *text) {
   const char closing[] = {text[1], ']', '\0'};
   if (text[1] == ':') {
@@ -56,8 +51,8 @@ static const char *skip_bracket_class(const char *text) {
   return end ? end + 2 : NULL;
 }
 
-/* The byte behind the ']' that closes the '[' at text; NULL if nothing does. In a glob '!' may
- * stand for '^', and a backslash takes the next byte's meaning away. */
+/* Returns the byte behind the ']' that closes the '[' at text; NULL if there is none. In a glob '!'
+ * may stand for '^', and a backslash escapes the next byte. */
 static const char *skip_bracket(const char *text, bool is_glob) {
   const char *cursor = text + 1;
   if (*cursor == '^' || (is_glob && *cursor == '!'))
@@ -75,8 +70,8 @@ static const char *skip_bracket(const char *text, bool is_glob) {
   return NULL;
 }
 
-/* The first ')' that closes nothing, or NULL. To the C library it is a character like any other;
- * TRE takes memory without end for some ("\\\\)"). text is an expression that compiles. */
+/* Returns the first ')' without a '(' in text, which compiles, or NULL. The C library takes it for
+ * an ordinary character; TRE allocates memory without end for some ("\\\\)"). */
 static const char *find_unmatched(const char *text) {
   size_t depth = 0;
   while (*text) {
@@ -93,7 +88,7 @@ static const char *find_unmatched(const char *text) {
   return NULL;
 }
 
-/* The C library is strict about what it takes for an expression. */
+/* Checks text with the C library, which is stricter than TRE and says what is wrong. */
 static int check_regex(const char *text, struct denet_error *error) {
   regex_t regex;
   char reason[128];
@@ -117,15 +112,15 @@ static int compile_regex(struct denet_pattern *pattern, const char *text,
   if (status)
     return status;
   pattern->kind = DENET_PATTERN_REGEX;
-  status = denet_regex_new(text, &pattern->expression);
+  status = denet_regex_new(text, &pattern->regex);
   if (status == -ENOMEM)
     return fail_memory(error);
   if (status == -ENOTSUP)
     return denet_error_set(error, -EINVAL, "A reference back to a group, such as \\1");
-  return status ? denet_error_set(error, -EINVAL, "An expression that cannot be searched for") : 0;
+  return status ? denet_error_set(error, -EINVAL, "A regular expression that is not supported") : 0;
 }
 
-/* The byte behind the part of a glob that starts at text; NULL if that part has no end. */
+/* Returns the byte behind the part of a glob that starts at text; NULL if that part has no end. */
 static const char *skip_glob_part(const char *text) {
   if (*text == '[')
     return skip_bracket(text, true);
@@ -134,7 +129,7 @@ static const char *skip_glob_part(const char *text) {
   return text[1] != '\0' ? text + 2 : NULL;
 }
 
-/* fnmatch() takes what is wrong literally or never matches it; both hide a slip of the pen. */
+/* fnmatch() takes a wrong glob literally or never matches it, which would hide a typing error. */
 static int check_glob(const char *text, struct denet_error *error) {
   const char *next;
   for (const char *cursor = text; *cursor != '\0'; cursor = next) {
@@ -174,26 +169,25 @@ int denet_pattern_new(enum denet_pattern_kind kind, const char *text, struct den
 void denet_pattern_free(struct denet_pattern *pattern) {
   if (!pattern)
     return;
-  denet_regex_free(pattern->expression);
+  denet_regex_free(pattern->regex);
   free(pattern->text);
   free(pattern);
 }
 
 size_t denet_pattern_groups(const struct denet_pattern *pattern) {
-  return pattern->kind == DENET_PATTERN_REGEX ? denet_regex_groups(pattern->expression) : 0;
+  return pattern->kind == DENET_PATTERN_REGEX ? denet_regex_groups(pattern->regex) : 0;
 }
 
-/* Of a long text the beginning and the end are looked at. */
-static bool match_ends(const struct denet_pattern *pattern, struct denet_text text,
+/* Searches a long text at its beginning and at its end. */
+static bool find_regex(const struct denet_regex *regex, struct denet_text text,
                        struct denet_captures *captures, size_t first) {
   size_t length = strnlen(text.bytes, text.length), half = DENET_PATTERN_TEXT / 2;
-  const struct denet_regex *expression = pattern->expression;
   struct denet_text whole = {text.bytes, length}, start = {text.bytes, half};
   if (length <= DENET_PATTERN_TEXT)
-    return denet_regex_finds(expression, whole, DENET_REGEX_WHOLE, captures, first);
+    return denet_regex_finds(regex, whole, DENET_REGEX_WHOLE, captures, first);
   struct denet_text end = {text.bytes + length - half, half};
-  return denet_regex_finds(expression, start, DENET_REGEX_NO_END, captures, first) ||
-         denet_regex_finds(expression, end, DENET_REGEX_NO_START, captures, first);
+  return denet_regex_finds(regex, start, DENET_REGEX_NO_END, captures, first) ||
+         denet_regex_finds(regex, end, DENET_REGEX_NO_START, captures, first);
 }
 
 bool denet_pattern_matches(const struct denet_pattern *pattern, struct denet_text text,
@@ -206,7 +200,7 @@ bool denet_pattern_matches(const struct denet_pattern *pattern, struct denet_tex
   case DENET_PATTERN_GLOB:
     return fnmatch(pattern->text, text.bytes, 0) == 0;
   case DENET_PATTERN_REGEX:
-    return match_ends(pattern, text, captures, first);
+    return find_regex(pattern->regex, text, captures, first);
   }
   return false;
 }

@@ -1,4 +1,4 @@
-/* A test on one text: the same, a POSIX extended regular expression, or a glob. */
+/* A pattern for one text: an exact text, a POSIX extended regular expression, or a glob. */
 #pragma once
 
 #include "core/util/buffer.h"
@@ -14,30 +14,29 @@ enum denet_pattern_kind {
   DENET_PATTERN_GLOB,  /* glob(7) on the whole text; * matches / too */
 };
 
-/* A regex looks at so many bytes: of a longer text at the first half and at the last half of so
+/* A regex searches at most so many bytes: of a longer text the first half and the last half of so
  * many, each by itself. */
 #define DENET_PATTERN_TEXT (1 << 14)
 
-struct denet_pattern; /* owned by whoever made it */
+struct denet_pattern; /* owned by its maker */
 
-/* What %{1}..%{9} stand for: views into the text that was matched; absent where a group took no
- * part. */
+/* The values of %{1}..%{9}: views into the text that matched; absent for a group that took no part
+ * in the match. */
 struct denet_captures {
   struct denet_text group[DENET_CAPTURES];
 };
 
-/* Compiles text. 0; -EINVAL with a sentence that says what is wrong and at which character
- * (a byte, counted from 1); -ENOMEM. "" is refused; a glob's '[' must be closed. */
+/* Compiles text. 0; -EINVAL with a sentence that says what is wrong and at which character (a byte,
+ * counted from 1); -ENOMEM with a sentence. "" is refused, and so is a glob with an open '['. */
 int denet_pattern_new(enum denet_pattern_kind kind, const char *text, struct denet_error *error,
                       struct denet_pattern **out_pattern);
-void denet_pattern_free(struct denet_pattern *pattern);
+void denet_pattern_free(struct denet_pattern *pattern); /* NULL is fine */
 
-/* How many groups the expression has (0 unless it is a regex). */
+/* Returns how many groups the regex has; 0 for another kind. */
 size_t denet_pattern_groups(const struct denet_pattern *pattern);
 
-/* Whether text matches. A NUL inside text ends it. For a match by a regex its groups are stored in
- * captures from index first on, as far as there is room; captures may be NULL; it is
- * untouched without a match. Absent text matches nothing. text must be NUL-terminated at
- * text.length (a denet_buffer's is). */
+/* Returns whether text matches. A NUL inside text ends it, and one must stand at text.length (as in
+ * a denet_buffer). An absent text matches nothing. A regex that matches stores its groups in
+ * captures from index first on, as far as there is room; captures may be NULL. */
 bool denet_pattern_matches(const struct denet_pattern *pattern, struct denet_text text,
                            struct denet_captures *captures, size_t first);

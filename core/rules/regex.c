@@ -9,39 +9,37 @@ struct denet_regex {
   regex_t compiled;
 };
 
-int denet_regex_new(const char *text, struct denet_regex **out_expression) {
-  DENET_FREE struct denet_regex *expression = calloc(1, sizeof(*expression));
-  int status = expression ? tre_regcomp(&expression->compiled, text, REG_EXTENDED) : REG_ESPACE;
+int denet_regex_new(const char *text, struct denet_regex **out_regex) {
+  DENET_FREE struct denet_regex *regex = calloc(1, sizeof(*regex));
+  int status = regex ? tre_regcomp(&regex->compiled, text, REG_EXTENDED) : REG_ESPACE;
   if (status)
     return status == REG_ESPACE ? -ENOMEM : -EINVAL;
-  if (tre_have_backrefs(&expression->compiled)) {
-    tre_regfree(&expression->compiled);
+  if (tre_have_backrefs(&regex->compiled)) {
+    tre_regfree(&regex->compiled);
     return -ENOTSUP;
   }
-  *out_expression = DENET_TAKE(expression);
+  *out_regex = DENET_TAKE(regex);
   return 0;
 }
 
-void denet_regex_free(struct denet_regex *expression) {
-  if (!expression)
+void denet_regex_free(struct denet_regex *regex) {
+  if (!regex)
     return;
-  tre_regfree(&expression->compiled);
-  free(expression);
+  tre_regfree(&regex->compiled);
+  free(regex);
 }
 
-size_t denet_regex_groups(const struct denet_regex *expression) {
-  return expression->compiled.re_nsub;
-}
+size_t denet_regex_groups(const struct denet_regex *regex) { return regex->compiled.re_nsub; }
 
-bool denet_regex_finds(const struct denet_regex *expression, struct denet_text text,
+bool denet_regex_finds(const struct denet_regex *regex, struct denet_text text,
                        enum denet_regex_edge edge, struct denet_captures *captures, size_t first) {
   static const int flags[] = {
       [DENET_REGEX_NO_START] = REG_NOTBOL, [DENET_REGEX_NO_END] = REG_NOTEOL};
   regmatch_t found[1 + DENET_CAPTURES];
   size_t wanted = captures ? DENET_COUNT_OF(found) : 0;
-  if (tre_regnexec(&expression->compiled, text.bytes, text.length, wanted, found, flags[edge]))
+  if (tre_regnexec(&regex->compiled, text.bytes, text.length, wanted, found, flags[edge]))
     return false;
-  size_t groups = captures ? expression->compiled.re_nsub : 0;
+  size_t groups = captures ? regex->compiled.re_nsub : 0;
   for (size_t i = 0; i < groups && first + i < DENET_CAPTURES; i++) {
     const regmatch_t *group = &found[1 + i];
     struct denet_text absent = {0};

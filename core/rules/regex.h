@@ -1,23 +1,25 @@
-/* A search for a POSIX extended regular expression, in time that grows with the text's length: the
- * C library's grows with its square, and whoever wrote the text may mean to keep us busy. */
+/* A search for a POSIX extended regular expression in time linear in the length of the text. The
+ * search of the C library takes quadratic time, which any user of the host could exploit with a
+ * long command line. */
 #pragma once
 
 #include "core/rules/pattern.h"
 
-struct denet_regex; /* owned by whoever made it */
+struct denet_regex; /* owned by its maker */
 
 /* Compiles text, which the C library's regcomp() has accepted. 0; -EINVAL; -ENOMEM; -ENOTSUP for a
- * reference back to a group (\1), with which no search is quick. */
-int denet_regex_new(const char *text, struct denet_regex **out_expression);
-void denet_regex_free(struct denet_regex *expression);
+ * reference back to a group (\1): a search for it is not linear. */
+int denet_regex_new(const char *text, struct denet_regex **out_regex);
+void denet_regex_free(struct denet_regex *regex); /* NULL is fine */
 
-/* How many groups the expression has. */
-size_t denet_regex_groups(const struct denet_regex *expression);
+/* Returns how many groups the regex has. */
+size_t denet_regex_groups(const struct denet_regex *regex);
 
-/* What stands at the ends of a text that is not the beginning, or not the end, of a line. */
+/* Which part of a line the text is: ^ does not match at the start of a text without the line's
+ * start, nor $ at the end of one without its end. */
 enum denet_regex_edge { DENET_REGEX_WHOLE, DENET_REGEX_NO_START, DENET_REGEX_NO_END };
 
-/* Whether it is found in the text, which may hold any byte. If so its groups are stored in captures
- * from index first on, as far as there is room; captures may be NULL. */
-bool denet_regex_finds(const struct denet_regex *expression, struct denet_text text,
+/* Returns whether the regex is found in text, which may hold any byte. If so, its groups are stored
+ * in captures from index first on, as far as there is room; captures may be NULL. */
+bool denet_regex_finds(const struct denet_regex *regex, struct denet_text text,
                        enum denet_regex_edge edge, struct denet_captures *captures, size_t first);

@@ -13,12 +13,10 @@
 #include <string.h>
 #include <strings.h>
 
-#define COMM_LENGTH (DENET_COMM_BYTES - 1)
-
 struct condition_key {
   const char *key;
   enum denet_field field;
-  enum denet_pattern_kind pattern; /* of no meaning for a pid file */
+  enum denet_pattern_kind pattern; /* not used for a pid file */
 };
 
 static const struct condition_key condition_keys[] = {
@@ -42,8 +40,6 @@ static const struct denet_option options[] = {
     {"OffCPU", DENET_OPTION_WORD, offsetof(struct denet_rule, off_cpu), 0, 0, denet_off_cpu_modes},
 };
 
-static void pattern_freep(struct denet_pattern **pattern) { denet_pattern_free(*pattern); }
-
 static int fail_memory(struct denet_error *error) {
   return denet_error_set(error, -ENOMEM, "out of memory");
 }
@@ -52,8 +48,14 @@ static struct denet_setting string_setting(const char *key, const char *string) 
   return (struct denet_setting){.key = key, .type = DENET_SETTING_STRING, .string = string};
 }
 
-static int start_rule(struct denet_rule *rule, const char *name, const char *instance,
-                      struct denet_error *error) {
+/* Starts a rule with the defaults. key is the configuration's word for the rule's name, NULL for
+ * the default rule, which has none. */
+static int start_rule(struct denet_rule *rule, const char *key, const char *name,
+                      const char *instance, struct denet_error *error) {
+  *rule = (struct denet_rule){0};
+  struct denet_setting setting = string_setting(key, name);
+  if (key && name[0] == '\0')
+    return denet_setting_refuse(&setting, error, "must not be empty");
   *rule = (struct denet_rule){
       .name = strdup(name),
       .instance = strdup(instance),
@@ -66,18 +68,8 @@ static int start_rule(struct denet_rule *rule, const char *name, const char *ins
   return rule->name && rule->instance ? 0 : fail_memory(error);
 }
 
-/* key is how the configuration calls the rule's name. */
-static int start_named_rule(struct denet_rule *rule, const char *key, const char *name,
-                            const char *instance, struct denet_error *error) {
-  *rule = (struct denet_rule){0};
-  struct denet_setting setting = string_setting(key, name);
-  if (name[0] == '\0')
-    return denet_setting_refuse(&setting, error, "must not be empty");
-  return start_rule(rule, name, instance, error);
-}
-
 int denet_rule_init(struct denet_rule *rule, const char *name, struct denet_error *error) {
-  return start_named_rule(rule, "Rule", name, "%{rule}", error);
+  return start_rule(rule, "Rule", name, "%{rule}", error);
 }
 
 void denet_rule_done(struct denet_rule *rule) {
@@ -93,64 +85,46 @@ void denet_rule_done(struct denet_rule *rule) {
   *rule = (struct denet_rule){0};
 }
 
-/* Room for one more condition; NULL without memory. The count stays. */
-static struct denet_condition *reserve_condition(struct denet_rule *rule) {
-  size_t size = (rule->condition_count + 1) * sizeof(*rule->conditions);
-  struct denet_condition *conditions = realloc(rule->conditions, size);
-  if (!conditions)
-    return NULL;
-  rule->conditions = conditions;
-  return &conditions[rule->condition_count];
-}
-
-static int add_pid_file(struct denet_rule *rule, struct denet_condition condition, const char *path,
-                        struct denet_error *error) {
-  struct denet_condition *room = reserve_condition(rule);
-  condition.pid_file = strdup(path);
-  if (!room || !condition.pid_file) {
-    free(condition.pid_file);
-    return fail_memory(error);
-  }
-  *room = condition;
-  rule->condition_count++;
-  return 0;
-}
-
-/* setting has the key as written and the pattern without its marks, so that a position in it is
- * one in the text that the sentence shows. */
-static int add_pattern(struct denet_rule *rule, struct denet_condition condition,
-                       enum denet_pattern_kind kind, const struct denet_setting *setting,
-                       struct denet_error *error) {
+/* Appends the condition. setting holds its pattern or path without '!' and '~': an error shows that
+ * text, and its position is one in it. The kernel keeps 15 bytes of a process's name, so a longer
+ * name is cut; error says so though the result is 0. */
+static int add_condition(struct denet_rule *rule, struct denet_condition condition,
+                         enum denet_pattern_kind kind, const struct denet_setting *setting,
+                         struct denet_error *error) {
   struct denet_error reason;
-  DENET_CLEANUP(pattern_freep) struct denet_pattern *pattern = NULL;
-  int rc = denet_pattern_new(kind, setting->string, &reason, &pattern);
-  if (rc == -EINVAL)
-    return denet_setting_refuse(setting, error, "%s", reason.text);
-  struct denet_condition *room = rc == 0 ? reserve_condition(rule) : NULL;
-  if (!room)
-    return fail_memory(error);
-  if (!condition.negated) {
-    condition.first_capture = rule->groups;
-    rule->groups += denet_pattern_groups(pattern);
+  struct denet_setting shown = *setting;
+  char name[DENET_COMM_BYTES];
+  if (condition.field == DENET_FIELD_COMM && kind == DENET_PATTERN_EXACT) {
+    snprintf(name, sizeof(name), "%s", setting->string);
+    shown.string = name;
   }
-  condition.pattern = DENET_TAKE(pattern);
-  *room = condition;
-  rule->condition_count++;
+  size_t size = (rule->condition_count + 1) * sizeof(condition);
+  struct denet_condition *grown = realloc(rule->conditions, size);
+  if (!grown)
+    return fail_memory(error);
+  rule->conditions = grown;
+  int rc = 0;
+  if (condition.field != DENET_FIELD_PID_FILE)
+    rc = denet_pattern_new(kind, shown.string, &reason, &condition.pattern);
+  else if (!(condition.pid_file = strdup(shown.string)))
+    rc = -ENOMEM;
+  if (rc)
+    return rc == -EINVAL ? denet_setting_refuse(&shown, error, "%s", reason.text)
+                         : fail_memory(error);
+  if (condition.pattern && !condition.negated) {
+    condition.first_capture = rule->groups;
+    rule->groups += denet_pattern_groups(condition.pattern);
+  }
+  rule->conditions[rule->condition_count++] = condition;
+  if (strlen(shown.string) < strlen(setting->string))
+    denet_error_set(error, 0,
+                    "%s \"%s\": the kernel keeps 15 bytes of a name, so the name \"%s\" matches; "
+                    "CommandLine matches the whole command line",
+                    setting->key, setting->string, name);
   return 0;
 }
 
-/* The kernel keeps 15 bytes of a process's name; a longer one would never be met. */
-static int add_comm(struct denet_rule *rule, bool negated, const struct denet_setting *setting,
-                    struct denet_error *error) {
-  struct denet_condition condition = {.field = DENET_FIELD_COMM, .negated = negated};
-  char kept[COMM_LENGTH + 1];
-  snprintf(kept, sizeof(kept), "%.*s", COMM_LENGTH, setting->string);
-  struct denet_setting cut = string_setting(setting->key, kept);
-  return add_pattern(rule, condition, DENET_PATTERN_EXACT, &cut, error);
-}
-
-/* collectd takes a bare number for one: "User 1000" means the user 1000. Others stay as they are.
- */
+/* Returns the setting; User 1000, without quotes, is the user "1000". */
 static struct denet_setting uid_as_string(const struct denet_setting *setting, char digits[24]) {
   bool is_uid = setting->type == DENET_SETTING_NUMBER && setting->number >= 0 &&
                 setting->number <= UINT32_MAX;
@@ -169,9 +143,8 @@ static int set_condition(struct denet_rule *rule, const struct condition_key *ke
   int rc = denet_setting_expect(setting, DENET_SETTING_STRING, error);
   if (rc < 0)
     return rc;
-  struct denet_condition condition = {.field = key->field};
+  struct denet_condition condition = {.field = key->field, .negated = setting->string[0] == '!'};
   struct denet_setting pattern = *setting;
-  condition.negated = pattern.string[0] == '!';
   pattern.string += condition.negated;
   bool is_comm_regex = key->field == DENET_FIELD_COMM && pattern.string[0] == '~';
   pattern.string += is_comm_regex;
@@ -182,44 +155,30 @@ static int set_condition(struct denet_rule *rule, const struct condition_key *ke
   if (key->field == DENET_FIELD_PID_FILE && pattern.string[0] != '/')
     return denet_setting_refuse(setting, error, "must be an absolute path, with / at character %zu",
                                 position);
-  if (key->field == DENET_FIELD_PID_FILE)
-    return add_pid_file(rule, condition, pattern.string, error);
-  if (key->field == DENET_FIELD_COMM && !is_comm_regex)
-    return add_comm(rule, condition.negated, &pattern, error);
-  return add_pattern(rule, condition, is_comm_regex ? DENET_PATTERN_REGEX : key->pattern, &pattern,
-                     error);
-}
-
-static int parse_report_word(const char *word, size_t length) {
-  char copy[32];
-  if (length >= sizeof(copy))
-    return -EINVAL;
-  memcpy(copy, word, length);
-  copy[length] = '\0';
-  return denet_report_parse(copy);
+  return add_condition(rule, condition, is_comm_regex ? DENET_PATTERN_REGEX : key->pattern,
+                       &pattern, error);
 }
 
 static int set_report(struct denet_rule *rule, const struct denet_setting *setting,
                       struct denet_error *error) {
-  int rc = denet_setting_expect(setting, DENET_SETTING_STRING, error);
-  if (rc < 0)
-    return rc;
   static const char separators[] = " \t,";
   unsigned report = 0;
+  int rc = denet_setting_expect(setting, DENET_SETTING_STRING, error);
+  if (rc)
+    return rc;
   const char *word = setting->string + strspn(setting->string, separators);
   if (*word == '\0')
     return denet_setting_refuse(setting, error, "no word at character %zu",
                                 (size_t)(word - setting->string) + 1);
-  while (*word != '\0') {
-    size_t length = strcspn(word, separators);
-    int bits = parse_report_word(word, length);
-    if (bits < 0)
-      return denet_setting_refuse(setting, error, "unknown word %.*s at character %zu",
-                                  length > COMM_LENGTH ? COMM_LENGTH : (int)length, word,
+  for (size_t length; *word; word += length + strspn(word + length, separators)) {
+    char copy[16];
+    length = strcspn(word, separators);
+    snprintf(copy, sizeof(copy), "%.*s", (int)length, word);
+    int bit = length < sizeof(copy) ? denet_report_parse(copy) : -EINVAL;
+    if (bit < 0)
+      return denet_setting_refuse(setting, error, "unknown word %s at character %zu", copy,
                                   (size_t)(word - setting->string) + 1);
-    report |= (unsigned)bits;
-    word += length;
-    word += strspn(word, separators);
+    report |= (unsigned)bit;
   }
   rule->report = rule->report_given ? rule->report | report : report;
   rule->report_given = true;
@@ -249,13 +208,14 @@ int denet_rule_set(struct denet_rule *rule, const struct denet_setting *setting,
 }
 
 int denet_rule_init_process(struct denet_rule *rule, const char *name, struct denet_error *error) {
-  int rc = start_named_rule(rule, "Process", name, "%{rule}", error);
+  int rc = start_rule(rule, "Process", name, "%{rule}", error);
   if (rc < 0)
     return rc;
   rule->children = false;
-  /* Not through denet_rule_set(): here '!' and '~' are parts of the name. */
+  /* Here '!' and '~' are parts of the name. */
+  struct denet_condition condition = {.field = DENET_FIELD_COMM};
   struct denet_setting setting = string_setting("Process", name);
-  return add_comm(rule, false, &setting, error);
+  return add_condition(rule, condition, DENET_PATTERN_EXACT, &setting, error);
 }
 
 static int check_instance(struct denet_rule *rule, const char *key, struct denet_error *error) {
@@ -267,18 +227,18 @@ static int check_instance(struct denet_rule *rule, const char *key, struct denet
 
 int denet_rule_init_process_match(struct denet_rule *rule, const char *name, const char *regex,
                                   struct denet_error *error) {
-  int rc = start_named_rule(rule, "ProcessMatch", name, name, error);
+  int rc = start_rule(rule, "ProcessMatch", name, name, error);
   if (rc < 0)
     return rc;
   rule->children = false;
   struct denet_condition condition = {.field = DENET_FIELD_COMMAND_LINE};
   struct denet_setting setting = string_setting("ProcessMatch", regex);
-  rc = add_pattern(rule, condition, DENET_PATTERN_REGEX, &setting, error);
+  rc = add_condition(rule, condition, DENET_PATTERN_REGEX, &setting, error);
   return rc < 0 ? rc : check_instance(rule, "ProcessMatch", error);
 }
 
 int denet_rule_init_default(struct denet_rule *rule, struct denet_error *error) {
-  int rc = start_rule(rule, "", "%{exe}", error);
+  int rc = start_rule(rule, NULL, "", "%{exe}", error);
   rule->children = false;
   rule->records = false;
   rule->skip_kernel_threads = true;
@@ -304,39 +264,32 @@ void denet_rule_forgo_stacks(struct denet_rule *rule) {
   denet_rule_inherit_off_cpu(rule, DENET_OFF_CPU_TIMES);
 }
 
-static unsigned subject_bit(bool wanted, enum denet_field field) {
-  return wanted ? 1u << field : 0;
-}
-
-static unsigned list_subjects(const struct denet_rule *rule) {
+/* Returns the fields that conditions and template look at. */
+static unsigned list_fields(const struct denet_rule *rule) {
   const struct denet_template_uses *uses = &rule->uses;
   unsigned fields =
-      subject_bit(uses->comm, DENET_FIELD_COMM) | subject_bit(uses->exe, DENET_FIELD_EXECUTABLE) |
-      subject_bit(uses->user, DENET_FIELD_USER) | subject_bit(uses->unit, DENET_FIELD_UNIT) |
-      subject_bit(uses->cgroup, DENET_FIELD_CGROUP);
+      (unsigned)uses->comm << DENET_FIELD_COMM | (unsigned)uses->exe << DENET_FIELD_EXECUTABLE |
+      (unsigned)uses->user << DENET_FIELD_USER | (unsigned)uses->unit << DENET_FIELD_UNIT |
+      (unsigned)uses->cgroup << DENET_FIELD_CGROUP;
   for (size_t i = 0; i < rule->condition_count; i++)
-    fields |= subject_bit(true, rule->conditions[i].field);
+    fields |= 1u << rule->conditions[i].field;
   return fields;
 }
 
 int denet_rule_finish(struct denet_rule *rule, struct denet_error *error) {
-  /* Only the default rule has no name, and it is meant to match every process. */
+  /* Only the default rule has no name, and it matches every process on purpose. */
   if (rule->condition_count == 0 && rule->name[0] != '\0')
     return denet_error_set(error, -EINVAL, "no condition: every process would match");
   int rc = check_instance(rule, "Instance", error);
   if (rc < 0)
     return rc;
-  rule->fields = list_subjects(rule);
+  rule->fields = list_fields(rule);
   return 0;
 }
 
-static bool user_is_known(const struct denet_attributes *attributes) {
-  return attributes->field[DENET_FIELD_USER].bytes || attributes->uid != UINT64_MAX;
-}
-
-/* A user has a number and may have a name; either may be what the condition says. */
-static bool user_is(const struct denet_pattern *pattern,
-                    const struct denet_attributes *attributes) {
+/* Returns whether a user, who has a number and may have a name, is the one of the pattern. */
+static bool match_user(const struct denet_pattern *pattern,
+                       const struct denet_attributes *attributes) {
   char digits[24];
   snprintf(digits, sizeof(digits), "%" PRIu64, attributes->uid);
   return denet_pattern_matches(pattern, attributes->field[DENET_FIELD_USER], NULL, 0) ||
@@ -346,16 +299,17 @@ static bool user_is(const struct denet_pattern *pattern,
 static bool condition_holds(const struct denet_condition *condition,
                             const struct denet_attributes *attributes,
                             struct denet_captures *captures) {
-  if (condition->field == DENET_FIELD_USER)
-    return user_is_known(attributes) &&
-           user_is(condition->pattern, attributes) != condition->negated;
+  struct denet_text text = attributes->field[condition->field];
+  bool is_user = condition->field == DENET_FIELD_USER;
   if (condition->field == DENET_FIELD_PID_FILE)
     return condition->pid != 0 && (attributes->pid == condition->pid) != condition->negated;
-  struct denet_text text = attributes->field[condition->field];
-  if (!text.bytes)
-    return false;
-  return denet_pattern_matches(condition->pattern, text, condition->negated ? NULL : captures,
-                               condition->first_capture) != condition->negated;
+  if (!text.bytes && (!is_user || attributes->uid == UINT64_MAX))
+    return false; /* it is absent */
+  bool matches = is_user ? match_user(condition->pattern, attributes)
+                         : denet_pattern_matches(condition->pattern, text,
+                                                 condition->negated ? NULL : captures,
+                                                 condition->first_capture);
+  return matches != condition->negated;
 }
 
 bool denet_rule_matches(const struct denet_rule *rule, const struct denet_attributes *attributes,
@@ -363,32 +317,31 @@ bool denet_rule_matches(const struct denet_rule *rule, const struct denet_attrib
   if (rule->skip_kernel_threads && attributes->kernel_thread)
     return false;
   struct denet_captures captures = {0};
-  unsigned asked = 0, met = 0;
-  /* Goes on behind the first that holds: another one may have captures for the name. */
+  unsigned wanted = 0,
+           met = 0; /* fields with a condition that is not negated; with one that holds */
+  /* Does not stop at the first that holds: another one may have captures for the name. */
   for (size_t i = 0; i < rule->condition_count; i++) {
     const struct denet_condition *condition = &rule->conditions[i];
     bool holds = condition_holds(condition, attributes, &captures);
     if (condition->negated && !holds)
       return false;
-    asked |= subject_bit(!condition->negated, condition->field);
-    met |= subject_bit(!condition->negated && holds, condition->field);
+    wanted |= (unsigned)!condition->negated << condition->field;
+    met |= (unsigned)(!condition->negated && holds) << condition->field;
   }
-  if (met != asked)
+  if (met != wanted)
     return false;
   *out_captures = captures;
   return true;
 }
 
 static size_t skip_space(struct denet_text text, size_t start) {
-  static const char space[] = {' ', '\t', '\r', '\n', '\v', '\f'};
-  while (start < text.length && memchr(space, text.bytes[start], sizeof(space)))
+  while (start < text.length && memchr(" \t\r\n\v\f", text.bytes[start], 6))
     start++;
   return start;
 }
 
 pid_t denet_rule_parse_pid(struct denet_text text) {
-  size_t start = skip_space(text, 0);
-  size_t end = start;
+  size_t end = skip_space(text, 0);
   int64_t pid = 0;
   for (; end < text.length && isdigit((unsigned char)text.bytes[end]) && pid <= INT_MAX; end++)
     pid = pid * 10 + (text.bytes[end] - '0');

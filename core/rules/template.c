@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What an error shows of an unknown placeholder. */
+/* An error shows at most so many bytes of an unknown placeholder. */
 #define NAME_SHOWN 40
 
 enum piece_kind { PIECE_LITERAL, PIECE_PLACEHOLDER, PIECE_UNCLOSED };
@@ -21,12 +21,11 @@ struct piece {
 
 enum placeholder_type { PLACEHOLDER_TEXT, PLACEHOLDER_PATH, PLACEHOLDER_NUMBER };
 
-/* What a placeholder is called, where its value is and which use it is (NO_USE: none). */
 struct placeholder {
   const char *name;
   enum placeholder_type type;
-  size_t value_offset;
-  size_t use_offset;
+  size_t value_offset; /* in struct denet_template_values */
+  size_t use_offset;   /* in struct denet_template_uses; NO_USE: none */
 };
 
 #define NO_USE SIZE_MAX
@@ -44,7 +43,7 @@ static const struct placeholder placeholders[] = {
     {"slot", PLACEHOLDER_NUMBER, VALUE(slot), USE(slot)},
 };
 
-/* Reads the piece at cursor, which is not the end; where the next one starts. */
+/* Reads the piece at cursor, which is not the end. Returns where the next one starts. */
 static const char *read_piece(const char *cursor, struct piece *out_piece) {
   if (cursor[0] != '%') {
     size_t length = strcspn(cursor, "%");
@@ -70,7 +69,7 @@ static const struct placeholder *find_placeholder(struct denet_text name) {
   return NULL;
 }
 
-/* Which capture name stands for, counted from 1; 0 for none. */
+/* Returns the number of the capture that name stands for, from 1; 0 for none. */
 static size_t find_capture(struct denet_text name) {
   if (name.length != 1 || name.bytes[0] < '1' || name.bytes[0] > '0' + DENET_CAPTURES)
     return 0;
@@ -128,12 +127,6 @@ static int append_text(struct denet_buffer *out, struct denet_text text) {
   return denet_buffer_append(out, text.bytes, text.length);
 }
 
-static int append_number(struct denet_buffer *out, uint64_t number) {
-  char digits[24];
-  snprintf(digits, sizeof(digits), "%" PRIu64, number);
-  return denet_buffer_append_string(out, digits);
-}
-
 static int append_value(struct denet_buffer *out, struct denet_text name,
                         const struct denet_template_values *values) {
   size_t capture = find_capture(name);
@@ -144,8 +137,11 @@ static int append_value(struct denet_buffer *out, struct denet_text name,
     return 0;
   const void *value = (const char *)values + placeholder->value_offset;
   switch (placeholder->type) {
-  case PLACEHOLDER_NUMBER:
-    return append_number(out, *(const uint64_t *)value);
+  case PLACEHOLDER_NUMBER: {
+    char digits[24];
+    snprintf(digits, sizeof(digits), "%" PRIu64, *(const uint64_t *)value);
+    return denet_buffer_append_string(out, digits);
+  }
   case PLACEHOLDER_PATH: {
     struct denet_text path = *(const struct denet_text *)value;
     return append_text(out, path.bytes ? base_name(path) : values->comm);

@@ -1,6 +1,21 @@
 #include "core/util/error.h"
 
+#include <errno.h>
 #include <stdio.h>
+
+bool denet_error_is_transient(int outcome) {
+  switch (-outcome) {
+  case EAGAIN:
+  case EINTR:
+  case EIO:
+  case EMFILE:
+  case ENFILE:
+  case ENOMEM:
+    return true;
+  default:
+    return false;
+  }
+}
 
 void denet_error_write(struct denet_error *error, const char *format, va_list arguments) {
   vsnprintf(error->text, sizeof(error->text), format, arguments);

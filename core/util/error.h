@@ -1,20 +1,25 @@
-/* How core reports: 0 is success, -errno a failure, a positive named value an expected outcome.
- * core never logs: the sentence for the log comes back in struct denet_error. */
+/* Outcomes: 0 is success, -errno a failure, a positive named value an expected outcome. core does
+ * not log: the sentence for the log comes back in struct denet_error. */
 #pragma once
 
 #include <stdarg.h>
+#include <stdbool.h>
 
-/* The process ended between two looks; skip it, it is no event for a log. */
+/* The process ended before it was read. The caller skips it; nothing is logged. */
 #define DENET_GONE 1
-/* Not known yet, and not worth waiting for: ask again in the next pass. */
+/* Not known yet, and not waited for. The caller asks again in the next pass. */
 #define DENET_LATER 2
+
+/* Returns whether an outcome is a -errno that says nothing of what was read: a lack of memory or
+ * descriptors, an interrupted or repeatable call, an I/O error. The caller tries again later. */
+bool denet_error_is_transient(int outcome);
 
 struct denet_error {
   char text[512]; /* one sentence, no full stop, no newline; "" when nothing went wrong */
 };
 
-/* Writes the sentence, cut at 511 bytes. A control byte, which would tear the line of the log or
- * play tricks on who reads it, becomes '?'. */
+/* Writes the sentence, cut at 511 bytes. A control byte, which could break the line of the log or
+ * control a terminal, becomes '?'. */
 void denet_error_write(struct denet_error *error, const char *format, va_list arguments)
     __attribute__((format(printf, 2, 0)));
 

@@ -1,5 +1,6 @@
 #include "plugin/collectd/values.h"
 
+#include "core/util/array.h"
 #include "core/util/cleanup.h"
 
 #define SELF "_self"
@@ -35,8 +36,7 @@ static const struct {
 };
 
 void denet_values_batch_done(struct denet_values_batch *batch) {
-  free(batch->reports);
-  free(batch->groups);
+  free(batch->rows);
   *batch = (struct denet_values_batch){0};
 }
 
@@ -45,31 +45,12 @@ void denet_values_batch_clear(struct denet_values_batch *batch) {
   batch->lost = 0;
 }
 
-static bool reserve_one(struct denet_values_batch *batch) {
-  if (batch->count < batch->capacity)
-    return true;
-  size_t capacity = batch->capacity ? 2 * batch->capacity : 16;
-  struct denet_group_report *reports =
-      reallocarray(batch->reports, capacity, sizeof(*batch->reports));
-  if (reports)
-    batch->reports = reports;
-  struct denet_group *groups = reallocarray(batch->groups, capacity, sizeof(*batch->groups));
-  if (groups)
-    batch->groups = groups;
-  if (reports && groups)
-    batch->capacity = capacity;
-  return reports && groups;
-}
-
 void denet_values_batch_add(void *context, const struct denet_group_report *report) {
   struct denet_values_batch *batch = context;
-  if (!reserve_one(batch)) {
+  if (denet_array_reserve(&batch->rows, &batch->capacity, batch->count + 1, sizeof(*batch->rows)))
     batch->lost++;
-    return;
-  }
-  batch->reports[batch->count] = *report;
-  batch->groups[batch->count] = *report->group;
-  batch->count++;
+  else
+    batch->rows[batch->count++] = (struct denet_values_row){*report, *report->group};
 }
 
 static void dispatch(value_list_t *list, const char *type, const char *type_instance,
@@ -85,7 +66,7 @@ static value_t make_value(enum denet_kind kind, double value, uint64_t count) {
   return kind == DENET_COUNTER ? (value_t){.derive = (derive_t)count} : (value_t){.gauge = value};
 }
 
-/* A value list goes out whole or, if one of its values is absent, not at all. */
+/* Dispatches the value lists of the metrics. A list with an absent value is left out. */
 static void dispatch_metrics(value_list_t *list, const struct denet_group *group) {
   for (size_t i = 0; i < DENET_COUNT_OF(lists); i++) {
     value_t values[SOURCES_MOST];
@@ -115,8 +96,8 @@ static void dispatch_derived(value_list_t *list, const struct denet_group_report
 
 static void dispatch_self(value_list_t *list, const struct denet_monitor_stats *stats,
                           uint64_t records_lost, unsigned source_id) {
-  /* /proc cannot tell what it does not show. */
-  bool knows_losses = source_id == DENET_SOURCE_ID_BPF;
+  /* The procfs source cannot count what it misses. */
+  bool counts_losses = source_id == DENET_SOURCE_ID_BPF;
   const struct {
     const char *type, *type_instance;
     value_t value;
@@ -130,7 +111,7 @@ static void dispatch_self(value_list_t *list, const struct denet_monitor_stats *
       {"gauge", "source", {.gauge = source_id}},
       {"derive", "bpf_lost", {.derive = (derive_t)stats->lost}},
   };
-  size_t count = sizeof(rows) / sizeof(rows[0]) - !knows_losses;
+  size_t count = sizeof(rows) / sizeof(rows[0]) - !counts_losses;
   snprintf(list->plugin_instance, sizeof(list->plugin_instance), "%s", SELF);
   for (size_t i = 0; i < count; i++) {
     value_t value = rows[i].value;
@@ -146,10 +127,10 @@ void denet_values_dispatch(const char *plugin, const struct denet_values_batch *
   list.interval = plugin_get_interval();
   snprintf(list.plugin, sizeof(list.plugin), "%s", plugin);
   for (size_t i = 0; i < batch->count; i++) {
-    const struct denet_group *group = &batch->groups[i];
+    const struct denet_group *group = &batch->rows[i].group;
     snprintf(list.plugin_instance, sizeof(list.plugin_instance), "%s", group->name);
     dispatch_metrics(&list, group);
-    dispatch_derived(&list, &batch->reports[i], group->report);
+    dispatch_derived(&list, &batch->rows[i].report, group->report);
   }
   dispatch_self(&list, stats, records_lost, source_id);
 }

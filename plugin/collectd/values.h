@@ -1,26 +1,31 @@
-/* Groups as value lists in collectd's pipeline, all with one time stamp. */
+/* Sends groups as value lists to collectd's pipeline, all with one time stamp. */
 #pragma once
 
 #include "core/monitor/monitor.h"
 #include "plugin/collectd/collectd_api.h"
 
-/* Copies of reports, so that they can be dispatched without the sampler's lock. Zeroed is empty;
- * the memory is used again. */
+/* A report with a copy of its group. */
+struct denet_values_row {
+  struct denet_group_report report; /* its group pointer is not valid */
+  struct denet_group group;         /* what it owns is not valid */
+};
+
+/* Copies of reports, so that they can be dispatched without the loop's lock. A zeroed batch is
+ * empty; the memory is used again. */
 struct denet_values_batch {
-  struct denet_group_report *reports; /* owned; their group pointers point into groups */
-  struct denet_group *groups;         /* owned copies, without what they own */
+  struct denet_values_row *rows; /* owned */
   size_t count, capacity;
-  size_t lost; /* for want of memory */
+  size_t lost; /* reports for which there was no memory */
 };
 
 void denet_values_batch_done(struct denet_values_batch *batch);
 void denet_values_batch_clear(struct denet_values_batch *batch);
 
-/* Adds a copy. The context is the batch: an each() of denet_monitor_report(). */
+/* Adds a copy of the report; context is the batch. For denet_loop_report(). */
 void denet_values_batch_add(void *context, const struct denet_group_report *report);
 
-/* Dispatches the batch and then the monitor's own figures under plugin; records_lost: lines that
- * the writer has lost. */
+/* Dispatches the batch, then the monitor's own values as plugin instance _self. plugin is
+ * collectd's plugin name; records_lost counts the lines that the writer lost. */
 void denet_values_dispatch(const char *plugin, const struct denet_values_batch *batch,
                            const struct denet_monitor_stats *stats, uint64_t records_lost,
                            unsigned source_id);

@@ -34,8 +34,11 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 
 # Cases that need a quiet machine and less than one CPU, and that do not disturb each other.
-LIGHT = {"test_pace.Pace", "test_regressions.LongCommandLines", "test_regressions.OutOfFiles",
-         "test_off_cpu.EveryWayToBlock", "test_off_cpu.Budget", "test_off_cpu.StillGoingOn"}
+LIGHT = {"test_interval.Interval", "test_regressions.LongCommandLines",
+         "test_regressions.OutOfFiles", "test_off_cpu.Budget", "test_off_cpu.BudgetWithReasons",
+         "test_off_cpu_stacks.TwoWaits", "test_off_cpu_stacks.TwoWaitsAtALowRate",
+         "test_off_cpu_stacks.InTurn", "test_off_cpu_stacks.WholeAndNamed",
+         "test_off_cpu_stacks.Followed", "test_tree.Sums"}
 
 
 class Result(unittest.TestResult):
@@ -191,12 +194,13 @@ def in_order(cases, source):
 def run(options, folder, result):
     harness = importlib.import_module("harness")
     loader = unittest.TestLoader()
-    found = loader.discover(str(HERE), "test_*.py", str(HERE))
-    if loader.errors:
+    found = list(flatten(loader.discover(str(HERE), "test_*.py", str(HERE))))
+    unknown = LIGHT - set(cases_of(found))
+    if loader.errors or unknown:
         result.bad += [("a module of tests", error) for error in loader.errors]
+        result.bad += [(name, "LIGHT names it, but there is no such case\n") for name in unknown]
         return
-    wanted = [(test, is_wanted(test, options, harness.is_sanitized()))
-              for test in flatten(found)]
+    wanted = [(test, is_wanted(test, options, harness.is_sanitized())) for test in found]
     tests = [test for test, answer in wanted if answer]
     reason = harness.why_no_bpf() if options.source == "bpf" else ""
     if reason:

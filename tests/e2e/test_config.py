@@ -6,8 +6,8 @@ from collections import namedtuple
 
 from harness import Collectd, Workload, procfs_only, program, rule
 
-# What is wrong, its text (in <Plugin denet>, or write: in <Plugin write_denet>), what one line of the
-# log must say, whether that is an error or a warning.
+# What is wrong; its text, in <Plugin denet> or (write) in <Plugin write_denet>; words that must be in
+# one line of the log; whether that line is an error or a warning.
 Case = namedtuple("Case", "name denet write words level", defaults=("", "", (), "error"))
 
 GOING_ON = [
@@ -58,7 +58,7 @@ GOING_ON = [
     Case("relative pid file", rule("bad", 'PidFile "run/x.pid"'),
          words=("bad", "PidFile", "run/x.pid")),
     Case("ProcessMatch without a regex", 'ProcessMatch "bad"\n', words=("ProcessMatch", "bad")),
-    Case("ProcessMatch with a hole", 'ProcessMatch "bad" "x(["\n',
+    Case("ProcessMatch with an open set", 'ProcessMatch "bad" "x(["\n',
          words=("ProcessMatch", "bad", "character")),
     Case("ProcessMatch with an unknown placeholder", 'ProcessMatch "bad-%{9}" "x(a)"\n',
          words=("ProcessMatch", "bad-%{9}")),
@@ -94,7 +94,7 @@ class BadConfiguration(unittest.TestCase):
         cls.sleeper = cls.enterClassContext(Workload("sleeper"))
         cls.good = rule("good", f'Executable "{program("sleeper")}"')
 
-    def assert_told(self, collectd, case):
+    def assert_logged(self, collectd, case):
         lines = [line for line in collectd.log()
                  if f"[{case.level}]" in line and all(word in line for word in case.words)]
         self.assertEqual(len(lines), 1, f"{case.words} in one {case.level}:\n" +
@@ -108,7 +108,7 @@ class BadConfiguration(unittest.TestCase):
     def run_case(self, case):
         collectd = Collectd(self.good + case.denet, case.write)
         status = collectd.run_once()
-        self.assert_told(collectd, case)
+        self.assert_logged(collectd, case)
         self.assert_good_rule_works(collectd)
         self.assertEqual(status, 0)
         self.assertEqual(len(collectd.complaints()), 1, collectd.complaints())
@@ -118,26 +118,26 @@ class BadConfiguration(unittest.TestCase):
         self.assertEqual(len(set(names)), len(names))
         self.assertGreater(len(names), 20)
 
-    def test_a_good_configuration_is_told_nothing(self):
+    def test_a_good_configuration_logs_nothing(self):
         collectd = Collectd(self.good)
         self.assertEqual(collectd.run_once(), 0)
         self.assertEqual(collectd.complaints(), [])
         self.assert_good_rule_works(collectd)
 
-    def test_source_bpf_that_cannot_be_had_does_not_start(self):
-        """In a build without it, or without the right to it."""
+    def test_source_bpf_that_is_not_available_does_not_start(self):
+        """In a build without BPF, or without the capabilities for it."""
         no_right = ["setpriv", "--inh-caps=-all", "--bounding-set=-bpf,-sys_admin"]
         collectd = Collectd('Source "bpf"\n' + self.good,
                             prefix=[] if os.geteuid() else no_right)
         self.assertNotEqual(collectd.run_once(), 0)
-        self.assert_told(collectd, Case("", words=("Source", "bpf", "BPF")))
+        self.assert_logged(collectd, Case("", words=("Source", "bpf", "BPF")))
 
     def test_a_proc_that_is_not_there_fails_at_init(self):
         collectd = Collectd('ProcPath "/nowhere/proc"\n' + self.good)
         self.assertNotEqual(collectd.run_once(), 0)
-        self.assert_told(collectd, Case("", words=("/nowhere/proc",)))
+        self.assert_logged(collectd, Case("", words=("/nowhere/proc",)))
 
-    def test_empty_blocks_are_as_none(self):
+    def test_an_empty_block_changes_nothing(self):
         collectd = Collectd(self.good, extra="<Plugin denet>\n</Plugin>\n")
         self.assertEqual(collectd.run_once(), 0)
         self.assert_good_rule_works(collectd)
@@ -147,7 +147,7 @@ class BadConfiguration(unittest.TestCase):
             collectd = Collectd(self.good.replace("</Rule>", block + "\n</Rule>"))
             self.assertEqual(collectd.run_once(), 0)
             self.assert_good_rule_works(collectd)
-            self.assert_told(collectd, Case("", words=("good", "Extra"), level="warning"))
+            self.assert_logged(collectd, Case("", words=("good", "Extra"), level="warning"))
 
     def test_keys_are_read_without_regard_to_case(self):
         collectd = Collectd(self.good.replace("Executable", "eXecutable").replace("Rule", "RULE"))
@@ -164,7 +164,7 @@ def check_not_starting(self, case):
     with Collectd(case.denet, case.write) as collectd:
         self.assertNotEqual(collectd.process.wait(timeout=15), 0)
         self.assertEqual(collectd.all_values(), [], "it must not have run")
-        self.assert_told(collectd, case)
+        self.assert_logged(collectd, case)
 
 
 # A row is a test of its own, so that a failure names it.

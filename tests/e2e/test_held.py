@@ -143,7 +143,7 @@ class HeldInExecByMany(unittest.TestCase):
     def test_it_is_said_and_goes_on_once_they_let_go(self):
         for held in self.held:
             held.ask("go")
-        self.collectd.wait_for_log("held up no longer")
+        self.collectd.wait_for_log("sampling goes on")
         ours = [line for line in self.collectd.complaints() if "denet plugin: " in line]
         self.assertEqual(len(ours), 1)
         self.collectd.wait_for_values("me", "ps_count", after=time.time())

@@ -179,6 +179,97 @@ class Symbols(unittest.TestCase):
             self.assertNotIn("not found", text)
 
 
+def blocks(text):
+    """The lines of a document that are not blank, as (number, kind, line): code, table, list, heading
+    or text. A line that is indented goes on with a list or, after a blank line, is code."""
+    kind, is_fenced = "", False
+    for number, line in enumerate(text.splitlines(), 1):
+        is_fence = line.startswith("```")
+        if is_fenced or is_fence:
+            kind, is_fenced = "code", is_fenced != is_fence
+        elif not line.strip():
+            kind = ""
+            continue
+        elif line.startswith("|"):
+            kind = "table"
+        elif re.match(r"([*-]|\d+\.) ", line):
+            kind = "list"
+        elif line.startswith("#"):
+            kind = "heading"
+        elif line.startswith("  "):
+            kind = kind if kind == "list" else "code"
+        else:
+            kind = "text"
+        yield number, kind, line
+
+
+def prose(path):
+    """A document without its code."""
+    return "\n".join(line for _, kind, line in blocks(path.read_text()) if kind != "code")
+
+
+def anchors(path):
+    """As GitHub makes them of headings."""
+    headings = [line.lstrip("# ") for _, kind, line in blocks(path.read_text()) if kind == "heading"]
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@procfs_only
+class Documents(unittest.TestCase):
+    maxDiff = None
+
+    def setUp(self):
+        self.documents = [path for path in sorted(PROJECT.rglob("*.md"))
+                          if not path.relative_to(PROJECT).parts[0].startswith((".", "build"))]
+        self.assertIn(PROJECT / "README.md", self.documents)
+
+    def test_every_relative_link_leads_to_a_file_and_its_heading(self):
+        broken = []
+        for path in self.documents:
+            for link in re.findall(r"\]\(([^)\s]+)\)", prose(path)):
+                if re.match(r"[a-z]+:", link):
+                    continue
+                name, _, anchor = link.partition("#")
+                target = path.parent / name if name else path
+                if not target.exists() or (anchor and anchor not in anchors(target)):
+                    broken.append((str(path.relative_to(PROJECT)), link))
+        self.assertEqual(broken, [])
+
+    def test_blank_lines_stand_around_tables_lists_code_and_headings(self):
+        wrong = []
+        for path in self.documents:
+            before, last = "", 0
+            for number, kind, _ in blocks(path.read_text()):
+                is_next = last == number - 1 and last
+                if is_next and (kind != before or kind == "heading"):
+                    wrong.append(f"{path.relative_to(PROJECT)}:{number}: {before} before {kind}")
+                before, last = kind, number
+        self.assertEqual(wrong, [])
+
+    def test_the_first_page_is_two_screens(self):
+        self.assertLessEqual(len((PROJECT / "README.md").read_text().splitlines()), 120)
+
+    def test_every_file_that_is_named_is_there(self):
+        missing = []
+        for path in self.documents:
+            bases = (path.parent, PROJECT, PROJECT / "core")
+            for name in re.findall(r"`(\w+/[\w./-]+\.\w+)`", prose(path)):
+                folders = [base for base in bases if (base / name.partition("/")[0]).is_dir()]
+                if folders and not any((base / name).exists() for base in folders):
+                    missing.append((str(path.relative_to(PROJECT)), name))
+        self.assertEqual(missing, [])
+
+    def test_every_time_bound_is_in_the_table(self):
+        bound = re.compile(r"^#define (\w+_(?:NS|MS|S|SECONDS)) ", re.MULTILINE)
+        known = {(name, str(path.relative_to(PROJECT)).removeprefix("core/"))
+                 for path in (path for folder in ("core", "plugin", "bpf")
+                              for path in sources(folder, ".c", ".h"))
+                 for name in bound.findall(path.read_text()) if not name.startswith(("DEFAULT_", "SECOND_"))}
+        listed = set(re.findall(r"\| `([A-Z_]+)`, `([\w./]+)` \|",
+                                prose(PROJECT / "core/README.md")))
+        self.assertEqual(listed, known)
+
+
 # Words that this code used for things that have a name in the field, and a word for each.
 OLD_WORDS = {
     "roster": "process_table", "unsee": "undo", "ledger": "lifecycle", "tally": "task_sums",

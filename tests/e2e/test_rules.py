@@ -19,8 +19,8 @@ def sleeper(*arguments, comm=None, **more):
 
 
 class Conditions(unittest.TestCase):
-    """One run with many rules over three sleepers, named a, b and c, that know their number. Each
-    row is: the rule's lines, and which of the three it matches."""
+    """One run with many rules over three sleepers, a, b and c. A row has the rule's lines, and which
+    of the three it matches."""
 
     EXECUTABLE = "Executable {exe}"
     ROWS = {
@@ -126,7 +126,7 @@ class Units(unittest.TestCase):
 
 
 class Names(unittest.TestCase):
-    """How processes are named and so grouped."""
+    """How processes are named, and so grouped."""
 
     @classmethod
     def setUpClass(cls):
@@ -168,12 +168,12 @@ class Names(unittest.TestCase):
         kinds = {line["kind"] for line in self.collectd.lines_of(self.shards[0].pid, "line-1")}
         self.assertEqual(kinds, {"metadata", "sample"})
 
-    def test_placeholders_say_what_they_are_called(self):
+    def test_placeholders_name_the_instance(self):
         for shard in self.shards:
             self.assert_count(f"pid-{shard.pid}", 1)
         self.assert_count(f"mixed.sleeper.{USER}.{COMM}s", 3)
 
-    def test_what_is_above_max_instances_is_other(self):
+    def test_instances_above_max_instances_are_other(self):
         names = [name for name in self.collectd.instances() if name.startswith("capped-")]
         self.assertEqual(len(names), 3)
         self.assert_count("capped-_other", 1)

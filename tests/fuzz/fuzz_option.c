@@ -1,5 +1,4 @@
-/* Options as a table: every type, with limits. An input is lines "KEY VALUE"; a value is a number
- * if it reads as one, "true" and "false" are themselves, all else is a string. */
+/* Options as a table: every type, with limits. An input is lines "KEY VALUE", see setting.h. */
 #include "core/rules/option.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/setting.h"

@@ -33,8 +33,8 @@ static const struct denet_env env = {.proc_path = "/nonexistent",
                                      .unix_ms = read_calendar,
                                      .user_name = find_no_user};
 
-static void take_fake(const struct fake_process *fake, const struct fake_end *end,
-                      struct denet_process *process) {
+static void fill(const struct fake_process *fake, const struct fake_end *end,
+                 struct denet_process *process) {
   bool is_over = end->is_over || fake->pid == scene.zombie;
   struct denet_identity identity = {.start_ticks = fake->born_ns / (10 * MILLISECOND),
                                     .born_ns = fake->born_ns,
@@ -55,33 +55,20 @@ static void take_fake(const struct fake_process *fake, const struct fake_end *en
   denet_values_set(&process->usage->now, DENET_CPU_SYSTEM, 0);
 }
 
-/* What is over is in the table if it was seen, or else was never there. */
-static void bury_fake(struct denet_process_table *table, struct fake_process *fake,
-                      struct fake_end *end) {
+/* Reports the end of a process. It is in the table if it was seen before. */
+static void end_fake(struct denet_process_table *table, struct fake_process *fake,
+                     struct fake_end *end) {
   while (denet_process_table_next_unseen(table, fake->pid))
     denet_process_table_remove(table);
   struct denet_process *process = denet_process_table_next_unseen(table, fake->pid + 1);
   bool is_known = process && process->born_ns == fake->born_ns;
   if (!is_known)
     ck_assert_int_eq(denet_process_table_add_gone(table, fake->pid, &process), 0);
-  take_fake(fake, end, process);
+  fill(fake, end, process);
   if (is_known)
     denet_process_table_remove(table);
   fake->pid = 0;
   *end = (struct fake_end){0};
-}
-
-static void show_fake(struct denet_process_table *table, struct fake_process *fake,
-                      struct fake_end *end) {
-  struct denet_process *process;
-  if (!fake->pid)
-    return;
-  if (end->is_over) {
-    bury_fake(table, fake, end);
-    return;
-  }
-  ck_assert_int_eq(denet_process_table_upsert(table, fake->pid, &process), 0);
-  take_fake(fake, end, process);
 }
 
 static int scan(struct denet_source *source, struct denet_process_table *table,
@@ -89,8 +76,15 @@ static int scan(struct denet_source *source, struct denet_process_table *table,
   (void)source;
   (void)error;
   ck_assert_int_eq(denet_process_table_begin(table), 0);
-  for (size_t i = 0; i < PROCESSES && scene.processes[i].name; i++)
-    show_fake(table, &scene.processes[i], &scene.ends[i]);
+  for (size_t i = 0; i < PROCESSES && scene.processes[i].name; i++) {
+    struct denet_process *process;
+    if (scene.ends[i].is_over) {
+      end_fake(table, &scene.processes[i], &scene.ends[i]);
+    } else if (scene.processes[i].pid) {
+      ck_assert_int_eq(denet_process_table_upsert(table, scene.processes[i].pid, &process), 0);
+      fill(&scene.processes[i], &scene.ends[i], process);
+    }
+  }
   denet_process_table_end(table, true);
   scene.now_ns += scene.scan_ns;
   return 0;
@@ -104,13 +98,13 @@ static void measure(struct denet_source *source, struct denet_process *process,
   (void)first;
 }
 
-static int describe(struct denet_source *source, struct denet_process *process,
-                    enum denet_text_kind kind, struct denet_buffer *out) {
+static int read_text(struct denet_source *source, struct denet_process *process,
+                     enum denet_text_kind kind, struct denet_buffer *out) {
   (void)source;
-  scene.now_ns += scene.describe_ns;
+  scene.now_ns += scene.read_ns;
   denet_buffer_clear(out);
-  if (scene.held >> kind & 1)
-    return scene.is_lost ? DENET_GONE : DENET_LATER;
+  if (scene.stalled >> kind & 1)
+    return scene.are_gone ? DENET_GONE : DENET_LATER;
   if (kind != DENET_TEXT_ARGUMENTS || !scene.argument_bytes)
     return denet_buffer_append_string(out, process->name);
   ck_assert_int_eq(denet_buffer_reserve(out, scene.argument_bytes), 0);
@@ -120,8 +114,8 @@ static int describe(struct denet_source *source, struct denet_process *process,
   return 0;
 }
 
-static int tell_owner(struct denet_source *source, const struct denet_process *process,
-                      uid_t *out_uid) {
+static int read_uid(struct denet_source *source, const struct denet_process *process,
+                    uid_t *out_uid) {
   (void)source;
   (void)process;
   *out_uid = 1;
@@ -142,8 +136,8 @@ static void free_nothing(struct denet_source *source) { (void)source; }
 static struct denet_source fake_source = {.name = "fake",
                                           .scan = scan,
                                           .measure = measure,
-                                          .read_text = describe,
-                                          .read_uid = tell_owner,
+                                          .read_text = read_text,
+                                          .read_uid = read_uid,
                                           .drain_events = drain_events,
                                           .free = free_nothing};
 
@@ -188,11 +182,16 @@ void scene_begin(struct denet_rule *rules, size_t count) {
 }
 
 void scene_begin_at(struct denet_interval interval, struct denet_rule *rules, size_t count) {
-  scene = (struct scene){.now_ns = 1000 * SECOND};
   struct denet_monitor_settings settings = {
       .interval = interval, .host_name = "h", .sink = keep_line};
+  scene = (struct scene){.now_ns = 1000 * SECOND};
   ck_assert_int_eq(
       denet_monitor_new(&settings, &env, &fake_source, rules, count, NULL, &scene.monitor), 0);
+}
+
+void scene_begin_with(const char *key) {
+  struct denet_rule rule = scene_rule("a", key, "app");
+  scene_begin(&rule, 1);
 }
 
 void scene_tick(uint64_t then_ns) {

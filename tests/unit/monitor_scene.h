@@ -1,4 +1,4 @@
-/* A made-up host whose clock only moves when it is told to, for ticks over it. */
+/* An invented host for ticks over it: its clock moves only when a test says so. */
 #pragma once
 
 #include "core/monitor/monitor.h"
@@ -10,53 +10,56 @@
 
 struct fake_process {
   pid_t pid, parent;
-  const char *name; /* NULL: there is none; also its command line */
+  const char *name; /* also its command line; NULL: there is no such process */
   uint64_t born_ns, exec_id, cpu_ns;
 };
 
-/* What became of one: the next scan tells of it, and then it is not there any more. */
+/* How a process ends. The next scan reports it, and then the process is gone. */
 struct fake_end {
   bool is_over;
-  uint64_t ended_ns; /* 0: it is not known when */
+  uint64_t ended_ns; /* 0: not known */
   int exit_status;
   bool oom_killed;
 };
 
-/* The host, its source and what the monitor makes of it. One, as the clock is. */
+/* The host, its source and what the monitor makes of it. */
 extern struct scene {
-  struct fake_process processes[PROCESSES]; /* by ascending pid; 0: its end has been told */
+  struct fake_process processes[PROCESSES]; /* by ascending pid; 0: its end has been reported */
   struct fake_end ends[PROCESSES];          /* of the process with the same index */
-  uint64_t now_ns, scan_ns, describe_ns;    /* the last two: what these cost */
+  uint64_t now_ns, scan_ns, read_ns;        /* the last two: the time that a scan, a read takes */
   size_t argument_bytes;                    /* 0: a command line is the name */
-  size_t metadata_bytes;                    /* of all the lines */
-  unsigned held;                            /* bit k: texts of that kind are not to be had yet */
-  bool is_lost;                             /* nor will they be */
-  pid_t zombie;                             /* that process is one, and stays */
+  size_t metadata_bytes;                    /* of all lines */
+  unsigned stalled;                         /* bit k: texts of kind k are not available yet */
+  bool are_gone;                            /* nor will they be */
+  pid_t zombie;                             /* this process is one, and stays */
   struct denet_monitor *monitor;
-  int refusals[4];            /* by the kind of a line: what the writer says, 0: takes it */
-  unsigned members, lines[4]; /* by kind: taken */
+  int refusals[4];            /* by the kind of a line: errno of the sink; 0: it takes the line */
+  unsigned members, lines[4]; /* by kind: lines that the sink has taken */
   uint64_t group_cpu_ns, starts, exits, lost;
   double cpu_percent_max;
   char last_line[2048], last_metadata[2048];
 } scene;
 
-/* A rule with one condition, whose groups are named "x", or by another template. */
+/* Returns a rule with one condition whose groups are named "x", or by another template. */
 struct denet_rule scene_rule(const char *name, const char *key, const char *value);
 struct denet_rule scene_rule_for(const char *name, const char *key, const char *value,
                                  const char *instance_template);
 
-/* At 1000 s, without processes; a monitor at BaseInterval 0.1 and MaxInterval 1, or at another
- * interval. The rules are taken over. */
+/* Starts at 1000 s, without processes, a monitor with BaseInterval 0.1 and MaxInterval 1, or with
+ * another interval, and takes the rules over. */
 void scene_begin(struct denet_rule *rules, size_t count);
 void scene_begin_at(struct denet_interval interval, struct denet_rule *rules, size_t count);
 
-/* A tick of everything, after which so much time goes by. */
+/* Likewise, with one rule that matches "app" by the condition key. */
+void scene_begin_with(const char *key);
+
+/* Runs a tick of everything, after which then_ns pass. */
 void scene_tick(uint64_t then_ns);
 
-/* Has the monitor report into scene. */
+/* Takes a report into scene. */
 void scene_report(void);
 
-/* One more tick and a report; the monitor's end. */
+/* Runs one more tick, takes a report and frees the monitor. */
 void scene_end(void);
 
 void scene_expect_lines(unsigned metadata, unsigned samples, unsigned last);

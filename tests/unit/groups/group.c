@@ -10,7 +10,7 @@
 
 #define OWN_GROUPS DENET_CLEANUP(denet_groups_done) struct denet_groups
 
-/* Rules as far as a group looks at them. */
+/* The fields of rules that a group reads. */
 static char rule_name[] = "web",
             long_name[] = "0123456789012345678901234567890123456789012345678901"
                           "234567890123456789012345678901234567890123456789",
@@ -88,7 +88,7 @@ START_TEST(names_are_distinct_where_a_dot_is_shown_as_an_underscore) {
 }
 END_TEST
 
-START_TEST(nobody_takes_the_name_of_the_monitor_itself) {
+START_TEST(no_group_has_the_name_of_the_monitor_itself) {
   OWN_GROUPS groups = {0};
   struct denet_rule rule = make_rule(10);
   static const char *const raws[] = {"_self", "/self", ".self", " self"};
@@ -175,7 +175,7 @@ static void come_and_go(struct denet_groups *groups, const struct denet_rule *ru
   denet_group_take_report(group, gone_ns + SECOND, &report);
 }
 
-START_TEST(empty_group_that_no_report_has_told_of_stays) {
+START_TEST(empty_group_stays_until_a_report_has_its_values) {
   OWN_GROUPS groups = {0};
   struct denet_rule rule = make_rule(1);
   struct denet_group *group = get(&groups, &rule, "brief");
@@ -186,7 +186,7 @@ START_TEST(empty_group_that_no_report_has_told_of_stays) {
 }
 END_TEST
 
-START_TEST(longest_empty_group_gives_way) {
+START_TEST(longest_empty_group_makes_room) {
   OWN_GROUPS groups = {0};
   struct denet_rule rule = make_rule(4);
   denet_group_join(get(&groups, &rule, "lives"), true);
@@ -205,7 +205,7 @@ START_TEST(longest_empty_group_gives_way) {
 }
 END_TEST
 
-START_TEST(other_gives_way_to_nobody) {
+START_TEST(other_never_makes_room) {
   OWN_GROUPS groups = {0};
   struct denet_rule rule = make_rule(1);
   struct denet_group *only = get(&groups, &rule, "a");
@@ -233,7 +233,7 @@ static const struct {
     {(char[]){"x-%{1}-%{rule}"}, false},
 };
 
-START_TEST(group_is_fixed_when_its_name_says_nothing_of_a_process) {
+START_TEST(group_is_fixed_if_its_name_holds_nothing_of_a_process) {
   struct denet_rule rule = make_rule(1);
   rule.instance = templates[_i].instance;
   ck_assert_int_eq(denet_group_is_fixed(&rule), templates[_i].is_fixed);
@@ -277,7 +277,7 @@ START_TEST(empty_group_lingers_and_ends_after_its_last_report) {
 }
 END_TEST
 
-START_TEST(all_that_are_over_expire_at_once) {
+START_TEST(all_groups_that_are_due_expire_together) {
   OWN_GROUPS groups = {0};
   struct denet_rule rule = make_rule(100);
   struct denet_group_report report;
@@ -310,17 +310,17 @@ void add_cases(Suite *suite) {
   ADD_TEST(suite, same_raw_name_is_the_same_group);
   ADD_TEST(suite, names_that_collide_once_made_safe_stay_distinct);
   ADD_TEST(suite, names_are_distinct_where_a_dot_is_shown_as_an_underscore);
-  ADD_TEST(suite, nobody_takes_the_name_of_the_monitor_itself);
+  ADD_TEST(suite, no_group_has_the_name_of_the_monitor_itself);
   ADD_TEST(suite, too_many_instances_go_to_other);
   ADD_TEST(suite, each_rule_has_its_own_limit_and_other);
   ADD_TABLE(suite, other_is_named_after_its_rule, others);
   ADD_TEST(suite, other_of_a_long_rule_name_is_still_one);
   ADD_TEST(suite, a_process_named_as_other_is_not_in_it);
-  ADD_TEST(suite, empty_group_that_no_report_has_told_of_stays);
-  ADD_TEST(suite, longest_empty_group_gives_way);
-  ADD_TEST(suite, other_gives_way_to_nobody);
-  ADD_TABLE(suite, group_is_fixed_when_its_name_says_nothing_of_a_process, templates);
+  ADD_TEST(suite, empty_group_stays_until_a_report_has_its_values);
+  ADD_TEST(suite, longest_empty_group_makes_room);
+  ADD_TEST(suite, other_never_makes_room);
+  ADD_TABLE(suite, group_is_fixed_if_its_name_holds_nothing_of_a_process, templates);
   ADD_TABLE(suite, empty_group_lingers_and_ends_after_its_last_report, ends);
-  ADD_TEST(suite, all_that_are_over_expire_at_once);
+  ADD_TEST(suite, all_groups_that_are_due_expire_together);
   ADD_TEST(suite, done_may_be_called_twice);
 }

@@ -1,4 +1,4 @@
-/* core/group.h again: what a group adds up and reports. */
+/* What a group adds up and reports. */
 #include "core/groups/group.h"
 
 #include "core/util/cleanup.h"
@@ -27,9 +27,9 @@ static struct denet_usage *use(struct denet_process *process) {
   return usage;
 }
 
-/* A look at a member: so much CPU time in all, and so much memory now. */
-static void look(struct denet_group *group, struct denet_process *process, uint64_t at_ns,
-                 uint64_t cpu_ns, uint64_t rss_bytes) {
+/* Samples a member: its CPU time so far, and its memory now. */
+static void sample(struct denet_group *group, struct denet_process *process, uint64_t at_ns,
+                   uint64_t cpu_ns, uint64_t rss_bytes) {
   struct denet_usage *usage = use(process);
   struct denet_values gained;
   usage->measured_ns = at_ns;
@@ -66,7 +66,7 @@ START_TEST(fresh_group_has_a_zero_for_every_sum) {
 }
 END_TEST
 
-START_TEST(what_no_member_lets_be_read_is_no_zero) {
+START_TEST(counter_that_no_member_has_is_absent) {
   OWN_GROUPS groups = {0};
   struct denet_group *group = make_group(&groups);
   OWN_PROCESS one = {.baseline = DENET_BASELINE_BIRTH};
@@ -83,29 +83,29 @@ START_TEST(counters_are_the_sum_of_increases_and_stay_when_members_leave) {
   OWN_GROUPS groups = {0};
   struct denet_group *group = make_group(&groups);
   OWN_PROCESS one = {.baseline = DENET_BASELINE_FIRST_SEEN},
-                       two = {.baseline = DENET_BASELINE_BIRTH};
+              two = {.baseline = DENET_BASELINE_BIRTH};
   denet_group_join(group, false);
   denet_group_join(group, true);
-  look(group, &one, SECOND, 500, 0);
-  look(group, &two, SECOND, 30, 0);
+  sample(group, &one, SECOND, 500, 0);
+  sample(group, &two, SECOND, 30, 0);
   ck_assert_uint_eq(group->values.value[DENET_CPU_USER], 30);
-  look(group, &one, 2 * SECOND, 600, 0);
+  sample(group, &one, 2 * SECOND, 600, 0);
   denet_group_leave(group, 2 * SECOND);
   ck_assert_uint_eq(group->values.value[DENET_CPU_USER], 130);
-  look(group, &two, 3 * SECOND, 31, 0);
+  sample(group, &two, 3 * SECOND, 31, 0);
   denet_group_leave(group, 3 * SECOND);
   ck_assert_uint_eq(group->values.value[DENET_CPU_USER], 131);
 }
 END_TEST
 
-START_TEST(lines_that_count_from_the_start_do_not_move_the_group) {
+START_TEST(records_that_count_from_birth_do_not_change_the_group) {
   OWN_GROUPS groups = {0};
   struct denet_group *group = make_group(&groups);
   OWN_PROCESS process = {.baseline = DENET_BASELINE_BIRTH_IN_RECORDS};
-  look(group, &process, SECOND, 500, 0);
+  sample(group, &process, SECOND, 500, 0);
   ck_assert_uint_eq(group->values.value[DENET_CPU_USER], 0);
   ck_assert_uint_eq(denet_usage_total(process.usage, DENET_CPU_USER), 500);
-  look(group, &process, 2 * SECOND, 505, 0);
+  sample(group, &process, 2 * SECOND, 505, 0);
   ck_assert_uint_eq(group->values.value[DENET_CPU_USER], 5);
 }
 END_TEST
@@ -126,7 +126,7 @@ START_TEST(counters_never_fall_whatever_members_do) {
       process->baseline = roll / 200 % 2 ? DENET_BASELINE_FIRST_SEEN : DENET_BASELINE_BIRTH;
     }
     uint64_t cpu_ns = use(process)->now.value[DENET_CPU_USER] + roll % 1000;
-    look(group, process, (uint64_t)(i + 1) * SECOND, roll % 31 ? cpu_ns : cpu_ns / 2, roll);
+    sample(group, process, (uint64_t)(i + 1) * SECOND, roll % 31 ? cpu_ns : cpu_ns / 2, roll);
     ck_assert_uint_ge(group->values.value[DENET_CPU_USER], before);
     before = group->values.value[DENET_CPU_USER];
   }
@@ -135,15 +135,15 @@ START_TEST(counters_never_fall_whatever_members_do) {
 }
 END_TEST
 
-START_TEST(gauges_are_of_the_members_there_are) {
+START_TEST(gauges_are_of_the_present_members) {
   OWN_GROUPS groups = {0};
   struct denet_group *group = make_group(&groups);
   OWN_PROCESS one = {0}, two = {0};
   struct denet_process *const both[] = {&one, &two};
   denet_values_set(&use(&one)->now, DENET_UPTIME, 50 * SECOND);
   denet_values_set(&use(&two)->now, DENET_UPTIME, 70 * SECOND);
-  look(group, &one, SECOND, 0, 1000);
-  look(group, &two, SECOND, 0, 200);
+  sample(group, &one, SECOND, 0, 1000);
+  sample(group, &two, SECOND, 0, 200);
   make_gauges(group, both, 2);
   ck_assert_uint_eq(group->values.value[DENET_PROCESSES], 2);
   ck_assert_uint_eq(group->values.value[DENET_RSS], 1200);
@@ -155,13 +155,13 @@ START_TEST(gauges_are_of_the_members_there_are) {
 }
 END_TEST
 
-START_TEST(empty_group_sums_to_zero_and_has_no_greatest) {
+START_TEST(sum_over_no_members_is_zero_and_a_maximum_is_absent) {
   OWN_GROUPS groups = {0};
   struct denet_group *group = make_group(&groups);
   OWN_PROCESS one = {0};
   struct denet_process *const all[] = {&one};
   denet_values_set(&use(&one)->now, DENET_UPTIME, 50 * SECOND);
-  look(group, &one, SECOND, 0, 1000);
+  sample(group, &one, SECOND, 0, 1000);
   make_gauges(group, all, 1);
   make_gauges(group, all, 0);
   ck_assert(denet_values_has(&group->values, DENET_RSS));
@@ -171,7 +171,7 @@ START_TEST(empty_group_sums_to_zero_and_has_no_greatest) {
 }
 END_TEST
 
-START_TEST(starts_are_of_those_that_came_later_and_exits_of_all) {
+START_TEST(starts_are_of_members_after_the_first_pass_and_exits_of_all) {
   OWN_GROUPS groups = {0};
   struct denet_group *group = make_group(&groups);
   struct denet_group_report report;
@@ -192,7 +192,7 @@ START_TEST(first_report_has_no_rates) {
   OWN_PROCESS one = {0};
   struct denet_process *const all[] = {&one};
   struct denet_group_report report;
-  look(group, &one, SECOND, 100, 1000);
+  sample(group, &one, SECOND, 100, 1000);
   make_gauges(group, all, 1);
   denet_group_take_report(group, SECOND, &report);
   ck_assert_ptr_eq(report.group, group);
@@ -211,12 +211,12 @@ START_TEST(rates_are_over_the_time_since_the_last_report) {
   OWN_PROCESS one = {0};
   struct denet_process *const all[] = {&one};
   struct denet_group_report report;
-  look(group, &one, 10 * SECOND, 0, 0);
+  sample(group, &one, 10 * SECOND, 0, 0);
   make_gauges(group, all, 1);
   denet_group_take_report(group, 10 * SECOND, &report);
-  look(group, &one, 11 * SECOND, 3 * SECOND, 0);
+  sample(group, &one, 11 * SECOND, 3 * SECOND, 0);
   make_gauges(group, all, 1);
-  look(group, &one, 20 * SECOND, 5 * SECOND, 0);
+  sample(group, &one, 20 * SECOND, 5 * SECOND, 0);
   make_gauges(group, all, 1);
   denet_group_take_report(group, 20 * SECOND, &report);
   ck_assert_double_eq_tol(report.derived[DENET_DERIVED_CPU_PERCENT], 50, 1e-9);
@@ -230,12 +230,12 @@ END_TEST
 START_TEST(highest_use_is_never_below_the_mean) {
   OWN_GROUPS groups = {0};
   struct denet_group *group = make_group(&groups);
-  struct denet_process gone = {.baseline = DENET_BASELINE_BIRTH};
+  OWN_PROCESS gone = {.baseline = DENET_BASELINE_BIRTH};
   struct denet_group_report report;
   denet_values_set(&group->values, DENET_CPU_USER, 0);
   denet_group_take_report(group, 10 * SECOND, &report);
-  /* Born and gone between two samples: it is in no gauge. */
-  look(group, &gone, 11 * SECOND, 2 * SECOND, 0);
+  /* It lived between two samples: no gauge has it. */
+  sample(group, &gone, 11 * SECOND, 2 * SECOND, 0);
   make_gauges(group, NULL, 0);
   denet_group_take_report(group, 20 * SECOND, &report);
   ck_assert_double_eq_tol(report.derived[DENET_DERIVED_CPU_PERCENT], 20, 1e-9);
@@ -248,7 +248,7 @@ START_TEST(two_reports_at_one_time_do_not_divide_by_zero) {
   struct denet_group *group = make_group(&groups);
   OWN_PROCESS one = {0};
   struct denet_group_report report;
-  look(group, &one, SECOND, 100, 0);
+  sample(group, &one, SECOND, 100, 0);
   denet_group_take_report(group, 10 * SECOND, &report);
   denet_group_take_report(group, 10 * SECOND, &report);
   ck_assert(!is_known(&report, DENET_DERIVED_CPU_PERCENT));
@@ -264,7 +264,7 @@ START_TEST(highest_memory_is_of_the_time_since_the_last_report) {
   struct denet_group_report report;
   static const uint64_t rss[] = {100, 900, 300};
   for (unsigned i = 0; i < DENET_COUNT_OF(rss); i++) {
-    look(group, &one, (i + 1) * SECOND, 0, rss[i]);
+    sample(group, &one, (i + 1) * SECOND, 0, rss[i]);
     make_gauges(group, all, 1);
   }
   denet_group_take_report(group, 3 * SECOND, &report);
@@ -291,13 +291,13 @@ END_TEST
 
 void add_cases(Suite *suite) {
   ADD_TEST(suite, fresh_group_has_a_zero_for_every_sum);
-  ADD_TEST(suite, what_no_member_lets_be_read_is_no_zero);
+  ADD_TEST(suite, counter_that_no_member_has_is_absent);
   ADD_TEST(suite, counters_are_the_sum_of_increases_and_stay_when_members_leave);
-  ADD_TEST(suite, lines_that_count_from_the_start_do_not_move_the_group);
+  ADD_TEST(suite, records_that_count_from_birth_do_not_change_the_group);
   ADD_TEST(suite, counters_never_fall_whatever_members_do);
-  ADD_TEST(suite, gauges_are_of_the_members_there_are);
-  ADD_TEST(suite, empty_group_sums_to_zero_and_has_no_greatest);
-  ADD_TEST(suite, starts_are_of_those_that_came_later_and_exits_of_all);
+  ADD_TEST(suite, gauges_are_of_the_present_members);
+  ADD_TEST(suite, sum_over_no_members_is_zero_and_a_maximum_is_absent);
+  ADD_TEST(suite, starts_are_of_members_after_the_first_pass_and_exits_of_all);
   ADD_TEST(suite, first_report_has_no_rates);
   ADD_TEST(suite, rates_are_over_the_time_since_the_last_report);
   ADD_TEST(suite, highest_use_is_never_below_the_mean);

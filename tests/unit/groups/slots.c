@@ -21,7 +21,7 @@ START_TEST(numbers_ascend_from_zero) {
 }
 END_TEST
 
-START_TEST(smallest_free_number_is_lent_again) {
+START_TEST(smallest_free_number_is_used_again) {
   OWN_SLOTS slots = {0};
   for (unsigned i = 0; i < 200; i++)
     take(&slots);
@@ -34,7 +34,7 @@ START_TEST(smallest_free_number_is_lent_again) {
 }
 END_TEST
 
-START_TEST(number_that_was_never_lent_may_come_back) {
+START_TEST(number_that_is_not_in_use_may_be_given_back) {
   OWN_SLOTS slots = {0};
   denet_slots_give_back(&slots, 5);
   ck_assert_uint_eq(take(&slots), 0);
@@ -46,7 +46,7 @@ END_TEST
 
 #define NUMBERS 300
 
-START_TEST(no_number_is_lent_twice_at_a_time) {
+START_TEST(no_number_is_used_twice_at_a_time) {
   OWN_SLOTS slots = {0};
   bool lent[NUMBERS] = {false};
   uint64_t state = 5;
@@ -80,8 +80,8 @@ END_TEST
 
 void add_cases(Suite *suite) {
   ADD_TEST(suite, numbers_ascend_from_zero);
-  ADD_TEST(suite, smallest_free_number_is_lent_again);
-  ADD_TEST(suite, number_that_was_never_lent_may_come_back);
-  ADD_TEST(suite, no_number_is_lent_twice_at_a_time);
+  ADD_TEST(suite, smallest_free_number_is_used_again);
+  ADD_TEST(suite, number_that_is_not_in_use_may_be_given_back);
+  ADD_TEST(suite, no_number_is_used_twice_at_a_time);
   ADD_TEST(suite, done_may_be_called_twice);
 }

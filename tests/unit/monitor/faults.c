@@ -1,5 +1,5 @@
-/* Ticks over a made-up /proc in which one call after the other fails: what could not be read is
- * unknown for that tick, and the next ones tell the same as if nothing had happened. */
+/* Ticks over an invented /proc in which one call after the other fails: what could not be read is
+ * missing from that tick, and the next ticks give the same as without a failure. */
 #include "core/monitor/monitor.h"
 
 #include "tests/unit/faults.h"
@@ -26,17 +26,17 @@ static const struct fake fakes[] = {
     {3, 4, 13, 10, "kid", "", "/bin/kid", "/", 502, 1, 'Z', 768, false, false, false},
     {1, 6, 20, 1, "job", "job one", "/bin/job", "/", 503, 1, 'S', 0, false, false, false},
     {3, 6, 21, 1, "job", "job one", "/bin/job", "/", 100160, 1, 'S', 0, false, false, false},
-    /* Its pid comes to be another's. */
+    /* Its pid is used again. */
     {1, 2, 22, 1, "re", "re", "/bin/re", "/", 504, 1, 'S', 0, false, false, true},
     {3, 6, 22, 1, "re", "re two", "/bin/re", "/", 100170, 1, 'S', 0, false, false, false},
-    /* Execs the program that is watched. */
+    /* Execs the program that a rule matches. */
     {2, 2, 30, 1, "sh", "sh", "/bin/sh", "/a.service", 100085, 1, 'S', 0, false, false, false},
     {3, 6, 30, 1, "app", "app x", "/bin/app", "/a.service", 100085, 2, 'S', 0, false, false, false},
     /* Waits for a child: from then on I/O is summed over the threads. */
     {1, 2, 40, 1, "pool", "pool", "/bin/pool", "/", 505, 1, 'S', 0, true, false, false},
     {3, 6, 40, 1, "pool", "pool", "/bin/pool", "/", 505, 1, 'S', 0, true, true, false},
     {1, 6, 50, 1, "main", "main", "/bin/main", "/", 506, 1, 'S', 0, false, false, false},
-    /* Changes its title, which nobody tells. */
+    /* Changes its title, without an event. */
     {1, 2, 60, 1, "tit", "starts", "/bin/tit", "/", 99995, 1, 'S', 0, false, false, true},
     {3, 6, 60, 1, "tit", "title", "/bin/tit", "/", 99995, 1, 'S', 0, false, false, true},
     /* Goes from one instance to the other. */
@@ -64,7 +64,7 @@ static const struct {
 struct file {
   char key[160];
   unsigned metadata, samples, last;
-  char head[1024], line[4096]; /* the latest ones */
+  char metadata_line[1024], line[4096]; /* the latest ones */
 };
 
 struct group {
@@ -73,8 +73,8 @@ struct group {
   uint64_t members, starts, exits;
 };
 
-/* What a run of all ticks told. */
-struct story {
+/* What the ticks gave. */
+struct run {
   struct file files[FILES_MOST];
   struct group groups[TICKS + 1][GROUPS_MOST]; /* by tick */
   size_t file_count, group_count[TICKS + 1];
@@ -83,7 +83,7 @@ struct story {
 };
 
 static struct proc_scene scene;
-static struct story truth, story, *told;
+static struct run reference, tested, *run; /* without and with failures; the one that runs */
 static uint64_t now_ns;
 
 static uint64_t read_clock(void *context) {
@@ -103,37 +103,38 @@ static int name_user(void *context, uid_t uid, char *out, size_t size) {
 }
 
 static struct file *find_file(const struct denet_line *line) {
-  char key[sizeof(told->files[0].key)];
+  char key[sizeof(run->files[0].key)];
   snprintf(key, sizeof(key), "%s/%d-%llu", line->instance, (int)line->pid,
            (unsigned long long)line->t0_ms);
   size_t i = 0;
-  while (i < told->file_count && strcmp(told->files[i].key, key))
+  while (i < run->file_count && strcmp(run->files[i].key, key))
     i++;
   if (i == FILES_MOST)
     abort();
-  if (i == told->file_count)
-    strcpy(told->files[told->file_count++].key, key);
-  return &told->files[i];
+  if (i == run->file_count)
+    strcpy(run->files[run->file_count++].key, key);
+  return &run->files[i];
 }
 
 static int take_line(void *context, const struct denet_line *line) {
   struct file *file = find_file(line);
-  bool is_head = line->kind == DENET_LINE_METADATA;
+  bool is_metadata = line->kind == DENET_LINE_METADATA;
   (void)context;
-  file->metadata += is_head;
+  file->metadata += is_metadata;
   file->samples += line->kind == DENET_LINE_SAMPLE;
   file->last += line->kind == DENET_LINE_LAST;
-  snprintf(is_head ? file->head : file->line, is_head ? sizeof(file->head) : sizeof(file->line),
-           "%.*s", (int)line->json.length, line->json.bytes);
-  told->had_zero |= strstr(file->line, "\"mem_rss_kb\":0,") != NULL;
+  snprintf(is_metadata ? file->metadata_line : file->line,
+           is_metadata ? sizeof(file->metadata_line) : sizeof(file->line), "%.*s",
+           (int)line->json.length, line->json.bytes);
+  run->had_zero |= strstr(file->line, "\"mem_rss_kb\":0,") != NULL;
   return 0;
 }
 
 static void take_report(void *context, const struct denet_group_report *report) {
-  size_t *count = &told->group_count[*(unsigned *)context];
+  size_t *count = &run->group_count[*(unsigned *)context];
   if (*count == GROUPS_MOST)
     abort();
-  struct group *group = &told->groups[*(unsigned *)context][(*count)++];
+  struct group *group = &run->groups[*(unsigned *)context][(*count)++];
   strcpy(group->name, report->group->name);
   group->values = report->group->values;
   group->members = report->group->members;
@@ -177,16 +178,16 @@ static pid_t victim;
 
 static void vanish(void) { proc_vanish(&scene, victim); }
 
-/* Runs all ticks, calls of one of them failing as told. */
-static void tell(struct story *out_story, unsigned fault_tick, struct fault fault) {
+/* Runs all ticks; calls fail in one of them. */
+static void run_ticks(struct run *out_run, unsigned fault_tick, struct fault fault) {
   struct denet_env env = {.proc_path = scene.proc,
                           .tick_ns = SECOND / 100,
                           .page_bytes = 4096,
                           .boot_ns = read_clock,
                           .unix_ms = read_calendar,
                           .user_name = name_user};
-  told = out_story;
-  *told = (struct story){0};
+  run = out_run;
+  *run = (struct run){0};
   scene.vanished = 0;
   fault.happens = vanish;
   proc_enter(&scene, 1); /* for what is read but once */
@@ -197,22 +198,22 @@ static void tell(struct story *out_story, unsigned fault_tick, struct fault faul
     if (tick == fault_tick || fault_tick == ALL_TICKS)
       faults_begin(fault);
     denet_monitor_tick(monitor, DENET_TICK_ALL, NULL);
-    told->has_failed |= faults_end();
-    denet_monitor_report(monitor, take_report, &tick, &told->stats);
+    run->has_failed |= faults_end();
+    denet_monitor_report(monitor, take_report, &tick, &run->stats);
   }
   denet_monitor_free(monitor);
 }
 
 /* --- Comparing --- */
 
-static const struct group *find_group(const struct story *of, unsigned tick, const char *name) {
+static const struct group *find_group(const struct run *of, unsigned tick, const char *name) {
   for (size_t i = 0; i < of->group_count[tick]; i++)
     if (!strcmp(of->groups[tick][i].name, name))
       return &of->groups[tick][i];
   return NULL;
 }
 
-static const struct file *find_told(const struct story *of, const char *key) {
+static const struct file *find_file_of(const struct run *of, const char *key) {
   for (size_t i = 0; i < of->file_count; i++)
     if (!strcmp(of->files[i].key, key))
       return &of->files[i];
@@ -225,46 +226,47 @@ static bool is_counter(unsigned metric) {
          denet_metric_info[metric].combine == DENET_SUM;
 }
 
-/* A thread that has exited was blocked until it was last looked at, and there are four of them. */
+/* A thread that has exited was blocked until its last sample; there are four of them. */
 static uint64_t slack_of(unsigned metric) { return metric == DENET_OFF_CPU ? 4 * INTERVAL : 0; }
 
 static bool is_near(unsigned metric, uint64_t value, uint64_t expected) {
   return value <= expected + slack_of(metric) && value + slack_of(metric) >= expected;
 }
 
-/* What a group's counter has gained between two ticks, all of it from tick 0 on. */
-static uint64_t gain(const struct story *of, unsigned from, unsigned to, const char *name,
+/* Returns what a group's counter has gained between two ticks; from tick 0, all of it. */
+static uint64_t gain(const struct run *of, unsigned from, unsigned to, const char *name,
                      unsigned metric) {
   const struct group *before = find_group(of, from, name), *after = find_group(of, to, name);
   uint64_t began = before ? before->values.value[metric] : 0;
   return after ? after->values.value[metric] - began : 0;
 }
 
-/* That no counter of a group ever fell, or had more than there was. */
+/* No counter of a group falls, or has more than in the reference. */
 static void expect_no_jump(const char *what, const char *name) {
   for (unsigned tick = 2; tick <= TICKS; tick++)
     for (unsigned m = 0; m < DENET_METRICS; m++) {
       if (!is_counter(m))
         continue;
-      uint64_t gained = gain(&story, 0, tick, name, m), before = gain(&story, 0, tick - 1, name, m);
+      uint64_t gained = gain(&tested, 0, tick, name, m),
+               before = gain(&tested, 0, tick - 1, name, m);
       ck_assert_msg(gained >= before, "%s: %s: metric %u fell in tick %u", what, name, m, tick);
-      ck_assert_msg(gained <= gain(&truth, 0, tick, name, m) + slack_of(m),
+      ck_assert_msg(gained <= gain(&reference, 0, tick, name, m) + slack_of(m),
                     "%s: %s: metric %u is %lu in tick %u instead of %lu", what, name, m,
-                    (unsigned long)gained, tick, (unsigned long)gain(&truth, 0, tick, name, m));
+                    (unsigned long)gained, tick, (unsigned long)gain(&reference, 0, tick, name, m));
     }
 }
 
-/* That all the ticks since the one given told of the group is what is true. */
+/* The group gained the same as in the reference since that tick. */
 static void expect_group(const char *what, const struct group *wanted, unsigned since) {
-  const struct group *group = find_group(&story, TICKS, wanted->name);
+  const struct group *group = find_group(&tested, TICKS, wanted->name);
   ck_assert_msg(group != NULL, "%s: %s is not there", what, wanted->name);
   for (unsigned m = 0; m < DENET_METRICS; m++)
     ck_assert_msg(denet_values_has(&group->values, m) == denet_values_has(&wanted->values, m),
                   "%s: %s has metric %u or not", what, wanted->name, m);
-  /* What was there before all this may have come to be matched later than the first. */
-  const struct group *before = find_group(&story, since, wanted->name);
-  const struct group *truly = find_group(&truth, since, wanted->name);
-  uint64_t starts = wanted->starts + (before ? before->starts - truly->starts : 0);
+  /* A process that was there before may have been matched later than in the reference. */
+  const struct group *before = find_group(&tested, since, wanted->name);
+  const struct group *expected = find_group(&reference, since, wanted->name);
+  uint64_t starts = wanted->starts + (before ? before->starts - expected->starts : 0);
   ck_assert_msg(
       group->members == wanted->members && group->starts == starts && group->exits == wanted->exits,
       "%s: %s has %lu members, %lu starts, %lu exits", what, wanted->name,
@@ -272,19 +274,20 @@ static void expect_group(const char *what, const struct group *wanted, unsigned 
   for (unsigned m = 0; m < DENET_METRICS; m++) {
     bool is_sum = denet_metric_info[m].combine == DENET_SUM;
     unsigned from = is_counter(m) ? since : 0;
-    uint64_t gained = gain(&story, from, TICKS, wanted->name, m);
-    uint64_t expected = gain(&truth, from, TICKS, wanted->name, m);
-    ck_assert_msg(!is_sum || is_near(m, gained, expected),
-                  "%s: %s: metric %u is %lu instead of %lu", what, wanted->name, m,
-                  (unsigned long)gained, (unsigned long)expected);
+    uint64_t gained = gain(&tested, from, TICKS, wanted->name, m);
+    uint64_t all = gain(&reference, from, TICKS, wanted->name, m);
+    ck_assert_msg(!is_sum || is_near(m, gained, all), "%s: %s: metric %u is %lu instead of %lu",
+                  what, wanted->name, m, (unsigned long)gained, (unsigned long)all);
   }
 }
 
-/* That what one left another has: a process may have gone over a tick later. */
+/* Two groups together gained the same: a process may have gone from one to the other a tick later.
+ */
 static void expect_pair(const char *what, const char *one, const char *other, unsigned since) {
   for (unsigned m = 0; m < DENET_METRICS; m++) {
-    uint64_t gained = gain(&story, since, TICKS, one, m) + gain(&story, since, TICKS, other, m);
-    uint64_t expected = gain(&truth, since, TICKS, one, m) + gain(&truth, since, TICKS, other, m);
+    uint64_t gained = gain(&tested, since, TICKS, one, m) + gain(&tested, since, TICKS, other, m);
+    uint64_t expected =
+        gain(&reference, since, TICKS, one, m) + gain(&reference, since, TICKS, other, m);
     ck_assert_msg(!is_counter(m) || gained == expected,
                   "%s: %s and %s: metric %u is %lu instead of %lu", what, one, other, m,
                   (unsigned long)gained, (unsigned long)expected);
@@ -292,10 +295,10 @@ static void expect_pair(const char *what, const char *one, const char *other, un
 }
 
 static void expect_groups(const char *what, unsigned since) {
-  ck_assert_msg(story.group_count[TICKS] == truth.group_count[TICKS], "%s: %zu groups", what,
-                story.group_count[TICKS]);
-  for (size_t i = 0; i < truth.group_count[TICKS]; i++) {
-    const struct group *wanted = &truth.groups[TICKS][i];
+  ck_assert_msg(tested.group_count[TICKS] == reference.group_count[TICKS], "%s: %zu groups", what,
+                tested.group_count[TICKS]);
+  for (size_t i = 0; i < reference.group_count[TICKS]; i++) {
+    const struct group *wanted = &reference.groups[TICKS][i];
     if (strncmp(wanted->name, "mv", 2)) {
       expect_no_jump(what, wanted->name);
       expect_group(what, wanted, since);
@@ -304,7 +307,7 @@ static void expect_groups(const char *what, unsigned since) {
   expect_pair(what, "mva-user7", "mvb-user7", since);
 }
 
-/* Up to the time that all of them were blocked; the groups' is looked at. */
+/* Returns where the lines differ before their last off_cpu_ns, which is checked in the groups. */
 static size_t find_difference(const char *line, const char *expected) {
   const char *end = expected, *next;
   size_t at = 0;
@@ -315,17 +318,18 @@ static size_t find_difference(const char *line, const char *expected) {
   return expected + at < end ? at : SIZE_MAX;
 }
 
-/* That each file has one head, the right one, and the lines that it should, but for those that were
- * told as dropped or of a tick in which its process was unknown. */
+/* Each file has one metadata line, the right one, and its samples, except those that were dropped
+ * or belong to a tick in which its process was missing. */
 static void expect_files(const char *what, unsigned since) {
-  ck_assert_msg(story.file_count == truth.file_count, "%s: %zu files", what, story.file_count);
-  for (size_t i = 0; i < truth.file_count; i++) {
-    const struct file *wanted = &truth.files[i], *file = find_told(&story, wanted->key);
+  ck_assert_msg(tested.file_count == reference.file_count, "%s: %zu files", what,
+                tested.file_count);
+  for (size_t i = 0; i < reference.file_count; i++) {
+    const struct file *wanted = &reference.files[i], *file = find_file_of(&tested, wanted->key);
     ck_assert_msg(file != NULL, "%s: %s is not there", what, wanted->key);
-    ck_assert_msg(file->metadata == 1 && !strcmp(file->head, wanted->head),
-                  "%s: %s has %u heads, the last %s", what, wanted->key, file->metadata,
-                  file->head);
-    bool may_lack_last = story.stats.records_dropped && !file->last;
+    ck_assert_msg(file->metadata == 1 && !strcmp(file->metadata_line, wanted->metadata_line),
+                  "%s: %s has %u metadata lines, the last %s", what, wanted->key, file->metadata,
+                  file->metadata_line);
+    bool may_lack_last = tested.stats.records_dropped && !file->last;
     ck_assert_msg(file->last == wanted->last || may_lack_last, "%s: %s has %u last lines", what,
                   wanted->key, file->last);
     ck_assert_msg(file->samples <= wanted->samples + (wanted->last ? 1 : 0) &&
@@ -338,11 +342,11 @@ static void expect_files(const char *what, unsigned since) {
   }
 }
 
-/* since: of the ticks before nothing need be known; 0: all of it. */
-static void expect_truth(const char *what, unsigned since) {
+/* since: nothing is expected of the ticks before. */
+static void expect_reference(const char *what, unsigned since) {
   expect_groups(what, since);
   expect_files(what, since);
-  ck_assert_msg(!story.had_zero, "%s: a line says that there is no memory", what);
+  ck_assert_msg(!tested.had_zero, "%s: a line says that there is no memory", what);
 }
 
 /* --- Tests --- */
@@ -350,30 +354,29 @@ static void expect_truth(const char *what, unsigned since) {
 static void begin(void) {
   proc_begin(&scene, fakes, DENET_COUNT_OF(fakes), TICKS);
   PROC_PRINT(scene.top, "pid", "50\n");
-  tell(&truth, NO_TICK, (struct fault){0});
-  ck_assert_uint_eq(truth.stats.records_dropped, 0);
+  run_ticks(&reference, NO_TICK, (struct fault){0});
+  ck_assert_uint_eq(reference.stats.records_dropped, 0);
 }
 
-/* The ticks in which something fails: the first one ever, the next, the one in which things happen.
- */
+/* The ticks in which something fails: the first, the next, the one in which things happen. */
 static const unsigned fault_ticks[] = {1, 2, 3};
 
-/* They come in turn; what lasts is the first one. */
+/* Used in turn; a lasting failure is the first one. */
 static const int errors[] = {EMFILE, EIO, EINTR, ENOMEM, ENFILE};
 
-/* Has one call after the other fail, or each second one and so on, with as many behind it, until
- * all have had their turn. */
+/* Fails one call after the other, or each second one and so on, with as many behind it, until all
+ * have failed once. */
 static void fail_each(unsigned fault_tick, unsigned step, struct fault fault) {
   char what[80];
   for (fault.first = 1;; fault.first += step) {
     bool lasts = fault.count == FAULT_ALWAYS;
     fault.error = errors[lasts ? 0 : fault.first % DENET_COUNT_OF(errors)];
-    tell(&story, fault_tick, fault);
-    if (!story.has_failed)
+    run_ticks(&tested, fault_tick, fault);
+    if (!tested.has_failed)
       break;
     snprintf(what, sizeof(what), "errno %d of %u calls from number %u in tick %u", fault.error,
              fault.count, fault.first, fault_tick);
-    expect_truth(what, fault_tick == 1 ? 2 : 0);
+    expect_reference(what, fault_tick == 1 ? 2 : 0);
   }
   ck_assert_uint_gt(fault.first, 1);
 }
@@ -397,18 +400,18 @@ START_TEST(each_system_call_of_a_tick_may_fail) {
 }
 END_TEST
 
-START_TEST(reads_of_one_byte_tell_all) {
+START_TEST(reads_of_one_byte_give_everything) {
   struct fault fault = {
       .calls = FAULT_READ, .first = 1, .count = FAULT_ALWAYS, .error = FAULT_SHORT};
   begin();
-  tell(&story, ALL_TICKS, fault);
-  ck_assert(story.has_failed);
-  expect_truth("a byte at a time", 0);
+  run_ticks(&tested, ALL_TICKS, fault);
+  ck_assert(tested.has_failed);
+  expect_reference("a byte at a time", 0);
   proc_end(&scene);
 }
 END_TEST
 
-/* One in the middle of a tree, and one with a tree of its own. */
+/* A process in the middle of a tree, and one with a tree of its own. */
 static const struct {
   pid_t pid;
   const char *in_path, *group, *file, *in_line;
@@ -418,22 +421,22 @@ static const struct {
 
 static void expect_end_of_victim(const char *what, int row) {
   const char *name = victims[row].group;
-  const struct group *group = find_group(&story, TICKS, name);
-  const struct group *whole = find_group(&truth, TICKS, name);
-  const struct file *file = find_told(&story, victims[row].file);
+  const struct group *group = find_group(&tested, TICKS, name);
+  const struct group *whole = find_group(&reference, TICKS, name);
+  const struct file *file = find_file_of(&tested, victims[row].file);
   ck_assert_msg(group->exits == whole->exits + 1 && group->starts == whole->starts &&
                     group->members == whole->members - 1,
                 "%s: %lu starts, %lu exits, %lu members", what, (unsigned long)group->starts,
                 (unsigned long)group->exits, (unsigned long)group->members);
   expect_no_jump(what, name);
   for (unsigned m = 0; m < DENET_METRICS && !victims[row].is_alone; m++)
-    ck_assert_msg(!is_counter(m) || gain(&story, 2, TICKS, name, m) + slack_of(m) >=
-                                        gain(&truth, 2, TICKS, name, m) / 2,
+    ck_assert_msg(!is_counter(m) || gain(&tested, 2, TICKS, name, m) + slack_of(m) >=
+                                        gain(&reference, 2, TICKS, name, m) / 2,
                   "%s: metric %u", what, m);
   ck_assert_msg(file->metadata == 1 && file->last == victims[row].is_alone, "%s: %u last lines",
                 what, file->last);
-  bool is_told = *victims[row].in_line && strstr(file->line, victims[row].in_line);
-  ck_assert_msg(!is_told, "%s: %s", what, file->line);
+  bool is_in_line = *victims[row].in_line && strstr(file->line, victims[row].in_line);
+  ck_assert_msg(!is_in_line, "%s: %s", what, file->line);
 }
 
 START_TEST(process_that_vanishes_at_some_call_ends_once) {
@@ -443,14 +446,14 @@ START_TEST(process_that_vanishes_at_some_call_ends_once) {
   begin();
   for (fault.first = 1;; fault.first += 4) {
     char what[40];
-    tell(&story, 3, fault);
-    if (!story.has_failed)
+    run_ticks(&tested, 3, fault);
+    if (!tested.has_failed)
       break;
     snprintf(what, sizeof(what), "at call %u", fault.first);
     expect_end_of_victim(what, _i);
-    for (size_t i = 0; i < truth.group_count[TICKS]; i++)
-      if (strcmp(truth.groups[TICKS][i].name, victims[_i].group))
-        expect_group(what, &truth.groups[TICKS][i], 0);
+    for (size_t i = 0; i < reference.group_count[TICKS]; i++)
+      if (strcmp(reference.groups[TICKS][i].name, victims[_i].group))
+        expect_group(what, &reference.groups[TICKS][i], 0);
   }
   ck_assert_uint_gt(fault.first, 100);
   proc_end(&scene);
@@ -460,6 +463,6 @@ END_TEST
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, each_allocation_of_a_tick_may_fail, fault_ticks);
   ADD_TABLE(suite, each_system_call_of_a_tick_may_fail, failures);
-  ADD_TEST(suite, reads_of_one_byte_tell_all);
+  ADD_TEST(suite, reads_of_one_byte_give_everything);
   ADD_TABLE(suite, process_that_vanishes_at_some_call_ends_once, victims);
 }

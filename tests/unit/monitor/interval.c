@@ -70,17 +70,17 @@ START_TEST(moments_are_aligned_to_the_nearest) {
 END_TEST
 
 static const struct {
-  uint64_t took_ns, rest_ns;
-} rests[] = {{0, 0}, {7 * MS, 7 * MS}, {9 * SECOND, 9 * SECOND}, {8 * 3600 * SECOND, 10 * SECOND}};
+  uint64_t took_ns, backoff_ns;
+} backoffs[] = {{0, 0}, {7 * MS, 7 * MS}, {9 * SECOND, 9 * SECOND}, {8 * 3600 * SECOND, 10 * SECOND}};
 
-START_TEST(rest_is_as_long_as_the_work_but_not_as_a_night) {
-  ck_assert_uint_eq(denet_interval_backoff(rests[_i].took_ns), rests[_i].rest_ns);
+START_TEST(backoff_is_as_long_as_the_work_but_at_most_ten_seconds) {
+  ck_assert_uint_eq(denet_interval_backoff(backoffs[_i].took_ns), backoffs[_i].backoff_ns);
 }
 END_TEST
 
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, interval_goes_by_age, rows);
   ADD_TABLE(suite, moments_are_aligned_to_the_nearest, moments);
-  ADD_TABLE(suite, rest_is_as_long_as_the_work_but_not_as_a_night, rests);
+  ADD_TABLE(suite, backoff_is_as_long_as_the_work_but_at_most_ten_seconds, backoffs);
   ADD_TEST(suite, interval_never_shrinks_nor_leaves_its_bounds);
 }

@@ -1,4 +1,4 @@
-"""The adaptive interval: a young process has many lines, an old one has one for each second."""
+"""The adaptive interval: a young process has many lines, an old one has one a second."""
 
 import statistics
 import unittest
@@ -10,7 +10,7 @@ SECONDS = 13
 
 @measures
 @native_only
-class Pace(unittest.TestCase):
+class Interval(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.collectd = cls.enterClassContext(
@@ -23,7 +23,7 @@ class Pace(unittest.TestCase):
         cls.times = [line["ts_ms"] / 1e3 for line in cls.collectd.samples_of(cls.sleeper.pid)]
 
     def gaps(self, start, end):
-        """Between lines while the process was known for start to end seconds."""
+        """Gaps between lines while the process was known for start to end seconds."""
         known = [when - self.times[0] for when in self.times]
         return [b - a for a, b in zip(known, known[1:]) if start <= a and b <= end]
 

@@ -1,5 +1,5 @@
-/* The Instance option and the names that come of it. An input is lines: how many groups the rule's
- * expressions have, the template, and the texts that its placeholders stand for. */
+/* The Instance option, and the names of groups that it gives. An input is lines: how many groups the
+ * rule's regexes have, the template, and the values of its placeholders. */
 #include "core/groups/group.h"
 #include "core/rules/template.h"
 #include "tests/fuzz/fuzz.h"
@@ -24,7 +24,7 @@ static struct denet_template_values take_values(struct denet_text *input) {
   return values;
 }
 
-/* Two groups never share a name, and one raw name is one group. */
+/* Two groups never have one name, and one raw name is one group. */
 static void claim_groups(const char *template, struct denet_text raw, struct denet_text other) {
   struct denet_rule rule = {
       .name = (char *)"rule", .instance = (char *)template, .max_instances = 100};

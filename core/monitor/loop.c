@@ -1,0 +1,330 @@
+#include "core/monitor/loop.h"
+
+#include "core/util/cleanup.h"
+#include "core/util/clock.h"
+#include "core/util/thread.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+
+/* The least time between two reads of the source's events: what happens in between waits. */
+#define EVENT_INTERVAL_NS UINT64_C(20000000)
+
+/* A report that a caller waits for. */
+struct request {
+  void (*each)(void *context, const struct denet_group_report *report);
+  void *context;
+  struct denet_monitor_stats *out_stats;
+};
+
+struct denet_loop {
+  struct denet_settings settings; /* owned; without the rules, which the monitor has */
+  struct denet_loop_face face;
+  struct denet_log log; /* the face's, until the thread is abandoned */
+  struct denet_env env;
+  struct denet_error no_stacks; /* why stacks are not available; "" if they are */
+  pthread_t thread;
+  int wake_fd; /* eventfd(2): written when there is a request or the thread is to end */
+  atomic_bool is_stopping;
+  atomic_bool is_abandoned; /* the thread did not end in time */
+
+  pthread_mutex_t lock;          /* of the next three */
+  pthread_cond_t answered;       /* the request is answered or the thread has ended */
+  const struct request *request; /* borrowed from the caller that waits; NULL: none */
+  bool has_ended;
+
+  bool has_timed_out; /* the last request; logged once. Of the caller */
+
+  /* Of the thread. */
+  struct denet_monitor *monitor;
+  bool is_failing;             /* the last tick failed; logged once */
+  unsigned logged_unavailable; /* enum denet_unavailable bits */
+};
+
+static void write_log(void *context, enum denet_severity severity, const char *sentence) {
+  const struct denet_loop *loop = context;
+  if (!loop->is_abandoned && loop->face.log.write)
+    loop->face.log.write(loop->face.log.context, severity, sentence);
+}
+
+static int send_line(void *context, const struct denet_line *line) {
+  struct denet_loop *loop = context;
+  return loop->is_abandoned ? ENOENT : loop->face.sink(loop->face.sink_context, line);
+}
+
+/* Runs one tick. One log line when ticks begin to fail, one when they work again, and one for each
+ * kind of value that turns out to be unavailable. */
+static void tick(struct denet_loop *loop, enum denet_tick_scope scope) {
+  struct denet_error error = {0};
+  bool fails = denet_monitor_tick(loop->monitor, scope, &error) != 0;
+  if (fails && !loop->is_failing)
+    denet_log_write(&loop->log, DENET_SEVERITY_ERROR, "%s", error.text);
+  if (!fails && loop->is_failing)
+    denet_log_write(&loop->log, DENET_SEVERITY_NOTICE, "sampling works again");
+  loop->is_failing = fails;
+  unsigned fresh =
+      denet_monitor_source(loop->monitor)->seen_unavailable & ~loop->logged_unavailable;
+  for (unsigned i = 0; i < DENET_UNAVAILABLE_ROWS; i++)
+    if (fresh & denet_unavailable_info[i].lack && denet_unavailable_info[i].advice)
+      denet_log_write(&loop->log, DENET_SEVERITY_WARNING, "%s", denet_unavailable_info[i].advice);
+  loop->logged_unavailable |= fresh;
+}
+
+/* Waits until until_ns (boot clock), until there is a request, or until event_fd (-1: none) is
+ * readable. Returns whether event_fd is. */
+static bool wait_until(const struct denet_loop *loop, uint64_t until_ns, uint64_t now_ns,
+                       int event_fd) {
+  struct pollfd fds[] = {{.fd = loop->wake_fd, .events = POLLIN},
+                         {.fd = event_fd, .events = POLLIN}};
+  uint64_t ns = until_ns - now_ns;
+  struct timespec time = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
+  eventfd_t count;
+  int ready = ppoll(fds, 2, &time, NULL);
+  if (ready > 0 && fds[0].revents)
+    eventfd_read(loop->wake_fd, &count);
+  return ready > 0 && fds[1].revents;
+}
+
+static bool has_request(struct denet_loop *loop) {
+  pthread_mutex_lock(&loop->lock);
+  bool has_request = loop->request;
+  pthread_mutex_unlock(&loop->lock);
+  return has_request;
+}
+
+/* Waits until the next tick is due, but at least until rested_ns, or until there is a request. An
+ * event of the source may bring the tick forward. Returns false if the thread is to end. */
+static bool wait_for_tick(struct denet_loop *loop, uint64_t rested_ns,
+                          enum denet_tick_scope *out_scope) {
+  int event_fd = denet_monitor_event_fd(loop->monitor);
+  uint64_t drain_ns = rested_ns; /* when events may be read next */
+  while (!loop->is_stopping) {
+    uint64_t next_ns = denet_monitor_next_ns(loop->monitor), now_ns = denet_clock_boot_ns();
+    if (next_ns < rested_ns)
+      next_ns = rested_ns;
+    bool is_requested = has_request(loop);
+    *out_scope = is_requested ? DENET_TICK_ALL : DENET_TICK_DUE;
+    if (is_requested || now_ns >= next_ns)
+      return true;
+    bool may_drain = now_ns >= drain_ns;
+    uint64_t until_ns = may_drain || next_ns < drain_ns ? next_ns : drain_ns;
+    if (wait_until(loop, until_ns, now_ns, may_drain ? event_fd : -1)) {
+      uint64_t began_ns = denet_clock_boot_ns();
+      denet_monitor_drain_events(loop->monitor);
+      uint64_t ended_ns = denet_clock_boot_ns();
+      uint64_t backoff_ns = denet_interval_backoff(ended_ns - began_ns);
+      drain_ns = ended_ns + (backoff_ns > EVENT_INTERVAL_NS ? backoff_ns : EVENT_INTERVAL_NS);
+    }
+  }
+  return false;
+}
+
+static void *run(void *context) {
+  struct denet_loop *loop = context;
+  enum denet_tick_scope scope = DENET_TICK_DUE;
+  uint64_t began_ns, rested_ns;
+  do {
+    began_ns = denet_clock_boot_ns();
+    tick(loop, scope);
+    pthread_mutex_lock(&loop->lock);
+    /* The caller may have given up meanwhile. */
+    if (loop->request && scope == DENET_TICK_ALL) {
+      const struct request *request = loop->request;
+      denet_monitor_report(loop->monitor, request->each, request->context, request->out_stats);
+      loop->request = NULL;
+      pthread_cond_signal(&loop->answered);
+    }
+    pthread_mutex_unlock(&loop->lock);
+    uint64_t ended_ns = denet_clock_boot_ns();
+    rested_ns = ended_ns + denet_interval_backoff(ended_ns - began_ns);
+  } while (wait_for_tick(loop, rested_ns, &scope));
+  tick(loop, DENET_TICK_FINAL);
+  pthread_mutex_lock(&loop->lock);
+  loop->has_ended = true;
+  pthread_cond_signal(&loop->answered);
+  pthread_mutex_unlock(&loop->lock);
+  return NULL;
+}
+
+/* Wakes the thread, and waits for its answer until timeout_ns have passed. With the lock held. */
+static void wait_for_thread(struct denet_loop *loop, uint64_t timeout_ns) {
+  uint64_t deadline_ns = denet_clock_monotonic_ns() + timeout_ns;
+  struct timespec deadline = {(time_t)(deadline_ns / 1000000000), (long)(deadline_ns % 1000000000)};
+  int error = 0;
+  eventfd_write(loop->wake_fd, 1);
+  while ((loop->is_stopping ? !loop->has_ended : loop->request != NULL) && !error)
+    error = pthread_cond_timedwait(&loop->answered, &loop->lock, &deadline);
+}
+
+static int open_source(struct denet_loop *loop, struct denet_source **out_source) {
+  struct denet_error error = {0};
+  const char *choice = loop->settings.source;
+  int failure = denet_source_open(choice, &loop->env, &error, out_source);
+  if (failure)
+    denet_log_write(&loop->log, DENET_SEVERITY_ERROR, "Source \"%s\" is not available: %s", choice,
+                    error.text);
+  else if (error.text[0])
+    denet_log_write(
+        &loop->log, DENET_SEVERITY_INFO,
+        "%s: sampling through %s. Processes that start and end between two samples are not "
+        "seen",
+        error.text, loop->settings.proc_path);
+  else
+    denet_log_write(&loop->log, DENET_SEVERITY_INFO, "sampling through %s", (*out_source)->name);
+  return failure;
+}
+
+/* Opens the profiler if a rule asks for off-CPU stacks. If stacks are not available, the rules have
+ * times only, and one log line says why. */
+static struct denet_profiler *open_profiler(struct denet_loop *loop,
+                                            const struct denet_source *source) {
+  struct denet_settings *settings = &loop->settings;
+  struct denet_profiler *profiler = NULL;
+  struct denet_error *error = &loop->no_stacks;
+  bool are_wanted = false;
+  for (size_t i = 0; i < settings->rule_count; i++)
+    are_wanted |= settings->rules[i].off_cpu == DENET_OFF_CPU_STACKS;
+  if (!are_wanted)
+    return NULL;
+  int failure = -ENOTSUP;
+  if (source->source_id != DENET_SOURCE_ID_BPF)
+    denet_error_set(error, failure, "they need the bpf source");
+  else
+    failure = denet_profiler_open(&settings->profiler, settings->proc_path, error, &profiler);
+  if (!failure) {
+    if (error->text[0])
+      denet_log_write(&loop->log, DENET_SEVERITY_WARNING, "OffCPU \"stacks\": %s", error->text);
+    return profiler;
+  }
+  denet_log_write(
+      &loop->log, DENET_SEVERITY_WARNING,
+      "OffCPU \"stacks\" is not available: %s. Off-CPU times are reported without reasons and "
+      "stacks",
+      error->text);
+  for (size_t i = 0; i < settings->rule_count; i++)
+    denet_rule_forgo_stacks(&settings->rules[i]);
+  return NULL;
+}
+
+static int open_monitor(struct denet_loop *loop) {
+  struct denet_error error = {0};
+  struct denet_source *source;
+  int failure = denet_settings_finish(&loop->settings, &error);
+  if (error.text[0])
+    denet_log_write(&loop->log, DENET_SEVERITY_ERROR, "%s", error.text);
+  if (failure)
+    return failure;
+  loop->env = denet_env_here(loop->settings.proc_path);
+  failure = open_source(loop, &source);
+  if (failure)
+    return failure;
+  struct denet_monitor_settings settings = {
+      .interval = {loop->settings.base_interval_ns, loop->settings.max_interval_ns},
+      .since_process_start = loop->settings.since_process_start,
+      .host_name = loop->face.host_name,
+      .no_stacks = loop->no_stacks.text,
+      .sink = loop->face.sink ? send_line : NULL,
+      .sink_context = loop,
+      .profiler = open_profiler(loop, source),
+  };
+  failure = denet_monitor_new(&settings, &loop->env, source, loop->settings.rules,
+                              loop->settings.rule_count, &error, &loop->monitor);
+  if (failure) {
+    denet_log_write(&loop->log, DENET_SEVERITY_ERROR, "%s", error.text);
+    denet_profiler_free(settings.profiler);
+    denet_source_free(source);
+  }
+  return failure;
+}
+
+static void free_loop(struct denet_loop *loop) {
+  denet_monitor_free(loop->monitor);
+  denet_settings_done(&loop->settings);
+  denet_closep(&loop->wake_fd);
+  pthread_cond_destroy(&loop->answered);
+  pthread_mutex_destroy(&loop->lock);
+  free(loop);
+}
+
+int denet_loop_start(struct denet_settings *settings, const struct denet_loop_face *face,
+                     struct denet_loop **out_loop) {
+  struct denet_loop *loop = calloc(1, sizeof(*loop));
+  if (!loop) {
+    denet_log_write(&face->log, DENET_SEVERITY_ERROR, "out of memory");
+    denet_settings_done(settings);
+    return -ENOMEM;
+  }
+  loop->settings = *settings;
+  *settings = (struct denet_settings){0};
+  loop->face = *face;
+  loop->log = (struct denet_log){write_log, loop};
+  pthread_condattr_t attributes;
+  pthread_condattr_init(&attributes);
+  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+  pthread_cond_init(&loop->answered, &attributes);
+  pthread_condattr_destroy(&attributes);
+  pthread_mutex_init(&loop->lock, NULL);
+  loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  int error = loop->wake_fd < 0 ? -errno : open_monitor(loop);
+  if (!error) {
+    error = denet_thread_start(&loop->thread, "denet-sampler", run, loop);
+    if (error)
+      denet_log_write(&loop->log, DENET_SEVERITY_ERROR,
+                      "the thread that samples cannot be started: %s", strerror(-error));
+  }
+  if (error)
+    free_loop(loop);
+  else
+    *out_loop = loop;
+  return error;
+}
+
+int denet_loop_report(struct denet_loop *loop, uint64_t timeout_ns,
+                      void (*each)(void *context, const struct denet_group_report *report),
+                      void *context, struct denet_monitor_stats *out_stats) {
+  struct request request = {each, context, out_stats};
+  pthread_mutex_lock(&loop->lock);
+  loop->request = &request;
+  wait_for_thread(loop, timeout_ns);
+  bool has_timed_out = loop->request;
+  loop->request = NULL;
+  pthread_mutex_unlock(&loop->lock);
+  if (has_timed_out && !loop->has_timed_out)
+    denet_log_write(
+        &loop->log, DENET_SEVERITY_ERROR,
+        "a tick has stalled and does not come to an end: a process, or a file system that does "
+        "not answer, blocks the sampling");
+  if (!has_timed_out && loop->has_timed_out)
+    denet_log_write(&loop->log, DENET_SEVERITY_NOTICE,
+                    "the tick that stalled has ended: sampling goes on");
+  loop->has_timed_out = has_timed_out;
+  return has_timed_out ? -ETIMEDOUT : 0;
+}
+
+unsigned denet_loop_source_id(const struct denet_loop *loop) {
+  return denet_monitor_source(loop->monitor)->source_id; /* it never changes */
+}
+
+bool denet_loop_stop(struct denet_loop *loop, uint64_t timeout_ns) {
+  if (!loop)
+    return true;
+  pthread_mutex_lock(&loop->lock);
+  loop->is_stopping = true;
+  wait_for_thread(loop, timeout_ns);
+  bool has_ended = loop->has_ended;
+  pthread_mutex_unlock(&loop->lock);
+  if (!has_ended) {
+    denet_log_write(&loop->log, DENET_SEVERITY_ERROR,
+                    "a tick has stalled and does not come to an end: there are no last samples");
+    loop->is_abandoned = true;
+    return false;
+  }
+  pthread_join(loop->thread, NULL);
+  free_loop(loop);
+  return true;
+}

@@ -1,0 +1,508 @@
+/* Which processes join which trees, and from when on they count. */
+#include "tests/unit/monitor_scene.h"
+#include "tests/unit/unit.h"
+
+#include <string.h>
+
+static const struct fake_process old_app = {10, 1, "app", 5 * SECOND, 1, 0};
+
+/* Shows a process that was born so long ago, and has used 40 ms. */
+static void show(const char *name, uint64_t age_ns) {
+  scene.processes[0] =
+      (struct fake_process){10, 1, name, scene.now_ns - age_ns, 1, 40 * MILLISECOND};
+}
+
+/* Has the process with this index end so long ago. */
+static void end(size_t index, uint64_t ago_ns) {
+  scene.ends[index] = (struct fake_end){true, scene.now_ns - ago_ns, 7 << 8, false};
+}
+
+static const char *const condition_keys[] = {"Comm", "CommandLine"};
+
+/* --- Time --- */
+
+START_TEST(slow_scan_leaves_time_to_match) {
+  scene_begin_with("Comm");
+  scene.processes[0] = old_app;
+  scene.scan_ns = 600 * MILLISECOND;
+  scene_tick(SECOND);
+  scene_end();
+  ck_assert_uint_eq(scene.members, 1);
+}
+END_TEST
+
+START_TEST(matching_goes_on_where_it_ran_out_of_time) {
+  scene_begin_with("CommandLine");
+  for (int i = 0; i < PROCESSES; i++)
+    scene.processes[i] = (struct fake_process){10 + i, 1, "app", 5 * SECOND, 1, 0};
+  scene.read_ns = 600 * MILLISECOND;
+  for (int i = 0; i < PROCESSES; i++)
+    scene_tick(SECOND);
+  scene_end();
+  ck_assert_uint_eq(scene.members, PROCESSES);
+}
+END_TEST
+
+START_TEST(children_of_a_late_match_join_though_time_ran_out) {
+  scene_begin_with("CommandLine");
+  scene.processes[0] = (struct fake_process){10, 1, "sh", 5 * SECOND, 1, 0};
+  scene.processes[1] = (struct fake_process){11, 10, "kid", 6 * SECOND, 1, 0};
+  scene_tick(SECOND);
+  scene.processes[0].name = "app";
+  scene.read_ns = 600 * MILLISECOND;
+  scene_tick(SECOND);
+  scene.read_ns = 0;
+  scene_end();
+  ck_assert_uint_eq(scene.members, 2);
+}
+END_TEST
+
+START_TEST(ended_processes_that_there_was_no_time_to_match_count_as_lost) {
+  scene_begin_with("CommandLine");
+  scene_tick(SECOND);
+  for (int i = 0; i < PROCESSES; i++) {
+    scene.processes[i] = (struct fake_process){10 + i, 1, "app", scene.now_ns - SECOND / 2, 1, 0};
+    end((size_t)i, SECOND / 3);
+  }
+  scene.read_ns = 300 * MILLISECOND;
+  scene_tick(SECOND);
+  scene_end();
+  ck_assert_uint_gt(scene.starts, 0);
+  ck_assert_uint_gt(scene.lost, 0);
+  ck_assert_uint_eq(scene.starts + scene.lost, PROCESSES);
+  scene_expect_counts(scene.starts, scene.starts, 0);
+  ck_assert_uint_eq(scene.lines[DENET_LINE_LAST], scene.starts);
+}
+END_TEST
+
+/* --- From when on a process counts --- */
+
+START_TEST(fork_that_execs_the_program_counts_from_its_birth) {
+  scene_begin_with(condition_keys[_i]);
+  scene_tick(SECOND);
+  show("sh", 50 * MILLISECOND);
+  for (int i = 0; i < 5; i++)
+    scene_tick(100 * MILLISECOND);
+  scene.processes[0].name = "app";
+  scene.processes[0].exec_id = 2;
+  scene.processes[0].cpu_ns = 300 * MILLISECOND;
+  scene_end();
+  ck_assert_uint_eq(scene.group_cpu_ns, 300 * MILLISECOND);
+}
+END_TEST
+
+START_TEST(process_that_joins_a_tree_late_brings_no_jump_of_cpu_use) {
+  scene_begin_with("Comm");
+  scene.processes[0] = old_app;
+  scene_tick(SECOND);
+  scene.processes[1] = (struct fake_process){11, 1, "kid", scene.now_ns, 1, 0};
+  for (int i = 0; i < 20; i++, scene.processes[1].cpu_ns += SECOND / 2)
+    scene_tick(SECOND);
+  scene.processes[1].parent = 10;
+  scene.processes[1].name = "kid2";
+  scene_end();
+  ck_assert_uint_eq(scene.members, 2);
+  const char *total = strstr(scene.last_line, "\"aggregated\"");
+  ck_assert_ptr_nonnull(total);
+  ck_assert_msg(strstr(total, "\"cpu_usage\":0.00") != NULL, "%s", total);
+}
+END_TEST
+
+/* A process that uses 100 ms of CPU in each tick of a second, and whose texts stall for so many
+ * ticks: nothing of that time counts. */
+static const struct {
+  uint64_t age_ns;
+  bool was_there;       /* before denet */
+  bool has_other_group; /* whose rule needs no text */
+  unsigned ticks;
+} stalls[] = {
+    {50 * MILLISECOND, false, true, 1},  {50 * MILLISECOND, false, false, 1},
+    {50 * MILLISECOND, false, true, 12}, {50 * MILLISECOND, false, false, 12},
+    {900 * SECOND, true, true, 2},
+};
+
+START_TEST(process_whose_text_stalled_counts_from_its_match_on_and_as_lost) {
+  const char *other = stalls[_i].has_other_group ? "app" : "none";
+  struct denet_rule rules[] = {scene_rule("a", "Comm", other),
+                               scene_rule_for("b", "CommandLine", "app", "y")};
+  scene_begin(rules, 2);
+  if (!stalls[_i].was_there)
+    scene_tick(SECOND);
+  show("app", stalls[_i].age_ns);
+  for (unsigned i = 0; i < stalls[_i].ticks + 2; i++) {
+    scene.stalled = i < stalls[_i].ticks ? ALL_TEXTS : 0;
+    scene.processes[0].cpu_ns += 100 * MILLISECOND;
+    scene_tick(SECOND);
+  }
+  scene_end();
+  ck_assert_uint_eq(scene.members, 1);
+  ck_assert_uint_eq(scene.group_cpu_ns, 100 * MILLISECOND);
+  ck_assert_uint_eq(scene.lost, 1);
+}
+END_TEST
+
+/* It has its texts stall as often as it likes. */
+static const struct {
+  bool is_always_sampled; /* another group has it all the time */
+  uint64_t step_ns;
+} returns[] = {{true, SECOND}, {false, SECOND}, {true, SECOND / 10}, {false, SECOND / 10}};
+
+START_TEST(process_that_leaves_and_comes_back_is_not_counted_twice) {
+  const char *all = returns[_i].is_always_sampled ? "~^(app|other)$" : "none";
+  struct denet_rule rules[] = {scene_rule_for("b", "CommandLine", "none", "y"),
+                               scene_rule_for("all", "Comm", all, "z"),
+                               scene_rule("a", "Comm", "app")};
+  scene_begin(rules, 3);
+  scene_tick(SECOND);
+  scene.stalled = ALL_TEXTS;
+  show("app", SECOND / 2);
+  scene_tick(returns[_i].step_ns);
+  for (int i = 0; i < 4; i++) {
+    scene.processes[0].name = i % 2 ? "app" : "other";
+    scene.stalled = i < 3 ? ALL_TEXTS : 0;
+    scene_tick(returns[_i].step_ns);
+  }
+  scene_end();
+  ck_assert_uint_eq(scene.members, 1);
+  ck_assert_uint_eq(scene.group_cpu_ns, 40 * MILLISECOND);
+}
+END_TEST
+
+START_TEST(process_that_goes_from_rule_to_rule_of_a_group_is_counted_once) {
+  struct denet_rule rules[] = {scene_rule_for("all", "Comm", "~^(app|other)$", "z"),
+                               scene_rule("b", "CommandLine", "other"),
+                               scene_rule("a", "Comm", "app")};
+  scene_begin(rules, 3);
+  scene_tick(SECOND);
+  scene.stalled = ALL_TEXTS;
+  show("app", 0);
+  scene_tick(SECOND);
+  scene.processes[0].name = "other";
+  scene_tick(SECOND);
+  scene.stalled = 0;
+  scene_tick(SECOND);
+  scene_end();
+  ck_assert_uint_eq(scene.members, 1);
+  ck_assert_uint_eq(scene.group_cpu_ns, 40 * MILLISECOND);
+}
+END_TEST
+
+/* --- Processes that have ended --- */
+
+START_TEST(process_that_lived_between_two_ticks_is_counted_once) {
+  scene_begin_with(condition_keys[_i]);
+  scene_tick(SECOND);
+  show("app", SECOND / 2);
+  end(0, SECOND / 4);
+  scene_tick(SECOND);
+  scene_tick(SECOND);
+  scene_end();
+  scene_expect_counts(1, 1, 0);
+  scene_expect_lines(1, 0, 1);
+  ck_assert_uint_eq(scene.group_cpu_ns, 40 * MILLISECOND);
+  ck_assert_uint_eq(scene.lost, 0);
+}
+END_TEST
+
+/* Two of them have one pid, one after the other. */
+static const pid_t pids_of_short_lives[PROCESSES] = {10, 10, 12, 13};
+
+START_TEST(all_that_lived_between_two_ticks_are_counted) {
+  scene_begin_with("Comm");
+  scene_tick(SECOND);
+  for (unsigned i = 0; i < PROCESSES; i++) {
+    uint64_t born_ns = 1000 * SECOND + (i + 1) * SECOND / 10;
+    scene.processes[i] =
+        (struct fake_process){pids_of_short_lives[i], 1, "app", born_ns, 1, 5 * MILLISECOND};
+    scene.ends[i] = (struct fake_end){true, born_ns + SECOND / 20, 0, false};
+  }
+  scene_tick(SECOND);
+  scene_end();
+  scene_expect_counts(PROCESSES, PROCESSES, 0);
+  scene_expect_lines(PROCESSES, 0, PROCESSES);
+  ck_assert_uint_eq(scene.group_cpu_ns, PROCESSES * 5 * MILLISECOND);
+}
+END_TEST
+
+static const char *const text_keys[] = {"CommandLine", "Executable"};
+
+START_TEST(process_whose_texts_came_only_when_it_had_ended_is_a_start_and_lost) {
+  scene_begin_with(text_keys[_i]);
+  scene_tick(SECOND);
+  show("app", SECOND / 10);
+  scene.stalled = ALL_TEXTS;
+  scene_tick(SECOND);
+  scene.stalled = 0;
+  end(0, SECOND / 4);
+  scene_tick(SECOND);
+  scene_end();
+  scene_expect_counts(1, 1, 0);
+  scene_expect_lines(1, 0, 1);
+  ck_assert_uint_eq(scene.group_cpu_ns, 0);
+  ck_assert_uint_eq(scene.lost, 1);
+}
+END_TEST
+
+/* Of an ended process whose texts are not available. */
+static const struct {
+  const char *key, *value; /* of the rule; another one needs the command line */
+  bool are_gone;           /* or else they stall */
+  bool stalled_before;     /* the last tick saw the process, and they stalled */
+  unsigned count, lost;
+} textless[] = {
+    {"Comm", "app", true, false, 1, 0},
+    {"Comm", "app", false, false, 1, 1}, /* the other rule is not decided */
+    {"Comm", "app", true, true, 1, 1},
+    {"User", "1", true, false, 1, 0},
+    {"Executable", "app", true, false, 0, 0},
+    {"Executable", "app", false, false, 0, 1},
+    {"Executable", "app", true, true, 0, 1},
+};
+
+START_TEST(process_that_ended_without_texts_counts_if_its_name_is_enough) {
+  struct denet_rule rules[] = {scene_rule_for("b", "CommandLine", "none", "y"),
+                               scene_rule("a", textless[_i].key, textless[_i].value)};
+  scene_begin(rules, 2);
+  scene_tick(SECOND);
+  show("app", SECOND / 2);
+  scene.stalled = ALL_TEXTS;
+  if (textless[_i].stalled_before)
+    scene_tick(SECOND);
+  end(0, SECOND / 4);
+  scene.are_gone = textless[_i].are_gone;
+  scene_tick(SECOND);
+  scene_end();
+  scene_expect_counts(textless[_i].count, textless[_i].count, 0);
+  ck_assert_uint_eq(scene.lost, textless[_i].lost);
+}
+END_TEST
+
+/* A process that is known by another program execs the one that the rule matches, and ends before
+ * the next tick. What it did before counts only if fork and exec are one start. */
+static const struct {
+  bool was_there; /* before denet */
+  unsigned ticks; /* with the other program */
+  uint64_t group_cpu_ns;
+} launches[] = {
+    {false, 1, 300 * MILLISECOND},
+    {false, 5, 0},
+    {true, 1, 0},
+    {true, 5, 0},
+};
+
+START_TEST(process_that_execd_and_ended_between_two_ticks_is_counted_once) {
+  scene_begin_with("Comm");
+  if (!launches[_i].was_there)
+    scene_tick(SECOND);
+  show("sh", launches[_i].was_there ? 500 * SECOND : 50 * MILLISECOND);
+  for (unsigned i = 0; i < launches[_i].ticks; i++)
+    scene_tick(SECOND);
+  scene.processes[0].name = "app";
+  scene.processes[0].exec_id = 2;
+  scene.processes[0].cpu_ns = 300 * MILLISECOND;
+  end(0, SECOND / 2);
+  scene_tick(SECOND);
+  scene_end();
+  scene_expect_counts(1, 1, 0);
+  scene_expect_lines(1, 0, 1);
+  ck_assert_uint_eq(scene.group_cpu_ns, launches[_i].group_cpu_ns);
+  scene_expect_in_last_line("\"exit\":{\"code\":7}");
+}
+END_TEST
+
+START_TEST(member_that_execd_another_program_and_ended_has_one_last_line) {
+  scene_begin_with("Comm");
+  scene.processes[0] = old_app;
+  scene_tick(SECOND);
+  scene.processes[0].name = "sh";
+  scene.processes[0].exec_id = 2;
+  end(0, SECOND / 2);
+  scene_tick(SECOND);
+  scene_end();
+  scene_expect_counts(0, 1, 0);
+  scene_expect_lines(1, 1, 1);
+}
+END_TEST
+
+/* A child is seen for the first time, or has ended too, when its parent is gone. */
+static const struct {
+  bool has_children;      /* the rule */
+  bool parent_was_there;  /* in the tick before */
+  bool parent_is_younger; /* than the child: another process with that pid */
+  bool child_has_ended;
+  unsigned starts, exits;
+} families[] = {
+    {true, true, false, false, 1, 1},  {true, false, false, false, 2, 1},
+    {true, true, false, true, 1, 2},   {true, false, false, true, 2, 2},
+    {false, true, false, false, 0, 1}, {false, false, false, false, 1, 1},
+    {false, false, false, true, 1, 1}, {true, false, true, false, 1, 1},
+    {true, false, true, true, 1, 1},
+};
+
+START_TEST(child_joins_the_tree_of_a_parent_that_is_gone) {
+  struct denet_rule rule = scene_rule("a", "Comm", "app");
+  bool joins = families[_i].has_children && !families[_i].parent_is_younger;
+  bool lives_on = joins && !families[_i].child_has_ended;
+  rule.children = families[_i].has_children;
+  scene_begin(&rule, 1);
+  uint64_t then_ns = scene.now_ns;
+  if (families[_i].parent_was_there)
+    scene.processes[0] = old_app;
+  scene_tick(SECOND);
+  if (!families[_i].parent_was_there)
+    scene.processes[0] = (struct fake_process){10, 1, "app", then_ns + SECOND / 4, 1, 0};
+  end(0, SECOND / 2);
+  uint64_t child_ns = then_ns + (families[_i].parent_is_younger ? SECOND / 5 : SECOND / 3);
+  scene.processes[1] = (struct fake_process){11, 10, "kid", child_ns, 1, 30 * MILLISECOND};
+  if (families[_i].child_has_ended)
+    end(1, SECOND / 4);
+  scene_tick(SECOND);
+  scene_end();
+  scene_expect_counts(families[_i].starts, families[_i].exits, lives_on);
+  ck_assert_uint_eq(scene.lines[DENET_LINE_METADATA], 1);
+  ck_assert_uint_eq(scene.lines[DENET_LINE_LAST], !lives_on);
+  ck_assert_uint_eq(scene.group_cpu_ns, joins ? 30 * MILLISECOND : 0);
+}
+END_TEST
+
+/* Processes that ended before the first tick, or were born before it and never seen. */
+static const struct {
+  unsigned ticks; /* before the scan that reports them */
+  uint64_t born_ns, ended_ns;
+} strangers[] = {
+    {0, 5 * SECOND, 0},
+    {0, 5 * SECOND, 999 * SECOND},
+    {0, 999 * SECOND, 1000 * SECOND - 1},
+    {1, 5 * SECOND, 1000 * SECOND + 1},
+    {1, 999 * SECOND, 1000 * SECOND + SECOND / 2},
+    {1, 999 * SECOND, 0},
+    {7, 999 * SECOND, 1006 * SECOND},
+};
+
+START_TEST(ended_process_that_was_not_born_under_watch_is_not_counted) {
+  scene_begin_with("Comm");
+  for (unsigned i = 0; i < strangers[_i].ticks; i++)
+    scene_tick(SECOND);
+  scene.processes[0] = (struct fake_process){10, 1, "app", strangers[_i].born_ns, 1, SECOND};
+  scene.ends[0] = (struct fake_end){true, strangers[_i].ended_ns, 0, false};
+  scene_tick(SECOND);
+  scene_end();
+  scene_expect_counts(0, 0, 0);
+  scene_expect_lines(0, 0, 0);
+  ck_assert_uint_eq(scene.group_cpu_ns, 0);
+  ck_assert_uint_eq(scene.lost, 0);
+}
+END_TEST
+
+/* Shows a zombie, and a process that is found late and so has all be resolved once more. */
+static void show_zombie(uint64_t born_ns) {
+  scene.processes[0] = (struct fake_process){10, 1, "app", born_ns, 1, 0};
+  scene.processes[1] = (struct fake_process){11, 1, "app", 5 * SECOND, 1, 0};
+  scene.zombie = 10;
+}
+
+START_TEST(zombie_from_before_denet_is_not_counted_though_all_are_resolved_again) {
+  scene_begin_with("Comm");
+  scene_tick(SECOND);
+  show_zombie(5 * SECOND);
+  scene_tick(SECOND);
+  scene_end();
+  scene_expect_lines(1, 2, 0);
+  scene_expect_counts(0, 0, 1);
+}
+END_TEST
+
+START_TEST(zombie_in_a_slot_that_is_resolved_again_stays_in_its_tree) {
+  struct denet_rule rules[] = {scene_rule("a", "CommandLine", "none"),
+                               scene_rule_for("b", "Comm", "app", "app%{slot}")};
+  scene_begin(rules, 2);
+  scene_tick(SECOND);
+  show_zombie(scene.now_ns - SECOND / 2);
+  scene.stalled = ALL_TEXTS;
+  scene_tick(SECOND);
+  scene.stalled = 0;
+  scene_end();
+  ck_assert_uint_eq(scene.lines[DENET_LINE_LAST], 1);
+}
+END_TEST
+
+/* --- Metadata --- */
+
+START_TEST(metadata_of_an_ended_process_is_what_could_be_read_while_it_lived) {
+  scene_begin_with("Comm");
+  scene_tick(SECOND);
+  show("app", SECOND / 10);
+  scene.stalled = 1u << DENET_TEXT_ARGUMENTS;
+  scene_tick(SECOND / 10);
+  scene_expect_lines(0, 0, 0); /* the line waits for the arguments, which never come */
+  end(0, SECOND / 20);
+  scene.stalled = ALL_TEXTS;
+  scene.are_gone = true;
+  scene_tick(SECOND);
+  scene_end();
+  scene_expect_lines(1, 0, 1);
+  ck_assert_ptr_nonnull(strstr(scene.last_metadata, "\"executable\":\"app\""));
+}
+END_TEST
+
+/* In the middle of an exec neither text is available. */
+START_TEST(metadata_of_a_process_in_its_exec_waits_for_its_texts) {
+  scene_begin_with("Comm");
+  scene_tick(SECOND);
+  show("app", 0);
+  scene.stalled = ALL_TEXTS;
+  scene.are_gone = true;
+  scene_tick(SECOND / 10);
+  scene.stalled = 0;
+  scene_tick(SECOND);
+  scene_end();
+  ck_assert_uint_eq(scene.lines[DENET_LINE_METADATA], 1);
+  ck_assert_ptr_nonnull(strstr(scene.last_metadata, "\"cmd\":[\"app\"]"));
+}
+END_TEST
+
+START_TEST(long_command_lines_of_many_at_once_take_memory_within_bounds) {
+  struct denet_rule rule = scene_rule("a", "Comm", "app");
+  const size_t mebibyte = 1 << 20;
+  rule.children = false;
+  scene_begin(&rule, 1);
+  for (int i = 0; i < PROCESSES; i++)
+    scene.processes[i] = (struct fake_process){10 + i, 1, "app", 5 * SECOND, 1, 0};
+  scene.argument_bytes = 6 * mebibyte;
+  scene_tick(SECOND);
+  ck_assert_uint_eq(scene.lines[DENET_LINE_METADATA], PROCESSES);
+  ck_assert_uint_lt(scene.metadata_bytes, 13 * mebibyte);
+  ck_assert_uint_gt(scene.metadata_bytes, 12 * mebibyte + 2 * 4096);
+  /* These have been written; there is room again. */
+  for (int i = 0; i < PROCESSES; i++)
+    scene.processes[i].exec_id = 2;
+  scene_tick(SECOND);
+  ck_assert_uint_gt(scene.metadata_bytes, 24 * mebibyte);
+  scene_end();
+}
+END_TEST
+
+void add_cases(Suite *suite) {
+  ADD_TEST(suite, slow_scan_leaves_time_to_match);
+  ADD_TEST(suite, matching_goes_on_where_it_ran_out_of_time);
+  ADD_TEST(suite, children_of_a_late_match_join_though_time_ran_out);
+  ADD_TEST(suite, ended_processes_that_there_was_no_time_to_match_count_as_lost);
+  ADD_TABLE(suite, fork_that_execs_the_program_counts_from_its_birth, condition_keys);
+  ADD_TEST(suite, process_that_joins_a_tree_late_brings_no_jump_of_cpu_use);
+  ADD_TABLE(suite, process_whose_text_stalled_counts_from_its_match_on_and_as_lost, stalls);
+  ADD_TABLE(suite, process_that_leaves_and_comes_back_is_not_counted_twice, returns);
+  ADD_TEST(suite, process_that_goes_from_rule_to_rule_of_a_group_is_counted_once);
+  ADD_TABLE(suite, process_that_lived_between_two_ticks_is_counted_once, condition_keys);
+  ADD_TEST(suite, all_that_lived_between_two_ticks_are_counted);
+  ADD_TABLE(suite, process_whose_texts_came_only_when_it_had_ended_is_a_start_and_lost, text_keys);
+  ADD_TABLE(suite, process_that_ended_without_texts_counts_if_its_name_is_enough, textless);
+  ADD_TABLE(suite, process_that_execd_and_ended_between_two_ticks_is_counted_once, launches);
+  ADD_TEST(suite, member_that_execd_another_program_and_ended_has_one_last_line);
+  ADD_TABLE(suite, child_joins_the_tree_of_a_parent_that_is_gone, families);
+  ADD_TABLE(suite, ended_process_that_was_not_born_under_watch_is_not_counted, strangers);
+  ADD_TEST(suite, zombie_from_before_denet_is_not_counted_though_all_are_resolved_again);
+  ADD_TEST(suite, zombie_in_a_slot_that_is_resolved_again_stays_in_its_tree);
+  ADD_TEST(suite, metadata_of_an_ended_process_is_what_could_be_read_while_it_lived);
+  ADD_TEST(suite, metadata_of_a_process_in_its_exec_waits_for_its_texts);
+  ADD_TEST(suite, long_command_lines_of_many_at_once_take_memory_within_bounds);
+}
