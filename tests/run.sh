@@ -115,7 +115,7 @@ analyse_and_fuzz() {
   local status=0
   tests/analyse.sh gcc cppcheck || status=1
   echo "analysis: $((1 - status)) passed, $status failed"
-  python3 tests/fuzz/run.py --build "$out/fuzz" || true
+  python3 tests/fuzz/run.py --seconds 5 --build "$out/fuzz" || true
 }
 export -f build compile_others analyse_and_fuzz
 export out
