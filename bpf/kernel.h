@@ -1,7 +1,6 @@
-/* The few kernel types that the programs read, with just the fields that they use: CO-RE finds the
- * real offsets when they are loaded (names as in include/linux/sched.h, sched/signal.h, mm_types.h,
- * cgroup-defs.h, kernfs.h, fs.h, fs/mount.h). A type NAME___FORM is another kernel's form of NAME.
- */
+/* The kernel types that the programs read, each with only the fields that they use. libbpf finds
+ * the real offsets when it loads the programs (CO-RE), by the names of types and fields. A type
+ * NAME___FORM stands for the type NAME of older kernels. */
 #pragma once
 
 #include <linux/bpf.h>
@@ -9,12 +8,16 @@
 
 typedef int pid_t;
 
-#define PF_EXITING 0x00000004    /* include/linux/sched.h, as the next two */
-#define PF_FORKNOEXEC 0x00000040 /* forked but did not exec */
+/* task_struct.flags, include/linux/sched.h. */
+#define PF_EXITING 0x00000004    /* in do_exit() */
+#define PF_FORKNOEXEC 0x00000040 /* has not called execve() since its fork */
 #define PF_KTHREAD 0x00200000
-#define SIGNAL_GROUP_EXIT 0x4 /* include/linux/sched/signal.h */
+/* signal_struct.flags, include/linux/sched/signal.h. */
+#define SIGNAL_GROUP_EXIT 0x4
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+/* Scheduling: include/linux/task_io_accounting.h, sched.h; kernel/sched/sched.h. */
 
 struct task_io_accounting {
   __u64 rchar, wchar, syscr, syscw, read_bytes, write_bytes;
@@ -41,7 +44,7 @@ struct list_head {
   struct list_head *next;
 };
 
-/* Files and their paths. */
+/* Files and paths: include/linux/dcache.h, mount.h, path.h, fs.h, fdtable.h; fs/mount.h. */
 
 struct qstr {
   const unsigned char *name;
@@ -85,7 +88,7 @@ struct files_struct {
   struct fdtable *fdt;
 };
 
-/* Memory. */
+/* Memory: include/linux/percpu_counter.h, mm_types.h. */
 
 struct percpu_counter {
   __s64 count;
@@ -95,7 +98,7 @@ struct percpu_counter {
 struct mm_struct {
   unsigned long total_vm, arg_start, arg_end;
   struct file *exe_file;
-  struct percpu_counter rss_stat[4]; /* MM_FILEPAGES, MM_ANONPAGES, MM_SWAPENTS, MM_SHMEMPAGES */
+  struct percpu_counter rss_stat[4]; /* MM_FILEPAGES, _ANONPAGES, _SWAPENTS, _SHMEMPAGES */
 };
 
 /* Before Linux 6.2. */
@@ -109,7 +112,7 @@ struct mm_struct___plain {
   struct mm_rss_stat rss_stat;
 };
 
-/* Control groups. */
+/* Control groups: include/linux/kernfs.h, cgroup-defs.h; kernel/cgroup/cgroup-internal.h. */
 
 struct kernfs_node {
   struct kernfs_node *__parent;
@@ -140,7 +143,8 @@ struct css_set {
   struct list_head cgrp_links;
 };
 
-/* Processes. */
+/* Processes: include/linux/sched.h, sched/signal.h, cred.h, ns_common.h, nsproxy.h;
+ * include/net/net_namespace.h. */
 
 typedef struct {
   int counter;
@@ -187,11 +191,6 @@ struct thread_info {
   __u32 status, cpu;
 };
 
-/* arch/x86/include/asm/ptrace.h */
-struct pt_regs {
-  unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, sp;
-};
-
 struct sighand_struct;
 struct bpf_local_storage;
 
@@ -230,7 +229,7 @@ struct task_struct___cpu {
   unsigned int cpu;
 };
 
-/* What the programs are called with. */
+/* Contexts of iterator programs: include/linux/bpf.h, kernel/bpf/task_iter.c, map_iter.c. */
 
 struct seq_file;
 

@@ -1,5 +1,5 @@
-/* The programs: a task iterator that gives every process of the host in one read, and what happens
- * to processes between two reads. */
+/* The programs for processes: a task iterator that lists every process of the host in one read, and
+ * tracepoint programs that send events of forks, execs and exits between two reads. */
 #include "texts.h"
 #include "usage.h"
 
@@ -7,13 +7,14 @@
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
-/* --- Where the CPUs have their parts of a per-CPU variable --- */
+/* --- Offsets of the CPUs' instances of per-CPU variables --- */
 
-/* To learn it, a per-CPU map's value is looked at from both sides: the address in the map, and
- * where each CPU has it. */
+/* The value of a per-CPU map has an address in struct bpf_array (pptrs, include/linux/bpf.h), and
+ * bpf_map_lookup_percpu_elem() (Linux 5.19) gives the address of each CPU's instance. User space
+ * computes cpu_offset[] from both. */
 denet_u32 probe_id = 0;
 denet_u64 probe_base = 0;
-denet_u64 probe_place[DENET_BPF_CPUS];
+denet_u64 probe_address[DENET_BPF_CPUS];
 
 struct {
   __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -23,7 +24,7 @@ struct {
 } probe SEC(".maps");
 
 SEC("iter/bpf_map")
-int find_offsets(struct bpf_iter__bpf_map *ctx) {
+int find_cpu_offsets(struct bpf_iter__bpf_map *ctx) {
   struct bpf_map *map = ctx->map;
   denet_u32 zero = 0;
   if (!map || map->id != probe_id)
@@ -33,21 +34,22 @@ int find_offsets(struct bpf_iter__bpf_map *ctx) {
   for (denet_u32 cpu = 0; cpu < DENET_BPF_CPUS; cpu++) {
     if (cpu >= cpu_count)
       break;
-    probe_place[cpu] = (denet_u64)bpf_map_lookup_percpu_elem(&probe, &zero, cpu);
+    probe_address[cpu] = (denet_u64)bpf_map_lookup_percpu_elem(&probe, &zero, cpu);
   }
   return 0;
 }
 
 /* --- The task iterator --- */
 
-/* Processes that started before this have been seen by user space: only those that it watches are
- * told of at length. */
-denet_u64 settled_ns = 0;
+/* A process has full records if it started at this time (boot clock) or later, has exited, or has
+ * its bit in full_pids. Others have compact records. User space sets both. */
+denet_u64 full_since_ns = 0;
+denet_u32 full_pids[DENET_BPF_PIDS / 32]; /* one bit for each pid */
 
-denet_u32 watched[DENET_BPF_PIDS / 32]; /* a bit for each pid, set by user space */
-
-static __always_inline bool is_watched(denet_u32 pid) {
-  return watched[pid / 32 & (DENET_BPF_PIDS / 32 - 1)] >> (pid & 31) & 1;
+static __always_inline bool wants_full(struct task_struct *task) {
+  denet_u32 pid = task->tgid;
+  return task->group_leader->start_boottime >= full_since_ns || task->exit_state ||
+         full_pids[pid / 32 & (DENET_BPF_PIDS / 32 - 1)] >> (pid & 31) & 1;
 }
 
 static __always_inline denet_u32 state_of(struct task_struct *task) {
@@ -58,7 +60,7 @@ static __always_inline denet_u32 state_of(struct task_struct *task) {
   else if (task->exit_state)
     state |= DENET_BPF_ZOMBIE;
   if (!task->mm && !(task->flags & PF_KTHREAD))
-    state |= DENET_BPF_HOLLOW;
+    state |= DENET_BPF_NO_MM;
   if (has_reaped(signal))
     state |= DENET_BPF_HAS_REAPED;
   if (signal->oom_mm)
@@ -66,63 +68,69 @@ static __always_inline denet_u32 state_of(struct task_struct *task) {
   return state;
 }
 
-static __always_inline void identify(struct task_struct *task,
-                                     struct denet_bpf_identity *identity) {
-  identity->brief.head.pid = task->tgid;
-  identity->brief.head.start_ns = task->start_boottime;
-  identity->brief.exec_id = task->self_exec_id;
-  identity->parent_pid = task->real_parent->tgid;
-  identity->flags = task->flags;
-  identity->state = state_of(task);
-  identity->threads = task->signal->nr_threads;
-  bpf_probe_read_kernel(identity->brief.name, sizeof(identity->brief.name), task->comm);
-}
-
 static __always_inline void read_memory(struct mm_struct *mm, denet_u64 *rss, denet_u64 *vm) {
   *rss = read_rss(mm);
   *vm = mm->total_vm;
 }
 
-/* Of a main thread that exited before others; of another one 0. */
-static __always_inline denet_u64 read_main_age(struct task_struct *task) {
+/* Returns the age at which the main thread exited if other threads still run; else 0. */
+static __always_inline denet_u64 read_leader_age(struct task_struct *task) {
   struct process_key key = key_of(task);
-  struct exited_costs *costs = bpf_map_lookup_elem(&exited, &key);
-  return costs ? costs->leader.age_ns : 0;
+  struct exited_usage *usage = bpf_map_lookup_elem(&exited, &key);
+  return usage ? usage->leader.age_ns : 0;
 }
 
-static __always_inline void read_process(struct task_struct *task,
-                                         struct denet_bpf_process *process) {
-  struct signal_struct *signal = task->signal;
-  struct denet_bpf_usage *costs = &process->usage;
-  bool has_own_io = !has_reaped(signal);
-  read_thread(task, costs);
-  add_exited(signal, costs);
-  add_io(&task->ioac, costs);
-  if (has_own_io)
-    add_io(&signal->ioac, costs);
-  /* Some thread has exited. Its I/O is noted for when signal->ioac won't be the process's own. */
-  if (signal->sum_sched_runtime)
-    add_summed(find_exited(task), has_own_io, costs);
-  if (task->flags & PF_EXITING)
-    costs->age_ns += read_main_age(task);
-  process->seen_ns = bpf_ktime_get_boot_ns();
+/* Without the parent: that of a freed task may be freed too. */
+static __always_inline void read_identity(struct task_struct *task, enum denet_bpf_kind kind,
+                                          struct denet_bpf_process *process) {
+  struct denet_bpf_identity *identity = &process->identity;
+  identity->compact.head.kind = kind;
+  identity->compact.head.pid = task->tgid;
+  identity->compact.head.start_ns = task->start_boottime;
+  identity->compact.exec_id = task->self_exec_id;
+  identity->flags = task->flags;
+  identity->state = state_of(task);
+  identity->threads = task->signal->nr_threads;
+  bpf_probe_read_kernel(identity->compact.name, sizeof(identity->compact.name), task->comm);
   process->uid = task->real_cred->uid.val;
   process->cpu = read_cpu(task);
-  process->net_namespace = task->nsproxy->net_ns->ns.inum;
   process->exit_code = read_exit_code(task);
-  if (task->mm)
-    read_memory(task->mm, &process->rss_pages, &process->vm_pages);
 }
 
+static __always_inline int list_process(struct task_struct *task, struct seq_file *seq) {
+  struct denet_bpf_process process = {};
+  struct denet_bpf_usage *usage = &process.usage;
+  struct signal_struct *signal = task->signal;
+  bool has_own_io = !has_reaped(signal);
+  read_identity(task, DENET_BPF_PROCESS, &process);
+  process.identity.parent_pid = task->real_parent->tgid;
+  read_thread(task, usage);
+  add_exited(signal, usage);
+  add_io(&task->ioac, &usage->read_chars);
+  if (has_own_io)
+    add_io(&signal->ioac, &usage->read_chars);
+  /* A thread has exited. The entry in the map must exist before signal->ioac includes children. */
+  if (signal->sum_sched_runtime)
+    add_exited_sums(find_exited(task), has_own_io, usage);
+  if (task->flags & PF_EXITING)
+    usage->age_ns += read_leader_age(task);
+  process.seen_ns = bpf_ktime_get_boot_ns();
+  process.net_namespace = task->nsproxy->net_ns->ns.inum;
+  if (task->mm)
+    read_memory(task->mm, &process.rss_pages, &process.vm_pages);
+  bpf_seq_write(seq, &process, sizeof(process));
+  return 0;
+}
+
+/* What exit_task() adds to the process's sums is left out. */
 static __always_inline int list_thread(struct task_struct *task, struct seq_file *seq) {
   struct denet_bpf_thread thread = {.head = {DENET_BPF_THREAD, task->tgid}, .tid = task->pid};
-  read_thread(task, &thread.usage);
-  /* Not what has been added to the process's sums, or is about to be. */
   bool is_summed = task->flags & PF_EXITING;
+  read_thread(task, &thread.usage);
   if (is_summed)
     thread.usage.run_delay_ns = 0;
   if (!is_summed || !has_reaped(task->signal))
-    add_io(&task->ioac, &thread.usage);
+    add_io(&task->ioac, &thread.usage.read_chars);
   if (!task->group_leader->mm && task->mm)
     read_memory(task->mm, &thread.rss_pages, &thread.vm_pages);
   thread.state = is_on_cpu(task) ? DENET_BPF_ON_CPU : 0;
@@ -130,14 +138,14 @@ static __always_inline int list_thread(struct task_struct *task, struct seq_file
   return 0;
 }
 
-/* No more is read than what tells whether it has changed: each line of memory counts. */
-static __always_inline int list_briefly(struct task_struct *task, struct seq_file *seq) {
-  struct denet_bpf_brief brief = {
-      .head = {DENET_BPF_BRIEF, task->tgid, task->start_boottime},
+/* Reads only what shows a change of the process: each cache line of a task_struct costs time. */
+static __always_inline int list_compact(struct task_struct *task, struct seq_file *seq) {
+  struct denet_bpf_compact compact = {
+      .head = {DENET_BPF_COMPACT, task->tgid, task->start_boottime},
       .exec_id = task->self_exec_id,
   };
-  bpf_probe_read_kernel(brief.name, sizeof(brief.name), task->comm);
-  bpf_seq_write(seq, &brief, sizeof(brief));
+  bpf_probe_read_kernel(compact.name, sizeof(compact.name), task->comm);
+  bpf_seq_write(seq, &compact, sizeof(compact));
   return 0;
 }
 
@@ -146,19 +154,10 @@ int list_tasks(struct bpf_iter__task *ctx) {
   struct task_struct *task = ctx->task;
   if (!task)
     return 0;
-  struct seq_file *seq = ctx->meta->seq;
-  bool is_brief = task->group_leader->start_boottime < settled_ns && !task->exit_state &&
-                  !is_watched(task->tgid);
-  if (task->pid != task->tgid)
-    return is_brief ? 0 : list_thread(task, seq);
-  if (is_brief)
-    return list_briefly(task, seq);
-  struct denet_bpf_process process = {};
-  identify(task, &process.identity);
-  process.identity.brief.head.kind = DENET_BPF_PROCESS;
-  read_process(task, &process);
-  bpf_seq_write(seq, &process, sizeof(process));
-  return 0;
+  bool is_full = wants_full(task);
+  if (task->pid == task->tgid)
+    return is_full ? list_process(task, ctx->meta->seq) : list_compact(task, ctx->meta->seq);
+  return is_full ? list_thread(task, ctx->meta->seq) : 0;
 }
 
 /* --- Events --- */
@@ -168,42 +167,44 @@ struct {
   __uint(max_entries, DENET_BPF_RING_BYTES);
 } events SEC(".maps");
 
-denet_u64 lost = 0; /* events for which there was no room */
+denet_u64 lost = 0; /* events for which a ring or a map had no room */
 
-/* User space reads the events at each of its ticks. When a program begins, or before they have
- * filled the ring, it is woken: by a word in a ring of its own, once until it has read them. */
-denet_u32 has_called = 0; /* reset by user space */
+/* User space reads the events at each of its ticks. A word in the ring wakeups wakes it up before:
+ * after an exec, and when the events fill half of their ring. One word is enough until it has read
+ * them. */
+denet_u32 has_woken = 0; /* user space sets it back to 0 */
 
 struct {
   __uint(type, BPF_MAP_TYPE_RINGBUF);
-  __uint(max_entries, DENET_BPF_CALL_BYTES);
-} calls SEC(".maps");
+  __uint(max_entries, DENET_BPF_WAKEUP_BYTES);
+} wakeups SEC(".maps");
 
+/* Room for one event of variable size on each CPU: a BPF stack has 512 bytes. */
 struct {
   __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
   __uint(max_entries, 1);
   __type(key, denet_u32);
-  __type(value, struct texts_room);
-} rooms SEC(".maps");
+  __type(value, struct texts_buffer);
+} texts_buffers SEC(".maps");
 
 static __always_inline void count_loss(void) { __sync_fetch_and_add(&lost, 1); }
 
-static __always_inline void call(void) {
-  if (has_called)
+static __always_inline void wake(void) {
+  if (has_woken)
     return;
-  has_called = 1;
+  has_woken = 1;
   denet_u64 word = 0;
-  bpf_ringbuf_output(&calls, &word, sizeof(word), BPF_RB_FORCE_WAKEUP);
+  bpf_ringbuf_output(&wakeups, &word, sizeof(word), BPF_RB_FORCE_WAKEUP);
 }
 
-static __always_inline void call_if_full(void) {
+static __always_inline void wake_if_half_full(void) {
   if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > DENET_BPF_RING_BYTES / 2)
-    call();
+    wake();
 }
 
 static __always_inline void submit(void *event) {
   bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
-  call_if_full();
+  wake_if_half_full();
 }
 
 static __always_inline struct denet_bpf_head make_head(struct task_struct *task,
@@ -212,6 +213,7 @@ static __always_inline struct denet_bpf_head make_head(struct task_struct *task,
   return head;
 }
 
+/* kernel_clone() has made a task (kernel/fork.c). Sends nothing for a thread. */
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(note_fork, struct task_struct *parent, struct task_struct *child) {
   if (child->pid != child->tgid)
@@ -230,124 +232,118 @@ int BPF_PROG(note_fork, struct task_struct *parent, struct task_struct *child) {
 
 static __always_inline void send_texts(struct task_struct *task) {
   denet_u32 zero = 0;
-  struct texts_room *room = bpf_map_lookup_elem(&rooms, &zero);
+  struct texts_buffer *buffer = bpf_map_lookup_elem(&texts_buffers, &zero);
   struct mm_struct *mm = task->mm;
-  if (!room || !mm)
+  if (!buffer || !mm)
     return;
-  struct denet_bpf_texts *texts = &room->texts;
+  struct denet_bpf_texts *texts = &buffer->texts;
   texts->head = make_head(task, DENET_BPF_TEXTS);
   texts->exec_id = task->self_exec_id;
   texts->uid = task->real_cred->uid.val;
   bpf_probe_read_kernel(texts->name, sizeof(texts->name), task->comm);
-  room->used = 0;
-  append_arguments(room, mm);
-  denet_u64 arguments = room->used;
-  if (!append_path(room, mm->exe_file))
-    room->used = arguments;
-  denet_u64 executable = room->used;
-  if (!append_cgroup(room, task->cgroups))
-    room->used = executable;
+  buffer->used = 0;
+  append_arguments(buffer, mm);
+  denet_u64 arguments = buffer->used;
+  if (!append_path(buffer, mm->exe_file))
+    buffer->used = arguments;
+  denet_u64 executable = buffer->used;
+  if (!append_cgroup(buffer, task->cgroups))
+    buffer->used = executable;
   texts->argument_bytes = arguments;
   texts->executable_bytes = executable - arguments;
-  texts->cgroup_bytes = room->used - executable;
-  denet_u64 size = sizeof(*texts) + (room->used & (2 * DENET_BPF_TEXT_BYTES - 1));
+  texts->cgroup_bytes = buffer->used - executable;
+  denet_u64 size = sizeof(*texts) + (buffer->used & (2 * DENET_BPF_TEXT_BYTES - 1));
   if (bpf_ringbuf_output(&events, texts, size, BPF_RB_NO_WAKEUP))
     count_loss();
-  call_if_full();
+  wake_if_half_full();
 }
 
-/* A thread that execs takes the main one's place and start time (de_thread, fs/exec.c): NULL if
- * there is none. */
-static __always_inline struct task_struct *find_usurper(struct signal_struct *signal) {
+/* Returns the thread that is in execve() and replaces the main thread, with its pid and start time
+ * (de_thread, fs/exec.c); NULL if there is none. signal_struct.group_exit_task before Linux 5.17,
+ * group_exec_task since then. */
+static __always_inline struct task_struct *find_exec_thread(struct signal_struct *signal) {
   struct signal_struct___old *old = (void *)signal;
   if (bpf_core_field_exists(old->group_exit_task))
     return BPF_CORE_READ(old, group_exit_task);
   return bpf_core_field_exists(signal->group_exec_task) ? signal->group_exec_task : 0;
 }
 
-/* The age with which a thread goes into the sums: a main one's without what the one that takes its
- * place will have too much, which is what it was younger. */
-static __always_inline denet_u64 read_last_age(struct task_struct *task) {
+/* Returns the age that an exiting thread adds to the sums. A thread that replaces the main thread
+ * takes over its start time and so gains the difference of both: the main thread adds that less. */
+static __always_inline denet_u64 read_exit_age(struct task_struct *task) {
   denet_u64 age_ns = read_age(task);
-  struct task_struct *usurper = task->pid == task->tgid ? find_usurper(task->signal) : 0;
-  if (!usurper || usurper == task)
+  struct task_struct *next = task->pid == task->tgid ? find_exec_thread(task->signal) : 0;
+  if (!next || next == task)
     return age_ns;
-  denet_u64 gap_ns = BPF_CORE_READ(usurper, start_time) - task->start_time;
+  denet_u64 gap_ns = BPF_CORE_READ(next, start_time) - task->start_time;
   return gap_ns < age_ns ? age_ns - gap_ns : 0;
 }
 
-/* Where a thread is summed: a main one apart. */
-static __always_inline void sum_up(struct task_struct *task) {
-  struct exited_costs *costs = find_exited(task);
-  if (!costs) {
+/* Adds an exiting thread to the sums of its process. Threads may exit on several CPUs at once. */
+static __always_inline void sum_thread(struct task_struct *task) {
+  struct exited_usage *usage = find_exited(task);
+  if (!usage) {
     count_loss();
     return;
   }
-  struct sums *sums = task->pid == task->tgid ? &costs->leader : &costs->threads;
-  __sync_fetch_and_add(&sums->age_ns, read_last_age(task));
-  __sync_fetch_and_add(&sums->run_delay_ns, read_run_delay(task));
-  if (!has_io())
-    return;
-  __sync_fetch_and_add(&sums->read_chars, task->ioac.rchar);
-  __sync_fetch_and_add(&sums->write_chars, task->ioac.wchar);
-  __sync_fetch_and_add(&sums->read_calls, task->ioac.syscr);
-  __sync_fetch_and_add(&sums->write_calls, task->ioac.syscw);
-  __sync_fetch_and_add(&sums->read_bytes, task->ioac.read_bytes);
-  __sync_fetch_and_add(&sums->write_bytes, task->ioac.write_bytes);
+  struct exited_sums own = {read_exit_age(task), read_run_delay(task)};
+  add_io(&task->ioac, own.io);
+  denet_u64 *sums = (void *)(task->pid == task->tgid ? &usage->leader : &usage->threads);
+#pragma unroll
+  for (int i = 0; i < EXITED_SUMS; i++)
+    __sync_fetch_and_add(&sums[i], ((denet_u64 *)&own)[i]);
 }
 
-/* A thread that execs becomes the main one (de_thread, fs/exec.c): the old one is one of those that
- * have exited. */
-static __always_inline void depose_leader(struct task_struct *task) {
-  struct exited_costs *costs = find_exited(task);
-  if (!costs)
+/* The thread in execve() is the main thread now: the old one becomes one of the exited threads. */
+static __always_inline void replace_leader(struct task_struct *task) {
+  struct exited_usage *usage = find_exited(task);
+  if (!usage)
     return;
-  costs->threads.age_ns += costs->leader.age_ns;
-  costs->threads.run_delay_ns += costs->leader.run_delay_ns;
-  costs->threads.read_chars += costs->leader.read_chars;
-  costs->threads.write_chars += costs->leader.write_chars;
-  costs->threads.read_calls += costs->leader.read_calls;
-  costs->threads.write_calls += costs->leader.write_calls;
-  costs->threads.read_bytes += costs->leader.read_bytes;
-  costs->threads.write_bytes += costs->leader.write_bytes;
-  costs->leader = (struct sums){};
+  denet_u64 *threads = (void *)&usage->threads, *leader = (void *)&usage->leader;
+#pragma unroll
+  for (int i = 0; i < EXITED_SUMS; i++)
+    threads[i] += leader[i];
+  usage->leader = (struct exited_sums){};
 }
 
+/* exec_binprm() has started a program (fs/exec.c). old_pid: the caller's thread id before. */
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(note_exec, struct task_struct *task, pid_t old_pid) {
   if (old_pid != task->pid)
-    depose_leader(task);
+    replace_leader(task);
   send_texts(task);
-  call();
+  wake();
   return 0;
 }
 
-/* --- Tasks that are kept --- */
+/* --- Kept tasks --- */
 
-/* Since Linux 6.3 a task can be kept: then its end can be told as soon as somebody asks, and there
- * is no need to wait for note_free(). The programs that do it stand beside those for older kernels,
- * of which some refuse any program with a function that they do not have. */
+/* Since Linux 6.3 a map can hold a reference on a task (bpf_task_acquire, kernel/bpf/helpers.c).
+ * Then user space gets the final usage as soon as it asks, and does not wait for note_free(). Some
+ * older kernels refuse any program that names a function that they do not have: each of the two
+ * programs exists twice, and user space loads one of each. */
 
-struct ending {
+struct kept_task {
   struct task_struct *task; /* the main thread; user space marks it as a kptr, clang 14 cannot */
 };
 
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
   __uint(map_flags, BPF_F_NO_PREALLOC);
-  __uint(max_entries, DENET_BPF_ENDING_MOST);
+  __uint(max_entries, DENET_BPF_KEPT_MOST);
   __type(key, struct process_key);
-  __type(value, struct ending);
-} ending SEC(".maps");
+  __type(value, struct kept_task);
+} kept_tasks SEC(".maps");
 
 struct task_struct *bpf_task_acquire(struct task_struct *task) __ksym __weak;
 void bpf_task_release(struct task_struct *task) __ksym __weak;
 
-static __always_inline bool keep(struct task_struct *task) {
+/* Returns false if there is no room. */
+static __always_inline bool keep_task(struct task_struct *task) {
   struct process_key key = key_of(task);
-  struct ending none = {};
-  bpf_map_update_elem(&ending, &key, &none, BPF_NOEXIST);
-  struct ending *kept = bpf_map_lookup_elem(&ending, &key);
+  struct kept_task none = {};
+  bpf_map_update_elem(&kept_tasks, &key, &none, BPF_NOEXIST);
+  struct kept_task *kept = bpf_map_lookup_elem(&kept_tasks, &key);
   if (!kept)
     return false;
   task = bpf_task_acquire(task->group_leader);
@@ -359,33 +355,14 @@ static __always_inline bool keep(struct task_struct *task) {
   return true;
 }
 
-static __always_inline void mark_not_kept(struct task_struct *task) {
-  struct exited_costs *costs = find_exited(task);
-  if (costs)
-    costs->is_not_kept = 1;
-  else
-    count_loss();
-}
+/* --- Exits --- */
 
-/* --- Ends --- */
-
-static __always_inline void send_exit(struct task_struct *task, struct denet_bpf_exit *event) {
-  __builtin_memset(event, 0, sizeof(*event));
-  event->head = make_head(task, DENET_BPF_EXIT);
-  event->exit_ns = bpf_ktime_get_boot_ns();
-  event->main_age_ns = task->pid == task->tgid ? read_age(task) : 0;
-  event->parent_pid = task->real_parent->tgid;
-  /* Since Linux 6.16; before, the memory is gone by now. */
-  if (task->mm)
-    read_memory(task->mm, &event->rss_pages, &event->vm_pages);
-  submit(event);
-}
-
-/* Only what is told to have exited is kept: nobody would ask for the others. */
+/* A thread is in do_exit() (kernel/exit.c); it is the last one when signal->live is 0. User space
+ * asks only for processes of which it has an exit event, so no other task is kept. */
 static __always_inline int exit_task(struct task_struct *task, bool keeps_tasks) {
   bool is_last = !task->signal->live.counter;
   if (!is_last || task->pid != task->tgid)
-    sum_up(task);
+    sum_thread(task);
   if (!is_last)
     return 0;
   if (task->flags & PF_FORKNOEXEC)
@@ -393,10 +370,23 @@ static __always_inline int exit_task(struct task_struct *task, bool keeps_tasks)
   struct denet_bpf_exit *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
   if (!event)
     count_loss();
-  if (keeps_tasks && (!event || !keep(task)))
-    mark_not_kept(task);
-  if (event)
-    send_exit(task, event);
+  if (keeps_tasks && (!event || !keep_task(task))) {
+    struct exited_usage *usage = find_exited(task);
+    if (usage)
+      usage->is_not_kept = 1;
+    else
+      count_loss();
+  }
+  if (!event)
+    return 0;
+  __builtin_memset(event, 0, sizeof(*event));
+  event->head = make_head(task, DENET_BPF_EXIT);
+  event->exit_ns = bpf_ktime_get_boot_ns();
+  event->main_age_ns = task->pid == task->tgid ? read_age(task) : 0;
+  event->parent_pid = task->real_parent->tgid;
+  if (task->mm) /* since Linux 6.16; before, exit_mm() runs before the tracepoint */
+    read_memory(task->mm, &event->rss_pages, &event->vm_pages);
+  submit(event);
   return 0;
 }
 
@@ -406,47 +396,41 @@ int BPF_PROG(note_exit, struct task_struct *task) { return exit_task(task, false
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(note_exit_kept, struct task_struct *task) { return exit_task(task, true); }
 
-/* The signal_struct has the sums of all threads, the main one's included. */
-static __always_inline void read_final(struct task_struct *task, struct denet_bpf_free *event) {
+/* Reads the usage of a process without threads: signal_struct has the sums of all of them, the main
+ * thread included. */
+static __always_inline void read_final(struct task_struct *task, struct denet_bpf_usage *usage) {
   struct signal_struct *signal = task->signal;
-  struct denet_bpf_usage *costs = &event->usage;
   struct process_key key = {task->tgid, task->start_boottime};
   bool has_own_io = !has_reaped(signal);
-  add_exited(signal, costs);
-  costs->age_ns = read_main_age(task);
-  costs->run_delay_ns = read_run_delay(task);
-  add_io(has_own_io ? &signal->ioac : &task->ioac, costs);
-  add_summed(bpf_map_lookup_elem(&exited, &key), has_own_io, costs);
+  add_exited(signal, usage);
+  usage->age_ns = read_leader_age(task);
+  usage->run_delay_ns = read_run_delay(task);
+  add_io(has_own_io ? &signal->ioac : &task->ioac, &usage->read_chars);
+  add_exited_sums(bpf_map_lookup_elem(&exited, &key), has_own_io, usage);
 }
 
-static __always_inline bool send_end(struct task_struct *task) {
-  struct denet_bpf_free *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+static __always_inline bool send_free(struct task_struct *task) {
+  struct denet_bpf_process *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
   if (!event)
     return false;
   __builtin_memset(event, 0, sizeof(*event));
-  event->head = (struct denet_bpf_head){DENET_BPF_FREE, task->tgid, task->start_boottime};
-  event->exec_id = task->self_exec_id;
-  event->flags = task->flags;
-  event->state = state_of(task);
-  event->peak_rss_pages = task->signal->maxrss;
-  event->uid = task->real_cred->uid.val;
-  event->cpu = read_cpu(task);
-  event->exit_code = read_exit_code(task);
-  bpf_probe_read_kernel(event->name, sizeof(event->name), task->comm);
-  read_final(task, event);
+  read_identity(task, DENET_BPF_FREE, event);
+  read_final(task, &event->usage);
+  event->seen_ns = bpf_ktime_get_boot_ns();
+  event->rss_pages = task->signal->maxrss;
   submit(event);
   return true;
 }
 
-/* After an RCU grace period, in whichever context that ends. Of a process that was kept somebody
- * asks, or has. */
+/* delayed_put_task_struct() (kernel/exit.c): a process has been waited for, and an RCU grace period
+ * has passed. Any task may be current. The event of a kept process is sent by request_exit(). */
 static __always_inline int free_task(struct task_struct *task, bool keeps_tasks) {
   if (task->pid != task->tgid)
     return 0;
   struct process_key key = {task->tgid, task->start_boottime};
-  struct exited_costs *costs = bpf_map_lookup_elem(&exited, &key);
-  bool is_untold = !keeps_tasks || (costs && costs->is_not_kept);
-  if (is_untold && !send_end(task))
+  struct exited_usage *usage = bpf_map_lookup_elem(&exited, &key);
+  bool must_send = !keeps_tasks || (usage && usage->is_not_kept);
+  if (must_send && !send_free(task))
     count_loss();
   bpf_map_delete_elem(&exited, &key);
   return 0;
@@ -458,22 +442,23 @@ int BPF_PROG(note_free, struct task_struct *task) { return free_task(task, false
 SEC("tp_btf/sched_process_free")
 int BPF_PROG(note_free_kept, struct task_struct *task) { return free_task(task, true); }
 
-/* User space asks, which does not see the process any more. Its sums are final once it has no
- * signal handlers (__exit_signal, kernel/exit.c). */
+/* User space runs this for a process that a pass does not list any more. The sums are final once
+ * __exit_signal() (kernel/exit.c) has taken task->sighand away; before that, or without room in the
+ * ring, the task stays for another request. */
 SEC("syscall")
-int tell_end(struct denet_bpf_question *question) {
-  struct process_key key = {question->pid, question->start_ns};
-  struct ending *kept = bpf_map_lookup_elem(&ending, &key);
+int request_exit(struct denet_bpf_exit_request *request) {
+  struct process_key key = {request->pid, request->start_ns};
+  struct kept_task *kept = bpf_map_lookup_elem(&kept_tasks, &key);
   struct task_struct *task = kept ? bpf_kptr_xchg(&kept->task, 0) : 0;
   if (!task)
     return 0;
-  bool is_told = !task->sighand && send_end(task);
-  if (!is_told)
-    task = bpf_kptr_xchg(&kept->task, task); /* to be asked for again */
+  bool is_sent = !task->sighand && send_free(task);
+  if (!is_sent)
+    task = bpf_kptr_xchg(&kept->task, task);
   if (task)
     bpf_task_release(task);
-  if (is_told) {
-    bpf_map_delete_elem(&ending, &key);
+  if (is_sent) {
+    bpf_map_delete_elem(&kept_tasks, &key);
     bpf_map_delete_elem(&exited, &key);
   }
   return 0;

@@ -1,4 +1,4 @@
-/* What the programs ask of a task. */
+/* Reads a task_struct (include/linux/sched.h): key, state, run delay, age. */
 #pragma once
 
 #include "kernel.h"
@@ -8,6 +8,8 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
+/* The key of a process in maps: pids are used again. start_ns: start_boottime of the main thread.
+ */
 struct process_key {
   denet_u64 pid, start_ns;
 };
@@ -17,6 +19,7 @@ static __always_inline struct process_key key_of(struct task_struct *task) {
   return key;
 }
 
+/* task->on_cpu exists with CONFIG_SMP. */
 static __always_inline bool is_on_cpu(struct task_struct *task) {
   return bpf_core_field_exists(task->on_cpu) && task->on_cpu;
 }
@@ -25,22 +28,23 @@ static __always_inline bool has_run_delay(void) {
   return bpf_core_field_exists(((struct task_struct *)0)->sched_info.run_delay);
 }
 
-/* Where the kernel has no CONFIG_SCHED_INFO this stays 0, and user space knows. */
+/* Returns the time that the task has waited in run queues (ns), without a wait that goes on. 0
+ * without CONFIG_SCHED_INFO: user space then leaves the metric out. */
 static __always_inline denet_u64 read_run_delay(struct task_struct *task) {
   return has_run_delay() ? task->sched_info.run_delay : 0;
 }
 
-/* The clock of the run queue that the task is in or was in last, by which the scheduler itself
- * counts (rq_clock, kernel/sched/sched.h): set at each switch, and by ticks while the CPU is not
- * idle. 0: it cannot be had. */
+/* Returns the clock of the run queue that the task is in or was in last (rq->clock, ns), with which
+ * the scheduler measures (rq_clock(), kernel/sched/sched.h). It advances at each switch, and at
+ * timer ticks while the CPU is not idle. 0: cfs_rq has no rq (no CONFIG_FAIR_GROUP_SCHED). */
 static __always_inline denet_u64 read_queue_clock(struct task_struct *task) {
   if (!bpf_core_field_exists(task->se.cfs_rq) || !bpf_core_field_exists(struct cfs_rq, rq))
     return 0;
   return task->se.cfs_rq->rq->clock;
 }
 
-/* For how long a thread that is in a run queue has waited: the kernel adds it to run_delay once the
- * wait is over (sched_info_arrive, kernel/sched/stats.h). */
+/* Returns how long a task in a run queue has waited so far. The kernel adds it to run_delay at the
+ * end of the wait (sched_info_arrive(), kernel/sched/stats.h). */
 static __always_inline denet_u64 read_waiting(struct task_struct *task) {
   if (!bpf_core_field_exists(task->sched_info.last_queued))
     return 0;
@@ -49,6 +53,8 @@ static __always_inline denet_u64 read_waiting(struct task_struct *task) {
   return now_ns > since_ns ? now_ns - since_ns : 0;
 }
 
+/* Returns ns since the start of the task on CLOCK_MONOTONIC, which stops while the host is
+ * suspended. */
 static __always_inline denet_u64 read_age(struct task_struct *task) {
   return bpf_ktime_get_ns() - task->start_time;
 }

@@ -1,167 +1,133 @@
-/* What tasks have cost and the memory that they hold. */
+/* Reads what tasks have used: CPU time, I/O, faults, switches and memory. */
 #pragma once
 
 #include "task.h"
 
-/* Set before loading. */
+/* The number of possible CPUs. User space sets it before it loads the programs. */
 const volatile denet_u32 cpu_count = 0;
 
-/* A per-CPU variable stands at its address plus an offset of the CPU. Set by user space. */
+/* The instance of a per-CPU variable for a CPU is at the variable's address plus the CPU's offset
+ * (__per_cpu_offset, include/asm-generic/percpu.h). User space sets it, see find_cpu_offsets(). */
 denet_u64 cpu_offset[DENET_BPF_CPUS];
 
-/* What the kernel adds up for no exited thread, or only together with the children's. */
-struct sums {
+#define IO_COUNTS 6 /* the last fields of struct denet_bpf_usage, from read_chars on */
+
+/* Sums over exited threads that signal_struct does not have: it has no run delay, and its I/O
+ * (signal->ioac) includes that of children that the process has waited for. */
+struct exited_sums {
   denet_u64 age_ns, run_delay_ns;
-  denet_u64 read_chars, write_chars, read_calls, write_calls, read_bytes, write_bytes;
+  denet_u64 io[IO_COUNTS];
 };
 
-/* Summed here as each thread of a process exits. */
-struct exited_costs {
-  struct sums threads;
-  struct sums leader;    /* the main thread: it counts by itself unless another one replaces it */
-  denet_u64 is_not_kept; /* of the whole process: there was no room to keep its main thread */
+#define EXITED_SUMS (sizeof(struct exited_sums) / sizeof(denet_u64))
+
+struct exited_usage {
+  struct exited_sums threads; /* exited threads without the main thread */
+  struct exited_sums leader; /* the main thread: its task_struct stays until the process is freed */
+  denet_u64 is_not_kept;     /* kept_tasks had no room for the process */
 };
 
+/* One entry for each process of which a thread has exited, until the process is freed. */
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
   __uint(map_flags, BPF_F_NO_PREALLOC);
   __uint(max_entries, DENET_BPF_EXITED_MOST);
   __type(key, struct process_key);
-  __type(value, struct exited_costs);
+  __type(value, struct exited_usage);
 } exited SEC(".maps");
 
-/* CPU time, switches and faults of one thread, and its age unless that has been summed. */
-static __always_inline void read_thread(struct task_struct *task, struct denet_bpf_usage *costs) {
-  costs->age_ns = task->flags & PF_EXITING ? 0 : read_age(task);
-  costs->run_ns = task->se.sum_exec_runtime;
-  costs->user_ns = task->utime;
-  costs->system_ns = task->stime;
-  costs->run_delay_ns = read_run_delay(task) + read_waiting(task);
-  costs->switches_voluntary = task->nvcsw;
-  costs->switches_involuntary = task->nivcsw;
-  costs->minor_faults = task->min_flt;
-  costs->major_faults = task->maj_flt;
+/* Reads the counters of one thread from its task_struct. The age of an exiting thread is in its
+ * exited_sums and is 0 here. */
+static __always_inline void read_thread(struct task_struct *task, struct denet_bpf_usage *usage) {
+  usage->age_ns = task->flags & PF_EXITING ? 0 : read_age(task);
+  usage->run_ns = task->se.sum_exec_runtime;
+  usage->user_ns = task->utime;
+  usage->system_ns = task->stime;
+  usage->run_delay_ns = read_run_delay(task) + read_waiting(task);
+  usage->switches_voluntary = task->nvcsw;
+  usage->switches_involuntary = task->nivcsw;
+  usage->minor_faults = task->min_flt;
+  usage->major_faults = task->maj_flt;
 }
 
-/* The same that the threads that have exited left behind (__exit_signal, kernel/exit.c), but for
- * the run queue delay. */
+/* Adds the same counters of all exited threads, except age and run delay: __exit_signal()
+ * (kernel/exit.c) adds them to signal_struct. */
 static __always_inline void add_exited(struct signal_struct *signal,
-                                       struct denet_bpf_usage *costs) {
-  costs->run_ns += signal->sum_sched_runtime;
-  costs->user_ns += signal->utime;
-  costs->system_ns += signal->stime;
-  costs->switches_voluntary += signal->nvcsw;
-  costs->switches_involuntary += signal->nivcsw;
-  costs->minor_faults += signal->min_flt;
-  costs->major_faults += signal->maj_flt;
+                                       struct denet_bpf_usage *usage) {
+  usage->run_ns += signal->sum_sched_runtime;
+  usage->user_ns += signal->utime;
+  usage->system_ns += signal->stime;
+  usage->switches_voluntary += signal->nvcsw;
+  usage->switches_involuntary += signal->nivcsw;
+  usage->minor_faults += signal->min_flt;
+  usage->major_faults += signal->maj_flt;
 }
 
-/* Without CONFIG_TASK_XACCT and CONFIG_TASK_IO_ACCOUNTING there are no such fields. */
-static __always_inline bool has_io(void) {
-  return bpf_core_field_exists(((struct task_io_accounting *)0)->rchar) &&
-         bpf_core_field_exists(((struct task_io_accounting *)0)->read_bytes);
-}
-
-static __always_inline void add_io(struct task_io_accounting *io, struct denet_bpf_usage *costs) {
-  if (!has_io())
+/* Adds struct task_io_accounting (include/linux/task_io_accounting.h): bytes and calls of read()
+ * and write(), and bytes that reached the block layer. Adds nothing on a kernel without
+ * CONFIG_TASK_XACCT or CONFIG_TASK_IO_ACCOUNTING, which has no such fields. */
+static __always_inline void add_io(struct task_io_accounting *io, denet_u64 counts[IO_COUNTS]) {
+  if (!bpf_core_field_exists(io->rchar) || !bpf_core_field_exists(io->read_bytes))
     return;
-  costs->read_chars += io->rchar;
-  costs->write_chars += io->wchar;
-  costs->read_calls += io->syscr;
-  costs->write_calls += io->syscw;
-  costs->read_bytes += io->read_bytes;
-  costs->write_bytes += io->write_bytes;
+  counts[0] += io->rchar;
+  counts[1] += io->wchar;
+  counts[2] += io->syscr;
+  counts[3] += io->syscw;
+  counts[4] += io->read_bytes;
+  counts[5] += io->write_bytes;
 }
 
-/* When a process waits for a child the kernel adds that one's I/O to its own (wait_task_zombie,
- * kernel/exit.c). Every child has page faults. */
+/* Tells whether signal->ioac includes I/O of children: wait_task_zombie() (kernel/exit.c) adds it
+ * together with the child's page faults, of which every process has some. */
 static __always_inline bool has_reaped(struct signal_struct *signal) {
   return signal->cmin_flt > 0;
 }
 
-/* What is known of the threads that exited before the first one that was summed: they ran all their
- * lives, and their I/O if it can be told. */
-static __always_inline void read_exited(struct signal_struct *signal, struct sums *sums) {
-  sums->age_ns = signal->sum_sched_runtime;
-  if (has_reaped(signal) || !has_io())
-    return;
-  sums->read_chars = signal->ioac.rchar;
-  sums->write_chars = signal->ioac.wchar;
-  sums->read_calls = signal->ioac.syscr;
-  sums->write_calls = signal->ioac.syscw;
-  sums->read_bytes = signal->ioac.read_bytes;
-  sums->write_bytes = signal->ioac.write_bytes;
-}
-
-/* What exited threads of its process have cost, made with the first that asks; 0: no room. */
-static __always_inline struct exited_costs *find_exited(struct task_struct *task) {
+/* Returns the process's entry in the map exited; NULL: the map is full. A new entry starts with the
+ * threads that exited before: their age is taken for their CPU time, and their I/O is known unless
+ * children's is mixed in. */
+static __always_inline struct exited_usage *find_exited(struct task_struct *task) {
+  struct signal_struct *signal = task->signal;
   struct process_key key = key_of(task);
-  struct exited_costs *costs = bpf_map_lookup_elem(&exited, &key);
-  if (costs)
-    return costs;
-  struct exited_costs first = {};
-  read_exited(task->signal, &first.threads);
+  struct exited_usage *found = bpf_map_lookup_elem(&exited, &key);
+  if (found)
+    return found;
+  struct exited_usage first = {.threads.age_ns = signal->sum_sched_runtime};
+  if (!has_reaped(signal))
+    add_io(&signal->ioac, first.threads.io);
   bpf_map_update_elem(&exited, &key, &first, BPF_NOEXIST);
   return bpf_map_lookup_elem(&exited, &key);
 }
 
-/* What a process has of its exited threads beyond add_exited(). has_own_io: its I/O is there
- * already, from signal->ioac. */
-static __always_inline void add_summed(struct exited_costs *exited_costs, bool has_own_io,
-                                       struct denet_bpf_usage *costs) {
-  if (!exited_costs)
+/* Adds what add_exited() leaves out. has_own_io: signal->ioac has been added and is right. */
+static __always_inline void add_exited_sums(struct exited_usage *exited_usage, bool has_own_io,
+                                            struct denet_bpf_usage *usage) {
+  if (!exited_usage)
     return;
-  struct sums *sums = &exited_costs->threads;
-  costs->age_ns += sums->age_ns;
-  costs->run_delay_ns += sums->run_delay_ns;
-  if (has_own_io)
-    return;
-  costs->read_chars += sums->read_chars;
-  costs->write_chars += sums->write_chars;
-  costs->read_calls += sums->read_calls;
-  costs->write_calls += sums->write_calls;
-  costs->read_bytes += sums->read_bytes;
-  costs->write_bytes += sums->write_bytes;
+  usage->age_ns += exited_usage->threads.age_ns;
+  usage->run_delay_ns += exited_usage->threads.run_delay_ns;
+#pragma unroll
+  for (int i = 0; i < IO_COUNTS; i++)
+    if (!has_own_io)
+      (&usage->read_chars)[i] += exited_usage->threads.io[i];
 }
 
-/* As wait(2) tells it, also where the main thread exited before the others. */
+/* Returns the exit status as wait(2) gives it. After exit_group() or a fatal signal it is in
+ * signal_struct, also where the main thread exited before the others. */
 static __always_inline int read_exit_code(struct task_struct *task) {
   struct signal_struct *signal = task->signal;
   return signal->flags & SIGNAL_GROUP_EXIT ? signal->group_exit_code : task->exit_code;
 }
 
-#define RSS_COUNTERS 4
-#define SWAP_ENTRIES 2 /* MM_SWAPENTS: not resident */
-
 static __always_inline denet_u64 positive(denet_s64 sum) { return sum > 0 ? sum : 0; }
 
-/* The counters stand side by side since Linux 6.6 (percpu_counter_init_many): one read a CPU. */
-static __always_inline denet_u64 read_adjacent(const char *parts, denet_s64 sums[RSS_COUNTERS]) {
-  for (denet_u32 cpu = 0; cpu < DENET_BPF_CPUS; cpu++) {
-    denet_s32 part[RSS_COUNTERS] = {};
-    if (cpu >= cpu_count)
-      break;
-    bpf_probe_read_kernel(part, sizeof(part), parts + cpu_offset[cpu]);
-    sums[0] += part[0];
-    sums[1] += part[1];
-    sums[3] += part[3];
-  }
-  return positive(sums[0]) + positive(sums[1]) + positive(sums[3]);
-}
+#define RSS_COUNTERS                                                                               \
+  4 /* enum in include/linux/mm_types_task.h; [2], MM_SWAPENTS, is not resident */
 
-static __always_inline denet_u64 read_counter(const char *parts, denet_s64 sum) {
-  for (denet_u32 cpu = 0; cpu < DENET_BPF_CPUS; cpu++) {
-    denet_s32 part = 0;
-    if (cpu >= cpu_count)
-      break;
-    bpf_probe_read_kernel(&part, sizeof(part), parts + cpu_offset[cpu]);
-    sum += part;
-  }
-  return positive(sum);
-}
-
-/* Resident pages, exactly: the shares that CPUs have not handed in yet included, as get_mm_rss() of
- * /proc/PID/statm does (fs/proc/task_mmu.c). */
+/* Returns the resident pages of mm->rss_stat exactly, as get_mm_rss() gives them to
+ * /proc/PID/statm (fs/proc/task_mmu.c). Since Linux 6.2 each counter is a struct percpu_counter
+ * (include/linux/percpu_counter.h): a sum, and a part for each CPU that is not in it yet. Since
+ * Linux 6.6 (percpu_counter_init_many()) the parts of a CPU are adjacent: one read gets all. */
 static __always_inline denet_u64 read_rss(struct mm_struct *mm) {
   const struct mm_struct___plain *plain = (void *)mm;
   if (bpf_core_field_exists(plain->rss_stat.count[0].counter))
@@ -173,11 +139,26 @@ static __always_inline denet_u64 read_rss(struct mm_struct *mm) {
   const char *first = (const char *)mm->rss_stat[0].counters;
   const char *second = (const char *)mm->rss_stat[1].counters;
   const char *last = (const char *)mm->rss_stat[3].counters;
-  if (second == first + sizeof(denet_s32) && last == first + 3 * sizeof(denet_s32))
-    return read_adjacent(first, sums);
-  return read_counter(first, sums[0]) + read_counter(second, sums[1]) + read_counter(last, sums[3]);
+  bool is_adjacent = second == first + sizeof(denet_s32) && last == first + 3 * sizeof(denet_s32);
+  for (denet_u32 cpu = 0; cpu < DENET_BPF_CPUS; cpu++) {
+    denet_s32 part[RSS_COUNTERS] = {};
+    if (cpu >= cpu_count)
+      break;
+    bpf_probe_read_kernel(part, is_adjacent ? sizeof(part) : sizeof(*part),
+                          first + cpu_offset[cpu]);
+    if (!is_adjacent) {
+      bpf_probe_read_kernel(&part[1], sizeof(*part), second + cpu_offset[cpu]);
+      bpf_probe_read_kernel(&part[3], sizeof(*part), last + cpu_offset[cpu]);
+    }
+    sums[0] += part[0];
+    sums[1] += part[1];
+    sums[3] += part[3];
+  }
+  return positive(sums[0]) + positive(sums[1]) + positive(sums[3]);
 }
 
+/* Returns the CPU that the task is on or was on last: task_struct.cpu before Linux 5.16,
+ * thread_info.cpu since then. */
 static __always_inline denet_u32 read_cpu(struct task_struct *task) {
   const struct task_struct___cpu *old = (void *)task;
   if (bpf_core_field_exists(old->cpu))

@@ -1,24 +1,24 @@
-/* What is kept of each thread that is followed, and sums of it. */
+/* What the kernel keeps of each followed thread, and the sums of threads that have exited. */
 #pragma once
 
 #include "reasons.h"
 #include "task.h"
 
-/* What could not be told. */
-denet_u64 lost_threads = 0;   /* there was no memory to follow them */
-denet_u64 lost_processes = 0; /* there was no room for the sums of their exited threads */
-denet_u64 lost_stacks = 0;    /* there was no room in the ring */
+/* Losses, read by user space. */
+denet_u64 lost_threads = 0;   /* no memory to follow the thread */
+denet_u64 lost_processes = 0; /* no room for the sums of its exited threads */
+denet_u64 lost_stacks = 0;    /* no room in the ring */
 denet_u64 lost_ends = 0;      /* likewise */
 
 struct waiter {
-  struct denet_wait_stats waits;
-  denet_u64 left_ns;      /* when it left its CPU; 0: it is on one, or nobody knows since when */
-  denet_u64 run_delay_ns; /* that it had then */
-  denet_u64 untold_ns[DENET_REASONS]; /* of absences that are over, no stack told yet */
-  denet_u64 told_ns;                  /* of the one since left_ns, what a stack was taken for */
+  struct denet_wait_stats stats;
+  denet_u64 off_since_ns;                /* when it left its CPU; 0: it is on one */
+  denet_u64 run_delay_ns;                /* its run queue delay then */
+  denet_u64 unsampled_ns[DENET_REASONS]; /* in intervals that are over, since the last sample */
+  denet_u64 sampled_ns;                  /* of the interval that goes on, up to its last sample */
   denet_u32 reason;
-  denet_u32 is_sampled; /* its stacks are wanted too */
-  denet_u64 jitter;     /* 256ths of the period until its next stack, by chance; 0: all of it */
+  denet_u32 is_sampled; /* its stacks are wanted */
+  denet_u64 jitter;     /* length of the next period, in 256ths, by chance; 0: the whole period */
 };
 
 struct {
@@ -28,12 +28,10 @@ struct {
   __type(value, struct waiter);
 } waiters SEC(".maps");
 
-/* Of a process with several threads: the sums of those that have exited. */
+/* Sums of the threads of one process that have exited. */
 struct exited_threads {
-  struct denet_wait_stats waits;
-  denet_u64 untold_ns[DENET_REASONS];  /* no stack told: the next thread's stand for it */
-  denet_u64 telling_ns[DENET_REASONS]; /* likewise, as the iterator is about to have told */
-  denet_u64 session;                   /* of the iterator that told them last */
+  struct denet_wait_stats stats;
+  denet_u64 session; /* the iterator's last run that has listed them */
 };
 
 struct {
@@ -44,9 +42,10 @@ struct {
   __type(value, struct exited_threads);
 } exited_threads SEC(".maps");
 
-static __always_inline void count(denet_u64 *what) { __sync_fetch_and_add(what, 1); }
+static __always_inline void count(denet_u64 *losses) { __sync_fetch_and_add(losses, 1); }
 
-/* Most tasks have no storage at all, which one look tells. */
+/* Returns what is kept of the task; NULL: it is not followed. Most tasks have no storage at all,
+ * which one look shows. */
 static __always_inline struct waiter *find_waiter(struct task_struct *task) {
   if (bpf_core_field_exists(task->bpf_storage) && !task->bpf_storage)
     return 0;
@@ -60,7 +59,14 @@ static __always_inline struct waiter *make_waiter(struct task_struct *task) {
   return waiter;
 }
 
-static __always_inline void add_waits(struct denet_wait_stats *sum,
+/* Finds or makes the sums of the process's exited threads; NULL: no memory. */
+static __always_inline struct exited_threads *make_exited_threads(const struct process_key *key) {
+  struct exited_threads none = {};
+  bpf_map_update_elem(&exited_threads, key, &none, BPF_NOEXIST);
+  return bpf_map_lookup_elem(&exited_threads, key);
+}
+
+static __always_inline void add_stats(struct denet_wait_stats *sum,
                                       const struct denet_wait_stats *part) {
   for (int i = 0; i < DENET_REASONS; i++)
     __sync_fetch_and_add(&sum->time_ns[i], part->time_ns[i]);
@@ -71,38 +77,38 @@ static __always_inline void add_waits(struct denet_wait_stats *sum,
   __sync_fetch_and_add(&sum->count, part->count);
 }
 
-/* An absence that is over, or goes on. */
-struct absence {
+/* A time off the CPU that is over or goes on. */
+struct interval {
   denet_u64 off_ns;
   denet_u64 queued_ns;  /* of it, in the run queue */
   denet_u64 blocked_ns; /* the rest */
-  denet_u32 reason;     /* for the rest */
+  denet_u32 reason;     /* of the rest */
 };
 
-/* A thread that was made runnable and not put into a queue was being made, or moved. */
-static __always_inline struct absence make_absence(denet_u32 reason, denet_u64 off_ns,
-                                                   denet_u64 queued_ns) {
-  struct absence absence = {.off_ns = off_ns, .reason = reason};
+/* The rest of an interval for the reason RUNQUEUE is OTHER: the thread was being made or moved. */
+static __always_inline struct interval make_interval(denet_u32 reason, denet_u64 off_ns,
+                                                     denet_u64 queued_ns) {
+  struct interval interval = {.off_ns = off_ns, .reason = reason};
   bool is_runnable = reason == DENET_REASON_RUNQUEUE;
   if (is_runnable)
-    absence.reason = DENET_REASON_OTHER;
+    interval.reason = DENET_REASON_OTHER;
   if (queued_ns > off_ns || (is_runnable && !has_run_delay()))
     queued_ns = off_ns;
-  absence.queued_ns = queued_ns;
-  absence.blocked_ns = off_ns - queued_ns;
-  return absence;
+  interval.queued_ns = queued_ns;
+  interval.blocked_ns = off_ns - queued_ns;
+  return interval;
 }
 
-/* It has been counted as it began. */
-static __always_inline void add_absence(struct denet_wait_stats *waits,
-                                        const struct absence *absence) {
-  denet_u64 off_ns = absence->off_ns, reason = absence->reason;
-  barrier_var(reason); /* what is compared is to be what is used */
-  waits->time_ns[DENET_REASON_RUNQUEUE] += absence->queued_ns;
+/* Adds an interval's time; stats->count has it since it began. */
+static __always_inline void add_interval(struct denet_wait_stats *stats,
+                                         const struct interval *interval) {
+  denet_u64 off_ns = interval->off_ns, reason = interval->reason;
+  barrier_var(reason); /* the value that is compared must be the one that is used */
+  stats->time_ns[DENET_REASON_RUNQUEUE] += interval->queued_ns;
   if (reason < DENET_REASONS)
-    waits->time_ns[reason] += absence->blocked_ns;
-  if (off_ns > waits->longest_ns)
-    waits->longest_ns = off_ns;
-  if (off_ns < waits->shortest_ns || !waits->shortest_ns)
-    waits->shortest_ns = off_ns;
+    stats->time_ns[reason] += interval->blocked_ns;
+  if (off_ns > stats->longest_ns)
+    stats->longest_ns = off_ns;
+  if (off_ns < stats->shortest_ns || !stats->shortest_ns)
+    stats->shortest_ns = off_ns;
 }

@@ -199,7 +199,7 @@ static void remove_member(struct denet_trees *trees, struct denet_member *member
   get_counters(member->process, &counters);
   denet_values_combine(&tree->ended, &counters);
   if (member->process->off_cpu)
-    denet_wait_stats_add(&tree->extremes, &member->process->off_cpu->waits);
+    denet_wait_stats_add(&tree->extremes, &member->process->off_cpu->stats);
   unlink_from_process(member);
   if (member->counts && !hand_over_count(member))
     denet_group_leave(tree->group, now_ns);

@@ -261,7 +261,8 @@ static int apply_rule(struct denet_matcher *matcher, struct denet_active_rule *a
   return start_tree(matcher, active_rule, process, attributes, &captures);
 }
 
-/* attributes is NULL if the rules are not to be matched now. */
+/* Applies all rules; attributes is NULL if they are not to be matched now. The process counts as
+ * missed if it ended and a rule could not be decided, or if a stalled text made its match late. */
 static int apply_rules(struct denet_matcher *matcher, struct denet_process *process,
                        const struct denet_process *parent,
                        const struct denet_attributes *attributes) {
@@ -289,8 +290,7 @@ static int apply_rules(struct denet_matcher *matcher, struct denet_process *proc
 /* Initializes a process that is seen for the first time. */
 static void init_new(const struct denet_matcher *matcher, struct denet_process *process) {
   process->seen_ns = matcher->now_ns;
-  /* The first tick finds what was there before, whatever a start time says: it is exact to 10 ms.
-   */
+  /* A process that the first tick sees was there before; start times are exact to 10 ms only. */
   process->born_under_watch = matcher->now_ns != matcher->first_ns &&
                               process->born_ns + matcher->env->tick_ns > matcher->first_ns;
   process->baseline = process->born_under_watch ? DENET_BASELINE_BIRTH : matcher->baseline;

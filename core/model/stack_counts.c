@@ -1,5 +1,6 @@
 #include "core/model/stack_counts.h"
 
+#include "core/util/array.h"
 #include "core/util/name.h"
 
 #include <stdbool.h>
@@ -40,35 +41,18 @@ void denet_stack_counts_done(struct denet_stack_counts *set) {
   *set = (struct denet_stack_counts){0};
 }
 
-static bool are_equal(const struct denet_frames *left, const struct denet_frames *right) {
-  return left == right || (left->hash == right->hash && left->length == right->length &&
-                           !memcmp(left->names, right->names, left->length));
-}
-
 static struct denet_stack *find_stack(const struct denet_stack_counts *set,
                                       const struct denet_stack *sample) {
+  const struct denet_frames *frames = sample->frames;
   for (size_t i = 0; i < set->count; i++) {
     struct denet_stack *stack = &set->stacks[i];
-    if (stack->reason == sample->reason && are_equal(stack->frames, sample->frames) &&
+    if (stack->reason == sample->reason && stack->frames->hash == frames->hash &&
+        stack->frames->length == frames->length &&
+        !memcmp(stack->frames->names, frames->names, frames->length) &&
         !strncmp(stack->thread, sample->thread, sizeof(stack->thread)))
       return stack;
   }
   return NULL;
-}
-
-/* A zeroed one at the end, or NULL. */
-static struct denet_stack *append_stack(struct denet_stack_counts *set) {
-  if (set->count == DENET_STACKS_MOST)
-    return NULL;
-  if (set->count == set->capacity) {
-    size_t capacity = set->capacity ? 2 * set->capacity : 16;
-    struct denet_stack *grown = reallocarray(set->stacks, capacity, sizeof(*grown));
-    if (!grown)
-      return NULL;
-    set->stacks = grown;
-    set->capacity = capacity;
-  }
-  return &set->stacks[set->count++];
 }
 
 void denet_stack_counts_add(struct denet_stack_counts *set, const struct denet_stack *sample) {
@@ -76,15 +60,13 @@ void denet_stack_counts_add(struct denet_stack_counts *set, const struct denet_s
   if (stack) {
     stack->time_ns += sample->time_ns;
     stack->count += sample->count;
-    return;
-  }
-  stack = append_stack(set);
-  if (!stack) {
+  } else if (set->count == DENET_STACKS_MOST ||
+             denet_array_reserve(&set->stacks, &set->capacity, set->count + 1, sizeof(*stack))) {
     set->lost += sample->count;
-    return;
+  } else {
+    set->stacks[set->count++] = *sample;
+    denet_frames_hold(sample->frames);
   }
-  *stack = *sample;
-  denet_frames_hold(stack->frames);
 }
 
 static int compare_times(const void *left, const void *right) {

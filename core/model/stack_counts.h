@@ -1,4 +1,4 @@
-/* Stacks of one tree since its last line: the same ones are one, with the sum of their times. */
+/* The stacks of one tree since its last line. Equal stacks are one, with the sum of their times. */
 #pragma once
 
 #include "bpf/off_cpu_records.h"
@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The names of a stack's frames, leaf first, each ended by a NUL. Never changed: shared by whoever
- * has a reference, in any thread. */
+/* The names of a stack's frames, leaf first, a NUL behind each. Never changed, so that threads may
+ * share them: each owner has a reference. */
 struct denet_frames {
   uint64_t references; /* atomic */
   uint64_t hash;
@@ -16,10 +16,10 @@ struct denet_frames {
   char names[];
 };
 
-/* With one reference, the caller's; NULL: no memory. */
+/* Returns a copy of the names, with one reference for the caller; NULL: no memory. */
 struct denet_frames *denet_frames_new(struct denet_text names);
-struct denet_frames *denet_frames_hold(struct denet_frames *frames); /* one reference more */
-void denet_frames_release(struct denet_frames *frames);              /* one less; NULL is fine */
+struct denet_frames *denet_frames_hold(struct denet_frames *frames); /* adds a reference */
+void denet_frames_release(struct denet_frames *frames); /* drops a reference; NULL is fine */
 
 struct denet_stack {
   struct denet_frames *frames; /* one reference */
@@ -35,9 +35,13 @@ struct denet_stack_counts {
   struct denet_stack *stacks; /* owned */
   size_t count, capacity;
   uint64_t lost; /* samples for which there was no room, ever */
+  /* For record_off_cpu, by reason: off-CPU time up to the last line; as much of it as the stacks of
+   * lines stand for; and the least time without a stack in some lines. */
+  uint64_t until_line_ns[DENET_REASONS], in_lines_ns[DENET_REASONS], missing_ns[DENET_REASONS];
+  unsigned lines; /* that missing_ns is of */
 };
 
-/* Zeroed is an empty set. */
+/* Frees the stacks; zeroed is an empty set. */
 void denet_stack_counts_done(struct denet_stack_counts *set);
 
 /* Adds a sample, whose reference stays the caller's. */
@@ -46,5 +50,5 @@ void denet_stack_counts_add(struct denet_stack_counts *set, const struct denet_s
 /* Sorts, longest first. */
 void denet_stack_counts_sort(struct denet_stack_counts *set);
 
-/* Forgets the stacks, keeps the memory. */
+/* Removes the stacks, keeps the memory. */
 void denet_stack_counts_clear(struct denet_stack_counts *set);

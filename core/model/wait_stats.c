@@ -1,6 +1,7 @@
 #include "core/model/wait_stats.h"
 
-#include <errno.h>
+#include "core/util/array.h"
+
 #include <stdlib.h>
 
 const char *const denet_reason_names[DENET_REASONS] = {
@@ -13,9 +14,9 @@ static const enum denet_metric metric_of_reason[DENET_REASONS] = {
 #include "bpf/reasons.def"
 };
 
-void denet_wait_stats_done(struct denet_process_wait_stats *off_cpu) {
-  free(off_cpu->threads);
-  *off_cpu = (struct denet_process_wait_stats){0};
+void denet_wait_stats_done(struct denet_process_wait_stats *process) {
+  free(process->threads);
+  *process = (struct denet_process_wait_stats){0};
 }
 
 void denet_wait_stats_add(struct denet_wait_stats *sum, const struct denet_wait_stats *part) {
@@ -30,90 +31,82 @@ void denet_wait_stats_add(struct denet_wait_stats *sum, const struct denet_wait_
   sum->count += part->count;
 }
 
-uint64_t denet_wait_stats_total(const struct denet_wait_stats *waits) {
+uint64_t denet_wait_stats_total(const struct denet_wait_stats *stats) {
   uint64_t total_ns = 0;
   for (int i = 0; i < DENET_REASONS; i++)
-    total_ns += waits->time_ns[i];
+    total_ns += stats->time_ns[i];
   return total_ns;
 }
 
-void denet_wait_stats_return(struct denet_process_wait_stats *off_cpu, uint64_t pass) {
-  if (off_cpu->left_pass && off_cpu->left_pass != pass)
-    off_cpu->before = off_cpu->waits;
-  off_cpu->left_pass = 0;
+void denet_wait_stats_return(struct denet_process_wait_stats *process, uint64_t pass) {
+  if (process->left_pass && process->left_pass != pass)
+    process->before = process->stats;
+  process->left_pass = 0;
 }
 
-/* What another pass told is out of date. One that was left alone may be followed again by its exec.
- */
-static void enter_pass(struct denet_process_wait_stats *off_cpu, uint64_t pass) {
-  denet_wait_stats_return(off_cpu, pass);
-  if (off_cpu->pass == pass)
+/* Begins the sums of another list. A process that was left may be followed again by its exec. */
+static void enter_pass(struct denet_process_wait_stats *process, uint64_t pass) {
+  denet_wait_stats_return(process, pass);
+  if (process->pass == pass)
     return;
-  off_cpu->pass = pass;
-  off_cpu->count = 0;
-  off_cpu->waits = off_cpu->before;
+  process->pass = pass;
+  process->count = 0;
+  process->stats = process->before;
 }
 
-int denet_wait_stats_add_thread(struct denet_process_wait_stats *off_cpu, uint64_t pass,
+int denet_wait_stats_add_thread(struct denet_process_wait_stats *process, uint64_t pass,
                                 const struct denet_off_cpu_thread *record) {
-  enter_pass(off_cpu, pass);
-  denet_wait_stats_add(&off_cpu->waits, &record->waits);
-  if (off_cpu->count == off_cpu->capacity) {
-    size_t capacity = off_cpu->capacity ? 2 * off_cpu->capacity : 4;
-    struct denet_thread_wait_stats *grown =
-        reallocarray(off_cpu->threads, capacity, sizeof(*grown));
-    if (!grown)
-      return -ENOMEM;
-    off_cpu->threads = grown;
-    off_cpu->capacity = capacity;
-  }
-  off_cpu->threads[off_cpu->count++] =
-      (struct denet_thread_wait_stats){.tid = (pid_t)record->place.tid, .waits = record->waits};
-  return 0;
+  enter_pass(process, pass);
+  denet_wait_stats_add(&process->stats, &record->stats);
+  int error = denet_array_reserve(&process->threads, &process->capacity, process->count + 1,
+                                  sizeof(*process->threads));
+  if (!error)
+    process->threads[process->count++] =
+        (struct denet_thread_wait_stats){.tid = (pid_t)record->point.tid, .stats = record->stats};
+  return error;
 }
 
-/* It comes before the process's threads, whose sums it is told with. */
-void denet_wait_stats_add_exited(struct denet_process_wait_stats *off_cpu, uint64_t pass,
+void denet_wait_stats_add_exited(struct denet_process_wait_stats *process, uint64_t pass,
                                  const struct denet_off_cpu_sums *record) {
-  enter_pass(off_cpu, pass);
-  denet_wait_stats_add(&off_cpu->waits, &record->waits);
+  enter_pass(process, pass);
+  denet_wait_stats_add(&process->stats, &record->stats);
 }
 
-void denet_wait_stats_end(struct denet_process_wait_stats *off_cpu, uint64_t pass,
+void denet_wait_stats_end(struct denet_process_wait_stats *process, uint64_t pass,
                           const struct denet_off_cpu_sums *record) {
-  denet_wait_stats_return(off_cpu, pass);
-  struct denet_wait_stats waits = off_cpu->before;
-  denet_wait_stats_add(&waits, &record->waits);
-  if (!off_cpu->is_over || waits.count > off_cpu->waits.count)
-    off_cpu->waits = waits;
-  off_cpu->is_over = true;
+  denet_wait_stats_return(process, pass);
+  struct denet_wait_stats stats = process->before;
+  denet_wait_stats_add(&stats, &record->stats);
+  if (!process->is_over || stats.count > process->stats.count)
+    process->stats = stats;
+  process->is_over = true;
 }
 
-void denet_wait_stats_leave(struct denet_process_wait_stats *off_cpu, uint64_t pass) {
-  denet_wait_stats_return(off_cpu, pass);
-  off_cpu->left_pass = pass;
-  off_cpu->count = 0;
+void denet_wait_stats_leave(struct denet_process_wait_stats *process, uint64_t pass) {
+  denet_wait_stats_return(process, pass);
+  process->left_pass = pass;
+  process->count = 0;
 }
 
-/* A pass may miss a thread that exits while it is read. */
+/* A list may miss a thread that exits while it is made, so that a sum is less than before. */
 static void raise(struct denet_values *values, enum denet_metric metric, uint64_t value) {
   if (!denet_values_has(values, metric) || values->value[metric] < value)
     denet_values_set(values, metric, value);
 }
 
-void denet_wait_stats_take(const struct denet_process_wait_stats *off_cpu,
+void denet_wait_stats_take(const struct denet_process_wait_stats *process,
                            struct denet_values *values) {
   for (int i = 0; i < DENET_REASONS; i++)
-    raise(values, metric_of_reason[i], off_cpu->waits.time_ns[i]);
-  raise(values, DENET_OFF_CPU_EVENTS, off_cpu->waits.count);
+    raise(values, metric_of_reason[i], process->stats.time_ns[i]);
+  raise(values, DENET_OFF_CPU_EVENTS, process->stats.count);
 }
 
 uint64_t denet_wait_stats_reasons(const struct denet_values *values,
                                   uint64_t out_time_ns[DENET_REASONS]) {
   uint64_t total_ns = 0;
   for (int i = 0; i < DENET_REASONS; i++) {
-    bool is_there = denet_values_has(values, metric_of_reason[i]);
-    out_time_ns[i] = is_there ? values->value[metric_of_reason[i]] : 0;
+    bool is_known = denet_values_has(values, metric_of_reason[i]);
+    out_time_ns[i] = is_known ? values->value[metric_of_reason[i]] : 0;
     total_ns += out_time_ns[i];
   }
   return total_ns;

@@ -322,6 +322,7 @@ bool denet_loop_stop(struct denet_loop *loop, uint64_t timeout_ns) {
     denet_log_write(&loop->log, DENET_SEVERITY_ERROR,
                     "a tick has stalled and does not come to an end: there are no last samples");
     loop->is_abandoned = true;
+    pthread_detach(loop->thread);
     return false;
   }
   pthread_join(loop->thread, NULL);

@@ -7,7 +7,7 @@
 #include <fcntl.h>
 #include <string.h>
 
-#define BOOT_ID_BYTES 36 /* a UUID's text; random(4) */
+#define BOOT_ID_BYTES 36 /* the text of a UUID */
 
 struct denet_monitor {
   struct denet_interval interval;
@@ -24,13 +24,13 @@ struct denet_monitor {
   struct denet_emitter emitter;
   char boot_id[BOOT_ID_BYTES + 1];
   char host_name[256];
-  uint64_t next_ns;
-  uint64_t first_ns;  /* when the first tick began */
-  uint64_t ticked_ns; /* when the last one did */
-  uint64_t longest_tick_ns;
+  uint64_t next_ns;         /* when the next tick is due, boot clock, as are */
+  uint64_t first_ns;        /* when the first tick began */
+  uint64_t last_ns;         /* when the last tick began */
+  uint64_t longest_tick_ns; /* since the last report */
 };
 
-/* Absent stays "". */
+/* Reads the UUID of this boot (random(4)); "" if it is not available. */
 static void read_boot_id(struct denet_monitor *monitor) {
   char path[4096];
   int length =
@@ -44,7 +44,8 @@ static void read_boot_id(struct denet_monitor *monitor) {
   monitor->boot_id[got > 0 ? got : 0] = '\0';
 }
 
-/* A group whose name is known before any process is there from the start, with zero processes. */
+/* Makes the groups whose names do not depend on a process: they report 0 processes from the start.
+ */
 static int make_fixed_groups(struct denet_monitor *monitor) {
   int error = 0;
   for (size_t i = 0; i < monitor->active_rule_count && !error; i++) {
@@ -61,7 +62,7 @@ static int make_fixed_groups(struct denet_monitor *monitor) {
   return error;
 }
 
-/* Moves the rules in; from here on the monitor owns them. */
+/* Takes the rules over. */
 static void take_rules(struct denet_monitor *monitor, struct denet_rule *rules) {
   for (size_t i = 0; i < monitor->active_rule_count; i++) {
     struct denet_active_rule *active_rule = &monitor->active_rules[i];
@@ -115,7 +116,7 @@ int denet_monitor_new(const struct denet_monitor_settings *settings, const struc
   monitor->active_rule_count = rule_count;
   take_rules(monitor, rules);
   connect_parts(monitor, settings);
-  /* A group that could not be made now is made with its first member. */
+  /* A group that could not be made is made with its first member. */
   make_fixed_groups(monitor);
   *out_monitor = monitor;
   return 0;
@@ -139,13 +140,7 @@ void denet_monitor_free(struct denet_monitor *monitor) {
   free(monitor);
 }
 
-/* What the last pass did not find has ended. */
-static void end_vanished(struct denet_monitor *monitor) {
-  for (size_t i = 0; i < monitor->table.gone_count; i++)
-    monitor->table.gone[i]->ended = monitor->table.gone[i]->vanished = true;
-}
-
-/* Returns what the rules of the process want to know of it. */
+/* Returns the metrics that the rules of the process want. */
 static struct denet_metric_set find_wanted(const struct denet_process *process) {
   struct denet_metric_set wanted = {0};
   for (const struct denet_member *m = process->members; m; m = m->next_of_process)
@@ -161,7 +156,7 @@ static void measure(struct denet_monitor *monitor, struct denet_process *process
   struct denet_metric_set wanted = find_wanted(process);
   bool first = !denet_metric_set_is_within(&wanted, &usage->wanted);
   monitor->source->measure(monitor->source, process, &wanted, first);
-  /* A zombie of which something could not be read for the moment ends in a later tick. */
+  /* The zombie of a transient error ends in a later tick: its last values are not read yet. */
   if (!process->vanished && process->has_run)
     process->ended = false;
   if (monitor->profiler)
@@ -169,8 +164,8 @@ static void measure(struct denet_monitor *monitor, struct denet_process *process
   denet_metric_set_add_all(&usage->wanted, &wanted);
 }
 
-/* A sample of CPU use is over the interval that was due at the last one, or nearly: a report that
- * comes in between does not make it shorter. */
+/* Returns the least time that a sample of CPU use is over: nearly the interval that was due at the
+ * last one, so that a report in between does not make it shorter. */
 static uint64_t find_rate_window(const struct denet_monitor *monitor,
                                  const struct denet_process *process, uint64_t now_ns) {
   uint64_t young_since_ns = process->born_under_watch ? process->seen_ns : process->born_ns;
@@ -179,11 +174,12 @@ static uint64_t find_rate_window(const struct denet_monitor *monitor,
   return denet_interval_for_age(&monitor->interval, age_ns) / 10 * 9;
 }
 
-/* What a process that has ended used since it was sampled last, or since the last tick: of those
- * that lived in between many may have had their turn on one CPU. */
+/* Returns the CPU use of a process that has ended, in cores, since its last sample. Of a process
+ * that was never sampled it is over the whole time since the last tick, in which many such
+ * processes may have taken turns on one CPU. */
 static double find_last_cores(const struct denet_monitor *monitor, uint64_t cpu_ns,
                               uint64_t sampled_ns, uint64_t now_ns) {
-  uint64_t tick_ns = now_ns - monitor->ticked_ns;
+  uint64_t tick_ns = now_ns - monitor->last_ns;
   uint64_t since_ns = sampled_ns ? now_ns - sampled_ns : 0;
   uint64_t window_ns = since_ns > tick_ns ? since_ns : tick_ns;
   return window_ns ? (double)cpu_ns / (double)window_ns : 0;
@@ -216,24 +212,20 @@ static void advance(struct denet_monitor *monitor, struct denet_process *process
   }
 }
 
-/* No two lines of a tree have one time, and it never goes back, whatever the calendar does and
- * however soon the final tick follows another. */
+/* Writes the tree's next line. Its time is above that of the last one, even if the wall clock was
+ * set back, or the final tick follows within the same millisecond. */
 static void write_line(struct denet_monitor *monitor, struct denet_tree *tree, uint64_t ts_ms,
                        uint64_t now_ns) {
   tree->ts_ms = tree->ts_ms < ts_ms ? ts_ms : tree->ts_ms + 1;
   denet_emitter_write(&monitor->emitter, tree, tree->ts_ms, now_ns);
 }
 
-/* One moment, by both clocks. */
+/* One moment on both clocks. */
 struct moment {
   uint64_t boot_ns, unix_ms;
 };
 
-static struct moment read_moment(const struct denet_env *env) {
-  return (struct moment){env->boot_ns(env->context), env->unix_ms(env->context)};
-}
-
-/* When the last of the tree's processes ended, Unix ms; now where that is not known. */
+/* Returns when the last process of the tree ended, Unix ms; now if that is not known. */
 static uint64_t find_end_ms(const struct denet_tree *tree, struct moment now) {
   uint64_t last_ns = 0;
   for (const struct denet_member *m = tree->first; m; m = m->next) {
@@ -254,10 +246,11 @@ static void finish_tree(struct denet_monitor *monitor, struct denet_tree *tree, 
   denet_tree_destroy(&monitor->trees, tree);
 }
 
-/* What has ended leaves its trees and groups before new processes come into them: a slot or a
- * group's place that has become free is theirs. */
+/* Removes ended and leaving processes from their trees and groups, after a last sample. This comes
+ * before new processes join: a slot, or a place among the rule's instances, is free for them. */
 static void end_members(struct denet_monitor *monitor, uint64_t now_ns) {
-  struct moment now = read_moment(monitor->env);
+  const struct denet_env *env = monitor->env;
+  struct moment now = {env->boot_ns(env->context), env->unix_ms(env->context)};
   for (struct denet_tree *tree = monitor->trees.first, *next; tree; tree = next) {
     next = tree->next;
     for (struct denet_member *m = tree->first; m; m = m->next)
@@ -270,7 +263,7 @@ static void end_members(struct denet_monitor *monitor, uint64_t now_ns) {
   }
 }
 
-/* Brings up to date what is due, new or ending. */
+/* Samples the processes of trees that are due, new processes, and those that end or leave. */
 static void sample_trees(struct denet_monitor *monitor, enum denet_tick_scope scope,
                          uint64_t now_ns) {
   uint64_t slack_ns = monitor->interval.base_ns / 4;
@@ -283,6 +276,7 @@ static void sample_trees(struct denet_monitor *monitor, enum denet_tick_scope sc
   }
 }
 
+/* Makes the gauges of all groups from their members. */
 static void make_gauges(struct denet_monitor *monitor) {
   for (size_t i = 0; i < monitor->groups.count; i++)
     denet_group_gauges_begin(monitor->groups.groups[i]);
@@ -294,8 +288,9 @@ static void make_gauges(struct denet_monitor *monitor) {
     denet_group_gauges_end(monitor->groups.groups[i]);
 }
 
-/* All are due at whole numbers of base intervals, so that many births do not make many ticks; but
- * for the longest interval if it is none of them, which would not be kept. */
+/* Returns when a tree is due interval_ns after since_ns. All are due at whole numbers of base
+ * intervals after the first tick, so that many births do not make many ticks; except in the longest
+ * interval if it is no whole number of them, which could not be kept. */
 static uint64_t find_due(const struct denet_monitor *monitor, uint64_t since_ns,
                          uint64_t interval_ns) {
   uint64_t due_ns = since_ns + interval_ns;
@@ -315,14 +310,15 @@ static void write_trees(struct denet_monitor *monitor, enum denet_tick_scope sco
     uint64_t age_ns = now_ns > tree->young_since_ns ? now_ns - tree->young_since_ns : 0;
     uint64_t interval_ns =
         has_file ? denet_interval_for_age(&monitor->interval, age_ns) : monitor->interval.max_ns;
-    if (tree->is_due) /* from when it was due, so that lateness does not add up */
+    if (tree->is_due) /* counted from when it was due, so that delays do not add up */
       tree->due_ns = find_due(monitor, tree->due_ns, interval_ns);
-    /* Without a file there is no rhythm to keep: a sample for a report is as good as another. */
+    /* Without a file the samples need not be equally far apart: that for a report counts as one. */
     if (tree->due_ns <= now_ns || (!has_file && scope != DENET_TICK_DUE))
       tree->due_ns = find_due(monitor, now_ns, interval_ns);
   }
 }
 
+/* Sets when the next tick is due. */
 static void schedule(struct denet_monitor *monitor, uint64_t now_ns) {
   monitor->next_ns = now_ns + monitor->interval.max_ns;
   for (const struct denet_tree *tree = monitor->trees.first; tree; tree = tree->next)
@@ -330,8 +326,8 @@ static void schedule(struct denet_monitor *monitor, uint64_t now_ns) {
       monitor->next_ns = tree->due_ns;
 }
 
-/* Has the rules look at what is new or has changed, and what has ended leave. */
-static int settle(struct denet_monitor *monitor, uint64_t now_ns) {
+/* Matches processes that are new or have changed, and removes those that have ended. */
+static int resolve(struct denet_monitor *monitor, uint64_t now_ns) {
   denet_matcher_begin(&monitor->matcher, now_ns);
   denet_matcher_resolve_ended(&monitor->matcher);
   end_members(monitor, now_ns);
@@ -349,23 +345,24 @@ int denet_monitor_tick(struct denet_monitor *monitor, enum denet_tick_scope scop
   monitor->matcher.wants_metadata = monitor->emitter.is_on;
   denet_emitter_finish_files(&monitor->emitter);
   int failure = monitor->source->scan(monitor->source, &monitor->table, error);
-  end_vanished(monitor);
+  for (size_t i = 0; i < monitor->table.gone_count; i++)
+    monitor->table.gone[i]->ended = monitor->table.gone[i]->vanished = true;
   if (monitor->profiler) {
-    denet_profiler_listen(monitor->profiler, &monitor->table, &monitor->trees);
+    denet_profiler_collect(monitor->profiler, &monitor->table, &monitor->trees);
     denet_profiler_losses(monitor->profiler, &monitor->off_cpu_losses);
   }
-  int resolve_failure = settle(monitor, now_ns);
+  int resolve_failure = resolve(monitor, now_ns);
   if (resolve_failure)
     failure = denet_error_set(error, resolve_failure, "not every process could be matched: %s",
                               strerror(-resolve_failure));
   sample_trees(monitor, scope, now_ns);
   if (monitor->profiler)
-    denet_profiler_begin(monitor->profiler);
+    denet_profiler_follow_new(monitor->profiler);
   make_gauges(monitor);
-  end_members(monitor, now_ns); /* those that the rules sent away: their last lines come first */
+  end_members(monitor, now_ns); /* those that no rule matches any more, before the others' lines */
   write_trees(monitor, scope, now_ns);
   schedule(monitor, now_ns);
-  monitor->ticked_ns = now_ns;
+  monitor->last_ns = now_ns;
   uint64_t tick_ns = env->boot_ns(env->context) - now_ns;
   if (tick_ns > monitor->longest_tick_ns)
     monitor->longest_tick_ns = tick_ns;
@@ -383,7 +380,7 @@ static bool is_wanted(void *context, struct denet_process *process) {
 }
 
 void denet_monitor_drain_events(struct denet_monitor *monitor) {
-  /* The first of the moments of find_due() after the last tick. */
+  /* The first moment after the last tick at which trees are due, see find_due(). */
   uint64_t soon_ns = denet_interval_align(&monitor->interval, monitor->first_ns,
                                           monitor->matcher.now_ns + monitor->interval.base_ns / 2);
   if (monitor->source->drain_events(monitor->source, is_wanted, &monitor->matcher) &&
@@ -391,18 +388,14 @@ void denet_monitor_drain_events(struct denet_monitor *monitor) {
     monitor->next_ns = soon_ns;
 }
 
-static uint64_t count_matched(const struct denet_monitor *monitor) {
-  uint64_t matched = 0;
-  for (size_t i = 0; i < monitor->table.count; i++)
-    matched += monitor->table.processes[i]->members != NULL;
-  return matched;
-}
-
 void denet_monitor_report(struct denet_monitor *monitor,
                           void (*each)(void *context, const struct denet_group_report *report),
                           void *context, struct denet_monitor_stats *out_stats) {
   uint64_t now_ns = monitor->matcher.now_ns;
   const struct denet_off_cpu_losses *losses = &monitor->off_cpu_losses;
+  uint64_t matched = 0;
+  for (size_t i = 0; i < monitor->table.count; i++)
+    matched += monitor->table.processes[i]->members != NULL;
   for (size_t i = 0; i < monitor->groups.count; i++) {
     struct denet_group_report report;
     denet_group_take_report(monitor->groups.groups[i], now_ns, &report);
@@ -414,7 +407,7 @@ void denet_monitor_report(struct denet_monitor *monitor,
       .records = monitor->emitter.records,
       .records_dropped = monitor->emitter.dropped,
       .processes = monitor->table.count,
-      .matched = count_matched(monitor),
+      .matched = matched,
       .lost = monitor->source->lost + monitor->matcher.missed + losses->threads +
               losses->processes + losses->stacks,
   };
@@ -423,8 +416,4 @@ void denet_monitor_report(struct denet_monitor *monitor,
 
 const struct denet_source *denet_monitor_source(const struct denet_monitor *monitor) {
   return monitor->source;
-}
-
-bool denet_monitor_has_writer(const struct denet_monitor *monitor) {
-  return monitor->emitter.is_on;
 }

@@ -6,11 +6,14 @@
 #include <string.h>
 
 #define TOP_THREADS 10
-#define THREADS_MOST 200 /* the longest; the sums have all */
-#define STACKS_MOST 20
+#define THREADS_MOST 200 /* those with the most time */
+#define STACKS_MOST 20   /* likewise */
+/* ns: less may still be on the way to the next stack (StackPeriod). */
+#define NOT_SAMPLED_LEAST 1000000
+#define MISSING_LINES 8
 
 /* A thread of one of the tree's processes. */
-struct told_thread {
+struct tree_thread {
   pid_t pid;
   const struct denet_thread_wait_stats *thread;
   uint64_t time_ns;
@@ -21,7 +24,7 @@ static void write_unsigned(struct denet_json *json, const char *key, uint64_t va
   denet_json_unsigned(json, value);
 }
 
-/* avg_time_ns and the like, of count absences that were time_ns long together. */
+/* Writes avg_time_ns, max_time_ns and min_time_ns of count intervals of time_ns in all. */
 static void write_times(struct denet_json *json, uint64_t time_ns, uint64_t count,
                         uint64_t longest_ns, uint64_t shortest_ns) {
   write_unsigned(json, "avg_time_ns", count ? time_ns / count : 0);
@@ -29,30 +32,22 @@ static void write_times(struct denet_json *json, uint64_t time_ns, uint64_t coun
   write_unsigned(json, "min_time_ns", shortest_ns);
 }
 
-/* --- Threads --- */
-
 static int compare_threads(const void *left, const void *right) {
-  const struct told_thread *a = left, *b = right;
+  const struct tree_thread *a = left, *b = right;
   return a->time_ns < b->time_ns ? 1 : a->time_ns > b->time_ns ? -1 : 0;
 }
 
-static size_t count_threads(const struct denet_tree *tree) {
-  size_t count = 0;
+/* Returns all threads of the tree, longest first; owned by the caller. NULL: none, or no memory. */
+static struct tree_thread *list_threads(const struct denet_tree *tree, size_t *out_count) {
+  size_t count = 0, filled = 0;
   for (const struct denet_member *m = tree->first; m; m = m->next)
     count += m->process->off_cpu ? m->process->off_cpu->count : 0;
-  return count;
-}
-
-/* All threads of the tree, longest first; owned by the caller. NULL: there are none, or no memory.
- */
-static struct told_thread *list_threads(const struct denet_tree *tree, size_t *out_count) {
-  size_t count = count_threads(tree), filled = 0;
-  struct told_thread *threads = count ? calloc(count, sizeof(*threads)) : NULL;
+  struct tree_thread *threads = count ? calloc(count, sizeof(*threads)) : NULL;
   for (const struct denet_member *m = tree->first; m && threads; m = m->next) {
     const struct denet_process_wait_stats *off_cpu = m->process->off_cpu;
     for (size_t i = 0; off_cpu && i < off_cpu->count; i++)
-      threads[filled++] = (struct told_thread){m->process->pid, &off_cpu->threads[i],
-                                               denet_wait_stats_total(&off_cpu->threads[i].waits)};
+      threads[filled++] = (struct tree_thread){m->process->pid, &off_cpu->threads[i],
+                                               denet_wait_stats_total(&off_cpu->threads[i].stats)};
   }
   if (threads)
     qsort(threads, count, sizeof(*threads), compare_threads);
@@ -60,7 +55,7 @@ static struct told_thread *list_threads(const struct denet_tree *tree, size_t *o
   return threads;
 }
 
-static void write_top_threads(struct denet_json *json, const struct told_thread *threads,
+static void write_top_threads(struct denet_json *json, const struct tree_thread *threads,
                               size_t count, uint64_t total_ns) {
   denet_json_key(json, "top_blocking_threads");
   denet_json_array_open(json);
@@ -77,26 +72,24 @@ static void write_top_threads(struct denet_json *json, const struct told_thread 
   denet_json_array_close(json);
 }
 
-static void write_threads(struct denet_json *json, const struct told_thread *threads,
+static void write_threads(struct denet_json *json, const struct tree_thread *threads,
                           size_t count) {
   denet_json_key(json, "thread_stats");
   denet_json_object_open(json);
   for (size_t i = 0; i < count && i < THREADS_MOST; i++) {
-    const struct denet_wait_stats *waits = &threads[i].thread->waits;
+    const struct denet_wait_stats *stats = &threads[i].thread->stats;
     char key[32];
     snprintf(key, sizeof(key), "%d:%d", (int)threads[i].pid, (int)threads[i].thread->tid);
     denet_json_key(json, key);
     denet_json_object_open(json);
     write_unsigned(json, "tid", (uint64_t)threads[i].thread->tid);
     write_unsigned(json, "total_time_ns", threads[i].time_ns);
-    write_unsigned(json, "count", waits->count);
-    write_times(json, threads[i].time_ns, waits->count, waits->longest_ns, waits->shortest_ns);
+    write_unsigned(json, "count", stats->count);
+    write_times(json, threads[i].time_ns, stats->count, stats->longest_ns, stats->shortest_ns);
     denet_json_object_close(json);
   }
   denet_json_object_close(json);
 }
-
-/* --- Reasons, stacks, losses --- */
 
 static void write_reasons(struct denet_json *json, const uint64_t time_ns[DENET_REASONS]) {
   denet_json_key(json, "by_reason");
@@ -106,34 +99,65 @@ static void write_reasons(struct denet_json *json, const uint64_t time_ns[DENET_
   denet_json_object_close(json);
 }
 
-static void write_frames(struct denet_json *json, const struct denet_frames *frames) {
+/* frames: names, a NUL behind each. */
+static void write_stack(struct denet_json *json, const struct denet_stack *stack,
+                        struct denet_text frames) {
+  struct denet_text thread = {stack->thread, strnlen(stack->thread, sizeof(stack->thread))};
+  denet_json_object_open(json);
+  write_unsigned(json, "time_ns", stack->time_ns);
+  write_unsigned(json, "count", stack->count);
+  denet_json_key(json, "reason");
+  denet_json_string(json, denet_text_of(denet_reason_names[stack->reason]));
+  denet_json_key(json, "tid_name");
+  denet_json_string(json, thread);
   denet_json_key(json, "frames");
   denet_json_array_open(json);
-  for (size_t at = 0; at < frames->length;) {
-    struct denet_text name = {frames->names + at, strnlen(frames->names + at, frames->length - at)};
+  for (size_t at = 0; at < frames.length;) {
+    struct denet_text name = {frames.bytes + at, strnlen(frames.bytes + at, frames.length - at)};
     denet_json_string(json, name);
     at += name.length + 1;
   }
   denet_json_array_close(json);
+  denet_json_object_close(json);
 }
 
-static void write_stacks(struct denet_json *json, struct denet_stack_counts *set) {
+/* Writes the time of each reason for which there is no stack. Stacks are unwound in another thread
+ * and come with the next line at the earliest: of each line the time until the line before counts,
+ * and only what has no stack in all of MISSING_LINES lines is written. The last line has the rest.
+ * in_lines_ns may exceed the time by what comes still later; then less is missing from then on. */
+static void write_not_sampled(struct denet_json *json, struct denet_tree *tree,
+                              const uint64_t time_ns[DENET_REASONS]) {
+  static const struct denet_text frames = {DENET_NOT_SAMPLED, sizeof(DENET_NOT_SAMPLED)};
+  struct denet_stack_counts *set = &tree->stacks;
+  bool is_first = set->lines++ == 0, is_due = tree->is_over || set->lines == MISSING_LINES;
+  for (int i = 0; i < DENET_REASONS; i++) {
+    uint64_t until_ns = tree->is_over ? time_ns[i] : set->until_line_ns[i];
+    uint64_t missing_ns = until_ns > set->in_lines_ns[i] ? until_ns - set->in_lines_ns[i] : 0;
+    if (is_first || tree->is_over || missing_ns < set->missing_ns[i])
+      set->missing_ns[i] = missing_ns;
+    set->until_line_ns[i] = time_ns[i];
+    if (!is_due || set->missing_ns[i] < (tree->is_over ? 1 : NOT_SAMPLED_LEAST))
+      continue;
+    struct denet_stack rest = {.reason = i, .time_ns = set->missing_ns[i]};
+    write_stack(json, &rest, frames);
+    set->in_lines_ns[i] += rest.time_ns;
+  }
+  if (is_due)
+    set->lines = 0;
+}
+
+static void write_stacks(struct denet_json *json, struct denet_tree *tree,
+                         const uint64_t time_ns[DENET_REASONS]) {
+  struct denet_stack_counts *set = &tree->stacks;
   denet_stack_counts_sort(set);
   denet_json_key(json, "stacks");
   denet_json_array_open(json);
   for (size_t i = 0; i < set->count && i < STACKS_MOST; i++) {
     const struct denet_stack *stack = &set->stacks[i];
-    struct denet_text thread = {stack->thread, strnlen(stack->thread, sizeof(stack->thread))};
-    denet_json_object_open(json);
-    write_unsigned(json, "time_ns", stack->time_ns);
-    write_unsigned(json, "count", stack->count);
-    denet_json_key(json, "reason");
-    denet_json_string(json, denet_text_of(denet_reason_names[stack->reason % DENET_REASONS]));
-    denet_json_key(json, "tid_name");
-    denet_json_string(json, thread);
-    write_frames(json, stack->frames);
-    denet_json_object_close(json);
+    write_stack(json, stack, (struct denet_text){stack->frames->names, stack->frames->length});
+    set->in_lines_ns[stack->reason] += stack->time_ns;
   }
+  write_not_sampled(json, tree, time_ns);
   denet_json_array_close(json);
   denet_stack_counts_clear(set);
 }
@@ -161,14 +185,12 @@ static void write_losses(struct denet_json *json, const struct denet_tree *tree)
     denet_json_object_close(json);
 }
 
-/* --- All of it --- */
-
-/* Longest and shortest of the members, and of those that have left. */
+/* Returns longest and shortest of the members and of those that have left. */
 static struct denet_wait_stats find_extremes(const struct denet_tree *tree) {
   struct denet_wait_stats extremes = tree->extremes;
   for (const struct denet_member *m = tree->first; m; m = m->next)
     if (m->process->off_cpu)
-      denet_wait_stats_add(&extremes, &m->process->off_cpu->waits);
+      denet_wait_stats_add(&extremes, &m->process->off_cpu->stats);
   return extremes;
 }
 
@@ -181,7 +203,7 @@ void denet_record_off_cpu(struct denet_json *json, struct denet_tree *tree,
   uint64_t events = totals->value[DENET_OFF_CPU_EVENTS];
   struct denet_wait_stats extremes = find_extremes(tree);
   size_t count;
-  DENET_FREE struct told_thread *threads = list_threads(tree, &count);
+  DENET_FREE struct tree_thread *threads = list_threads(tree, &count);
   denet_json_key(json, "ebpf");
   denet_json_object_open(json);
   denet_json_key(json, "offcpu");
@@ -192,7 +214,7 @@ void denet_record_off_cpu(struct denet_json *json, struct denet_tree *tree,
   write_top_threads(json, threads, count, total_ns);
   write_threads(json, threads, count);
   write_reasons(json, time_ns);
-  write_stacks(json, &tree->stacks);
+  write_stacks(json, tree, time_ns);
   write_losses(json, tree);
   denet_json_object_close(json);
   denet_json_object_close(json);

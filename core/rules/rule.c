@@ -335,7 +335,8 @@ bool denet_rule_matches(const struct denet_rule *rule, const struct denet_attrib
 }
 
 static size_t skip_space(struct denet_text text, size_t start) {
-  while (start < text.length && memchr(" \t\r\n\v\f", text.bytes[start], 6))
+  static const char space[] = {' ', '\t', '\r', '\n', '\v', '\f'};
+  while (start < text.length && memchr(space, text.bytes[start], sizeof(space)))
     start++;
   return start;
 }

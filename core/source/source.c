@@ -10,14 +10,13 @@
 
 const struct denet_unavailable_info denet_unavailable_info[DENET_UNAVAILABLE_ROWS] = {
     {DENET_UNAVAILABLE_EXECUTABLE, "executable", NOT_PERMITTED,
-     "the executable of a process may not be read: Executable conditions do not match such ones, "
-     "and "
-     "%{exe} is their name; for other users' processes CAP_SYS_PTRACE brings it back"},
-    {DENET_UNAVAILABLE_IO, "io", NOT_PERMITTED " and CAP_DAC_READ_SEARCH",
-     "/proc/PID/io of a process may not be read: disk_octets, io_octets and io_ops of such ones "
-     "are "
-     "left out; for other users' processes CAP_SYS_PTRACE with CAP_DAC_READ_SEARCH brings them "
+     "the executable of a process may not be read: Executable conditions do not match such "
+     "processes, and %{exe} is their name; for other users' processes CAP_SYS_PTRACE brings it "
      "back"},
+    {DENET_UNAVAILABLE_IO, "io", NOT_PERMITTED " and CAP_DAC_READ_SEARCH",
+     "/proc/PID/io of a process may not be read: disk_octets, io_octets and io_ops of such "
+     "processes are left out; for other users' processes CAP_SYS_PTRACE with CAP_DAC_READ_SEARCH "
+     "brings them back"},
     {DENET_UNAVAILABLE_IO_ACCOUNTING, "io",
      "the kernel was built without CONFIG_TASK_IO_ACCOUNTING",
      "there is no /proc/PID/io: disk_octets, io_octets and io_ops are left out; a kernel with "
@@ -29,23 +28,9 @@ const struct denet_unavailable_info denet_unavailable_info[DENET_UNAVAILABLE_ROW
     {DENET_UNAVAILABLE_SCHEDSTAT, "off_cpu", NO_SCHED_INFO, NULL},
     {DENET_UNAVAILABLE_NAMESPACES, "sys_net", NOT_PERMITTED,
      "the network namespace of a process may not be read: sys_net_rx_bytes and sys_net_tx_bytes "
-     "are "
-     "left out of such ones' files; for other users' processes CAP_SYS_PTRACE brings them back"},
+     "are left out of the files of such processes; for other users' processes CAP_SYS_PTRACE "
+     "brings them back"},
 };
-
-bool denet_source_is_passing(int outcome) {
-  switch (-outcome) {
-  case EAGAIN:
-  case EINTR:
-  case EIO:
-  case EMFILE:
-  case ENFILE:
-  case ENOMEM:
-    return true;
-  default:
-    return false;
-  }
-}
 
 int denet_source_open(const char *choice, const struct denet_env *env, struct denet_error *error,
                       struct denet_source **out_source) {
@@ -59,27 +44,25 @@ int denet_source_open(const char *choice, const struct denet_env *env, struct de
   return bpf_error ? denet_procfs_open(env, error, out_source) : 0;
 }
 
-/* Whether both run the same program, as far as one can tell. One that was seen in its exit only has
- * no stamp: then their names must do, which a fork inherits and an exec changes. */
-static bool are_alike(const struct denet_process *one, const struct denet_process *other) {
+/* Returns whether both run the same program. A process that was first seen in its exit has no exec
+ * stamp; then the names are compared, which a fork inherits and an exec changes. */
+static bool run_same_program(const struct denet_process *one, const struct denet_process *other) {
   bool have_stamps = one->exec_stamp && other->exec_stamp;
   return have_stamps ? one->exec_stamp == other->exec_stamp : !strcmp(one->name, other->name);
 }
 
-/* A process that never exec'd runs what its parent ran when it forked, and may still. The parent
- * may be gone as well. */
-static struct denet_process *find_like(const struct denet_process_table *table,
-                                       const struct denet_process *process) {
+/* Returns the parent of a process that never exec'd if it still runs the program that it ran at the
+ * fork, or NULL. */
+static struct denet_process *find_parent_of_fork(const struct denet_process_table *table,
+                                                 const struct denet_process *process) {
   if (!table || !process->never_execd)
     return NULL;
-  struct denet_process *parent = denet_process_table_find(table, process->parent_pid);
-  if (!parent || parent->born_ns > process->born_ns)
-    parent = denet_process_table_find_gone(table, process->parent_pid, process->born_ns);
-  return parent && are_alike(parent, process) ? parent : NULL;
+  struct denet_process *parent = denet_process_table_find_parent(table, process);
+  return parent && run_same_program(parent, process) ? parent : NULL;
 }
 
-/* Whether the process has no such text any more. One that exits gives its executable back first,
- * and a zombie's arguments are empty. */
+/* Returns whether the process has lost this text in its exit: its executable is the first to go,
+ * and the arguments of a zombie are empty. */
 static bool has_lost(const struct denet_process *process, enum denet_text_kind kind, int outcome,
                      const struct denet_buffer *text) {
   bool has_exited = process->ended || process->no_mm;
@@ -98,12 +81,12 @@ static bool has_lost(const struct denet_process *process, enum denet_text_kind k
 int denet_source_read_text(struct denet_source *source, struct denet_process *process,
                            enum denet_text_kind kind, struct denet_buffer *out) {
   int own = source->read_text(source, process, kind, out), outcome = own;
-  struct denet_process *like = process;
-  for (int i = 0; i < ANCESTORS_MOST && has_lost(like, kind, outcome, out); i++) {
-    like = find_like(source->table, like);
-    if (!like || !are_alike(like, process))
+  struct denet_process *at = process;
+  for (int i = 0; i < ANCESTORS_MOST && has_lost(at, kind, outcome, out); i++) {
+    at = find_parent_of_fork(source->table, at);
+    if (!at || !run_same_program(at, process))
       return own;
-    outcome = source->read_text(source, like, kind, out);
+    outcome = source->read_text(source, at, kind, out);
   }
   return outcome;
 }

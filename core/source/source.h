@@ -1,5 +1,5 @@
-/* Where processes come from: /proc, or the kernel's own iterator. Both fill the same structs with
- * the same meaning. */
+/* A source of processes: /proc, or BPF programs in the kernel. Both fill the same structs with the
+ * same meaning. */
 #pragma once
 
 #include "core/model/process_table.h"
@@ -9,11 +9,11 @@
 
 #include <stdbool.h>
 
-/* Flags of a task, as stat and the kernel's iterator give them; include/linux/sched.h. */
+/* Flags of a task in /proc/PID/stat and in the kernel's records; include/linux/sched.h. */
 #define PF_FORKNOEXEC 0x40 /* forked but did not exec */
 #define PF_KTHREAD 0x00200000
 
-/* Text of a process, read only when a rule or a file's metadata needs it. */
+/* A text of a process. It is read only when a rule or a metadata line needs it. */
 enum denet_text_kind {
   DENET_TEXT_ARGUMENTS,  /* NUL between the arguments, none at the end */
   DENET_TEXT_EXECUTABLE, /* real path, without " (deleted)" */
@@ -22,80 +22,74 @@ enum denet_text_kind {
 
 struct denet_unavailable_info {
   enum denet_unavailable lack;
-  const char *name;   /* as the files' capabilities block calls it; rows of one name are adjacent */
-  const char *reason; /* what it needs, for that block */
+  const char *name;   /* in the metadata line's capabilities; rows of one name are adjacent */
+  const char *reason; /* likewise: what is needed */
   const char *advice; /* one sentence for the log: what is lost and what brings it back; NULL if
-                         another row of the lack has it */
+                         another row of the same lack has it */
 };
 
 #define DENET_UNAVAILABLE_ROWS 6
 extern const struct denet_unavailable_info denet_unavailable_info[DENET_UNAVAILABLE_ROWS];
 
-/* gauge-source of _self. */
+/* The value gauge-source of the group _self. */
 #define DENET_SOURCE_ID_PROCFS 1
 #define DENET_SOURCE_ID_BPF 2
 
 struct denet_source {
   const char *name;          /* "bpf" or "procfs" */
   unsigned source_id;        /* DENET_GAUGE_* */
-  unsigned unavailable;      /* denet_lack bits: what no process has here */
-  unsigned seen_unavailable; /* of what some process did not let be read so far, and of lacks */
-  uint64_t lost;             /* beginnings and ends of processes that could not be told */
-  const struct denet_process_table *table; /* that the last scan went into; borrowed */
-  int event_fd; /* readable when drain_events() has something to tell; or -1: there is no
-                   drain_events() */
+  unsigned unavailable;      /* denet_unavailable bits: what cannot be read of any process */
+  unsigned seen_unavailable; /* the same, and what could not be read of some process so far */
+  uint64_t lost;             /* starts and ends of processes that were missed */
+  const struct denet_process_table *table; /* of the last scan; borrowed */
+  int event_fd; /* readable when there are events for drain_events(); -1: no drain_events() */
 
-  /* One pass over every process: who is there, and as much of what it costs as comes with that.
-   * 0 or -errno with a sentence; the table is whole in either case. */
+  /* One pass over all processes: fills the table, and those values that come with it. 0 or -errno
+   * with a sentence; the table is complete in either case. */
   int (*scan)(struct denet_source *source, struct denet_process_table *table,
               struct denet_error *error);
 
-  /* Between passes: takes in what has happened. Shows each process that has begun a program, as far
-   * as it is known, good for describe() and owner() during the call. True if a pass should not
-   * wait: is_wanted() said so of one, or something may be lost. NULL where event_fd is -1. */
+  /* Between passes: reads the events. Calls is_wanted() with each process that has begun a program,
+   * filled as far as known and valid for read_text() and read_uid() during the call. Returns true
+   * if a pass is due: is_wanted() returned true, or events may be lost. NULL if event_fd is -1. */
   bool (*drain_events)(struct denet_source *source,
                        bool (*is_wanted)(void *context, struct denet_process *process),
                        void *context);
 
-  /* Brings the wanted metrics of process->usage->now up to date. first: also those that
-   * cannot have changed since the last pass. Those that cannot be read stay as they were, absent or
-   * as last read: a process that vanishes meanwhile is no event. Clears process->has_run, unless
-   * something is to be tried again. */
+  /* Updates the wanted metrics of process->usage->now. first: also those that cannot have changed
+   * since the last pass. A metric that cannot be read stays absent or as last read; a process that
+   * vanishes is no error. Clears process->has_run, unless a read is to be repeated. */
   void (*measure)(struct denet_source *source, struct denet_process *process,
                   const struct denet_metric_set *wanted, bool first);
 
-  /* Reads a text of its own into out. 0; DENET_GONE; DENET_LATER: somebody holds it up; -EACCES and
-   * the like: it is there but not for us; what denet_source_is_passing() knows: it could be had at
-   * another time. */
+  /* Reads a text of the process itself into out. 0; DENET_GONE; DENET_LATER: the read stalls; a
+   * transient error (denet_error_is_transient()): try again later; -EACCES, -EPERM: not permitted;
+   * another -errno: there is no such text. */
   int (*read_text)(struct denet_source *source, struct denet_process *process,
                    enum denet_text_kind kind, struct denet_buffer *out);
 
-  /* The real user id. Returns as describe() does. */
+  /* Reads the real user id. Outcomes as of read_text(). */
   int (*read_uid)(struct denet_source *source, const struct denet_process *process, uid_t *out_uid);
 
   void (*free)(struct denet_source *source);
 };
 
-/* Whether an outcome is a failure of the moment, such as a lack of memory or of descriptors: it
- * says nothing of the process, and is to be tried again. */
-bool denet_source_is_passing(int outcome);
-
-/* Reads a text as source->read_text() does; of one that has lost it in its exit and never exec'd,
- * that of the nearest ancestor that has it and runs the same program: the process ran what its
- * parent did when it forked. */
+/* Reads a text as source->read_text() does. A process that exits loses its texts; if it never
+ * exec'd, the text of the nearest ancestor that has it and runs the same program is read instead,
+ * as a fork runs its parent's program. */
 int denet_source_read_text(struct denet_source *source, struct denet_process *process,
                            enum denet_text_kind kind, struct denet_buffer *out);
 
-/* host is borrowed and must outlive the source. 0 or -errno with a sentence. */
+/* Open one source. env is borrowed and must outlive the source. 0 or -errno with a sentence. */
 int denet_procfs_open(const struct denet_env *env, struct denet_error *error,
                       struct denet_source **out_source);
 int denet_bpf_open(const struct denet_env *env, struct denet_error *error,
                    struct denet_source **out_source);
 
-/* choice: "auto" (bpf if it can be had), "bpf" or "procfs", any case. 0; -EINVAL for another word;
- * -errno with a sentence that says why it cannot be had. When "auto" had to do without bpf, error
- * holds the reason though the result is 0. */
+/* Opens the source that choice names, in any case: "bpf", "procfs", or "auto" for bpf where it
+ * works, else procfs. 0; -EINVAL for another word; another -errno. Each failure has a sentence, and
+ * so has "auto" when it returns 0 without bpf: why bpf does not work. */
 int denet_source_open(const char *choice, const struct denet_env *env, struct denet_error *error,
                       struct denet_source **out_source);
 
-void denet_source_free(struct denet_source *source); /* NULL is fine */
+void denet_source_free(struct denet_source *source); /* NULL is accepted */

@@ -1,5 +1,5 @@
 /* Off-CPU profiling of the processes whose rules ask for stacks: has the kernel follow them, and
- * takes what it tells into processes and trees, once a tick. */
+ * takes its records into processes and trees, once a tick. */
 #pragma once
 
 #include "core/groups/tree.h"
@@ -20,22 +20,24 @@ struct denet_profiler_settings {
   uint64_t symbol_bytes; /* the most memory for symbols of files */
 };
 
-/* 0 or -errno with a sentence that says what is missing. When stacks will be less than they could
- * be, error holds the reason though the result is 0. */
+/* Starts profiling. 0 or -errno with a sentence that says what is missing. Where stacks are less
+ * than they could be the result is 0, and error has the reason. */
 int denet_profiler_open(const struct denet_profiler_settings *settings, const char *proc_path,
                         struct denet_error *error, struct denet_profiler **out_profiler);
 void denet_profiler_free(struct denet_profiler *profiler); /* NULL is fine */
 
-/* Between the source's pass and the rules: takes in what has happened since the last time. */
-void denet_profiler_listen(struct denet_profiler *profiler, struct denet_process_table *table,
-                           const struct denet_trees *trees);
+/* Takes in the kernel's records and events since the last time, and the stacks that are ready. To
+ * be called between the source's pass and the match; waits 5 ms at most, if a process has ended. */
+void denet_profiler_collect(struct denet_profiler *profiler, struct denet_process_table *table,
+                            const struct denet_trees *trees);
 
-/* Brings process->now's OFF_CPU_* up to date, and notes whether one of its trees asks for them. */
+/* Brings process->usage->now's OFF_CPU_* up to date, and follows the process or not, as its rules
+ * ask. */
 void denet_profiler_measure(struct denet_profiler *profiler, struct denet_process *process);
 
-/* Has those that were noted for the first time followed from now on. */
-void denet_profiler_begin(struct denet_profiler *profiler);
+/* Has the kernel begin at once with the processes that are newly followed. */
+void denet_profiler_follow_new(struct denet_profiler *profiler);
 
-/* What could not be told since the profiler was opened. */
+/* Returns the losses since the profiler was opened. */
 void denet_profiler_losses(const struct denet_profiler *profiler,
                            struct denet_off_cpu_losses *out_losses);

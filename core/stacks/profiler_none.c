@@ -1,4 +1,4 @@
-/* Off-CPU profiling in a build without BPF: there is none. */
+/* A build without BPF has no off-CPU profiling. */
 #include "core/stacks/profiler.h"
 
 #include <errno.h>
@@ -13,8 +13,8 @@ int denet_profiler_open(const struct denet_profiler_settings *settings, const ch
 
 void denet_profiler_free(struct denet_profiler *profiler) { (void)profiler; }
 
-void denet_profiler_listen(struct denet_profiler *profiler, struct denet_process_table *table,
-                           const struct denet_trees *trees) {
+void denet_profiler_collect(struct denet_profiler *profiler, struct denet_process_table *table,
+                            const struct denet_trees *trees) {
   (void)profiler;
   (void)table;
   (void)trees;
@@ -25,7 +25,7 @@ void denet_profiler_measure(struct denet_profiler *profiler, struct denet_proces
   (void)process;
 }
 
-void denet_profiler_begin(struct denet_profiler *profiler) { (void)profiler; }
+void denet_profiler_follow_new(struct denet_profiler *profiler) { (void)profiler; }
 
 void denet_profiler_losses(const struct denet_profiler *profiler,
                            struct denet_off_cpu_losses *out_losses) {

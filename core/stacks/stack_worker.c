@@ -2,33 +2,34 @@
 
 #include "core/stacks/blocked_stacks.h"
 #include "core/stacks/unwind/unwinder.h"
+#include "core/util/array.h"
 #include "core/util/cleanup.h"
+#include "core/util/clock.h"
+#include "core/util/thread.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
 
+#define SECOND_NS UINT64_C(1000000000)
 #define QUEUE_BYTES_MOST (8 << 20)
 #define SAMPLES_MOST 16384
-#define STOP_SECONDS 2 /* a look at another process's memory may be held up by that process */
-/* After an exec, until the libraries are mapped; and how many may be waited for. */
+#define STOP_SECONDS 2 /* a read of another process's memory may stall */
+/* After an exec, until the libraries are mapped; and how many processes may wait for that. */
 #define LOAD_NS UINT64_C(3000000)
 #define LOADING_MOST 256
 
-enum job_kind { JOB_MEET, JOB_FORGET, JOB_STACK, JOB_THREAD, JOB_UNTOLD };
+enum job_kind { JOB_OPEN, JOB_CLOSE, JOB_STACK, JOB_THREAD };
 
 /* In the queue, with the stack's bytes behind it; a multiple of eight bytes. */
 struct job {
   enum job_kind kind;
   size_t stack_bytes;
   struct denet_stack_worker_process process;
-  struct denet_off_cpu_place place;
-  uint64_t left_ns;
-  denet_u64 untold_ns[DENET_REASONS];
+  struct denet_sample_point point;
+  uint64_t off_since_ns;
 };
 
 /* A program that has begun, and maps its libraries. */
@@ -38,117 +39,102 @@ struct loading {
 };
 
 struct denet_stack_worker {
+  struct denet_stack_worker_settings settings;
   pthread_t thread;
-  pthread_mutex_t lock; /* guards what follows, up to the thread's own */
-  int wake_fd;          /* an eventfd(2): there is something to do */
+  int wake_fd; /* an eventfd(2): there is something to do */
+
+  pthread_mutex_t lock; /* guards what follows */
   pthread_cond_t is_idle;
   bool is_stopping, is_busy;
-  bool has_missed;              /* what processes there are */
-  struct denet_buffer queue;    /* jobs */
+  bool has_lost_process;        /* a job that opens or closes a process was dropped */
+  struct denet_buffer queue;    /* of struct job */
   struct denet_sample *samples; /* ready; owned, each with a reference to its frames */
   size_t sample_count, sample_capacity;
   uint64_t lost;
 
-  struct denet_tracer *tracer; /* borrowed; the thread's own, as is all below */
+  /* The thread's own: */
   struct denet_unwinder *unwinder;
+  struct denet_blocked_stacks *blocked;
   struct loading loading[LOADING_MOST]; /* the first is due first */
   size_t loading_count;
-  struct denet_stack_worker_settings settings;
-  uint64_t reads_due_ns; /* when as many stacks had been read as may be */
-  struct denet_blocked_stacks *blocks;
   struct denet_buffer jobs; /* being done */
   struct denet_buffer names;
 };
 
-/* --- Asking --- */
+/* --- For other threads --- */
 
-static uint64_t read_now(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
-/* stack_bytes: to come from stack. While the thread is held up samples are lost first, and then
- * what it should know of processes: it forgets all of them. */
-static void put_job(struct denet_stack_worker *symbolizer, struct job job, const void *stack) {
+/* Queues the job, with job.stack_bytes of stack. If the thread is stalled, samples are dropped
+ * first, and only then what opens and closes processes: the thread starts over with none. */
+static void queue_job(struct denet_stack_worker *worker, struct job job, const void *stack) {
   static const char padding[8];
   size_t stack_bytes = job.stack_bytes, padding_bytes = -stack_bytes % sizeof(padding);
-  bool is_sample = job.kind != JOB_MEET && job.kind != JOB_FORGET;
-  pthread_mutex_lock(&symbolizer->lock);
-  struct denet_buffer *queue = &symbolizer->queue;
+  bool is_sample = job.kind == JOB_STACK || job.kind == JOB_THREAD;
+  pthread_mutex_lock(&worker->lock);
+  struct denet_buffer *queue = &worker->queue;
   bool is_full = queue->length > (is_sample ? QUEUE_BYTES_MOST : 2 * QUEUE_BYTES_MOST);
   if (is_full || denet_buffer_reserve(queue, sizeof(job) + stack_bytes + padding_bytes)) {
-    symbolizer->lost += is_sample;
-    symbolizer->has_missed |= !is_sample;
+    worker->lost += is_sample;
+    worker->has_lost_process |= !is_sample;
   } else {
     denet_buffer_append(queue, &job, sizeof(job));
     denet_buffer_append(queue, stack, stack_bytes);
     denet_buffer_append(queue, padding, padding_bytes);
-    eventfd_write(symbolizer->wake_fd, 1);
+    eventfd_write(worker->wake_fd, 1);
   }
-  pthread_mutex_unlock(&symbolizer->lock);
+  pthread_mutex_unlock(&worker->lock);
 }
 
-void denet_stack_worker_meet(struct denet_stack_worker *symbolizer,
-                             const struct denet_stack_worker_process *process) {
-  put_job(symbolizer, (struct job){.kind = JOB_MEET, .process = *process}, NULL);
+void denet_stack_worker_open_process(struct denet_stack_worker *worker,
+                                     const struct denet_stack_worker_process *process) {
+  queue_job(worker, (struct job){.kind = JOB_OPEN, .process = *process}, NULL);
 }
 
-void denet_stack_worker_forget(struct denet_stack_worker *symbolizer, pid_t pid,
-                               uint64_t start_ns) {
+void denet_stack_worker_close_process(struct denet_stack_worker *worker, pid_t pid,
+                                      uint64_t start_ns) {
   struct denet_stack_worker_process process = {.pid = pid, .start_ns = start_ns};
-  put_job(symbolizer, (struct job){.kind = JOB_FORGET, .process = process}, NULL);
+  queue_job(worker, (struct job){.kind = JOB_CLOSE, .process = process}, NULL);
 }
 
-void denet_stack_worker_add_untold(struct denet_stack_worker *symbolizer,
-                                   const struct denet_off_cpu_sums *sums) {
-  struct job job = {.kind = JOB_UNTOLD,
-                    .process = {.pid = (pid_t)sums->head.pid, .start_ns = sums->head.start_ns}};
-  uint64_t all_ns = 0;
-  for (int i = 0; i < DENET_REASONS; i++)
-    all_ns += job.untold_ns[i] = sums->untold_ns[i];
-  if (all_ns)
-    put_job(symbolizer, job, NULL);
-}
-void denet_stack_worker_await(struct denet_stack_worker *symbolizer, uint64_t most_ns) {
-  uint64_t until_ns = read_now() + most_ns;
-  struct timespec until = {(time_t)(until_ns / 1000000000), (long)(until_ns % 1000000000)};
-  int outcome = 0;
-  pthread_mutex_lock(&symbolizer->lock);
-  while (!outcome && (symbolizer->queue.length || symbolizer->is_busy))
-    outcome = pthread_cond_timedwait(&symbolizer->is_idle, &symbolizer->lock, &until);
-  pthread_mutex_unlock(&symbolizer->lock);
-}
 static struct job make_sample_job(enum job_kind kind, const struct denet_bpf_head *head,
-                                  const struct denet_off_cpu_place *place) {
+                                  const struct denet_sample_point *point) {
   return (struct job){
       .kind = kind,
-      .process = {.pid = (pid_t)head->pid, .start_ns = head->start_ns, .exec_id = place->exec_id},
-      .place = *place};
+      .process = {.pid = (pid_t)head->pid, .start_ns = head->start_ns, .exec_id = point->exec_id},
+      .point = *point};
 }
 
-void denet_stack_worker_add_stack(struct denet_stack_worker *symbolizer,
+void denet_stack_worker_add_stack(struct denet_stack_worker *worker,
                                   const struct denet_off_cpu_stack *stack) {
-  struct job job = make_sample_job(JOB_STACK, &stack->head, &stack->place);
+  struct job job = make_sample_job(JOB_STACK, &stack->head, &stack->point);
   job.stack_bytes = stack->stack_bytes;
-  put_job(symbolizer, job, stack + 1);
+  queue_job(worker, job, stack + 1);
 }
 
-void denet_stack_worker_add_thread(struct denet_stack_worker *symbolizer,
+void denet_stack_worker_add_thread(struct denet_stack_worker *worker,
                                    const struct denet_off_cpu_thread *thread) {
-  struct job job = make_sample_job(JOB_THREAD, &thread->head, &thread->place);
-  job.left_ns = thread->left_ns;
-  put_job(symbolizer, job, NULL);
+  struct job job = make_sample_job(JOB_THREAD, &thread->head, &thread->point);
+  job.off_since_ns = thread->off_since_ns;
+  queue_job(worker, job, NULL);
 }
 
-void denet_stack_worker_take(struct denet_stack_worker *symbolizer,
-                             void (*each)(void *context, const struct denet_sample *sample),
-                             void *context) {
-  pthread_mutex_lock(&symbolizer->lock);
-  struct denet_sample *samples = DENET_TAKE(symbolizer->samples);
-  size_t count = symbolizer->sample_count;
-  symbolizer->sample_count = symbolizer->sample_capacity = 0;
-  pthread_mutex_unlock(&symbolizer->lock);
+void denet_stack_worker_wait_idle(struct denet_stack_worker *worker, uint64_t most_ns) {
+  uint64_t until_ns = denet_clock_monotonic_ns() + most_ns;
+  struct timespec until = {(time_t)(until_ns / SECOND_NS), (long)(until_ns % SECOND_NS)};
+  int outcome = 0;
+  pthread_mutex_lock(&worker->lock);
+  while (!outcome && (worker->queue.length || worker->is_busy))
+    outcome = pthread_cond_timedwait(&worker->is_idle, &worker->lock, &until);
+  pthread_mutex_unlock(&worker->lock);
+}
+
+void denet_stack_worker_take_samples(struct denet_stack_worker *worker,
+                                     void (*each)(void *context, const struct denet_sample *sample),
+                                     void *context) {
+  pthread_mutex_lock(&worker->lock);
+  struct denet_sample *samples = DENET_TAKE(worker->samples);
+  size_t count = worker->sample_count;
+  worker->sample_count = worker->sample_capacity = 0;
+  pthread_mutex_unlock(&worker->lock);
   for (size_t i = 0; i < count; i++) {
     each(context, &samples[i]);
     denet_frames_release(samples[i].stack.frames);
@@ -156,338 +142,262 @@ void denet_stack_worker_take(struct denet_stack_worker *symbolizer,
   free(samples);
 }
 
-uint64_t denet_stack_worker_lost(struct denet_stack_worker *symbolizer) {
-  pthread_mutex_lock(&symbolizer->lock);
-  uint64_t lost = symbolizer->lost;
-  pthread_mutex_unlock(&symbolizer->lock);
+uint64_t denet_stack_worker_lost(struct denet_stack_worker *worker) {
+  pthread_mutex_lock(&worker->lock);
+  uint64_t lost = worker->lost;
+  pthread_mutex_unlock(&worker->lock);
   return lost;
 }
 
-/* --- The thread --- */
+/* --- The thread: samples --- */
 
-/* Room for one more sample; the lock is held. */
-static bool reserve_sample(struct denet_stack_worker *symbolizer) {
-  if (symbolizer->sample_count < symbolizer->sample_capacity)
-    return true;
-  size_t capacity = symbolizer->sample_capacity ? 2 * symbolizer->sample_capacity : 256;
-  if (capacity > SAMPLES_MOST)
-    return false;
-  struct denet_sample *grown = reallocarray(symbolizer->samples, capacity, sizeof(*grown));
-  if (!grown)
-    return false;
-  symbolizer->samples = grown;
-  symbolizer->sample_capacity = capacity;
-  return true;
-}
-
-static struct denet_block block_of(const struct job *job) {
-  return (struct denet_block){.pid = job->process.pid,
-                              .start_ns = job->process.start_ns,
-                              .tid = (pid_t)job->place.tid,
-                              .left_ns = job->left_ns};
-}
-
-static void give_sample(struct denet_stack_worker *symbolizer, const struct job *job,
-                        struct denet_frames *frames) {
-  struct denet_block block = block_of(job);
-  uint64_t owed_ns = denet_blocked_stacks_settle(symbolizer->blocks, &block, job->place.reason);
+static void append_sample(struct denet_stack_worker *worker, const struct job *job,
+                          struct denet_frames *frames) {
   struct denet_sample sample = {.pid = job->process.pid,
                                 .start_ns = job->process.start_ns,
                                 .stack = {.frames = frames,
-                                          .reason = job->place.reason,
-                                          .time_ns = job->place.weight_ns + owed_ns,
+                                          .reason = job->point.reason,
+                                          .time_ns = job->point.weight_ns,
                                           .count = 1}};
-  memcpy(sample.stack.thread, job->place.name, sizeof(sample.stack.thread));
-  denet_blocked_stacks_note_last(symbolizer->blocks, &block, &sample.stack);
-  pthread_mutex_lock(&symbolizer->lock);
-  if (reserve_sample(symbolizer)) {
-    denet_frames_hold(frames);
-    symbolizer->samples[symbolizer->sample_count++] = sample;
+  memcpy(sample.stack.thread, job->point.name, sizeof(sample.stack.thread));
+  pthread_mutex_lock(&worker->lock);
+  if (worker->sample_count == SAMPLES_MOST ||
+      denet_array_reserve(&worker->samples, &worker->sample_capacity, worker->sample_count + 1,
+                          sizeof(*worker->samples))) {
+    worker->lost++;
   } else {
-    symbolizer->lost++;
+    denet_frames_hold(frames);
+    worker->samples[worker->sample_count++] = sample;
   }
-  pthread_mutex_unlock(&symbolizer->lock);
+  pthread_mutex_unlock(&worker->lock);
 }
 
 /* NULL: no memory. */
-static struct denet_frames *unwind(struct denet_stack_worker *symbolizer, const struct job *job,
+static struct denet_frames *unwind(struct denet_stack_worker *worker, const struct job *job,
                                    struct denet_text stack) {
   _Static_assert(DENET_REGISTERS == DENET_OFF_CPU_REGISTERS, "the same registers");
   struct denet_snapshot snapshot = {.pid = job->process.pid,
                                     .start_ns = job->process.start_ns,
-                                    .exec_id = job->place.exec_id,
+                                    .exec_id = job->point.exec_id,
                                     .stack = (const unsigned char *)stack.bytes,
                                     .stack_bytes = stack.length};
-  memcpy(snapshot.registers, job->place.registers, sizeof(snapshot.registers));
-  denet_buffer_clear(&symbolizer->names);
-  if (denet_unwinder_frames(symbolizer->unwinder, &snapshot, &symbolizer->names))
-    denet_buffer_append(&symbolizer->names, DENET_TRUNCATED, sizeof(DENET_TRUNCATED));
-  return denet_frames_new(denet_buffer_text(&symbolizer->names));
+  memcpy(snapshot.registers, job->point.registers, sizeof(snapshot.registers));
+  denet_buffer_clear(&worker->names);
+  if (denet_unwinder_append_frames(worker->unwinder, &snapshot, &worker->names))
+    denet_buffer_append(&worker->names, DENET_TRUNCATED, sizeof(DENET_TRUNCATED));
+  return denet_frames_new(denet_buffer_text(&worker->names));
 }
 
-static void do_stack(struct denet_stack_worker *symbolizer, const struct job *job) {
+static void do_stack(struct denet_stack_worker *worker, const struct job *job) {
   struct denet_frames *frames =
-      unwind(symbolizer, job, (struct denet_text){(const char *)(job + 1), job->stack_bytes});
+      unwind(worker, job, (struct denet_text){(const char *)(job + 1), job->stack_bytes});
   if (frames)
-    give_sample(symbolizer, job, frames);
+    append_sample(worker, job, frames);
   denet_frames_release(frames);
 }
 
-/* At most the rate, and as many at once as in a second. Those of one round that come too late are
- * the first of another, since the others are known then. */
-static bool may_read(struct denet_stack_worker *symbolizer) {
-  uint64_t now_ns = read_now(), gap_ns = UINT64_C(1000000000) / symbolizer->settings.rate;
-  if (symbolizer->reads_due_ns + 1000000000 < now_ns)
-    symbolizer->reads_due_ns = now_ns - 1000000000;
-  if (symbolizer->reads_due_ns > now_ns)
-    return false;
-  symbolizer->reads_due_ns += gap_ns;
-  return true;
-}
-
-/* A thread that is still where it was has the same stack. Where the stack may not be read its leaf
- * is all there is. */
-static void do_thread(struct denet_stack_worker *symbolizer, const struct job *job) {
-  struct denet_block block = block_of(job);
-  struct denet_frames *known = denet_blocked_stacks_find(symbolizer->blocks, &block);
+/* Makes the sample of a blocked thread. The frames are kept, since a thread that is off its CPU for
+ * long is sampled in each tick. There is no sample if the thread is elsewhere by now. Of a stack
+ * that may not be read the leaf is shown, cut. */
+static void do_thread(struct denet_stack_worker *worker, const struct job *job) {
+  struct denet_blocked_interval interval = {.pid = job->process.pid,
+                                            .start_ns = job->process.start_ns,
+                                            .tid = (pid_t)job->point.tid,
+                                            .off_since_ns = job->off_since_ns};
+  uint64_t now_ns = denet_clock_monotonic_ns();
+  struct denet_frames *known = denet_blocked_stacks_find(worker->blocked, &interval, now_ns);
   if (known) {
-    give_sample(symbolizer, job, known);
+    append_sample(worker, job, known);
     return;
   }
   struct denet_text stack = {"", 0};
-  int error = -EAGAIN;
-  if (may_read(symbolizer))
-    error = denet_blocked_stacks_read(symbolizer->blocks, &block, job->place.registers, &stack);
-  if (error == -ESRCH) /* the others will have to do */
-    block.tid = 0;
-  if (error == -EAGAIN || error == -ESRCH) {
-    denet_blocked_stacks_owe(symbolizer->blocks, &block, job->place.reason, job->place.weight_ns);
+  int error = denet_blocked_stacks_read(worker->blocked, &interval, job->point.registers, &stack);
+  struct denet_frames *frames =
+      error == -EAGAIN || error == -ESRCH ? NULL : unwind(worker, job, stack);
+  if (!frames)
     return;
-  }
-  block.frames = unwind(symbolizer, job, stack);
-  if (!block.frames)
-    return;
-  denet_blocked_stacks_keep(symbolizer->blocks, &block);
-  give_sample(symbolizer, job, block.frames);
-  denet_frames_release(block.frames);
+  denet_blocked_stacks_keep(worker->blocked, &interval, now_ns, frames);
+  append_sample(worker, job, frames);
+  denet_frames_release(frames);
 }
 
-/* Where there is no last stack yet the process is owed it, not one of its threads. */
-static void do_untold(struct denet_stack_worker *symbolizer, const struct job *job) {
-  for (denet_u32 reason = 0; reason < DENET_REASONS; reason++) {
-    struct denet_block process = block_of(job);
-    struct denet_stack last;
-    if (!job->untold_ns[reason])
-      continue;
-    denet_blocked_stacks_owe(symbolizer->blocks, &process, reason, job->untold_ns[reason]);
-    if (!denet_blocked_stacks_last(symbolizer->blocks, &process, reason, &last))
-      continue;
-    struct job left = *job;
-    left.place.reason = reason;
-    memcpy(left.place.name, last.thread, sizeof(left.place.name));
-    give_sample(symbolizer, &left, last.frames);
-  }
-}
+/* --- The thread: processes --- */
 
-static void meet(struct denet_stack_worker *symbolizer,
-                 const struct denet_stack_worker_process *process) {
-  denet_unwinder_meet(symbolizer->unwinder, process->pid, process->start_ns, process->exec_id,
-                      process->parent_pid, process->parent_start_ns);
-}
-
-static void do_job(struct denet_stack_worker *symbolizer, const struct job *job) {
-  const struct denet_stack_worker_process *process = &job->process;
-  switch (job->kind) {
-  case JOB_MEET:
-    meet(symbolizer, process);
-    break;
-  case JOB_FORGET:
-    denet_blocked_stacks_forget(symbolizer->blocks, process->pid, process->start_ns);
-    denet_unwinder_forget(symbolizer->unwinder, process->pid, process->start_ns);
-    break;
-  case JOB_STACK:
-    do_stack(symbolizer, job);
-    break;
-  case JOB_THREAD:
-    do_thread(symbolizer, job);
-    break;
-  case JOB_UNTOLD:
-    do_untold(symbolizer, job);
-    break;
-  }
-}
-
-static bool is_stopping(struct denet_stack_worker *symbolizer) {
-  pthread_mutex_lock(&symbolizer->lock);
-  bool stops = symbolizer->is_stopping;
-  pthread_mutex_unlock(&symbolizer->lock);
-  return stops;
+static void open_process(struct denet_stack_worker *worker,
+                         const struct denet_stack_worker_process *process) {
+  denet_unwinder_open_process(worker->unwinder, process->pid, process->start_ns, process->exec_id,
+                              process->parent_pid, process->parent_start_ns);
 }
 
 /* A fork has its parent's mappings, whether it still lives or not. */
-static void take_beginning(void *context, const struct denet_off_cpu_beginning *beginning) {
-  struct denet_stack_worker *symbolizer = context;
-  struct denet_stack_worker_process process = {.pid = (pid_t)beginning->head.pid,
-                                               .start_ns = beginning->head.start_ns,
-                                               .exec_id = beginning->exec_id,
-                                               .parent_pid = (pid_t)beginning->parent_pid,
-                                               .parent_start_ns = beginning->parent_start_ns};
-  if (beginning->head.kind == DENET_OFF_CPU_FORKED)
-    meet(symbolizer, &process);
-  else if (symbolizer->loading_count < LOADING_MOST)
-    symbolizer->loading[symbolizer->loading_count++] =
-        (struct loading){process, read_now() + LOAD_NS};
+static void take_exec_event(void *context, const struct denet_exec_event *event) {
+  struct denet_stack_worker *worker = context;
+  struct denet_stack_worker_process process = {.pid = (pid_t)event->head.pid,
+                                               .start_ns = event->head.start_ns,
+                                               .exec_id = event->exec_id,
+                                               .parent_pid = (pid_t)event->parent_pid,
+                                               .parent_start_ns = event->parent_start_ns};
+  if (event->head.kind == DENET_OFF_CPU_FORKED)
+    open_process(worker, &process);
+  else if (worker->loading_count < LOADING_MOST)
+    worker->loading[worker->loading_count++] =
+        (struct loading){process, denet_clock_monotonic_ns() + LOAD_NS};
 }
 
-static void meet_loaded(struct denet_stack_worker *symbolizer) {
-  uint64_t now_ns = read_now();
+static void open_loaded(struct denet_stack_worker *worker) {
+  uint64_t now_ns = denet_clock_monotonic_ns();
   size_t done = 0;
-  while (done < symbolizer->loading_count && symbolizer->loading[done].due_ns <= now_ns)
-    meet(symbolizer, &symbolizer->loading[done++].process);
-  symbolizer->loading_count -= done;
-  memmove(symbolizer->loading, symbolizer->loading + done,
-          symbolizer->loading_count * sizeof(symbolizer->loading[0]));
+  while (done < worker->loading_count && worker->loading[done].due_ns <= now_ns)
+    open_process(worker, &worker->loading[done++].process);
+  worker->loading_count -= done;
+  memmove(worker->loading, worker->loading + done,
+          worker->loading_count * sizeof(worker->loading[0]));
 }
 
-/* Until there are jobs, something has begun or is due, or the thread is to end. */
-static void wait_for_work(struct denet_stack_worker *symbolizer) {
-  struct pollfd fds[] = {{.fd = symbolizer->wake_fd, .events = POLLIN},
-                         {.fd = denet_tracer_beginnings_fd(symbolizer->tracer), .events = POLLIN}};
-  bool is_loading = symbolizer->loading_count > 0;
-  uint64_t now_ns = read_now(), due_ns = is_loading ? symbolizer->loading[0].due_ns : 0;
-  struct timespec pause = {.tv_nsec = due_ns > now_ns ? (long)(due_ns - now_ns) : 0};
-  eventfd_t count;
-  ppoll(fds, DENET_COUNT_OF(fds), is_loading ? &pause : NULL, NULL);
-  eventfd_read(symbolizer->wake_fd, &count);
-}
-
-/* Who is still there is met again with its next stack. */
-static void forget_all(struct denet_stack_worker *symbolizer) {
+/* Makes an unwinder and blocked stacks that know no process, in place of those that there are. A
+ * process that is still there is opened with its next stack. 0 or -ENOMEM. */
+static int start_over(struct denet_stack_worker *worker) {
+  const struct denet_stack_worker_settings *settings = &worker->settings;
   struct denet_unwinder *unwinder;
-  const struct denet_stack_worker_settings *settings = &symbolizer->settings;
-  struct denet_blocked_stacks *blocks =
+  struct denet_blocked_stacks *blocked =
       denet_blocked_stacks_new(settings->proc_path, settings->stack_bytes);
-  if (!blocks || denet_unwinder_new(settings->proc_path, settings->symbol_bytes, &unwinder)) {
-    denet_blocked_stacks_free(blocks);
-    return;
+  if (!blocked || denet_unwinder_new(settings->proc_path, settings->symbol_bytes, &unwinder)) {
+    denet_blocked_stacks_free(blocked);
+    return -ENOMEM;
   }
-  denet_blocked_stacks_free(symbolizer->blocks);
-  denet_unwinder_free(symbolizer->unwinder);
-  symbolizer->blocks = blocks;
-  symbolizer->unwinder = unwinder;
+  denet_blocked_stacks_free(worker->blocked);
+  denet_unwinder_free(worker->unwinder);
+  worker->blocked = blocked;
+  worker->unwinder = unwinder;
+  return 0;
 }
 
-/* Takes all the jobs that there are. False: the thread is to end. */
-static bool take_jobs(struct denet_stack_worker *symbolizer) {
-  denet_buffer_clear(&symbolizer->jobs);
-  pthread_mutex_lock(&symbolizer->lock);
-  struct denet_buffer jobs = symbolizer->queue;
-  symbolizer->queue = symbolizer->jobs;
-  symbolizer->jobs = jobs;
-  symbolizer->is_busy = jobs.length > 0;
-  bool goes_on = !symbolizer->is_stopping, has_missed = symbolizer->has_missed;
-  symbolizer->has_missed = false;
-  pthread_mutex_unlock(&symbolizer->lock);
-  if (has_missed && goes_on)
-    forget_all(symbolizer);
+/* --- The thread: its loop --- */
+
+static void do_job(struct denet_stack_worker *worker, const struct job *job) {
+  switch (job->kind) {
+  case JOB_OPEN:
+    open_process(worker, &job->process);
+    break;
+  case JOB_CLOSE:
+    denet_unwinder_close_process(worker->unwinder, job->process.pid, job->process.start_ns);
+    break;
+  case JOB_STACK:
+    do_stack(worker, job);
+    break;
+  case JOB_THREAD:
+    do_thread(worker, job);
+    break;
+  }
+}
+
+static bool is_stopping(struct denet_stack_worker *worker) {
+  pthread_mutex_lock(&worker->lock);
+  bool is_stopping = worker->is_stopping;
+  pthread_mutex_unlock(&worker->lock);
+  return is_stopping;
+}
+
+/* Takes all the jobs that there are. Returns false if the thread is to end. */
+static bool take_jobs(struct denet_stack_worker *worker) {
+  denet_buffer_clear(&worker->jobs);
+  pthread_mutex_lock(&worker->lock);
+  struct denet_buffer jobs = worker->queue;
+  worker->queue = worker->jobs;
+  worker->jobs = jobs;
+  worker->is_busy = jobs.length > 0;
+  bool goes_on = !worker->is_stopping, has_lost_process = worker->has_lost_process;
+  worker->has_lost_process = false;
+  pthread_mutex_unlock(&worker->lock);
+  if (has_lost_process && goes_on)
+    start_over(worker);
   return goes_on;
 }
 
-static void rest(struct denet_stack_worker *symbolizer) {
-  pthread_mutex_lock(&symbolizer->lock);
-  symbolizer->is_busy = false;
-  pthread_cond_signal(&symbolizer->is_idle);
-  pthread_mutex_unlock(&symbolizer->lock);
-  wait_for_work(symbolizer);
+/* Waits until there are jobs or exec events, a loading program is due, or the thread is to end. */
+static void wait_for_work(struct denet_stack_worker *worker) {
+  pthread_mutex_lock(&worker->lock);
+  worker->is_busy = false;
+  pthread_cond_signal(&worker->is_idle);
+  pthread_mutex_unlock(&worker->lock);
+  struct pollfd fds[] = {{.fd = worker->wake_fd, .events = POLLIN},
+                         {.fd = denet_tracer_exec_fd(worker->settings.tracer), .events = POLLIN}};
+  bool is_loading = worker->loading_count > 0;
+  uint64_t now_ns = denet_clock_monotonic_ns(), due_ns = is_loading ? worker->loading[0].due_ns : 0;
+  struct timespec pause = {.tv_nsec = due_ns > now_ns ? (long)(due_ns - now_ns) : 0};
+  eventfd_t count;
+  ppoll(fds, DENET_COUNT_OF(fds), is_loading ? &pause : NULL, NULL);
+  eventfd_read(worker->wake_fd, &count);
 }
+
 static void *run(void *context) {
-  struct denet_stack_worker *symbolizer = context;
-  pthread_setname_np(pthread_self(), "denet-stacks");
-  while (take_jobs(symbolizer)) {
-    denet_tracer_take_beginnings(symbolizer->tracer, take_beginning, symbolizer);
-    meet_loaded(symbolizer);
-    denet_blocked_stacks_begin(symbolizer->blocks);
-    for (size_t at = 0; at < symbolizer->jobs.length && !is_stopping(symbolizer);) {
-      const struct job *job = (const void *)(symbolizer->jobs.bytes + at);
-      do_job(symbolizer, job);
+  struct denet_stack_worker *worker = context;
+  while (take_jobs(worker)) {
+    denet_tracer_drain_exec_events(worker->settings.tracer, take_exec_event, worker);
+    open_loaded(worker);
+    for (size_t at = 0; at < worker->jobs.length && !is_stopping(worker);) {
+      const struct job *job = (const void *)(worker->jobs.bytes + at);
+      do_job(worker, job);
       at += sizeof(*job) + ((job->stack_bytes + 7) & ~(size_t)7);
     }
-    rest(symbolizer);
+    wait_for_work(worker);
   }
   return NULL;
 }
 
 /* --- Start and end --- */
 
-static void free_symbolizer(struct denet_stack_worker *symbolizer) {
-  for (size_t i = 0; i < symbolizer->sample_count; i++)
-    denet_frames_release(symbolizer->samples[i].stack.frames);
-  free(symbolizer->samples);
-  denet_buffer_done(&symbolizer->queue);
-  denet_buffer_done(&symbolizer->jobs);
-  denet_buffer_done(&symbolizer->names);
-  denet_blocked_stacks_free(symbolizer->blocks);
-  denet_unwinder_free(symbolizer->unwinder);
-  denet_closep(&symbolizer->wake_fd);
-  pthread_cond_destroy(&symbolizer->is_idle);
-  pthread_mutex_destroy(&symbolizer->lock);
-  free(symbolizer);
-}
-
-static void free_symbolizerp(struct denet_stack_worker **symbolizer) {
-  if (*symbolizer)
-    free_symbolizer(*symbolizer);
-}
-
-/* Signals are for others. */
-static int start_thread(struct denet_stack_worker *symbolizer) {
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  int error = pthread_create(&symbolizer->thread, NULL, run, symbolizer);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  return -error;
+static void free_worker(struct denet_stack_worker *worker) {
+  for (size_t i = 0; i < worker->sample_count; i++)
+    denet_frames_release(worker->samples[i].stack.frames);
+  free(worker->samples);
+  denet_buffer_done(&worker->queue);
+  denet_buffer_done(&worker->jobs);
+  denet_buffer_done(&worker->names);
+  denet_blocked_stacks_free(worker->blocked);
+  denet_unwinder_free(worker->unwinder);
+  denet_closep(&worker->wake_fd);
+  pthread_cond_destroy(&worker->is_idle);
+  pthread_mutex_destroy(&worker->lock);
+  free(worker);
 }
 
 int denet_stack_worker_start(const struct denet_stack_worker_settings *settings,
-                             struct denet_stack_worker **out_symbolizer) {
-  DENET_CLEANUP(free_symbolizerp)
-  struct denet_stack_worker *symbolizer = calloc(1, sizeof(*symbolizer));
-  if (!symbolizer)
+                             struct denet_stack_worker **out_worker) {
+  struct denet_stack_worker *worker = calloc(1, sizeof(*worker));
+  if (!worker)
     return -ENOMEM;
-  pthread_mutex_init(&symbolizer->lock, NULL);
   pthread_condattr_t monotonic;
   pthread_condattr_init(&monotonic);
   pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-  pthread_cond_init(&symbolizer->is_idle, &monotonic);
+  pthread_cond_init(&worker->is_idle, &monotonic);
   pthread_condattr_destroy(&monotonic);
-  symbolizer->tracer = settings->tracer;
-  symbolizer->settings = *settings;
-  symbolizer->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  symbolizer->blocks = denet_blocked_stacks_new(settings->proc_path, settings->stack_bytes);
-  int error = symbolizer->wake_fd < 0 ? -errno : symbolizer->blocks ? 0 : -ENOMEM;
+  pthread_mutex_init(&worker->lock, NULL);
+  worker->settings = *settings;
+  worker->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  int error = worker->wake_fd < 0 ? -errno : start_over(worker);
   if (!error)
-    error = denet_unwinder_new(settings->proc_path, settings->symbol_bytes, &symbolizer->unwinder);
-  if (!error)
-    error = start_thread(symbolizer);
-  if (!error)
-    *out_symbolizer = DENET_TAKE(symbolizer);
+    error = denet_thread_start(&worker->thread, "denet-stacks", run, worker);
+  if (error)
+    free_worker(worker);
+  else
+    *out_worker = worker;
   return error;
 }
 
-bool denet_stack_worker_stop(struct denet_stack_worker *symbolizer) {
-  if (!symbolizer)
+bool denet_stack_worker_stop(struct denet_stack_worker *worker) {
+  if (!worker)
     return true;
-  pthread_mutex_lock(&symbolizer->lock);
-  symbolizer->is_stopping = true;
-  eventfd_write(symbolizer->wake_fd, 1);
-  pthread_mutex_unlock(&symbolizer->lock);
+  pthread_mutex_lock(&worker->lock);
+  worker->is_stopping = true;
+  eventfd_write(worker->wake_fd, 1);
+  pthread_mutex_unlock(&worker->lock);
   struct timespec until;
   clock_gettime(CLOCK_REALTIME, &until);
   until.tv_sec += STOP_SECONDS;
-  /* One that does not end is left to the end of the process, with all that it uses. */
-  if (pthread_timedjoin_np(symbolizer->thread, NULL, &until))
+  /* A stalled thread is left until the process ends, with all that it uses. */
+  if (pthread_timedjoin_np(worker->thread, NULL, &until))
     return false;
-  free_symbolizer(symbolizer);
+  free_worker(worker);
   return true;
 }

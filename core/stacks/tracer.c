@@ -1,6 +1,7 @@
 #include "core/stacks/tracer.h"
 
-#include "core/source/bpf/bpf.h"
+#include "core/source/bpf/loader.h"
+#include "core/stacks/unwind/x86_64.h"
 #include "core/util/cleanup.h"
 
 #include <bpf/btf.h>
@@ -11,35 +12,29 @@
 
 #include "off_cpu.skel.h" /* made from bpf/off_cpu.bpf.c by the build */
 
-#define MACHINE "x86_64"         /* whose registers and system calls the programs know */
+#define SECOND_NS UINT64_C(1000000000)
 #define WINDOWS 4                /* of a second, for which stacks are counted */
 #define SWITCH_STATE_ARGUMENTS 5 /* of btf_trace_sched_switch, since Linux 5.18 */
 
 struct denet_tracer {
   struct off_cpu_bpf *bpf; /* owned, as is all */
   struct bpf_link *waiters;
-  struct ring_buffer *happenings;
-  void (*take)(void *context, const struct denet_bpf_head *event, size_t size); /* as drained */
+  struct ring_buffer *samples;
+  void (*take)(void *context, const struct denet_bpf_head *event, size_t size); /* while draining */
   void *context;
 
-  struct ring_buffer *beginnings; /* the other thread's, as are */
-  void (*take_beginning)(void *context, const struct denet_off_cpu_beginning *beginning);
-  void *beginnings_context;
+  struct ring_buffer *exec_events; /* the other thread's, as are the next two */
+  void (*take_exec)(void *context, const struct denet_exec_event *event);
+  void *exec_context;
 };
-
-static int take_event(void *context, void *event, size_t size) {
-  struct denet_tracer *tracer = context;
-  tracer->take(tracer->context, event, size);
-  return 0;
-}
 
 void denet_tracer_follow(struct denet_tracer *tracer, pid_t pid, bool is_followed) {
   tracer->bpf->bss->followed[(denet_u32)pid % DENET_BPF_PIDS] =
       is_followed ? DENET_FOLLOWED : DENET_FOLLOWED_NOT;
 }
 
-void denet_tracer_forget(struct denet_tracer *tracer, pid_t pid, uint64_t start_ns) {
-  denet_u64 key[] = {(denet_u64)pid, start_ns}; /* struct process_key, bpf/tasks.h */
+void denet_tracer_delete_exited(struct denet_tracer *tracer, pid_t pid, uint64_t start_ns) {
+  denet_u64 key[] = {(denet_u64)pid, start_ns}; /* struct process_key, bpf/task.h */
   bpf_map__delete_elem(tracer->bpf->maps.exited_threads, key, sizeof(key), 0);
 }
 
@@ -47,33 +42,39 @@ int denet_tracer_list(struct denet_tracer *tracer, struct denet_buffer *records)
   return denet_bpf_read_iterator(bpf_link__fd(tracer->waiters), records);
 }
 
-void denet_tracer_drain(struct denet_tracer *tracer,
-                        void (*take)(void *context, const struct denet_bpf_head *event,
-                                     size_t size),
-                        void *context) {
-  tracer->take = take;
-  tracer->context = context;
-  ring_buffer__consume(tracer->happenings);
-}
-
-static int take_beginning(void *context, void *event, size_t size) {
+static int take_sample(void *context, void *event, size_t size) {
   struct denet_tracer *tracer = context;
-  if (size >= sizeof(struct denet_off_cpu_beginning))
-    tracer->take_beginning(tracer->beginnings_context, event);
+  tracer->take(tracer->context, event, size);
   return 0;
 }
 
-int denet_tracer_beginnings_fd(const struct denet_tracer *tracer) {
-  return ring_buffer__epoll_fd(tracer->beginnings);
+void denet_tracer_drain_samples(struct denet_tracer *tracer,
+                                void (*take)(void *context, const struct denet_bpf_head *event,
+                                             size_t size),
+                                void *context) {
+  tracer->take = take;
+  tracer->context = context;
+  ring_buffer__consume(tracer->samples);
 }
 
-void denet_tracer_take_beginnings(struct denet_tracer *tracer,
-                                  void (*take)(void *context,
-                                               const struct denet_off_cpu_beginning *beginning),
-                                  void *context) {
-  tracer->take_beginning = take;
-  tracer->beginnings_context = context;
-  ring_buffer__consume(tracer->beginnings);
+static int take_exec_event(void *context, void *event, size_t size) {
+  struct denet_tracer *tracer = context;
+  if (size >= sizeof(struct denet_exec_event))
+    tracer->take_exec(tracer->exec_context, event);
+  return 0;
+}
+
+int denet_tracer_exec_fd(const struct denet_tracer *tracer) {
+  return ring_buffer__epoll_fd(tracer->exec_events);
+}
+
+void denet_tracer_drain_exec_events(struct denet_tracer *tracer,
+                                    void (*take)(void *context,
+                                                 const struct denet_exec_event *event),
+                                    void *context) {
+  tracer->take_exec = take;
+  tracer->exec_context = context;
+  ring_buffer__consume(tracer->exec_events);
 }
 
 struct denet_tracer_losses denet_tracer_losses(const struct denet_tracer *tracer) {
@@ -85,8 +86,8 @@ struct denet_tracer_losses denet_tracer_losses(const struct denet_tracer *tracer
 void denet_tracer_free(struct denet_tracer *tracer) {
   if (!tracer)
     return;
-  ring_buffer__free(tracer->beginnings);
-  ring_buffer__free(tracer->happenings);
+  ring_buffer__free(tracer->exec_events);
+  ring_buffer__free(tracer->samples);
   bpf_link__destroy(tracer->waiters);
   off_cpu_bpf__destroy(tracer->bpf);
   free(tracer);
@@ -96,8 +97,7 @@ static void free_tracerp(struct denet_tracer **tracer) { denet_tracer_free(*trac
 
 static void free_btf(struct btf **btf) { btf__free(*btf); }
 
-/* How many arguments a tracepoint's probe has, its own context included; 0: there is no such one.
- */
+/* Returns how many arguments a tracepoint's probe has, its context included; 0: there is none. */
 static unsigned count_arguments(const struct btf *kernel, const char *probe) {
   int type = btf__find_by_name_kind(kernel, probe, BTF_KIND_TYPEDEF);
   const struct btf_type *at = type < 0 ? NULL : btf__type_by_id(kernel, (denet_u32)type);
@@ -120,10 +120,12 @@ static void configure(struct off_cpu_bpf *bpf, const struct btf *kernel,
   bpf->rodata->has_state =
       count_arguments(kernel, "btf_trace_sched_switch") >= SWITCH_STATE_ARGUMENTS;
   bpf->rodata->period_ns = settings->period_ns;
-  bpf->rodata->window_stacks = settings->rate < WINDOWS ? 1 : settings->rate / WINDOWS;
-  bpf->rodata->window_ns = UINT64_C(1000000000) * bpf->rodata->window_stacks / settings->rate;
+  unsigned rate = (settings->rate + 1) / 2, listed_rate = settings->rate / 2;
+  bpf->rodata->window_stacks = rate < WINDOWS ? 1 : rate / WINDOWS;
+  bpf->rodata->window_ns = SECOND_NS * bpf->rodata->window_stacks / rate;
+  bpf->rodata->listed_gap_ns = SECOND_NS / listed_rate;
   bpf->rodata->stack_bytes = settings->stack_bytes;
-  bpf_map__set_max_entries(bpf->maps.happenings, round_up(settings->ring_bytes));
+  bpf_map__set_max_entries(bpf->maps.samples, round_up(settings->ring_bytes));
   bpf_map__set_max_entries(bpf->maps.exited_threads, settings->exited_most);
   bpf_program__set_autoload(bpf->progs.note_return, has_return);
   bpf_program__set_autoattach(bpf->progs.list_waiters, false);
@@ -131,20 +133,13 @@ static void configure(struct off_cpu_bpf *bpf, const struct btf *kernel,
 
 static int attach(struct denet_tracer *tracer) {
   struct off_cpu_bpf *bpf = tracer->bpf;
-  int events = bpf_map__fd(bpf->maps.happenings), begun = bpf_map__fd(bpf->maps.beginnings);
-  tracer->happenings = ring_buffer__new(events, take_event, tracer, NULL);
-  tracer->beginnings = ring_buffer__new(begun, take_beginning, tracer, NULL);
+  int samples = bpf_map__fd(bpf->maps.samples), exec_events = bpf_map__fd(bpf->maps.exec_events);
+  tracer->samples = ring_buffer__new(samples, take_sample, tracer, NULL);
+  tracer->exec_events = ring_buffer__new(exec_events, take_exec_event, tracer, NULL);
   tracer->waiters = bpf_program__attach_iter(bpf->progs.list_waiters, NULL);
-  if (!tracer->happenings || !tracer->beginnings || !tracer->waiters)
+  if (!tracer->samples || !tracer->exec_events || !tracer->waiters)
     return -errno;
   return off_cpu_bpf__attach(bpf);
-}
-
-static int check_machine(struct denet_error *error) {
-  struct utsname name;
-  if (!uname(&name) && !strcmp(name.machine, MACHINE))
-    return 0;
-  return denet_error_set(error, -ENOTSUP, "stacks can be had on " MACHINE " alone");
 }
 
 static int start(struct denet_tracer *tracer, const struct denet_tracer_settings *settings) {
@@ -162,10 +157,10 @@ int denet_tracer_open(const struct denet_tracer_settings *settings, struct denet
   DENET_CLEANUP(free_tracerp) struct denet_tracer *tracer = calloc(1, sizeof(*tracer));
   if (!tracer)
     return denet_error_set(error, -ENOMEM, "there is no memory");
-  int failure = check_machine(error);
-  if (failure)
-    return failure;
-  failure = start(tracer, settings);
+  struct utsname name;
+  if (uname(&name) || strcmp(name.machine, DENET_MACHINE) != 0)
+    return denet_error_set(error, -ENOTSUP, "stacks are for " DENET_MACHINE " only");
+  int failure = start(tracer, settings);
   if (failure)
     return denet_bpf_explain(failure, error);
   *out_tracer = DENET_TAKE(tracer);

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define READ_AT_ONCE 4096
+#define CHUNK_BYTES 4096
 
 void denet_buffer_done(struct denet_buffer *buffer) {
   if (!buffer)
@@ -68,7 +68,7 @@ int denet_buffer_read(struct denet_buffer *buffer, int fd, size_t limit) {
   denet_buffer_clear(buffer);
   while (buffer->length < limit) {
     size_t left = limit - buffer->length;
-    int error = denet_buffer_reserve(buffer, left < READ_AT_ONCE ? left : READ_AT_ONCE);
+    int error = denet_buffer_reserve(buffer, left < CHUNK_BYTES ? left : CHUNK_BYTES);
     if (error)
       return error;
     size_t room = buffer->capacity - buffer->length - 1;
@@ -85,27 +85,23 @@ int denet_buffer_read(struct denet_buffer *buffer, int fd, size_t limit) {
   return 0;
 }
 
-static int read_link(struct denet_buffer *buffer, int folder, const char *path, size_t limit) {
+int denet_buffer_read_path(struct denet_buffer *buffer, int dir, const char *path, size_t limit) {
+  denet_buffer_clear(buffer); /* of another file's content, which a failure would leave */
+  DENET_CLOSE int fd = openat(dir, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd >= 0)
+    return denet_buffer_read(buffer, fd, limit);
+  if (errno != ELOOP)
+    return -errno;
   size_t most = limit < PATH_MAX ? limit : PATH_MAX;
-  denet_buffer_clear(buffer);
   int error = denet_buffer_reserve(buffer, most);
   if (error)
     return error;
-  ssize_t length = readlinkat(folder, path, buffer->bytes, most);
+  ssize_t length = readlinkat(dir, path, buffer->bytes, most);
   if (length < 0)
     return -errno;
   buffer->length = (size_t)length;
   buffer->bytes[length] = '\0';
   return 0;
-}
-
-int denet_buffer_read_path(struct denet_buffer *buffer, int folder, const char *path,
-                           size_t limit) {
-  denet_buffer_clear(buffer); /* it may have been another file's */
-  DENET_CLOSE int fd = openat(folder, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-  if (fd >= 0)
-    return denet_buffer_read(buffer, fd, limit);
-  return errno == ELOOP ? read_link(buffer, folder, path, limit) : -errno;
 }
 
 struct denet_text denet_buffer_text(const struct denet_buffer *buffer) {

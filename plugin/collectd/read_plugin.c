@@ -73,8 +73,10 @@ static int shutdown_plugin(void) {
 }
 
 __attribute__((visibility("default"))) void module_register(void) {
-  if (denet_config_init(&plugin.config))
+  if (denet_config_init(&plugin.config)) {
     ERROR("denet plugin: out of memory.");
+    return;
+  }
   plugin_register_complex_config(NAME, configure);
   plugin_register_init(NAME, init);
   plugin_register_read(NAME, read_values);

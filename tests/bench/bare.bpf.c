@@ -1,59 +1,11 @@
-/* The yardstick: a task iterator that only copies fields out. No look at other threads, no exact
- * RSS, no per-CPU parts: what a pass over the host costs at the very least in this way. */
-#include <linux/bpf.h>
-
+/* The yardstick of tick.py: a task iterator that only copies fields of each task. It reads no other
+ * thread, no exact RSS and no counters per CPU: no pass over the host in this way can cost less. */
 #include "bare.h"
+
+#include "../../bpf/kernel.h"
 
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
-
-/* Just the fields that are read: CO-RE finds the real offsets (names as in include/linux/sched.h).
- */
-#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-
-struct task_io_accounting {
-  __u64 rchar, wchar, syscr, syscw, read_bytes, write_bytes;
-};
-
-struct sched_info {
-  unsigned long long run_delay;
-};
-
-struct sched_entity {
-  __u64 sum_exec_runtime;
-};
-
-struct mm_struct {
-  unsigned long total_vm;
-};
-
-struct task_struct {
-  unsigned int flags;
-  struct sched_entity se;
-  struct sched_info sched_info;
-  struct mm_struct *mm;
-  int exit_state;
-  int pid, tgid;
-  struct task_struct *real_parent;
-  __u64 utime, stime;
-  unsigned long nvcsw, nivcsw, min_flt, maj_flt;
-  __u64 start_boottime;
-  char comm[16];
-  struct task_io_accounting ioac;
-};
-
-struct seq_file;
-
-struct bpf_iter_meta {
-  struct seq_file *seq;
-};
-
-struct bpf_iter__task {
-  struct bpf_iter_meta *meta;
-  struct task_struct *task;
-};
-
-#pragma clang attribute pop
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 

@@ -1,7 +1,7 @@
 /* bare [PASSES] [PERIOD_MS]: CPU time of a pass over every task with the bare iterator of
- * bare.bpf.c. PASSES (8) are measured, one begun each PERIOD_MS (1000, so that caches are as cold
- * as they are for somebody who looks once a second; 0: back to back), after one that is not. Prints
- * the number of tasks, and the mean and median CPU ms of a pass. */
+ * bare.bpf.c. After one pass that is not measured, PASSES (8) are, one each PERIOD_MS (1000: caches
+ * are as cold as for a reader that comes once a second; 0: back to back). Prints the number of
+ * tasks, and the mean and median CPU ms of a pass. */
 #include "bare.h"
 
 #include "bare.skel.h"

@@ -1,4 +1,4 @@
-/* What the bare iterator writes for each task: both compilers check the size. */
+/* The record of the bare iterator for each task. Both compilers check its size. */
 #pragma once
 
 #include <linux/types.h>

@@ -1,4 +1,4 @@
-"""A collectd of one's own in a temporary folder, and what CPU time it uses. For the benchmarks."""
+"""For the benchmarks: a private collectd in a temporary folder, and its CPU time."""
 import ctypes
 import pathlib
 import subprocess
@@ -23,7 +23,7 @@ LoadPlugin logfile
 
 
 def cpu_seconds(pid):
-    """CPU time of all threads of a process, by its CPU clock (clock_getcpuclockid(3))."""
+    """CPU time of all threads of a process (clock_getcpuclockid(3))."""
     clock = ctypes.c_int()
     if LIBC.clock_getcpuclockid(pid, ctypes.byref(clock)):
         raise ProcessLookupError(pid)
@@ -31,7 +31,7 @@ def cpu_seconds(pid):
 
 
 def thread_waits(pid, name):
-    """How often the threads of that name have gone to sleep; None without one."""
+    """Voluntary context switches of the threads of that name; None if there is no such thread."""
     waits = None
     for status in pathlib.Path(f"/proc/{pid}/task").glob("*/status"):
         fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
@@ -40,13 +40,13 @@ def thread_waits(pid, name):
     return waits
 
 
-# What it is told to do here on purpose: there is no writer.
+# On purpose there is no writer.
 EXPECTED = "No write callback has been registered"
 
 
 class Daemon:
-    """with Daemon(configuration, interval) as daemon: it runs. Whatever else it had to say at the
-    level warning or above is an error in the end: what was measured was not what was to be."""
+    """with Daemon(configuration, interval) as daemon: collectd runs. A warning in its log is an error
+    in the end: it did not do what was to be measured."""
 
     def __init__(self, body, interval):
         self.body, self.interval = body, interval

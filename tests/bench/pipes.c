@@ -1,8 +1,8 @@
 /* pipes ping threads|processes: passes a byte to and fro through two pipes, on the one CPU that it
  * keeps to, between two threads of its own, or between itself and another process whose command
- * line begins with "pipes pong". Says "ready", and for each "run ROUNDS" that it is told how many
- * ns a context switch took: there are two in a round. It is the lower quartile of short batches,
- * for what others do on the CPU only makes it slower. Ends at the end of its input. */
+ * line begins with "pipes pong". Prints "ready", and for each line "run ROUNDS" of its input
+ * the ns of a context switch, of which a round has two: the lower quartile of short batches, since
+ * other processes on the CPU only make it slower. Ends at the end of its input. */
 #include <err.h>
 #include <pthread.h>
 #include <sched.h>

@@ -1,7 +1,7 @@
-/* spawn exec|fork COUNT: makes COUNT processes one after the other, each waited for, on the one CPU
- * that this one keeps to. exec: by posix_spawn, of this very program, which then ends at once (link
- * it statically: so it is about the smallest that there is); fork: which end at once without an
- * exec. Prints wall and CPU time of one, in us; the CPU time is this process's and theirs. */
+/* spawn exec|fork COUNT: makes COUNT processes one after the other, and waits for each, on one CPU.
+ * exec: by posix_spawn of this program, which then ends at once (linked statically it is about the
+ * smallest program). fork: the child ends at once, without an exec. Prints the wall and CPU time of one
+ * process in us; the CPU time is this process's and its children's. */
 #include <err.h>
 #include <sched.h>
 #include <spawn.h>
@@ -14,8 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Large enough that what comes a little later, freeing above all, is in it; small enough that what
- * the rest of the host does disturbs only some. */
+/* Large enough to include work that the kernel delays, such as freeing; small enough that other
+ * processes of the host disturb only some batches. */
 #define BATCH 50
 
 static double read_wall_us(void) {

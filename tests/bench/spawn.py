@@ -1,19 +1,20 @@
 #!/usr/bin/env python3
-"""What denet adds to the life of a process: fork, exec, exit and wait, with and without it.
+"""Measures what denet adds to the life of a process: fork, exec, exit and wait, with and without it.
 
 spawn.py --plugins DIR [--source bpf|procfs] [--count 5000] [--pairs 11]
 
-A program makes processes one after the other on one CPU (spawn.c): by posix_spawn of a small static
-program, and by fork without an exec. It does so without a collectd, and with one whose rule matches
-none of them, and with one whose rule matches all of them by their command line; no writer is loaded.
-A run's figure is the median of batches of 50. Each run with is paired with one without right before or after it, in turn. Prints a Markdown table
-of medians: wall time of one process, what is added (of the pairs' differences), and what collectd
-itself uses, on whichever CPU, for each of them.
+spawn.c makes processes one after the other on one CPU: by posix_spawn of a small static program, and
+by fork without an exec. It does so without a collectd, with one whose rule matches none of them, and
+with one whose rule matches all of them by their command line. No writer is loaded. The figure of a
+run is the median of batches of 50. Each run with denet is paired with a run without it, before or
+after it in turn.
 
-A few us more or less drown in what else the host does. So a second table, with bpf, has how long denet's
-programs ran for one process, as the kernel counts it (kernel.bpf_stats_enabled, on for this run
-only): without the way into them and what they push out of the caches, but hardly disturbed by
-anything.
+Prints a Markdown table of medians: wall time of one process, what denet adds (of the differences
+within pairs), and the CPU time of collectd itself, on any CPU, for each process.
+
+The noise of a host is larger than a few us. With bpf a second table has the time in denet's programs
+for one process, as the kernel counts it (kernel.bpf_stats_enabled, on only during this run). It does
+not include the way into the programs and the cache lines that they displace.
 """
 import argparse
 import contextlib
@@ -33,7 +34,7 @@ from daemon import Daemon, cpu_seconds, denet_body
 HERE = pathlib.Path(__file__).parent
 
 SETTLE = 2  # seconds after collectd has started or ended
-TICK = 1.2  # seconds in which the sampler surely takes in what has happened
+TICK = 1.2  # seconds, more than one tick of the sampler
 PATTERNS = {"none": "^matches nothing$", "all": "bench-spawn"}
 KINDS = {"exec": "vfork, exec, exit", "fork": "fork, exit"}
 
@@ -50,7 +51,7 @@ def run_without(program, arguments):
 
 
 def run_with(program, arguments, pattern):
-    """As run_without(), and collectd's own us for each."""
+    """As run_without(), and the CPU us of collectd for each process."""
     results = {}
     with Daemon(denet_body(arguments.plugins, arguments.source, pattern), 10) as daemon:
         time.sleep(SETTLE)
@@ -83,7 +84,7 @@ def program_statistics():
 
 
 def program_times():
-    """How often each BPF program of the host has run and for how many ns in all, by name and id."""
+    """{(name, id): (runs, ns)} of each BPF program of the host."""
     said = subprocess.run(["bpftool", "--json", "prog", "show"], check=True, stdout=subprocess.PIPE)
     return {(program.get("name", ""), program["id"]):
             (program.get("run_cnt", 0), program.get("run_time_ns", 0))
@@ -91,7 +92,7 @@ def program_times():
 
 
 def us_a_run(before, after, runs_least):
-    """By name, of those that have run so often since."""
+    """{name: us} of the programs that have run at least so often since."""
     spent = {}
     for key, (runs, ns) in after.items():
         runs, ns = runs - before[key][0], ns - before[key][1]
@@ -109,26 +110,22 @@ def print_program_rows(program, arguments, matched):
             before = program_times()
             spawn(program, arguments.count, kind)
             after = {key: value for key, value in program_times().items() if key not in foreign}
-            # The iterator runs at each tick, so much less often.
+            # The iterator runs once a tick and is left out.
             spent = us_a_run(before, after, arguments.count / 2)
             parts = ", ".join(f"{name} {us:.2f}" for name, us in spent.items())
             print(f"| {KINDS[kind]} | {matched} | {sum(spent.values()):.2f} | {parts} |", flush=True)
 
 
-def median(values):
-    return statistics.median(values)
-
-
 def print_row(kind, matched, pairs):
-    wall = median(without[kind][0] for without, _ in pairs)
+    wall = statistics.median(without[kind][0] for without, _ in pairs)
     added = [found[kind][0] - without[kind][0] for without, found in pairs]
     share = [found[kind][0] / without[kind][0] - 1 for without, found in pairs]
-    added_cpu = median(found[kind][1] - without[kind][1] for without, found in pairs)
-    own = median(found[kind][2] for _, found in pairs)
-    # Twice each, for there may be just one.
+    added_cpu = statistics.median(found[kind][1] - without[kind][1] for without, found in pairs)
+    own = statistics.median(found[kind][2] for _, found in pairs)
+    # Each value twice: quantiles() needs two, and there may be one pair.
     low, _, high = statistics.quantiles(added * 2, n=4, method="inclusive")
-    print(f"| {KINDS[kind]} | {matched} | {wall:.1f} | {median(added):+.2f} "
-          f"({low:+.2f} to {high:+.2f}) | {100 * median(share):+.1f} % | {added_cpu:+.2f} "
+    print(f"| {KINDS[kind]} | {matched} | {wall:.1f} | {statistics.median(added):+.2f} "
+          f"({low:+.2f} to {high:+.2f}) | {100 * statistics.median(share):+.1f} % | {added_cpu:+.2f} "
           f"| {own:.2f} |", flush=True)
 
 

@@ -4,16 +4,14 @@ run.
 
 switch.py --plugins DIR [--pair threads|processes] [--rounds 9] [--switches 600000]
 
-Two threads, or two processes, pass a byte to and fro through pipes on one CPU (pipes.c). They do so
-untraced, and with each of: denet with OffCPU "times"; denet with "stacks" and a rule that matches
-the first one's process; denet with "stacks" for a process that is not theirs; offcputime -p of the
-first one's process; offcputime of the whole host. Each run with a tracer is paired with those
-without right before and right after it, and within a round each has its turn. Prints Markdown:
-medians of the pairs' differences with their quartiles, the ratios, what the collectd itself used
-meanwhile by thread, and for how long denet's programs ran for each switch, as the kernel counts it
-(kernel.bpf_stats_enabled, on for a run of its own only).
+Two threads or two processes pass a byte to and fro through pipes on one CPU (pipes.c): untraced; with
+denet, OffCPU "times"; with "stacks" and a rule that matches the first one's process; with "stacks"
+for another process; with offcputime -p of the first one's process; with offcputime of the whole
+host. Each run with a tracer is paired with the runs without right before and after it. Prints
+Markdown: medians of the pairs' differences with their quartiles, ratios, what the collectd used by
+thread, and for how long denet's programs ran (kernel.bpf_stats_enabled, in runs of its own).
 
-Takes root, gcc, bpftool, and offcputime (Debian: libbpf-tools); without it denet stands alone.
+Needs root, gcc, bpftool, and offcputime (Debian: libbpf-tools); without it only denet is measured.
 """
 import argparse
 import collections
@@ -27,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from statistics import median
 
 sys.dont_write_bytecode = True
 from daemon import Daemon
@@ -143,60 +142,62 @@ def make_tracers(arguments, pipes):
     return tracers
 
 
-def median(values):
-    return statistics.median(values)
+def print_table(head, rows):
+    print("\n| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|")
+    for row in rows:
+        print("| " + " | ".join(row) + " |", flush=True)
+
+
+def denets(tracers):
+    return [(name, tracer) for name, tracer in tracers.items() if isinstance(tracer, Denet)]
 
 
 def print_costs(added, base):
-    print("| what | added ns a switch (quartiles) | added |\n|---|---|---|")
+    rows = []
     for name, differences in added.items():
         low, _, high = statistics.quantiles(differences * 2, n=4, method="inclusive")
         middle = median(differences)
-        print(f"| {name} | {middle:+.0f} ({low:+.0f} to {high:+.0f}) "
-              f"| {100 * middle / base:+.1f} % |")
-
-
-def print_ratios(added):
-    print("\n| what | ratio of the added ns | at least |\n|---|---|---|")
+        rows.append((name, f"{middle:+.0f} ({low:+.0f} to {high:+.0f})",
+                     f"{100 * middle / base:+.1f} %"))
+    print_table(("what", "added ns a switch (quartiles)", "added"), rows)
+    rows = []
     for peer, ours, least in TARGETS:
         if peer in added:
             own = median(added[ours])
             ratio = f"{median(added[peer]) / own:.1f}" if own > 0 else "denet's is within the noise"
-            print(f"| {peer} / {ours} | {ratio} | {least} |")
+            rows.append((f"{peer} / {ours}", ratio, str(least)))
+    print_table(("what", "ratio of the added ns", "at least"), rows)
 
 
 def print_threads(tracers):
-    print("\nCPU use of the collectd meanwhile, % of one CPU by thread:\n")
-    print("| what | switches a second | all threads | of which |\n|---|---|---|---|")
-    for name, tracer in tracers.items():
-        if not isinstance(tracer, Denet):
-            continue
+    rows = []
+    for name, tracer in denets(tracers):
         shares = {thread: median(values) for thread, values in tracer.shares.items()}
         parts = ", ".join(f"{thread} {share:.2f}" for thread, share in
                           sorted(shares.items(), key=lambda row: -row[1]) if share >= 0.005)
-        print(f"| {name} | {median(tracer.rates):,.0f} | {sum(shares.values()):.2f} | {parts} |")
+        rows.append((name, f"{median(tracer.rates):,.0f}", f"{sum(shares.values()):.2f}", parts))
+    print("\nCPU use of the collectd meanwhile, % of one CPU by thread:")
+    print_table(("what", "switches a second", "all threads", "of which"), rows)
 
 
 def print_programs(tracers, pipes):
-    """How long denet's own programs run, of which the way into them is no part."""
-    print("\nns in denet's BPF programs for one switch, and runs of each for one switch:\n")
-    print("| what | ns | of which |\n|---|---|---|")
-    for name, tracer in tracers.items():
-        if not isinstance(tracer, Denet):
-            continue
+    """How long denet's own programs run, without the way into them."""
+    rows = []
+    for name, tracer in denets(tracers):
         foreign = program_times()
         with program_statistics(), tracer.daemon:
             time.sleep(SETTLE)
             before = program_times()
             pipes.run()
             after = program_times()
-        spent = {key[0]: (ns - before[key][1], runs - before[key][0])
+        spent = {key[0]: ((ns - before[key][1]) / pipes.switches,
+                          (runs - before[key][0]) / pipes.switches)
                  for key, (runs, ns) in after.items() if key in before and key not in foreign}
-        total = sum(ns for ns, _ in spent.values()) / pipes.switches
-        parts = ", ".join(f"{program} {ns / pipes.switches:.1f} ({runs / pipes.switches:.2f} runs)"
-                          for program, (ns, runs) in spent.items()
-                          if ns / pipes.switches >= 0.05)
-        print(f"| {name} | {total:.0f} | {parts} |", flush=True)
+        parts = ", ".join(f"{program} {ns:.1f} ({runs:.2f} runs)"
+                          for program, (ns, runs) in spent.items() if ns >= 0.05)
+        rows.append((name, f"{sum(ns for ns, _ in spent.values()):.0f}", parts))
+    print("\nns in denet's BPF programs for one switch, and runs of each for one switch:")
+    print_table(("what", "ns", "of which"), rows)
 
 
 def compare(tracers, arguments, pipes):
@@ -211,9 +212,8 @@ def compare(tracers, arguments, pipes):
             untraced.append(pipes.run())
             added[name].append(traced - (before + untraced[-1]) / 2)
     print(f"Two {arguments.pair}, a byte through pipes on one CPU: {median(untraced):.0f} ns a "
-          f"switch untraced; medians of {arguments.rounds} pairs of {arguments.switches:,} switches\n")
+          f"switch untraced; medians of {arguments.rounds} pairs of {arguments.switches:,} switches")
     print_costs(added, median(untraced))
-    print_ratios(added)
 
 
 def read_arguments():

@@ -1,22 +1,24 @@
 #!/usr/bin/env python3
-"""CPU time of one pass over the host: denet against collectd's own processes plugin and against the
+"""Measures the CPU time of one pass over the host: denet, collectd's own processes plugin, and the
 bare task iterator of bare.bpf.c, in one run.
 
 tick.py --plugins DIR [--source bpf|procfs] [--processes 2000 10000] [--every 10] [--rounds 3]
         [--seconds 18]
 
-Prints a Markdown table: medians of the rounds, in ms of CPU, and medians of each round's ratios. Within
-a round everything runs in turn over the same processes, which are older than ten seconds.
+Prints a Markdown table: medians of the rounds, in ms of CPU, and medians of the rounds' ratios. A
+round measures everything in turn over the same processes, which are older than ten seconds.
 
-How the cost of a pass is found: a collectd runs with nothing but the plugin; the CPU time of all its
-threads over a time that holds whole intervals, less what an empty collectd uses in that time, is
-divided by the number of passes in it. The processes plugin makes one in each Interval, here one
-second for each 2,000 processes, for it must get done. denet makes one each MaxInterval (one second,
-the default) and one more for each report, after which the second begins anew. Its Interval here is 9.5
-seconds, so that the two never meet: there are ten passes in it. What a report costs besides, matching
-and dispatching included, is in the figure. That there were so many is checked with bpf, by how often
-the sampler's thread went to sleep, twice a pass; with procfs it also waits for its reader. The bare
-iterator times its own passes, one a second, by the thread's CPU clock.
+The CPU time of a pass is a mean. A collectd runs with only the plugin under test. The CPU time of all
+its threads in whole intervals, minus that of a collectd without a plugin in the same time, is divided
+by the number of passes in those intervals.
+
+* The processes plugin makes one pass in each Interval: one second for each 2,000 processes, so that
+  each pass ends in time.
+* denet makes one pass each MaxInterval (1 s, the default) and one for each report, from which the next
+  second counts. Its Interval is 9.5 s, so that no pass is both: ten passes in an interval. The figure
+  includes the report, matching and dispatching. With bpf the number of passes is checked: the sampler
+  thread waits twice for each. With procfs it also waits for the threads that read files.
+* The bare iterator measures its own passes, one a second, with the CPU clock of its thread.
 """
 import argparse
 import contextlib
@@ -35,95 +37,81 @@ from daemon import Daemon, cpu_seconds, denet_body, thread_waits
 
 HERE = pathlib.Path(__file__).parent
 
-WARM_UP = 3.5  # seconds: half a second off every read and every tick
-OLD = 12  # seconds after which a process is sampled at the slowest pace
+WARM_UP = 3.5  # seconds: half a second away from reads and ticks
+OLD = 12  # seconds after which a process is sampled at MaxInterval
 DENET_INTERVAL = 9.5
 DENET_PASSES = 10  # in one such interval
 
-# What denet's pass may cost at most, with BPF: (processes / denet, denet / bare iterator).
+# The targets with BPF: (processes / denet at least, denet / bare iterator at most).
 TARGETS = {"every one": (25, 3), "one in 100": (60, 1.5)}
 
 
-def used_ms(body, interval, intervals):
-    """CPU ms that a collectd uses over whole intervals, after a warm-up, and the sampler's waits."""
-    with Daemon(body, interval) as daemon:
-        time.sleep(WARM_UP)
-        begun = time.monotonic()
-        waits, used = thread_waits(daemon.pid, "denet-sampler"), cpu_seconds(daemon.pid)
-        time.sleep(begun + interval * intervals - time.monotonic())
-        used = cpu_seconds(daemon.pid) - used
-        if waits is not None:
-            waits = thread_waits(daemon.pid, "denet-sampler") - waits
-        return 1000 * used, waits
+class Bench:
+    def __init__(self, options, count, bare):
+        self.options, self.count, self.bare = options, count, bare
+        self.empty_rate = 0  # CPU ms a second of a collectd without plugins
 
+    def used_ms(self, body, interval):
+        """CPU ms for each interval, without those of an empty collectd; the number of intervals; and
+        the sampler's waits in them."""
+        intervals = max(1, round(self.options.seconds / interval))
+        with Daemon(body, interval) as daemon:
+            time.sleep(WARM_UP)
+            end = time.monotonic() + interval * intervals
+            waits, used = thread_waits(daemon.pid, "denet-sampler"), cpu_seconds(daemon.pid)
+            time.sleep(end - time.monotonic())
+            used = 1000 * (cpu_seconds(daemon.pid) - used)
+            waits = (thread_waits(daemon.pid, "denet-sampler") or 0) - (waits or 0)
+        return used / intervals - self.empty_rate * interval, intervals, waits
 
-def intervals_in(arguments, interval):
-    return max(1, round(arguments.seconds / interval))
-
-
-def empty_rate(arguments):
-    """CPU ms a second of a collectd without a plugin that reads."""
-    intervals = intervals_in(arguments, DENET_INTERVAL)
-    return used_ms("", DENET_INTERVAL, intervals)[0] / (intervals * DENET_INTERVAL)
-
-
-def peer_pass(arguments, options, pattern, empty):
-    interval = max(1, math.ceil(arguments.count / 2000))
-    body = f"""
+    def processes_pass(self, options, pattern):
+        body = f"""
 LoadPlugin processes
 <Plugin processes>
   {options}
   ProcessMatch "bench" "{pattern}"
 </Plugin>
 """
-    intervals = intervals_in(arguments, interval)
-    return used_ms(body, interval, intervals)[0] / intervals - empty * interval
+        return self.used_ms(body, max(1, math.ceil(self.count / 2000)))[0]
 
+    def denet_pass(self, pattern):
+        body = denet_body(self.options.plugins, self.options.source, pattern)
+        used, intervals, waits = self.used_ms(body, DENET_INTERVAL)
+        expected = 2 * DENET_PASSES * intervals
+        if self.options.source == "bpf" and abs(waits - expected) > expected / 10:
+            print(f"the sampler waited {waits} times, not {expected}: the number of passes is wrong, "
+                  "as on a host that starts many processes", file=sys.stderr)
+        return used / DENET_PASSES
 
-def denet_pass(arguments, pattern, empty):
-    intervals = intervals_in(arguments, DENET_INTERVAL)
-    body = denet_body(arguments.plugins, arguments.source, pattern)
-    used, waits = used_ms(body, DENET_INTERVAL, intervals)
-    passes = DENET_PASSES * intervals
-    # Each wait is two: it rests first, and listens to what begins only then.
-    strays = waits is None or abs(waits - 2 * passes) > passes / 5
-    if strays and arguments.source == "bpf":
-        print(f"the sampler slept {waits} times, not {2 * passes}: within passes, or there were others, "
-              "which a host that starts many processes may call for", file=sys.stderr)
-    return (used - empty * DENET_INTERVAL * intervals) / passes
+    def bare_pass(self):
+        if not self.bare:
+            return math.nan
+        said = subprocess.run([self.bare, str(round(self.options.seconds)), "1000"], check=True,
+                              stdout=subprocess.PIPE, text=True).stdout
+        words = said.split()
+        return float(words[words.index("mean") + 1])
 
+    def round(self, pattern):
+        self.empty_rate = 0
+        self.empty_rate = self.used_ms("", DENET_INTERVAL)[0] / DENET_INTERVAL
+        least = self.processes_pass("", pattern)
+        bare = self.bare_pass()
+        ours = self.denet_pass(pattern)
+        full = self.processes_pass("CollectContextSwitch true", pattern)
+        return least, full, ours, bare, least / ours, full / ours, ours / bare
 
-def bare_pass(arguments):
-    if not arguments.bare:
-        return math.nan
-    said = subprocess.run([arguments.bare, str(round(arguments.seconds)), "1000"], check=True,
-                          stdout=subprocess.PIPE, text=True).stdout
-    return float(said.split()[-1])
-
-
-def one_round(arguments, pattern):
-    empty = empty_rate(arguments)
-    least = peer_pass(arguments, "", pattern, empty)
-    bare = bare_pass(arguments)
-    ours = denet_pass(arguments, pattern, empty)
-    full = peer_pass(arguments, "CollectContextSwitch true", pattern, empty)
-    return least, full, ours, bare, least / ours, full / ours, ours / bare
+    def print_row(self, doing, matched, pattern):
+        rounds = [self.round(pattern) for _ in range(self.options.rounds)]
+        least, full, ours, bare, by_least, by_full, by_bare = (
+            figure(statistics.median(column)) for column in zip(*rounds))
+        print(f"| {self.count:,} {doing} | {matched} | {least} / {full} | {ours} "
+              f"| {by_least} / {by_full} | {bare} | {by_bare} |", flush=True)
 
 
 def figure(value):
-    return "–" if math.isnan(value) else f"{value:.{2 if value < 1.995 else 1 if value < 19.95 else 0}f}"
-
-
-def print_row(arguments, doing, matched, pattern):
-    rounds = [one_round(arguments, pattern) for _ in range(arguments.rounds)]
-    least, full, ours, bare, by_least, by_full, by_bare = (
-        statistics.median(column) for column in zip(*rounds))
-    print(f"| {arguments.count:,} {doing} | {matched} | {least:.0f} / {full:.0f} | {figure(ours)} "
-          f"| {figure(by_least)} / {figure(by_full)} | {figure(bare)} | {figure(by_bare)} |", flush=True)
-
-
-def describe(every):
-    return {0: "asleep", 1: "awake"}.get(every, f"1 in {every} awake")
+    """Three digits at most."""
+    digits = 2 if value < 1.995 else 1 if value < 19.95 else 0
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 @contextlib.contextmanager
@@ -146,7 +134,7 @@ def build(name, folder):
 
 
 def build_bare(folder):
-    """None where clang or bpftool is not there."""
+    """Returns None without clang or bpftool."""
     if not (shutil.which("clang") and shutil.which("bpftool")):
         return None
     program, bpf_object = os.path.join(folder, "bare"), os.path.join(folder, "bare.bpf.o")
@@ -166,7 +154,7 @@ def build_bare(folder):
 def print_targets():
     print()
     for matched, (by_peer, by_bare) in TARGETS.items():
-        print(f"To be reached with BPF, {matched} matched: `processes` / denet at least {by_peer}, "
+        print(f"Target with BPF, {matched} matched: `processes` / denet at least {by_peer}, "
               f"denet / bare at most {by_bare:g}.")
 
 
@@ -177,25 +165,27 @@ def read_arguments():
     parser.add_argument("--source", choices=("bpf", "procfs"), default="bpf")
     parser.add_argument("--processes", type=int, nargs="+", default=[2000, 10000])
     parser.add_argument("--every", type=int, nargs="+", default=[10],
-                        help="one in so many wakes twice a second; 0: none")
+                        help="one in so many wakes up twice a second; 0: none")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=18, help="for one measurement, about")
+    parser.add_argument("--seconds", type=float, default=18, help="of one measurement, about")
     return parser.parse_args()
 
 
 def main():
-    arguments = read_arguments()
+    options = read_arguments()
     with tempfile.TemporaryDirectory() as folder:
-        program, arguments.bare = build("sleepers", folder), build_bare(folder)
-        print(f"CPU ms of a pass over the host; denet with {arguments.source}, medians of "
-              f"{arguments.rounds} rounds. The second `processes` has `CollectContextSwitch true`.\n")
+        program, bare = build("sleepers", folder), build_bare(folder)
+        print(f"CPU ms of a pass over the host; denet with {options.source}, medians of "
+              f"{options.rounds} rounds. The second `processes` has `CollectContextSwitch true`.\n")
         print("| processes | matched | `processes` | denet | `processes` / denet | bare iterator "
               "| denet / bare |\n|---|---|---|---|---|---|---|")
-        for arguments.count in arguments.processes:
-            for every in arguments.every:
-                with sleepers(program, arguments.count, every):
-                    print_row(arguments, describe(every), "every one", "sleeper")
-                    print_row(arguments, describe(every), "one in 100", "sleeper [0-9]*00$")
+        for count in options.processes:
+            for every in options.every:
+                doing = {0: "asleep", 1: "awake"}.get(every, f"1 in {every} awake")
+                with sleepers(program, count, every):
+                    bench = Bench(options, count, bare)
+                    bench.print_row(doing, "every one", "sleeper")
+                    bench.print_row(doing, "one in 100", "sleeper [0-9]*00$")
     print_targets()
 
 

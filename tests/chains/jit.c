@@ -1,6 +1,7 @@
-/* Writes a function into memory as a just-in-time compiler does and tells its name in
- * /tmp/perf-PID.map (unless asked for none: "nameless"; "late": when it has read a byte): main ->
- * enter -> that function -> wait_for_ever. */
+/* Writes a function into memory as a just-in-time compiler does, and its name into
+ * /tmp/perf-PID.map (argument "nameless": no name; "late": only after it has read a byte). The
+ * chain of calls is main
+ * -> enter -> that function -> wait_for_ever. */
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>

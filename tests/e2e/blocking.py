@@ -13,6 +13,7 @@ MIB = 1 << 20
 REASON_OF = {"futex": "lock", "nanosleep": "sleep", "epoll": "poll", "net": "net", "pipe": "pipe",
              "event": "poll", "child": "child", "disk": "disk", "fsync": "disk", "fault": "fault"}
 REASONS = {"runqueue", "disk", "lock", "sleep", "poll", "net", "pipe", "child", "fault", "other"}
+NOT_SAMPLED = ["[not sampled]"]  # the frames of time without a stack
 ON_DISK = {"disk", "fsync", "fault"}
 
 
@@ -51,3 +52,15 @@ def increase(lines, value):
 
 def wall_ns(lines):
     return increase(lines, "ts_ms") * 1e6
+
+
+def time_in_stacks(lines, reason=None):
+    """ns of all stacks of the lines, or of those of a reason."""
+    return sum(stack["time_ns"] for line in lines for stack in off_cpu(line)["stacks"]
+               if reason in (None, stack["reason"]))
+
+
+def time_not_sampled(lines):
+    """ns for which there is no stack."""
+    return sum(stack["time_ns"] for line in lines for stack in off_cpu(line)["stacks"]
+               if stack["frames"] == NOT_SAMPLED)

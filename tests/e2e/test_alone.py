@@ -1,4 +1,4 @@
-"""LoadPlugin denet and nothing else, and the names that dashboards have already."""
+"""LoadPlugin denet without a block, and the values under the name of the processes plugin."""
 
 import shutil
 import unittest
@@ -59,4 +59,4 @@ class PluginName(unittest.TestCase):
                                 "io_octets", "io_ops", "disk_octets"} <=
                        {value.type for value in collectd.all_values() if value.instance == "s"},
                        "all that processes has")
-            collectd.wait_for_lines(sleeper.pid, instance="t")  # records do not depend on the name
+            collectd.wait_for_lines(sleeper.pid, instance="t")  # lines do not depend on the name

@@ -1,4 +1,4 @@
-"""The benchmark that is quick enough still runs; what it finds with so little to do says nothing."""
+"""A benchmark that is quick enough still runs. With so little to do its figures mean nothing."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The build where there is nothing to make BPF with, and what such a denet says."""
+"""The build without the tools that BPF needs, and the log lines of such a denet."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ HIDDEN = ("clang", "bpftool")
 
 
 def link_commands(folder):
-    """Every command of this machine but for what BPF needs."""
+    """Links every command of this machine except those that BPF needs."""
     for place in FOLDERS:
         for name in os.listdir(place):
             if not name.startswith(HIDDEN) and not (folder / name).is_symlink():
@@ -26,7 +26,7 @@ def link_commands(folder):
 
 
 def link_packages(folder):
-    """Every package that pkg-config knows but libbpf."""
+    """Links every package of pkg-config except libbpf."""
     places = subprocess.run(["pkg-config", "--variable=pc_path", "pkg-config"],
                             capture_output=True, text=True, check=True).stdout.strip()
     for place in filter(os.path.isdir, places.split(":")):
@@ -47,48 +47,42 @@ class WithoutClangBpftoolAndLibbpf(unittest.TestCase):
                            "PKG_CONFIG_LIBDIR": str(packages)}
         cls.hide = [f"-DCMAKE_IGNORE_PATH={';'.join(FOLDERS)}"]
 
-    def run_cmake(self, *arguments, environment=None):
-        return subprocess.run(["cmake", *arguments], env=environment or self.environment,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    def run_cmake(self, *arguments):
+        return subprocess.run(["cmake", *arguments], env=self.environment, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def configure(self, bpf):
         build = tempfile.mkdtemp(prefix="build-", dir=work_folder())
         os.chmod(build, 0o755)
         return build, self.run_cmake("-S", str(PROJECT), "-B", build, f"-DDENET_BPF={bpf}",
-                                     "-DDENET_TESTS=OFF", "-DCMAKE_BUILD_TYPE=Debug", *self.hide)
+                                     "-DDENET_TESTS=OFF", "-DCMAKE_BUILD_TYPE=Debug",
+                                     "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", *self.hide)
 
-    def built(self, bpf):
-        build, configured = self.configure(bpf)
-        self.assertEqual(configured.returncode, 0, configured.stdout)
-        done = self.run_cmake("--build", build, "-j", str(os.cpu_count()))
-        self.assertEqual(done.returncode, 0, done.stdout)
-        return build
+    def log_lines(self, source, status):
+        """Lines about BPF in the log of a collectd with that Source, which must end like that."""
+        collectd = Collectd(f'Source "{source}"\n' + rule("me", 'Comm "collectd"'))
+        self.assertEqual(collectd.run_once() == 0, status == 0)
+        lines = [line for line in collectd.log() if "built without BPF" in line]
+        self.assertEqual(len(lines), 1, collectd.log())
+        return lines[0], collectd.complaints()
 
-    def check_built(self, bpf):
-        build = self.built(bpf)
+    def test_off_and_auto_build_the_same_and_say_that_it_has_no_bpf(self):
+        commands = {}
+        for bpf in ("OFF", "AUTO"):
+            build, configured = self.configure(bpf)
+            self.assertEqual(configured.returncode, 0, configured.stdout)
+            commands[bpf] = Path(build, "compile_commands.json").read_text().replace(build, "")
+        self.assertEqual(commands["OFF"], commands["AUTO"])
+        built = self.run_cmake("--build", build, "-j", str(os.cpu_count()))
+        self.assertEqual(built.returncode, 0, built.stdout)
         libraries = subprocess.run(["ldd", f"{build}/denet.so"], capture_output=True, text=True,
                                    check=True).stdout
         self.assertNotIn("libbpf", libraries)
         self.enterContext(mock.patch.dict(os.environ, DENET_PLUGINS=build))
-        with self.subTest(source="bpf"):
-            collectd = Collectd('Source "bpf"\n' + rule("me", 'Comm "collectd"'))
-            self.assertNotEqual(collectd.run_once(), 0)
-            told = [line for line in collectd.complaints() if "built without BPF" in line]
-            self.assertEqual(len(told), 1, collectd.log())
-            self.assertIn("[error]", told[0])
-        with self.subTest(source="auto"):
-            collectd = Collectd('Source "auto"\n' + rule("me", 'Comm "collectd"'))
-            self.assertEqual(collectd.run_once(), 0)
-            self.assertEqual(collectd.complaints(), [])
-            told = [line for line in collectd.log() if "built without BPF" in line]
-            self.assertEqual(len(told), 1, collectd.log())
-            self.assertIn("[info]", told[0])
-
-    def test_off_builds_and_says_that_it_has_no_bpf(self):
-        self.check_built("OFF")
-
-    def test_auto_builds_and_says_that_it_has_no_bpf(self):
-        self.check_built("AUTO")
+        self.assertIn("[error]", self.log_lines("bpf", 1)[0])
+        line, complaints = self.log_lines("auto", 0)
+        self.assertIn("[info]", line)
+        self.assertEqual(complaints, [])
 
     def test_on_is_refused_and_says_what_it_needs(self):
         _, configured = self.configure("ON")

@@ -1,4 +1,4 @@
-"""Processes that come to match, or no longer do, while they run."""
+"""Processes that match a rule only later, or no longer, while they run."""
 
 import subprocess
 import time
@@ -11,28 +11,34 @@ BUSY_BEFORE = 3  # seconds
 
 
 class LateMatch(unittest.TestCase):
+    """A loop is busy for BUSY_BEFORE seconds, takes the name of a rule, and another one later."""
+
     NAME = "e2e-late"
+    option = ""
 
-    def run_busy(self, option=""):
-        """A loop that is busy for BUSY_BEFORE seconds and then takes the name that a rule wants."""
-        self.busy = self.enterContext(Workload("busy"))
-        self.collectd = self.enterContext(Collectd(
-            option + rule("late", f'Executable "{program("busy")}"', f'Comm "{self.NAME}"',
-                          "Children false") + rule("all", f'Executable "{program("busy")}"'),
+    @classmethod
+    def setUpClass(cls):
+        cls.busy = cls.enterClassContext(Workload("busy"))
+        cls.collectd = cls.enterClassContext(Collectd(
+            cls.option + rule("late", f'Executable "{program("busy")}"', f'Comm "{cls.NAME}"',
+                              "Children false") + rule("all", f'Executable "{program("busy")}"'),
             interval=0.5))
-        self.collectd.wait_for_values("late", "ps_count")
+        cls.collectd.wait_for_values("late", "ps_count")
         time.sleep(BUSY_BEFORE)
-        self.renamed = time.time()
-        self.busy.ask(f"rename {self.NAME}")
-        self.collectd.wait_for_values("late", "gauge-cpu_percent", after=self.renamed + 2)
-        self.collectd.wait_for_lines(self.busy.pid, count=3, instance="late")
+        cls.renamed = time.time()
+        cls.busy.ask(f"rename {cls.NAME}")
+        cls.collectd.wait_for_values("late", "gauge-cpu_percent", after=cls.renamed + 2)
+        cls.collectd.wait_for_lines(cls.busy.pid, count=3, instance="late")
+        cls.first = cls.collectd.samples_of(cls.busy.pid, "all")[0]["parent"]
 
-    def test_a_renamed_process_shows_no_jump(self):
-        self.run_busy()
-        counts = [value.numbers[0] for value in self.collectd.values("late", "ps_count")]
-        self.assertEqual((counts[0], counts[-1]), (0, 1))
+    def check_cpu_since_the_match(self):
         for value in self.collectd.values("late", "ps_cputime"):
             self.assertLess(sum(value.numbers) / 1e6, max(0, value.time - self.renamed) + 0.1)
+
+    def test_a_renamed_process_shows_no_jump(self):
+        counts = [value.numbers[0] for value in self.collectd.values("late", "ps_count")]
+        self.assertEqual((counts[0], max(counts)), (0, 1))
+        self.check_cpu_since_the_match()
         for value in self.collectd.values("late", "gauge-cpu_percent"):
             self.assertLess(value.numbers[0], 110)
         for value in self.collectd.values("late", "gauge-cpu_percent_max"):
@@ -41,38 +47,39 @@ class LateMatch(unittest.TestCase):
             self.assertLess(line["cpu_usage"], 125)
             self.assertGreater(line["ts_ms"], self.renamed * 1e3 - 50)
 
-    def test_a_process_that_was_there_counts_from_when_it_was_first_seen(self):
-        self.run_busy()
-        first = self.collectd.samples_of(self.busy.pid, "all")[0]["parent"]
+    def test_an_older_process_counts_from_when_it_was_first_seen(self):
         for key in ("page_faults_cached", "syscall_read_bytes", "ctx_switches_voluntary",
                     "sys_net_rx_bytes", "run_delay_ns"):
-            self.assertEqual(first[key], 0, key)
+            self.assertEqual(self.first[key], 0, key)
 
-    def test_since_process_start_is_for_the_lines_alone(self):
-        self.run_busy("SinceProcessStart true\n")
-        first = self.collectd.samples_of(self.busy.pid, "all")[0]["parent"]
-        self.assertGreater(first["page_faults_cached"], 10)
-        self.assertLess(self.collectd.values("all", "ps_pagefaults")[0].numbers[0], 10)
-        for value in self.collectd.values("late", "ps_cputime"):
-            self.assertLess(sum(value.numbers) / 1e6, max(0, value.time - self.renamed) + 0.1)
-
-    def test_a_process_that_leaves_the_rule_leaves_its_counters(self):
-        self.run_busy()
+    def test_counters_of_a_process_that_leaves_the_rule_stay(self):
         self.busy.ask("rename other")
-        wait_until(lambda: self.collectd.latest("late", "ps_count") == [0, 0], "nobody")
+        wait_until(lambda: self.collectd.latest("late", "ps_count") == [0, 0], "no member")
         before = self.collectd.latest("late", "ps_cputime")
         self.assertGreater(sum(before), 50_000)
         self.collectd.wait_for_values("late", "ps_cputime", after=time.time() + 1.2)
-        self.assertEqual(self.collectd.latest("late", "ps_cputime"), before)
-        self.assertEqual(self.collectd.latest("all", "ps_count"), [1, 2])
         count = len(self.collectd.samples_of(self.busy.pid, "late"))
         self.collectd.wait_for_values("late", "ps_cputime", after=time.time() + 1.2)
+        self.assertEqual(self.collectd.latest("late", "ps_cputime"), before)
+        self.assertEqual(self.collectd.latest("all", "ps_count"), [1, 2])
         self.assertEqual(len(self.collectd.samples_of(self.busy.pid, "late")), count)
+
+
+class LateMatchSinceProcessStart(LateMatch):
+    option = "SinceProcessStart true\n"
+
+    def test_an_older_process_counts_from_when_it_was_first_seen(self):
+        """Its lines count since its start; the values of its group do not."""
+        self.assertGreater(self.first["page_faults_cached"], 10)
+        self.assertLess(self.collectd.values("all", "ps_pagefaults")[0].numbers[0], 10)
+
+    def test_counters_of_a_process_that_leaves_the_rule_stay(self):
+        self.check_cpu_since_the_match()
 
 
 class Exec(unittest.TestCase):
     def start_shell(self):
-        """A shell that becomes the sleeper when it is told to."""
+        """Starts a shell that execs the sleeper on request."""
         shell = subprocess.Popen(
             ["/bin/sh", "-c", 'read word; exec "$0" after-exec', program("sleeper")],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
@@ -86,7 +93,7 @@ class Exec(unittest.TestCase):
         shell.stdin.write(b"now\n")
         self.assertEqual(shell.stdout.readline(), b"ready\n")
 
-    def test_a_program_that_is_execd_into_the_rule_is_found(self):
+    def test_a_process_that_matches_after_an_exec_is_found(self):
         shell = self.start_shell()
         with Collectd(rule("a", f'Executable "{program("sleeper")}"'), interval=0.5) as collectd:
             collectd.wait_for_values("a", "ps_count", count=2)
@@ -98,19 +105,19 @@ class Exec(unittest.TestCase):
             self.assertEqual(metadata["executable"], program("sleeper"))
             self.assertEqual(len(collectd.files()), 1)
 
-    def test_a_program_that_execs_within_the_rule_gets_a_part_with_its_new_command(self):
+    def test_an_exec_within_the_rule_begins_a_segment_with_the_new_command(self):
         shell = self.start_shell()
         pid_file = Path(program("sleeper")).parent.parent / "exec.pid"
         pid_file.write_text(str(shell.pid))
         with Collectd(rule("a", f'PidFile "{pid_file}"'), interval=0.5) as collectd:
             collectd.wait_for_lines(shell.pid, count=2)
             self.become_sleeper(shell)
-            wait_until(lambda: len(collectd.files()) == 2, "a second part")
-            heads = [read_lines(path)[0] for path in collectd.files()]
-            self.assertEqual(heads[0]["cmd"][:2], ["/bin/sh", "-c"])
-            self.assertEqual(heads[1]["cmd"], [program("sleeper"), "after-exec"])
-            self.assertEqual(heads[1]["executable"], program("sleeper"))
-            self.assertEqual(heads[0]["t0_ms"], heads[1]["t0_ms"])
+            wait_until(lambda: len(collectd.files()) == 2, "a second segment")
+            headers = [read_lines(path)[0] for path in collectd.files()]
+            self.assertEqual(headers[0]["cmd"][:2], ["/bin/sh", "-c"])
+            self.assertEqual(headers[1]["cmd"], [program("sleeper"), "after-exec"])
+            self.assertEqual(headers[1]["executable"], program("sleeper"))
+            self.assertEqual(headers[0]["t0_ms"], headers[1]["t0_ms"])
             lines = collectd.wait_for_lines(shell.pid, count=4)
             for before, after in zip(lines, lines[1:]):
                 self.assertGreaterEqual(after["aggregated"]["page_faults_cached"],

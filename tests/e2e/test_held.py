@@ -1,5 +1,5 @@
-"""A process that keeps a lock of its own taken, on which whoever reads its command line, its
-mappings or its executable waits: nobody else may wait for it."""
+"""A process keeps a lock of its own, on which every read of its command line, mappings or executable
+stalls. Such a stall must not delay a tick."""
 
 import os
 import subprocess
@@ -10,8 +10,7 @@ import unittest
 from harness import (Collectd, Workload, alone, bpf_only, line_time, measures, need, program, rule,
                      procfs_only, wait_until, work_folder)
 
-# Seconds, for the sake of a busy machine. A tick that waits takes as long as the lock is held.
-LONGEST_TICK = 1
+LONGEST_TICK = 1  # seconds: a busy machine needs some; a tick that stalls would not end
 
 
 def can_serve_files():
@@ -19,7 +18,7 @@ def can_serve_files():
 
 
 @measures
-class Held(unittest.TestCase):
+class Stalled(unittest.TestCase):
     denet = ""
     mode = ()
     guarded = "cmdline"
@@ -44,7 +43,7 @@ class Held(unittest.TestCase):
         self.addCleanup(collectd.close)
         return collectd
 
-    def check_that_it_is_held(self):
+    def check_that_it_stalls(self):
         with self.assertRaises(subprocess.TimeoutExpired):
             subprocess.run(["cp", "-P", f"/proc/{self.pid}/{self.guarded}",
                             tempfile.mktemp(dir=work_folder())], timeout=0.3)
@@ -57,70 +56,70 @@ class Held(unittest.TestCase):
         return [line["cmd"] for line in collectd.lines_of(self.pid, "by-file")
                 if line["kind"] == "metadata"]
 
-    def test_no_tick_waits_and_it_is_known_once_it_lets_go(self):
+    def test_no_tick_is_late_and_the_process_is_known_after_the_stall(self):
         collectd = self.start()
         collectd.wait_for_values("other", "ps_count", count=8)
-        self.check_that_it_is_held()
-        self.check_what_is_known(collectd)
+        self.check_that_it_stalls()
+        self.check_during_the_stall(collectd)
         longest = max(value.numbers[0] for value in collectd.values("_self", "duration-tick"))
         self.assertLess(longest, LONGEST_TICK)
         self.assertLess(self.longest_gap(collectd), 1 + LONGEST_TICK)
         self.held.ask("go")
         wait_until(lambda: collectd.latest("by-line", "ps_count")[0] == 1, "its rule")
-        self.check_what_came_to_be_known(collectd)
+        self.check_after_the_stall(collectd)
         self.assertEqual(collectd.complaints(), [])
 
-    def check_what_is_known(self, collectd):
-        """What the lock does not guard is known of it meanwhile."""
+    def check_during_the_stall(self, collectd):
+        """Rules that need none of the locked files match."""
         self.assertEqual(collectd.latest("by-file", "ps_count")[0], 2)
         self.assertEqual(collectd.latest("by-line", "ps_count")[0], 0)
 
-    def check_what_came_to_be_known(self, collectd):
+    def check_after_the_stall(self, collectd):
         wait_until(lambda: self.commands(collectd) == [[], ["holder", self.held_file]],
-                   "a part that has the command line")
+                   "a segment with the command line")
 
-    def test_the_end_does_not_wait_either(self):
+    def test_the_end_does_not_wait(self):
         collectd = self.start()
         collectd.wait_for_values("other", "ps_count", count=2)
         began = os.times().elapsed
         self.assertEqual(collectd.stop(), 0)
         self.assertLess(os.times().elapsed - began, 8)
-        self.check_that_it_is_held()
+        self.check_that_it_stalls()
 
 
 @bpf_only
-class HeldWithStacks(Held):
+class StalledWithStacks(Stalled):
     denet = 'OffCPU "stacks"\n'
 
 
-class HeldInExec(Held):
-    """In the middle of an exec: which program it runs cannot be read, and it has no arguments."""
+class StalledInExec(Stalled):
+    """During an exec the executable cannot be read, and there are no arguments."""
 
     mode = ("exec",)
     guarded = "exe"
 
-    def check_what_is_known(self, collectd):
+    def check_during_the_stall(self, collectd):
         self.assertEqual(collectd.latest("by-file", "ps_count")[0], 1)
         self.assertEqual(collectd.latest("by-line", "ps_count")[0], 0)
 
-    def check_what_came_to_be_known(self, collectd):
+    def check_after_the_stall(self, collectd):
         wait_until(lambda: collectd.latest("by-file", "ps_count")[0] == 2, "its program")
         wait_until(lambda: self.commands(collectd) == [["holder", self.held_file, "is through"]],
                    "its file")
 
 
 @bpf_only
-class HeldInExecWithStacks(HeldInExec):
+class StalledInExecWithStacks(StalledInExec):
     denet = 'OffCPU "stacks"\n'
 
 
 @alone
 @procfs_only
-class HeldInExecByMany(unittest.TestCase):
-    """As many as there are readers for are left behind. One more holds up whoever looks at it, but
-    that is said, and collectd does not wait."""
+class StalledInExecByMany(unittest.TestCase):
+    """As many processes stall as threads may be left behind. Reads of one more stall the tick; the
+    log says so, and collectd does not wait."""
 
-    readers = 64
+    threads = 64
 
     def setUp(self):
         need(self, can_serve_files(), "/dev/fuse")
@@ -129,7 +128,7 @@ class HeldInExecByMany(unittest.TestCase):
         self.collectd = Collectd(rule("me", f'CommandLine "^{program("sleeper")}"'),
                                  interval=0.5).start()
         self.addCleanup(self.collectd.close)
-        self.held = [self.hold() for _ in range(self.readers)]
+        self.held = [self.hold() for _ in range(self.threads)]
         self.collectd.wait_for_values("me", "ps_count", count=3, after=time.time())
         self.assertEqual(self.collectd.complaints(), [])
         self.held += [self.hold(), self.hold()]
@@ -140,7 +139,7 @@ class HeldInExecByMany(unittest.TestCase):
         self.addCleanup(held.close)
         return held
 
-    def test_it_is_said_and_goes_on_once_they_let_go(self):
+    def test_the_log_says_so_and_ticks_go_on_after_the_stalls(self):
         for held in self.held:
             held.ask("go")
         self.collectd.wait_for_log("sampling goes on")

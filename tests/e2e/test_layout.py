@@ -259,6 +259,16 @@ class Documents(unittest.TestCase):
                     missing.append((str(path.relative_to(PROJECT)), name))
         self.assertEqual(missing, [])
 
+    def test_no_source_names_a_document_that_is_not_there(self):
+        there = {path.name for path in self.documents}
+        texts = [PROJECT / "CMakeLists.txt"]
+        for folder in ("core", "plugin", "bpf", "conf", "tests"):
+            texts += sources(folder, ".c", ".h", ".def", ".py", ".sh", ".txt", ".conf", ".md")
+        missing = [(str(path.relative_to(PROJECT)), name) for path in texts
+                   for name in re.findall(r"[\w-]+\.md\b", path.read_text(errors="replace"))
+                   if name not in there]
+        self.assertEqual(missing, [])
+
     def test_every_time_bound_is_in_the_table(self):
         bound = re.compile(r"^#define (\w+_(?:NS|MS|S|SECONDS)) ", re.MULTILINE)
         known = {(name, str(path.relative_to(PROJECT)).removeprefix("core/"))

@@ -1,4 +1,4 @@
-"""Names and command lines that somebody chose to do harm with."""
+"""Hostile names and command lines."""
 
 import os
 import re
@@ -55,7 +55,7 @@ class HostileNames(unittest.TestCase):
         self.assertEqual(len(set.union(*instances)), len(NAMES))
         self.assertNotIn("_self", set.union(*instances))
 
-    def test_each_is_counted_as_what_it_is(self):
+    def test_each_process_has_its_own_values(self):
         for name, workload in self.workloads.items():
             instance, = self.instance_of(workload.pid)
             statm = Path(f"/proc/{workload.pid}/statm").read_text().split()
@@ -66,13 +66,12 @@ class HostileNames(unittest.TestCase):
             self.assertEqual(line["thread_count"], 1, name)
 
     def test_captures_of_command_lines_make_instances(self):
-        # Those that are safe as they are keep their names.
         values = self.collectd.latest("-dash", "ps_count")
         self.assertEqual(values, [1, 1])
         whole = self.collectd.values("long", "ps_count")[-2].time  # the last may be half written
         matched = sum(value.numbers[0] for value in self.collectd.all_values()
                       if value.type == "ps_count" and value.time == whole)
-        # Each name once (both rules make one group of a name), and long, needle, emptied, named.
+        # One group for each name, of both rules, and those of long, needle, emptied and named.
         self.assertGreaterEqual(matched, len(NAMES) + 2)
 
     def test_every_line_is_json_in_utf_8(self):
@@ -81,7 +80,7 @@ class HostileNames(unittest.TestCase):
         for path, lines in records.items():
             self.assertEqual(lines[0]["kind"], "metadata", path)
 
-    def test_command_lines_are_kept_as_they_are_if_they_are_text(self):
+    def test_command_lines_in_utf_8_are_kept(self):
         for name, workload in self.workloads.items():
             metadata = self.collectd.lines_of(workload.pid)[0]
             self.assertEqual(metadata["executable"], program("sleeper"))
@@ -118,7 +117,7 @@ class HostileNames(unittest.TestCase):
 
 
 def can_cut_arguments():
-    """PR_SET_MM needs CAP_SYS_RESOURCE, which some sandboxes do not give."""
+    """Returns whether this process has CAP_SYS_RESOURCE for PR_SET_MM; some sandboxes lack it."""
     effective = re.search(r"CapEff:\s*(\w+)", Path("/proc/self/status").read_text()).group(1)
     return int(effective, 16) >> 24 & 1
 
@@ -135,7 +134,7 @@ class NotQuiteProcesses(unittest.TestCase):
             self.assertEqual((line["thread_count"], line["mem_rss_kb"]), (1, 0))
             self.assertEqual(collectd.complaints(), [])
 
-    def test_a_zombie_is_not_counted_and_its_file_ends_once(self):
+    def test_a_zombie_is_not_counted_and_its_file_has_one_end(self):
         name = f"e2e-z{os.getpid()}"[:15]
         with Workload("zombie", name) as parent, \
                 Collectd(rule("child", f'Comm "{name}"'), interval=0.5) as collectd:
@@ -165,7 +164,7 @@ class NotQuiteProcesses(unittest.TestCase):
             self.assertEqual(collectd.samples_of(child), lines)
             self.assertEqual(collectd.latest("child", "derive-exits"), [1])
 
-    def test_a_zombie_of_before_is_nobodys_business(self):
+    def test_a_zombie_from_before_the_start_is_not_counted(self):
         name = f"e2e-y{os.getpid()}"[:15]
         with Workload("zombie", name) as parent:
             child = int(parent.answer)

@@ -1,4 +1,4 @@
-"""What cannot be read of /proc is left out, and one log line says what would bring it back."""
+"""A value that may not be read is left out, and one log line says what brings it back."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ class WithoutCapabilities(unittest.TestCase):
     def setUpClass(cls):
         other = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
         cls.others = cls.enterClassContext(Workload("sleeper", "of-another-user", prefix=other))
-        # The kernel lets nobody look into a process that may do more than the one that asks.
+        # The kernel refuses to read a process that has more capabilities than the reader.
         cls.own = cls.enterClassContext(Workload("threads", "2", prefix=DROP))
         rules = 'Source "procfs"\n' + \
             rule("other", 'CommandLine "of-another-user$"', 'Comm "sleeper"', "Children false") + \
@@ -31,7 +31,7 @@ class WithoutCapabilities(unittest.TestCase):
         for line in self.lines:
             self.assertFalse([key for key in line if key.startswith(("disk_", "syscall_"))])
 
-    def test_what_can_be_read_is_there(self):
+    def test_other_values_are_there(self):
         self.assertEqual(self.collectd.latest("other", "ps_count"), [1, 1])
         self.assertGreater(self.collectd.latest("other", "ps_rss")[0], 0)
         self.assertIsNotNone(self.collectd.latest("other", "ps_cputime"))
@@ -39,7 +39,7 @@ class WithoutCapabilities(unittest.TestCase):
             self.assertLessEqual({"cpu_usage", "mem_rss_kb", "thread_count", "uptime_secs"},
                                  set(line))
 
-    def test_processes_of_ones_own_keep_their_io(self):
+    def test_own_processes_have_io(self):
         self.assertIsNotNone(self.collectd.latest("own", "io_octets"))
         self.assertIn("syscall_read_bytes", self.collectd.wait_for_lines(self.own.pid)[-1])
 
@@ -47,13 +47,13 @@ class WithoutCapabilities(unittest.TestCase):
         self.assertEqual(len([line for line in self.collectd.log() if "/io" in line
                               and "CAP_SYS_PTRACE" in line and "CAP_DAC_READ_SEARCH" in line]), 1)
 
-    def test_the_files_say_so_too(self):
+    def test_the_metadata_line_says_so_too(self):
         capabilities = self.collectd.lines_of(self.others.pid)[0]["capabilities"]
         self.assertFalse(capabilities["io"]["available"])
         self.assertIn("CAP_SYS_PTRACE", capabilities["io"]["reason"])
         self.assertTrue(capabilities["source"]["available"])
 
-    def test_metadata_does_not_invent_an_executable(self):
+    def test_the_metadata_line_has_no_executable(self):
         metadata = self.collectd.lines_of(self.others.pid)[0]
         self.assertEqual(metadata["executable"], "")
         self.assertEqual(metadata["cmd"][-1], "of-another-user")

@@ -1,4 +1,4 @@
-"""Descendants: they stay after re-parenting, and what they did stays after their end."""
+"""Descendants: they stay in the tree after re-parenting, and their usage after their end."""
 
 import os
 import shlex
@@ -88,8 +88,8 @@ class Depth(unittest.TestCase):
 
 @measures
 class Sums(unittest.TestCase):
-    """Workers write known bytes, end, and are waited for: from then on the kernel's /proc/PID/io of
-    the parent has their bytes too."""
+    """Workers write known bytes, end, and are waited for: from then on /proc/PID/io of the parent
+    includes their bytes."""
 
     BYTES = 4 * MIB
     WORKERS = 3
@@ -107,7 +107,7 @@ class Sums(unittest.TestCase):
                                 Path(f"/proc/{cls.pid}/io").read_text().splitlines())
         cls.lines = cls.collectd.samples_of(cls.pid)
 
-    def test_what_has_ended_stays_in_aggregated_once(self):
+    def test_usage_of_ended_workers_stays_in_aggregated_once(self):
         written = self.lines[-1]["aggregated"]["syscall_write_bytes"]
         self.assertGreaterEqual(written, self.WORKERS * self.BYTES)
         self.assertLess(written, self.WORKERS * self.BYTES + MIB)
@@ -134,7 +134,7 @@ class Sums(unittest.TestCase):
             self.assertTrue(of_worker)
             self.assertEqual(of_worker[-1]["syscall_write_bytes"], self.BYTES)
 
-    def test_aggregated_is_the_sum_of_what_lives_and_what_has_ended(self):
+    def test_aggregated_is_the_sum_of_living_and_ended_processes(self):
         ended = {}
         last = {}
         for line in self.lines:
@@ -146,7 +146,7 @@ class Sums(unittest.TestCase):
             last = living
             for key in ("syscall_write_bytes", "syscall_read_bytes", "disk_write_bytes"):
                 least = sum(metrics[key] for metrics in [*living.values(), *ended.values()])
-                # An ended one may have done a little after its last line.
+                # A worker may have done a little after its last line.
                 self.assertGreaterEqual(line["aggregated"][key], least)
                 self.assertLessEqual(line["aggregated"][key], least + MIB)
             for key in ("mem_rss_kb", "thread_count"):

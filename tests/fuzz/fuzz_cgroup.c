@@ -1,4 +1,4 @@
-/* /proc/PID/cgroup, and the unit in the path: whoever may make a cgroup names it. */
+/* /proc/PID/cgroup, and the unit in its path. Who makes a cgroup chooses the name. */
 #include "core/rules/rule.h"
 #include "core/source/procfs/parse.h"
 #include "tests/fuzz/fuzz.h"

@@ -1,5 +1,5 @@
-/* The arguments of a process, from /proc/PID/cmdline to what rules compare, to a safe name, and to
- * a file's metadata line: any process writes its own. */
+/* The arguments of a process, from /proc/PID/cmdline to the attribute of rules, to a safe name and
+ * to the metadata line. A process may write any bytes there. */
 #include "core/match/attributes.h"
 #include "core/record/record.h"
 #include "core/source/procfs/parse.h"
@@ -10,14 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A source of one process whose texts are all the same. */
+/* A source of which all texts are the same. */
 struct one_text {
   struct denet_source source; /* first: the one is the other */
   struct denet_text text;
 };
 
-static int describe(struct denet_source *source, struct denet_process *process,
-                    enum denet_text_kind kind, struct denet_buffer *out) {
+static int read_text(struct denet_source *source, struct denet_process *process,
+                     enum denet_text_kind kind, struct denet_buffer *out) {
   (void)process, (void)kind;
   struct denet_text text = ((struct one_text *)source)->text;
   denet_buffer_clear(out);
@@ -75,7 +75,7 @@ static void claim_metadata(struct denet_source *source, struct denet_text argume
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
   struct denet_text text = fuzz_copy(bytes, length), arguments = denet_parse_arguments(text);
-  struct one_text one = {{.name = "procfs", .read_text = describe}, arguments};
+  struct one_text one = {{.name = "procfs", .read_text = read_text}, arguments};
   CLAIM(fuzz_is_within(arguments, text));
   CLAIM(!arguments.length || arguments.bytes[arguments.length - 1]);
   claim_arguments(arguments);

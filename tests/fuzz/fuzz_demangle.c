@@ -1,4 +1,4 @@
-/* Names of functions as a file has them: anybody's compiler, or hand, wrote it. */
+/* Names of functions from a file, which any user can write. */
 #include "core/stacks/symbols/demangle.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -1,9 +1,10 @@
-/* What the kernel tells of processes, their ends and their threads, through the BPF source and the
- * whole of a tick to values and lines. An input is a script: one byte a step (kernel.c, and below),
- * and what that takes. */
+/* Feeds records and events of the kernel through the BPF source and a whole tick to values and
+ * lines. An input is a script: one byte for each step (kernel_step(), and run() below), and the
+ * bytes that the step takes. */
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/kernel.h"
 #include "tests/fuzz/ticks.h"
+#include "tests/unit/read_at_once.h"
 
 #include <stdio.h>
 
@@ -32,7 +33,7 @@ static void run(struct denet_monitor *monitor, struct denet_text *script) {
     else if (what == 'H')
       denet_monitor_drain_events(monitor);
     else if (what == 'L')
-      ticks_is_held_up = !ticks_is_held_up;
+      read_at_once_stalls = !read_at_once_stalls;
     else
       kernel_step(what, script);
   }

@@ -44,34 +44,33 @@ static void claim_line(struct scene *scene) {
 /* Records follow each other, and none goes beyond the bytes. */
 static void take_records(struct scene *scene, const struct denet_buffer *records) {
   const struct denet_bpf_head *head;
-  size_t offset = 0, size;
-  while ((head = denet_trace_records_next(records, &offset, &size))) {
-    const struct denet_off_cpu_thread *thread = denet_trace_records_as_thread(head, size);
-    const struct denet_off_cpu_sums *sums = denet_trace_records_as_sums(head, size);
-    CLAIM((const char *)head + size == records->bytes + offset && offset <= records->length);
-    CLAIM((thread != NULL) != (sums != NULL));
-    if (thread)
-      CLAIM(denet_wait_stats_add_thread(&scene->off_cpu, thread->left_ns, thread) == 0);
+  size_t offset = 0;
+  while ((head = denet_trace_records_next(records, &offset))) {
+    const struct denet_off_cpu_thread *thread = (const void *)head;
+    CLAIM(offset <= records->length && denet_trace_records_is_whole(head, offset));
+    if (head->kind == DENET_OFF_CPU_THREAD)
+      CLAIM(denet_wait_stats_add_thread(&scene->off_cpu, thread->off_since_ns, thread) == 0);
     else
-      denet_wait_stats_add_exited(&scene->off_cpu, 1, sums);
+      denet_wait_stats_add_exited(&scene->off_cpu, 1, (const struct denet_off_cpu_sums *)head);
   }
   CLAIM(scene->off_cpu.count * sizeof(struct denet_off_cpu_thread) <= records->length);
 }
 
 static void take_event(struct scene *scene, struct denet_text event) {
   const struct denet_bpf_head *head = (const void *)event.bytes;
-  if (event.length < sizeof(*head)) /* the ring has no smaller ones */
+  const struct denet_off_cpu_stack *stack = (const void *)head;
+  if (event.length < sizeof(*head) || !denet_trace_records_is_whole(head, event.length))
     return;
-  const struct denet_off_cpu_stack *stack = denet_trace_records_as_stack(head, event.length);
-  const struct denet_off_cpu_sums *sums = denet_trace_records_as_sums(head, event.length);
-  if (sums)
-    denet_wait_stats_end(&scene->off_cpu, 1, sums);
-  if (!stack)
+  if (head->kind == DENET_OFF_CPU_END)
+    denet_wait_stats_end(&scene->off_cpu, 1, (const struct denet_off_cpu_sums *)head);
+  if (head->kind != DENET_OFF_CPU_STACK)
     return;
   struct denet_text names = {(const char *)(stack + 1), stack->stack_bytes};
   CLAIM(fuzz_is_within(names, event));
-  struct denet_stack sample = {.frames = denet_frames_new(names), .reason = stack->place.reason};
-  memcpy(sample.thread, stack->place.name, sizeof(sample.thread));
+  struct denet_stack sample = {.frames = denet_frames_new(names),
+                               .reason = stack->point.reason,
+                               .time_ns = stack->point.weight_ns};
+  memcpy(sample.thread, stack->point.name, sizeof(sample.thread));
   CLAIM(sample.frames);
   denet_stack_counts_add(&scene->tree.stacks, &sample);
   denet_frames_release(sample.frames);

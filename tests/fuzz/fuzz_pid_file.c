@@ -1,4 +1,4 @@
-/* What a pid file says: it is somebody else's. */
+/* The content of a pid file, which another program writes. */
 #include "core/match/pid_file.h"
 #include "core/rules/rule.h"
 #include "core/util/cleanup.h"
@@ -10,7 +10,7 @@ static char path[] = "/tmp/denet-fuzz-XXXXXX";
 
 static void remove_file(void) { unlink(path); }
 
-/* As denet_pid_file_read() does it: of a file, which is written anew for each input. */
+/* Reads the pid from a file that is written for each input. */
 static pid_t read_file(struct denet_text text) {
   static int fd = -1;
   pid_t pid = -1;

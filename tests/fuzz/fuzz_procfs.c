@@ -1,10 +1,11 @@
 /* The /proc source over a made-up /proc, through whole ticks to values and lines. An input is a
- * script: "+101" and "-101" on lines of their own show and hide a process (101 to 103), "PATH
- * CONTENT" writes a file ('|' stands for a newline), "tick" and "report" are ticks, "hold" holds up
- * who reads command lines, or does so no more, "later N" lets 10 ms go by N times. */
+ * script with one command a line: "+101" and "-101" show and hide a process (101 to 103), "PATH
+ * CONTENT" writes a file ('|' stands for a newline), "tick" and "report" run ticks, "stall" begins
+ * and ends a time in which reads stall, "later N" passes N times 10 ms. */
 #include "core/util/cleanup.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/ticks.h"
+#include "tests/unit/read_at_once.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,29 +20,21 @@
 #define STEPS_MOST 200
 #define START_NS UINT64_C(100000000000)
 
-/* Of a process; the second thread's number is 10 above the first one's. */
+/* Of a process. The tid of the second thread is that of the first, PID, plus 10. */
 static const char *const folders[] = {"net", "ns", "task", "task/PID", "task/TID"};
-static const char *const names[] = {"stat",
-                                    "statm",
-                                    "status",
-                                    "io",
-                                    "cmdline",
-                                    "cgroup",
-                                    "net/dev",
-                                    "ns/net",
-                                    "task/PID/stat",
-                                    "task/PID/status",
-                                    "task/PID/schedstat",
-                                    "task/TID/stat",
-                                    "task/TID/status",
-                                    "task/TID/schedstat"};
+/* clang-format off */
+static const char *const names[] = {
+    "stat", "statm", "status", "io", "cmdline", "cgroup", "net/dev", "ns/net",
+    "task/PID/stat", "task/PID/status", "task/PID/schedstat",
+    "task/TID/stat", "task/TID/status", "task/TID/schedstat"};
+/* clang-format on */
 
-/* Made once; the files stay open. */
+/* The directory is made once; its files stay open. */
 static struct {
   char path[512];
   int fd;
   struct {
-    char path[64]; /* below it, as in an input */
+    char path[64]; /* below the directory, as in an input */
     int fd;
     bool is_empty;
   } files[FILES_MOST];
@@ -77,7 +70,7 @@ static const struct denet_env env = {.proc_path = proc.path,
 
 /* --- The folder --- */
 
-/* name with the thread's number in place of PID or TID, below the process's folder. */
+/* Writes the path of a file of the process, with numbers in place of PID and TID. */
 static void make_path(int pid, const char *name, char out[64]) {
   const char *number = strstr(name, "ID");
   int length = number ? (int)(number - 1 - name) : (int)strlen(name);
@@ -123,7 +116,7 @@ static void make_proc(void) {
     make_process(pid);
 }
 
-/* A hidden one has a name that is no pid. */
+/* Shows or hides a process: the name of a hidden directory is not a pid. */
 static void show(const char *pid, bool is_shown) {
   char hidden[16];
   snprintf(hidden, sizeof(hidden), "x%.8s", pid);
@@ -157,15 +150,15 @@ static void hide_all(void) {
 
 /* --- The script --- */
 
-/* line is the caller's own, with a NUL behind its length bytes. */
+/* Runs one command. line is writable, and has a NUL behind its length bytes. */
 static void run_line(struct denet_monitor *monitor, char *line, size_t length) {
   char *content = memchr(line, ' ', length);
   if (!strcmp(line, "tick"))
     ticks_tick(monitor, DENET_TICK_DUE);
   else if (!strcmp(line, "report"))
     ticks_tick(monitor, DENET_TICK_ALL);
-  else if (!strcmp(line, "hold"))
-    ticks_is_held_up = !ticks_is_held_up;
+  else if (!strcmp(line, "stall"))
+    read_at_once_stalls = !read_at_once_stalls;
   else if (line[0] == '+' || line[0] == '-')
     show(line + 1, line[0] == '+');
   if (!content)

@@ -1,4 +1,4 @@
-/* /proc/PID/schedstat, and the interface table of /proc/PID/net/dev: numbers by their places. */
+/* /proc/PID/schedstat and the interface table of /proc/PID/net/dev: numbers found by index. */
 #include "core/source/procfs/parse.h"
 #include "tests/fuzz/fuzz.h"
 

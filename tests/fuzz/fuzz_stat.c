@@ -1,4 +1,4 @@
-/* /proc/PID/stat: the name in it is whatever the process calls itself. */
+/* /proc/PID/stat. A process may put any name into it. */
 #include "core/source/procfs/parse.h"
 #include "tests/fuzz/fuzz.h"
 

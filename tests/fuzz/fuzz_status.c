@@ -1,5 +1,5 @@
-/* /proc/PID/status, as it is read for its numbers and before a perf map: the name in it is whatever
- * the process calls itself. */
+/* /proc/PID/status, which is read for its numbers and before a perf map. A process may put any name
+ * into it. */
 #include "core/stacks/symbols/perf_map.h"
 #include "tests/fuzz/keys.h"
 
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* A folder as /proc/PID is one, with nothing but a status: a link to a file of memory. */
+/* A directory like /proc/PID that has only status, a link to a file in memory. */
 static char folder[512];
 static int folder_fd, status_fd;
 

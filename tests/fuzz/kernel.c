@@ -14,20 +14,20 @@
 #define FIRST_PID 5000000u /* PID_MAX_LIMIT is below */
 #define START_NS UINT64_C(100000000000)
 #define STEP_NS UINT64_C(10000000)
-#define COST_MOST UINT64_C(0xffffffffff) /* so that no sum of them wraps around */
+#define COUNTER_MOST UINT64_C(0xffffffffff) /* so that no sum wraps around */
 #define EVENTS_MOST 64
 
-/* One pid's process. */
+/* The process of one pid. */
 struct slot {
-  bool is_there, is_watched, is_followed;
-  unsigned threads; /* beside the main one */
+  bool is_there, is_full, is_followed;
+  unsigned threads; /* without the main thread */
   struct denet_bpf_process record;
   struct denet_off_cpu_thread off_cpu;
   struct denet_off_cpu_sums exited;
 };
 
 struct event {
-  void *bytes; /* of just its size; owned */
+  void *bytes; /* allocated with exactly this size; owned */
   size_t size;
 };
 
@@ -38,13 +38,13 @@ struct events {
 
 static struct {
   uint64_t now_ns, lost;
-  size_t cut; /* bytes that the next list lacks */
-  bool answers;
+  size_t cut;   /* bytes that the next list lacks */
+  bool answers; /* requests for final usage */
   struct slot slots[SLOTS];
   struct events events, traced;
 } kernel;
 
-/* --- The script --- */
+/* --- Steps of the script --- */
 
 static void push(struct events *events, const void *bytes, size_t size) {
   if (events->count == EVENTS_MOST)
@@ -65,7 +65,7 @@ static struct slot *take_slot(struct denet_text *rest) {
 
 static struct denet_bpf_head head_of(const struct slot *slot, denet_u32 kind) {
   return (struct denet_bpf_head){kind, FIRST_PID + (denet_u32)(slot - kernel.slots),
-                                 slot->record.identity.brief.head.start_ns};
+                                 slot->record.identity.compact.head.start_ns};
 }
 
 static void take_name(struct denet_text *rest, char out[DENET_BPF_COMM]) {
@@ -73,11 +73,11 @@ static void take_name(struct denet_text *rest, char out[DENET_BPF_COMM]) {
   fuzz_take(rest, out, 4);
 }
 
-static void add_costs(struct denet_text *rest, struct denet_bpf_usage *costs) {
-  denet_u64 *all = (denet_u64 *)costs;
+static void add_usage(struct denet_text *rest, struct denet_bpf_usage *usage) {
+  denet_u64 *all = (denet_u64 *)usage;
   uint64_t step = fuzz_take_byte(rest), scale = fuzz_take_byte(rest);
-  for (size_t i = 0; i < sizeof(*costs) / sizeof(*all); i++)
-    all[i] = (all[i] + step * (i + 1) * scale * scale * scale) & COST_MOST;
+  for (size_t i = 0; i < sizeof(*usage) / sizeof(*all); i++)
+    all[i] = (all[i] + step * (i + 1) * scale * scale * scale) & COUNTER_MOST;
 }
 
 static void add_waits(struct denet_text *rest, struct denet_wait_stats *waits) {
@@ -87,67 +87,67 @@ static void add_waits(struct denet_text *rest, struct denet_wait_stats *waits) {
   waits->longest_ns = waits->shortest_ns = time * STEP_NS;
 }
 
-/* A process is there from now on, instead of what had its pid. */
-static void begin(struct denet_text *rest) {
+/* Starts a process; another one with its pid is gone. */
+static void start_process(struct denet_text *rest) {
   struct slot *slot = take_slot(rest);
   struct denet_bpf_process *record = &slot->record;
   *slot = (struct slot){.is_there = true};
-  record->identity.brief.head.start_ns = kernel.now_ns - fuzz_take_byte(rest) * STEP_NS;
+  record->identity.compact.head.start_ns = kernel.now_ns - fuzz_take_byte(rest) * STEP_NS;
   record->identity.parent_pid = FIRST_PID + fuzz_take_byte(rest) % SLOTS;
-  record->identity.brief.exec_id = fuzz_take_byte(rest) % 4;
+  record->identity.compact.exec_id = fuzz_take_byte(rest) % 4;
   record->identity.flags = (fuzz_take_byte(rest) & 1) ? 0x40 : 0; /* PF_FORKNOEXEC */
   record->identity.threads = 1;
   record->uid = fuzz_take_byte(rest);
   record->net_namespace = fuzz_take_byte(rest) % 3;
-  take_name(rest, record->identity.brief.name);
+  take_name(rest, record->identity.compact.name);
 }
 
-/* What there is of it changes. */
-static void change(struct denet_text *rest) {
+/* Changes the numbers of a process. */
+static void change_process(struct denet_text *rest) {
   struct slot *slot = take_slot(rest);
   struct denet_bpf_process *record = &slot->record;
-  add_costs(rest, &record->usage);
+  add_usage(rest, &record->usage);
   slot->threads = fuzz_take_byte(rest) % 4;
   record->identity.threads = slot->threads + fuzz_take_byte(rest) % 2;
   record->identity.state = fuzz_take_byte(rest) & 31;
-  record->identity.brief.exec_id += fuzz_take_byte(rest) & 1;
+  record->identity.compact.exec_id += fuzz_take_byte(rest) & 1;
   record->rss_pages = fuzz_take_byte(rest);
   record->vm_pages = fuzz_take_byte(rest);
   record->exit_code = fuzz_take_byte(rest);
   record->seen_ns = kernel.now_ns;
 }
 
-static void rename_it(struct denet_text *rest) {
+static void rename_process(struct denet_text *rest) {
   struct slot *slot = take_slot(rest);
-  take_name(rest, slot->record.identity.brief.name);
+  take_name(rest, slot->record.identity.compact.name);
 }
 
-static void tell_fork(struct denet_text *rest) {
+static void send_fork(struct denet_text *rest) {
   const struct slot *slot = take_slot(rest);
   struct denet_bpf_fork event = {.head = head_of(slot, DENET_BPF_FORK),
                                  .parent_pid = slot->record.identity.parent_pid};
   push(&kernel.events, &event, sizeof(event));
 }
 
-static void tell_texts(struct denet_text *rest) {
+static void send_texts(struct denet_text *rest) {
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer event = {0};
   const struct slot *slot = take_slot(rest);
   struct denet_bpf_texts texts = {.head = head_of(slot, DENET_BPF_TEXTS),
-                                  .exec_id = slot->record.identity.brief.exec_id,
+                                  .exec_id = slot->record.identity.compact.exec_id,
                                   .uid = slot->record.uid,
                                   .argument_bytes = fuzz_take_byte(rest),
                                   .executable_bytes = fuzz_take_byte(rest) % 64,
                                   .cgroup_bytes = fuzz_take_byte(rest) % 64};
   char bytes[512];
   size_t size = texts.argument_bytes + texts.executable_bytes + texts.cgroup_bytes;
-  memcpy(texts.name, slot->record.identity.brief.name, sizeof(texts.name));
+  memcpy(texts.name, slot->record.identity.compact.name, sizeof(texts.name));
   fuzz_take(rest, bytes, size);
   CLAIM(!denet_buffer_append(&event, &texts, sizeof(texts)));
   CLAIM(!denet_buffer_append(&event, bytes, size));
   push(&kernel.events, event.bytes, event.length);
 }
 
-static void tell_exit(struct denet_text *rest) {
+static void send_exit(struct denet_text *rest) {
   const struct slot *slot = take_slot(rest);
   struct denet_bpf_exit event = {.head = head_of(slot, DENET_BPF_EXIT),
                                  .exit_ns = kernel.now_ns,
@@ -157,40 +157,32 @@ static void tell_exit(struct denet_text *rest) {
   push(&kernel.events, &event, sizeof(event));
 }
 
-static void tell_free(const struct slot *slot) {
-  const struct denet_bpf_process *record = &slot->record;
-  struct denet_bpf_free event = {.head = head_of(slot, DENET_BPF_FREE),
-                                 .usage = record->usage,
-                                 .exec_id = record->identity.brief.exec_id,
-                                 .peak_rss_pages = record->rss_pages,
-                                 .flags = record->identity.flags,
-                                 .state = record->identity.state,
-                                 .uid = record->uid,
-                                 .exit_code = record->exit_code};
-  memcpy(event.name, record->identity.brief.name, sizeof(event.name));
+static void send_free(const struct slot *slot) {
+  struct denet_bpf_process event = slot->record;
+  event.identity.compact.head = head_of(slot, DENET_BPF_FREE);
   push(&kernel.events, &event, sizeof(event));
 }
 
-static void end(struct denet_text *rest) {
+static void end_process(struct denet_text *rest) {
   struct slot *slot = take_slot(rest);
   slot->is_there = false;
   if (fuzz_take_byte(rest) & 1)
-    tell_free(slot);
+    send_free(slot);
 }
 
 static void claim_texts(struct denet_lifecycle *lifecycle) {
   CLAIM(denet_lifecycle_list(lifecycle) == 0 && lifecycle->count == 1);
-  const struct denet_lifecycle_entry *life = lifecycle->lives[0];
+  const struct denet_lifecycle_entry *entry = lifecycle->entries[0];
   for (int kind = DENET_TEXT_ARGUMENTS; kind <= DENET_TEXT_CGROUP; kind++) {
     DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
-    int outcome = denet_lifecycle_entry_text(life, kind, &text);
+    int outcome = denet_lifecycle_entry_text(entry, kind, &text);
     CLAIM(outcome == 0 || outcome == -ENOENT);
     CLAIM(kind == DENET_TEXT_ARGUMENTS || !text.length || text.bytes[0] == '/');
   }
 }
 
-/* Any bytes: a lifecycle of its own sees them as they are. */
-static void tell_raw(struct denet_text *rest) {
+/* Passes any bytes to a lifecycle. */
+static void send_raw(struct denet_text *rest) {
   struct denet_lifecycle lifecycle = {0};
   uint8_t bytes[256];
   size_t size = fuzz_take_byte(rest);
@@ -207,24 +199,24 @@ static void tell_raw(struct denet_text *rest) {
 
 static void take_off_cpu(struct denet_text *rest) {
   struct slot *slot = take_slot(rest);
-  struct denet_off_cpu_place *place = &slot->off_cpu.place;
-  add_waits(rest, &slot->off_cpu.waits);
-  add_waits(rest, &slot->exited.waits);
-  place->exec_id = slot->record.identity.brief.exec_id;
-  place->tid = FIRST_PID + fuzz_take_byte(rest);
-  place->reason = fuzz_take_byte(rest) % DENET_REASONS;
-  place->weight_ns = fuzz_take_byte(rest) * STEP_NS;
-  take_name(rest, place->name);
+  struct denet_sample_point *point = &slot->off_cpu.point;
+  add_waits(rest, &slot->off_cpu.stats);
+  add_waits(rest, &slot->exited.stats);
+  point->exec_id = slot->record.identity.compact.exec_id;
+  point->tid = FIRST_PID + fuzz_take_byte(rest);
+  point->reason = fuzz_take_byte(rest) % DENET_REASONS;
+  point->weight_ns = fuzz_take_byte(rest) * STEP_NS;
+  take_name(rest, point->name);
 }
 
 static void trace_stack(struct denet_text *rest) {
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer event = {0};
   const struct slot *slot = take_slot(rest);
   struct denet_off_cpu_stack stack = {.head = head_of(slot, DENET_OFF_CPU_STACK),
-                                      .place = slot->off_cpu.place,
+                                      .point = slot->off_cpu.point,
                                       .stack_bytes = fuzz_take_byte(rest)};
   char bytes[256];
-  size_t size = fuzz_take_byte(rest); /* what is there is not always what is said */
+  size_t size = fuzz_take_byte(rest); /* not always stack_bytes */
   fuzz_take(rest, bytes, size);
   CLAIM(!denet_buffer_append(&event, &stack, sizeof(stack)));
   CLAIM(!denet_buffer_append(&event, bytes, size));
@@ -241,9 +233,9 @@ static void trace_end(struct denet_text *rest) {
 
 bool kernel_step(char what, struct denet_text *rest) {
   static void (*const steps[])(struct denet_text * rest) = {
-      ['b'] = begin,     ['c'] = change,       ['d'] = end,       ['e'] = trace_end,
-      ['f'] = tell_fork, ['o'] = take_off_cpu, ['r'] = tell_raw,  ['s'] = trace_stack,
-      ['n'] = rename_it, ['t'] = tell_texts,   ['x'] = tell_exit,
+      ['b'] = start_process,  ['c'] = change_process, ['d'] = end_process, ['e'] = trace_end,
+      ['f'] = send_fork,      ['o'] = take_off_cpu,   ['r'] = send_raw,    ['s'] = trace_stack,
+      ['n'] = rename_process, ['t'] = send_texts,     ['x'] = send_exit,
   };
   size_t index = (unsigned char)what;
   if (index < DENET_COUNT_OF(steps) && steps[index])
@@ -294,36 +286,37 @@ const struct denet_env kernel_host = {.proc_path = "/proc",
                                       .unix_ms = unix_ms,
                                       .user_name = user_name};
 
-/* --- core/programs.h --- */
+/* --- core/source/bpf/loader.h --- */
 
-int denet_loader_open(struct denet_error *error, struct denet_loader **out_programs) {
+int denet_loader_open(struct denet_error *error, struct denet_loader **out_loader) {
   (void)error;
-  *out_programs = NULL;
+  *out_loader = NULL;
   return 0;
 }
 
-void denet_loader_free(struct denet_loader *programs) { (void)programs; }
+void denet_loader_free(struct denet_loader *loader) { (void)loader; }
 
-static void list_slot(const struct slot *slot, uint64_t settled_ns, struct denet_buffer *records) {
+static void list_slot(const struct slot *slot, uint64_t full_since_ns,
+                      struct denet_buffer *records) {
   struct denet_bpf_process record = slot->record;
-  record.identity.brief.head = head_of(slot, DENET_BPF_PROCESS);
-  bool is_brief = record.identity.brief.head.start_ns < settled_ns && !slot->is_watched;
-  if (is_brief)
-    record.identity.brief.head.kind = DENET_BPF_BRIEF;
+  record.identity.compact.head = head_of(slot, DENET_BPF_PROCESS);
+  bool is_full = record.identity.compact.head.start_ns >= full_since_ns || slot->is_full;
+  if (!is_full)
+    record.identity.compact.head.kind = DENET_BPF_COMPACT;
   CLAIM(!denet_buffer_append(records, &record,
-                             is_brief ? sizeof(record.identity.brief) : sizeof(record)));
-  for (denet_u32 i = 0; i < slot->threads && !is_brief; i++) {
-    struct denet_bpf_thread thread = {.head = record.identity.brief.head,
+                             is_full ? sizeof(record) : sizeof(record.identity.compact)));
+  for (denet_u32 i = 0; i < slot->threads && is_full; i++) {
+    struct denet_bpf_thread thread = {.head = record.identity.compact.head,
                                       .usage = record.usage,
                                       .rss_pages = i,
-                                      .tid = record.identity.brief.head.pid + SLOTS + i,
+                                      .tid = record.identity.compact.head.pid + SLOTS + i,
                                       .state = i & 1};
     thread.head.kind = DENET_BPF_THREAD;
     CLAIM(!denet_buffer_append(records, &thread, sizeof(thread)));
   }
 }
 
-/* Leaves a block of just the size. */
+/* Cuts the records, and allocates exactly their size. */
 static void shrink(struct denet_buffer *records) {
   size_t length = records->length > kernel.cut ? records->length - kernel.cut : 0;
   struct denet_text copy = fuzz_copy((const uint8_t *)records->bytes, length);
@@ -332,20 +325,20 @@ static void shrink(struct denet_buffer *records) {
   kernel.cut = 0;
 }
 
-int denet_loader_list(struct denet_loader *programs, uint64_t settled_ns,
+int denet_loader_list(struct denet_loader *loader, uint64_t full_since_ns,
                       struct denet_buffer *records) {
-  (void)programs;
+  (void)loader;
   records->length = 0;
   for (size_t i = 0; i < SLOTS; i++)
     if (kernel.slots[i].is_there)
-      list_slot(&kernel.slots[i], settled_ns, records);
+      list_slot(&kernel.slots[i], full_since_ns, records);
   shrink(records);
   return 0;
 }
 
-int denet_loader_drain(struct denet_loader *programs,
+int denet_loader_drain(struct denet_loader *loader,
                        int (*take)(void *context, const void *event, size_t size), void *context) {
-  (void)programs;
+  (void)loader;
   int outcome = 0;
   for (size_t i = 0; i < kernel.events.count && !outcome; i++)
     outcome = take(context, kernel.events.all[i].bytes, kernel.events.all[i].size);
@@ -353,29 +346,29 @@ int denet_loader_drain(struct denet_loader *programs,
   return outcome;
 }
 
-void denet_loader_ask(struct denet_loader *programs, pid_t pid, uint64_t start_ns) {
-  (void)programs;
+void denet_loader_request_exit(struct denet_loader *loader, pid_t pid, uint64_t start_ns) {
+  (void)loader;
   const struct slot *slot = &kernel.slots[((denet_u32)pid - FIRST_PID) % SLOTS];
   if (kernel.answers && !slot->is_there && head_of(slot, 0).start_ns == start_ns)
-    tell_free(slot);
+    send_free(slot);
 }
 
-void denet_loader_watch(struct denet_loader *programs, pid_t pid, bool is_watched) {
-  (void)programs;
-  kernel.slots[((denet_u32)pid - FIRST_PID) % SLOTS].is_watched = is_watched;
+void denet_loader_set_full(struct denet_loader *loader, pid_t pid, bool is_full) {
+  (void)loader;
+  kernel.slots[((denet_u32)pid - FIRST_PID) % SLOTS].is_full = is_full;
 }
 
-uint64_t denet_loader_lost(const struct denet_loader *programs) {
-  (void)programs;
+uint64_t denet_loader_lost(const struct denet_loader *loader) {
+  (void)loader;
   return kernel.lost;
 }
 
-int denet_loader_event_fd(const struct denet_loader *programs) {
-  (void)programs;
+int denet_loader_event_fd(const struct denet_loader *loader) {
+  (void)loader;
   return -1;
 }
 
-/* --- core/tracer.h --- */
+/* --- core/stacks/tracer.h --- */
 
 int denet_tracer_open(const struct denet_tracer_settings *settings, struct denet_error *error,
                       struct denet_tracer **out_tracer) {
@@ -391,7 +384,7 @@ void denet_tracer_follow(struct denet_tracer *tracer, pid_t pid, bool is_followe
   kernel.slots[((denet_u32)pid - FIRST_PID) % SLOTS].is_followed = is_followed;
 }
 
-void denet_tracer_forget(struct denet_tracer *tracer, pid_t pid, uint64_t start_ns) {
+void denet_tracer_delete_exited(struct denet_tracer *tracer, pid_t pid, uint64_t start_ns) {
   (void)tracer, (void)pid, (void)start_ns;
 }
 
@@ -411,10 +404,10 @@ int denet_tracer_list(struct denet_tracer *tracer, struct denet_buffer *records)
   return 0;
 }
 
-void denet_tracer_drain(struct denet_tracer *tracer,
-                        void (*take)(void *context, const struct denet_bpf_head *event,
-                                     size_t size),
-                        void *context) {
+void denet_tracer_drain_samples(struct denet_tracer *tracer,
+                                void (*take)(void *context, const struct denet_bpf_head *event,
+                                             size_t size),
+                                void *context) {
   (void)tracer;
   for (size_t i = 0; i < kernel.traced.count; i++)
     take(context, kernel.traced.all[i].bytes, kernel.traced.all[i].size);

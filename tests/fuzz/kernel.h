@@ -1,7 +1,7 @@
-/* A kernel made of bytes, in place of the programs, the tracer and the thread for stacks: the
- * functions of core/programs.h, core/tracer.h and core/symbolizer.h, which tell what a script says.
- * It keeps to what a kernel promises (pids ascend, names end with a NUL, no counter wraps around);
- * all else is the script's. Its pids are above those that there can be in /proc. */
+/* A kernel made of the bytes of an input: the functions of core/source/bpf/loader.h,
+ * core/stacks/tracer.h and core/stacks/stack_worker.h, driven by a script. It keeps what every
+ * kernel guarantees: pids ascend, names end with a NUL, counters do not wrap around. Its pids are
+ * above those that /proc can have. */
 #pragma once
 
 #include "core/util/buffer.h"
@@ -9,13 +9,13 @@
 
 #include <stdbool.h>
 
-/* A fresh one at a fixed time. */
+/* Starts with no process, at a fixed time. */
 void kernel_start(void);
 void kernel_stop(void);
 
-/* Its clocks and users. */
+/* The clocks and users of the kernel. */
 extern const struct denet_env kernel_host;
 
-/* Carries out the step that what stands for. False: it stands for none. rest: what the step may
- * take its numbers and texts from. */
+/* Carries out a step, with numbers and texts taken from rest. Returns false if there is no such
+ * step. */
 bool kernel_step(char what, struct denet_text *rest);

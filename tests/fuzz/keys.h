@@ -1,4 +1,4 @@
-/* What holds of numbers behind keys, wherever they stand. */
+/* Claims about denet_parse_keys(), whatever the text and the keys. */
 #pragma once
 
 #include "core/source/procfs/parse.h"
@@ -11,7 +11,7 @@
 #define KEYS_MOST 8
 #define UNTOUCHED UINT64_C(0x5eed5eed5eed5eed)
 
-/* keys end with a NULL. */
+/* keys: NULL-terminated. */
 static inline void claim_keys(struct denet_text text, const char *const *keys) {
   uint64_t values[KEYS_MOST], alone;
   unsigned count = 0;

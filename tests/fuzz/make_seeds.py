@@ -104,7 +104,7 @@ def put_records():
     place = (struct.pack("<QIIQ", 1, 43, 2, 5000) + struct.pack("<17Q", *range(17))
              + b"worker".ljust(16, b"\0"))
     thread = head(1, 42, 7) + sums + place + struct.pack("<Q", 11)
-    exited = sums + struct.pack("<11Q", *([1] * 11))
+    exited = sums + struct.pack("<Q", 1)
     sample = head(3, 42, 7) + place + struct.pack("<Q", 13) + b"futex\0main\0\xff"
     put("off_cpu", "records", head(2, 42, 7) + exited, thread, thread)
     put("off_cpu", "record_cut_short", head(2, 42, 7) + exited, thread[:-1])

@@ -1,9 +1,8 @@
 #include "tests/fuzz/ticks.h"
 
-#include "core/source/procfs/aside.h"
-#include "core/source/procfs/reader.h"
 #include "core/util/cleanup.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/unit/read_at_once.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +12,7 @@
 #define FILES_MOST 64
 #define GROUPS_MOST 64
 
-/* The files that lines have opened, and each group's counters as they were reported last. */
+/* The files of which metadata lines were seen, and the counters of each group's last report. */
 static struct {
   struct file {
     char instance[128];
@@ -21,11 +20,11 @@ static struct {
     uint64_t t0_ms;
   } files[FILES_MOST];
   size_t file_count;
-  struct told {
-    const struct denet_group *group; /* may be gone; ASan gives its address to no other soon */
+  struct report {
+    const struct denet_group *group; /* may be freed; ASan does not reuse its address soon */
     struct denet_values values;
-  } told[GROUPS_MOST];
-  size_t told_count;
+  } reports[GROUPS_MOST];
+  size_t report_count;
 } seen;
 
 static struct file *find_file(const struct denet_line *line) {
@@ -44,7 +43,7 @@ static void open_file(const struct denet_line *line) {
   snprintf(file->instance, sizeof(file->instance), "%s", line->instance);
 }
 
-/* A metadata line comes before any other of a file. */
+/* Claims that the metadata line of a file comes before all its other lines. */
 static int take_line(void *context, const struct denet_line *line) {
   (void)context;
   CLAIM(fuzz_is_json_line(line->json));
@@ -55,35 +54,35 @@ static int take_line(void *context, const struct denet_line *line) {
   return 0;
 }
 
-bool ticks_is_held_up, ticks_may_wrap;
+bool ticks_may_wrap;
 
-static struct told *find_told(const struct denet_group *group) {
-  for (size_t i = 0; i < seen.told_count; i++)
-    if (seen.told[i].group == group)
-      return &seen.told[i];
-  if (seen.told_count == GROUPS_MOST)
+static struct report *find_report(const struct denet_group *group) {
+  for (size_t i = 0; i < seen.report_count; i++)
+    if (seen.reports[i].group == group)
+      return &seen.reports[i];
+  if (seen.report_count == GROUPS_MOST)
     return NULL;
-  struct told *told = &seen.told[seen.told_count++];
-  *told = (struct told){.group = group};
-  return told;
+  struct report *last = &seen.reports[seen.report_count++];
+  *last = (struct report){.group = group};
+  return last;
 }
 
-/* No counter of a group ever falls. */
+/* Claims that no counter of a group falls. */
 static void take_report(void *context, const struct denet_group_report *report) {
   (void)context;
   const struct denet_group *group = report->group;
-  struct told *told = find_told(group);
+  struct report *last = find_report(group);
   CLAIM(fuzz_is_safe_name(group->name));
-  for (unsigned m = 0; told && m < DENET_METRICS; m++) {
+  for (unsigned m = 0; last && m < DENET_METRICS; m++) {
     bool is_counter = denet_metric_info[m].kind == DENET_COUNTER;
-    bool is_in_both = denet_values_has(&told->values, m) && denet_values_has(&group->values, m);
+    bool is_in_both = denet_values_has(&last->values, m) && denet_values_has(&group->values, m);
     CLAIM(!is_counter || !is_in_both || ticks_may_wrap ||
-          told->values.value[m] <= group->values.value[m]);
+          last->values.value[m] <= group->values.value[m]);
   }
   for (unsigned d = 0; d < DENET_DERIVEDS; d++)
     CLAIM(!(report->derived_present >> d & 1) || report->derived[d] >= 0);
-  if (told)
-    told->values = group->values;
+  if (last)
+    last->values = group->values;
 }
 
 static void set(struct denet_rule *rule, const char *key, const char *value) {
@@ -120,7 +119,7 @@ struct denet_monitor *ticks_start(const struct denet_env *env, struct denet_sour
   struct denet_monitor *monitor;
   struct denet_rule rules[3];
   memset(&seen, 0, sizeof(seen));
-  ticks_is_held_up = false;
+  read_at_once_stalls = false;
   make_rules(rules);
   struct denet_monitor_settings settings = {.interval = {100000000, 1000000000},
                                             .since_process_start = since_process_start,
@@ -130,60 +129,6 @@ struct denet_monitor *ticks_start(const struct denet_env *env, struct denet_sour
   CLAIM(denet_monitor_new(&settings, env, source, rules, 3, &error, &monitor) == 0);
   return monitor;
 }
-
-/* --- core/aside.h, without a thread --- */
-
-int denet_aside_new(struct denet_aside **out_aside) {
-  *out_aside = NULL;
-  return 0;
-}
-
-int denet_aside_read(struct denet_aside *aside, struct denet_aside_key key, int folder,
-                     const char *path, size_t limit, struct denet_buffer *out) {
-  (void)aside, (void)key;
-  if (ticks_is_held_up)
-    return DENET_LATER;
-  return denet_buffer_read_path(out, folder, path, limit);
-}
-
-void denet_aside_free(struct denet_aside *aside) { (void)aside; }
-
-/* --- core/reader.h, likewise: process 102 can hold it up --- */
-
-struct denet_reader {
-  bool is_busy;
-  unsigned at;
-};
-
-struct denet_reader *denet_reader_new(void) {
-  return calloc(1, sizeof(struct denet_reader));
-}
-
-void denet_reader_call(struct denet_reader *reader, int folder, struct denet_reader_file *files,
-                       unsigned from, unsigned count) {
-  for (reader->at = from; reader->at < count && !reader->is_busy; reader->at++) {
-    struct denet_reader_file *file = &files[reader->at];
-    reader->is_busy = ticks_is_held_up && !file->is_spared && !strncmp(file->path, "102/", 4);
-    if (reader->is_busy)
-      return;
-    if (!file->is_spared)
-      file->outcome = denet_buffer_read_path(&file->text, folder, file->path, file->limit);
-  }
-}
-
-bool denet_reader_is_busy(struct denet_reader *reader, uint64_t *out_since_ns) {
-  *out_since_ns = 0;
-  return reader->is_busy && ticks_is_held_up;
-}
-
-unsigned denet_reader_finish(struct denet_reader *reader, uint64_t patience_ns) {
-  (void)patience_ns;
-  return reader->at;
-}
-
-void denet_reader_dismiss(struct denet_reader *reader) { free(reader); }
-
-/* --- Ticks --- */
 
 void ticks_tick(struct denet_monitor *monitor, enum denet_tick_scope scope) {
   struct denet_monitor_stats stats;

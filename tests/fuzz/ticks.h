@@ -1,18 +1,15 @@
-/* Ticks of a monitor with rules of every kind, and what holds of its lines and values whatever the
- * source tells. */
+/* Ticks of a monitor with rules of each kind, and claims about its lines and values that hold for
+ * any data of a source. */
 #pragma once
 
 #include "core/monitor/monitor.h"
 
-/* Takes over source and profiler (NULL: none); one monitor at a time. */
+/* Starts a monitor, which owns source and profiler (NULL: none). One monitor at a time. */
 struct denet_monitor *ticks_start(const struct denet_env *env, struct denet_source *source,
                                   struct denet_profiler *profiler, bool since_process_start);
 
-/* Whether somebody holds up those who read command lines; at first nobody does. */
-extern bool ticks_is_held_up;
-
-/* Whether the source tells of any counts, up to the largest there is: then sums may wrap around. */
+/* Whether counts of the source may be as large as uint64_t allows, so that sums wrap around. */
 extern bool ticks_may_wrap;
 
-/* A DENET_TICK_ALL is followed by a report. */
+/* Runs a tick; after DENET_TICK_ALL a report, too. */
 void ticks_tick(struct denet_monitor *monitor, enum denet_tick_scope scope);

@@ -1,18 +1,15 @@
-/* blocker KIND [BLOCK_MS BURN_MS [DATA]]: blocks in one way and burns CPU in turn, in one thread,
- * and measures both itself. DATA is a file of some MiB on a real disk, for disk, fsync and fault.
- * Told "tell" it answers {"blocked_ns":,"runqueue_ns":,"cpu_ns":,"waits":} of its waits so far;
- * told "stop" it answers the same and from then on only burns CPU, so that this stays true.
- * Where somebody has to wake it that is another process, whose command line begins with "helper".
+/* blocker KIND [BLOCK_MS BURN_MS [DATA]]: one thread that in turn is blocked in one way and uses
+ * the CPU, and measures both. DATA is a file of some MiB on a real disk, for disk, fsync and fault.
+ * "tell": the answer is {"blocked_ns":,"runqueue_ns":,"cpu_ns":,"waits":} of its waits so far.
+ * "stop": the same answer; from then on the thread only uses the CPU, so that the answer stays
+ * true. If another process must wake the thread, its command line begins with "helper".
  *
- * KIND "sleeper" sleeps once, for ever; it does not listen. KIND "mixed" has a thread of each kind
- * but child, one that only burns CPU, and the main thread, which listens and answers "done". */
-#include "truth.h"
+ * KIND "sleeper" sleeps for ever and reads no commands. KIND "mixed" has a thread of each kind
+ * except child, one that only uses the CPU, and the main thread, which answers "done". */
+#include "waits.h"
 
 #include <linux/futex.h>
-#include <poll.h>
-#include <pthread.h>
 #include <spawn.h>
-#include <stdbool.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -20,7 +17,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 
 #define CHUNK (1 << 20)  /* read at once from the disk */
 #define WINDOW (1 << 20) /* of a mapping, made cold and touched again */
@@ -35,16 +31,11 @@ struct waiter {
   char *memory;
 };
 
-static void check(bool is_good, int status) {
-  if (!is_good)
-    exit(status);
-}
-
-/* ---- The helper: what wakes the others, at the beginning of each turn ---- */
+/* ---- The helper: a process that wakes the thread at the start of each turn ---- */
 
 static void wake_by_word(int file, uint64_t period_ns) {
   _Atomic uint32_t *word = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-  check(word != MAP_FAILED, 21);
+  check(word != MAP_FAILED);
   for (;;) {
     sleep_ns(period_ns);
     atomic_store(word, 1);
@@ -55,7 +46,7 @@ static void wake_by_word(int file, uint64_t period_ns) {
 static void wake_by_bytes(int file, uint64_t period_ns) {
   for (uint64_t one = 1;;) {
     sleep_ns(period_ns);
-    check(write(file, &one, sizeof(one)) == sizeof(one), 22);
+    check(write(file, &one, sizeof(one)) == sizeof(one));
   }
 }
 
@@ -79,7 +70,7 @@ static pid_t start_helper(char *how, int file, uint64_t ns) {
   pid_t pid;
   snprintf(file_text, sizeof(file_text), "%d", file);
   snprintf(ns_text, sizeof(ns_text), "%llu", (unsigned long long)ns);
-  check(!posix_spawn(&pid, "/proc/self/exe", NULL, NULL, arguments, none), 23);
+  check(!posix_spawn(&pid, "/proc/self/exe", NULL, NULL, arguments, none));
   return pid;
 }
 
@@ -87,13 +78,13 @@ static void start_waker(struct waiter *waiter, char *how, int file) {
   start_helper(how, file, waiter->block_ns + waiter->burn_ns);
 }
 
-/* ---- The ways to wait, each for about block_ns ---- */
+/* ---- Ways to be blocked, each for about block_ns ---- */
 
 static void set_up_futex(struct waiter *waiter) {
   int file = memfd_create("word", 0);
-  check(file >= 0 && !ftruncate(file, PAGE), 31);
+  check(file >= 0 && !ftruncate(file, PAGE));
   waiter->word = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-  check(waiter->word != MAP_FAILED, 31);
+  check(waiter->word != MAP_FAILED);
   start_waker(waiter, "word", file);
 }
 
@@ -110,30 +101,30 @@ static void set_up_epoll(struct waiter *waiter) {
   int event = eventfd(0, 0);
   waiter->file = epoll_create1(0);
   struct epoll_event wanted = {.events = EPOLLIN | EPOLLET};
-  check(!epoll_ctl(waiter->file, EPOLL_CTL_ADD, event, &wanted), 32);
+  check(!epoll_ctl(waiter->file, EPOLL_CTL_ADD, event, &wanted));
   start_waker(waiter, "bytes", event);
 }
 
 static void wait_epoll(struct waiter *waiter) {
   struct epoll_event found;
-  check(epoll_wait(waiter->file, &found, 1, -1) == 1, 33);
+  check(epoll_wait(waiter->file, &found, 1, -1) == 1);
 }
 
 static void set_up_net(struct waiter *waiter) {
   int ends[2];
-  check(!socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 34);
+  check(!socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
   waiter->file = ends[0];
   start_waker(waiter, "bytes", ends[1]);
 }
 
 static void wait_net(struct waiter *waiter) {
   uint64_t word;
-  check(recv(waiter->file, &word, sizeof(word), 0) == sizeof(word), 35);
+  check(recv(waiter->file, &word, sizeof(word), 0) == sizeof(word));
 }
 
 static void set_up_pipe(struct waiter *waiter) {
   int ends[2];
-  check(!pipe(ends), 36);
+  check(!pipe(ends));
   waiter->file = ends[0];
   start_waker(waiter, "bytes", ends[1]);
 }
@@ -145,22 +136,22 @@ static void set_up_event(struct waiter *waiter) {
 
 static void wait_bytes(struct waiter *waiter) {
   uint64_t word;
-  check(read(waiter->file, &word, sizeof(word)) == sizeof(word), 37);
+  check(read(waiter->file, &word, sizeof(word)) == sizeof(word));
 }
 
 static void wait_child(struct waiter *waiter) {
   int status;
   pid_t pid = start_helper("rest", -1, waiter->block_ns);
-  check(waitpid(pid, &status, 0) == pid, 38);
+  check(waitpid(pid, &status, 0) == pid);
 }
 
 static void open_data(struct waiter *waiter, int flags) {
   struct stat about;
-  check(waiter->data, 39);
+  check(waiter->data);
   waiter->file = open(waiter->data, O_RDWR | flags);
-  check(waiter->file >= 0 && !fstat(waiter->file, &about), 39);
+  check(waiter->file >= 0 && !fstat(waiter->file, &about));
   waiter->size = (uint64_t)about.st_size;
-  check(waiter->size >= WINDOW, 39);
+  check(waiter->size >= WINDOW);
 }
 
 static uint64_t random_place(uint64_t size, uint64_t unit) {
@@ -171,14 +162,14 @@ static void set_up_disk(struct waiter *waiter) {
   open_data(waiter, O_DIRECT);
   waiter->memory =
       mmap(NULL, CHUNK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-  check(waiter->memory != MAP_FAILED, 40);
+  check(waiter->memory != MAP_FAILED);
 }
 
 static void wait_disk(struct waiter *waiter) {
   uint64_t end = clock_ns(CLOCK_MONOTONIC) + waiter->block_ns;
   while (clock_ns(CLOCK_MONOTONIC) < end) {
     off_t place = (off_t)random_place(waiter->size, CHUNK);
-    check(pread(waiter->file, waiter->memory, CHUNK, place) == CHUNK, 41);
+    check(pread(waiter->file, waiter->memory, CHUNK, place) == CHUNK);
   }
 }
 
@@ -188,27 +179,27 @@ static void wait_fsync(struct waiter *waiter) {
   uint64_t end = clock_ns(CLOCK_MONOTONIC) + waiter->block_ns;
   while (clock_ns(CLOCK_MONOTONIC) < end) {
     off_t place = (off_t)random_place(waiter->size, PAGE);
-    check(pwrite(waiter->file, waiter, sizeof(*waiter), place) == sizeof(*waiter), 42);
-    check(!fsync(waiter->file), 42);
+    check(pwrite(waiter->file, waiter, sizeof(*waiter), place) == sizeof(*waiter));
+    check(!fsync(waiter->file));
   }
 }
 
 static void set_up_fault(struct waiter *waiter) {
   open_data(waiter, 0);
   waiter->memory = mmap(NULL, waiter->size, PROT_READ, MAP_SHARED, waiter->file, 0);
-  check(waiter->memory != MAP_FAILED, 43);
-  /* What is there now may be in larger pieces than the windows. Then each page is one wait: nothing
-   * is read ahead. */
-  check(!posix_fadvise(waiter->file, 0, 0, POSIX_FADV_DONTNEED), 43);
-  check(!madvise(waiter->memory, waiter->size, MADV_RANDOM), 43);
+  check(waiter->memory != MAP_FAILED);
+  /* The page cache may hold larger folios than the windows. MADV_RANDOM: without read-ahead each
+   * page is one wait. */
+  check(!posix_fadvise(waiter->file, 0, 0, POSIX_FADV_DONTNEED));
+  check(!madvise(waiter->memory, waiter->size, MADV_RANDOM));
 }
 
-/* Whether it could: others may hold on to a page, or write it. */
+/* Returns whether the window left the page cache: others may use a page of it. */
 static bool make_cold(struct waiter *waiter, uint64_t place) {
   unsigned char is_there;
-  check(!madvise(waiter->memory + place, WINDOW, MADV_DONTNEED), 44);
-  check(!posix_fadvise(waiter->file, (off_t)place, WINDOW, POSIX_FADV_DONTNEED), 44);
-  check(!mincore(waiter->memory + place, 1, &is_there), 45);
+  check(!madvise(waiter->memory + place, WINDOW, MADV_DONTNEED));
+  check(!posix_fadvise(waiter->file, (off_t)place, WINDOW, POSIX_FADV_DONTNEED));
+  check(!mincore(waiter->memory + place, 1, &is_there));
   return !(is_there & 1);
 }
 
@@ -244,43 +235,33 @@ static const struct kind *find_kind(const char *name) {
 
 /* ---- Turns ---- */
 
-static void tell(struct truth *truth, uint64_t base_cpu_ns) {
-  char line[200];
-  snprintf(line, sizeof(line),
-           "{\"blocked_ns\":%lld,\"runqueue_ns\":%llu,\"cpu_ns\":%llu,\"waits\":%llu}",
-           (long long)blocked_ns(truth), (unsigned long long)atomic_load(&truth->runqueue_ns),
-           (unsigned long long)(clock_ns(CLOCK_THREAD_CPUTIME_ID) - base_cpu_ns),
-           (unsigned long long)atomic_load(&truth->waits));
-  say(line);
-}
-
-/* Whether there is a word to be read, without a wait. */
-static bool is_spoken_to(void) {
-  struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
-  return poll(&input, 1, 0) == 1;
+static void answer(struct waits *waits, uint64_t base_cpu_ns) {
+  say("{\"blocked_ns\":%lld,\"runqueue_ns\":%llu,\"cpu_ns\":%llu,\"waits\":%llu}",
+      blocked_ns(waits), (unsigned long long)atomic_load(&waits->runqueue_ns),
+      (unsigned long long)(clock_ns(CLOCK_THREAD_CPUTIME_ID) - base_cpu_ns),
+      (unsigned long long)atomic_load(&waits->count));
 }
 
 static void take_turns(const struct kind *kind, struct waiter *waiter) {
-  struct truth truth = {0};
+  struct waits waits = {0};
   uint64_t base_cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
   for (bool is_stopped = false;;) {
     if (!is_stopped) {
-      struct moment before = look();
+      struct moment before = read_moment();
       kind->wait(waiter);
-      add_wait(&truth, before);
+      add_wait(&waits, before);
     }
-    burn_ns(waiter->burn_ns);
-    if (is_spoken_to()) {
-      is_stopped |= !strcmp(listen_for_word(), "stop");
-      tell(&truth, base_cpu_ns);
+    burn_ns(CLOCK_THREAD_CPUTIME_ID, waiter->burn_ns);
+    if (has_input(0)) {
+      is_stopped |= !strcmp(next_command(), "stop");
+      answer(&waits, base_cpu_ns);
     }
   }
 }
 
 static struct waiter make_waiter(char **arguments) {
-  return (struct waiter){.block_ns = (uint64_t)(atof(arguments[2]) * 1e6),
-                         .burn_ns = (uint64_t)(atof(arguments[3]) * 1e6),
-                         .data = arguments[4]};
+  return (struct waiter){
+      .block_ns = ns_of_ms(arguments[2]), .burn_ns = ns_of_ms(arguments[3]), .data = arguments[4]};
 }
 
 static char **mixed_arguments;
@@ -293,26 +274,19 @@ static void *take_turns_for_ever(void *of) {
   for (;;) {
     if (kind)
       kind->wait(&waiter);
-    burn_ns(waiter.burn_ns);
+    burn_ns(CLOCK_THREAD_CPUTIME_ID, waiter.burn_ns);
   }
   return NULL;
 }
 
 static void mix(char **arguments) {
-  const size_t count = sizeof(kinds) / sizeof(kinds[0]);
   mixed_arguments = arguments;
-  for (size_t i = 0; i <= count; i++) {
-    pthread_t thread;
-    void *kind = i < count ? (void *)&kinds[i] : NULL;
-    if (i < count && kinds[i].wait == wait_child) /* its children would be threads too */
-      continue;
-    check(!pthread_create(&thread, NULL, take_turns_for_ever, kind), 51);
-  }
+  start_thread(take_turns_for_ever, NULL);
+  for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+    if (kinds[i].wait != wait_child) /* its children would be threads too */
+      start_thread(take_turns_for_ever, (void *)&kinds[i]);
   say("ready");
-  for (;;) {
-    listen_for_word();
-    say("done");
-  }
+  answer_all();
 }
 
 static void sleep_for_ever(void) {

@@ -1,12 +1,10 @@
-/* chain [SECONDS [DEPTH]]: sleeps 5 ms at a time in link_10(), which link_9() called, which ...
- * link_1(), which main() called: a chain of calls that is known, ending in the function that calls
- * libc. With a DEPTH link_1() is called by so many calls of dig(), with 1 KiB of stack each. Ends
- * by itself after so many seconds, or at the end of its input. */
-#include "talk.h"
+/* chain [SECONDS [DEPTH]]: sleeps 5 ms at a time at the end of a known chain of calls: main() calls
+ * link_1(), which calls link_2(), and so on to link_10(), which calls libc. With a DEPTH link_1()
+ * is called by so many nested calls of dig(), each with 1 KiB of stack. Ends after so many seconds,
+ * or at the end of its input. */
+#include "workload.h"
 
-#include <poll.h>
-
-/* What it does after the call is what makes it a call and no jump. */
+/* The addition after the call keeps the compiler from making a jump of it. */
 #define LINK(name, next)                                                                           \
   __attribute__((noinline, noclone)) int name(int depth) {                                         \
     calls++;                                                                                       \
@@ -33,17 +31,10 @@ static __attribute__((noinline, noclone)) int dig(int depth) {
 }
 
 int main(int count, char **arguments) {
-  struct pollfd input = {.fd = STDIN_FILENO};
-  double end = read_clock(CLOCK_MONOTONIC) + (count > 1 ? atof(arguments[1]) : 1e9);
+  uint64_t end_ns = count > 1 ? clock_ns(CLOCK_MONOTONIC) + ns_of_ms(arguments[1]) * 1000 : ~0ull;
   int depth = count > 2 ? atoi(arguments[2]) : 0;
   say("ready");
-  while (read_clock(CLOCK_MONOTONIC) < end) {
-    if (depth)
-      dig(depth);
-    else
-      link_1(0);
-    if (poll(&input, 1, 0) == 1) /* there are no words for it, only their end */
-      return 0;
-  }
+  while (clock_ns(CLOCK_MONOTONIC) < end_ns && !has_input(0))
+    depth ? dig(depth) : link_1(0);
   return 0;
 }

@@ -1,50 +1,39 @@
-/* duty BUSY_MS PERIOD_MS: uses exactly so much CPU in each period and rests for what is left of it.
- * Told "at MS" the busy part begins so many ms after each multiple of the period, on the clock of
- * the wall. */
-#include "talk.h"
+/* duty BUSY_MS PERIOD_MS: a thread that uses exactly so much CPU in each period and sleeps for the
+ * rest. After "at MS" its busy part begins so many ms after each multiple of the period on
+ * CLOCK_REALTIME. */
+#include "workload.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 
-static atomic_int begins_ms;
-static double busy, period;
-
-static void sleep_until(double when) {
-  struct timespec time = {.tv_sec = (time_t)when};
-  time.tv_nsec = (long)((when - (double)time.tv_sec) * 1e9);
-  while (clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &time, NULL))
-    ;
-}
+static _Atomic uint64_t offset_ns;
+static uint64_t busy_ns, period_ns;
 
 static void *work(void *unused) {
-  double target = read_clock(CLOCK_PROCESS_CPUTIME_ID);
-  for (long long turn = 0;;) {
-    double begins = atomic_load(&begins_ms) / 1e3, now = read_clock(CLOCK_REALTIME);
-    long long next = (long long)((now - begins) / period) + 1;
+  uint64_t target_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+  for (uint64_t turn = 0;;) {
+    uint64_t offset = atomic_load(&offset_ns);
+    uint64_t next = (clock_ns(CLOCK_REALTIME) - offset) / period_ns + 1;
     turn = next > turn ? next : turn + 1;
-    sleep_until((double)turn * period + begins);
-    /* Cumulative: what one turn does too much the next one does less. */
-    target += busy;
-    double left = target - read_clock(CLOCK_PROCESS_CPUTIME_ID);
-    if (left > 0)
-      burn_seconds(CLOCK_PROCESS_CPUTIME_ID, left);
+    sleep_until_ns(CLOCK_REALTIME, turn * period_ns + offset);
+    /* A sum: CPU time above that of one turn makes the next turn shorter. */
+    target_ns += busy_ns;
+    uint64_t used_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+    if (used_ns < target_ns)
+      burn_ns(CLOCK_PROCESS_CPUTIME_ID, target_ns - used_ns);
   }
   return unused;
 }
 
 int main(int count, char **arguments) {
-  pthread_t thread;
-  if (count < 3)
-    return 9;
-  busy = atoi(arguments[1]) / 1e3;
-  period = atoi(arguments[2]) / 1e3;
-  if (pthread_create(&thread, NULL, work, NULL))
-    return 9;
+  check(count > 2);
+  busy_ns = ns_of_ms(arguments[1]);
+  period_ns = ns_of_ms(arguments[2]);
+  start_thread(work, NULL);
   say("ready");
   for (;;) {
-    char *word = listen_for_word();
-    if (!strncmp(word, "at ", 3))
-      atomic_store(&begins_ms, atoi(word + 3));
+    char *offset = argument_of(next_command(), "at");
+    if (offset)
+      atomic_store(&offset_ns, ns_of_ms(offset));
     say("done");
   }
 }

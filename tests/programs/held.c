@@ -1,22 +1,17 @@
-/* held FOLDER [exec]: has a child, "holder FILE", that keeps its own mmap lock taken, as any user
- * can: by mmap() of a file of a FUSE file system whose server does not answer. Or, with "exec", a
- * child that stays in the middle of its exec of "holder FILE", with the lock of that taken: the
- * exec closes such a file. This is the server; it mounts the file system on FOLDER, in a mount
- * namespace of its own. Says "ready PID" of the child; told anything, it lets it go. The child ends
- * with it, and it at the end of its input or after a minute: whoever looks at the child in the
- * meantime, ps(1) for one, hangs. */
-#include "talk.h"
+/* held FOLDER [exec]: has a child, "holder FILE", that holds its own mmap lock, as any user can do:
+ * in an mmap() of a file on a FUSE file system whose server does not answer. exec: the child stays
+ * in its exec of "holder FILE" and holds the lock of that, as the exec closes such a file. This
+ * program is the server; it mounts the file system on FOLDER, in a mount namespace of its own.
+ * Writes "ready PID" with the child's pid; any command releases the child. The child ends with this
+ * program, which ends with its input or after a minute: in the meantime everything that reads the
+ * child's files, ps(1) for example, hangs. */
+#include "workload.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/fuse.h>
-#include <poll.h>
-#include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
 
 #define FILE_NODE 2
@@ -26,11 +21,6 @@ static char request[FUSE_MIN_READ_BUFFER + FILE_BYTES];
 static char zeros[FILE_BYTES];
 static int opens;
 
-static void fail(const char *what) {
-  perror(what);
-  exit(1);
-}
-
 static void answer(int device, uint64_t unique, int error, const void *body, size_t length) {
   struct fuse_out_header header = {
       .len = (uint32_t)(sizeof(header) + length), .error = error, .unique = unique};
@@ -38,7 +28,7 @@ static void answer(int device, uint64_t unique, int error, const void *body, siz
   (void)!writev(device, pieces, 2);
 }
 
-static struct fuse_attr describe(uint64_t node) {
+static struct fuse_attr attributes_of(uint64_t node) {
   return node == FILE_NODE ? (struct fuse_attr){.ino = node,
                                                 .mode = S_IFREG | 0644,
                                                 .nlink = 1,
@@ -46,18 +36,19 @@ static struct fuse_attr describe(uint64_t node) {
                            : (struct fuse_attr){.ino = node, .mode = S_IFDIR | 0755, .nlink = 2};
 }
 
-/* The first who opens the file reads through the page cache; for the next, mmap() has the cached
- * pages dropped and waits for one that is being read (fuse_file_mmap, fs/fuse/file.c). */
+/* The first open reads through the page cache; for the second one, mmap() drops the cached pages
+ * and waits for a page that is being read (fuse_file_mmap(), fs/fuse/file.c). */
 static void serve_open(int device, uint64_t unique) {
   struct fuse_open_out out = {.fh = 1, .open_flags = opens++ ? FOPEN_DIRECT_IO : 0};
   answer(device, unique, 0, &out, sizeof(out));
 }
 
-/* The request that is left without an answer, a read or what a close makes; or its unique is 0. */
+/* Returns a request that has no answer, a read or the flush of a close; else one whose unique is 0.
+ */
 static struct fuse_in_header serve(int device, const struct fuse_in_header *in) {
   struct fuse_init_out init = {.major = FUSE_KERNEL_VERSION, .minor = 31, .max_write = 4096};
-  struct fuse_entry_out entry = {.nodeid = FILE_NODE, .attr = describe(FILE_NODE)};
-  struct fuse_attr_out attr = {.attr = describe(in->nodeid)};
+  struct fuse_entry_out entry = {.nodeid = FILE_NODE, .attr = attributes_of(FILE_NODE)};
+  struct fuse_attr_out attr = {.attr = attributes_of(in->nodeid)};
   switch (in->opcode) {
   case FUSE_INIT:
     answer(device, in->unique, 0, &init, sizeof(init));
@@ -94,7 +85,7 @@ static void run_server(int device) {
       held = unanswered.unique ? unanswered : held;
     }
     if (fds[1].revents) {
-      listen_for_word(); /* ends this at the end of the input */
+      next_command();
       answer(device, held.unique, 0, zeros, held.opcode == FUSE_READ ? sizeof(zeros) : 0);
       say("free");
     }
@@ -112,40 +103,33 @@ static void *map_file(void *fd) {
   return NULL;
 }
 
-static void start(void *(*run)(void *), int *fd) {
-  pthread_t thread;
-  if (pthread_create(&thread, NULL, run, fd))
-    fail("pthread_create");
-  usleep(300000);
-}
-
-/* From here on nothing may need the mmap lock. */
-static void say_ready(const char *word) { (void)!write(1, word, strlen(word)); }
+/* Nothing may need the mmap lock after this: the line has been formatted before. */
+static void say_ready(const char *line) { (void)!write(1, line, strlen(line)); }
 
 static void hold(const char *path) {
-  char word[24];
+  char line[24];
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   int cached = open(path, O_RDONLY), direct = open(path, O_RDONLY);
-  if (cached < 0 || direct < 0)
-    fail(path);
-  snprintf(word, sizeof(word), "ready %d\n", (int)getpid());
-  start(read_file, &cached);
-  start(map_file, &direct);
-  say_ready(word);
+  check(cached >= 0 && direct >= 0);
+  snprintf(line, sizeof(line), "ready %d\n", (int)getpid());
+  start_thread(read_file, &cached);
+  usleep(300000);
+  start_thread(map_file, &direct);
+  usleep(300000);
+  say_ready(line);
   for (;;)
     pause();
 }
 
-/* Does not come back before the server answers. */
+/* Does not return before the server answers. */
 static void hold_exec(char *path) {
-  char word[24];
+  char line[24];
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (open(path, O_RDONLY | O_CLOEXEC) < 0)
-    fail(path);
-  snprintf(word, sizeof(word), "ready %d\n", (int)getpid());
-  say_ready(word);
+  check(open(path, O_RDONLY | O_CLOEXEC) >= 0);
+  snprintf(line, sizeof(line), "ready %d\n", (int)getpid());
+  say_ready(line);
   execl("/proc/self/exe", "holder", path, "is through", NULL);
-  fail("exec");
+  _exit(1);
 }
 
 int main(int argc, char **argv) {
@@ -156,12 +140,10 @@ int main(int argc, char **argv) {
   if (argc == 2 && !strcmp(argv[0], "holder"))
     hold(argv[1]);
   int device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
-  if (argc < 2 || device < 0 || unshare(CLONE_NEWNS))
-    fail("/dev/fuse");
+  check(argc > 1 && device >= 0 && !unshare(CLONE_NEWNS));
   snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0", device);
-  if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-      mount("held", argv[1], "fuse", MS_NOSUID | MS_NODEV, options))
-    fail("mount");
+  check(!mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+  check(!mount("held", argv[1], "fuse", MS_NOSUID | MS_NODEV, options));
   snprintf(path, sizeof(path), "%s/file", argv[1]);
   if (!fork()) {
     if (argc == 3)

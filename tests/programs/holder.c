@@ -1,12 +1,9 @@
-/* holder THREAD: lets that thread come as far as its next writev(2) and no further, as if a disk
- * did not answer. The thread goes on when this ends, which it also does when the thread does. */
-#include "talk.h"
+/* holder THREAD: lets that thread run to its next writev(2) and stops it there, as a disk does that
+ * does not answer. The thread goes on when this program ends; it also ends with the thread. */
+#include "workload.h"
 
-#include <poll.h>
-#include <stdbool.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 
 static bool is_at_writev(pid_t thread) {
   struct __ptrace_syscall_info info = {0};
@@ -14,8 +11,8 @@ static bool is_at_writev(pid_t thread) {
          info.op == PTRACE_SYSCALL_INFO_ENTRY && info.entry.nr == SYS_writev;
 }
 
-/* False: it has ended. */
-static bool watch(pid_t thread) {
+/* Lets the thread go on to its next call, except from a writev. Returns false if it has ended. */
+static bool step(pid_t thread) {
   int status;
   while (waitpid(thread, &status, __WALL | WNOHANG) == thread) {
     if (!WIFSTOPPED(status))
@@ -28,12 +25,10 @@ static bool watch(pid_t thread) {
 
 int main(int count, char **arguments) {
   pid_t thread = count > 1 ? atoi(arguments[1]) : 0;
-  if (ptrace(PTRACE_SEIZE, thread, 0, PTRACE_O_TRACESYSGOOD) ||
-      ptrace(PTRACE_INTERRUPT, thread, 0, 0))
-    return 9;
+  check(!ptrace(PTRACE_SEIZE, thread, 0, PTRACE_O_TRACESYSGOOD) &&
+        !ptrace(PTRACE_INTERRUPT, thread, 0, 0));
   say("ready");
-  struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
-  while (watch(thread) && !poll(&input, 1, 1))
+  while (step(thread) && !has_input(1))
     ;
   return 0;
 }

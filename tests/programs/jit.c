@@ -1,12 +1,9 @@
-/* jit [fifo|huge]: sleeps 5 ms at a time in sleep_for_jit(), called by code that it made itself,
- * which keeps a frame pointer and has no unwind table; /tmp/perf-PID.map names it
- * "made_at_run_time". fifo: a FIFO lies there instead; huge: the file has a hole of 1 TiB after the
- * name. It is removed at the end of the input. x86-64 only: elsewhere it ends with the status 77.
- */
-#include "talk.h"
+/* jit [fifo|huge]: sleeps 5 ms at a time in sleep_for_jit(), called by code that it has generated,
+ * which has a frame pointer and no unwind table. /tmp/perf-PID.map names that code
+ * "made_at_run_time" until the end of the input. fifo: the map is a FIFO; huge: a hole of 1 TiB
+ * follows the name. x86-64 only: on other machines it ends with status 77. */
+#include "workload.h"
 
-#include <poll.h>
-#include <stdint.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -17,17 +14,14 @@ __attribute__((noinline)) static int sleep_for_jit(void) { return usleep(5000) +
 static void write_map(void *code, size_t size, const char *how) {
   snprintf(map_path, sizeof(map_path), "/tmp/perf-%d.map", (int)getpid());
   if (!strcmp(how, "fifo")) {
-    if (mkfifo(map_path, 0600))
-      exit(14);
+    check(!mkfifo(map_path, 0600));
     return;
   }
   FILE *map = fopen(map_path, "we");
-  if (!map)
-    exit(12);
+  check(map);
   fprintf(map, "%llx %zx made_at_run_time\n", (unsigned long long)(uintptr_t)code, size);
   fflush(map);
-  if (!strcmp(how, "huge") && ftruncate(fileno(map), 1LL << 40))
-    exit(15);
+  check(strcmp(how, "huge") || !ftruncate(fileno(map), 1LL << 40));
   fclose(map);
 }
 
@@ -43,17 +37,15 @@ static int (*make_code(const char *how))(int (*)(void)) {
   if (sizeof(made) == 1)
     exit(77);
   memcpy(code, made, sizeof(made));
-  if (mprotect(code, 4096, PROT_READ | PROT_EXEC))
-    exit(13);
+  check(!mprotect(code, 4096, PROT_READ | PROT_EXEC));
   write_map(code, sizeof(made), how);
   return (int (*)(int (*)(void)))(uintptr_t)code;
 }
 
 int main(int count, char **arguments) {
-  struct pollfd input = {.fd = STDIN_FILENO};
   int (*run)(int (*)(void)) = make_code(count > 1 ? arguments[1] : "plain");
   say("ready");
-  while (poll(&input, 1, 0) == 0)
+  while (!has_input(0))
     run(sleep_for_jit);
   unlink(map_path);
 }

@@ -1,54 +1,42 @@
-/* lives SHAPE ...: short lives of unusual shape. Processes that it makes are told of in lines such
- * as {"role":"child","pid":12}.
+/* lives SHAPE ...: a short process of an unusual shape. It writes a line such as
+ * {"role":"child","pid":12} for a process that it makes.
  *
- * fork            a child without exec, which is waited for and ends with status 7
- * exec PROGRAM..  becomes another program after a while
+ * fork            a child without an exec, which is waited for and ends with status 7
+ * exec PROGRAM..  executes another program after a moment
  * killed          ends by SIGKILL
- * thread          its main thread ends before another one, which ends it with status 3
- * double PROGRAM..  its child starts a child and ends at once; that one becomes the program once it
- *                 has lost its parent
- * reap BYTES      a child that writes so much to /dev/null and is waited for
- * hungry MIB      takes memory, so much at most
+ * thread          the main thread ends before another one, which ends the process with status 3
+ * double PROGRAM..  a child starts a child and ends; the grandchild executes the program once it
+ * has lost its parent reap BYTES      a child that writes so much to /dev/null and is waited for
+ * hungry MIB      takes so much memory, until the kernel kills it
  * exit            nothing */
-#include "talk.h"
+#include "workload.h"
 
-#include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
-#include <sys/wait.h>
+static void burn_moment(void) { burn_ns(CLOCK_PROCESS_CPUTIME_ID, 2000000); }
 
-#define A_WHILE 0.002
-
-static void burn_a_while(void) { burn_seconds(CLOCK_PROCESS_CPUTIME_ID, A_WHILE); }
-
-static void tell_of(const char *role, pid_t pid) {
-  char words[64];
-  snprintf(words, sizeof(words), "{\"role\":\"%s\",\"pid\":%d}", role, (int)pid);
-  say(words);
+static void report(const char *role, pid_t pid) {
+  say("{\"role\":\"%s\",\"pid\":%d}", role, (int)pid);
 }
 
 static int have_child(void) {
   pid_t child = fork();
   if (!child) {
-    burn_a_while();
+    burn_moment();
     _exit(7);
   }
-  tell_of("child", child);
+  report("child", child);
   waitpid(child, NULL, 0);
-  burn_a_while();
+  burn_moment();
   return 0;
 }
 
 static void *outlive_main(void *unused) {
-  burn_a_while();
+  burn_moment();
   exit(3);
   return unused;
 }
 
 static int leave_thread(void) {
-  pthread_t thread;
-  if (pthread_create(&thread, NULL, outlive_main, NULL))
-    return 9;
+  start_thread(outlive_main, NULL);
   pthread_exit(NULL);
 }
 
@@ -62,21 +50,18 @@ static int leave_grandchild(char **program) {
       execv(program[0], program);
       _exit(127);
     }
-    tell_of("grandchild", grandchild);
+    report("grandchild", grandchild);
     _exit(0);
   }
-  tell_of("middle", child);
+  report("middle", child);
   waitpid(child, NULL, 0);
   return 0;
 }
 
 static int reap_writer(size_t bytes) {
-  static char block[4096];
   pid_t child = fork();
   if (!child) {
-    int fd = open("/dev/null", O_WRONLY);
-    for (; bytes >= sizeof(block); bytes -= sizeof(block))
-      (void)!write(fd, block, sizeof(block));
+    write_bytes(open("/dev/null", O_WRONLY), bytes);
     _exit(0);
   }
   waitpid(child, NULL, 0);
@@ -89,7 +74,7 @@ static int eat(int mebibytes) {
     if (!memory)
       return 8;
     memset(memory, mebibytes, 1 << 20);
-    __asm__ volatile("" ::"r"(memory) : "memory"); /* it was of use */
+    __asm__ volatile("" ::"r"(memory) : "memory"); /* the compiler must not drop it */
   }
   return 0;
 }
@@ -108,7 +93,7 @@ int main(int count, char **arguments) {
     return eat(atoi(arguments[2]));
   if (!strcmp(shape, "exit"))
     return 0;
-  burn_a_while();
+  burn_moment();
   if (!strcmp(shape, "killed"))
     kill(getpid(), SIGKILL);
   if (!strcmp(shape, "exec") && count > 2)

@@ -1,29 +1,21 @@
-/* pool WORKERS LIFE_MS: keeps so many children busy; each ends after LIFE_MS and is replaced. */
-#include "talk.h"
+/* pool WORKERS LIFE_MS: so many busy children; each ends after LIFE_MS and is replaced. */
+#include "workload.h"
 
-#include <poll.h>
-#include <sys/wait.h>
-
-static void start_worker(double life) {
-  if (fork())
+static void start_worker(uint64_t life_ns) {
+  if (fork_child())
     return;
-  prctl(PR_SET_PDEATHSIG, 9);
-  burn_seconds(CLOCK_MONOTONIC, life);
+  burn_ns(CLOCK_MONOTONIC, life_ns);
   _exit(0);
 }
 
 int main(int count, char **arguments) {
-  if (count < 3)
-    return 9;
-  int workers = atoi(arguments[1]);
-  double life = atoi(arguments[2]) / 1e3;
-  struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
-  for (int i = 0; i < workers; i++)
-    /* Staggered, so that one ends every LIFE_MS / WORKERS. */
-    start_worker(life * (i + 1) / workers);
+  check(count > 2);
+  uint64_t workers = (uint64_t)atoi(arguments[1]), life_ns = ns_of_ms(arguments[2]);
+  for (uint64_t i = 1; i <= workers; i++)
+    start_worker(life_ns * i / workers); /* one ends each LIFE_MS / WORKERS */
   say("ready");
-  while (poll(&input, 1, 1) == 0)
+  while (!has_input(1))
     while (waitpid(-1, NULL, WNOHANG) > 0)
-      start_worker(life);
+      start_worker(life_ns);
   return 0;
 }

@@ -1,8 +1,8 @@
-/* sleeper ARGUMENTS...: rests, under any name and command line. In the environment: SLEEPER_COMM is
- * the name it takes; SLEEPER_CLEAR "zero" overwrites its command line with NULs, "cut" makes it end
- * where it begins; SLEEPER_MIB is memory to touch. Told "name NAME" it renames itself, told
- * "exit N" it ends with that status, told "touch MIB" it touches so much more and gives it back. */
-#include "talk.h"
+/* sleeper ARGUMENTS...: rests, under any name and command line. Environment: SLEEPER_COMM is its
+ * name; SLEEPER_CLEAR "zero" overwrites its command line with NULs, "cut" makes it empty;
+ * SLEEPER_MIB is memory to touch. "name NAME" renames it, "exit N" ends it with that status, "touch
+ * MIB" touches further memory for half a second. */
+#include "workload.h"
 
 #include <sys/mman.h>
 
@@ -17,8 +17,7 @@ static void clear_arguments(const char *how, int count, char **arguments) {
 static void *touch_memory(size_t mebibytes) {
   char *memory = mmap(NULL, mebibytes << 20, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-  if (memory == MAP_FAILED)
-    exit(7);
+  check(memory != MAP_FAILED);
   return memory;
 }
 
@@ -33,13 +32,14 @@ int main(int count, char **arguments) {
     clear_arguments(clear, count, arguments);
   say("ready");
   for (;;) {
-    char *word = listen_for_word();
-    if (!strncmp(word, "exit ", 5))
-      exit(atoi(word + 5));
-    if (!strncmp(word, "name ", 5))
-      name_myself(word + 5);
-    if (!strncmp(word, "touch ", 6)) {
-      size_t size = (size_t)atoi(word + 6);
+    char *command = next_command(), *name = argument_of(command, "name");
+    char *status = argument_of(command, "exit"), *mebibytes = argument_of(command, "touch");
+    if (status)
+      exit(atoi(status));
+    if (name)
+      name_myself(name);
+    if (mebibytes) {
+      size_t size = (size_t)atoi(mebibytes);
       void *memory = touch_memory(size);
       usleep(500000);
       munmap(memory, size << 20);

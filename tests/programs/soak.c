@@ -1,30 +1,21 @@
-/* What a busy host does, for tests/soak.py. Every process ends with its parent.
+/* The load of a busy host, for tests/soak.py. Every process ends with its parent.
  *
  * soak load FOLDER SLEEPERS EXECS
  *   FOLDER has a link to this program for each of the names. SLEEPERS processes "soak-sleeper N",
  *   one in 50 with four threads; WORKERS "soak-worker", whose threads wait for a lock, a pipe and
- *   the time; CHURNERS "soak-churn", in which threads come and go. Says "ready" when it has started
- *   them, and from then on starts EXECS processes a second, "soak-brief N", which compute for a
- *   moment and sleep for up to BRIEF_MS.
+ *   a timer; CHURNERS "soak-churn", in which threads start and end. Writes "ready" when it has
+ * started them. From then on it starts EXECS processes a second, "soak-brief N", which use a little
+ * CPU and sleep for up to BRIEF_MS.
  *
  * soak reference
- *   Only sleeps, to a time each 10 ms. Prints "<Unix ms> <late us>" whenever it woke 5 ms or more
- *   too late: what any thread of the host has to expect. */
-#include <pthread.h>
-#include <signal.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
+ *   Sleeps until a time each 10 ms. Writes "<Unix ms> <late us>" when it wakes up 5 ms or more too
+ *   late: any thread of the host may. */
+#include "workload.h"
 
 enum { WORKERS = 4, CHURNERS = 2, THREADED_EVERY = 50, THREADS_MORE = 3, BRIEF_MS = 200 };
 
-#define NS_PER_MS INT64_C(1000000)
-#define NS_PER_SECOND INT64_C(1000000000)
+#define NS_PER_MS UINT64_C(1000000)
+#define NS_PER_SECOND UINT64_C(1000000000)
 #define REFERENCE_NS (10 * NS_PER_MS)
 #define LATE_NS (5 * NS_PER_MS)
 #define BUSY_ROUNDS 200000
@@ -33,19 +24,7 @@ enum { WORKERS = 4, CHURNERS = 2, THREADED_EVERY = 50, THREADS_MORE = 3, BRIEF_M
 
 static const char *folder;
 
-static int64_t now(clockid_t clock) {
-  struct timespec time;
-  clock_gettime(clock, &time);
-  return (int64_t)time.tv_sec * NS_PER_SECOND + time.tv_nsec;
-}
-
-static void sleep_until(int64_t ns) {
-  struct timespec until = {ns / NS_PER_SECOND, ns % NS_PER_SECOND};
-  while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL))
-    ;
-}
-
-static void sleep_ms(int64_t ms) { sleep_until(now(CLOCK_MONOTONIC) + ms * NS_PER_MS); }
+static void sleep_ms(uint64_t ms) { sleep_ns(ms * NS_PER_MS); }
 
 static void compute(void) {
   for (volatile int i = 0; i < BUSY_ROUNDS; i++)
@@ -58,20 +37,9 @@ static void *wait_for_ever(void *unused) {
   return unused;
 }
 
-static pthread_t start(void *(*run)(void *), void *argument) {
-  pthread_attr_t small;
-  pthread_t thread;
-  pthread_attr_init(&small);
-  pthread_attr_setstacksize(&small, 1 << 16);
-  if (pthread_create(&thread, &small, run, argument))
-    exit(11);
-  pthread_attr_destroy(&small);
-  return thread;
-}
-
 static void sleeper(int number) {
   for (int i = 0; number % THREADED_EVERY == 0 && i < THREADS_MORE; i++)
-    start(wait_for_ever, NULL);
+    start_thread(wait_for_ever, NULL);
   wait_for_ever(NULL);
 }
 
@@ -103,11 +71,10 @@ static void *read_pipe(void *unused) {
 }
 
 static void worker(void) {
-  if (pipe(ends))
-    exit(12);
-  start(hold_lock, NULL);
-  start(hold_lock, NULL);
-  start(write_pipe, NULL);
+  check(!pipe(ends));
+  start_thread(hold_lock, NULL);
+  start_thread(hold_lock, NULL);
+  start_thread(write_pipe, NULL);
   read_pipe(NULL);
 }
 
@@ -118,27 +85,22 @@ static void *live_a_while(void *unused) {
 
 static void churn(void) {
   for (;; sleep_ms(CHURN_MS))
-    pthread_detach(start(live_a_while, NULL));
+    pthread_detach(start_thread(live_a_while, NULL));
 }
 
 static void brief(int number) {
   compute();
-  sleep_ms(number * INT64_C(7919) % BRIEF_MS);
+  sleep_ms((uint64_t)number * 7919 % BRIEF_MS);
 }
 
-/* Starts this program once more as "<role> <number>", by the link of that name beside it. */
+/* Starts this program as "<role> <number>", by the link of that name. */
 static void spawn(const char *role, int number) {
   char path[4096], digits[16];
   snprintf(path, sizeof(path), "%s/%s", folder, role);
   snprintf(digits, sizeof(digits), "%d", number);
-  pid_t parent = getpid(), child = fork();
-  if (child < 0)
-    exit(13);
-  if (child > 0)
+  if (fork_child())
     return;
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid() == parent)
-    execl(path, role, digits, (char *)NULL);
+  execl(path, role, digits, (char *)NULL);
   _exit(14);
 }
 
@@ -149,27 +111,25 @@ static void load(int sleepers, int execs) {
     spawn("soak-worker", i);
   for (int i = 0; i < CHURNERS; i++)
     spawn("soak-churn", i);
-  puts("ready");
-  fflush(stdout);
-  int64_t begun = now(CLOCK_MONOTONIC);
-  for (int i = 0;; i++) {
-    sleep_until(begun + i * (NS_PER_SECOND / execs));
-    spawn("soak-brief", i);
+  say("ready");
+  uint64_t start_ns = clock_ns(CLOCK_MONOTONIC);
+  for (unsigned i = 0;; i++) {
+    sleep_until_ns(CLOCK_MONOTONIC, start_ns + i * (NS_PER_SECOND / (unsigned)execs));
+    spawn("soak-brief", (int)i);
     while (waitpid(-1, NULL, WNOHANG) > 0)
       ;
   }
 }
 
 static void reference(void) {
-  int64_t due = now(CLOCK_MONOTONIC);
-  for (;; due += REFERENCE_NS) {
-    sleep_until(due);
-    int64_t late = now(CLOCK_MONOTONIC) - due;
-    if (late < LATE_NS)
+  for (uint64_t due_ns = clock_ns(CLOCK_MONOTONIC);; due_ns += REFERENCE_NS) {
+    sleep_until_ns(CLOCK_MONOTONIC, due_ns);
+    uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+    if (now_ns - due_ns < LATE_NS)
       continue;
-    printf("%lld %lld\n", (long long)(now(CLOCK_REALTIME) / NS_PER_MS), (long long)(late / 1000));
-    fflush(stdout);
-    due = now(CLOCK_MONOTONIC);
+    say("%llu %llu", (unsigned long long)(clock_ns(CLOCK_REALTIME) / NS_PER_MS),
+        (unsigned long long)((now_ns - due_ns) / 1000));
+    due_ns = now_ns;
   }
 }
 

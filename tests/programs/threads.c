@@ -1,7 +1,5 @@
-/* threads COUNT: has so many threads, the first one included, that do nothing. */
-#include "talk.h"
-
-#include <pthread.h>
+/* threads COUNT: so many threads that do nothing, the main thread included. */
+#include "workload.h"
 
 static void *rest(void *unused) {
   pause();
@@ -9,14 +7,8 @@ static void *rest(void *unused) {
 }
 
 int main(int count, char **arguments) {
-  for (int i = 1; i < (count > 1 ? atoi(arguments[1]) : 1); i++) {
-    pthread_t thread;
-    if (pthread_create(&thread, NULL, rest, NULL))
-      return 9;
-  }
+  for (int i = 1; i < (count > 1 ? atoi(arguments[1]) : 1); i++)
+    start_thread(rest, NULL);
   say("ready");
-  for (;;) {
-    listen_for_word();
-    say("done");
-  }
+  answer_all();
 }

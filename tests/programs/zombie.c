@@ -1,41 +1,36 @@
-/* zombie NAME: has a child of that name, whose pid is the first answer. Told "exit" the child ends
- * with status 3 and stays a zombie; told "reap" it is waited for; told "fork" there is another
- * child, which keeps the name, burns 20 ms of CPU and stays a zombie. */
-#include "talk.h"
+/* zombie NAME: has a child of that name, whose pid is its first line. "exit": the child ends with
+ * status 3 and stays a zombie. "reap": the child is waited for. "fork": another child, which keeps
+ * the name, uses 20 ms of CPU and stays a zombie. */
+#include "workload.h"
 
-#include <sys/wait.h>
-
-static void fork_another(void) {
-  if (fork())
-    return;
-  burn_seconds(CLOCK_PROCESS_CPUTIME_ID, 0.02);
-  _exit(0);
+static void run_child(const char *name, int input) {
+  char byte;
+  name_myself(name);
+  burn_ns(CLOCK_PROCESS_CPUTIME_ID, 300000000);
+  (void)!read(input, &byte, 1);
+  _exit(3);
 }
 
 int main(int count, char **arguments) {
   int ends[2];
-  char byte = 0, words[32];
-  if (count < 2 || pipe(ends))
-    return 9;
+  check(count > 1 && !pipe(ends));
   pid_t child = fork();
   if (!child) {
-    name_myself(arguments[1]);
     close(ends[1]);
-    burn_seconds(CLOCK_PROCESS_CPUTIME_ID, 0.3);
-    (void)!read(ends[0], &byte, 1);
-    _exit(3);
+    run_child(arguments[1], ends[0]);
   }
   close(ends[0]);
-  snprintf(words, sizeof(words), "%d", (int)child);
-  say(words);
+  say("%d", (int)child);
   for (;;) {
-    const char *word = listen_for_word();
-    if (!strcmp(word, "exit"))
-      (void)!write(ends[1], &byte, 1);
-    else if (!strcmp(word, "fork"))
-      fork_another();
-    else
+    const char *command = next_command();
+    if (!strcmp(command, "exit")) {
+      check(write(ends[1], "x", 1) == 1);
+    } else if (!strcmp(command, "reap")) {
       waitpid(child, NULL, 0);
+    } else if (!fork()) {
+      burn_ns(CLOCK_PROCESS_CPUTIME_ID, 20000000);
+      _exit(0);
+    }
     say("done");
   }
 }

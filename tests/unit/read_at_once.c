@@ -1,20 +1,74 @@
-/* Replaces reads in other threads by reads in the caller's thread (the linker's --wrap). A tick
- * waits for other threads for some milliseconds only, which may be too short on a busy machine; a
- * test that compares lines needs the text. Faults can only be made in reads of the caller's thread.
- */
-#include "core/source/procfs/aside.h"
-#include "core/source/procfs/reader.h"
+#include "tests/unit/read_at_once.h"
 
-int __wrap_denet_aside_read(struct denet_aside *aside, struct denet_aside_key key, int folder,
-                            const char *path, size_t limit, struct denet_buffer *out);
-int __wrap_denet_aside_read(struct denet_aside *aside, struct denet_aside_key key, int folder,
-                            const char *path, size_t limit, struct denet_buffer *out) {
-  (void)aside;
-  (void)key;
-  return denet_buffer_read_path(out, folder, path, limit);
+#include "core/source/procfs/read_worker.h"
+#include "core/util/error.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool read_at_once_stalls;
+
+struct denet_read_worker {
+  int dir;
+  unsigned done, count;
+  struct file {
+    char path[64];
+    size_t limit;
+    struct denet_buffer text;
+    int outcome;
+  } files[DENET_READ_WORKER_FILES];
+};
+
+int denet_read_worker_new(int dir, struct denet_read_worker **out_worker) {
+  struct denet_read_worker *worker = calloc(1, sizeof(*worker));
+  if (!worker)
+    return -ENOMEM;
+  worker->dir = dir;
+  *out_worker = worker;
+  return 0;
 }
 
-struct denet_reader *__wrap_denet_reader_new(void);
-struct denet_reader *__wrap_denet_reader_new(void) {
-  return NULL;
+void denet_read_worker_free(struct denet_read_worker *worker) {
+  for (unsigned i = 0; worker && i < DENET_READ_WORKER_FILES; i++)
+    denet_buffer_done(&worker->files[i].text);
+  free(worker);
+}
+
+void denet_read_worker_begin(struct denet_read_worker *worker) { worker->done = worker->count = 0; }
+
+unsigned denet_read_worker_add(struct denet_read_worker *worker, pid_t pid, const char *path,
+                               size_t limit) {
+  struct file *file = &worker->files[worker->count];
+  (void)pid;
+  snprintf(file->path, sizeof(file->path), "%s", path);
+  file->limit = limit;
+  return worker->count++;
+}
+
+unsigned denet_read_worker_room(const struct denet_read_worker *worker) {
+  return DENET_READ_WORKER_FILES - worker->count;
+}
+
+void denet_read_worker_read(struct denet_read_worker *worker) {
+  for (; worker->done < worker->count; worker->done++) {
+    struct file *file = &worker->files[worker->done];
+    bool stalls = read_at_once_stalls && !strncmp(file->path, "102/", strlen("102/"));
+    file->outcome = stalls
+                        ? DENET_LATER
+                        : denet_buffer_read_path(&file->text, worker->dir, file->path, file->limit);
+  }
+}
+
+int denet_read_worker_text(const struct denet_read_worker *worker, unsigned index,
+                           struct denet_text *out_text) {
+  *out_text = denet_buffer_text(&worker->files[index].text);
+  return worker->files[index].outcome;
+}
+
+int denet_read_worker_read_text(struct denet_read_worker *worker, const struct denet_read_key *key,
+                                const char *path, size_t limit, struct denet_buffer *out) {
+  (void)key;
+  return read_at_once_stalls ? DENET_LATER : denet_buffer_read_path(out, worker->dir, path, limit);
 }

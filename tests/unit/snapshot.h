@@ -126,7 +126,7 @@ static inline struct denet_unwinder *new_unwinder(uint64_t budget) {
 static inline void tell(struct denet_unwinder *unwinder, const struct denet_snapshot *snapshot,
                         struct denet_buffer *out) {
   denet_buffer_clear(out);
-  ck_assert_int_eq(denet_unwinder_frames(unwinder, snapshot, out), 0);
+  ck_assert_int_eq(denet_unwinder_append_frames(unwinder, snapshot, out), 0);
   for (size_t i = 0; i < out->length; i++)
     if (out->bytes[i] == '\0')
       out->bytes[i] = '\n';

@@ -1,5 +1,5 @@
-/* The lifecycle: what the kernel's events tell of processes, kept until the table has them or they
- * are over. Pure: knows the events' layout (bpf/record.h), not where they come from. */
+/* What the kernel's events say of processes: one entry for each, kept until the source has used it.
+ * Pure: knows the layout of events (bpf/process_records.h), not where they come from. */
 #pragma once
 
 #include "bpf/process_records.h"
@@ -11,54 +11,55 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* What has been heard of one process. */
 struct denet_lifecycle_entry {
   pid_t pid;
-  uint64_t start_ns; /* boot clock; with the pid: the key */
-  uint64_t met_ns;   /* the first pass that listed it: when it began, boot clock; 0: none has */
-  bool is_taken;     /* its end is in the table's process */
-  bool is_heard;     /* somebody has looked at its texts */
-  bool was_given_up; /* nobody waits for its end any more */
-  bool was_forked, has_exited, is_over;
-  pid_t parent_pid;              /* if it was forked: by this one */
-  struct denet_bpf_texts *texts; /* NULL: none; the bytes follow it. Owned */
-  struct denet_bpf_exit exit;    /* if it has exited */
-  struct denet_bpf_free end;     /* if it is over */
+  uint64_t start_ns;  /* boot clock; with the pid: the key */
+  uint64_t listed_ns; /* start of the first pass that listed the entry, boot clock; 0: none has */
+  bool is_applied;    /* the table's process has the final usage, or nobody wants it */
+  bool is_checked;    /* the rules have seen the texts */
+  bool was_given_up;  /* the table does not wait for the final usage any more */
+  bool was_forked, has_exited, was_freed; /* which events have come */
+  pid_t parent_pid;                       /* if was_forked */
+  struct denet_bpf_texts *texts;          /* the newest, its bytes behind it; NULL: none. Owned */
+  struct denet_bpf_exit exit;             /* if has_exited */
+  struct denet_bpf_process final;         /* if was_freed */
 };
 
 struct denet_lifecycle {
-  void *tree;                           /* of struct denet_lifecycle_entry, tsearch(3); owned */
-  struct denet_lifecycle_entry **lives; /* by ascending pid and start, as of the last list; owned */
-  size_t count, capacity;               /* of lives */
-  size_t size;                          /* of the tree */
+  void *tree;                             /* of struct denet_lifecycle_entry, tsearch(3); owned */
+  size_t size;                            /* of the tree */
+  struct denet_lifecycle_entry **entries; /* by pid and start, as of the last list; owned */
+  size_t count, capacity;
 };
 
-/* Zeroed is a fresh lifecycle. */
+/* A zeroed struct is an empty lifecycle. Frees everything in it. */
 void denet_lifecycle_done(struct denet_lifecycle *lifecycle);
 
-/* The process's life, a new one if nothing has been heard of it; NULL: no memory. */
+/* Returns the entry of the process, a new one if there is none; NULL: no memory. */
 struct denet_lifecycle_entry *denet_lifecycle_add(struct denet_lifecycle *lifecycle, pid_t pid,
                                                   uint64_t start_ns);
 
-/* Takes an event down. 0; -EINVAL for what is no event; -ENOMEM. */
+/* Adds an event to the entry of its process. Returns 0, -EINVAL if the bytes are no event, or
+ * -ENOMEM. */
 int denet_lifecycle_note(struct denet_lifecycle *lifecycle, const void *event, size_t size);
 
-/* The process's life, or NULL. Good until it is dropped. */
+/* Returns the entry of the process, valid until it is removed; NULL: there is none. */
 struct denet_lifecycle_entry *denet_lifecycle_find(const struct denet_lifecycle *lifecycle,
                                                    pid_t pid, uint64_t start_ns);
 
-/* Brings lifecycle->lives up to date. 0 or -ENOMEM. */
+/* Brings lifecycle->entries up to date. Returns 0 or -ENOMEM. */
 int denet_lifecycle_list(struct denet_lifecycle *lifecycle);
 
-/* Forgets and frees a life. It stays in lifecycle->lives as a dead pointer. */
-void denet_lifecycle_drop(struct denet_lifecycle *lifecycle, struct denet_lifecycle_entry *life);
+/* Removes and frees an entry. lifecycle->entries keeps the invalid pointer until the next list. */
+void denet_lifecycle_remove(struct denet_lifecycle *lifecycle, struct denet_lifecycle_entry *entry);
 
-/* Appends a text of the program that the process ran. 0; -ENOENT if it is not known; -ENOMEM. */
-int denet_lifecycle_entry_text(const struct denet_lifecycle_entry *life, enum denet_text_kind kind,
+/* Appends a text of the program that the process ran. Returns 0, -ENOENT if the entry does not have
+ * it, or -ENOMEM. */
+int denet_lifecycle_entry_text(const struct denet_lifecycle_entry *entry, enum denet_text_kind kind,
                                struct denet_buffer *out);
 
-/* Fills a record of a process that is over, as the task iterator would have listed it at its end.
- * Its last RSS is its highest one where the kernel had taken the memory away by then; then virtual
- * memory is 0. seen_ns is when it exited, 0 if that is not known; identity.threads is 0. */
+/* Fills a record from the final usage, as the task iterator would have listed the process at its
+ * end. If the exit event has no memory, RSS is the highest one and virtual memory is 0. seen_ns is
+ * the time of the exit, 0 if that is not known; identity.threads is 0. */
 void denet_lifecycle_entry_record(const struct denet_lifecycle_entry *entry,
                                   struct denet_bpf_process *out_record);

@@ -1,7 +1,6 @@
 #include "core/source/bpf/loader.h"
 
 #include "bpf/process_records.h"
-#include "core/source/bpf/bpf.h"
 #include "core/util/cleanup.h"
 
 #include <bpf/bpf.h>
@@ -10,110 +9,133 @@
 #include <errno.h>
 #include <string.h>
 
-#include "process.skel.h" /* made from bpf/denet.bpf.c by the build */
+#include "process.skel.h" /* generated from bpf/process.bpf.c by the build */
+
+#define READ_BYTES (1 << 20) /* each read has a cost of its own in the kernel */
 
 struct denet_loader {
-  struct process_bpf *bpf; /* owned, as is all */
+  struct process_bpf *bpf; /* owned, like all below */
   struct bpf_link *tasks;
-  struct ring_buffer *events, *calls;
-  int (*take)(void *context, const void *event, size_t size); /* while they are drained */
+  struct ring_buffer *events, *wakeups;
+  int (*take)(void *context, const void *event, size_t size); /* set by denet_loader_drain() */
   void *context;
 };
 
-static int take_event(void *context, void *event, size_t size) {
-  struct denet_loader *programs = context;
-  return programs->take(programs->context, event, size);
+int denet_bpf_read_iterator(int link_fd, struct denet_buffer *records) {
+  DENET_CLOSE int fd = bpf_iter_create(link_fd);
+  if (fd < 0)
+    return -errno;
+  denet_buffer_clear(records);
+  for (;;) {
+    int error = denet_buffer_reserve(records, READ_BYTES);
+    if (error)
+      return error;
+    ssize_t got =
+        read(fd, records->bytes + records->length, records->capacity - records->length - 1);
+    if (got == 0)
+      return 0;
+    if (got < 0 && errno != EINTR && errno != EAGAIN)
+      return -errno;
+    records->length += got > 0 ? (size_t)got : 0;
+  }
 }
 
-static int take_call(void *context, void *event, size_t size) {
-  (void)context;
-  (void)event;
-  (void)size;
+int denet_bpf_explain(int failure, struct denet_error *error) {
+  if (failure == -EPERM || failure == -EACCES)
+    return denet_error_set(error, failure,
+                           "BPF is not permitted: it needs CAP_BPF and CAP_PERFMON");
+  return denet_error_set(error, failure, "the BPF programs cannot be loaded: %s",
+                         strerror(-failure));
+}
+
+static int take_event(void *context, void *event, size_t size) {
+  struct denet_loader *loader = context;
+  return loader->take(loader->context, event, size);
+}
+
+static int take_wakeup(void *context, void *event, size_t size) {
+  (void)context, (void)event, (void)size;
   return 0;
 }
 
-int denet_loader_list(struct denet_loader *programs, uint64_t settled_ns,
+int denet_loader_list(struct denet_loader *loader, uint64_t full_since_ns,
                       struct denet_buffer *records) {
-  programs->bpf->bss->settled_ns = settled_ns;
-  return denet_bpf_read_iterator(bpf_link__fd(programs->tasks), records);
+  loader->bpf->bss->full_since_ns = full_since_ns;
+  return denet_bpf_read_iterator(bpf_link__fd(loader->tasks), records);
 }
 
-int denet_loader_drain(struct denet_loader *programs,
+int denet_loader_drain(struct denet_loader *loader,
                        int (*take)(void *context, const void *event, size_t size), void *context) {
-  programs->take = take;
-  programs->context = context;
-  ring_buffer__consume(programs->calls);
-  __atomic_store_n(&programs->bpf->bss->has_called, 0, __ATOMIC_RELEASE);
-  int outcome = ring_buffer__consume(programs->events);
+  loader->take = take;
+  loader->context = context;
+  ring_buffer__consume(loader->wakeups);
+  /* Before the events are read: an event after this wakes up again. */
+  __atomic_store_n(&loader->bpf->bss->has_woken, 0, __ATOMIC_RELEASE);
+  int outcome = ring_buffer__consume(loader->events);
   return outcome < 0 ? outcome : 0;
 }
 
-void denet_loader_watch(struct denet_loader *programs, pid_t pid, bool is_watched) {
+void denet_loader_set_full(struct denet_loader *loader, pid_t pid, bool is_full) {
   denet_u32 bit = 1u << ((denet_u32)pid & 31);
-  denet_u32 *word = &programs->bpf->bss->watched[(denet_u32)pid / 32 % (DENET_BPF_PIDS / 32)];
-  *word = is_watched ? *word | bit : *word & ~bit;
+  denet_u32 *word = &loader->bpf->bss->full_pids[(denet_u32)pid / 32 % (DENET_BPF_PIDS / 32)];
+  *word = is_full ? *word | bit : *word & ~bit;
 }
 
-void denet_loader_ask(struct denet_loader *programs, pid_t pid, uint64_t start_ns) {
-  struct denet_bpf_question question = {(denet_u64)pid, start_ns};
-  LIBBPF_OPTS(bpf_test_run_opts, run, .ctx_in = &question, .ctx_size_in = sizeof(question));
-  int program = bpf_program__fd(programs->bpf->progs.tell_end);
+void denet_loader_request_exit(struct denet_loader *loader, pid_t pid, uint64_t start_ns) {
+  struct denet_bpf_exit_request request = {(denet_u64)pid, start_ns};
+  LIBBPF_OPTS(bpf_test_run_opts, run, .ctx_in = &request, .ctx_size_in = sizeof(request));
+  int program = bpf_program__fd(loader->bpf->progs.request_exit);
   if (program >= 0)
     bpf_prog_test_run_opts(program, &run);
 }
 
-uint64_t denet_loader_lost(const struct denet_loader *programs) {
-  return __atomic_load_n(&programs->bpf->bss->lost, __ATOMIC_RELAXED);
+uint64_t denet_loader_lost(const struct denet_loader *loader) {
+  return __atomic_load_n(&loader->bpf->bss->lost, __ATOMIC_RELAXED);
 }
 
-int denet_loader_event_fd(const struct denet_loader *programs) {
-  return bpf_map__fd(programs->bpf->maps.calls);
+int denet_loader_event_fd(const struct denet_loader *loader) {
+  return bpf_map__fd(loader->bpf->maps.wakeups);
 }
 
-void denet_loader_free(struct denet_loader *programs) {
-  if (!programs)
+void denet_loader_free(struct denet_loader *loader) {
+  if (!loader)
     return;
-  ring_buffer__free(programs->calls);
-  ring_buffer__free(programs->events);
-  bpf_link__destroy(programs->tasks);
-  process_bpf__destroy(programs->bpf);
-  free(programs);
+  ring_buffer__free(loader->wakeups);
+  ring_buffer__free(loader->events);
+  bpf_link__destroy(loader->tasks);
+  process_bpf__destroy(loader->bpf);
+  free(loader);
 }
 
-static void free_programsp(struct denet_loader **programs) { denet_loader_free(*programs); }
+static void free_loaderp(struct denet_loader **loader) { denet_loader_free(*loader); }
 
-static void destroy_link(struct bpf_link **link) { bpf_link__destroy(*link); }
+static void destroy_linkp(struct bpf_link **link) { bpf_link__destroy(*link); }
 
-static void free_btf(struct btf **btf) { btf__free(*btf); }
+static void free_btfp(struct btf **btf) { btf__free(*btf); }
 
-/* Since Linux 6.2 a part of each RSS counter is kept per CPU; before, they were plain. */
-static bool has_percpu_rss(const struct btf *kernel) {
-  return btf__find_by_name_kind(kernel, "mm_rss_stat", BTF_KIND_STRUCT) < 0;
-}
-
-/* Learns where the CPUs have their parts of a per-CPU variable. */
-static int learn_cpu_offsets(struct process_bpf *bpf) {
+/* Sets cpu_offset[], which the programs need to read per-CPU counters. */
+static int set_cpu_offsets(struct process_bpf *bpf) {
   struct bpf_map_info info = {0};
   denet_u32 length = sizeof(info);
-  struct denet_buffer DENET_CLEANUP(denet_buffer_done) nothing = {0};
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer nothing = {0};
   if (bpf_obj_get_info_by_fd(bpf_map__fd(bpf->maps.probe), &info, &length))
     return -errno;
   bpf->bss->probe_id = info.id;
-  DENET_CLEANUP(destroy_link)
-  struct bpf_link *link = bpf_program__attach_iter(bpf->progs.find_offsets, NULL);
+  DENET_CLEANUP(destroy_linkp)
+  struct bpf_link *link = bpf_program__attach_iter(bpf->progs.find_cpu_offsets, NULL);
   int error = link ? denet_bpf_read_iterator(bpf_link__fd(link), &nothing) : -errno;
   if (error)
     return error;
   for (denet_u32 cpu = 0; cpu < bpf->rodata->cpu_count; cpu++)
-    bpf->bss->cpu_offset[cpu] = bpf->bss->probe_place[cpu] - bpf->bss->probe_base;
+    bpf->bss->cpu_offset[cpu] = bpf->bss->probe_address[cpu] - bpf->bss->probe_base;
   return bpf->bss->probe_base ? 0 : -ENOENT;
 }
 
-/* Marks the pointer in struct ending as one that holds a reference: what btf_type_tag("kptr") does
- * for newer compilers than Debian 12's. */
+/* Marks the pointer in struct kept_task as one that holds a reference. btf_type_tag("kptr") does
+ * the same in compilers newer than clang 14. */
 static int tag_kept_task(const struct process_bpf *bpf) {
   struct btf *btf = bpf_object__btf(bpf->obj);
-  int owner = btf__find_by_name_kind(btf, "ending", BTF_KIND_STRUCT);
+  int owner = btf__find_by_name_kind(btf, "kept_task", BTF_KIND_STRUCT);
   int task = btf__find_by_name_kind(btf, "task_struct", BTF_KIND_STRUCT);
   int tag = task < 0 ? task : btf__add_type_tag(btf, "kptr", task);
   int pointer = tag < 0 ? tag : btf__add_ptr(btf, tag);
@@ -124,64 +146,58 @@ static int tag_kept_task(const struct process_bpf *bpf) {
   return 0;
 }
 
-static denet_u32 count_cpus(void) {
+/* keeps_tasks: with the programs that keep the main task of a process that has exited, which need
+ * Linux 6.3. Since Linux 6.2 there is no struct mm_rss_stat: RSS counters are per CPU. */
+static int load(struct denet_loader *loader, const struct btf *kernel, bool keeps_tasks) {
+  bool has_percpu_rss = btf__find_by_name_kind(kernel, "mm_rss_stat", BTF_KIND_STRUCT) < 0;
+  struct process_bpf *bpf = loader->bpf = process_bpf__open();
   int cpus = libbpf_num_possible_cpus();
-  return cpus < 0 ? 0 : cpus > DENET_BPF_CPUS ? DENET_BPF_CPUS : (denet_u32)cpus;
-}
-
-/* keeps_tasks: with the programs that keep the tasks of processes that have exited. */
-static int load(struct denet_loader *programs, const struct btf *kernel, bool keeps_tasks) {
-  bool percpu = has_percpu_rss(kernel);
-  programs->bpf = process_bpf__open();
-  if (!programs->bpf)
+  if (!bpf)
     return -errno;
-  struct process_bpf *bpf = programs->bpf;
-  bpf->rodata->cpu_count = count_cpus();
+  bpf->rodata->cpu_count = cpus < 0 ? 0 : cpus > DENET_BPF_CPUS ? DENET_BPF_CPUS : (denet_u32)cpus;
   bpf_program__set_autoload(bpf->progs.note_exit, !keeps_tasks);
   bpf_program__set_autoload(bpf->progs.note_free, !keeps_tasks);
   bpf_program__set_autoload(bpf->progs.note_exit_kept, keeps_tasks);
   bpf_program__set_autoload(bpf->progs.note_free_kept, keeps_tasks);
-  bpf_program__set_autoload(bpf->progs.tell_end, keeps_tasks);
-  bpf_map__set_autocreate(bpf->maps.ending, keeps_tasks);
-  bpf_program__set_autoload(bpf->progs.find_offsets, percpu);
-  bpf_program__set_autoattach(bpf->progs.find_offsets, false);
+  bpf_program__set_autoload(bpf->progs.request_exit, keeps_tasks);
+  bpf_map__set_autocreate(bpf->maps.kept_tasks, keeps_tasks);
+  bpf_program__set_autoload(bpf->progs.find_cpu_offsets, has_percpu_rss);
+  bpf_program__set_autoattach(bpf->progs.find_cpu_offsets, false);
   bpf_program__set_autoattach(bpf->progs.list_tasks, false);
   int error = keeps_tasks ? tag_kept_task(bpf) : 0;
   if (!error)
     error = process_bpf__load(bpf);
-  if (!error && percpu)
-    error = learn_cpu_offsets(bpf);
-  return error;
+  return error || !has_percpu_rss ? error : set_cpu_offsets(bpf);
 }
 
-static int attach(struct denet_loader *programs) {
-  struct process_bpf *bpf = programs->bpf;
-  programs->events = ring_buffer__new(bpf_map__fd(bpf->maps.events), take_event, programs, NULL);
-  programs->calls = ring_buffer__new(bpf_map__fd(bpf->maps.calls), take_call, programs, NULL);
-  programs->tasks = bpf_program__attach_iter(bpf->progs.list_tasks, NULL);
-  if (!programs->events || !programs->calls || !programs->tasks)
+static int attach(struct denet_loader *loader) {
+  struct process_bpf *bpf = loader->bpf;
+  loader->events = ring_buffer__new(bpf_map__fd(bpf->maps.events), take_event, loader, NULL);
+  loader->wakeups = ring_buffer__new(bpf_map__fd(bpf->maps.wakeups), take_wakeup, NULL, NULL);
+  loader->tasks = bpf_program__attach_iter(bpf->progs.list_tasks, NULL);
+  if (!loader->events || !loader->wakeups || !loader->tasks)
     return -errno;
   return process_bpf__attach(bpf);
 }
 
-int denet_loader_open(struct denet_error *error, struct denet_loader **out_programs) {
-  DENET_CLEANUP(free_programsp) struct denet_loader *programs = calloc(1, sizeof(*programs));
-  if (!programs)
+int denet_loader_open(struct denet_error *error, struct denet_loader **out_loader) {
+  DENET_CLEANUP(free_loaderp) struct denet_loader *loader = calloc(1, sizeof(*loader));
+  if (!loader)
     return denet_error_set(error, -ENOMEM, "there is no memory");
-  libbpf_set_print(NULL); /* what goes wrong is in our own sentence */
-  DENET_CLEANUP(free_btf) struct btf *kernel = btf__load_vmlinux_btf();
+  libbpf_set_print(NULL); /* denet_bpf_explain() has a sentence instead */
+  DENET_CLEANUP(free_btfp) struct btf *kernel = btf__load_vmlinux_btf();
   if (!kernel)
     return denet_error_set(
         error, -ENOTSUP, "the kernel does not describe its types: it needs CONFIG_DEBUG_INFO_BTF");
-  int failure = load(programs, kernel, true);
+  int failure = load(loader, kernel, true);
   if (failure) {
-    process_bpf__destroy(DENET_TAKE(programs->bpf));
-    failure = load(programs, kernel, false);
+    process_bpf__destroy(DENET_TAKE(loader->bpf));
+    failure = load(loader, kernel, false);
   }
   if (!failure)
-    failure = attach(programs);
+    failure = attach(loader);
   if (failure)
     return denet_bpf_explain(failure, error);
-  *out_programs = DENET_TAKE(programs);
+  *out_loader = DENET_TAKE(loader);
   return 0;
 }

@@ -1,5 +1,5 @@
-/* The programs in the kernel: loads them, reads what they say and tells them what to say. They are
- * gone when this process is. Not thread-safe. */
+/* Loads the programs of bpf/process.bpf.c and talks to them. The programs end with this process.
+ * Not thread-safe. */
 #pragma once
 
 #include "core/util/buffer.h"
@@ -11,30 +11,40 @@
 
 struct denet_loader;
 
-/* 0 or -errno with a sentence that says what is missing: a capability, or something of the kernel.
- */
-int denet_loader_open(struct denet_error *error, struct denet_loader **out_programs);
-void denet_loader_free(struct denet_loader *programs); /* NULL is fine */
+/* Loads and attaches the programs. Returns 0, or -errno with a sentence that names the missing
+ * capability or kernel feature. */
+int denet_loader_open(struct denet_error *error, struct denet_loader **out_loader);
+void denet_loader_free(struct denet_loader *loader); /* NULL is fine */
 
-/* One pass over every task of the host: replaces the content of records (record.h). Processes that
- * started before settled_ns (boot clock) and are not watched are told of briefly. 0 or -errno. */
-int denet_loader_list(struct denet_loader *programs, uint64_t settled_ns,
+/* Runs the task iterator once: replaces the content of records with one record for each task of the
+ * host (bpf/process_records.h). A process has a compact record if it started before full_since_ns
+ * (boot clock), lives, and has not been given to denet_loader_set_full(). Returns 0 or -errno. */
+int denet_loader_list(struct denet_loader *loader, uint64_t full_since_ns,
                       struct denet_buffer *records);
 
-/* Gives each event since the last time to take(), which returns 0, or -errno to go on another time:
- * that is then returned. */
-int denet_loader_drain(struct denet_loader *programs,
+/* Passes each event since the last call to take(). take() returns 0, or -errno to leave the other
+ * events for the next call; this returns the same. */
+int denet_loader_drain(struct denet_loader *loader,
                        int (*take)(void *context, const void *event, size_t size), void *context);
 
-/* Asks for the end of a process that has exited and that no pass shows any more: its event comes
- * with the next drain, if the kernel can tell it before it does so by itself. */
-void denet_loader_ask(struct denet_loader *programs, pid_t pid, uint64_t start_ns);
+/* Requests the DENET_BPF_FREE event of a process that has exited and is not in the last pass. If
+ * the kernel has it, the next drain gives it. */
+void denet_loader_request_exit(struct denet_loader *loader, pid_t pid, uint64_t start_ns);
 
-/* Whether the pid's process is told of at length however old it is. */
-void denet_loader_watch(struct denet_loader *programs, pid_t pid, bool is_watched);
+/* Sets whether the process has full records whenever it started. */
+void denet_loader_set_full(struct denet_loader *loader, pid_t pid, bool is_full);
 
-/* Events that were lost since the programs were loaded. */
-uint64_t denet_loader_lost(const struct denet_loader *programs);
+/* Returns the number of events lost since the programs were loaded. */
+uint64_t denet_loader_lost(const struct denet_loader *loader);
 
-/* A descriptor that is readable when events should be drained soon, lest they be lost. */
-int denet_loader_event_fd(const struct denet_loader *programs);
+/* Returns a descriptor that is readable when events should be drained: a program has been executed,
+ * or the ring is half full. */
+int denet_loader_event_fd(const struct denet_loader *loader);
+
+/* Runs the iterator behind a link once: replaces the content of records. Returns 0 or -errno. Also
+ * for core/stacks, as the next one. */
+int denet_bpf_read_iterator(int link_fd, struct denet_buffer *records);
+
+/* Returns failure, the outcome of loading programs, and sets a sentence that says what is missing.
+ */
+int denet_bpf_explain(int failure, struct denet_error *error);

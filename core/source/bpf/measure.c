@@ -1,4 +1,4 @@
-/* What the processes of the BPF source cost. */
+/* Measures a process: takes over its record of the pass, its final usage, or its CPU clock. */
 #include "core/source/bpf/record_values.h"
 #include "core/source/bpf/source.h"
 #include "core/source/procfs/procfs.h"
@@ -8,11 +8,11 @@ static void take_record(const struct denet_bpf_source *bpf, struct denet_process
   denet_record_values_take(process, record, bpf->env->page_bytes, bpf->source.unavailable);
 }
 
-/* Takes what the process cost until its end, if the end is known. */
-static void take_end(const struct denet_bpf_source *bpf, struct denet_process *process) {
+/* Takes the final usage of a process that is gone, if the kernel has sent it. */
+static void take_final(const struct denet_bpf_source *bpf, struct denet_process *process) {
   const struct denet_lifecycle_entry *entry = denet_bpf_source_entry(bpf, process);
   struct denet_bpf_process record;
-  if (!entry || !entry->is_over)
+  if (!entry || !entry->was_freed)
     return;
   denet_lifecycle_entry_record(entry, &record);
   if (!record.seen_ns)
@@ -22,15 +22,16 @@ static void take_end(const struct denet_bpf_source *bpf, struct denet_process *p
   take_record(bpf, process, &record);
 }
 
-/* A process that is measured for the first time at its end has all that its lines need. Its
- * namespace's counts begin when it is first seen. */
+/* Sets network counts that are absent: those of a process count from its first sample, which may be
+ * its last. */
 static void complete(struct denet_values *now) {
   for (unsigned m = 0; m < DENET_METRICS; m++)
     if (denet_metric_info[m].procfs.file == DENET_FILE_NET_DEV && !denet_values_has(now, m))
       denet_values_set(now, m, 0);
 }
 
-/* Brings the CPU time up to date by the process's clock; without a record it splits as it did. */
+/* Reads the CPU time from the process's CPU clock. record: its user and system times split it;
+ * NULL: it is split in the ratio of the last values. */
 static void measure_cpu(struct denet_bpf_source *bpf, struct denet_process *process,
                         const struct denet_bpf_process *record) {
   struct denet_usage *usage = process->usage;
@@ -46,15 +47,16 @@ static void measure_cpu(struct denet_bpf_source *bpf, struct denet_process *proc
   denet_values_split_cpu(now, usage->cpu_ns, user, system);
 }
 
-/* Nearly everything came with the pass. Of a process on a CPU the kernel's sums are up to a tick
- * old; its CPU clock is not, and can be read too when no pass can, for want of a descriptor. */
+/* The record of the pass has nearly all metrics. While a thread is on a CPU, sum_exec_runtime is up
+ * to a timer tick old; the CPU clock is exact. The clock also serves if no pass could be read, for
+ * lack of a descriptor. */
 void denet_bpf_source_measure(struct denet_source *source, struct denet_process *process,
                               const struct denet_metric_set *wanted, bool first) {
   struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
   (void)first;
   process->has_run = false;
   if (process->vanished) {
-    take_end(bpf, process);
+    take_final(bpf, process);
     complete(&process->usage->now);
     return;
   }

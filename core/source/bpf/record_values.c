@@ -15,8 +15,8 @@ static uint64_t read_field(const struct denet_bpf_process *record,
   return wide;
 }
 
-/* Sets the metrics that the record has. A counter never falls; it may seem to when a thread exits
- * between the moments at which its own counts and the process's were read. */
+/* Sets the metrics that the record has. A counter would fall if a thread exits between the times at
+ * which its own counts and the process's sums are read. */
 static void take_metrics(const struct denet_process *process,
                          const struct denet_bpf_process *record, uint64_t page_bytes,
                          unsigned unavailable) {
@@ -39,9 +39,8 @@ static void take_metrics(const struct denet_process *process,
   }
 }
 
-/* A process that has ended used CPU until it had given back all that it had, which is a little
- * after its exit: moves its end to where the CPU time used since since_ns, when it was cpu_ns, fits
- * in. */
+/* A process uses CPU for a moment after its exit event, to free what it has. Moves its end so that
+ * the CPU time since since_ns, when it was cpu_ns, fits in. */
 static void delay_end(struct denet_process *process, uint64_t since_ns, uint64_t cpu_ns) {
   struct denet_usage *usage = process->usage;
   uint64_t threads = usage->now.value[DENET_THREADS];
@@ -69,7 +68,6 @@ void denet_record_values_take(struct denet_process *process, const struct denet_
   usage->age_ns = record->usage.age_ns;
   if (record->net_namespace)
     denet_usage_enter_net(usage, record->net_namespace);
-  if (!(record->identity.state &
-        DENET_BPF_ON_CPU)) /* else CPU time is yet to be brought up to date */
+  if (!(record->identity.state & DENET_BPF_ON_CPU)) /* else after the CPU clock has been read */
     denet_usage_derive_off_cpu(usage);
 }

@@ -1,5 +1,4 @@
-/* What an iterator in the kernel has written, one record behind the other, each with a head. Pure.
- */
+/* Walks the records that an iterator program has written. Each record starts with a head. Pure. */
 #pragma once
 
 #include "bpf/process_records.h"
@@ -7,7 +6,7 @@
 
 #include <stddef.h>
 
-/* The record at *offset, which moves behind it; NULL at the end and where records make no sense.
- * size_of() gives the size of a kind of record; 0: there is no such one. */
+/* Returns the record at *offset and moves *offset behind it; NULL at the end, and at a record that
+ * is unknown or cut. size_of() returns the size of a kind of record, 0 for an unknown kind. */
 const struct denet_bpf_head *denet_records_next(const struct denet_buffer *records,
                                                 size_t (*size_of)(denet_u32 kind), size_t *offset);

@@ -1,6 +1,6 @@
-/* The BPF source: one pass of the kernel's task iterator gives every process of the host, and its
- * events tell what began and ended in between. Texts of living processes and network counts come
- * from /proc. */
+/* The BPF source: one pass of the kernel's task iterator lists every process of the host, and
+ * events report forks, execs and exits between two passes. Texts of living processes and network
+ * counts come from /proc. */
 #include "core/source/bpf/source.h"
 
 #include "core/source/procfs/procfs.h"
@@ -12,56 +12,97 @@
 
 #define PID_NAMESPACE_INODE 0xEFFFFFFC /* PROC_PID_INIT_INO, include/linux/proc_ns.h */
 
-/* A process gets its start time a little before it can be seen. */
+/* A process may have its start time this long before a pass can list it. */
 #define FORK_NS UINT64_C(2000000000)
-/* The kernel tells of an end only after an RCU grace period, which a lazy one draws out to 10 s. */
-#define END_NS UINT64_C(12000000000)
-/* A life of which nothing more is heard; its last event was lost. */
-#define LIFE_NS UINT64_C(30000000000)
-/* How long the rules may look at what has begun. */
-#define HEAR_NS UINT64_C(20000000)
-/* Of events in one pass, three or four to a process. The rest waits in the kernel. */
+/* How long a process that no pass lists any more waits for its final usage. The kernel sends it
+ * after an RCU grace period, which takes up to 10 s with lazy callbacks. */
+#define FINAL_NS UINT64_C(12000000000)
+/* How long an entry of the lifecycle without a process stays: its last event was lost. */
+#define ENTRY_NS UINT64_C(30000000000)
+/* How long the rules may check the programs of one drain. */
+#define CHECK_NS UINT64_C(20000000)
+/* Events of one pass, three or four for each process. The others wait in the kernel. */
 #define EVENTS_MOST 16000
-
-static struct denet_bpf_source *self(struct denet_source *source) {
-  return (struct denet_bpf_source *)source;
-}
 
 struct denet_lifecycle_entry *denet_bpf_source_entry(const struct denet_bpf_source *bpf,
                                                      const struct denet_process *process) {
   return denet_lifecycle_find(&bpf->lifecycle, process->pid, process->born_ns);
 }
 
-/* What is told of the process's end from now on is of one that nobody knows any more. */
+/* The process leaves the table without its final usage, which is dropped when it comes. */
 static void give_up(struct denet_bpf_source *bpf, const struct denet_process *process) {
-  struct denet_lifecycle_entry *life =
+  struct denet_lifecycle_entry *entry =
       denet_lifecycle_add(&bpf->lifecycle, process->pid, process->born_ns);
-  if (life)
-    life->was_given_up = true;
+  if (entry)
+    entry->was_given_up = true;
 }
 
-/* Takes the end of a process that is not there any more, if it can be had. */
-static bool try_end(struct denet_bpf_source *bpf, struct denet_process *process) {
-  struct denet_lifecycle_entry *life = denet_bpf_source_entry(bpf, process);
-  if (!life || !life->is_over) {
-    denet_loader_ask(bpf->programs, process->pid, process->born_ns);
+static void identify(const struct denet_bpf_source *bpf, struct denet_process *process,
+                     const struct denet_bpf_process *record) {
+  const struct denet_bpf_compact *compact = &record->identity.compact;
+  struct denet_identity identity = {
+      .start_ticks = compact->head.start_ns / bpf->env->tick_ns,
+      .born_ns = compact->head.start_ns,
+      .parent_pid = (pid_t)record->identity.parent_pid,
+      .name = compact->name, /* the kernel ends it with a NUL (__set_task_comm, fs/exec.c) */
+      .kernel_thread = record->identity.flags & PF_KTHREAD,
+      .never_execd = record->identity.flags & PF_FORKNOEXEC,
+      .has_exec_stamp = true,
+      .exec_stamp = compact->exec_id,
+      .has_reaped = record->identity.state & DENET_BPF_HAS_REAPED,
+      .is_zombie = record->identity.state & DENET_BPF_ZOMBIE,
+      .no_mm = record->identity.state & DENET_BPF_NO_MM,
+      .threads = record->identity.threads,
+      .has_exit_status = true,
+      .exit_status = record->exit_code,
+      .oom_killed = record->identity.state & DENET_BPF_OOM_KILLED,
+  };
+  bool has_execd = !process->is_new && process->exec_stamp != compact->exec_id;
+  denet_process_identify(process, &identity);
+  if (has_execd)
+    process->notes.bpf.execd_ns = bpf->begun_ns;
+}
+
+/* The process is gone: takes over who it was. Its final usage stays in the entry until it is
+ * measured. */
+static void take_final(const struct denet_bpf_source *bpf, struct denet_process *process,
+                       struct denet_lifecycle_entry *entry) {
+  struct denet_bpf_process record;
+  entry->is_applied = true;
+  process->notes.bpf.missed_ns = 0;
+  process->vanished = true;
+  if (process->ended) /* a pass has listed it as a zombie */
+    return;
+  denet_lifecycle_entry_record(entry, &record);
+  if (!process->is_new)
+    record.identity.parent_pid = (denet_u32)process->parent_pid;
+  identify(bpf, process, &record);
+  if (entry->has_exited)
+    process->ended_ns = entry->exit.exit_ns;
+}
+
+/* Gives the process its final usage. Returns false if the kernel does not have it yet. */
+static bool try_final(struct denet_bpf_source *bpf, struct denet_process *process) {
+  struct denet_lifecycle_entry *entry = denet_bpf_source_entry(bpf, process);
+  if (!entry || !entry->was_freed) {
+    denet_loader_request_exit(bpf->loader, process->pid, process->born_ns);
     denet_bpf_source_drain(bpf);
-    life = denet_bpf_source_entry(bpf, process);
+    entry = denet_bpf_source_entry(bpf, process);
   }
-  if (!life || !life->is_over)
+  if (!entry || !entry->was_freed)
     return false;
-  denet_bpf_source_take_end(bpf, process, life);
+  take_final(bpf, process, entry);
   return true;
 }
 
-/* A process that was there and is not: it goes as soon as its end is told, or can't be any more.
- * Returns whether it stays until then. */
-static bool awaits_end(struct denet_bpf_source *bpf, struct denet_process *process) {
-  if (try_end(bpf, process))
+/* Returns whether a process that the pass does not list stays in the table, to wait for its final
+ * usage. */
+static bool awaits_final(struct denet_bpf_source *bpf, struct denet_process *process) {
+  if (try_final(bpf, process))
     return false;
   if (!process->notes.bpf.missed_ns)
     process->notes.bpf.missed_ns = bpf->begun_ns;
-  if (!process->ended && bpf->begun_ns - process->notes.bpf.missed_ns < END_NS)
+  if (!process->ended && bpf->begun_ns - process->notes.bpf.missed_ns < FINAL_NS)
     return true;
   give_up(bpf, process);
   return false;
@@ -72,7 +113,7 @@ static int pass_unseen(struct denet_bpf_source *bpf, struct denet_process_table 
   struct denet_process *process;
   int error = 0;
   while (!error && (process = denet_process_table_next_unseen(table, limit))) {
-    if (awaits_end(bpf, process))
+    if (awaits_final(bpf, process))
       error = denet_process_table_upsert(table, process->pid, &process);
     else
       denet_process_table_remove(table);
@@ -80,9 +121,9 @@ static int pass_unseen(struct denet_bpf_source *bpf, struct denet_process_table 
   return error;
 }
 
-/* Finds or makes the record's process. */
-static int see_process(struct denet_bpf_source *bpf, struct denet_process_table *table,
-                       const struct denet_bpf_head *head, struct denet_process **out_process) {
+/* Finds or adds the process of a record. */
+static int upsert_process(struct denet_bpf_source *bpf, struct denet_process_table *table,
+                          const struct denet_bpf_head *head, struct denet_process **out_process) {
   struct denet_process *process;
   int error = pass_unseen(bpf, table, (pid_t)head->pid);
   if (!error)
@@ -90,7 +131,7 @@ static int see_process(struct denet_bpf_source *bpf, struct denet_process_table 
   if (error)
     return error;
   if (!process->is_new && process->born_ns != head->start_ns) {
-    if (!try_end(bpf, process))
+    if (!try_final(bpf, process))
       give_up(bpf, process);
     error = denet_process_table_replace(table, &process);
   }
@@ -98,21 +139,12 @@ static int see_process(struct denet_bpf_source *bpf, struct denet_process_table 
   return error;
 }
 
-/* By now it may have been given to another parent. */
-static void take_birth(const struct denet_bpf_source *bpf, struct denet_process *process) {
-  const struct denet_lifecycle_entry *life =
-      process->is_new ? denet_bpf_source_entry(bpf, process) : NULL;
-  if (life && life->was_forked)
-    process->parent_pid = life->parent_pid;
+static void set_full(struct denet_bpf_source *bpf, struct denet_process *process, bool is_full) {
+  denet_loader_set_full(bpf->loader, process->pid, is_full);
+  process->notes.bpf.wants_full = is_full;
 }
 
-static void set_watched(struct denet_bpf_source *bpf, struct denet_process *process,
-                        bool is_watched) {
-  denet_loader_watch(bpf->programs, process->pid, is_watched);
-  process->notes.bpf.wants_full = is_watched;
-}
-
-/* The process runs another program than when it was seen last. */
+/* The process runs another program than at the last pass. */
 static void take_exec(const struct denet_bpf_source *bpf, struct denet_process *process,
                       const char name[DENET_BPF_COMM], uint64_t exec_id) {
   snprintf(process->name, sizeof(process->name), "%.*s", DENET_COMM_BYTES - 1, name);
@@ -122,72 +154,85 @@ static void take_exec(const struct denet_bpf_source *bpf, struct denet_process *
   process->notes.bpf.execd_ns = bpf->begun_ns;
 }
 
-static int take_brief(struct denet_bpf_source *bpf, struct denet_process_table *table,
-                      const struct denet_bpf_brief *brief) {
+static int take_compact(struct denet_bpf_source *bpf, struct denet_process_table *table,
+                        const struct denet_bpf_compact *compact) {
   struct denet_process *process;
-  int error = see_process(bpf, table, &brief->head, &process);
+  int error = upsert_process(bpf, table, &compact->head, &process);
   if (error)
     return error;
-  if (process->is_new) { /* it was not seen when it should have been: now all are told at length */
+  if (process->is_new) { /* an earlier pass missed it: the next one has full records only */
     denet_process_table_undo(table);
     bpf->has_missed = true;
     return 0;
   }
   process->notes.bpf.missed_ns = 0;
   process->notes.bpf.wants_full = false;
-  if (process->exec_stamp != brief->exec_id)
-    take_exec(bpf, process, brief->name, brief->exec_id);
-  if (strncmp(process->name, brief->name, sizeof(process->name)) != 0) {
-    snprintf(process->name, sizeof(process->name), "%.*s", DENET_COMM_BYTES - 1, brief->name);
+  if (process->exec_stamp != compact->exec_id)
+    take_exec(bpf, process, compact->name, compact->exec_id);
+  if (strncmp(process->name, compact->name, sizeof(process->name)) != 0) {
+    snprintf(process->name, sizeof(process->name), "%.*s", DENET_COMM_BYTES - 1, compact->name);
     process->changed = true;
   }
   return 0;
 }
 
+/* Puts the exit event into a process that exits or is a zombie, and into its record: when it
+ * exited, and the memory that it had. */
+static void take_exit(const struct denet_lifecycle_entry *entry, struct denet_process *process,
+                      struct denet_bpf_process *record) {
+  record->usage.age_ns += entry->exit.main_age_ns;
+  if (!entry->has_exited)
+    return;
+  process->ended_ns = entry->exit.exit_ns;
+  if (!record->vm_pages && entry->exit.rss_pages) {
+    record->rss_pages = entry->exit.rss_pages;
+    record->vm_pages = entry->exit.vm_pages;
+  }
+}
+
 static int take_process(struct denet_bpf_source *bpf, struct denet_process_table *table,
                         struct denet_bpf_process *record) {
   struct denet_process *process;
-  int error = see_process(bpf, table, &record->identity.brief.head, &process);
+  int error = upsert_process(bpf, table, &record->identity.compact.head, &process);
   if (error)
     return error;
   process->notes.bpf.missed_ns = 0;
-  denet_bpf_source_identify(bpf, process, &record->identity, record->exit_code);
-  take_birth(bpf, process);
-  /* One that nobody counts need not be told of at length. */
+  identify(bpf, process, record);
+  bool is_ending = process->ended || process->no_mm;
+  const struct denet_lifecycle_entry *entry =
+      process->is_new || is_ending ? denet_bpf_source_entry(bpf, process) : NULL;
+  if (process->is_new && entry && entry->was_forked)
+    process->parent_pid = entry->parent_pid; /* it may have another parent by now */
+  /* A process that counts in no group needs no full records. */
   if (!process->members)
-    set_watched(bpf, process, false);
-  if (process->ended || process->no_mm)
-    denet_bpf_source_take_exit(bpf, process, record);
+    set_full(bpf, process, false);
+  if (entry && is_ending)
+    take_exit(entry, process, record);
   return denet_task_sums_add(&bpf->task_sums, record);
 }
 
-/* Takes what the pass could not see: a process that lived and died before it is nowhere else. */
-static int take_life(struct denet_bpf_source *bpf, struct denet_process_table *table,
-                     struct denet_lifecycle_entry *life) {
-  struct denet_process *process = denet_process_table_find(table, life->pid);
-  bool is_known = process && process->born_ns == life->start_ns;
-  if (is_known && !life->is_over && life->texts && life->texts->exec_id > process->exec_stamp)
-    take_exec(bpf, process, life->texts->name, life->texts->exec_id);
-  if (!life->is_over || life->is_taken)
+/* Takes the events of one process: its exec, and its final usage. A process that was born and freed
+ * between two passes is in no record. */
+static int take_entry(struct denet_bpf_source *bpf, struct denet_process_table *table,
+                      struct denet_lifecycle_entry *entry) {
+  struct denet_process *process = denet_process_table_find(table, entry->pid);
+  bool is_known = process && process->born_ns == entry->start_ns;
+  if (is_known && !entry->was_freed && entry->texts && entry->texts->exec_id > process->exec_stamp)
+    take_exec(bpf, process, entry->texts->name, entry->texts->exec_id);
+  if (!entry->was_freed || entry->is_applied)
     return 0;
-  if (life->was_given_up || (!is_known && life->start_ns < bpf->opened_ns)) {
-    life->is_taken = true; /* of one that is known no more, or was before our time */
+  bool was_before_us = !is_known && entry->start_ns < bpf->opened_ns;
+  if (entry->was_given_up || was_before_us) {
+    entry->is_applied = true;
     return 0;
   }
-  int error = is_known ? 0 : denet_process_table_add_gone(table, life->pid, &process);
+  int error = is_known ? 0 : denet_process_table_add_gone(table, entry->pid, &process);
   if (!error)
-    denet_bpf_source_take_end(bpf, process, life);
+    take_final(bpf, process, entry);
   return error;
 }
 
-static int take_lives(struct denet_bpf_source *bpf, struct denet_process_table *table) {
-  int error = 0;
-  for (size_t i = 0; i < bpf->lifecycle.count && !error; i++)
-    error = take_life(bpf, table, bpf->lifecycle.lives[i]);
-  return error;
-}
-
-static int fill_roster(struct denet_bpf_source *bpf, struct denet_process_table *table) {
+static int fill_table(struct denet_bpf_source *bpf, struct denet_process_table *table) {
   size_t offset = 0;
   struct denet_bpf_head *head;
   denet_task_sums_clear(&bpf->task_sums);
@@ -195,36 +240,33 @@ static int fill_roster(struct denet_bpf_source *bpf, struct denet_process_table 
   while (!error && (head = denet_task_sums_next(&bpf->records, &offset)))
     if (head->kind == DENET_BPF_PROCESS)
       error = take_process(bpf, table, (struct denet_bpf_process *)head);
-    else if (head->kind == DENET_BPF_BRIEF)
-      error = take_brief(bpf, table, (const struct denet_bpf_brief *)head);
+    else if (head->kind == DENET_BPF_COMPACT)
+      error = take_compact(bpf, table, (const struct denet_bpf_compact *)head);
   if (!error)
     error = pass_unseen(bpf, table, INT32_MAX);
-  if (!error)
-    error = take_lives(bpf, table);
+  for (size_t i = 0; i < bpf->lifecycle.count && !error; i++)
+    error = take_entry(bpf, table, bpf->lifecycle.entries[i]);
   denet_process_table_end(table, !error);
   return error;
 }
 
-/* By the last pass: however far the passes are from each other, at least two have looked for it. */
-static bool is_stale(const struct denet_bpf_source *bpf, const struct denet_lifecycle_entry *life) {
-  return life->met_ns && bpf->begun_ns - life->met_ns > LIFE_NS;
-}
-
-/* Forgets what is not needed any more since the last pass: ends that were taken, and what began and
- * has been settled by the rules. */
-static void forget_settled(struct denet_bpf_source *bpf, const struct denet_process_table *table) {
+/* Removes the entries that the last pass has used up: the final usage is in the table, the rules
+ * have matched the new program, or the process is unknown and its last event was lost. By begun_ns
+ * of the last pass: at least two passes have looked for it, however far apart they are. */
+static void remove_used(struct denet_bpf_source *bpf, const struct denet_process_table *table) {
   for (size_t i = 0; i < bpf->lifecycle.count; i++) {
-    struct denet_lifecycle_entry *life = bpf->lifecycle.lives[i];
-    const struct denet_process *process = denet_process_table_find(table, life->pid);
-    bool is_there = process && process->born_ns == life->start_ns;
-    bool is_newer = life->texts && is_there && life->texts->exec_id > process->exec_stamp;
-    bool is_needed = (life->has_exited || life->is_over) && !(is_there && process->ended);
-    bool is_settled = is_there && !process->changed && !is_newer && !is_needed;
-    bool is_lost = !is_there && !life->is_taken && is_stale(bpf, life);
-    if (is_lost && is_needed && !life->was_given_up)
-      bpf->notes_lost++;
-    if (life->is_taken || is_settled || is_lost)
-      denet_lifecycle_drop(&bpf->lifecycle, life);
+    struct denet_lifecycle_entry *entry = bpf->lifecycle.entries[i];
+    const struct denet_process *process = denet_process_table_find(table, entry->pid);
+    bool is_there = process && process->born_ns == entry->start_ns;
+    bool is_newer = entry->texts && is_there && entry->texts->exec_id > process->exec_stamp;
+    bool is_needed = (entry->has_exited || entry->was_freed) && !(is_there && process->ended);
+    bool is_matched = is_there && !process->changed && !is_newer && !is_needed;
+    bool is_stale = entry->listed_ns && bpf->begun_ns - entry->listed_ns > ENTRY_NS;
+    bool is_lost = !is_there && !entry->is_applied && is_stale;
+    if (is_lost && is_needed && !entry->was_given_up)
+      bpf->events_lost++;
+    if (entry->is_applied || is_matched || is_lost)
+      denet_lifecycle_remove(&bpf->lifecycle, entry);
   }
   bpf->lifecycle.count = 0;
 }
@@ -234,53 +276,46 @@ static int take_event(void *context, const void *event, size_t size) {
   int error = denet_lifecycle_note(&bpf->lifecycle, event, size);
   if (error) {
     bpf->note_failure = error;
-    bpf->notes_lost++;
+    bpf->events_lost++;
   }
   return ++bpf->events < EVENTS_MOST ? 0 : -ENOBUFS;
 }
 
 void denet_bpf_source_drain(struct denet_bpf_source *bpf) {
-  denet_loader_drain(bpf->programs, take_event, bpf);
+  denet_loader_drain(bpf->loader, take_event, bpf);
 }
 
-/* What has exited and was not in the pass is over, but for a zombie that is younger than the pass.
- * The kernel keeps what it has of one that was given up until somebody asks. */
-static bool is_awaited(const struct denet_bpf_source *bpf,
-                       const struct denet_lifecycle_entry *life) {
-  bool has_exited = life->has_exited && life->exit.exit_ns < bpf->begun_ns;
-  return (has_exited || life->was_given_up) && !life->is_over;
-}
-
-/* Brings the lifecycle's list up to date, and asks for the ends of those that are known to be over.
- */
-static int list_lives(struct denet_bpf_source *bpf) {
+/* Lists the entries, and requests the final usage of processes that this pass does not list: those
+ * that exited before it began, and those that were given up, for which the kernel keeps a task. */
+static int list_entries(struct denet_bpf_source *bpf) {
   int error = denet_lifecycle_list(&bpf->lifecycle);
   for (size_t i = 0; i < bpf->lifecycle.count; i++) {
-    struct denet_lifecycle_entry *life = bpf->lifecycle.lives[i];
-    if (!life->met_ns)
-      life->met_ns = bpf->begun_ns;
-    if (is_awaited(bpf, life))
-      denet_loader_ask(bpf->programs, life->pid, life->start_ns);
+    struct denet_lifecycle_entry *entry = bpf->lifecycle.entries[i];
+    bool has_exited = entry->has_exited && entry->exit.exit_ns < bpf->begun_ns;
+    if (!entry->listed_ns)
+      entry->listed_ns = bpf->begun_ns;
+    if ((has_exited || entry->was_given_up) && !entry->was_freed)
+      denet_loader_request_exit(bpf->loader, entry->pid, entry->start_ns);
   }
   return error;
 }
 
 static int read_pass(struct denet_bpf_source *bpf) {
-  uint64_t settled_ns = bpf->settled_ns > FORK_NS ? bpf->settled_ns - FORK_NS : 0;
-  bpf->is_relisted = settled_ns == 0;
+  uint64_t full_since_ns = bpf->complete_ns > FORK_NS ? bpf->complete_ns - FORK_NS : 0;
+  bpf->is_full = full_since_ns == 0;
   denet_task_sums_clear(&bpf->task_sums); /* they point into the records */
-  int error = denet_loader_list(bpf->programs, settled_ns, &bpf->records);
+  int error = denet_loader_list(bpf->loader, full_since_ns, &bpf->records);
   denet_bpf_source_drain(bpf);
-  int list_error = list_lives(bpf);
+  int list_error = list_entries(bpf);
   denet_bpf_source_drain(bpf);
-  bpf->source.lost = denet_loader_lost(bpf->programs) + bpf->notes_lost;
+  bpf->source.lost = denet_loader_lost(bpf->loader) + bpf->events_lost;
   return error ? error : list_error;
 }
 
 static int scan(struct denet_source *source, struct denet_process_table *table,
                 struct denet_error *error) {
-  struct denet_bpf_source *bpf = self(source);
-  forget_settled(bpf, table);
+  struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
+  remove_used(bpf, table);
   bpf->begun_ns = bpf->env->boot_ns(bpf->env->context);
   source->table = table;
   bpf->note_failure = 0;
@@ -290,10 +325,10 @@ static int scan(struct denet_source *source, struct denet_process_table *table,
   if (failure)
     return denet_error_set(error, failure, "the task iterator cannot be read: %s",
                            strerror(-failure));
-  failure = fill_roster(bpf, table);
+  failure = fill_table(bpf, table);
   denet_task_sums_add_threads(&bpf->task_sums, &bpf->records);
   denet_procfs_forget_nets(bpf->procfs);
-  bpf->settled_ns = failure || bpf->has_missed ? 0 : bpf->begun_ns;
+  bpf->complete_ns = failure || bpf->has_missed ? 0 : bpf->begun_ns;
   failure = failure ? failure : bpf->note_failure;
   if (failure)
     return denet_error_set(error, failure, "not every process can be followed: %s",
@@ -301,76 +336,73 @@ static int scan(struct denet_source *source, struct denet_process_table *table,
   return 0;
 }
 
-/* As much of the process as the event told. */
-static struct denet_process imagine(const struct denet_lifecycle_entry *life) {
-  struct denet_process process = {.pid = life->pid,
-                                  .parent_pid = life->parent_pid,
-                                  .born_ns = life->start_ns,
-                                  .exec_stamp = life->texts->exec_id,
+/* Makes a process of what the entry says, for the rules. */
+static struct denet_process from_entry(const struct denet_lifecycle_entry *entry) {
+  struct denet_process process = {.pid = entry->pid,
+                                  .parent_pid = entry->parent_pid,
+                                  .born_ns = entry->start_ns,
+                                  .exec_stamp = entry->texts->exec_id,
                                   .vanished = true};
-  memcpy(process.name, life->texts->name, sizeof(process.name));
+  memcpy(process.name, entry->texts->name, sizeof(process.name));
   return process;
 }
 
 static bool drain_events(struct denet_source *source,
                          bool (*is_wanted)(void *context, struct denet_process *process),
                          void *context) {
-  struct denet_bpf_source *bpf = self(source);
+  struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
   denet_bpf_source_drain(bpf);
   if (bpf->events > EVENTS_MOST / 2 || denet_lifecycle_list(&bpf->lifecycle))
     return true;
-  uint64_t deadline_ns = bpf->env->boot_ns(bpf->env->context) + HEAR_NS;
+  uint64_t deadline_ns = bpf->env->boot_ns(bpf->env->context) + CHECK_NS;
   for (size_t i = 0; i < bpf->lifecycle.count; i++) {
-    struct denet_lifecycle_entry *life = bpf->lifecycle.lives[i];
-    if (!life->texts || life->is_heard)
+    struct denet_lifecycle_entry *entry = bpf->lifecycle.entries[i];
+    if (!entry->texts || entry->is_checked)
       continue;
-    life->is_heard = true;
-    struct denet_process process = imagine(life);
-    if (!life->has_exited && is_wanted(context, &process))
+    entry->is_checked = true;
+    struct denet_process process = from_entry(entry);
+    if (!entry->has_exited && is_wanted(context, &process))
       return true;
     if (bpf->env->boot_ns(bpf->env->context) > deadline_ns)
-      return true; /* the rules take their time: the tick bounds it */
+      return true; /* the rules are slow: a tick has bounds */
   }
   return false;
 }
 
-/* Reads everything again at length: a process came to count somewhere that had been told of in
- * brief. Its next pass will have it. */
-static void relist(struct denet_bpf_source *bpf) {
+/* Lists all processes again, with full records: a process with a compact record counts in a group
+ * from now on. The next pass has its full record. */
+static void rescan(struct denet_bpf_source *bpf) {
   size_t offset = 0;
   struct denet_bpf_head *head;
-  if (bpf->is_relisted)
+  if (bpf->is_full)
     return;
-  bpf->is_relisted = true;
+  bpf->is_full = true;
   denet_task_sums_clear(&bpf->task_sums);
-  if (denet_loader_list(bpf->programs, 0, &bpf->records))
+  if (denet_loader_list(bpf->loader, 0, &bpf->records))
     return;
-  while ((head = denet_task_sums_next(&bpf->records, &offset))) {
-    if (head->kind != DENET_BPF_PROCESS)
-      continue;
-    const struct denet_process *process =
-        denet_process_table_find(bpf->source.table, (pid_t)head->pid);
-    bool is_known = process && process->born_ns == head->start_ns;
-    if (is_known && denet_task_sums_add(&bpf->task_sums, (struct denet_bpf_process *)head))
+  while ((head = denet_task_sums_next(&bpf->records, &offset)))
+    if (head->kind == DENET_BPF_PROCESS &&
+        denet_task_sums_add(&bpf->task_sums, (struct denet_bpf_process *)head))
       return;
-  }
   denet_task_sums_add_threads(&bpf->task_sums, &bpf->records);
 }
 
 const struct denet_task_sum *denet_bpf_source_find_sum(struct denet_bpf_source *bpf,
                                                        struct denet_process *process) {
   if (!process->notes.bpf.wants_full)
-    set_watched(bpf, process, true);
+    set_full(bpf, process, true);
   const struct denet_task_sum *sum = denet_task_sums_find(&bpf->task_sums, process->pid);
-  if (sum)
-    return sum;
-  relist(bpf);
-  return denet_task_sums_find(&bpf->task_sums, process->pid);
+  if (!sum) {
+    rescan(bpf);
+    sum = denet_task_sums_find(&bpf->task_sums, process->pid);
+  }
+  bool is_its = sum && sum->record->identity.compact.head.start_ns == process->born_ns;
+  return is_its ? sum : NULL; /* another process may have the pid by now */
 }
 
 static void free_bpf(struct denet_source *source) {
-  struct denet_bpf_source *bpf = self(source);
-  denet_loader_free(bpf->programs);
+  struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
+  denet_loader_free(bpf->loader);
   denet_source_free(bpf->procfs);
   denet_lifecycle_done(&bpf->lifecycle);
   denet_buffer_done(&bpf->records);
@@ -383,7 +415,8 @@ static void free_sourcep(struct denet_bpf_source **bpf) {
     free_bpf(&(*bpf)->source);
 }
 
-/* The kernel names processes by the pids of the host. Ours must be the same, and ProcPath's. */
+/* BPF programs see the pids of the initial pid namespace: this process and ProcPath must have them
+ * too. */
 static int check_pids(const struct denet_bpf_source *bpf, struct denet_error *error) {
   struct stat namespace;
   if (stat("/proc/self/ns/pid", &namespace) || namespace.st_ino != PID_NAMESPACE_INODE)
@@ -408,7 +441,7 @@ int denet_bpf_open(const struct denet_env *env, struct denet_error *error,
   if (!failure)
     failure = check_pids(bpf, error);
   if (!failure)
-    failure = denet_loader_open(error, &bpf->programs);
+    failure = denet_loader_open(error, &bpf->loader);
   if (failure)
     return failure;
   bpf->opened_ns = env->boot_ns(env->context);
@@ -416,7 +449,7 @@ int denet_bpf_open(const struct denet_env *env, struct denet_error *error,
                                       .source_id = DENET_SOURCE_ID_BPF,
                                       .unavailable = bpf->procfs->unavailable,
                                       .seen_unavailable = bpf->procfs->unavailable,
-                                      .event_fd = denet_loader_event_fd(bpf->programs),
+                                      .event_fd = denet_loader_event_fd(bpf->loader),
                                       .scan = scan,
                                       .drain_events = drain_events,
                                       .measure = denet_bpf_source_measure,

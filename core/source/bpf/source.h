@@ -1,6 +1,5 @@
-/* What the files of the BPF source share: source_bpf.c scans and measures, source_bpf_take.c takes
- * over who a process is and how it ended, source_bpf_describe.c tells its texts. Nothing else
- * includes this. */
+/* What the files of the BPF source share: source.c scans, measure.c takes over the values of the
+ * records, texts.c reads texts. Nothing else includes this. */
 #pragma once
 
 #include "bpf/process_records.h"
@@ -10,43 +9,31 @@
 #include "core/source/source.h"
 
 struct denet_bpf_source {
-  struct denet_source source; /* first: the one is the other */
+  struct denet_source source; /* first: a pointer to one is a pointer to the other */
   const struct denet_env *env;
-  struct denet_source *procfs; /* owned, as is all below */
-  struct denet_loader *programs;
+  struct denet_source *procfs; /* owned, like all below */
+  struct denet_loader *loader;
   struct denet_lifecycle lifecycle;
   struct denet_buffer records;      /* of the last pass */
   struct denet_task_sums task_sums; /* likewise */
-  uint64_t opened_ns;               /* boot clock, as all here: what was born before is not new */
-  uint64_t begun_ns, settled_ns;    /* the last pass, complete passes: when they began */
-  uint64_t events;                  /* taken in this pass */
-  uint64_t notes_lost;              /* events that could not be taken down */
-  bool has_missed;  /* this pass: a process was told of in brief that was not known */
-  bool is_relisted; /* this pass was read a second time, all at length */
-  int note_failure; /* of this pass: why an event could not be taken down */
+  uint64_t opened_ns; /* boot clock, as all times here; processes that started before are not new */
+  uint64_t begun_ns;  /* start of the last pass */
+  uint64_t complete_ns; /* likewise, if it was complete; else 0 */
+  uint64_t events;      /* taken since the start of the last pass */
+  uint64_t events_lost; /* events that could not be noted or never came */
+  bool has_missed;      /* this pass: a compact record of an unknown process */
+  bool is_full;         /* this pass: all records are full */
+  int note_failure;     /* this pass: why an event could not be noted */
 };
 
-/* What has been heard of the process, or NULL. */
+/* Returns the process's entry in the lifecycle, or NULL. */
 struct denet_lifecycle_entry *denet_bpf_source_entry(const struct denet_bpf_source *bpf,
                                                      const struct denet_process *process);
 
-/* Takes down what has been heard since the last time. */
+/* Notes the events since the last call. */
 void denet_bpf_source_drain(struct denet_bpf_source *bpf);
 
-/* Takes over who the process is, and how it ended if it has. */
-void denet_bpf_source_identify(const struct denet_bpf_source *bpf, struct denet_process *process,
-                               const struct denet_bpf_identity *record, int exit_code);
-
-/* Puts what the exit event says into the process, which is a zombie or about to be one, and into
- * its record: when it ended, and the memory that it had. Does nothing if no exit event has come. */
-void denet_bpf_source_take_exit(const struct denet_bpf_source *bpf, struct denet_process *process,
-                                struct denet_bpf_process *record);
-
-/* The process is over: takes over who it was. */
-void denet_bpf_source_take_end(const struct denet_bpf_source *bpf, struct denet_process *process,
-                               struct denet_lifecycle_entry *life);
-
-/* Returns what the pass lists of the process, and has later passes list it in full. NULL: nothing.
+/* Returns the process's full record of this pass, and has later passes list it in full; NULL: none.
  */
 const struct denet_task_sum *denet_bpf_source_find_sum(struct denet_bpf_source *bpf,
                                                        struct denet_process *process);

@@ -1,14 +1,14 @@
 #include "core/source/bpf/task_sums.h"
 
 #include "core/source/bpf/records.h"
+#include "core/util/array.h"
 
-#include <errno.h>
 #include <stdlib.h>
 
 static size_t size_of(denet_u32 kind) {
   switch (kind) {
-  case DENET_BPF_BRIEF:
-    return sizeof(struct denet_bpf_brief);
+  case DENET_BPF_COMPACT:
+    return sizeof(struct denet_bpf_compact);
   case DENET_BPF_PROCESS:
     return sizeof(struct denet_bpf_process);
   case DENET_BPF_THREAD:
@@ -31,32 +31,24 @@ void denet_task_sums_done(struct denet_task_sums *task_sums) {
 void denet_task_sums_clear(struct denet_task_sums *task_sums) { task_sums->count = 0; }
 
 int denet_task_sums_add(struct denet_task_sums *task_sums, struct denet_bpf_process *record) {
-  if (task_sums->count == task_sums->capacity) {
-    size_t capacity = task_sums->capacity ? 2 * task_sums->capacity : 512;
-    struct denet_task_sum *grown = reallocarray(task_sums->sums, capacity, sizeof(*grown));
-    if (!grown)
-      return -ENOMEM;
-    task_sums->sums = grown;
-    task_sums->capacity = capacity;
-  }
-  task_sums->sums[task_sums->count++] = (struct denet_task_sum){record, 1};
-  return 0;
+  int error = denet_array_reserve(&task_sums->sums, &task_sums->capacity, task_sums->count + 1,
+                                  sizeof(*task_sums->sums));
+  if (!error)
+    task_sums->sums[task_sums->count++] = (struct denet_task_sum){record, 1};
+  return error;
+}
+
+static int compare_pid(const void *item, const void *key) {
+  denet_u32 left = ((const struct denet_task_sum *)item)->record->identity.compact.head.pid;
+  denet_u32 right = *(const denet_u32 *)key;
+  return (left > right) - (left < right);
 }
 
 static struct denet_task_sum *find_sum(const struct denet_task_sums *task_sums, denet_u32 pid) {
-  size_t low = 0, high = task_sums->count;
-  while (low < high) {
-    size_t middle = low + (high - low) / 2;
-    struct denet_task_sum *task_sum = &task_sums->sums[middle];
-    denet_u32 there = task_sum->record->identity.brief.head.pid;
-    if (there == pid)
-      return task_sum;
-    if (there < pid)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return NULL;
+  size_t at = denet_array_lower_bound(task_sums->sums, task_sums->count, sizeof(*task_sums->sums),
+                                      &pid, compare_pid);
+  bool is_found = at < task_sums->count && !compare_pid(&task_sums->sums[at], &pid);
+  return is_found ? &task_sums->sums[at] : NULL;
 }
 
 const struct denet_task_sum *denet_task_sums_find(const struct denet_task_sums *task_sums,
@@ -70,20 +62,20 @@ bool denet_task_sum_is_sound(const struct denet_task_sum *task_sum) {
 
 static void add_thread(struct denet_task_sum *task_sum, const struct denet_bpf_thread *thread) {
   struct denet_bpf_process *record = task_sum->record;
-  /* A usage is nothing but counters. */
+  /* A usage consists of counters only. */
   denet_u64 *sums = (denet_u64 *)&record->usage;
   const denet_u64 *parts = (const denet_u64 *)&thread->usage;
   for (size_t i = 0; i < sizeof(record->usage) / sizeof(*sums); i++)
     sums[i] += parts[i];
   task_sum->threads_seen++;
   record->identity.state |= thread->state & DENET_BPF_ON_CPU;
-  if (!record->vm_pages) { /* the main thread has no memory any more */
+  if (!record->vm_pages) { /* the main thread has no mm_struct any more */
     record->rss_pages = thread->rss_pages;
     record->vm_pages = thread->vm_pages;
   }
 }
 
-/* Threads come in the order of their numbers, not behind their processes. */
+/* The iterator lists tasks by their ids: a thread may come before its process. */
 void denet_task_sums_add_threads(struct denet_task_sums *task_sums,
                                  const struct denet_buffer *records) {
   size_t offset = 0;

@@ -1,6 +1,6 @@
-/* The records of processes that one pass of the task iterator listed in full, with what their
- * threads cost added up. Pure: knows the layout of the records (bpf/process_records.h), not where
- * they come from. */
+/* The full records of one pass of the task iterator, with the usage of threads added to that of
+ * their processes. Pure: knows the layout of the records (bpf/process_records.h), not where they
+ * come from. */
 #pragma once
 
 #include "bpf/process_records.h"
@@ -20,18 +20,18 @@ struct denet_task_sums {
   size_t count, capacity;
 };
 
-/* Returns the record at *offset, which moves behind it; NULL at the end and where records make no
- * sense. */
+/* Returns the record at *offset and moves *offset behind it; NULL at the end, and at a record that
+ * is unknown or cut. */
 struct denet_bpf_head *denet_task_sums_next(const struct denet_buffer *records, size_t *offset);
 
 void denet_task_sums_done(struct denet_task_sums *task_sums);
 void denet_task_sums_clear(struct denet_task_sums *task_sums);
 
-/* Appends a process; pids ascend. The record is borrowed until the sums are cleared, and changed by
- * denet_task_sums_add_threads(). 0 or -ENOMEM. */
+/* Appends a process; pids must ascend. The record is borrowed until the sums are cleared, and
+ * denet_task_sums_add_threads() changes it. Returns 0 or -ENOMEM. */
 int denet_task_sums_add(struct denet_task_sums *task_sums, struct denet_bpf_process *record);
 
-/* Adds what the records say of the processes' other threads. */
+/* Adds the records of threads to their processes. */
 void denet_task_sums_add_threads(struct denet_task_sums *task_sums,
                                  const struct denet_buffer *records);
 
@@ -39,6 +39,6 @@ void denet_task_sums_add_threads(struct denet_task_sums *task_sums,
 const struct denet_task_sum *denet_task_sums_find(const struct denet_task_sums *task_sums,
                                                   pid_t pid);
 
-/* Returns false if a thread was listed that exited before its process was: its usage is in the sum
- * twice. */
+/* Returns false if a thread was listed that had exited when its process was listed: the sum has its
+ * usage twice. */
 bool denet_task_sum_is_sound(const struct denet_task_sum *task_sum);

@@ -1,90 +1,89 @@
-/* The texts of processes that the BPF source has: of those that live /proc knows them, of the
- * others what the kernel told. */
+/* Reads the texts of processes: from /proc while the process lives, else from the kernel's event of
+ * its exec or exit. */
 #include "core/source/bpf/source.h"
 
 #include <errno.h>
 
-#define LAUNCH_NS UINT64_C(2000000000) /* an exec takes less, or its event was lost */
+/* How long the event of an exec may take to come; after that it was lost. */
+#define EXEC_NS UINT64_C(2000000000)
 
-static bool has_texts_of(const struct denet_lifecycle_entry *life,
+static bool has_texts_of(const struct denet_lifecycle_entry *entry,
                          const struct denet_process *process) {
-  return life && life->texts && life->texts->exec_id == process->exec_stamp;
+  return entry && entry->texts && entry->texts->exec_id == process->exec_stamp;
 }
 
-/* As the kernel told it: of the program that the process runs, or ran at its end. */
-static int describe_life(const struct denet_bpf_source *bpf, const struct denet_process *process,
-                         enum denet_text_kind kind, struct denet_buffer *out) {
-  const struct denet_lifecycle_entry *life = denet_bpf_source_entry(bpf, process);
-  if (!has_texts_of(life, process))
+/* Reads the text from the event of the program that the process runs, or ran at its end. Returns
+ * DENET_GONE if there is no such event. */
+static int read_event(const struct denet_bpf_source *bpf, const struct denet_process *process,
+                      enum denet_text_kind kind, struct denet_buffer *out) {
+  const struct denet_lifecycle_entry *entry = denet_bpf_source_entry(bpf, process);
+  if (!has_texts_of(entry, process))
     return DENET_GONE;
   denet_buffer_clear(out);
-  return denet_lifecycle_entry_text(life, kind, out);
+  return denet_lifecycle_entry_text(entry, kind, out);
 }
 
-/* Whether the process is in the middle of an exec: it runs another program than its parent did, or
- * than in the last pass, but which one has not been told yet. */
-static bool is_launching(const struct denet_bpf_source *bpf, const struct denet_process *process,
-                         const struct denet_lifecycle_entry *life) {
+/* Returns whether the process is in an exec whose event has not come yet. */
+static bool is_in_exec(const struct denet_bpf_source *bpf, const struct denet_process *process,
+                       const struct denet_lifecycle_entry *entry) {
   bool is_ours = process->notes.bpf.execd_ns || process->born_ns > bpf->opened_ns;
   uint64_t since_ns = process->notes.bpf.execd_ns ? process->notes.bpf.execd_ns : process->born_ns;
-  bool is_told = is_ours && bpf->begun_ns < since_ns + LAUNCH_NS && !bpf->source.lost;
-  bool is_known = life && life->texts && life->texts->exec_id >= process->exec_stamp;
-  return is_told && process->execd && !process->never_execd && !is_known;
+  bool is_due = is_ours && bpf->begun_ns < since_ns + EXEC_NS && !bpf->source.lost;
+  bool has_event = entry && entry->texts && entry->texts->exec_id >= process->exec_stamp;
+  return is_due && process->execd && !process->never_execd && !has_event;
 }
 
-/* From /proc. What is another program's by now is not the process's as it was seen, and what is
- * empty may be a zombie's, or have been read in the middle of an exec of which the kernel has told
- * meanwhile: then it is as if the process were gone. */
-static int describe_living(struct denet_bpf_source *bpf, struct denet_process *process,
-                           enum denet_text_kind kind, struct denet_buffer *out) {
+/* Reads the text from /proc. Returns DENET_GONE if it may be of another program than the pass saw,
+ * or if it is empty because the process exits or is in its exec. */
+static int read_proc(struct denet_bpf_source *bpf, struct denet_process *process,
+                     enum denet_text_kind kind, struct denet_buffer *out) {
   int outcome = bpf->procfs->read_text(bpf->procfs, process, kind, out);
   bpf->source.seen_unavailable |= bpf->procfs->seen_unavailable & DENET_UNAVAILABLE_EXECUTABLE;
   denet_bpf_source_drain(bpf);
-  const struct denet_lifecycle_entry *life = denet_bpf_source_entry(bpf, process);
-  bool is_told = has_texts_of(life, process);
-  bool has_execd = life && life->texts && life->texts->exec_id > process->exec_stamp;
-  bool is_emptied = life && (life->has_exited || is_told) && !outcome && !out->length;
-  return has_execd || is_emptied || is_launching(bpf, process, life) ? DENET_GONE : outcome;
+  const struct denet_lifecycle_entry *entry = denet_bpf_source_entry(bpf, process);
+  bool has_execd = entry && entry->texts && entry->texts->exec_id > process->exec_stamp;
+  bool has_event = has_texts_of(entry, process);
+  bool is_emptied = entry && (entry->has_exited || has_event) && !outcome && !out->length;
+  return has_execd || is_emptied || is_in_exec(bpf, process, entry) ? DENET_GONE : outcome;
 }
 
-/* Whether the kernel told less than /proc may: arguments that are cut, or that it could not read at
- * that moment; a path that is too deep. */
-static bool is_poor(enum denet_text_kind kind, int outcome, const struct denet_buffer *text) {
+/* Returns whether /proc may have more than the event: the arguments are cut or were not resident,
+ * or the path was too deep. */
+static bool is_partial(enum denet_text_kind kind, int outcome, const struct denet_buffer *text) {
   size_t most = DENET_BPF_ARGUMENT_BYTES - 2; /* without a NUL at the end */
-  bool is_part = !text->length || text->length >= most;
-  return outcome == -ENOENT || (kind == DENET_TEXT_ARGUMENTS && is_part);
+  bool is_cut = !text->length || text->length >= most;
+  return outcome == -ENOENT || (kind == DENET_TEXT_ARGUMENTS && is_cut);
 }
 
-/* What the kernel told is as of the exec, or of the end. */
 int denet_bpf_source_read_text(struct denet_source *source, struct denet_process *process,
                                enum denet_text_kind kind, struct denet_buffer *out) {
   struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
-  int told = describe_life(bpf, process, kind, out);
-  bool is_wanting = told == DENET_GONE || is_poor(kind, told, out);
-  if (!is_wanting || process->vanished)
-    return told;
-  int outcome = describe_living(bpf, process, kind, out);
+  int from_event = read_event(bpf, process, kind, out);
+  bool wants_proc = from_event == DENET_GONE || is_partial(kind, from_event, out);
+  if (!wants_proc || process->vanished)
+    return from_event;
+  int outcome = read_proc(bpf, process, kind, out);
   if (!outcome)
     return 0;
-  /* It is gone meanwhile, or not for us, or something has been told: that has to do, unless it is
-   * nothing and there may be more another time. */
-  told = describe_life(bpf, process, kind, out);
-  bool is_open = outcome == DENET_LATER || denet_source_is_passing(outcome);
-  bool is_nothing = told || !out->length;
-  return told == DENET_GONE || (is_open && is_nothing) ? outcome : told;
+  /* The text of an event, which may have come meanwhile, is better than none. An empty one is not,
+   * if /proc may have more at another time. */
+  from_event = read_event(bpf, process, kind, out);
+  bool may_come = outcome == DENET_LATER || denet_error_is_transient(outcome);
+  bool is_empty = from_event || !out->length;
+  return from_event == DENET_GONE || (may_come && is_empty) ? outcome : from_event;
 }
 
 int denet_bpf_source_read_uid(struct denet_source *source, const struct denet_process *process,
                               uid_t *out_uid) {
   const struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
   const struct denet_task_sum *task_sum = denet_task_sums_find(&bpf->task_sums, process->pid);
-  if (task_sum && task_sum->record->identity.brief.head.start_ns == process->born_ns) {
+  if (task_sum && task_sum->record->identity.compact.head.start_ns == process->born_ns) {
     *out_uid = task_sum->record->uid;
     return 0;
   }
-  const struct denet_lifecycle_entry *life = denet_bpf_source_entry(bpf, process);
-  if (life && (life->is_over || life->texts)) {
-    *out_uid = life->is_over ? life->end.uid : life->texts->uid;
+  const struct denet_lifecycle_entry *entry = denet_bpf_source_entry(bpf, process);
+  if (entry && (entry->was_freed || entry->texts)) {
+    *out_uid = entry->was_freed ? entry->final.uid : entry->texts->uid;
     return 0;
   }
   return bpf->procfs->read_uid(bpf->procfs, process, out_uid);

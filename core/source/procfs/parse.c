@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* Takes an optionally signed decimal number off the front of rest, blanks before it skipped. */
+/* Takes a decimal number, which may have a sign and blanks before it, off the front of rest. */
 static bool take_number(struct denet_text *rest, uint64_t *out_value) {
   const char *at = rest->bytes, *end = rest->bytes + rest->length;
   while (at < end && (*at == ' ' || *at == '\t'))
@@ -23,41 +23,24 @@ static bool take_number(struct denet_text *rest, uint64_t *out_value) {
   return true;
 }
 
-/* Takes the next line, without its newline, off the front of rest. */
-static bool take_line(struct denet_text *rest, struct denet_text *out_line) {
+static struct denet_text text_after(struct denet_text text, size_t skipped) {
+  return (struct denet_text){text.bytes + skipped, text.length - skipped};
+}
+
+/* Takes the text until the next byte `end`, or all, off the front of rest, and that byte too. */
+static bool take_until(struct denet_text *rest, char end, struct denet_text *out_text) {
   if (!rest->length)
     return false;
-  const char *newline = memchr(rest->bytes, '\n', rest->length);
-  size_t length = newline ? (size_t)(newline - rest->bytes) : rest->length;
-  size_t taken = length + (newline != NULL);
-  *out_line = (struct denet_text){rest->bytes, length};
-  *rest = (struct denet_text){rest->bytes + taken, rest->length - taken};
+  const char *found = memchr(rest->bytes, end, rest->length);
+  size_t length = found ? (size_t)(found - rest->bytes) : rest->length;
+  *out_text = (struct denet_text){rest->bytes, length};
+  *rest = text_after(*rest, length + (found != NULL));
   return true;
 }
 
 static bool starts_with(struct denet_text text, const char *prefix) {
   size_t length = strlen(prefix);
   return text.length >= length && !memcmp(text.bytes, prefix, length);
-}
-
-static struct denet_text text_after(struct denet_text text, size_t skipped) {
-  return (struct denet_text){text.bytes + skipped, text.length - skipped};
-}
-
-/* Finds the name by its outermost parentheses; out_rest is what stands behind it. */
-static int parse_stat_name(struct denet_text text, struct denet_stat *stat,
-                           struct denet_text *out_rest) {
-  const char *open = memchr(text.bytes, '(', text.length);
-  const char *close = memrchr(text.bytes, ')', text.length);
-  if (!open || !close || close < open)
-    return -EINVAL;
-  size_t length = (size_t)(close - open - 1);
-  if (length >= sizeof(stat->name))
-    length = sizeof(stat->name) - 1;
-  memcpy(stat->name, open + 1, length);
-  stat->name[length] = '\0';
-  *out_rest = text_after(text, (size_t)(close + 1 - text.bytes));
-  return 0;
 }
 
 int denet_parse_stat(struct denet_text text, struct denet_stat *out_stat) {
@@ -67,9 +50,13 @@ int denet_parse_stat(struct denet_text text, struct denet_stat *out_stat) {
   if (!text.bytes || !take_number(&rest, &pid) || pid == 0 || pid > INT32_MAX)
     return -EINVAL;
   stat.pid = (pid_t)pid;
-  int error = parse_stat_name(text, &stat, &rest);
-  if (error)
-    return error;
+  const char *open = memchr(text.bytes, '(', text.length);
+  const char *close = memrchr(text.bytes, ')', text.length);
+  if (!open || !close || close < open)
+    return -EINVAL;
+  size_t length = (size_t)(close - open - 1);
+  memcpy(stat.name, open + 1, length < sizeof(stat.name) ? length : sizeof(stat.name) - 1);
+  rest = text_after(text, (size_t)(close + 1 - text.bytes));
   if (rest.length < 2 || rest.bytes[0] != ' ')
     return -EINVAL;
   stat.state = rest.bytes[1];
@@ -96,7 +83,7 @@ uint64_t denet_parse_keys(struct denet_text text, const char *const *keys, unsig
                           uint64_t *out_values) {
   uint64_t found = 0;
   struct denet_text line;
-  while (take_line(&text, &line)) {
+  while (take_until(&text, '\n', &line)) {
     for (unsigned i = 0; i < count; i++) {
       size_t length = strlen(keys[i]);
       if (!starts_with(line, keys[i]) || line.length == length || line.bytes[length] != ':')
@@ -113,7 +100,7 @@ bool denet_parse_net_dev(struct denet_text text, unsigned index, uint64_t *out_s
   uint64_t sum = 0, value;
   bool is_table = false;
   struct denet_text line;
-  while (take_line(&text, &line)) {
+  while (take_until(&text, '\n', &line)) {
     while (starts_with(line, " "))
       line = text_after(line, 1);
     const char *colon = memchr(line.bytes, ':', line.length);
@@ -133,7 +120,7 @@ bool denet_parse_net_dev(struct denet_text text, unsigned index, uint64_t *out_s
 
 struct denet_text denet_parse_cgroup(struct denet_text text) {
   struct denet_text unified = {0}, systemd = {0}, line;
-  while (take_line(&text, &line)) {
+  while (take_until(&text, '\n', &line)) {
     if (starts_with(line, "0::"))
       unified = text_after(line, strlen("0::"));
     const char *colon = memchr(line.bytes, ':', line.length);
@@ -143,8 +130,8 @@ struct denet_text denet_parse_cgroup(struct denet_text text) {
     if (starts_with(rest, "name=systemd:"))
       systemd = text_after(rest, strlen("name=systemd:"));
   }
-  bool unified_says_more = unified.bytes && unified.length > strlen("/");
-  return unified_says_more || !systemd.bytes ? unified : systemd;
+  bool is_below_root = unified.bytes && unified.length > strlen("/");
+  return is_below_root || !systemd.bytes ? unified : systemd;
 }
 
 struct denet_text denet_parse_arguments(struct denet_text text) {
@@ -154,11 +141,5 @@ struct denet_text denet_parse_arguments(struct denet_text text) {
 }
 
 bool denet_parse_next_argument(struct denet_text *rest, struct denet_text *out_argument) {
-  if (!rest->length)
-    return false;
-  const char *nul = memchr(rest->bytes, '\0', rest->length);
-  size_t length = nul ? (size_t)(nul - rest->bytes) : rest->length;
-  *out_argument = (struct denet_text){rest->bytes, length};
-  *rest = text_after(*rest, length + (nul != NULL));
-  return true;
+  return take_until(rest, '\0', out_argument);
 }

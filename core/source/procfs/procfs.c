@@ -1,4 +1,4 @@
-/* The /proc source: how its files are read, and how it begins and ends. */
+/* The /proc source: opens and frees it, and reads files. */
 #include "core/source/procfs/procfs.h"
 
 #include "core/source/procfs/parse.h"
@@ -11,15 +11,15 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define ASKED_BYTES 2048 /* stat has 52 numbers and a name, io seven lines */
+#define LISTED_BYTES 2048 /* stat has 52 numbers and a name, io seven lines */
 
 int denet_procfs_outcome(void) { return errno == ENOENT || errno == ESRCH ? DENET_GONE : -errno; }
 
-/* Of a process's file, or with tid of its thread's. */
 struct path {
   char text[64];
 };
 
+/* Returns the path of a file of the process, or of its thread if tid is not 0. */
 static struct path make_path(pid_t pid, pid_t tid, const char *name) {
   struct path path;
   if (tid)
@@ -35,16 +35,12 @@ int denet_procfs_open_file(const struct denet_procfs *procfs, pid_t pid, pid_t t
   return openat(procfs->proc_fd, path.text, flags | O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 }
 
-/* Whether the file has one line: with its newline it is whole, and need not be read for its end. */
-static bool is_line(const char *name, const char *text, size_t length) {
-  bool has_line = !strcmp(name, "stat") || !strcmp(name, "statm") || !strcmp(name, "schedstat");
-  return has_line && length && text[length - 1] == '\n';
-}
-
-/* Usually one read(): the kernel makes the texts of one process or thread whole in one call. */
+/* Reads a file to its end, usually with one read(2): the kernel gives the text of one process or
+ * thread in one piece. A file of one line is complete with its newline. */
 static int read_whole(int fd, const char *name, char *out, size_t *out_length) {
+  bool is_line = !strcmp(name, "statm") || !strcmp(name, "schedstat") || !strcmp(name, "stat");
   size_t length = 0;
-  while (length < DENET_PROCFS_TEXT && !is_line(name, out, length)) {
+  while (length < DENET_PROCFS_TEXT && !(is_line && length && out[length - 1] == '\n')) {
     ssize_t got = read(fd, out + length, DENET_PROCFS_TEXT - length);
     if (got < 0 && errno == EINTR)
       continue;
@@ -58,15 +54,13 @@ static int read_whole(int fd, const char *name, char *out, size_t *out_length) {
   return length < DENET_PROCFS_TEXT ? 0 : -EMSGSIZE;
 }
 
-static int read_text(struct denet_procfs *procfs, pid_t pid, pid_t tid, const char *name,
-                     struct denet_text *out_text) {
-  DENET_CLOSE int fd = denet_procfs_open_file(procfs, pid, tid, name, 0);
-  if (fd < 0)
-    return denet_procfs_outcome();
+int denet_procfs_read(struct denet_procfs *procfs, pid_t pid, pid_t tid, const char *name,
+                      struct denet_text *out_text) {
   size_t length = 0;
-  int outcome = read_whole(fd, name, procfs->text, &length);
+  DENET_CLOSE int fd = denet_procfs_open_file(procfs, pid, tid, name, 0);
+  int outcome = fd < 0 ? denet_procfs_outcome() : read_whole(fd, name, procfs->text, &length);
   if (outcome)
-    return outcome;
+    return denet_procfs_note_failure(procfs, outcome);
   procfs->text[length] = '\0';
   *out_text = (struct denet_text){procfs->text, length};
   return 0;
@@ -78,37 +72,33 @@ int denet_procfs_note_failure(struct denet_procfs *procfs, int outcome) {
   return outcome;
 }
 
-int denet_procfs_read(struct denet_procfs *procfs, pid_t pid, pid_t tid, const char *name,
-                      struct denet_text *out_text) {
-  return denet_procfs_note_failure(procfs, read_text(procfs, pid, tid, name, out_text));
+void denet_procfs_note_denied(struct denet_procfs *procfs, struct denet_process *process,
+                              int outcome, enum denet_unavailable what) {
+  if (outcome != -EACCES && outcome != -EPERM)
+    return;
+  process->unavailable |= what;
+  procfs->source.seen_unavailable |= what;
 }
 
-unsigned denet_procfs_ask_file(struct denet_procfs *procfs, pid_t pid, pid_t tid,
+unsigned denet_procfs_add_file(struct denet_procfs *procfs, pid_t pid, pid_t tid,
                                const char *name) {
   struct path path = make_path(pid, tid, name);
-  return denet_batch_add(procfs->batch, pid, path.text, ASKED_BYTES);
+  return denet_read_worker_add(procfs->numbers, pid, path.text, LISTED_BYTES);
 }
 
-int denet_procfs_text(struct denet_procfs *procfs, unsigned place, struct denet_text *out_text) {
-  int outcome = denet_batch_text(procfs->batch, place, out_text);
+int denet_procfs_file_text(struct denet_procfs *procfs, unsigned index,
+                           struct denet_text *out_text) {
+  int outcome = denet_read_worker_text(procfs->numbers, index, out_text);
   if (outcome == -ENOENT || outcome == -ESRCH)
     return DENET_GONE;
-  if (outcome == DENET_LATER)
-    outcome = -EAGAIN;
-  return denet_procfs_note_failure(procfs, outcome);
+  return denet_procfs_note_failure(procfs, outcome == DENET_LATER ? -EAGAIN : outcome);
 }
 
-int denet_procfs_read_held(struct denet_procfs *procfs, pid_t pid, pid_t tid, const char *name,
-                           struct denet_text *out_text) {
-  unsigned place = denet_procfs_ask_file(procfs, pid, tid, name);
-  denet_batch_read(procfs->batch);
-  return denet_procfs_text(procfs, place, out_text);
-}
-
-void denet_procfs_note_unavailable(struct denet_procfs *procfs, struct denet_process *process,
-                                   enum denet_unavailable lack) {
-  process->unavailable |= lack;
-  procfs->source.seen_unavailable |= lack;
+int denet_procfs_read_listed(struct denet_procfs *procfs, pid_t pid, pid_t tid, const char *name,
+                             struct denet_text *out_text) {
+  unsigned index = denet_procfs_add_file(procfs, pid, tid, name);
+  denet_read_worker_read(procfs->numbers);
+  return denet_procfs_file_text(procfs, index, out_text);
 }
 
 bool denet_procfs_has_own_pids(const struct denet_source *source) {
@@ -130,8 +120,8 @@ pid_t denet_procfs_parse_pid(const char *name) {
 
 static void free_procfs(struct denet_source *source) {
   struct denet_procfs *procfs = (struct denet_procfs *)source;
-  denet_aside_free(procfs->aside);
-  denet_batch_free(procfs->batch);
+  denet_read_worker_free(procfs->texts);
+  denet_read_worker_free(procfs->numbers);
   if (procfs->folder)
     closedir(procfs->folder); /* closes proc_fd */
   free(procfs->listed);
@@ -141,7 +131,7 @@ static void free_procfs(struct denet_source *source) {
   free(procfs);
 }
 
-/* Sorts the rows of metrics.def by file. */
+/* Makes a plan for each file from the rows of metrics.def. */
 static void make_plans(struct denet_procfs *procfs) {
   const uint64_t units[DENET_UNITS] = {[DENET_ONE] = 1,
                                        [DENET_TICKS] = procfs->env->tick_ns,
@@ -160,7 +150,7 @@ static void make_plans(struct denet_procfs *procfs) {
   }
 }
 
-/* Whether the pids in there are those of our own pid namespace: its "self" is this process. */
+/* Returns whether pids there are of the own pid namespace: then "self" is this process. */
 static bool has_own_pids(int proc_fd) {
   char link[16];
   ssize_t length = readlinkat(proc_fd, "self", link, sizeof(link) - 1);
@@ -170,7 +160,7 @@ static bool has_own_pids(int proc_fd) {
   return denet_procfs_parse_pid(link) == getpid();
 }
 
-/* Whether stat tells all of other users' processes: it does of the first one. */
+/* Returns whether stat of pid 1, a process of another user, may be read in full. */
 static bool can_see_all(struct denet_procfs *procfs) {
   struct denet_text text = {0};
   struct denet_stat stat;
@@ -178,9 +168,9 @@ static bool can_see_all(struct denet_procfs *procfs) {
          stat.fields > DENET_STAT_START_STACK && stat.field[DENET_STAT_START_STACK];
 }
 
-/* Whether the kernel does: of those that do not, some have no file and some zeros in it, also for
- * us who have run. */
-static bool keeps_run_queue_times(struct denet_procfs *procfs) {
+/* Returns whether the kernel keeps run queue times. Without CONFIG_SCHED_INFO there is no file, or
+ * it has zeros, also for this thread, which has run. */
+static bool has_run_queue_times(struct denet_procfs *procfs) {
   DENET_CLOSE int fd = openat(procfs->proc_fd, "self/schedstat", O_RDONLY | O_CLOEXEC);
   if (fd < 0)
     return errno != ENOENT;
@@ -197,10 +187,10 @@ int denet_procfs_open(const struct denet_env *env, struct denet_error *error,
     return denet_error_set(error, -errno, "ProcPath \"%s\" cannot be opened: %s", env->proc_path,
                            strerror(errno));
   struct denet_procfs *procfs = calloc(1, sizeof(*procfs));
-  if (!procfs || denet_aside_new(&procfs->aside) ||
-      denet_batch_new(dirfd(folder), &procfs->batch)) {
+  if (!procfs || denet_read_worker_new(dirfd(folder), &procfs->texts) ||
+      denet_read_worker_new(dirfd(folder), &procfs->numbers)) {
     if (procfs)
-      denet_aside_free(procfs->aside);
+      denet_read_worker_free(procfs->texts);
     free(procfs);
     closedir(folder);
     return denet_error_set(error, -ENOMEM, "there is no memory");
@@ -222,7 +212,8 @@ int denet_procfs_open(const struct denet_env *env, struct denet_error *error,
   if (procfs->own_pids && !fstatat(procfs->proc_fd, "self/ns/net", &own_net, 0))
     procfs->own_net = own_net.st_ino;
   bool has_self = !faccessat(procfs->proc_fd, "self/stat", F_OK, 0);
-  if (has_self && !keeps_run_queue_times(procfs))
+  procfs->has_schedstat = !has_self || has_run_queue_times(procfs);
+  if (!procfs->has_schedstat)
     procfs->source.unavailable |= DENET_UNAVAILABLE_SCHEDSTAT;
   if (has_self && faccessat(procfs->proc_fd, "self/io", F_OK, 0))
     procfs->source.unavailable |= DENET_UNAVAILABLE_IO_ACCOUNTING;

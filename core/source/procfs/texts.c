@@ -1,4 +1,4 @@
-/* The texts of the processes of /proc. */
+/* The texts and the user of a process of /proc. */
 #include "core/source/procfs/parse.h"
 #include "core/source/procfs/procfs.h"
 
@@ -7,25 +7,24 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Longer ones are cut: what one user writes there must not fill this one's memory. */
-#define ARGUMENT_BYTES (1 << 18)
+/* The rest is cut: a user's arguments must not fill the memory of this process. */
+#define ARGUMENTS_MOST (1 << 18)
 
-/* A link or a file of the process that its owner can hold up. */
-static int read_aside(struct denet_procfs *procfs, const struct denet_process *process,
-                      const char *name, size_t limit, struct denet_buffer *out) {
-  struct denet_aside_key key = {process->pid, process->start_ticks, process->exec_stamp,
-                                process->never_execd};
+/* Reads a symbolic link or a file of the process on which a read may stall. */
+static int read_file(struct denet_procfs *procfs, const struct denet_process *process,
+                     const char *name, size_t limit, struct denet_buffer *out) {
+  struct denet_read_key key = {process->pid, process->start_ticks, process->exec_stamp,
+                               process->never_execd};
   char path[32];
   snprintf(path, sizeof(path), "%d/%s", (int)process->pid, name);
-  return denet_aside_read(procfs->aside, key, procfs->proc_fd, path, limit, out);
+  return denet_read_worker_read_text(procfs->texts, &key, path, limit, out);
 }
 
-static int describe_executable(struct denet_procfs *procfs, struct denet_process *process,
-                               struct denet_buffer *out) {
+static int read_executable(struct denet_procfs *procfs, struct denet_process *process,
+                           struct denet_buffer *out) {
   static const char deleted[] = " (deleted)"; /* d_path, fs/d_path.c */
-  int outcome = read_aside(procfs, process, "exe", PATH_MAX, out);
-  if (outcome == -EACCES || outcome == -EPERM)
-    denet_procfs_note_unavailable(procfs, process, DENET_UNAVAILABLE_EXECUTABLE);
+  int outcome = read_file(procfs, process, "exe", PATH_MAX, out);
+  denet_procfs_note_denied(procfs, process, outcome, DENET_UNAVAILABLE_EXECUTABLE);
   if (outcome)
     return outcome;
   size_t cut = sizeof(deleted) - 1;
@@ -35,7 +34,7 @@ static int describe_executable(struct denet_procfs *procfs, struct denet_process
   return 0;
 }
 
-/* Whether the process has ended since it was looked at: it has no memory. */
+/* Returns whether the process has lost its memory since the scan, in its exit. */
 static bool has_ended(struct denet_procfs *procfs, const struct denet_process *process) {
   struct denet_text text;
   uint64_t vm_pages;
@@ -45,9 +44,9 @@ static bool has_ended(struct denet_procfs *procfs, const struct denet_process *p
   return outcome == DENET_GONE || (!outcome && denet_parse_field(text, 1, &vm_pages) && !vm_pages);
 }
 
-static int describe_arguments(struct denet_procfs *procfs, const struct denet_process *process,
-                              struct denet_buffer *out) {
-  int outcome = read_aside(procfs, process, "cmdline", ARGUMENT_BYTES, out);
+static int read_arguments(struct denet_procfs *procfs, const struct denet_process *process,
+                          struct denet_buffer *out) {
+  int outcome = read_file(procfs, process, "cmdline", ARGUMENTS_MOST, out);
   if (!outcome && !out->length && has_ended(procfs, process))
     return DENET_GONE;
   if (!outcome)
@@ -59,12 +58,12 @@ int denet_procfs_read_text(struct denet_source *source, struct denet_process *pr
                            enum denet_text_kind kind, struct denet_buffer *out) {
   struct denet_procfs *procfs = (struct denet_procfs *)source;
   denet_buffer_clear(out);
-  if (process->vanished) /* its files may be another's, with its pid */
+  if (process->vanished) /* another process may have the pid */
     return DENET_GONE;
   if (kind == DENET_TEXT_EXECUTABLE)
-    return describe_executable(procfs, process, out);
+    return read_executable(procfs, process, out);
   if (kind == DENET_TEXT_ARGUMENTS)
-    return describe_arguments(procfs, process, out);
+    return read_arguments(procfs, process, out);
   struct denet_text file, path;
   int outcome = denet_procfs_read(procfs, process->pid, 0, "cgroup", &file);
   if (outcome)

@@ -7,12 +7,13 @@
 #define MANGLED_MOST 1024
 #define REPEATS_MOST 24
 
-/* Of the C++ runtime library (Itanium C++ ABI, section 3.4): malloc'ed memory. */
+/* A function of the C++ runtime library (Itanium C++ ABI, section 3.4). Returns malloc'ed memory.
+ */
 /* NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): the ABI's name. */
 char *__cxa_demangle(const char *mangled, char *buffer, size_t *length, int *status);
 
-/* A name may say "the same again", and so a short one may stand for gigabytes. With so many repeats
- * it is at most 3^(repeats / 3) times as long. */
+/* Returns whether the name stays short. Parts of it may refer to earlier parts, so that a short
+ * name may stand for gigabytes; it becomes at most 3^(repeats / 3) times as long. */
 static bool stays_short(const char *mangled) {
   int repeats = 0;
   size_t length = strlen(mangled);
@@ -27,7 +28,7 @@ static bool stays_short(const char *mangled) {
   return length <= MANGLED_MOST && repeats <= REPEATS_MOST;
 }
 
-/* Rust's older names end in "::h" and 16 digits of a hash, which says nothing to people. */
+/* Returns the length without the "::h" and 16 digits of a hash at the end of older Rust names. */
 static size_t length_without_hash(const char *name) {
   size_t length = strlen(name);
   if (length <= 19 || memcmp(name + length - 19, "::h", 3) != 0 ||

@@ -2,9 +2,10 @@
 
 #include "core/util/cleanup.h"
 
+#include <elfutils/libdw.h>
 #include <elfutils/libdwelf.h>
 #include <errno.h>
-#include <libelf.h>
+#include <gelf.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -29,15 +30,15 @@ static int read_at(int fd, uint64_t offset, void *out, size_t bytes) {
   return 0;
 }
 
-static bool holds(const struct denet_elf_file *file, uint64_t offset, uint64_t bytes) {
+static bool has_bytes(const struct denet_elf_file *file, uint64_t offset, uint64_t bytes) {
   return offset <= file->bytes && bytes <= file->bytes - offset;
 }
 
-/* Reads count entries of a table into memory of its own. */
+/* Reads count entries of a table. The caller owns *out_table. */
 static int read_table(const struct denet_elf_file *file, uint64_t offset, size_t count, size_t size,
                       void **out_table) {
   DENET_FREE void *table = NULL;
-  if (!holds(file, offset, count * size))
+  if (!has_bytes(file, offset, count * size))
     return -ENOEXEC;
   table = malloc(count * size + 1);
   if (!table)
@@ -46,12 +47,6 @@ static int read_table(const struct denet_elf_file *file, uint64_t offset, size_t
   if (!error)
     *out_table = DENET_TAKE(table);
   return error;
-}
-
-static bool is_ours(const Elf64_Ehdr *header) {
-  return memcmp(header->e_ident, ELFMAG, SELFMAG) == 0 && header->e_ident[EI_CLASS] == ELFCLASS64 &&
-         header->e_ident[EI_DATA] == ELFDATA2LSB && header->e_machine == EM_X86_64 &&
-         (header->e_type == ET_EXEC || header->e_type == ET_DYN);
 }
 
 static int read_names(struct denet_elf_file *file, size_t index) {
@@ -64,7 +59,7 @@ static int read_names(struct denet_elf_file *file, size_t index) {
   return error;
 }
 
-/* Sections are a help, not a condition: a file without is still one. */
+/* A file without sections is valid, and so is one with absurd ones: then it has none. */
 static int read_sections(struct denet_elf_file *file, const Elf64_Ehdr *header) {
   size_t count = header->e_shnum;
   void *sections;
@@ -94,14 +89,16 @@ static int read_programs(struct denet_elf_file *file, const Elf64_Ehdr *header) 
   return 0;
 }
 
-/* Not by libelf: it takes memory for as many sections as a file claims to have, and whoever owns
- * the file may write another number between any two looks. */
+/* Reads the headers without libelf, which takes memory for as many sections as a file claims to
+ * have; the owner of the file may change that number between any two looks. */
 static int read_headers(struct denet_elf_file *file) {
   Elf64_Ehdr header;
   int error = read_at(file->fd, 0, &header, sizeof(header));
   if (error)
     return error;
-  if (!is_ours(&header))
+  if (memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_ident[EI_CLASS] != ELFCLASS64 ||
+      header.e_ident[EI_DATA] != ELFDATA2LSB || header.e_machine != EM_X86_64 ||
+      (header.e_type != ET_EXEC && header.e_type != ET_DYN))
     return -ENOEXEC;
   error = read_programs(file, &header);
   return error ? error : read_sections(file, &header);
@@ -132,7 +129,7 @@ const Elf64_Shdr *denet_elf_file_section_at(const struct denet_elf_file *file, s
   if (index == 0 || index >= file->section_count || file->sections[index].sh_type == SHT_NOBITS)
     return NULL;
   const Elf64_Shdr *section = &file->sections[index];
-  return holds(file, section->sh_offset, section->sh_size) ? section : NULL;
+  return has_bytes(file, section->sh_offset, section->sh_size) ? section : NULL;
 }
 
 const Elf64_Shdr *denet_elf_file_section(const struct denet_elf_file *file, const char *name) {
@@ -159,7 +156,7 @@ int denet_elf_file_read(const struct denet_elf_file *file, const Elf64_Shdr *sec
 
 static uint64_t round_up(uint64_t bytes, uint64_t unit) { return (bytes + unit - 1) / unit * unit; }
 
-/* A file in the making: one header, the sections, their names, the table of sections. */
+/* A file that is being made: one header, the sections, their names, the table of sections. */
 struct extract {
   Elf64_Shdr sections[EXTRACT_MOST + 2]; /* 0 is none, the last the names */
   const Elf64_Shdr *originals[EXTRACT_MOST + 2];
@@ -170,9 +167,9 @@ struct extract {
   uint64_t uncompressed;
 };
 
-/* What a section's bytes will be; those of a compressed one are said by its header. */
-static int measure(const struct denet_elf_file *file, const Elf64_Shdr *section,
-                   uint64_t *out_bytes) {
+/* Gets a section's bytes once it is uncompressed. */
+static int get_uncompressed(const struct denet_elf_file *file, const Elf64_Shdr *section,
+                            uint64_t *out_bytes) {
   Elf64_Chdr header;
   *out_bytes = section->sh_size;
   if (!(section->sh_flags & SHF_COMPRESSED))
@@ -193,7 +190,7 @@ static int add_section(const struct denet_elf_file *file, const char *name, uint
     return 0;
   if (extract->names_bytes + name_bytes > sizeof(extract->names))
     return -ENOEXEC;
-  int error = measure(file, section, &uncompressed);
+  int error = get_uncompressed(file, section, &uncompressed);
   if (error)
     return error;
   if (section->sh_size > limit || uncompressed > limit ||
@@ -223,7 +220,7 @@ static void add_names(struct extract *extract) {
   extract->bytes += round_up(extract->names_bytes, 8);
 }
 
-static int fill(const struct denet_elf_file *file, const struct extract *extract, char *image) {
+static int fill(const struct denet_elf_file *file, const struct extract *extract, char *content) {
   Elf64_Ehdr header = {
       .e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
       .e_type = ET_DYN,
@@ -235,56 +232,91 @@ static int fill(const struct denet_elf_file *file, const struct extract *extract
       .e_shnum = (uint16_t)extract->section_count,
       .e_shstrndx = (uint16_t)(extract->section_count - 1),
   };
-  memcpy(image, &header, sizeof(header));
+  memcpy(content, &header, sizeof(header));
   for (size_t i = 1; i + 1 < extract->section_count; i++) {
     const Elf64_Shdr *section = &extract->sections[i];
-    int error = read_at(file->fd, extract->originals[i]->sh_offset, image + section->sh_offset,
+    int error = read_at(file->fd, extract->originals[i]->sh_offset, content + section->sh_offset,
                         section->sh_size);
     if (error)
       return error;
   }
-  memcpy(image + extract->sections[extract->section_count - 1].sh_offset, extract->names,
+  memcpy(content + extract->sections[extract->section_count - 1].sh_offset, extract->names,
          extract->names_bytes);
-  memcpy(image + extract->bytes, extract->sections, extract->section_count * sizeof(Elf64_Shdr));
+  memcpy(content + extract->bytes, extract->sections, extract->section_count * sizeof(Elf64_Shdr));
   return 0;
 }
 
-int denet_elf_file_extract(const struct denet_elf_file *file, const char *const *names,
-                           size_t count, uint64_t limit, struct denet_elf_extract *out_extract) {
-  struct extract extract = {
-      .section_count = 1, .names_bytes = 1, .bytes = round_up(sizeof(Elf64_Ehdr), 8)};
+/* Makes the content of a copy. 0, then the caller owns *out_content, or -errno. */
+static int extract_sections(const struct denet_elf_file *file, const char *const *names,
+                            size_t count, uint64_t limit, struct extract *extract,
+                            char **out_content) {
   int error = 0;
   for (size_t i = 0; i < count && i < EXTRACT_MOST && !error; i++)
-    error = add_section(file, names[i], limit, &extract);
+    error = add_section(file, names[i], limit, extract);
   if (error)
     return error;
-  if (extract.section_count == 1)
+  if (extract->section_count == 1)
     return -ENOENT;
-  add_names(&extract);
-  size_t bytes = extract.bytes + extract.section_count * sizeof(Elf64_Shdr);
-  DENET_FREE char *image = calloc(1, bytes);
-  if (!image)
+  add_names(extract);
+  DENET_FREE char *content =
+      calloc(1, extract->bytes + extract->section_count * sizeof(Elf64_Shdr));
+  if (!content)
     return -ENOMEM;
-  error = fill(file, &extract, image);
+  error = fill(file, extract, content);
+  if (!error)
+    *out_content = DENET_TAKE(content);
+  return error;
+}
+
+int denet_elf_file_copy(const struct denet_elf_file *file, const char *const *names, size_t count,
+                        uint64_t limit, struct denet_elf_copy *out_copy) {
+  struct extract extract = {
+      .section_count = 1, .names_bytes = 1, .bytes = round_up(sizeof(Elf64_Ehdr), 8)};
+  DENET_CLEANUP(denet_elf_copy_done) struct denet_elf_copy copy = {0};
+  int error = extract_sections(file, names, count, limit, &extract, &copy.content);
   if (error)
     return error;
-  *out_extract = (struct denet_elf_extract){DENET_TAKE(image), bytes, extract.uncompressed};
+  size_t bytes = extract.bytes + extract.section_count * sizeof(Elf64_Shdr);
+  elf_version(EV_CURRENT);
+  copy.elf = elf_memory(copy.content, bytes);
+  if (!copy.elf)
+    return -ENOENT;
+  copy.dwarf = dwarf_begin_elf(copy.elf, DWARF_C_READ, NULL); /* uncompresses the sections */
+  copy.bytes = bytes + extract.uncompressed;
+  *out_copy = copy;
+  /* NOLINTNEXTLINE(clang-analyzer-deadcode.DeadStores): denet_elf_copy_done() reads it. */
+  copy = (struct denet_elf_copy){0};
   return 0;
 }
 
-static void end_elf(Elf **elf) { elf_end(*elf); }
+void denet_elf_copy_done(struct denet_elf_copy *copy) {
+  dwarf_end(copy->dwarf);
+  elf_end(copy->elf);
+  free(copy->content);
+  *copy = (struct denet_elf_copy){0};
+}
 
-/* By libelf, of a copy of the section. */
+void *denet_elf_copy_section(const struct denet_elf_copy *copy, const char *name) {
+  size_t names;
+  if (elf_getshdrstrndx(copy->elf, &names))
+    return NULL;
+  for (Elf_Scn *section = NULL; (section = elf_nextscn(copy->elf, section));) {
+    GElf_Shdr header;
+    const char *found =
+        gelf_getshdr(section, &header) ? elf_strptr(copy->elf, names, header.sh_name) : NULL;
+    if (found && strcmp(found, name) == 0)
+      return header.sh_flags & SHF_COMPRESSED ? NULL : elf_getdata(section, NULL);
+  }
+  return NULL;
+}
+
 size_t denet_elf_file_build_id(const struct denet_elf_file *file, unsigned char *out, size_t size) {
   static const char *const sections[] = {".note.gnu.build-id"};
-  struct denet_elf_extract extract;
+  DENET_CLEANUP(denet_elf_copy_done) struct denet_elf_copy copy = {0};
   const void *id;
-  if (denet_elf_file_extract(file, sections, 1, NOTES_MOST, &extract))
+  if (denet_elf_file_copy(file, sections, 1, NOTES_MOST, &copy))
     return 0;
-  DENET_FREE char *image = extract.image;
-  elf_version(EV_CURRENT);
-  DENET_CLEANUP(end_elf) Elf *elf = elf_memory(image, extract.bytes);
-  ssize_t length = elf ? dwelf_elf_gnu_build_id(elf, &id) : -1;
+  ssize_t length = dwelf_elf_gnu_build_id(copy.elf, &id);
   if (length <= 0)
     return 0;
   size_t taken = (size_t)length < size ? (size_t)length : size;

@@ -1,5 +1,5 @@
-/* An ELF file for x86-64, read piece by piece and never mapped: whoever owns it may cut it short or
- * lie in it at any time. Addresses are those that the file gives itself. */
+/* An ELF file for x86-64. It is read piece by piece and never mapped, since its owner may truncate
+ * it or change it at any time. Addresses are those that the file gives itself. */
 #pragma once
 
 #include <elf.h>
@@ -22,26 +22,36 @@ int denet_elf_file_open(int fd, struct denet_elf_file *out_file);
 
 void denet_elf_file_done(struct denet_elf_file *file);
 
-/* NULL if there is none that is in the file. */
+/* Finds a section that is wholly in the file, by name or by index; NULL: none. */
 const Elf64_Shdr *denet_elf_file_section(const struct denet_elf_file *file, const char *name);
 const Elf64_Shdr *denet_elf_file_section_at(const struct denet_elf_file *file, size_t index);
 
-/* All of a section, with a NUL behind it. 0, then the caller owns *out_bytes; -EFBIG above limit;
- * -ENOEXEC if it is not in the file; -ENOMEM; an error of pread(). */
+/* Reads all of a section, and puts a NUL behind it. 0, then the caller owns *out_bytes; -EFBIG
+ * above limit; -ENOEXEC if it is not in the file; -ENOMEM; an error of pread(). */
 int denet_elf_file_read(const struct denet_elf_file *file, const Elf64_Shdr *section,
                         uint64_t limit, unsigned char **out_bytes);
 
-/* The build-id, up to size bytes of it. Its length, 0 if there is none. */
+/* Gets up to size bytes of the build-id. Returns its length, 0 if there is none. */
 size_t denet_elf_file_build_id(const struct denet_elf_file *file, unsigned char *out, size_t size);
 
-/* An ELF file in memory, made of some sections of another. */
-struct denet_elf_extract {
-  char *image; /* owned by whoever has it made */
-  size_t bytes;
-  uint64_t uncompressed; /* bytes of the sections, once unpacked */
+typedef struct Elf Elf;     /* libelf.h */
+typedef struct Dwarf Dwarf; /* elfutils/libdw.h */
+
+/* Some sections of an ELF file, as an ELF file in memory that libelf and libdw read. */
+struct denet_elf_copy {
+  char *content; /* owned, as is all */
+  Elf *elf;
+  Dwarf *dwarf;   /* NULL: libdw finds nothing to read */
+  uint64_t bytes; /* of memory, with what libelf takes to uncompress */
 };
 
-/* Of the sections of these names (at most 16) those that are there. 0; -ENOENT if none is there;
- * -EFBIG if they are, uncompressed, above limit; as denet_elf_file_read. */
-int denet_elf_file_extract(const struct denet_elf_file *file, const char *const *names,
-                           size_t count, uint64_t limit, struct denet_elf_extract *out_extract);
+/* Copies the sections of these names (at most 16) that are there, and uncompresses them. 0, then
+ * the caller owns what is in *out_copy; -ENOENT if none is there; -EFBIG if they are, uncompressed,
+ * above limit; as denet_elf_file_read. */
+int denet_elf_file_copy(const struct denet_elf_file *file, const char *const *names, size_t count,
+                        uint64_t limit, struct denet_elf_copy *out_copy);
+
+void denet_elf_copy_done(struct denet_elf_copy *copy); /* zeroed is fine */
+
+/* Returns the content (Elf_Data *) of a section, which is uncompressed; NULL: there is none. */
+void *denet_elf_copy_section(const struct denet_elf_copy *copy, const char *name);

@@ -1,33 +1,44 @@
 #include "core/stacks/symbols/maps.h"
 
+#include "core/util/array.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-void denet_maps_done(struct denet_maps *mappings) {
-  free(mappings->all);
-  denet_buffer_done(&mappings->texts);
-  *mappings = (struct denet_maps){0};
+void denet_maps_done(struct denet_maps *maps) {
+  free(maps->all);
+  denet_buffer_done(&maps->texts);
+  *maps = (struct denet_maps){0};
 }
 
-static int digit_of(char byte, unsigned base) {
-  int digit = byte >= '0' && byte <= '9'   ? byte - '0'
-              : byte >= 'a' && byte <= 'f' ? byte - 'a' + 10
-                                           : -1;
-  return digit < (int)base ? digit : -1;
+bool denet_maps_take_line(struct denet_text *text, struct denet_text *out_line) {
+  const char *newline = text->length ? memchr(text->bytes, '\n', text->length) : NULL;
+  size_t length = newline ? (size_t)(newline - text->bytes) : text->length;
+  size_t taken = length + (newline ? 1 : 0);
+  *out_line = (struct denet_text){text->bytes, length};
+  *text = (struct denet_text){text->bytes + taken, text->length - taken};
+  return taken > 0;
 }
 
-/* A number and the one byte behind it; false if it is not that, or above 64 bits. */
-static bool take_number(struct denet_text *text, unsigned base, char end, uint64_t *out_number) {
+static unsigned digit_of(char byte) {
+  if (byte >= '0' && byte <= '9')
+    return (unsigned)(byte - '0');
+  byte |= 0x20;
+  return byte >= 'a' && byte <= 'f' ? (unsigned)(byte - 'a') + 10 : UINT32_MAX;
+}
+
+bool denet_maps_take_number(struct denet_text *text, unsigned base, char end,
+                            uint64_t *out_number) {
   uint64_t number = 0;
   size_t length = 0;
   for (; length < text->length; length++) {
-    int digit = digit_of(text->bytes[length], base);
-    if (digit < 0)
+    unsigned digit = digit_of(text->bytes[length]);
+    if (digit >= base)
       break;
-    if (number > (UINT64_MAX - (uint64_t)digit) / base)
+    if (number > (UINT64_MAX - digit) / base)
       return false;
-    number = number * base + (uint64_t)digit;
+    number = number * base + digit;
   }
   if (length == 0 || length == text->length || text->bytes[length] != end)
     return false;
@@ -36,17 +47,19 @@ static bool take_number(struct denet_text *text, unsigned base, char end, uint64
   return true;
 }
 
-/* "START-END rwxp OFFSET MAJOR:MINOR INODE" and maybe spaces and a path, which *line is then. */
+/* Parses "START-END rwxp OFFSET MAJOR:MINOR INODE" and leaves the path, if any, in *line. */
 static bool parse_line(struct denet_text *line, struct denet_mapping *out, bool *out_executes) {
   uint64_t major, minor;
-  if (!take_number(line, 16, '-', &out->start) || !take_number(line, 16, ' ', &out->end) ||
-      out->start >= out->end || line->length < 5 || line->bytes[4] != ' ')
+  if (!denet_maps_take_number(line, 16, '-', &out->start) ||
+      !denet_maps_take_number(line, 16, ' ', &out->end) || out->start >= out->end ||
+      line->length < 5 || line->bytes[4] != ' ')
     return false;
   *out_executes = line->bytes[2] == 'x';
   *line = (struct denet_text){line->bytes + 5, line->length - 5};
-  if (!take_number(line, 16, ' ', &out->offset) || !take_number(line, 16, ':', &major) ||
-      !take_number(line, 16, ' ', &minor) || major > UINT32_MAX || minor > UINT32_MAX ||
-      !take_number(line, 10, ' ', &out->inode))
+  if (!denet_maps_take_number(line, 16, ' ', &out->offset) ||
+      !denet_maps_take_number(line, 16, ':', &major) ||
+      !denet_maps_take_number(line, 16, ' ', &minor) || major > UINT32_MAX || minor > UINT32_MAX ||
+      !denet_maps_take_number(line, 10, ' ', &out->inode))
     return false;
   out->device = major << 32 | minor;
   while (line->length && line->bytes[0] == ' ')
@@ -54,9 +67,9 @@ static bool parse_line(struct denet_text *line, struct denet_mapping *out, bool 
   return true;
 }
 
-/* The kernel escapes a newline, and nothing else. */
-static int add_path(struct denet_maps *mappings, struct denet_text path) {
-  struct denet_buffer *texts = &mappings->texts;
+/* Appends a path. The kernel escapes a newline, and nothing else. */
+static int append_path(struct denet_maps *maps, struct denet_text path) {
+  struct denet_buffer *texts = &maps->texts;
   int error = denet_buffer_reserve(texts, path.length + 1);
   for (size_t i = 0; i < path.length && !error; i++) {
     bool is_newline = path.length - i >= 4 && memcmp(path.bytes + i, "\\012", 4) == 0;
@@ -66,78 +79,57 @@ static int add_path(struct denet_maps *mappings, struct denet_text path) {
   return error ? error : denet_buffer_append(texts, "", 1);
 }
 
-static int add(struct denet_maps *mappings, struct denet_mapping mapping, struct denet_text path) {
-  if (mappings->count == mappings->capacity) {
-    size_t capacity = mappings->capacity ? 2 * mappings->capacity : 32;
-    struct denet_mapping *all = reallocarray(mappings->all, capacity, sizeof(*all));
-    if (!all)
-      return -ENOMEM;
-    mappings->all = all;
-    mappings->capacity = capacity;
-  }
-  mapping.path = mappings->texts.length;
-  mappings->all[mappings->count++] = mapping;
-  return add_path(mappings, path);
-}
-
-int denet_maps_parse(struct denet_text text, struct denet_maps *mappings) {
-  mappings->count = 0;
-  denet_buffer_clear(&mappings->texts);
-  while (text.length && mappings->count < DENET_MAPS_MOST) {
-    const char *newline = memchr(text.bytes, '\n', text.length);
-    size_t length = newline ? (size_t)(newline - text.bytes) : text.length;
-    struct denet_text line = {text.bytes, length};
+int denet_maps_parse(struct denet_text text, struct denet_maps *maps) {
+  struct denet_text line;
+  maps->count = 0;
+  denet_buffer_clear(&maps->texts);
+  while (maps->count < DENET_MAPS_MOST && denet_maps_take_line(&text, &line)) {
     struct denet_mapping mapping;
     bool executes;
-    length += newline ? 1 : 0;
-    text = (struct denet_text){text.bytes + length, text.length - length};
-    uint64_t before = mappings->count ? mappings->all[mappings->count - 1].end : 0;
-    /* They come in order, which is what the search builds upon. */
+    uint64_t before = maps->count ? maps->all[maps->count - 1].end : 0;
     if (!parse_line(&line, &mapping, &executes) || !executes || mapping.start < before)
       continue;
-    int error = add(mappings, mapping, line);
-    if (error)
-      return error;
+    if (denet_array_reserve(&maps->all, &maps->capacity, maps->count + 1, sizeof(*maps->all)))
+      return -ENOMEM;
+    mapping.path = maps->texts.length;
+    maps->all[maps->count++] = mapping;
+    if (append_path(maps, line))
+      return -ENOMEM;
   }
   return 0;
 }
 
-int denet_maps_copy(const struct denet_maps *from, struct denet_maps *mappings) {
-  denet_maps_done(mappings);
-  struct denet_mapping *all = reallocarray(NULL, from->count + 1, sizeof(*all));
-  if (!all || denet_buffer_append(&mappings->texts, from->texts.bytes, from->texts.length)) {
-    free(all);
+int denet_maps_copy(const struct denet_maps *from, struct denet_maps *maps) {
+  denet_maps_done(maps);
+  if (denet_array_reserve(&maps->all, &maps->capacity, from->count, sizeof(*maps->all)) ||
+      denet_buffer_append(&maps->texts, from->texts.bytes, from->texts.length)) {
+    denet_maps_done(maps);
     return -ENOMEM;
   }
   if (from->count)
-    memcpy(all, from->all, from->count * sizeof(*all));
-  mappings->all = all;
-  mappings->count = from->count;
-  mappings->capacity = from->count + 1;
+    memcpy(maps->all, from->all, from->count * sizeof(*maps->all));
+  maps->count = from->count;
   return 0;
 }
 
-const struct denet_mapping *denet_maps_find(const struct denet_maps *mappings, uint64_t address) {
-  size_t low = 0, high = mappings->count;
-  while (low < high) {
-    size_t middle = low + (high - low) / 2;
-    if (mappings->all[middle].end <= address)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  bool is_found = low < mappings->count && mappings->all[low].start <= address;
-  return is_found ? &mappings->all[low] : NULL;
+/* Sorts the key behind a mapping that ends before it. */
+static int compare_with_address(const void *item, const void *key) {
+  return ((const struct denet_mapping *)item)->end <= *(const uint64_t *)key ? -1 : 1;
 }
 
-const char *denet_mapping_path(const struct denet_maps *mappings,
-                               const struct denet_mapping *mapping) {
-  return mappings->texts.bytes + mapping->path;
+const struct denet_mapping *denet_maps_find(const struct denet_maps *maps, uint64_t address) {
+  size_t at = denet_array_lower_bound(maps->all, maps->count, sizeof(*maps->all), &address,
+                                      compare_with_address);
+  return at < maps->count && maps->all[at].start <= address ? &maps->all[at] : NULL;
 }
 
-void denet_mapping_name(const struct denet_maps *mappings, const struct denet_mapping *mapping,
+const char *denet_mapping_path(const struct denet_maps *maps, const struct denet_mapping *mapping) {
+  return maps->texts.bytes + mapping->path;
+}
+
+void denet_mapping_name(const struct denet_maps *maps, const struct denet_mapping *mapping,
                         char out[DENET_MAPPING_NAME_MOST + 1]) {
-  const char *path = denet_mapping_path(mappings, mapping), *slash = strrchr(path, '/');
+  const char *path = denet_mapping_path(maps, mapping), *slash = strrchr(path, '/');
   const char *name = slash ? slash + 1 : path;
   size_t length = strlen(name), suffix = strlen(" (deleted)");
   if (length > suffix && strcmp(name + length - suffix, " (deleted)") == 0)

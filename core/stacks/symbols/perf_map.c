@@ -1,5 +1,7 @@
 #include "core/stacks/symbols/perf_map.h"
 
+#include "core/stacks/symbols/maps.h"
+#include "core/util/array.h"
 #include "core/util/cleanup.h"
 
 #include <errno.h>
@@ -17,32 +19,18 @@ void denet_perf_map_done(struct denet_perf_map *map) {
   *map = (struct denet_perf_map){0};
 }
 
-static int digit_of(char byte) {
-  if (byte >= '0' && byte <= '9')
-    return byte - '0';
-  byte |= 0x20;
-  return byte >= 'a' && byte <= 'f' ? byte - 'a' + 10 : -1;
-}
-
-/* A number, maybe behind "0x", and the spaces that follow it. */
+/* Takes a number, maybe behind "0x", and the spaces that follow it. */
 static bool take_number(struct denet_text *text, uint64_t *out_number) {
-  size_t at = text->length > 2 && !memcmp(text->bytes, "0x", 2) ? 2 : 0, first = at;
-  uint64_t number = 0;
-  for (; at < text->length && digit_of(text->bytes[at]) >= 0; at++) {
-    if (number >> 60)
-      return false;
-    number = number << 4 | (uint64_t)digit_of(text->bytes[at]);
-  }
-  if (at == first || at == text->length || text->bytes[at] != ' ')
+  if (text->length > 2 && !memcmp(text->bytes, "0x", 2))
+    *text = (struct denet_text){text->bytes + 2, text->length - 2};
+  if (!denet_maps_take_number(text, 16, ' ', out_number))
     return false;
-  while (at < text->length && text->bytes[at] == ' ')
-    at++;
-  *text = (struct denet_text){text->bytes + at, text->length - at};
-  *out_number = number;
+  while (text->length && text->bytes[0] == ' ')
+    *text = (struct denet_text){text->bytes + 1, text->length - 1};
   return true;
 }
 
-static int add_name(struct denet_perf_map *map, struct denet_text name) {
+static int append_name(struct denet_perf_map *map, struct denet_text name) {
   size_t start = map->names.length;
   if (name.length > DENET_PERF_NAME_MOST)
     name.length = DENET_PERF_NAME_MOST;
@@ -53,20 +41,6 @@ static int add_name(struct denet_perf_map *map, struct denet_text name) {
     if ((unsigned char)map->names.bytes[i] < ' ' || map->names.bytes[i] == 0x7f)
       map->names.bytes[i] = '?';
   return error;
-}
-
-static int add(struct denet_perf_map *map, uint64_t start, uint64_t bytes, struct denet_text name) {
-  if (map->count == map->capacity) {
-    size_t capacity = map->capacity ? 2 * map->capacity : 256;
-    struct denet_perf_entry *entries = reallocarray(map->entries, capacity, sizeof(*entries));
-    if (!entries)
-      return -ENOMEM;
-    map->entries = entries;
-    map->capacity = capacity;
-  }
-  map->entries[map->count++] =
-      (struct denet_perf_entry){start, start + bytes, 0, (uint32_t)map->names.length};
-  return add_name(map, name);
 }
 
 static int compare_entries(const void *left, const void *right) {
@@ -85,46 +59,45 @@ static void sort(struct denet_perf_map *map) {
 }
 
 int denet_perf_map_parse(struct denet_text text, struct denet_perf_map *map) {
+  struct denet_text line;
   map->count = 0;
   denet_buffer_clear(&map->names);
-  while (text.length) {
-    const char *newline = memchr(text.bytes, '\n', text.length);
-    struct denet_text line = {text.bytes, newline ? (size_t)(newline - text.bytes) : text.length};
-    size_t taken = line.length + (newline ? 1 : 0);
+  while (map->count < ENTRIES_MOST && denet_maps_take_line(&text, &line)) {
     uint64_t start, bytes;
-    text = (struct denet_text){text.bytes + taken, text.length - taken};
     if (!take_number(&line, &start) || !take_number(&line, &bytes) || bytes == 0 ||
-        start + bytes < start || line.length == 0 || map->count == ENTRIES_MOST)
+        start + bytes < start || line.length == 0)
       continue;
-    int error = add(map, start, bytes, line);
-    if (error)
-      return error;
+    if (denet_array_reserve(&map->entries, &map->capacity, map->count + 1, sizeof(*map->entries)))
+      return -ENOMEM;
+    map->entries[map->count++] =
+        (struct denet_perf_entry){start, start + bytes, 0, (uint32_t)map->names.length};
+    if (append_name(map, line))
+      return -ENOMEM;
   }
   sort(map);
   return 0;
 }
 
+/* Sorts the key behind all entries that begin there or before it. */
+static int compare_with_address(const void *item, const void *key) {
+  return ((const struct denet_perf_entry *)item)->start <= *(const uint64_t *)key ? -1 : 1;
+}
+
 const char *denet_perf_map_find(const struct denet_perf_map *map, uint64_t address) {
-  size_t low = 0, high = map->count;
-  while (low < high) {
-    size_t middle = low + (high - low) / 2;
-    if (map->entries[middle].start <= address)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  /* Of those that begin before it. Names lie in the order of their lines. */
+  size_t behind = denet_array_lower_bound(map->entries, map->count, sizeof(*map->entries), &address,
+                                          compare_with_address);
+  size_t first = behind > DENET_PERF_BEFORE_MOST ? behind - DENET_PERF_BEFORE_MOST : 0;
   const struct denet_perf_entry *found = NULL;
-  size_t last = low > DENET_PERF_BEFORE_MOST ? low - DENET_PERF_BEFORE_MOST : 0;
-  for (; low > last && map->entries[low - 1].reach > address; low--) {
-    const struct denet_perf_entry *entry = &map->entries[low - 1];
+  for (; behind > first && map->entries[behind - 1].reach > address; behind--) {
+    const struct denet_perf_entry *entry = &map->entries[behind - 1];
+    /* Names are in the order of their lines. */
     if (entry->end > address && (!found || entry->name > found->name))
       found = entry;
   }
   return found ? map->names.bytes + found->name : NULL;
 }
 
-/* Of the line of the status that begins so: the first number behind it, or the last. */
+/* Finds the line of the status that begins with key, and the first or the last number in it. */
 static bool find_number(const char *status, const char *key, bool is_last, uint64_t *out_number) {
   const char *line = strstr(status, key);
   if (!line)
@@ -143,24 +116,15 @@ static bool find_number(const char *status, const char *key, bool is_last, uint6
   }
 }
 
-/* The process's pid in its own namespace, which its file is named by, and its user. */
+/* Reads the process's user, and its pid in its own namespace, which is in the name of its file. */
 static int read_status(int process_fd, uint64_t *out_pid, uint64_t *out_uid) {
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer status = {0};
-  DENET_CLOSE int fd = openat(process_fd, "status", O_RDONLY | O_CLOEXEC);
-  if (fd < 0)
-    return -errno;
-  int error = denet_buffer_read(&status, fd, STATUS_MOST);
+  int error = denet_buffer_read_path(&status, process_fd, "status", STATUS_MOST);
   if (error)
     return error;
   bool is_whole = status.length && find_number(status.bytes, "\nUid:", false, out_uid) &&
                   find_number(status.bytes, "\nNSpid:", true, out_pid);
   return is_whole ? 0 : -ENOENT;
-}
-
-/* Whose mount namespace it is may have put any file in the place: one that its user could not read
- * would be told in our lines. */
-static bool may_count(const struct stat *status, uint64_t uid) {
-  return S_ISREG(status->st_mode) && status->st_uid == uid && status->st_size <= FILE_MOST;
 }
 
 int denet_perf_map_read(struct denet_perf_map *map, int process_fd, bool *out_new) {
@@ -177,7 +141,9 @@ int denet_perf_map_read(struct denet_perf_map *map, int process_fd, bool *out_ne
   struct stat status;
   if (fstat(fd, &status))
     return -errno;
-  if (!may_count(&status, uid))
+  /* A user in a mount namespace of its own can put any file in its place, also one that only other
+   * users may read. */
+  if (!S_ISREG(status.st_mode) || status.st_uid != uid || status.st_size > FILE_MOST)
     return -EACCES;
   uint64_t modified_ns =
       (uint64_t)status.st_mtim.tv_sec * 1000000000 + (uint64_t)status.st_mtim.tv_nsec;

@@ -1,5 +1,5 @@
 /* The names that a just-in-time compiler gives its functions: /tmp/perf-PID.map, a line for each,
- * "START SIZE name" in hexadecimal digits. */
+ * "START SIZE name" in hexadecimal digits (tools/perf/Documentation/jit-interface.txt). */
 #pragma once
 
 #include "core/util/buffer.h"
@@ -12,8 +12,8 @@
 
 struct denet_perf_entry {
   uint64_t start, end;
-  uint64_t reach; /* the highest end of this one and of those before it */
-  uint32_t name;  /* where in the names */
+  uint64_t reach; /* the highest end of this entry and of those before it */
+  uint32_t name;  /* offset in the names */
 };
 
 struct denet_perf_map {
@@ -26,16 +26,16 @@ struct denet_perf_map {
 
 void denet_perf_map_done(struct denet_perf_map *map);
 
-/* Reads such a text; whatever stood in *map is gone. Where entries overlap the later one counts, as
- * memory is used again. A control byte of a name becomes '?', what is above DENET_PERF_NAME_MOST
- * bytes is cut off. Lines that are none are passed over. 0 or -ENOMEM. */
+/* Parses such a text, in place of what *map had. Where entries overlap the later line counts, since
+ * memory is used again. A control byte of a name becomes '?', and what is above
+ * DENET_PERF_NAME_MOST bytes is cut off. Malformed lines are skipped. 0 or -ENOMEM. */
 int denet_perf_map_parse(struct denet_text text, struct denet_perf_map *map);
 
-/* The name of the function at the address; NULL if there is none among the DENET_PERF_BEFORE_MOST
- * that begin there or before it and nearest to it. Valid until the map is changed. */
+/* Returns the name of the function at the address; NULL if there is none among the
+ * DENET_PERF_BEFORE_MOST nearest that begin there or before it. Valid until the map is changed. */
 const char *denet_perf_map_find(const struct denet_perf_map *map, uint64_t address);
 
-/* Reads the process's file if it is another than the last time. The folder is /proc/PID, open. The
- * file counts if it is a regular one of the process's user, not above 16 MiB. 0,
- * *out_new says whether it was read; -errno where there is none that counts. */
+/* Reads the file of the process whose directory in /proc is open, if it has changed since the last
+ * time. Only a regular file of the process's user of at most 16 MiB is read. 0, and *out_new says
+ * whether it was read; -errno where there is no such file. */
 int denet_perf_map_read(struct denet_perf_map *map, int process_fd, bool *out_new);

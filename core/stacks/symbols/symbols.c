@@ -1,14 +1,15 @@
 #include "core/stacks/symbols/symbols.h"
 
 #include "core/stacks/symbols/xz.h"
+#include "core/util/array.h"
 #include "core/util/cleanup.h"
 
 #include <errno.h>
 #include <string.h>
 
-/* How many that lie before it are looked at for one that an address is in. */
+/* Functions before an address that are looked at for one that has it. */
 #define NESTED_MOST 8
-/* What a function of assembler code that does not say its size may have. */
+/* Bytes of a function of assembler code whose size the file does not have. */
 #define UNSIZED_MOST 4096
 
 struct symbol {
@@ -57,7 +58,7 @@ static int read_table(const struct denet_elf_file *file, const char *name, uint6
   return 0;
 }
 
-/* Labels of assembler code have no type; they count if they are of code. */
+/* Labels of assembler code have no type; they are functions if their section has code. */
 static bool is_function(const struct denet_elf_file *file, const Elf64_Sym *symbol) {
   unsigned type = ELF64_ST_TYPE(symbol->st_info);
   if (symbol->st_shndx == SHN_UNDEF || symbol->st_value == 0)
@@ -68,33 +69,15 @@ static bool is_function(const struct denet_elf_file *file, const Elf64_Sym *symb
          file->sections[symbol->st_shndx].sh_flags & SHF_EXECINSTR;
 }
 
-/* Doubles *capacity until it is wanted, within what the symbols may take. */
-static int grow(struct denet_symbols *symbols, void **memory, size_t *capacity, size_t wanted,
-                size_t size) {
-  size_t more = *capacity ? *capacity : 256;
-  while (more < wanted)
-    more *= 2;
-  if (more == *capacity)
-    return 0;
-  if (denet_symbols_bytes(symbols) + (more - *capacity) * size > symbols->limit)
-    return -EFBIG;
-  void *grown = reallocarray(*memory, more, size);
-  if (!grown)
-    return -ENOMEM;
-  *memory = grown;
-  *capacity = more;
-  return 0;
-}
-
 static int add(struct denet_symbols *symbols, const Elf64_Sym *entry, const char *name,
                size_t length) {
-  int error = grow(symbols, (void **)&symbols->all, &symbols->capacity, symbols->count + 1,
-                   sizeof(*symbols->all));
-  if (!error)
-    error = grow(symbols, (void **)&symbols->names, &symbols->names_capacity,
-                 symbols->names_bytes + length + 1, 1);
-  if (error)
-    return error;
+  if (denet_array_reserve(&symbols->all, &symbols->capacity, symbols->count + 1,
+                          sizeof(*symbols->all)) ||
+      denet_array_reserve(&symbols->names, &symbols->names_capacity,
+                          symbols->names_bytes + length + 1, 1))
+    return -ENOMEM;
+  if (denet_symbols_bytes(symbols) > symbols->limit)
+    return -EFBIG;
   symbols->all[symbols->count++] = (struct symbol){
       .address = entry->st_value,
       .bytes = entry->st_size > UINT32_MAX ? UINT32_MAX : (uint32_t)entry->st_size,
@@ -131,18 +114,18 @@ static int add_from(struct denet_symbols *symbols, const struct denet_elf_file *
   return error ? error : add_table(symbols, &table);
 }
 
-/* What Fedora and its kind leave in a program whose symbols are elsewhere: an ELF file, packed,
- * with those that .dynsym has not. */
-static int add_packed(struct denet_symbols *symbols, const struct denet_elf_file *file) {
-  DENET_FREE unsigned char *packed = NULL;
+/* Adds the symbols that .dynsym lacks, from a compressed ELF file in the file: Fedora has it in
+ * programs whose .symtab is elsewhere. */
+static int add_compressed(struct denet_symbols *symbols, const struct denet_elf_file *file) {
+  DENET_FREE unsigned char *compressed = NULL;
   const Elf64_Shdr *section = denet_elf_file_section(file, ".gnu_debugdata");
   if (!section)
     return 0;
-  int error = denet_elf_file_read(file, section, symbols->limit, &packed);
+  int error = denet_elf_file_read(file, section, symbols->limit, &compressed);
   if (error)
     return error == -EFBIG ? 0 : error;
   DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file inner = {.fd = -1};
-  DENET_CLOSE int fd = denet_xz_unpack(packed, section->sh_size, symbols->limit);
+  DENET_CLOSE int fd = denet_xz_decompress(compressed, section->sh_size, symbols->limit);
   if (fd < 0 || denet_elf_file_open(fd, &inner))
     return fd == -ENOMEM ? fd : 0;
   error = add_from(symbols, &inner, ".symtab");
@@ -157,11 +140,11 @@ static int add_all(struct denet_symbols *symbols, const struct denet_elf_file *f
   if (error != -ENOENT)
     return error;
   error = add_from(symbols, file, ".dynsym");
-  return error && error != -ENOENT ? error : add_packed(symbols, file);
+  return error && error != -ENOENT ? error : add_compressed(symbols, file);
 }
 
-/* Which name of one address is shown: without underscores of an implementation in front, known
- * outside of its file, short. */
+/* Compares two names of one address, the one to show first: without underscores in front, global,
+ * short. */
 static int compare_names(const struct denet_symbols *symbols, const struct symbol *a,
                          const struct symbol *b) {
   const char *left = symbols->names + a->name, *right = symbols->names + b->name;
@@ -183,7 +166,7 @@ static int compare_symbols(const void *left, const void *right, void *context) {
   return compare_names(context, a, b);
 }
 
-/* Leaves one for each address; the size is any that is told. */
+/* Sorts by address and keeps one symbol for each, with a size if any of them has one. */
 static void sort(struct denet_symbols *symbols) {
   size_t kept = 0;
   if (symbols->count)
@@ -198,7 +181,7 @@ static void sort(struct denet_symbols *symbols) {
   symbols->count = kept;
 }
 
-static void give_back_room(struct denet_symbols *symbols) {
+static void trim(struct denet_symbols *symbols) {
   struct symbol *all = reallocarray(symbols->all, symbols->count, sizeof(*all));
   char *names = realloc(symbols->names, symbols->names_bytes);
   if (all) {
@@ -225,7 +208,7 @@ int denet_symbols_new(const struct denet_elf_file *file, const struct denet_elf_
   if (symbols->count == 0)
     return -ENOENT;
   sort(symbols);
-  give_back_room(symbols);
+  trim(symbols);
   *out_symbols = DENET_TAKE(symbols);
   return 0;
 }
@@ -244,17 +227,16 @@ uint64_t denet_symbols_bytes(const struct denet_symbols *symbols) {
 
 size_t denet_symbols_count(const struct denet_symbols *symbols) { return symbols->count; }
 
+/* Sorts the key behind a symbol with its address. */
+static int compare_with_address(const void *item, const void *key) {
+  return ((const struct symbol *)item)->address <= *(const uint64_t *)key ? -1 : 1;
+}
+
 const char *denet_symbols_find(const struct denet_symbols *symbols, uint64_t address) {
-  size_t low = 0, high = symbols->count;
-  while (low < high) {
-    size_t middle = low + (high - low) / 2;
-    if (symbols->all[middle].address <= address)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  for (size_t back = 1; back <= low && back <= NESTED_MOST; back++) {
-    const struct symbol *symbol = &symbols->all[low - back];
+  size_t behind = denet_array_lower_bound(symbols->all, symbols->count, sizeof(*symbols->all),
+                                          &address, compare_with_address);
+  for (size_t back = 1; back <= behind && back <= NESTED_MOST; back++) {
+    const struct symbol *symbol = &symbols->all[behind - back];
     uint64_t bytes = symbol->bytes || back > 1 ? symbol->bytes : UNSIZED_MOST;
     if (address - symbol->address < bytes)
       return symbols->names + symbol->name;

@@ -17,7 +17,7 @@ static int write_all(int fd, const unsigned char *bytes, size_t count) {
   return 0;
 }
 
-static int unpack(lzma_stream *stream, uint64_t limit, int fd) {
+static int decompress(lzma_stream *stream, uint64_t limit, int fd) {
   unsigned char piece[16384];
   lzma_ret outcome = LZMA_OK;
   while (outcome == LZMA_OK) {
@@ -35,15 +35,15 @@ static int unpack(lzma_stream *stream, uint64_t limit, int fd) {
   return outcome == LZMA_MEM_ERROR ? -ENOMEM : outcome == LZMA_MEMLIMIT_ERROR ? -EFBIG : -ENOEXEC;
 }
 
-int denet_xz_unpack(const unsigned char *packed, size_t bytes, uint64_t limit) {
+int denet_xz_decompress(const unsigned char *compressed, size_t bytes, uint64_t limit) {
   DENET_CLEANUP(lzma_end) lzma_stream stream = LZMA_STREAM_INIT;
   DENET_CLOSE int fd = memfd_create("denet", MFD_CLOEXEC);
   if (fd < 0)
     return -errno;
   if (lzma_stream_decoder(&stream, limit, 0) != LZMA_OK)
     return -ENOMEM;
-  stream.next_in = packed;
+  stream.next_in = compressed;
   stream.avail_in = bytes;
-  int error = unpack(&stream, limit, fd);
+  int error = decompress(&stream, limit, fd);
   return error ? error : DENET_TAKE_FD(fd);
 }

@@ -2,6 +2,7 @@
 
 #include "core/source/procfs/parse.h"
 #include "core/util/cleanup.h"
+#include "core/util/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,41 +11,31 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <time.h>
 
 #define MAPS_MOST (4u << 20) /* some 40,000 mappings */
-#define IMAGES_MOST 2048     /* a browser has 200 */
+#define DSOS_MOST 2048       /* a browser has 200 */
 #define STAT_MOST 4096
 #define AGAIN_NS UINT64_C(1000000000)
 
-static uint64_t now_ns(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
-static void release_images(struct denet_address_space *space) {
+static void release_dsos(struct denet_address_space *space) {
   for (size_t i = 0; i < space->mapped_count; i++)
     if (space->mapped[i])
-      denet_dsos_release(space->images, space->mapped[i]);
+      denet_dsos_release(space->dsos, space->mapped[i]);
   free(space->mapped);
 }
 
 void denet_address_space_done(struct denet_address_space *space) {
-  release_images(space);
-  denet_maps_done(&space->mappings);
+  release_dsos(space);
+  denet_maps_done(&space->maps);
   denet_perf_map_done(&space->perf_map);
   *space = (struct denet_address_space){
-      .pid = space->pid, .images = space->images, .proc_path = space->proc_path};
+      .pid = space->pid, .dsos = space->dsos, .proc_path = space->proc_path};
 }
 
 static int read_start_ticks(int process_fd, uint64_t *out_ticks) {
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
   struct denet_stat stat;
-  DENET_CLOSE int fd = openat(process_fd, "stat", O_RDONLY | O_CLOEXEC);
-  if (fd < 0)
-    return -errno;
-  int error = denet_buffer_read(&text, fd, STAT_MOST);
+  int error = denet_buffer_read_path(&text, process_fd, "stat", STAT_MOST);
   if (!error)
     error = denet_parse_stat(denet_buffer_text(&text), &stat);
   if (!error)
@@ -52,8 +43,8 @@ static int read_start_ticks(int process_fd, uint64_t *out_ticks) {
   return error;
 }
 
-/* The folder of the process in /proc, and of that one alone: what is opened in it later fails when
- * the process has exited, even if its pid is used again. A descriptor or -errno. */
+/* Opens the directory of the process in /proc. Files in it can be opened only while that process is
+ * there, even if its pid is used again. Returns a descriptor or -errno. */
 static int open_process(const struct denet_address_space *space, uint64_t *out_ticks) {
   char path[PATH_MAX];
   if (snprintf(path, sizeof(path), "%s/%d", space->proc_path, (int)space->pid) >= (int)sizeof(path))
@@ -69,11 +60,11 @@ static int open_process(const struct denet_address_space *space, uint64_t *out_t
   return DENET_TAKE_FD(fd);
 }
 
-/* Opens a regular file to read, and nothing else: to open a device may be to do something. */
-static int open_regular(const char *proc_path, int folder_fd, const char *path) {
+/* Opens a file to read if it is a regular one: to open a device may have an effect. */
+static int open_regular(const char *proc_path, int dir_fd, const char *path) {
   struct stat status;
   char again[PATH_MAX];
-  DENET_CLOSE int fd = openat(folder_fd, path, O_PATH | O_CLOEXEC);
+  DENET_CLOSE int fd = openat(dir_fd, path, O_PATH | O_CLOEXEC);
   if (fd < 0 || fstat(fd, &status))
     return -errno;
   if (!S_ISREG(status.st_mode))
@@ -84,21 +75,19 @@ static int open_regular(const char *proc_path, int folder_fd, const char *path) 
   return readable < 0 ? -errno : readable;
 }
 
-static bool is_mapped_file(int fd, const struct denet_mapping *mapping) {
-  struct stat status;
-  return fstat(fd, &status) == 0 && status.st_ino == mapping->inode &&
-         ((uint64_t)major(status.st_dev) << 32 | minor(status.st_dev)) == mapping->device;
-}
-
-/* A path that may lead to the mapped file, or to another one. */
+/* Opens the file at a path if it is the mapped one. */
 static int open_if_same(const char *proc_path, int process_fd, const char *path,
                         const struct denet_mapping *mapping) {
+  struct stat status;
   DENET_CLOSE int fd = open_regular(proc_path, process_fd, path);
-  return fd >= 0 && is_mapped_file(fd, mapping) ? DENET_TAKE_FD(fd) : -ESTALE;
+  if (fd < 0 || fstat(fd, &status) || status.st_ino != mapping->inode ||
+      ((uint64_t)major(status.st_dev) << 32 | minor(status.st_dev)) != mapping->device)
+    return -ESTALE;
+  return DENET_TAKE_FD(fd);
 }
 
-/* The first of these leads to the file itself, even if it is deleted or in another mount namespace,
- * but may need a capability that we lack. */
+/* Opens the file of a mapping. map_files leads to the file itself, even if it is deleted or in
+ * another mount namespace, but needs a capability (proc(5)). */
 static int open_mapped(const char *proc_path, int process_fd, const struct denet_mapping *mapping,
                        const char *file_path) {
   char path[PATH_MAX];
@@ -112,71 +101,63 @@ static int open_mapped(const char *proc_path, int process_fd, const struct denet
   return fd;
 }
 
-static struct denet_dso *find_image(const struct denet_address_space *space, int process_fd,
-                                    const struct denet_maps *mappings,
-                                    const struct denet_mapping *mapping) {
+static struct denet_dso *find_dso(const struct denet_address_space *space, int process_fd,
+                                  const struct denet_maps *maps,
+                                  const struct denet_mapping *mapping) {
+  char name[DENET_MAPPING_NAME_MOST + 1];
   if (mapping->inode == 0)
     return NULL;
-  struct denet_dso *image = denet_dsos_find(space->images, mapping->device, mapping->inode);
-  if (image)
-    return image;
-  char name[DENET_MAPPING_NAME_MOST + 1];
-  denet_mapping_name(mappings, mapping, name);
-  int fd =
-      open_mapped(space->proc_path, process_fd, mapping, denet_mapping_path(mappings, mapping));
-  if (fd < 0 || denet_dsos_take(space->images, fd, mapping->device, name, &image))
-    return NULL;
-  return image;
+  struct denet_dso *dso = denet_dsos_find(space->dsos, mapping->device, mapping->inode);
+  if (dso)
+    return dso;
+  denet_mapping_name(maps, mapping, name);
+  int fd = open_mapped(space->proc_path, process_fd, mapping, denet_mapping_path(maps, mapping));
+  return fd < 0 || denet_dsos_open(space->dsos, fd, mapping->device, name, &dso) ? NULL : dso;
 }
 
-static int read_mappings(int process_fd, struct denet_maps *mappings) {
+static int read_maps(int process_fd, struct denet_maps *maps) {
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
-  DENET_CLOSE int fd = openat(process_fd, "maps", O_RDONLY | O_CLOEXEC);
-  if (fd < 0)
-    return errno == ENOENT ? -ESRCH : -errno;
-  int error = denet_buffer_read(&text, fd, MAPS_MOST);
+  int error = denet_buffer_read_path(&text, process_fd, "maps", MAPS_MOST);
   if (!error)
-    error = denet_maps_parse(denet_buffer_text(&text), mappings);
+    error = denet_maps_parse(denet_buffer_text(&text), maps);
   /* A zombie has none left. */
-  return !error && mappings->count == 0 ? -ESRCH : error;
+  return error == -ENOENT || (!error && maps->count == 0) ? -ESRCH : error;
 }
 
 int denet_address_space_read(struct denet_address_space *space) {
-  DENET_CLEANUP(denet_maps_done) struct denet_maps mappings = {0};
+  DENET_CLEANUP(denet_maps_done) struct denet_maps maps = {0};
   uint64_t ticks = 0;
   DENET_CLOSE int process_fd = open_process(space, &ticks);
-  if (process_fd < 0)
-    return process_fd;
-  int error = read_mappings(process_fd, &mappings);
+  int error = process_fd < 0 ? process_fd : read_maps(process_fd, &maps);
   if (error)
     return error;
-  struct denet_dso **mapped = calloc(mappings.count + 1, sizeof(struct denet_dso *));
+  struct denet_dso **mapped = calloc(maps.count + 1, sizeof(struct denet_dso *));
   if (!mapped)
     return -ENOMEM;
-  for (size_t i = 0; i < mappings.count && i < IMAGES_MOST; i++)
-    mapped[i] = find_image(space, process_fd, &mappings, &mappings.all[i]);
-  release_images(space);
-  denet_maps_done(&space->mappings);
+  for (size_t i = 0; i < maps.count && i < DSOS_MOST; i++)
+    mapped[i] = find_dso(space, process_fd, &maps, &maps.all[i]);
+  release_dsos(space);
+  denet_maps_done(&space->maps);
   space->mapped = mapped;
-  space->mapped_count = mappings.count;
-  space->mappings = mappings;
-  mappings = (struct denet_maps){0};
+  space->mapped_count = maps.count;
+  space->maps = maps;
+  maps = (struct denet_maps){0};
   space->start_ticks = ticks;
-  space->read_ns = now_ns();
+  space->read_ns = denet_clock_monotonic_ns();
   return 0;
 }
 
 int denet_address_space_copy(const struct denet_address_space *from,
                              struct denet_address_space *space) {
   struct denet_dso **mapped = calloc(from->mapped_count + 1, sizeof(struct denet_dso *));
-  if (!mapped || denet_maps_copy(&from->mappings, &space->mappings)) {
+  if (!mapped || denet_maps_copy(&from->maps, &space->maps)) {
     free(mapped);
     return -ENOMEM;
   }
   for (size_t i = 0; i < from->mapped_count; i++) {
     mapped[i] = from->mapped[i];
     if (mapped[i])
-      denet_dso_hold(mapped[i]);
+      denet_dso_retain(mapped[i]);
   }
   space->mapped = mapped;
   space->mapped_count = from->mapped_count;
@@ -185,80 +166,72 @@ int denet_address_space_copy(const struct denet_address_space *from,
 
 uint64_t denet_address_space_bytes(const struct denet_address_space *space) {
   const struct denet_perf_map *map = &space->perf_map;
-  return space->mappings.capacity * sizeof(*space->mappings.all) + space->mappings.texts.capacity +
+  return space->maps.capacity * sizeof(*space->maps.all) + space->maps.texts.capacity +
          space->mapped_count * sizeof(struct denet_dso *) + map->capacity * sizeof(*map->entries) +
          map->names.capacity;
 }
 
 static void reopen(const struct denet_address_space *space, const struct denet_mapping *mapping,
-                   struct denet_dso *image) {
+                   struct denet_dso *dso) {
   uint64_t ticks = 0;
   DENET_CLOSE int process_fd = open_process(space, &ticks);
   if (process_fd < 0)
     return;
-  int fd = open_mapped(space->proc_path, process_fd, mapping,
-                       denet_mapping_path(&space->mappings, mapping));
+  int fd =
+      open_mapped(space->proc_path, process_fd, mapping, denet_mapping_path(&space->maps, mapping));
   if (fd >= 0)
-    denet_dsos_reopen(space->images, image, fd);
+    denet_dsos_reopen(space->dsos, dso, fd);
 }
 
 bool denet_address_space_find(struct denet_address_space *space, uint64_t address,
-                              struct denet_dso **out_image, uint64_t *out_address) {
-  const struct denet_mapping *mapping = denet_maps_find(&space->mappings, address);
+                              struct denet_dso **out_dso, uint64_t *out_address) {
+  const struct denet_mapping *mapping = denet_maps_find(&space->maps, address);
   if (!mapping)
     return false;
-  struct denet_dso *image = space->mapped[mapping - space->mappings.all];
-  if (image && denet_dso_wants_file(image))
-    reopen(space, mapping, image);
+  struct denet_dso *dso = space->mapped[mapping - space->maps.all];
+  if (dso && denet_dso_needs_file(dso))
+    reopen(space, mapping, dso);
   uint64_t offset = address - mapping->start + mapping->offset;
-  *out_image = image;
-  if (!image || !denet_dso_address(image, offset, out_address))
+  *out_dso = dso;
+  if (!dso || !denet_dso_address(dso, offset, out_address))
     *out_address = offset;
   return true;
 }
 
-/* What the just-in-time compiler calls it. The file is read again at most once a second. */
+/* Finds the name that the just-in-time compiler gives to an address. Its file is read again at most
+ * once a second. */
 static const char *find_in_perf_map(struct denet_address_space *space, uint64_t address) {
   const char *name = denet_perf_map_find(&space->perf_map, address);
-  uint64_t now = now_ns(), ticks = 0;
+  uint64_t now_ns = denet_clock_monotonic_ns(), ticks = 0;
   bool is_new = false;
-  if (name || (space->perf_map_read_ns && now - space->perf_map_read_ns < AGAIN_NS))
+  if (name || (space->perf_map_read_ns && now_ns - space->perf_map_read_ns < AGAIN_NS))
     return name;
-  space->perf_map_read_ns = now;
+  space->perf_map_read_ns = now_ns;
   DENET_CLOSE int process_fd = open_process(space, &ticks);
   if (process_fd < 0 || denet_perf_map_read(&space->perf_map, process_fd, &is_new) || !is_new)
     return NULL;
   return denet_perf_map_find(&space->perf_map, address);
 }
 
-/* "module+0x1f", or the bare address where it is of no file. */
-static int tell_place(const struct denet_address_space *space, uint64_t address,
-                      struct denet_buffer *out) {
-  const struct denet_mapping *mapping = denet_maps_find(&space->mappings, address);
+int denet_address_space_append_name(struct denet_address_space *space, uint64_t address,
+                                    struct denet_buffer *out, bool *out_certain) {
+  const struct denet_mapping *mapping = denet_maps_find(&space->maps, address);
   char text[DENET_MAPPING_NAME_MOST + 32], file[DENET_MAPPING_NAME_MOST + 1];
+  struct denet_dso *dso = NULL;
+  uint64_t file_address;
+  *out_certain = true;
+  if (mapping && strcmp(denet_mapping_path(&space->maps, mapping), "[vdso]") == 0)
+    return denet_buffer_append_string(out, "[vdso]");
+  if (denet_address_space_find(space, address, &dso, &file_address) && dso && dso->is_elf)
+    return denet_dsos_append_name(space->dsos, dso, file_address, out);
+  const char *name = find_in_perf_map(space, address);
+  *out_certain = name != NULL;
+  if (name)
+    return denet_buffer_append_string(out, name);
   snprintf(text, sizeof(text), "0x%" PRIx64, address);
   if (mapping && mapping->inode) {
-    denet_mapping_name(&space->mappings, mapping, file);
+    denet_mapping_name(&space->maps, mapping, file);
     snprintf(text, sizeof(text), "%s+0x%" PRIx64, file, address - mapping->start + mapping->offset);
   }
   return denet_buffer_append_string(out, text);
-}
-
-static bool is_vdso(const struct denet_address_space *space, uint64_t address) {
-  const struct denet_mapping *mapping = denet_maps_find(&space->mappings, address);
-  return mapping && strcmp(denet_mapping_path(&space->mappings, mapping), "[vdso]") == 0;
-}
-
-int denet_address_space_tell(struct denet_address_space *space, uint64_t address,
-                             struct denet_buffer *out, bool *out_certain) {
-  struct denet_dso *image = NULL;
-  uint64_t file_address;
-  *out_certain = true;
-  if (is_vdso(space, address))
-    return denet_buffer_append_string(out, "[vdso]");
-  if (denet_address_space_find(space, address, &image, &file_address) && image && image->is_elf)
-    return denet_dsos_tell(space->images, image, file_address, out);
-  const char *name = find_in_perf_map(space, address);
-  *out_certain = name != NULL;
-  return name ? denet_buffer_append_string(out, name) : tell_place(space, address, out);
 }

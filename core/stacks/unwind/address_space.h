@@ -1,5 +1,5 @@
-/* Where a process has its code: its executable mappings, the images of their files, and what its
- * just-in-time compiler says of the rest. */
+/* The code of a process: its executable mappings, their files, and the names that its just-in-time
+ * compiler gives to the rest. */
 #pragma once
 
 #include "core/stacks/symbols/maps.h"
@@ -9,14 +9,14 @@
 #include <sys/types.h>
 
 struct denet_address_space {
-  /* Set by whoever makes it: */
+  /* Set by the owner: */
   pid_t pid;
-  struct denet_dsos *images; /* borrowed, as is the next */
+  struct denet_dsos *dsos; /* borrowed, as is the next */
   const char *proc_path;
-  /* The rest is zero at first. */
+  /* Zero at first: */
   uint64_t start_ticks; /* of the process that was read first; 0: none was */
-  struct denet_maps mappings;
-  struct denet_dso **mapped; /* beside each mapping; NULL where there is no file to read */
+  struct denet_maps maps;
+  struct denet_dso **mapped; /* one for each mapping; NULL where there is no file to read */
   size_t mapped_count;
   struct denet_perf_map perf_map;
   uint64_t read_ns, perf_map_read_ns; /* when, monotonic clock */
@@ -25,24 +25,23 @@ struct denet_address_space {
 /* Gives back everything; then it may be read again. */
 void denet_address_space_done(struct denet_address_space *space);
 
-/* Reads the mappings of space->pid and opens their files. What was there before is replaced, but
- * only where that succeeds. 0 or -errno: -ESRCH when the process has exited or another one has its
- * pid. */
+/* Reads the mappings of space->pid and opens their files, in place of those before. 0 or -errno,
+ * then nothing has changed: -ESRCH when the process has exited or another one has its pid. */
 int denet_address_space_read(struct denet_address_space *space);
 
-/* The same as another's, as a fork's is. 0 or -ENOMEM. */
+/* Copies another's mappings, as a fork does. 0 or -ENOMEM. */
 int denet_address_space_copy(const struct denet_address_space *from,
                              struct denet_address_space *space);
 
-/* Memory that it holds: as much as the process's user likes, up to some 50 MB. */
+/* Returns the memory that it holds, up to some 50 MB: the process decides how much. */
 uint64_t denet_address_space_bytes(const struct denet_address_space *space);
 
-/* What is at an address: false if nothing executable is, else the image, NULL where there is none,
- * and the address that its file gives it. Opens a file again that had to be closed. */
+/* Finds what is at an address: false if nothing executable is, else the dso (NULL: no file) and the
+ * address that the file gives it. Opens the file again if it had to be closed. */
 bool denet_address_space_find(struct denet_address_space *space, uint64_t address,
-                              struct denet_dso **out_image, uint64_t *out_address);
+                              struct denet_dso **out_dso, uint64_t *out_address);
 
-/* Appends what is at an address, as a frame's name: 0 or -ENOMEM. *out_certain is false where
- * asking later may tell more. */
-int denet_address_space_tell(struct denet_address_space *space, uint64_t address,
-                             struct denet_buffer *out, bool *out_certain);
+/* Appends the name of a frame at an address. *out_certain: it would be the same later. 0 or
+ * -ENOMEM. */
+int denet_address_space_append_name(struct denet_address_space *space, uint64_t address,
+                                    struct denet_buffer *out, bool *out_certain);

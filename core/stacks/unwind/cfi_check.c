@@ -1,34 +1,35 @@
 #include "core/stacks/unwind/cfi_check.h"
 
+#include "core/stacks/unwind/x86_64.h"
+#include "core/util/array.h"
 #include "core/util/cleanup.h"
 
 #include <dwarf.h>
 #include <elfutils/libdw.h>
 #include <string.h>
 
-#define ENTRY_MOST 65536 /* of compilers, those of huge functions have some 20,000 bytes */
-#define REGISTERS 128    /* System V ABI, x86-64: 126 have a number */
+#define ENTRY_MOST 65536 /* compilers make 20,000 bytes for huge functions */
 #define REMEMBERED_MOST 64
-/* Longer numbers libdw takes for the largest there is, and goes on behind their tenth byte. */
+/* libdw takes longer numbers for the largest there is, and goes on behind their tenth byte. */
 #define NUMBER_BYTES_MOST 9
-/* What libdw keeps of an entry that it has seen, and the node of its tree. */
+/* libdw's copy of an entry, and the node of its tree. */
 #define KEPT_BYTES 160
 
-/* What entries refer to: where it is, and how what refers to it begins. */
-struct description {
+/* A CIE, to which FDEs refer by its offset. */
+struct cie {
   Dwarf_Off offset;
-  size_t address_bytes;
-  bool has_more; /* bytes behind the addresses, which say how many they are */
+  size_t address_bytes; /* of an address in its FDEs */
+  bool has_block;       /* its FDEs have a block (length and bytes) behind the addresses */
 };
 
-struct descriptions {
-  struct description *all; /* by offset; owned */
+struct cies {
+  struct cie *items; /* by offset; owned */
   size_t count, capacity;
 };
 
-static void free_descriptions(struct descriptions *descriptions) { free(descriptions->all); }
+static void free_cies(struct cies *cies) { free(cies->items); }
 
-/* The rest of an entry. */
+/* The part of an entry that has not been read yet. */
 struct rest {
   const uint8_t *at, *end;
 };
@@ -53,15 +54,12 @@ static bool take_number(struct rest *rest, uint64_t *out_number) {
   return false;
 }
 
-static bool skip_number(struct rest *rest) {
-  uint64_t number;
-  return take_number(rest, &number);
-}
+static bool skip_number(struct rest *rest) { return take_number(rest, &(uint64_t){0}); }
 
 static bool skip_registers(struct rest *rest, unsigned count) {
   uint64_t number;
   for (; count > 0; count--)
-    if (!take_number(rest, &number) || number >= REGISTERS)
+    if (!take_number(rest, &number) || number >= DENET_CFI_REGISTERS)
       return false;
   return true;
 }
@@ -71,7 +69,8 @@ static bool skip_block(struct rest *rest) {
   return take_number(rest, &bytes) && skip(rest, bytes);
 }
 
-/* What follows an instruction (DWARF 5, section 6.4.2). Not DW_CFA_set_loc, which nobody needs. */
+/* Skips the operands of an instruction (DWARF 5, section 6.4.2). DW_CFA_set_loc, which no compiler
+ * makes, is refused. */
 static bool skip_operands(struct rest *rest, uint8_t instruction) {
   switch (instruction) {
   case DW_CFA_nop:
@@ -119,7 +118,7 @@ static bool instructions_are_sane(struct rest rest) {
     uint8_t instruction = *rest.at++, kind = instruction & 0xc0;
     bool is_fine = kind == 0               ? skip_operands(&rest, instruction)
                    : kind == DW_CFA_offset ? skip_number(&rest)
-                                           : true; /* advance_loc and restore have it inside */
+                                           : true; /* advance_loc, restore: no operands */
     remembered += instruction == DW_CFA_remember_state ? 1 : 0;
     remembered -= instruction == DW_CFA_restore_state && remembered ? 1 : 0;
     if (!is_fine || remembered > REMEMBERED_MOST)
@@ -128,7 +127,8 @@ static bool instructions_are_sane(struct rest rest) {
   return true;
 }
 
-/* Bytes of an address by its encoding (Linux Standard Base, Core, section 10.5.1); 0: other. */
+/* Returns the bytes of an address by its encoding (Linux Standard Base, Core, section 10.5.1);
+ * 0: unknown. */
 static size_t size_of(uint8_t encoding) {
   switch (encoding & 0x0f) {
   case DW_EH_PE_absptr:
@@ -146,8 +146,7 @@ static size_t size_of(uint8_t encoding) {
   }
 }
 
-/* How the addresses of what refers to it are encoded, by what its augmentation says; 0: not in a
- * way that there is. */
+/* Returns the bytes of an address in the CIE's FDEs, by its augmentation; 0: unknown. */
 static size_t find_address_bytes(const Dwarf_CIE *cie) {
   struct rest rest = {cie->augmentation_data, cie->augmentation_data + cie->augmentation_data_size};
   size_t address_bytes = 8;
@@ -169,54 +168,45 @@ static size_t find_address_bytes(const Dwarf_CIE *cie) {
   return address_bytes;
 }
 
-static bool add_description(struct descriptions *descriptions, Dwarf_Off offset,
-                            const Dwarf_CIE *cie) {
+static bool add_cie(struct cies *cies, Dwarf_Off offset, const Dwarf_CIE *cie) {
   size_t address_bytes = find_address_bytes(cie);
   struct rest rest = {cie->initial_instructions, cie->initial_instructions_end};
-  if (!address_bytes || !instructions_are_sane(rest))
+  if (!address_bytes || !instructions_are_sane(rest) ||
+      denet_array_reserve(&cies->items, &cies->capacity, cies->count + 1, sizeof(*cies->items)))
     return false;
-  if (descriptions->count == descriptions->capacity) {
-    size_t capacity = descriptions->capacity ? 2 * descriptions->capacity : 16;
-    struct description *grown = reallocarray(descriptions->all, capacity, sizeof(*grown));
-    if (!grown)
-      return false;
-    descriptions->all = grown;
-    descriptions->capacity = capacity;
-  }
-  descriptions->all[descriptions->count++] =
-      (struct description){offset, address_bytes, cie->augmentation[0] == 'z'};
+  cies->items[cies->count++] = (struct cie){offset, address_bytes, cie->augmentation[0] == 'z'};
   return true;
 }
 
-static int compare_offsets(const void *left, const void *right) {
-  Dwarf_Off a = *(const Dwarf_Off *)left, b = ((const struct description *)right)->offset;
+static int compare_offsets(const void *item, const void *key) {
+  Dwarf_Off a = ((const struct cie *)item)->offset, b = *(const Dwarf_Off *)key;
   return a < b ? -1 : a > b;
 }
 
-static bool frame_is_sane(const struct descriptions *descriptions, const Dwarf_FDE *fde) {
-  const struct description *description =
-      descriptions->count ? bsearch(&fde->CIE_pointer, descriptions->all, descriptions->count,
-                                    sizeof(*descriptions->all), compare_offsets)
-                          : NULL;
+static bool fde_is_sane(const struct cies *cies, const Dwarf_FDE *fde) {
+  size_t at = denet_array_lower_bound(cies->items, cies->count, sizeof(*cies->items),
+                                      &fde->CIE_pointer, compare_offsets);
+  const struct cie *cie = at < cies->count ? &cies->items[at] : NULL;
   struct rest rest = {fde->start, fde->end};
-  return description && skip(&rest, 2 * description->address_bytes) &&
-         (!description->has_more || skip_block(&rest)) && instructions_are_sane(rest);
+  return cie && cie->offset == fde->CIE_pointer && skip(&rest, 2 * cie->address_bytes) &&
+         (!cie->has_block || skip_block(&rest)) && instructions_are_sane(rest);
 }
 
-static bool entry_is_sane(struct descriptions *descriptions, Dwarf_Off offset, Dwarf_Off next,
+static bool entry_is_sane(struct cies *cies, Dwarf_Off offset, Dwarf_Off next,
                           Dwarf_CFI_Entry *entry) {
   if (next <= offset || next - offset > ENTRY_MOST)
     return false;
-  return dwarf_cfi_cie_p(entry) ? add_description(descriptions, offset, &entry->cie)
-                                : frame_is_sane(descriptions, &entry->fde);
+  return dwarf_cfi_cie_p(entry) ? add_cie(cies, offset, &entry->cie)
+                                : fde_is_sane(cies, &entry->fde);
 }
 
-/* From entry to entry as libdw goes when it looks for an address, also behind what ends them. */
+/* Goes from entry to entry as libdw does when it looks for an address, also behind their end mark.
+ */
 bool denet_cfi_check(Elf_Data *section, bool is_eh_frame, uint64_t *out_bytes) {
   static const unsigned char ident[EI_NIDENT] = {0x7f,       'E',         'L',       'F',
                                                  ELFCLASS64, ELFDATA2LSB, EV_CURRENT};
   static const Dwarf_Off none = (Dwarf_Off)-1;
-  DENET_CLEANUP(free_descriptions) struct descriptions descriptions = {0};
+  DENET_CLEANUP(free_cies) struct cies cies = {0};
   Dwarf_Off offset = 0, next;
   uint64_t count = 0;
   for (; offset != none; offset = next, count++) {
@@ -225,7 +215,7 @@ bool denet_cfi_check(Elf_Data *section, bool is_eh_frame, uint64_t *out_bytes) {
     int outcome = dwarf_next_cfi(ident, section, is_eh_frame, offset, &next, &entry);
     if (outcome < 0 || (outcome > 0 && next != none && next <= offset))
       return false;
-    if (outcome == 0 && !entry_is_sane(&descriptions, offset, next, &entry))
+    if (outcome == 0 && !entry_is_sane(&cies, offset, next, &entry))
       return false;
   }
   *out_bytes = count * KEPT_BYTES;

@@ -1,5 +1,5 @@
-/* A look at unwind tables before libdw has them: it takes as much memory for each frame as the
- * highest register that an entry names says, again for each state that is remembered, and anybody
+/* A check of unwind tables before libdw reads them. For each frame libdw takes as much memory as
+ * the highest register number in an entry says, and again for each remembered state; and any user
  * may have written the file. */
 #pragma once
 
@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Whether libdw can be given the section, .eh_frame or else .debug_frame of an x86-64 file: entries
- * of bearable length, each one that has a description of its own (CIE) before it, with registers
- * that there are. *out_bytes is the memory that libdw may keep for all of them. */
+/* Returns whether libdw can be given the section, .eh_frame or else .debug_frame: its entries have
+ * a bearable length, each FDE has its CIE before it, and their registers exist. *out_bytes is the
+ * memory that libdw may keep for all entries. */
 bool denet_cfi_check(Elf_Data *section, bool is_eh_frame, uint64_t *out_bytes);

@@ -4,20 +4,9 @@
 
 enum { FROM_SNAPSHOT = 0, COMPUTED = 1 };
 
-void denet_cursor_start(struct denet_cursor *walk, const struct denet_snapshot *snapshot) {
-  walk->snapshot = snapshot;
-  memset(&walk->now, 0, sizeof(walk->now));
-  memcpy(walk->now.value, snapshot->registers, sizeof(walk->now.value));
-  walk->now.known = (1u << DENET_REGISTERS) - 1;
-  /* A stack is looked for by these two. */
-  walk->initial = 1u << DENET_RSP | 1u << DENET_RIP;
-  walk->word_count = 0;
-  walk->is_full = false;
-}
-
-bool denet_cursor_read(const struct denet_cursor *walk, uint64_t address, uint64_t *out_value) {
-  const struct denet_snapshot *snapshot = walk->snapshot;
-  uint64_t offset = address - snapshot->registers[DENET_RSP];
+bool denet_snapshot_read(const struct denet_snapshot *snapshot, uint64_t address,
+                         uint64_t *out_value) {
+  uint64_t offset = address - snapshot->registers[DENET_STACK_POINTER];
   if (snapshot->stack_bytes < sizeof(*out_value) ||
       offset > snapshot->stack_bytes - sizeof(*out_value))
     return false;
@@ -25,32 +14,44 @@ bool denet_cursor_read(const struct denet_cursor *walk, uint64_t address, uint64
   return true;
 }
 
-static void note(struct denet_cursor *walk, uint64_t address, uint64_t value) {
-  for (size_t i = walk->word_count; i-- > 0 && i + 8 > walk->word_count;)
-    if (walk->words[i].address == address)
-      return;
-  if (walk->word_count == DENET_CURSOR_DEPENDENCIES)
-    walk->is_full = true;
-  else
-    walk->words[walk->word_count++] = (struct denet_cursor_dependency){address, value};
+void denet_cursor_start(struct denet_cursor *cursor, const struct denet_snapshot *snapshot) {
+  cursor->snapshot = snapshot;
+  memset(&cursor->now, 0, sizeof(cursor->now));
+  memcpy(cursor->now.value, snapshot->registers, sizeof(cursor->now.value));
+  cursor->now.known = (1u << DENET_REGISTERS) - 1;
+  /* stack_cache.c looks a stack up by these two. */
+  cursor->initial = 1u << DENET_STACK_POINTER | 1u << DENET_PROGRAM_COUNTER;
+  cursor->dependency_count = 0;
+  cursor->is_full = false;
 }
 
-bool denet_cursor_use_word(struct denet_cursor *walk, uint64_t address, uint64_t *out_value) {
-  if (!denet_cursor_read(walk, address, out_value))
+static void add_dependency(struct denet_cursor *cursor, uint64_t address, uint64_t value) {
+  for (size_t i = cursor->dependency_count; i-- > 0 && i + 8 > cursor->dependency_count;)
+    if (cursor->dependencies[i].address == address)
+      return;
+  if (cursor->dependency_count == DENET_CURSOR_DEPENDENCIES)
+    cursor->is_full = true;
+  else
+    cursor->dependencies[cursor->dependency_count++] =
+        (struct denet_cursor_dependency){address, value};
+}
+
+bool denet_cursor_use_word(struct denet_cursor *cursor, uint64_t address, uint64_t *out_value) {
+  if (!denet_snapshot_read(cursor->snapshot, address, out_value))
     return false;
-  note(walk, address, *out_value);
+  add_dependency(cursor, address, *out_value);
   return true;
 }
 
-bool denet_cursor_use_register(struct denet_cursor *walk, unsigned number, uint64_t *out_value) {
-  if (number >= DENET_REGISTERS || !(walk->now.known & 1u << number))
+bool denet_cursor_use_register(struct denet_cursor *cursor, unsigned number, uint64_t *out_value) {
+  if (number >= DENET_REGISTERS || !(cursor->now.known & 1u << number))
     return false;
-  uint64_t origin = walk->now.origin[number];
-  *out_value = walk->now.value[number];
+  uint64_t origin = cursor->now.origin[number];
+  *out_value = cursor->now.value[number];
   if (origin == FROM_SNAPSHOT)
-    walk->initial |= 1u << number;
+    cursor->initial |= 1u << number;
   else if (origin != COMPUTED)
-    note(walk, origin, *out_value);
+    add_dependency(cursor, origin, *out_value);
   return true;
 }
 
@@ -61,16 +62,16 @@ static void put(struct denet_registers *registers, unsigned number, uint64_t val
   registers->known |= 1u << number;
 }
 
-void denet_cursor_copy_register(const struct denet_cursor *walk, unsigned from, unsigned to,
+void denet_cursor_copy_register(const struct denet_cursor *cursor, unsigned from, unsigned to,
                                 struct denet_registers *caller) {
-  if (from < DENET_REGISTERS && walk->now.known & 1u << from)
-    put(caller, to, walk->now.value[from], walk->now.origin[from]);
+  if (from < DENET_REGISTERS && cursor->now.known & 1u << from)
+    put(caller, to, cursor->now.value[from], cursor->now.origin[from]);
 }
 
-void denet_cursor_load_register(const struct denet_cursor *walk, uint64_t address, unsigned to,
+void denet_cursor_load_register(const struct denet_cursor *cursor, uint64_t address, unsigned to,
                                 struct denet_registers *caller) {
   uint64_t value;
-  if (denet_cursor_read(walk, address, &value))
+  if (denet_snapshot_read(cursor->snapshot, address, &value))
     put(caller, to, value, address);
 }
 
@@ -78,16 +79,17 @@ void denet_cursor_set_register(struct denet_registers *caller, unsigned to, uint
   put(caller, to, value, COMPUTED);
 }
 
-bool denet_cursor_frame_pointer(struct denet_cursor *walk) {
+bool denet_cursor_step_by_frame_pointer(struct denet_cursor *cursor) {
   uint64_t frame;
-  if (!denet_cursor_use_register(walk, DENET_RBP, &frame) || frame < walk->now.value[DENET_RSP])
+  if (!denet_cursor_use_register(cursor, DENET_FRAME_POINTER, &frame) ||
+      frame < cursor->now.value[DENET_STACK_POINTER])
     return false;
   struct denet_registers caller = {.known = 0};
-  denet_cursor_load_register(walk, frame, DENET_RBP, &caller);
-  denet_cursor_load_register(walk, frame + 8, DENET_RIP, &caller);
-  denet_cursor_set_register(&caller, DENET_RSP, frame + 16);
-  if (!(caller.known & 1u << DENET_RBP) || !(caller.known & 1u << DENET_RIP))
+  denet_cursor_load_register(cursor, frame, DENET_FRAME_POINTER, &caller);
+  denet_cursor_load_register(cursor, frame + 8, DENET_PROGRAM_COUNTER, &caller);
+  denet_cursor_set_register(&caller, DENET_STACK_POINTER, frame + 16);
+  if (!(caller.known & 1u << DENET_FRAME_POINTER) || !(caller.known & 1u << DENET_PROGRAM_COUNTER))
     return false;
-  walk->now = caller;
+  cursor->now = caller;
   return true;
 }

@@ -1,17 +1,28 @@
-/* Walking up one stack: the registers of the frame that is looked at, and what of the snapshot
- * decided about the way. A snapshot that agrees in just that has the same frames. */
+/* The way up one stack: the registers of the frame that it is at, and on which registers and words
+ * of the snapshot its way has depended so far. A snapshot with the same values there has the same
+ * frames. */
 #pragma once
 
-#include "core/stacks/unwind/unwinder.h"
+#include "core/stacks/unwind/x86_64.h"
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
 
-#define DENET_RBP 6
-#define DENET_RSP 7
-#define DENET_RIP 16
 #define DENET_CURSOR_DEPENDENCIES 400
 
-/* A word of the stack that decided. */
+/* A blocked thread: its registers, by DWARF's numbers, and the top of its stack. */
+struct denet_snapshot {
+  pid_t pid;
+  uint64_t start_ns; /* with the pid: which process (boot clock, ns) */
+  uint64_t exec_id;  /* counts its execs: another number, other mappings */
+  uint64_t registers[DENET_REGISTERS];
+  const unsigned char *stack; /* from the stack pointer upwards; borrowed */
+  size_t stack_bytes;
+};
+
+/* A word of the stack that the way has depended on. */
 struct denet_cursor_dependency {
   uint64_t address;
   uint64_t value;
@@ -19,36 +30,38 @@ struct denet_cursor_dependency {
 
 struct denet_registers {
   uint64_t value[DENET_REGISTERS];
-  uint64_t origin[DENET_REGISTERS]; /* the word of the stack; 0: the snapshot; 1: computed */
+  uint64_t origin[DENET_REGISTERS]; /* address on the stack; 0: the snapshot; 1: computed */
   uint32_t known;                   /* bit r: register r has a value */
 };
 
 struct denet_cursor {
   const struct denet_snapshot *snapshot; /* borrowed */
   struct denet_registers now;
-  uint32_t initial; /* bit r: the snapshot's register r has decided */
-  size_t word_count;
-  bool is_full; /* more words decided than there is room for */
-  struct denet_cursor_dependency words[DENET_CURSOR_DEPENDENCIES];
+  uint32_t initial; /* bit r: the way has depended on the snapshot's register r */
+  size_t dependency_count;
+  bool is_full; /* there were more dependencies than there is room for */
+  struct denet_cursor_dependency dependencies[DENET_CURSOR_DEPENDENCIES];
 };
 
-/* At the leaf. The snapshot is borrowed for as long as the walk is used. */
-void denet_cursor_start(struct denet_cursor *walk, const struct denet_snapshot *snapshot);
+/* Reads the word at an address of the stack; false where the snapshot does not hold it. */
+bool denet_snapshot_read(const struct denet_snapshot *snapshot, uint64_t address,
+                         uint64_t *out_value);
 
-/* The word at the address, which the snapshot need not hold: false then. */
-bool denet_cursor_read(const struct denet_cursor *walk, uint64_t address, uint64_t *out_value);
+/* Sets the cursor to the leaf. The snapshot is borrowed for as long as the cursor is used. */
+void denet_cursor_start(struct denet_cursor *cursor, const struct denet_snapshot *snapshot);
 
-/* A value that the way depends on: of the stack, of a register. False where it is not known. */
-bool denet_cursor_use_word(struct denet_cursor *walk, uint64_t address, uint64_t *out_value);
-bool denet_cursor_use_register(struct denet_cursor *walk, unsigned number, uint64_t *out_value);
+/* Reads a word of the stack or a register, on which the way depends from now on. False where it is
+ * not known. */
+bool denet_cursor_use_word(struct denet_cursor *cursor, uint64_t address, uint64_t *out_value);
+bool denet_cursor_use_register(struct denet_cursor *cursor, unsigned number, uint64_t *out_value);
 
-/* Puts a value into the caller's register: that of another one here, the word at an address of the
- * stack, a computed one. Nothing where it is not known. */
-void denet_cursor_copy_register(const struct denet_cursor *walk, unsigned from, unsigned to,
+/* Sets the caller's register to the value of a register of this frame, to the word at an address of
+ * the stack, or to a computed value. Nothing happens where the value is not known. */
+void denet_cursor_copy_register(const struct denet_cursor *cursor, unsigned from, unsigned to,
                                 struct denet_registers *caller);
-void denet_cursor_load_register(const struct denet_cursor *walk, uint64_t address, unsigned to,
+void denet_cursor_load_register(const struct denet_cursor *cursor, uint64_t address, unsigned to,
                                 struct denet_registers *caller);
 void denet_cursor_set_register(struct denet_registers *caller, unsigned to, uint64_t value);
 
-/* To the caller by the chain of frame pointers, which goes up the stack. False where it ends. */
-bool denet_cursor_frame_pointer(struct denet_cursor *walk);
+/* Moves to the caller along the chain of frame pointers. False where the chain ends. */
+bool denet_cursor_step_by_frame_pointer(struct denet_cursor *cursor);

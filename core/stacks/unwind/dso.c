@@ -8,27 +8,22 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #define FILE_MOST (UINT64_C(4) << 30)
 #define OPEN_MOST 256
-#define KNOWN_COUNT 512
-#define FUNCTION_MOST 400 /* bytes of a name; templates have no end */
+#define NAMES 512
+#define FUNCTION_MOST 400 /* bytes of a name; those of templates can be any length */
 #define BUILD_ID_MOST 20
 
-struct denet_dso_known {
+struct denet_dso_names {
   struct {
     uint64_t address;
     char *text; /* owned; NULL: none */
-  } all[KNOWN_COUNT];
+  } slots[NAMES];
 };
 
-static struct denet_dso **bucket_of(struct denet_dsos *images, uint64_t inode) {
-  return &images->buckets[(inode * UINT64_C(0x9e3779b97f4a7c15)) >> 56];
-}
-
-static uint64_t ns_of(struct timespec time) {
-  return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+static struct denet_dso **bucket_of(struct denet_dsos *dsos, uint64_t inode) {
+  return &dsos->buckets[(inode * UINT64_C(0x9e3779b97f4a7c15)) >> 56];
 }
 
 static int read_key(int fd, struct denet_dso_key *out_key) {
@@ -39,211 +34,193 @@ static int read_key(int fd, struct denet_dso_key *out_key) {
     return -EINVAL;
   if ((uint64_t)status.st_size > FILE_MOST)
     return -EFBIG;
-  *out_key = (struct denet_dso_key){status.st_dev, status.st_ino, (uint64_t)status.st_size,
-                                    ns_of(status.st_mtim), ns_of(status.st_ctim)};
+  *out_key = (struct denet_dso_key){.device = status.st_dev,
+                                    .inode = status.st_ino,
+                                    .bytes = (uint64_t)status.st_size,
+                                    .modified_ns = (uint64_t)status.st_mtim.tv_sec * 1000000000 +
+                                                   (uint64_t)status.st_mtim.tv_nsec};
   return 0;
 }
 
-/* A change of the inode alone, such as another link's removal, leaves the content. */
-static bool is_same(const struct denet_dso_key *a, const struct denet_dso_key *b) {
-  return a->device == b->device && a->inode == b->inode && a->bytes == b->bytes &&
-         a->modified_ns == b->modified_ns;
+/* Returns whether fd leads to the dso's file, with the content that it had. */
+static bool is_same_file(const struct denet_dso *dso, int fd) {
+  struct denet_dso_key key = {0};
+  return !read_key(fd, &key) && !memcmp(&key, &dso->key, sizeof(key));
 }
 
-static void free_known(struct denet_dso_known *known) {
-  for (size_t i = 0; known && i < KNOWN_COUNT; i++)
-    free(known->all[i].text);
-  free(known);
+/* Frees what was read; it can be read again. */
+static void unload(struct denet_dsos *dsos, struct denet_dso *dso) {
+  denet_unwind_table_free(DENET_TAKE(dso->table));
+  denet_symbols_free(DENET_TAKE(dso->symbols));
+  denet_line_table_free(DENET_TAKE(dso->lines));
+  for (size_t i = 0; dso->names && i < NAMES; i++)
+    free(dso->names->slots[i].text);
+  free(DENET_TAKE(dso->names));
+  dsos->memory_bytes -= dso->memory_bytes;
+  dso->memory_bytes = 0;
+  dso->table_tried = dso->symbols_tried = false;
 }
 
-/* Forgets what was read; it can be read again. */
-static void unload(struct denet_dsos *images, struct denet_dso *image) {
-  denet_unwind_table_free(DENET_TAKE(image->table));
-  denet_symbols_free(DENET_TAKE(image->symbols));
-  denet_line_table_free(DENET_TAKE(image->lines));
-  free_known(DENET_TAKE(image->known));
-  images->memory_bytes -= image->memory_bytes;
-  image->memory_bytes = 0;
-  image->table_tried = image->symbols_tried = image->lines_tried = false;
+static void close_file(struct denet_dsos *dsos, struct denet_dso *dso) {
+  if (dso->fd >= 0)
+    dsos->open_count--;
+  denet_closep(&dso->fd);
 }
 
-static void close_file(struct denet_dsos *images, struct denet_dso *image) {
-  if (image->fd >= 0)
-    images->open_count--;
-  denet_closep(&image->fd);
-}
-
-static void free_image(struct denet_dsos *images, struct denet_dso *image) {
-  unload(images, image);
-  close_file(images, image);
-  free(image);
-  images->count--;
-}
-
-static void remove_image(struct denet_dsos *images, struct denet_dso *image) {
-  struct denet_dso **link = bucket_of(images, image->key.inode);
-  while (*link != image)
+static void remove_dso(struct denet_dsos *dsos, struct denet_dso *dso) {
+  struct denet_dso **link = bucket_of(dsos, dso->key.inode);
+  while (*link != dso)
     link = &(*link)->next;
-  *link = image->next;
-  free_image(images, image);
+  *link = dso->next;
+  unload(dsos, dso);
+  close_file(dsos, dso);
+  free(dso);
+  dsos->count--;
 }
 
-void denet_dsos_done(struct denet_dsos *images) {
+void denet_dsos_done(struct denet_dsos *dsos) {
   for (size_t i = 0; i < DENET_DSO_BUCKETS; i++)
-    for (struct denet_dso *image = images->buckets[i], *next; image; image = next) {
-      next = image->next;
-      free_image(images, image);
-    }
-  *images = (struct denet_dsos){.budget_bytes = images->budget_bytes};
+    while (dsos->buckets[i])
+      remove_dso(dsos, dsos->buckets[i]);
 }
 
-/* Whether one is to go before another: without users first, then the one not used for longest. */
-static bool goes_before(const struct denet_dso *a, const struct denet_dso *b) {
-  if ((a->users == 0) != (b->users == 0))
-    return a->users == 0;
-  return a->used < b->used;
-}
-
-static struct denet_dso *find_to_go(struct denet_dsos *images, const struct denet_dso *keep,
-                                    bool (*counts)(const struct denet_dso *)) {
+/* Finds the dso whose file or memory is given back first: one without users, if there is any, else
+ * the one that was not used for longest. */
+static struct denet_dso *find_victim(struct denet_dsos *dsos, const struct denet_dso *keep,
+                                     bool (*counts)(const struct denet_dso *)) {
   struct denet_dso *found = NULL;
   for (size_t i = 0; i < DENET_DSO_BUCKETS; i++)
-    for (struct denet_dso *image = images->buckets[i]; image; image = image->next)
-      if (image != keep && counts(image) && (!found || goes_before(image, found)))
-        found = image;
+    for (struct denet_dso *dso = dsos->buckets[i]; dso; dso = dso->next) {
+      if (dso == keep || !counts(dso))
+        continue;
+      bool is_used = dso->users > 0, found_is_used = found && found->users > 0;
+      if (!found || (is_used == found_is_used ? dso->used < found->used : found_is_used))
+        found = dso;
+    }
   return found;
 }
 
-static bool has_memory(const struct denet_dso *image) { return image->memory_bytes > 0; }
+static bool has_memory(const struct denet_dso *dso) { return dso->memory_bytes > 0; }
 
-static bool has_file(const struct denet_dso *image) { return image->fd >= 0; }
+static bool has_file(const struct denet_dso *dso) { return dso->fd >= 0; }
 
-static void keep_to_budget(struct denet_dsos *images, const struct denet_dso *keep) {
-  while (images->memory_bytes > images->budget_bytes) {
-    struct denet_dso *image = find_to_go(images, keep, has_memory);
-    if (!image)
+static void keep_to_budget(struct denet_dsos *dsos, const struct denet_dso *keep) {
+  while (dsos->memory_bytes > dsos->budget_bytes) {
+    struct denet_dso *dso = find_victim(dsos, keep, has_memory);
+    if (!dso)
       return;
-    if (image->users)
-      unload(images, image);
+    if (dso->users)
+      unload(dsos, dso);
     else
-      remove_image(images, image);
+      remove_dso(dsos, dso);
   }
 }
 
-static void set_file(struct denet_dsos *images, struct denet_dso *image, int fd) {
-  struct denet_dso *other =
-      images->open_count >= OPEN_MOST ? find_to_go(images, image, has_file) : NULL;
+static void set_file(struct denet_dsos *dsos, struct denet_dso *dso, int fd) {
+  struct denet_dso *other = dsos->open_count >= OPEN_MOST ? find_victim(dsos, dso, has_file) : NULL;
   if (other)
-    close_file(images, other);
-  close_file(images, image);
-  image->fd = fd;
-  images->open_count++;
+    close_file(dsos, other);
+  close_file(dsos, dso);
+  dso->fd = fd;
+  dsos->open_count++;
 }
 
-static void use(struct denet_dsos *images, struct denet_dso *image) {
-  image->used = ++images->clock;
-}
-
-struct denet_dso *denet_dsos_find(struct denet_dsos *images, uint64_t mapped_device,
-                                  uint64_t inode) {
-  struct denet_dso_key key = {0};
-  for (struct denet_dso *image = *bucket_of(images, inode); image; image = image->next) {
+struct denet_dso *denet_dsos_find(struct denet_dsos *dsos, uint64_t mapped_device, uint64_t inode) {
+  for (struct denet_dso *dso = *bucket_of(dsos, inode); dso; dso = dso->next) {
     /* An inode that is held open is not another file's. */
-    if (image->key.inode != inode || image->mapped_device != mapped_device || image->fd < 0 ||
-        read_key(image->fd, &key) || !is_same(&key, &image->key))
+    if (dso->key.inode != inode || dso->mapped_device != mapped_device || dso->fd < 0 ||
+        !is_same_file(dso, dso->fd))
       continue;
-    image->users++;
-    use(images, image);
-    return image;
+    dso->users++;
+    dso->used = ++dsos->clock;
+    return dso;
   }
   return NULL;
 }
 
-/* What no look into the file later has to tell. */
-static void read_loads(struct denet_dso *image) {
+/* Reads where the parts of the file are in memory, which is needed also when the file is closed. */
+static void read_loads(struct denet_dso *dso) {
   DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file file = {.fd = -1};
-  if (denet_elf_file_open(image->fd, &file))
+  if (denet_elf_file_open(dso->fd, &file))
     return;
-  image->is_elf = true;
-  for (size_t i = 0; i < file.program_count && image->load_count < DENET_DSO_LOADS_MOST; i++) {
+  dso->is_elf = true;
+  for (size_t i = 0; i < file.program_count && dso->load_count < DENET_DSO_LOADS_MOST; i++) {
     const Elf64_Phdr *program = &file.programs[i];
     if (program->p_type == PT_LOAD)
-      image->loads[image->load_count++] =
+      dso->loads[dso->load_count++] =
           (struct denet_dso_load){program->p_offset, program->p_filesz, program->p_vaddr};
   }
 }
 
-/* Takes over the file; NULL where there is no memory, and then it does not. */
-static struct denet_dso *add(struct denet_dsos *images, const struct denet_dso_key *key, int fd,
+/* Adds a dso, which takes over the file; NULL: no memory, and the file is not taken over. */
+static struct denet_dso *add(struct denet_dsos *dsos, const struct denet_dso_key *key, int fd,
                              const char *name) {
-  struct denet_dso *image = calloc(1, sizeof(*image));
-  if (!image)
+  struct denet_dso *dso = calloc(1, sizeof(*dso));
+  if (!dso)
     return NULL;
-  image->key = *key;
-  image->fd = -1;
-  snprintf(image->name, sizeof(image->name), "%s", name);
-  set_file(images, image, fd);
-  read_loads(image);
-  struct denet_dso **bucket = bucket_of(images, key->inode);
-  image->next = *bucket;
-  *bucket = image;
-  images->count++;
-  return image;
+  dso->key = *key;
+  dso->fd = -1;
+  snprintf(dso->name, sizeof(dso->name), "%s", name);
+  set_file(dsos, dso, fd);
+  read_loads(dso);
+  struct denet_dso **bucket = bucket_of(dsos, key->inode);
+  dso->next = *bucket;
+  *bucket = dso;
+  dsos->count++;
+  return dso;
 }
 
-int denet_dsos_take(struct denet_dsos *images, int fd, uint64_t mapped_device, const char *name,
-                    struct denet_dso **out_image) {
+int denet_dsos_open(struct denet_dsos *dsos, int fd, uint64_t mapped_device, const char *name,
+                    struct denet_dso **out_dso) {
   DENET_CLOSE int owned = fd;
   struct denet_dso_key key = {0};
   int error = read_key(owned, &key);
   if (error)
     return error;
-  struct denet_dso *image = *bucket_of(images, key.inode);
-  while (image && !is_same(&image->key, &key))
-    image = image->next;
-  if (!image)
-    image = add(images, &key, owned, name);
-  else if (image->fd < 0)
-    set_file(images, image, owned);
-  if (!image)
+  struct denet_dso *dso = *bucket_of(dsos, key.inode);
+  while (dso && memcmp(&dso->key, &key, sizeof(key)) != 0)
+    dso = dso->next;
+  if (!dso)
+    dso = add(dsos, &key, owned, name);
+  else if (dso->fd < 0)
+    set_file(dsos, dso, owned);
+  if (!dso)
     return -ENOMEM;
-  if (image->fd == owned)
+  if (dso->fd == owned)
     DENET_TAKE_FD(owned);
-  image->mapped_device = mapped_device;
-  image->users++;
-  use(images, image);
-  *out_image = image;
+  dso->mapped_device = mapped_device;
+  dso->users++;
+  dso->used = ++dsos->clock;
+  *out_dso = dso;
   return 0;
 }
 
-void denet_dso_hold(struct denet_dso *image) { image->users++; }
+void denet_dso_retain(struct denet_dso *dso) { dso->users++; }
 
-void denet_dsos_release(struct denet_dsos *images, struct denet_dso *image) {
-  if (--image->users)
+void denet_dsos_release(struct denet_dsos *dsos, struct denet_dso *dso) {
+  if (--dso->users)
     return;
-  /* What was read stays, in the budget, for the next process of the same program. */
-  if (image->memory_bytes)
-    close_file(images, image);
+  /* What was read stays for the next process of the same program, within the budget. */
+  if (dso->memory_bytes)
+    close_file(dsos, dso);
   else
-    remove_image(images, image);
+    remove_dso(dsos, dso);
 }
 
-bool denet_dso_wants_file(const struct denet_dso *image) {
-  return image->fd < 0 && image->is_elf &&
-         !(image->table_tried && image->symbols_tried && image->lines_tried);
+bool denet_dso_needs_file(const struct denet_dso *dso) {
+  return dso->fd < 0 && dso->is_elf && !(dso->table_tried && dso->symbols_tried);
 }
 
-void denet_dsos_reopen(struct denet_dsos *images, struct denet_dso *image, int fd) {
-  struct denet_dso_key key = {0};
-  if (read_key(fd, &key) || !is_same(&key, &image->key))
+void denet_dsos_reopen(struct denet_dsos *dsos, struct denet_dso *dso, int fd) {
+  if (is_same_file(dso, fd))
+    set_file(dsos, dso, fd);
+  else
     close(fd);
-  else
-    set_file(images, image, fd);
 }
 
-bool denet_dso_address(const struct denet_dso *image, uint64_t offset, uint64_t *out_address) {
-  for (size_t i = 0; i < image->load_count; i++) {
-    const struct denet_dso_load *load = &image->loads[i];
+bool denet_dso_address(const struct denet_dso *dso, uint64_t offset, uint64_t *out_address) {
+  for (size_t i = 0; i < dso->load_count; i++) {
+    const struct denet_dso_load *load = &dso->loads[i];
     if (offset - load->offset >= load->bytes)
       continue;
     *out_address = offset - load->offset + load->address;
@@ -252,36 +229,32 @@ bool denet_dso_address(const struct denet_dso *image, uint64_t offset, uint64_t 
   return false;
 }
 
-static void account(struct denet_dsos *images, struct denet_dso *image, uint64_t bytes) {
-  image->memory_bytes += bytes;
-  images->memory_bytes += bytes;
-  keep_to_budget(images, image);
+/* Counts memory of the dso, and frees others' if that is above the budget. */
+static void add_memory(struct denet_dsos *dsos, struct denet_dso *dso, uint64_t bytes) {
+  dso->memory_bytes += bytes;
+  dsos->memory_bytes += bytes;
+  keep_to_budget(dsos, dso);
 }
 
-/* Only as long as it is the file that was mapped: what is written to it since tells nothing. */
-static int open_elf(const struct denet_dso *image, struct denet_elf_file *out_file) {
-  struct denet_dso_key key = {0};
-  int error = read_key(image->fd, &key);
-  if (error)
-    return error;
-  return is_same(&key, &image->key) ? denet_elf_file_open(image->fd, out_file) : -ESTALE;
+/* Opens the file as an ELF file, if it is still the one that was mapped. */
+static int open_elf(const struct denet_dso *dso, struct denet_elf_file *out_file) {
+  return is_same_file(dso, dso->fd) ? denet_elf_file_open(dso->fd, out_file) : -ESTALE;
 }
 
-const struct denet_unwind_table *denet_dsos_table(struct denet_dsos *images,
-                                                  struct denet_dso *image) {
-  use(images, image);
-  if (image->table_tried || image->fd < 0 || !image->is_elf)
-    return image->table;
-  image->table_tried = true;
+const struct denet_unwind_table *denet_dsos_table(struct denet_dsos *dsos, struct denet_dso *dso) {
+  dso->used = ++dsos->clock;
+  if (dso->table_tried || dso->fd < 0 || !dso->is_elf)
+    return dso->table;
+  dso->table_tried = true;
   DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file file = {.fd = -1};
-  if (open_elf(image, &file) ||
-      denet_unwind_table_new(&file, images->budget_bytes / 2, &image->table))
+  if (open_elf(dso, &file) || denet_unwind_table_new(&file, dsos->budget_bytes / 2, &dso->table))
     return NULL;
-  account(images, image, denet_unwind_table_bytes(image->table));
-  return image->table;
+  add_memory(dsos, dso, denet_unwind_table_bytes(dso->table));
+  return dso->table;
 }
 
-/* The file of debugging information that the distribution has for it. A descriptor or -1. */
+/* Opens the file's separate debugging information, as distributions install it (by build-id).
+ * Returns a descriptor or -1. */
 static int open_debug_file(const struct denet_elf_file *file) {
   unsigned char id[BUILD_ID_MOST];
   size_t length = denet_elf_file_build_id(file, id, sizeof(id));
@@ -299,43 +272,39 @@ static int open_debug_file(const struct denet_elf_file *file) {
   return counts ? DENET_TAKE_FD(fd) : -1;
 }
 
-/* Nobody but root may have written the file. A few KB that somebody made up for it have libdw take
- * gigabytes for a line table, and without memory it ends the whole process. */
-static bool has_trusted_lines(const struct denet_elf_file *file) {
-  struct stat status;
-  return !fstat(file->fd, &status) && status.st_uid == 0 && !(status.st_mode & S_IWOTH) &&
-         (status.st_gid == 0 || !(status.st_mode & S_IWGRP));
-}
-
-static void read_lines(struct denet_dsos *images, struct denet_dso *image,
+/* Reads the lines, from the file only if root alone can write it. libdw takes gigabytes for a line
+ * table that is made up of a few KB, and where there is no memory it ends the whole process. */
+static void read_lines(struct denet_dsos *dsos, struct denet_dso *dso,
                        const struct denet_elf_file *file, const struct denet_elf_file *debug) {
-  uint64_t limit = images->budget_bytes / 4;
+  uint64_t limit = dsos->budget_bytes / 4;
   int error = -ENOENT;
-  if (has_trusted_lines(file))
-    error = denet_line_table_new(file, limit, &image->lines);
+  struct stat status;
+  if (!fstat(file->fd, &status) && status.st_uid == 0 && !(status.st_mode & S_IWOTH) &&
+      (status.st_gid == 0 || !(status.st_mode & S_IWGRP)))
+    error = denet_line_table_new(file, limit, &dso->lines);
   if (error == -ENOENT && debug)
-    error = denet_line_table_new(debug, limit, &image->lines);
+    error = denet_line_table_new(debug, limit, &dso->lines);
   if (!error)
-    account(images, image, denet_line_table_bytes(image->lines));
+    add_memory(dsos, dso, denet_line_table_bytes(dso->lines));
 }
 
-static void read_symbols(struct denet_dsos *images, struct denet_dso *image) {
-  if (image->symbols_tried || image->fd < 0 || !image->is_elf)
+static void read_symbols(struct denet_dsos *dsos, struct denet_dso *dso) {
+  if (dso->symbols_tried || dso->fd < 0 || !dso->is_elf)
     return;
-  image->symbols_tried = image->lines_tried = true;
+  dso->symbols_tried = true;
   DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file file = {.fd = -1};
   DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file debug = {.fd = -1};
-  if (open_elf(image, &file))
+  if (open_elf(dso, &file))
     return;
   DENET_CLOSE int debug_fd = open_debug_file(&file);
   bool has_debug = debug_fd >= 0 && denet_elf_file_open(debug_fd, &debug) == 0;
-  if (denet_symbols_new(&file, has_debug ? &debug : NULL, images->budget_bytes / 4,
-                        &image->symbols) == 0)
-    account(images, image, denet_symbols_bytes(image->symbols));
-  read_lines(images, image, &file, has_debug ? &debug : NULL);
+  if (denet_symbols_new(&file, has_debug ? &debug : NULL, dsos->budget_bytes / 4, &dso->symbols) ==
+      0)
+    add_memory(dsos, dso, denet_symbols_bytes(dso->symbols));
+  read_lines(dsos, dso, &file, has_debug ? &debug : NULL);
 }
 
-/* Appends bytes that a file says, without what would tear a line. */
+/* Appends bytes of a file; control bytes become '?'. */
 static int append_safe(struct denet_buffer *out, const char *text, size_t length) {
   size_t start = out->length;
   int error = denet_buffer_append(out, text, length);
@@ -355,53 +324,54 @@ static int append_function(const char *symbol, struct denet_buffer *out) {
   return error || !is_cut ? error : denet_buffer_append_string(out, "...");
 }
 
-static int work_out(struct denet_dso *image, uint64_t address, struct denet_buffer *out) {
-  const char *symbol = image->symbols ? denet_symbols_find(image->symbols, address) : NULL;
+static int append_new_name(const struct denet_dso *dso, uint64_t address,
+                           struct denet_buffer *out) {
+  const char *symbol = dso->symbols ? denet_symbols_find(dso->symbols, address) : NULL;
   const char *file;
   char end[128];
   int line;
   if (!symbol) {
-    snprintf(end, sizeof(end), "%s+0x%" PRIx64, image->name, address);
+    snprintf(end, sizeof(end), "%s+0x%" PRIx64, dso->name, address);
     return denet_buffer_append_string(out, end);
   }
   int error = append_function(symbol, out);
-  if (error || !image->lines || denet_line_table_find(image->lines, address, &file, &line))
+  if (error || !dso->lines || denet_line_table_find(dso->lines, address, &file, &line))
     return error;
   snprintf(end, sizeof(end), " (%.64s:%d)", file, line);
   return append_safe(out, end, strlen(end));
 }
 
-static void remember(struct denet_dsos *images, struct denet_dso *image, uint64_t address,
-                     struct denet_text text) {
-  if (!image->known) {
-    image->known = calloc(1, sizeof(*image->known));
-    if (!image->known)
+static void keep_name(struct denet_dsos *dsos, struct denet_dso *dso, uint64_t address,
+                      struct denet_text text) {
+  if (!dso->names) {
+    dso->names = calloc(1, sizeof(*dso->names));
+    if (!dso->names)
       return;
-    account(images, image, sizeof(*image->known));
+    add_memory(dsos, dso, sizeof(*dso->names));
   }
   char *copy = strndup(text.bytes, text.length);
   if (!copy)
     return;
-  size_t slot = address % KNOWN_COUNT;
-  char **place = &image->known->all[slot].text;
-  uint64_t before = *place ? strlen(*place) + 1 : 0;
-  free(*place);
-  *place = copy;
-  image->known->all[slot].address = address;
-  account(images, image, text.length + 1 - before);
+  size_t slot = address % NAMES;
+  char *before = dso->names->slots[slot].text;
+  uint64_t before_bytes = before ? strlen(before) + 1 : 0;
+  free(before);
+  dso->names->slots[slot].text = copy;
+  dso->names->slots[slot].address = address;
+  add_memory(dsos, dso, text.length + 1 - before_bytes);
 }
 
-int denet_dsos_tell(struct denet_dsos *images, struct denet_dso *image, uint64_t address,
-                    struct denet_buffer *out) {
-  size_t start = out->length, slot = address % KNOWN_COUNT;
-  use(images, image);
-  if (image->known && image->known->all[slot].text && image->known->all[slot].address == address)
-    return denet_buffer_append_string(out, image->known->all[slot].text);
-  read_symbols(images, image);
-  int error = work_out(image, address, out);
+int denet_dsos_append_name(struct denet_dsos *dsos, struct denet_dso *dso, uint64_t address,
+                           struct denet_buffer *out) {
+  size_t start = out->length, slot = address % NAMES;
+  dso->used = ++dsos->clock;
+  if (dso->names && dso->names->slots[slot].text && dso->names->slots[slot].address == address)
+    return denet_buffer_append_string(out, dso->names->slots[slot].text);
+  read_symbols(dsos, dso);
+  int error = append_new_name(dso, address, out);
   if (error)
     out->length = start;
   else
-    remember(images, image, address, (struct denet_text){out->bytes + start, out->length - start});
+    keep_name(dsos, dso, address, (struct denet_text){out->bytes + start, out->length - start});
   return error;
 }

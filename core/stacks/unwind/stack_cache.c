@@ -12,18 +12,19 @@
 struct denet_known_stack {
   uint64_t registers[DENET_REGISTERS];
   uint32_t initial; /* bit r: register r must be the same */
-  bool truncated;   /* then a longer piece of the stack might show more */
+  bool truncated;   /* a longer piece of the stack may have more frames */
   size_t stack_bytes;
-  size_t word_count, text_bytes;
-  struct denet_cursor_dependency words[]; /* then the text */
+  size_t dependency_count, text_bytes;
+  struct denet_cursor_dependency dependencies[]; /* then the text */
 };
 
-static size_t bytes_of(const struct denet_known_stack *stack) {
-  return sizeof(*stack) + stack->word_count * sizeof(stack->words[0]) + stack->text_bytes;
+static size_t bytes_of(size_t dependency_count, size_t text_bytes) {
+  return sizeof(struct denet_known_stack) +
+         dependency_count * sizeof(struct denet_cursor_dependency) + text_bytes;
 }
 
 static char *text_of(struct denet_known_stack *stack) {
-  return (char *)(stack->words + stack->word_count);
+  return (char *)(stack->dependencies + stack->dependency_count);
 }
 
 void denet_stack_cache_clear(struct denet_stack_cache *cache) {
@@ -35,29 +36,22 @@ void denet_stack_cache_clear(struct denet_stack_cache *cache) {
 
 static struct denet_known_stack **set_of(const struct denet_stack_cache *cache,
                                          const struct denet_snapshot *snapshot) {
-  uint64_t key = snapshot->registers[DENET_RIP] * 31 + snapshot->registers[DENET_RSP];
+  uint64_t key =
+      snapshot->registers[DENET_PROGRAM_COUNTER] * 31 + snapshot->registers[DENET_STACK_POINTER];
   return cache->slots + (key * UINT64_C(0x9e3779b97f4a7c15) >> 57) * WAYS;
-}
-
-static bool has_words(const struct denet_known_stack *stack,
-                      const struct denet_snapshot *snapshot) {
-  uint64_t rsp = snapshot->registers[DENET_RSP];
-  for (size_t i = 0; i < stack->word_count; i++) {
-    uint64_t offset = stack->words[i].address - rsp;
-    if (snapshot->stack_bytes < sizeof(uint64_t) ||
-        offset > snapshot->stack_bytes - sizeof(uint64_t) ||
-        memcmp(snapshot->stack + offset, &stack->words[i].value, sizeof(uint64_t)) != 0)
-      return false;
-  }
-  return true;
 }
 
 static bool is_known(const struct denet_known_stack *stack, const struct denet_snapshot *snapshot) {
   for (unsigned i = 0; i < DENET_REGISTERS; i++)
     if (stack->initial & 1u << i && stack->registers[i] != snapshot->registers[i])
       return false;
-  return has_words(stack, snapshot) &&
-         !(stack->truncated && snapshot->stack_bytes > stack->stack_bytes);
+  for (size_t i = 0; i < stack->dependency_count; i++) {
+    uint64_t value;
+    if (!denet_snapshot_read(snapshot, stack->dependencies[i].address, &value) ||
+        value != stack->dependencies[i].value)
+      return false;
+  }
+  return !(stack->truncated && snapshot->stack_bytes > stack->stack_bytes);
 }
 
 bool denet_stack_cache_find(const struct denet_stack_cache *cache,
@@ -75,24 +69,24 @@ bool denet_stack_cache_find(const struct denet_stack_cache *cache,
   return false;
 }
 
-static struct denet_known_stack *copy_stack(const struct denet_cursor *walk,
+static struct denet_known_stack *copy_stack(const struct denet_cursor *cursor,
                                             struct denet_text frames, bool truncated) {
-  size_t words = walk->word_count * sizeof(walk->words[0]);
-  struct denet_known_stack *stack = malloc(sizeof(*stack) + words + frames.length);
+  struct denet_known_stack *stack = malloc(bytes_of(cursor->dependency_count, frames.length));
   if (!stack)
     return NULL;
-  memcpy(stack->registers, walk->snapshot->registers, sizeof(stack->registers));
-  stack->initial = walk->initial;
+  memcpy(stack->registers, cursor->snapshot->registers, sizeof(stack->registers));
+  stack->initial = cursor->initial;
   stack->truncated = truncated;
-  stack->stack_bytes = walk->snapshot->stack_bytes;
-  stack->word_count = walk->word_count;
+  stack->stack_bytes = cursor->snapshot->stack_bytes;
+  stack->dependency_count = cursor->dependency_count;
   stack->text_bytes = frames.length;
-  memcpy(stack->words, walk->words, words);
+  memcpy(stack->dependencies, cursor->dependencies,
+         cursor->dependency_count * sizeof(cursor->dependencies[0]));
   memcpy(text_of(stack), frames.bytes, frames.length);
   return stack;
 }
 
-static bool has_room(struct denet_stack_cache *cache, size_t bytes) {
+static bool make_room(struct denet_stack_cache *cache, size_t bytes) {
   if (bytes > STACK_BYTES_MOST)
     return false;
   if (cache->bytes + bytes > CACHE_BYTES_MOST)
@@ -104,22 +98,21 @@ static bool has_room(struct denet_stack_cache *cache, size_t bytes) {
   return cache->slots != NULL;
 }
 
-void denet_stack_cache_add(struct denet_stack_cache *cache, const struct denet_cursor *walk,
+void denet_stack_cache_add(struct denet_stack_cache *cache, const struct denet_cursor *cursor,
                            struct denet_text frames, bool truncated) {
-  size_t bytes =
-      sizeof(struct denet_known_stack) + walk->word_count * sizeof(walk->words[0]) + frames.length;
-  if (walk->is_full || !has_room(cache, bytes))
+  size_t bytes = bytes_of(cursor->dependency_count, frames.length);
+  if (cursor->is_full || !make_room(cache, bytes))
     return;
-  struct denet_known_stack *stack = copy_stack(walk, frames, truncated);
+  struct denet_known_stack *stack = copy_stack(cursor, frames, truncated);
   if (!stack)
     return;
-  struct denet_known_stack **set = set_of(cache, walk->snapshot);
+  struct denet_known_stack **set = set_of(cache, cursor->snapshot);
   size_t way = 0;
   while (way < WAYS && set[way])
     way++;
   if (way == WAYS) {
     way = cache->next_victim++ % WAYS;
-    cache->bytes -= bytes_of(set[way]);
+    cache->bytes -= bytes_of(set[way]->dependency_count, set[way]->text_bytes);
     free(set[way]);
   }
   set[way] = stack;

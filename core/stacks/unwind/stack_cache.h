@@ -1,8 +1,9 @@
-/* The frames of stacks that were walked before, of one process. A stack is known again by the words
- * and registers that decided about the walk: where these are as they were, so are the frames. */
+/* The frames of stacks of one process that were unwound before. A stack is found again by the words
+ * and registers that its unwinding has depended on: if these are the same, so are the frames. */
 #pragma once
 
 #include "core/stacks/unwind/cursor.h"
+#include "core/util/buffer.h"
 
 struct denet_known_stack;
 
@@ -12,16 +13,16 @@ struct denet_stack_cache {
   unsigned next_victim;
 };
 
-/* Forgets all; it may be used again. */
+/* Removes all; the cache may be used again. */
 void denet_stack_cache_clear(struct denet_stack_cache *cache);
 
-/* The texts of the frames (denet_unwinder_frames), borrowed until the cache is changed; false if
- * the stack is not known. */
+/* Finds the names of the frames (denet_unwinder_append_frames), borrowed until the cache is
+ * changed. */
 bool denet_stack_cache_find(const struct denet_stack_cache *cache,
                             const struct denet_snapshot *snapshot, struct denet_text *out_frames,
                             bool *out_truncated);
 
-/* Keeps the frames of a stack that was walked to its end; maybe in place of another's. One that
- * would take too much is not kept, nor is any where there is no memory. */
-void denet_stack_cache_add(struct denet_stack_cache *cache, const struct denet_cursor *walk,
+/* Adds the frames of a stack that was unwound with the cursor; another's may go for them. A stack
+ * that takes too much memory, or for which there is none, is not added. */
+void denet_stack_cache_add(struct denet_stack_cache *cache, const struct denet_cursor *cursor,
                            struct denet_text frames, bool truncated);

@@ -1,5 +1,5 @@
-/* The unwind tables of one ELF file (.eh_frame and .debug_frame), as libdw reads them: how the
- * frame of each of its functions is left. */
+/* The unwind tables of one ELF file (.eh_frame and .debug_frame), read by libdw: how to get from
+ * the frame of each of its functions to the caller's. */
 #pragma once
 
 #include "core/stacks/symbols/elf_file.h"
@@ -8,24 +8,25 @@
 struct denet_unwind_table;
 
 /* Reads the tables, which may take limit bytes of memory. 0, then the caller owns *out_table and
- * the file is not needed any more; -ENOENT if the file has none; -EFBIG; as denet_elf_file_extract.
+ * the file is not needed any more; -ENOENT if the file has none; -EFBIG; as denet_elf_file_copy.
  */
 int denet_unwind_table_new(const struct denet_elf_file *file, uint64_t limit,
                            struct denet_unwind_table **out_table);
 
 void denet_unwind_table_free(struct denet_unwind_table *table); /* NULL is fine */
 
-/* The memory it takes. */
+/* Returns the memory it takes. */
 uint64_t denet_unwind_table_bytes(const struct denet_unwind_table *table);
 
 enum denet_step {
-  DENET_STEP_DONE, /* the walk is at the caller */
+  DENET_STEP_DONE, /* the cursor is at the caller */
   DENET_STEP_END,  /* there is no caller: the thread begins here */
   DENET_STEP_CUT,  /* the stack does not hold what is needed */
 };
 
-/* From the frame that is at an address of the file to its caller. False if the tables do not have
- * the address. *out_is_signal: the frame is one that the kernel made to run a signal's handler. */
+/* Moves the cursor from the frame that is at an address of the file to its caller. Returns false if
+ * the tables do not have the address. *out_is_signal: the kernel made the frame to run a signal's
+ * handler. */
 bool denet_unwind_table_step(const struct denet_unwind_table *table, uint64_t address,
-                             struct denet_cursor *walk, bool *out_is_signal,
+                             struct denet_cursor *cursor, bool *out_is_signal,
                              enum denet_step *out_step);

@@ -17,8 +17,6 @@ static void end(size_t index, uint64_t ago_ns) {
   scene.ends[index] = (struct fake_end){true, scene.now_ns - ago_ns, 7 << 8, false};
 }
 
-static const char *const condition_keys[] = {"Comm", "CommandLine"};
-
 /* --- Time --- */
 
 START_TEST(slow_scan_leaves_time_to_match) {
@@ -77,17 +75,82 @@ END_TEST
 
 /* --- From when on a process counts --- */
 
-START_TEST(fork_that_execs_the_program_counts_from_its_birth) {
-  scene_begin_with(condition_keys[_i]);
-  scene_tick(SECOND);
-  show("sh", 50 * MILLISECOND);
-  for (int i = 0; i < 5; i++)
-    scene_tick(100 * MILLISECOND);
+/* The life of a process, which has used 40 ms when it is first seen, and 300 ms in the last tick.
+ * Before the last tick it has another name, or its texts stall. If it lives on, it uses 100 ms more
+ * in the tick after that. Unless the row says is_sampled, another rule needs the command line. */
+static const struct {
+  const char *key;        /* of the rule, which matches the name "app" or the user 1 */
+  uint64_t age_ns;        /* when it is first seen */
+  bool was_there;         /* before denet */
+  const char *first_name; /* before the last tick, in which it execs and is "app"; NULL: "app" */
+  unsigned ticks;         /* before the last one, each of a second */
+  enum { OK, STALLED, GONE } texts, last_texts;
+  bool ends; /* before the last tick */
+  unsigned starts, cpu_ms, lost;
+  bool is_sampled; /* for a group whose rule needs no text */
+} lives[] = {
+    /* Born and ended between two ticks. */
+    {"Comm", SECOND / 2, false, NULL, 0, OK, OK, true, 1, 300, 0, false},
+    {"CommandLine", SECOND / 2, false, NULL, 0, OK, OK, true, 1, 300, 0, false},
+    {"Comm", SECOND / 2, false, NULL, 0, OK, GONE, true, 1, 300, 0, false},
+    {"User", SECOND / 2, false, NULL, 0, OK, GONE, true, 1, 300, 0, false},
+    {"Executable", SECOND / 2, false, NULL, 0, OK, GONE, true, 0, 0, 0, false},
+    /* The other rule is not decided. */
+    {"Comm", SECOND / 2, false, NULL, 0, OK, STALLED, true, 1, 300, 1, false},
+    {"Comm", SECOND / 2, false, NULL, 1, STALLED, GONE, true, 1, 300, 1, false},
+    {"Executable", SECOND / 2, false, NULL, 0, OK, STALLED, true, 0, 0, 1, false},
+    {"Executable", SECOND / 2, false, NULL, 1, STALLED, GONE, true, 0, 0, 1, false},
+    /* A text that comes late: the process counts from then on, and as lost. */
+    {"CommandLine", SECOND / 10, false, NULL, 1, STALLED, OK, true, 1, 0, 1, false},
+    {"Executable", SECOND / 10, false, NULL, 1, STALLED, OK, true, 1, 0, 1, false},
+    {"CommandLine", SECOND / 10, false, NULL, 1, STALLED, OK, false, 1, 100, 1, false},
+    {"CommandLine", SECOND / 10, false, NULL, 12, STALLED, OK, false, 1, 100, 1, false},
+    {"CommandLine", 900 * SECOND, true, NULL, 2, STALLED, OK, false, 1, 100, 1, false},
+    {"CommandLine", SECOND / 10, false, NULL, 1, STALLED, OK, false, 1, 100, 1, true},
+    /* Fork and exec are one start, if they are not far apart. */
+    {"Comm", SECOND / 20, false, "sh", 1, OK, OK, false, 1, 400, 0, false},
+    {"CommandLine", SECOND / 20, false, "sh", 1, OK, OK, false, 1, 400, 0, false},
+    {"Comm", SECOND / 20, false, "sh", 5, OK, OK, false, 1, 100, 0, false},
+    {"Comm", SECOND / 20, false, "sh", 1, OK, OK, true, 1, 300, 0, false},
+    {"Comm", SECOND / 20, false, "sh", 5, OK, OK, true, 1, 0, 0, false},
+    {"Comm", SECOND / 20, false, "sh", 1, OK, OK, false, 1, 100, 0, true},
+    {"Comm", 500 * SECOND, true, "sh", 1, OK, OK, true, 1, 0, 0, false},
+    {"Comm", 500 * SECOND, true, "sh", 5, OK, OK, true, 1, 0, 0, false},
+};
+
+static void set_texts(int texts) {
+  scene.stalled = texts == OK ? 0 : ALL_TEXTS;
+  scene.are_gone = texts == GONE;
+}
+
+START_TEST(process_counts_from_its_birth_or_from_a_late_match_on) {
+  const char *key = lives[_i].is_sampled ? "Comm" : "CommandLine";
+  const char *value = strcmp(lives[_i].key, "User") ? "app" : "1";
+  struct denet_rule rules[] = {scene_rule_for("b", key, "~^(app|sh)$", "y"),
+                               scene_rule("a", lives[_i].key, value)};
+  rules[0].records = false;
+  scene_begin(rules, 2);
+  if (!lives[_i].was_there)
+    scene_tick(SECOND);
+  show(lives[_i].first_name ? lives[_i].first_name : "app", lives[_i].age_ns);
+  set_texts(lives[_i].texts);
+  for (unsigned i = 0; i < lives[_i].ticks; i++)
+    scene_tick(SECOND);
   scene.processes[0].name = "app";
-  scene.processes[0].exec_id = 2;
+  scene.processes[0].exec_id += lives[_i].first_name != NULL;
   scene.processes[0].cpu_ns = 300 * MILLISECOND;
+  set_texts(lives[_i].last_texts);
+  if (lives[_i].ends)
+    end(0, SECOND / 4);
+  scene_tick(SECOND);
+  scene.processes[0].cpu_ns += 100 * MILLISECOND;
   scene_end();
-  ck_assert_uint_eq(scene.group_cpu_ns, 300 * MILLISECOND);
+  uint64_t ends = lives[_i].ends ? lives[_i].starts : 0;
+  scene_expect_counts(lives[_i].starts, ends, !lives[_i].ends);
+  ck_assert_uint_eq(scene.lines[DENET_LINE_METADATA], lives[_i].starts);
+  ck_assert_uint_eq(scene.lines[DENET_LINE_LAST], ends);
+  ck_assert_uint_eq(scene.group_cpu_ns, lives[_i].cpu_ms * MILLISECOND);
+  ck_assert_uint_eq(scene.lost, lives[_i].lost);
 }
 END_TEST
 
@@ -105,39 +168,6 @@ START_TEST(process_that_joins_a_tree_late_brings_no_jump_of_cpu_use) {
   const char *total = strstr(scene.last_line, "\"aggregated\"");
   ck_assert_ptr_nonnull(total);
   ck_assert_msg(strstr(total, "\"cpu_usage\":0.00") != NULL, "%s", total);
-}
-END_TEST
-
-/* A process that uses 100 ms of CPU in each tick of a second, and whose texts stall for so many
- * ticks: nothing of that time counts. */
-static const struct {
-  uint64_t age_ns;
-  bool was_there;       /* before denet */
-  bool has_other_group; /* whose rule needs no text */
-  unsigned ticks;
-} stalls[] = {
-    {50 * MILLISECOND, false, true, 1},  {50 * MILLISECOND, false, false, 1},
-    {50 * MILLISECOND, false, true, 12}, {50 * MILLISECOND, false, false, 12},
-    {900 * SECOND, true, true, 2},
-};
-
-START_TEST(process_whose_text_stalled_counts_from_its_match_on_and_as_lost) {
-  const char *other = stalls[_i].has_other_group ? "app" : "none";
-  struct denet_rule rules[] = {scene_rule("a", "Comm", other),
-                               scene_rule_for("b", "CommandLine", "app", "y")};
-  scene_begin(rules, 2);
-  if (!stalls[_i].was_there)
-    scene_tick(SECOND);
-  show("app", stalls[_i].age_ns);
-  for (unsigned i = 0; i < stalls[_i].ticks + 2; i++) {
-    scene.stalled = i < stalls[_i].ticks ? ALL_TEXTS : 0;
-    scene.processes[0].cpu_ns += 100 * MILLISECOND;
-    scene_tick(SECOND);
-  }
-  scene_end();
-  ck_assert_uint_eq(scene.members, 1);
-  ck_assert_uint_eq(scene.group_cpu_ns, 100 * MILLISECOND);
-  ck_assert_uint_eq(scene.lost, 1);
 }
 END_TEST
 
@@ -189,21 +219,6 @@ END_TEST
 
 /* --- Processes that have ended --- */
 
-START_TEST(process_that_lived_between_two_ticks_is_counted_once) {
-  scene_begin_with(condition_keys[_i]);
-  scene_tick(SECOND);
-  show("app", SECOND / 2);
-  end(0, SECOND / 4);
-  scene_tick(SECOND);
-  scene_tick(SECOND);
-  scene_end();
-  scene_expect_counts(1, 1, 0);
-  scene_expect_lines(1, 0, 1);
-  ck_assert_uint_eq(scene.group_cpu_ns, 40 * MILLISECOND);
-  ck_assert_uint_eq(scene.lost, 0);
-}
-END_TEST
-
 /* Two of them have one pid, one after the other. */
 static const pid_t pids_of_short_lives[PROCESSES] = {10, 10, 12, 13};
 
@@ -221,92 +236,6 @@ START_TEST(all_that_lived_between_two_ticks_are_counted) {
   scene_expect_counts(PROCESSES, PROCESSES, 0);
   scene_expect_lines(PROCESSES, 0, PROCESSES);
   ck_assert_uint_eq(scene.group_cpu_ns, PROCESSES * 5 * MILLISECOND);
-}
-END_TEST
-
-static const char *const text_keys[] = {"CommandLine", "Executable"};
-
-START_TEST(process_whose_texts_came_only_when_it_had_ended_is_a_start_and_lost) {
-  scene_begin_with(text_keys[_i]);
-  scene_tick(SECOND);
-  show("app", SECOND / 10);
-  scene.stalled = ALL_TEXTS;
-  scene_tick(SECOND);
-  scene.stalled = 0;
-  end(0, SECOND / 4);
-  scene_tick(SECOND);
-  scene_end();
-  scene_expect_counts(1, 1, 0);
-  scene_expect_lines(1, 0, 1);
-  ck_assert_uint_eq(scene.group_cpu_ns, 0);
-  ck_assert_uint_eq(scene.lost, 1);
-}
-END_TEST
-
-/* Of an ended process whose texts are not available. */
-static const struct {
-  const char *key, *value; /* of the rule; another one needs the command line */
-  bool are_gone;           /* or else they stall */
-  bool stalled_before;     /* the last tick saw the process, and they stalled */
-  unsigned count, lost;
-} textless[] = {
-    {"Comm", "app", true, false, 1, 0},
-    {"Comm", "app", false, false, 1, 1}, /* the other rule is not decided */
-    {"Comm", "app", true, true, 1, 1},
-    {"User", "1", true, false, 1, 0},
-    {"Executable", "app", true, false, 0, 0},
-    {"Executable", "app", false, false, 0, 1},
-    {"Executable", "app", true, true, 0, 1},
-};
-
-START_TEST(process_that_ended_without_texts_counts_if_its_name_is_enough) {
-  struct denet_rule rules[] = {scene_rule_for("b", "CommandLine", "none", "y"),
-                               scene_rule("a", textless[_i].key, textless[_i].value)};
-  scene_begin(rules, 2);
-  scene_tick(SECOND);
-  show("app", SECOND / 2);
-  scene.stalled = ALL_TEXTS;
-  if (textless[_i].stalled_before)
-    scene_tick(SECOND);
-  end(0, SECOND / 4);
-  scene.are_gone = textless[_i].are_gone;
-  scene_tick(SECOND);
-  scene_end();
-  scene_expect_counts(textless[_i].count, textless[_i].count, 0);
-  ck_assert_uint_eq(scene.lost, textless[_i].lost);
-}
-END_TEST
-
-/* A process that is known by another program execs the one that the rule matches, and ends before
- * the next tick. What it did before counts only if fork and exec are one start. */
-static const struct {
-  bool was_there; /* before denet */
-  unsigned ticks; /* with the other program */
-  uint64_t group_cpu_ns;
-} launches[] = {
-    {false, 1, 300 * MILLISECOND},
-    {false, 5, 0},
-    {true, 1, 0},
-    {true, 5, 0},
-};
-
-START_TEST(process_that_execd_and_ended_between_two_ticks_is_counted_once) {
-  scene_begin_with("Comm");
-  if (!launches[_i].was_there)
-    scene_tick(SECOND);
-  show("sh", launches[_i].was_there ? 500 * SECOND : 50 * MILLISECOND);
-  for (unsigned i = 0; i < launches[_i].ticks; i++)
-    scene_tick(SECOND);
-  scene.processes[0].name = "app";
-  scene.processes[0].exec_id = 2;
-  scene.processes[0].cpu_ns = 300 * MILLISECOND;
-  end(0, SECOND / 2);
-  scene_tick(SECOND);
-  scene_end();
-  scene_expect_counts(1, 1, 0);
-  scene_expect_lines(1, 0, 1);
-  ck_assert_uint_eq(scene.group_cpu_ns, launches[_i].group_cpu_ns);
-  scene_expect_in_last_line("\"exit\":{\"code\":7}");
 }
 END_TEST
 
@@ -487,16 +416,11 @@ void add_cases(Suite *suite) {
   ADD_TEST(suite, matching_goes_on_where_it_ran_out_of_time);
   ADD_TEST(suite, children_of_a_late_match_join_though_time_ran_out);
   ADD_TEST(suite, ended_processes_that_there_was_no_time_to_match_count_as_lost);
-  ADD_TABLE(suite, fork_that_execs_the_program_counts_from_its_birth, condition_keys);
+  ADD_TABLE(suite, process_counts_from_its_birth_or_from_a_late_match_on, lives);
   ADD_TEST(suite, process_that_joins_a_tree_late_brings_no_jump_of_cpu_use);
-  ADD_TABLE(suite, process_whose_text_stalled_counts_from_its_match_on_and_as_lost, stalls);
   ADD_TABLE(suite, process_that_leaves_and_comes_back_is_not_counted_twice, returns);
   ADD_TEST(suite, process_that_goes_from_rule_to_rule_of_a_group_is_counted_once);
-  ADD_TABLE(suite, process_that_lived_between_two_ticks_is_counted_once, condition_keys);
   ADD_TEST(suite, all_that_lived_between_two_ticks_are_counted);
-  ADD_TABLE(suite, process_whose_texts_came_only_when_it_had_ended_is_a_start_and_lost, text_keys);
-  ADD_TABLE(suite, process_that_ended_without_texts_counts_if_its_name_is_enough, textless);
-  ADD_TABLE(suite, process_that_execd_and_ended_between_two_ticks_is_counted_once, launches);
   ADD_TEST(suite, member_that_execd_another_program_and_ended_has_one_last_line);
   ADD_TABLE(suite, child_joins_the_tree_of_a_parent_that_is_gone, families);
   ADD_TABLE(suite, ended_process_that_was_not_born_under_watch_is_not_counted, strangers);

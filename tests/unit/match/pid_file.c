@@ -53,7 +53,7 @@ START_TEST(a_file_has_a_pid_and_an_owner) {
 }
 END_TEST
 
-START_TEST(what_is_no_regular_file_is_not_read) {
+START_TEST(only_a_regular_file_is_read) {
   struct place place = new_place("1234");
   uid_t owner = 77;
   static const char *const targets[] = {"/dev/zero", "/dev/tty", "/", "/nowhere",
@@ -83,6 +83,6 @@ END_TEST
 
 void add_cases(Suite *suite) {
   ADD_TEST(suite, a_file_has_a_pid_and_an_owner);
-  ADD_TEST(suite, what_is_no_regular_file_is_not_read);
+  ADD_TEST(suite, only_a_regular_file_is_read);
   ADD_TEST(suite, no_link_leads_into_another_process);
 }

@@ -8,8 +8,8 @@ static void threads_freep(struct denet_thread_sums **threads) { denet_thread_sum
 
 #define OWN_THREADS DENET_CLEANUP(threads_freep) struct denet_thread_sums *
 
-/* Visits a thread whose run time and run queue delay are these; the delay is what is added up. */
-static int see(struct denet_thread_sums *threads, pid_t tid, uint64_t run_ns, uint64_t delay_ns) {
+/* Visits a thread with this run time and run queue delay; the sums are of the delay. */
+static int visit(struct denet_thread_sums *threads, pid_t tid, uint64_t run_ns, uint64_t delay_ns) {
   const struct denet_thread_times times = {run_ns, delay_ns, run_ns / 10};
   int has_run = denet_thread_sums_visit(threads, tid, &times);
   ck_assert_int_ge(has_run, 0);
@@ -24,80 +24,52 @@ static uint64_t total(const struct denet_thread_sums *threads) {
   return denet_thread_sums_sums(threads)->value[DENET_RUN_DELAY];
 }
 
-START_TEST(fresh_threads_have_no_sums) {
+static const struct {
+  struct denet_thread_times times[3];
+  int has_run[3];
+} visits[] = {
+    {{{100, 7, 10}, {100, 7, 10}, {101, 9, 10}}, {1, 0, 1}},
+    {{{100, 7, 1}, {100, 7, 1}, {100, 7, 2}}, {1, 0, 1}}, /* a timeslice without run time */
+    {{{0, 0, 0}, {0, 0, 0}, {0, 0, 0}}, {1, 0, 0}},       /* it has never run */
+};
+
+START_TEST(visit_and_may_have_run_tell_a_thread_that_has_run) {
   OWN_THREADS threads = denet_thread_sums_new();
-  denet_thread_sums_begin(threads, 0);
-  denet_thread_sums_end(threads, true);
   ck_assert(denet_metric_set_is_empty(&denet_thread_sums_sums(threads)->present));
-}
-END_TEST
-
-START_TEST(sum_is_over_all_threads_in_any_order) {
-  static const pid_t orders[][4] = {{1, 2, 3, 4}, {4, 3, 2, 1}, {3, 1, 4, 2}};
-  for (unsigned i = 0; i < DENET_COUNT_OF(orders); i++) {
-    OWN_THREADS threads = denet_thread_sums_new();
-    denet_thread_sums_begin(threads, 0);
-    for (unsigned k = 0; k < 4; k++)
-      see(threads, orders[i][k], 100, (uint64_t)orders[i][k]);
-    denet_thread_sums_end(threads, true);
-    ck_assert_uint_eq(total(threads), 10);
+  for (unsigned i = 0; i < 3; i++) {
+    const struct denet_thread_times *times = &visits[_i].times[i];
+    ck_assert_int_eq(denet_thread_sums_may_have_run(threads, 5, times), visits[_i].has_run[i]);
+    ck_assert_int_eq(denet_thread_sums_visit(threads, 5, times), visits[_i].has_run[i]);
   }
+  denet_thread_sums_note_unread(threads);
+  ck_assert(denet_thread_sums_may_have_run(threads, 5, &visits[_i].times[2]));
+  ck_assert_int_eq(denet_thread_sums_visit(threads, 5, &visits[_i].times[2]), 1);
+  ck_assert_int_eq(denet_thread_sums_visit(threads, 5, &visits[_i].times[2]), 0);
 }
 END_TEST
 
-START_TEST(thread_that_has_not_run_is_spared) {
-  OWN_THREADS threads = denet_thread_sums_new();
-  ck_assert_int_eq(see(threads, 5, 100, 7), 1);
-  ck_assert_int_eq(see(threads, 5, 100, 7), 0);
-  ck_assert_int_eq(see(threads, 5, 101, 9), 1);
-  ck_assert_uint_eq(total(threads), 9);
-}
-END_TEST
-
-START_TEST(another_timeslice_without_run_time_counts_as_having_run) {
-  OWN_THREADS threads = denet_thread_sums_new();
-  static const struct denet_thread_times times[] = {{100, 7, 1}, {100, 7, 1}, {100, 7, 2}};
-  static const int has_run[] = {1, 0, 1};
-  for (unsigned i = 0; i < DENET_COUNT_OF(times); i++)
-    ck_assert_int_eq(denet_thread_sums_visit(threads, 5, &times[i]), has_run[i]);
-}
-END_TEST
-
-START_TEST(thread_that_has_never_run_is_new_once) {
-  OWN_THREADS threads = denet_thread_sums_new();
-  static const struct denet_thread_times never = {0};
-  ck_assert_int_eq(denet_thread_sums_visit(threads, 5, &never), 1);
-  ck_assert_int_eq(denet_thread_sums_visit(threads, 5, &never), 0);
-}
-END_TEST
-
-START_TEST(part_of_an_exited_thread_stays) {
-  OWN_THREADS threads = denet_thread_sums_new();
-  denet_thread_sums_begin(threads, 0);
-  see(threads, 1, 100, 10);
-  see(threads, 2, 100, 20);
+/* Ends a pass, and makes one in which there is no thread at all. */
+static void forget_all(struct denet_thread_sums *threads) {
   denet_thread_sums_end(threads, true);
   denet_thread_sums_begin(threads, 0);
-  see(threads, 1, 110, 11);
   denet_thread_sums_end(threads, true);
+  denet_thread_sums_begin(threads, 0);
+}
+
+START_TEST(part_of_an_exited_thread_stays_and_its_tid_counts_from_zero) {
+  OWN_THREADS threads = denet_thread_sums_new();
+  denet_thread_sums_begin(threads, 0);
+  visit(threads, 1, 100, 10);
+  visit(threads, 2, 100, 20);
+  denet_thread_sums_end(threads, true);
+  denet_thread_sums_begin(threads, 0);
+  visit(threads, 1, 110, 11);
   ck_assert_uint_eq(total(threads), 31);
-  denet_thread_sums_begin(threads, 0);
-  denet_thread_sums_end(threads, true);
+  forget_all(threads);
   ck_assert_uint_eq(total(threads), 31);
-}
-END_TEST
-
-START_TEST(reused_tid_of_a_forgotten_thread_counts_from_zero) {
-  OWN_THREADS threads = denet_thread_sums_new();
-  denet_thread_sums_begin(threads, 0);
-  see(threads, 2, 100, 20);
+  ck_assert_int_eq(visit(threads, 2, 100, 5), 1);
   denet_thread_sums_end(threads, true);
-  denet_thread_sums_begin(threads, 0);
-  denet_thread_sums_end(threads, true);
-  denet_thread_sums_begin(threads, 0);
-  ck_assert_int_eq(see(threads, 2, 100, 5), 1);
-  denet_thread_sums_end(threads, true);
-  ck_assert_uint_eq(total(threads), 25);
+  ck_assert_uint_eq(total(threads), 36);
 }
 END_TEST
 
@@ -107,22 +79,22 @@ static const struct {
   uint64_t total;
 } reused[] = {
     {50, 5, 25},  {50, 30, 50},  {0, 0, 20},
-    {200, 5, 25}, {200, 25, 25}, /* Cannot be told from the old one: but nothing goes backwards. */
+    {200, 5, 25}, {200, 25, 25}, /* it looks like the old one, and no sum falls */
 };
 
 START_TEST(reused_tid_never_goes_backwards) {
   OWN_THREADS threads = denet_thread_sums_new();
-  see(threads, 2, 100, 20);
-  see(threads, 2, reused[_i].run_ns, reused[_i].delay_ns);
+  visit(threads, 2, 100, 20);
+  visit(threads, 2, reused[_i].run_ns, reused[_i].delay_ns);
   ck_assert_uint_eq(total(threads), reused[_i].total);
-  see(threads, 2, reused[_i].run_ns + 10, reused[_i].delay_ns + 3);
+  visit(threads, 2, reused[_i].run_ns + 10, reused[_i].delay_ns + 3);
   ck_assert_uint_eq(total(threads), reused[_i].total + 3);
 }
 END_TEST
 
 START_TEST(counter_that_comes_later_gains_all_that_it_has) {
   OWN_THREADS threads = denet_thread_sums_new();
-  see(threads, 2, 100, 20);
+  visit(threads, 2, 100, 20);
   struct denet_values counters = {0};
   denet_values_set(&counters, DENET_SYSCALL_READ, 700);
   const struct denet_thread_times same = {100, 20, 10};
@@ -147,7 +119,7 @@ START_TEST(two_thousand_threads_come_and_go) {
         continue;
       /* Every third is another thread each time: it has all that it has. */
       expected += tid % 3 ? 5 : 5 * pass;
-      see(threads, tid, 100 * pass, 5 * pass);
+      visit(threads, tid, 100 * pass, 5 * pass);
     }
     denet_thread_sums_end(threads, true);
     ck_assert_uint_eq(total(threads), expected);
@@ -155,45 +127,37 @@ START_TEST(two_thousand_threads_come_and_go) {
 }
 END_TEST
 
-START_TEST(raise_lifts_a_sum_but_never_lowers_one) {
+START_TEST(raise_lifts_a_sum_and_neither_lowers_nor_adds_one) {
   OWN_THREADS threads = denet_thread_sums_new();
   struct denet_values least = {0};
-  see(threads, 1, 100, 50);
+  visit(threads, 1, 100, 50);
+  denet_values_set(&least, DENET_RSS, 4096);
   denet_values_set(&least, DENET_RUN_DELAY, 40);
   denet_thread_sums_raise(threads, &least);
   ck_assert_uint_eq(total(threads), 50);
   denet_values_set(&least, DENET_RUN_DELAY, 80);
   denet_thread_sums_raise(threads, &least);
   ck_assert_uint_eq(total(threads), 80);
-  see(threads, 1, 110, 53);
+  visit(threads, 1, 110, 53);
   ck_assert_uint_eq(total(threads), 83);
-}
-END_TEST
-
-START_TEST(raise_leaves_alone_what_no_thread_has) {
-  OWN_THREADS threads = denet_thread_sums_new();
-  struct denet_values least = {0};
-  see(threads, 1, 100, 50);
-  denet_values_set(&least, DENET_RSS, 4096);
-  denet_thread_sums_raise(threads, &least);
   ck_assert(!denet_values_has(denet_thread_sums_sums(threads), DENET_RSS));
 }
 END_TEST
 
-/* What one thread's files say in one pass; tid 0: no thread. */
-struct look {
+/* The files of a thread in one pass; tid 0: no thread. */
+struct reading {
   pid_t tid;
   uint64_t start_ns, run_ns, delay_ns;
 };
 
 #define MAIN 10
-#define LOOKS 4
+#define READINGS 4
 
-static void visit_at(struct denet_thread_sums *threads, const struct look *look) {
-  const struct denet_thread_times times = {look->run_ns, look->delay_ns, look->run_ns};
-  ck_assert_int_ge(denet_thread_sums_visit(threads, look->tid, &times), 0);
-  if (denet_thread_sums_lacks_start(threads))
-    denet_thread_sums_start(threads, look->start_ns);
+static void visit_at(struct denet_thread_sums *threads, const struct reading *reading) {
+  const struct denet_thread_times times = {reading->run_ns, reading->delay_ns, reading->run_ns};
+  ck_assert_int_ge(denet_thread_sums_visit(threads, reading->tid, &times), 0);
+  if (denet_thread_sums_lacks_start(threads, reading->tid))
+    denet_thread_sums_start(threads, reading->start_ns);
 }
 
 static uint64_t blocked_at(struct denet_thread_sums *threads, uint64_t now_ns) {
@@ -202,13 +166,13 @@ static uint64_t blocked_at(struct denet_thread_sums *threads, uint64_t now_ns) {
   return blocked_ns;
 }
 
-/* One whole pass. The program's stamp changes with each exec. */
+/* Makes one pass. The stamp changes with each exec. */
 static uint64_t pass_at(struct denet_thread_sums *threads, uint64_t now_ns, uint64_t stamp,
-                        const struct look looks[LOOKS]) {
+                        const struct reading readings[READINGS]) {
   denet_thread_sums_begin(threads, now_ns);
   denet_thread_sums_note_main(threads, MAIN, stamp, false);
-  for (unsigned i = 0; i < LOOKS && looks[i].tid; i++)
-    visit_at(threads, &looks[i]);
+  for (unsigned i = 0; i < READINGS && readings[i].tid; i++)
+    visit_at(threads, &readings[i]);
   denet_thread_sums_end(threads, true);
   return blocked_at(threads, now_ns);
 }
@@ -220,7 +184,7 @@ START_TEST(blocked_time_is_unknown_without_a_start) {
   ck_assert(!denet_thread_sums_blocked(threads, 1000, &blocked_ns));
   denet_thread_sums_begin(threads, 1000);
   denet_thread_sums_visit(threads, MAIN, &times);
-  ck_assert(denet_thread_sums_lacks_start(threads));
+  ck_assert(denet_thread_sums_lacks_start(threads, MAIN));
   denet_thread_sums_end(threads, true);
   ck_assert(!denet_thread_sums_blocked(threads, 1000, &blocked_ns));
 }
@@ -228,7 +192,7 @@ END_TEST
 
 /* Two passes, at 1000 and at 2000, of the same program. */
 static const struct {
-  struct look first[LOOKS], second[LOOKS];
+  struct reading first[READINGS], second[READINGS];
   uint64_t blocked[2];
 } passes[] = {
     /* Asleep all the time, busy, in the run queue all the time, and some of each. */
@@ -240,17 +204,20 @@ static const struct {
     {{{12, 900, 10, 0}, {10, 400, 0, 0}, {11, 800, 50, 50}},
      {{10, 400, 0, 0}, {11, 800, 1050, 50}, {12, 900, 10, 0}},
      {790, 2790}},
-    /* One that comes: all that it was blocked since it began. */
+    /* A new thread: its blocked time since its start. */
     {{{10, 400, 0, 0}}, {{10, 400, 0, 0}, {11, 1600, 100, 50}}, {600, 1850}},
-    /* One that exits: what it was when it was seen last. */
+    /* A thread that exits: its blocked time until its last visit. */
     {{{10, 400, 0, 0}, {11, 500, 100, 0}}, {{10, 400, 0, 0}}, {1000, 2000}},
-    /* Its number is another one's by now, which began later. */
+    /* Its number is that of another thread, which started later. */
     {{{10, 400, 0, 0}, {11, 500, 100, 0}}, {{10, 400, 0, 0}, {11, 1700, 30, 0}}, {1000, 2270}},
     {{{10, 400, 0, 0}, {11, 500, 100, 90}}, {{10, 400, 0, 0}, {11, 1700, 110, 0}}, {910, 2100}},
-    /* A clock tick behind the counters, or a wait that is only now added, takes nothing back. */
+    /* The main thread has less time than before: it is another thread, and its past is not known.
+     */
+    {{{10, 0, 500, 0}, {11, 100, 200, 0}}, {{10, 0, 210, 0}}, {1200, 1200}},
+    /* A start that is rounded up, or a wait that ends, does not lower the blocked time. */
     {{{10, 400, 700, 0}}, {{10, 400, 1650, 0}}, {0, 0}},
     {{{10, 400, 0, 0}}, {{10, 400, 0, 1500}}, {600, 600}},
-    /* Young ones in the middle of their tick make up for each other. */
+    /* The errors of rounded starts cancel out. */
     {{{10, 995, 10, 0}, {11, 985, 5, 0}}, {{10, 995, 20, 0}, {11, 985, 5, 0}}, {5, 1995}},
 };
 
@@ -261,19 +228,19 @@ START_TEST(threads_are_blocked_when_they_neither_run_nor_wait_to) {
 }
 END_TEST
 
-START_TEST(blocked_time_grows_without_a_pass) {
-  static const struct look looks[LOOKS] = {{10, 0, 10, 0}, {11, 0, 20, 0}};
+START_TEST(blocked_time_grows_between_passes) {
+  static const struct reading readings[READINGS] = {{10, 0, 10, 0}, {11, 0, 20, 0}};
   OWN_THREADS threads = denet_thread_sums_new();
-  ck_assert_uint_eq(pass_at(threads, 1000, 1, looks), 1970);
+  ck_assert_uint_eq(pass_at(threads, 1000, 1, readings), 1970);
   ck_assert_uint_eq(blocked_at(threads, 1500), 2970);
   ck_assert_uint_eq(blocked_at(threads, 1500), 2970);
   ck_assert_uint_eq(blocked_at(threads, 1400), 2970);
 }
 END_TEST
 
-START_TEST(thread_that_exits_was_blocked_until_it_was_last_asked_for) {
-  static const struct look both[LOOKS] = {{10, 0, 0, 0}, {11, 0, 0, 0}};
-  static const struct look one[LOOKS] = {{10, 0, 10, 0}};
+START_TEST(thread_that_exits_was_blocked_until_the_time_was_last_computed) {
+  static const struct reading both[READINGS] = {{10, 0, 0, 0}, {11, 0, 0, 0}};
+  static const struct reading one[READINGS] = {{10, 0, 10, 0}};
   OWN_THREADS threads = denet_thread_sums_new();
   ck_assert_uint_eq(pass_at(threads, 1000, 1, both), 2000);
   ck_assert_uint_eq(blocked_at(threads, 5000), 10000);
@@ -283,8 +250,8 @@ START_TEST(thread_that_exits_was_blocked_until_it_was_last_asked_for) {
 END_TEST
 
 START_TEST(thread_known_from_half_a_pass_counts_when_it_exits) {
-  static const struct look first = {11, 400, 100, 0};
-  static const struct look rest[LOOKS] = {{10, 0, 0, 0}};
+  static const struct reading first = {11, 400, 100, 0};
+  static const struct reading rest[READINGS] = {{10, 0, 0, 0}};
   OWN_THREADS threads = denet_thread_sums_new();
   denet_thread_sums_begin(threads, 1000);
   visit_at(threads, &first);
@@ -294,7 +261,7 @@ START_TEST(thread_known_from_half_a_pass_counts_when_it_exits) {
 END_TEST
 
 START_TEST(main_thread_that_exited_is_blocked_no_more) {
-  static const struct look both[LOOKS] = {{10, 0, 0, 0}, {11, 0, 100, 0}};
+  static const struct reading both[READINGS] = {{10, 0, 0, 0}, {11, 0, 100, 0}};
   OWN_THREADS threads = denet_thread_sums_new();
   ck_assert_uint_eq(pass_at(threads, 1000, 1, both), 1900);
   for (uint64_t now_ns = 2000; now_ns <= 4000; now_ns += 1000) {
@@ -302,7 +269,7 @@ START_TEST(main_thread_that_exited_is_blocked_no_more) {
     denet_thread_sums_note_main(threads, MAIN, 1, true);
     const struct denet_thread_times of_main = {0}, of_other = {100, 0, 100};
     denet_thread_sums_visit(threads, 10, &of_main);
-    ck_assert(!denet_thread_sums_lacks_start(threads));
+    ck_assert(!denet_thread_sums_lacks_start(threads, 10));
     denet_thread_sums_visit(threads, 11, &of_other);
     denet_thread_sums_end(threads, true);
     ck_assert_uint_eq(blocked_at(threads, now_ns), now_ns + 900);
@@ -316,85 +283,84 @@ START_TEST(main_thread_that_exited_is_blocked_no_more) {
 }
 END_TEST
 
-/* At 1000 a process has threads that began at 0, 100, 200; at 2000 it has exec'd, and what is left
- * goes by the main one's number and start. */
+/* At 1000 a process has threads that started at 0, 100, 200. At 2000 it has exec'd, and the thread
+ * that is left has the number and the start of the main thread. Or at 2000 the main thread has
+ * exited, another thread has exec'd at 3000, and no stamp is known. */
 static const struct {
-  struct look before[LOOKS], after;
+  bool has_exited;
+  struct reading before[READINGS], after;
   uint64_t blocked[2], delay_total;
 } execs[] = {
-    /* By the main one, with other threads and without. */
-    {{{10, 0, 300, 10}}, {10, 0, 310, 10}, {690, 1680}, 10},
-    {{{10, 0, 300, 10}, {11, 100, 400, 0}}, {10, 0, 310, 10}, {1190, 2180}, 10},
-    /* By another one, which had run longer, or less: it goes on as itself. */
-    {{{10, 0, 5, 0}, {11, 100, 600, 20}}, {10, 0, 610, 30}, {1275, 2255}, 30},
-    {{{10, 0, 600, 20}, {11, 100, 5, 0}}, {10, 0, 15, 30}, {1275, 2235}, 50},
-    {{{10, 0, 5, 0}, {11, 100, 600, 20}, {12, 200, 300, 0}}, {10, 0, 310, 1}, {1775, 2764}, 21},
-    /* By one that is next to these times in both of them, not in their sum. */
-    {{{10, 0, 5, 0}, {11, 100, 100, 300}, {12, 200, 600, 0}}, {10, 0, 110, 310}, {1695, 2675}, 310},
-    {{{10, 0, 5, 0}, {11, 100, 600, 0}, {12, 200, 500, 200}}, {10, 0, 610, 5}, {1395, 2380}, 205},
-    /* By one of which nothing was known. */
-    {{{10, 0, 600, 20}, {11, 100, 700, 0}}, {10, 0, 15, 30}, {580, 580}, 50},
+    /* The main thread exec'd, without other threads and with one. */
+    {0, {{10, 0, 300, 10}}, {10, 0, 310, 10}, {690, 1680}, 10},
+    {0, {{10, 0, 300, 10}, {11, 100, 400, 0}}, {10, 0, 310, 10}, {1190, 2180}, 10},
+    /* Another thread exec'd, with more time or less: its own counters go on. */
+    {0, {{10, 0, 5, 0}, {11, 100, 600, 20}}, {10, 0, 610, 30}, {1275, 2255}, 30},
+    {0, {{10, 0, 600, 20}, {11, 100, 5, 0}}, {10, 0, 15, 30}, {1275, 2235}, 50},
+    {0, {{10, 0, 5, 0}, {11, 100, 600, 20}, {12, 200, 300, 0}}, {10, 0, 310, 1}, {1775, 2764}, 21},
+    /* Both times count for the choice of the thread, not only their sum. */
+    {0,
+     {{10, 0, 5, 0}, {11, 100, 100, 300}, {12, 200, 600, 0}},
+     {10, 0, 110, 310},
+     {1695, 2675},
+     310},
+    {0,
+     {{10, 0, 5, 0}, {11, 100, 600, 0}, {12, 200, 500, 200}},
+     {10, 0, 610, 5},
+     {1395, 2380},
+     205},
+    /* A thread exec'd that had not been seen. */
+    {0, {{10, 0, 600, 20}, {11, 100, 700, 0}}, {10, 0, 15, 30}, {580, 580}, 50},
+    {1, {{10, 0, 50, 0}, {11, 100, 200, 0}}, {10, 0, 210, 0}, {1650, 950 + 2690}, 0},
+    {1, {{10, 0, 205, 0}, {11, 100, 200, 0}}, {10, 0, 210, 0}, {1495, 795 + 2690}, 0},
+    {1, {{10, 0, 5, 0}, {11, 100, 200, 0}}, {10, 0, 20, 0}, {1695, 1695}, 0},
 };
 
-START_TEST(thread_that_execs_goes_on_in_the_place_of_the_main_one) {
+/* Returns the time of the first pass after the exec. */
+static uint64_t exit_main(struct denet_thread_sums *threads, bool has_exited) {
+  if (!has_exited)
+    return 2000;
+  denet_thread_sums_begin(threads, 2000);
+  denet_thread_sums_note_main(threads, MAIN, 0, true);
+  denet_thread_sums_end(threads, false);
+  return 3000;
+}
+
+START_TEST(thread_that_execs_takes_the_place_of_the_main_thread) {
   OWN_THREADS threads = denet_thread_sums_new();
-  const struct look after[LOOKS] = {execs[_i].after};
-  ck_assert_uint_eq(pass_at(threads, 1000, 1, execs[_i].before), execs[_i].blocked[0]);
-  ck_assert_uint_eq(pass_at(threads, 2000, 2, after), execs[_i].blocked[1]);
-  ck_assert_uint_eq(pass_at(threads, 3000, 2, after), execs[_i].blocked[1] + 1000);
+  const struct reading after[READINGS] = {execs[_i].after};
+  uint64_t stamp = execs[_i].has_exited ? 0 : 1, next = 2 * stamp;
+  ck_assert_uint_eq(pass_at(threads, 1000, stamp, execs[_i].before), execs[_i].blocked[0]);
+  uint64_t now_ns = exit_main(threads, execs[_i].has_exited);
+  ck_assert_uint_eq(pass_at(threads, now_ns, next, after), execs[_i].blocked[1]);
+  ck_assert_uint_eq(pass_at(threads, now_ns + 1000, next, after), execs[_i].blocked[1] + 1000);
 }
 END_TEST
 
-/* The same with its counters. */
 START_TEST(counters_of_the_thread_that_execs_are_not_added_again) {
   OWN_THREADS threads = denet_thread_sums_new();
+  uint64_t stamp = execs[_i].has_exited ? 0 : 1, before = 0;
   denet_thread_sums_begin(threads, 1000);
-  denet_thread_sums_note_main(threads, MAIN, 1, false);
-  uint64_t before = 0;
+  denet_thread_sums_note_main(threads, MAIN, stamp, false);
   for (unsigned i = 0; execs[_i].before[i].tid; i++) {
-    const struct look *look = &execs[_i].before[i];
-    before += look->delay_ns;
-    see(threads, look->tid, 10 * look->run_ns, look->delay_ns);
-    denet_thread_sums_start(threads, look->start_ns);
+    const struct reading *reading = &execs[_i].before[i];
+    before += reading->delay_ns;
+    visit(threads, reading->tid, 10 * reading->run_ns, reading->delay_ns);
+    denet_thread_sums_start(threads, reading->start_ns);
   }
   denet_thread_sums_end(threads, true);
   ck_assert_uint_eq(total(threads), before);
-  denet_thread_sums_begin(threads, 2000);
-  denet_thread_sums_note_main(threads, MAIN, 2, false);
-  see(threads, MAIN, 10 * execs[_i].after.run_ns, execs[_i].after.delay_ns);
+  denet_thread_sums_begin(threads, exit_main(threads, execs[_i].has_exited));
+  denet_thread_sums_note_main(threads, MAIN, 2 * stamp, false);
+  visit(threads, MAIN, 10 * execs[_i].after.run_ns, execs[_i].after.delay_ns);
   denet_thread_sums_end(threads, true);
   ck_assert_uint_eq(total(threads), execs[_i].delay_total);
 }
 END_TEST
 
-/* As before, but the main one has exited at 2000, before the exec by another one at 3000. The stamp
- * is as good as none. */
-static const struct {
-  struct look before[LOOKS], after;
-  uint64_t blocked[2];
-} usurpers[] = {
-    {{{10, 0, 50, 0}, {11, 100, 200, 0}}, {10, 0, 210, 0}, {1650, 950 + 2690}},
-    {{{10, 0, 205, 0}, {11, 100, 200, 0}}, {10, 0, 210, 0}, {1495, 795 + 2690}},
-    {{{10, 0, 5, 0}, {11, 100, 200, 0}},
-     {10, 0, 20, 0},
-     {1695, 1695}}, /* nothing was known of it */
-};
-
-START_TEST(thread_that_execs_after_the_main_one_exited_is_told_without_a_stamp) {
-  const struct look after[LOOKS] = {usurpers[_i].after};
-  OWN_THREADS threads = denet_thread_sums_new();
-  ck_assert_uint_eq(pass_at(threads, 1000, 0, usurpers[_i].before), usurpers[_i].blocked[0]);
-  denet_thread_sums_begin(threads, 2000);
-  denet_thread_sums_note_main(threads, MAIN, 0, true);
-  denet_thread_sums_end(threads, false);
-  ck_assert_uint_eq(pass_at(threads, 3000, 0, after), usurpers[_i].blocked[1]);
-  ck_assert_uint_eq(pass_at(threads, 4000, 0, after), usurpers[_i].blocked[1] + 1000);
-}
-END_TEST
-
 START_TEST(stamp_that_becomes_known_is_no_exec) {
-  static const struct look before[LOOKS] = {{10, 0, 50, 0}, {11, 400, 10, 100}};
-  static const struct look after[LOOKS] = {{10, 0, 60, 200}, {11, 400, 10, 100}};
+  static const struct reading before[READINGS] = {{10, 0, 50, 0}, {11, 400, 10, 100}};
+  static const struct reading after[READINGS] = {{10, 0, 60, 200}, {11, 400, 10, 100}};
   OWN_THREADS threads = denet_thread_sums_new();
   ck_assert_uint_eq(pass_at(threads, 1000, 0, before), 1440);
   ck_assert_uint_eq(pass_at(threads, 2000, 7, after), 3230);
@@ -403,22 +369,12 @@ START_TEST(stamp_that_becomes_known_is_no_exec) {
 }
 END_TEST
 
-START_TEST(main_thread_with_less_time_than_before_is_another_one_without_a_past) {
-  static const struct look both[LOOKS] = {{10, 0, 500, 0}, {11, 100, 200, 0}};
-  static const struct look left[LOOKS] = {{10, 0, 210, 0}};
-  OWN_THREADS threads = denet_thread_sums_new();
-  ck_assert_uint_eq(pass_at(threads, 1000, 0, both), 1200);
-  ck_assert_uint_eq(pass_at(threads, 2000, 0, left), 1200);
-  ck_assert_uint_eq(pass_at(threads, 3000, 0, left), 2200);
-}
-END_TEST
-
 START_TEST(ten_thousand_threads_of_a_month_fit) {
   static const uint64_t day_ns = UINT64_C(86400000000000);
   OWN_THREADS threads = denet_thread_sums_new();
   denet_thread_sums_begin(threads, 30 * day_ns);
   for (pid_t tid = 1; tid <= 10000; tid++)
-    visit_at(threads, &(struct look){tid, day_ns, 0, 0});
+    visit_at(threads, &(struct reading){tid, day_ns, 0, 0});
   denet_thread_sums_end(threads, true);
   uint64_t before_ns = blocked_at(threads, 30 * day_ns);
   ck_assert_uint_eq(before_ns, 10000 * 29 * day_ns); /* modulo 2^64 */
@@ -426,47 +382,35 @@ START_TEST(ten_thousand_threads_of_a_month_fit) {
 }
 END_TEST
 
-START_TEST(threads_that_were_not_visited_are_named) {
-  static const struct look looks[LOOKS] = {{10, 0, 0, 0}, {14, 0, 0, 0}, {12, 0, 0, 0}};
+START_TEST(threads_that_were_not_visited_are_found) {
+  static const struct reading readings[READINGS] = {{10, 0, 0, 0}, {14, 0, 0, 0}, {12, 0, 0, 0}};
   OWN_THREADS threads = denet_thread_sums_new();
-  pass_at(threads, 1000, 1, looks);
+  pass_at(threads, 1000, 1, readings);
   ck_assert_int_eq(denet_thread_sums_next_missing(threads, 0), 0);
   denet_thread_sums_begin(threads, 2000);
-  visit_at(threads, &looks[2]);
+  visit_at(threads, &readings[2]);
   ck_assert_int_eq(denet_thread_sums_next_missing(threads, 0), 10);
   ck_assert_int_eq(denet_thread_sums_next_missing(threads, 10), 14);
   ck_assert_int_eq(denet_thread_sums_next_missing(threads, 14), 0);
 }
 END_TEST
 
-START_TEST(free_accepts_null) { denet_thread_sums_free(NULL); }
-END_TEST
-
 void add_cases(Suite *suite) {
-  ADD_TEST(suite, fresh_threads_have_no_sums);
-  ADD_TEST(suite, sum_is_over_all_threads_in_any_order);
-  ADD_TEST(suite, thread_that_has_not_run_is_spared);
-  ADD_TEST(suite, another_timeslice_without_run_time_counts_as_having_run);
-  ADD_TEST(suite, thread_that_has_never_run_is_new_once);
-  ADD_TEST(suite, part_of_an_exited_thread_stays);
-  ADD_TEST(suite, reused_tid_of_a_forgotten_thread_counts_from_zero);
+  ADD_TABLE(suite, visit_and_may_have_run_tell_a_thread_that_has_run, visits);
+  ADD_TEST(suite, part_of_an_exited_thread_stays_and_its_tid_counts_from_zero);
   ADD_TABLE(suite, reused_tid_never_goes_backwards, reused);
   ADD_TEST(suite, counter_that_comes_later_gains_all_that_it_has);
   ADD_TEST(suite, two_thousand_threads_come_and_go);
-  ADD_TEST(suite, raise_lifts_a_sum_but_never_lowers_one);
-  ADD_TEST(suite, raise_leaves_alone_what_no_thread_has);
+  ADD_TEST(suite, raise_lifts_a_sum_and_neither_lowers_nor_adds_one);
   ADD_TEST(suite, blocked_time_is_unknown_without_a_start);
   ADD_TABLE(suite, threads_are_blocked_when_they_neither_run_nor_wait_to, passes);
-  ADD_TEST(suite, blocked_time_grows_without_a_pass);
-  ADD_TEST(suite, thread_that_exits_was_blocked_until_it_was_last_asked_for);
+  ADD_TEST(suite, blocked_time_grows_between_passes);
+  ADD_TEST(suite, thread_that_exits_was_blocked_until_the_time_was_last_computed);
   ADD_TEST(suite, thread_known_from_half_a_pass_counts_when_it_exits);
   ADD_TEST(suite, main_thread_that_exited_is_blocked_no_more);
-  ADD_TABLE(suite, thread_that_execs_goes_on_in_the_place_of_the_main_one, execs);
+  ADD_TABLE(suite, thread_that_execs_takes_the_place_of_the_main_thread, execs);
   ADD_TABLE(suite, counters_of_the_thread_that_execs_are_not_added_again, execs);
-  ADD_TABLE(suite, thread_that_execs_after_the_main_one_exited_is_told_without_a_stamp, usurpers);
   ADD_TEST(suite, stamp_that_becomes_known_is_no_exec);
-  ADD_TEST(suite, main_thread_with_less_time_than_before_is_another_one_without_a_past);
   ADD_TEST(suite, ten_thousand_threads_of_a_month_fit);
-  ADD_TEST(suite, threads_that_were_not_visited_are_named);
-  ADD_TEST(suite, free_accepts_null);
+  ADD_TEST(suite, threads_that_were_not_visited_are_found);
 }

@@ -67,16 +67,10 @@ struct file {
   char metadata_line[1024], line[4096]; /* the latest ones */
 };
 
-struct group {
-  denet_name name;
-  struct denet_values values;
-  uint64_t members, starts, exits;
-};
-
 /* What the ticks gave. */
 struct run {
   struct file files[FILES_MOST];
-  struct group groups[TICKS + 1][GROUPS_MOST]; /* by tick */
+  struct denet_group groups[TICKS + 1][GROUPS_MOST]; /* by tick; without what they own */
   size_t file_count, group_count[TICKS + 1];
   struct denet_monitor_stats stats;
   bool has_failed, had_zero;
@@ -134,12 +128,7 @@ static void take_report(void *context, const struct denet_group_report *report) 
   size_t *count = &run->group_count[*(unsigned *)context];
   if (*count == GROUPS_MOST)
     abort();
-  struct group *group = &run->groups[*(unsigned *)context][(*count)++];
-  strcpy(group->name, report->group->name);
-  group->values = report->group->values;
-  group->members = report->group->members;
-  group->starts = report->group->starts;
-  group->exits = report->group->exits;
+  run->groups[*(unsigned *)context][(*count)++] = *report->group;
 }
 
 static void set(struct denet_rule *rule, const char *key, const char *value) {
@@ -206,7 +195,7 @@ static void run_ticks(struct run *out_run, unsigned fault_tick, struct fault fau
 
 /* --- Comparing --- */
 
-static const struct group *find_group(const struct run *of, unsigned tick, const char *name) {
+static const struct denet_group *find_group(const struct run *of, unsigned tick, const char *name) {
   for (size_t i = 0; i < of->group_count[tick]; i++)
     if (!strcmp(of->groups[tick][i].name, name))
       return &of->groups[tick][i];
@@ -236,7 +225,7 @@ static bool is_near(unsigned metric, uint64_t value, uint64_t expected) {
 /* Returns what a group's counter has gained between two ticks; from tick 0, all of it. */
 static uint64_t gain(const struct run *of, unsigned from, unsigned to, const char *name,
                      unsigned metric) {
-  const struct group *before = find_group(of, from, name), *after = find_group(of, to, name);
+  const struct denet_group *before = find_group(of, from, name), *after = find_group(of, to, name);
   uint64_t began = before ? before->values.value[metric] : 0;
   return after ? after->values.value[metric] - began : 0;
 }
@@ -257,20 +246,20 @@ static void expect_no_jump(const char *what, const char *name) {
 }
 
 /* The group gained the same as in the reference since that tick. */
-static void expect_group(const char *what, const struct group *wanted, unsigned since) {
-  const struct group *group = find_group(&tested, TICKS, wanted->name);
+static void expect_group(const char *what, const struct denet_group *wanted, unsigned since) {
+  const struct denet_group *group = find_group(&tested, TICKS, wanted->name);
   ck_assert_msg(group != NULL, "%s: %s is not there", what, wanted->name);
   for (unsigned m = 0; m < DENET_METRICS; m++)
     ck_assert_msg(denet_values_has(&group->values, m) == denet_values_has(&wanted->values, m),
                   "%s: %s has metric %u or not", what, wanted->name, m);
   /* A process that was there before may have been matched later than in the reference. */
-  const struct group *before = find_group(&tested, since, wanted->name);
-  const struct group *expected = find_group(&reference, since, wanted->name);
+  const struct denet_group *before = find_group(&tested, since, wanted->name);
+  const struct denet_group *expected = find_group(&reference, since, wanted->name);
   uint64_t starts = wanted->starts + (before ? before->starts - expected->starts : 0);
-  ck_assert_msg(
-      group->members == wanted->members && group->starts == starts && group->exits == wanted->exits,
-      "%s: %s has %lu members, %lu starts, %lu exits", what, wanted->name,
-      (unsigned long)group->members, (unsigned long)group->starts, (unsigned long)group->exits);
+  ck_assert_msg(group->members == wanted->members && group->starts == starts &&
+                    group->exits == wanted->exits,
+                "%s: %s has %u members, %lu starts, %lu exits", what, wanted->name, group->members,
+                (unsigned long)group->starts, (unsigned long)group->exits);
   for (unsigned m = 0; m < DENET_METRICS; m++) {
     bool is_sum = denet_metric_info[m].combine == DENET_SUM;
     unsigned from = is_counter(m) ? since : 0;
@@ -298,7 +287,7 @@ static void expect_groups(const char *what, unsigned since) {
   ck_assert_msg(tested.group_count[TICKS] == reference.group_count[TICKS], "%s: %zu groups", what,
                 tested.group_count[TICKS]);
   for (size_t i = 0; i < reference.group_count[TICKS]; i++) {
-    const struct group *wanted = &reference.groups[TICKS][i];
+    const struct denet_group *wanted = &reference.groups[TICKS][i];
     if (strncmp(wanted->name, "mv", 2)) {
       expect_no_jump(what, wanted->name);
       expect_group(what, wanted, since);
@@ -421,13 +410,13 @@ static const struct {
 
 static void expect_end_of_victim(const char *what, int row) {
   const char *name = victims[row].group;
-  const struct group *group = find_group(&tested, TICKS, name);
-  const struct group *whole = find_group(&reference, TICKS, name);
+  const struct denet_group *group = find_group(&tested, TICKS, name);
+  const struct denet_group *whole = find_group(&reference, TICKS, name);
   const struct file *file = find_file_of(&tested, victims[row].file);
   ck_assert_msg(group->exits == whole->exits + 1 && group->starts == whole->starts &&
                     group->members == whole->members - 1,
-                "%s: %lu starts, %lu exits, %lu members", what, (unsigned long)group->starts,
-                (unsigned long)group->exits, (unsigned long)group->members);
+                "%s: %lu starts, %lu exits, %u members", what, (unsigned long)group->starts,
+                (unsigned long)group->exits, group->members);
   expect_no_jump(what, name);
   for (unsigned m = 0; m < DENET_METRICS && !victims[row].is_alone; m++)
     ck_assert_msg(!is_counter(m) || gain(&tested, 2, TICKS, name, m) + slack_of(m) >=

@@ -13,7 +13,6 @@
 
 #define MILLISECOND UINT64_C(1000000)
 #define SECOND (1000 * MILLISECOND)
-#define NAME "denet-loop-test"
 
 /* What the face has taken. */
 static struct {
@@ -60,8 +59,11 @@ static void set(struct denet_settings *settings, const char *key, const char *va
 
 /* Makes settings with one rule, which matches this process. */
 static void make_settings(struct denet_settings *settings) {
-  struct denet_setting comm = {"Comm", DENET_SETTING_STRING, .string = NAME};
+  char name[DENET_COMM_BYTES]; /* that no other process has */
+  struct denet_setting comm = {"Comm", DENET_SETTING_STRING, .string = name};
   struct denet_rule rule;
+  snprintf(name, sizeof(name), "loop%d", (int)getpid());
+  prctl(PR_SET_NAME, name);
   ck_assert_int_eq(denet_settings_init(settings), 0);
   ck_assert_int_eq(denet_rule_init(&rule, "me", NULL), 0);
   ck_assert_int_eq(denet_rule_set(&rule, &comm, NULL), 0);
@@ -69,7 +71,6 @@ static void make_settings(struct denet_settings *settings) {
   ck_assert_int_eq(denet_settings_add_rule(settings, &rule, NULL), 0);
   set(settings, "Source", "procfs");
   settings->base_interval_ns = settings->max_interval_ns = 10 * MILLISECOND;
-  prctl(PR_SET_NAME, NAME);
   sem_init(&face.release, 0, 0);
 }
 

@@ -5,11 +5,12 @@
 #include "tests/unit/unit.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define PROCESSES 2
 
-/* A tree of processes, each with one thread for each of its waits. */
+/* A tree of processes, each with one thread for each call of wait_for(). */
 static struct scene {
   struct denet_active_rule active_rule;
   struct denet_tree tree;
@@ -40,8 +41,8 @@ static void end(void) {
 
 static void wait_for(int process, denet_u32 tid, enum denet_reason reason, uint64_t time_ns) {
   struct denet_off_cpu_thread thread = {
-      .waits = {.count = 2, .longest_ns = time_ns - 1, .shortest_ns = 1}, .place.tid = tid};
-  thread.waits.time_ns[reason] = time_ns;
+      .stats = {.count = 2, .longest_ns = time_ns - 1, .shortest_ns = 1}, .point.tid = tid};
+  thread.stats.time_ns[reason] = time_ns;
   ck_assert_int_eq(denet_wait_stats_add_thread(&scene.off_cpus[process], 1, &thread), 0);
 }
 
@@ -108,6 +109,75 @@ START_TEST(stacks_are_those_since_the_line_before) {
 }
 END_TEST
 
+#define MS UINT64_C(1000000)
+
+/* In each of eight lines: time that the only thread is in futex(2), and the time that its new
+ * stacks stand for. Then what the last of the eight lines has for the rest. */
+static const struct {
+  struct {
+    uint64_t waited_ns, sampled_ns;
+  } lines[8];
+  uint64_t not_sampled_ns;
+} periods[] = {
+    {{{100 * MS, 0}, {0, 70 * MS}}, 0},
+    {{{100 * MS, 0}, {100 * MS, 100 * MS}, {0, 100 * MS}}, 30 * MS},
+    {{{100 * MS, 0}, {100 * MS, 0}, {0, 0}, {0, 200 * MS}}, 0}, /* stacks come two lines late */
+    {{[7] = {500 * MS, 0}}, 0},                                 /* they may still come */
+    {{[0] = {0, 200 * MS}}, 300 * MS},
+    {{[4] = {0, 50 * MS}}, 0}, /* after their time was written */
+    {{{100 * MS, 0}}, 0},      /* of which 50 ms are written */
+    {{{MS - 1, 0}}, 50 * MS},
+    {{{0, 0}}, 0}, /* less than a period */
+};
+
+/* Writes a line after the thread has waited in all for waited_ns. Returns its `[not sampled]` time.
+ */
+static uint64_t write_not_sampled(uint64_t waited_ns, uint64_t sampled_ns) {
+  static const char head[] = "\"stacks\":[",
+                    rest[] = "\"count\":0,\"reason\":\"lock\",\"tid_name\":\"\","
+                             "\"frames\":[\"[not sampled]\"]}]";
+  denet_wait_stats_done(&scene.off_cpus[0]);
+  wait_for(0, 100, DENET_REASON_LOCK, waited_ns);
+  if (sampled_ns)
+    sample("futex", sizeof("futex"), sampled_ns);
+  const char *stacks = strstr(write_line(), head), *found = strstr(stacks, rest);
+  ck_assert_int_eq(!found, !strstr(stacks, "[not sampled]"));
+  while (found && *found != '{')
+    found--;
+  return found ? strtoull(found + strlen("{\"time_ns\":"), NULL, 10) : 0;
+}
+
+START_TEST(time_without_a_stack_is_not_sampled) {
+  uint64_t waited_ns = 0, in_stacks_ns = 0;
+  begin();
+  for (size_t period = 0; period < DENET_COUNT_OF(periods); period++)
+    for (size_t i = 0; i < 8; i++) {
+      uint64_t sampled_ns = periods[period].lines[i].sampled_ns;
+      uint64_t wanted_ns = i == 7 ? periods[period].not_sampled_ns : 0;
+      waited_ns += periods[period].lines[i].waited_ns;
+      uint64_t found_ns = write_not_sampled(waited_ns, sampled_ns);
+      ck_assert_msg(found_ns == wanted_ns, "period %zu, line %zu: %ju", period, i,
+                    (uintmax_t)found_ns);
+      in_stacks_ns += sampled_ns + found_ns;
+    }
+  scene.tree.is_over = true;
+  in_stacks_ns += write_not_sampled(waited_ns += 2, 0);
+  ck_assert_uint_eq(in_stacks_ns, waited_ns);
+  end();
+}
+END_TEST
+
+START_TEST(stacks_that_are_not_listed_are_in_the_sum) {
+  begin();
+  wait_for(0, 100, DENET_REASON_LOCK, 25 * MS);
+  for (char name[] = "a"; name[0] < 'a' + 25; name[0]++)
+    sample(name, sizeof(name), MS);
+  scene.tree.is_over = true;
+  ck_assert_ptr_nonnull(strstr(write_line(), "{\"time_ns\":5000000,\"count\":0,"));
+  end();
+}
+END_TEST
+
 START_TEST(stacks_that_no_file_is_to_have_are_not_kept) {
   begin();
   struct denet_emitter emitter;
@@ -127,7 +197,7 @@ static size_t count_of(const char *text, const char *part) {
   return count;
 }
 
-START_TEST(longest_are_told_of_many) {
+START_TEST(longest_are_listed_of_many) {
   begin();
   for (denet_u32 i = 1; i <= 300; i++)
     wait_for(0, 1000 + i, DENET_REASON_POLL, i * 1000);
@@ -147,7 +217,7 @@ START_TEST(longest_are_told_of_many) {
 }
 END_TEST
 
-START_TEST(losses_are_told_by_cause_if_there_are_any) {
+START_TEST(losses_are_listed_by_cause_if_there_are_any) {
   static const struct denet_off_cpu_losses some = {.threads = 3, .stacks = 5}, none = {0};
   begin();
   wait_for(0, 100, DENET_REASON_LOCK, 600);
@@ -182,9 +252,11 @@ END_TEST
 void add_cases(Suite *suite) {
   ADD_TEST(suite, line_has_sums_threads_reasons_and_stacks);
   ADD_TEST(suite, stacks_are_those_since_the_line_before);
+  ADD_TEST(suite, time_without_a_stack_is_not_sampled);
+  ADD_TEST(suite, stacks_that_are_not_listed_are_in_the_sum);
   ADD_TEST(suite, stacks_that_no_file_is_to_have_are_not_kept);
-  ADD_TEST(suite, longest_are_told_of_many);
-  ADD_TEST(suite, losses_are_told_by_cause_if_there_are_any);
+  ADD_TEST(suite, longest_are_listed_of_many);
+  ADD_TEST(suite, losses_are_listed_by_cause_if_there_are_any);
   ADD_TEST(suite, members_that_left_keep_their_extremes);
   ADD_TEST(suite, rule_with_times_alone_has_none_of_it);
 }

@@ -1,4 +1,4 @@
-/* Whose text stands for that of a process that has lost its own: it exits, or is a zombie. */
+/* Which text stands for that of a process that has lost it, as it exits or is a zombie. */
 #include "core/source/source.h"
 
 #include "core/util/cleanup.h"
@@ -8,105 +8,104 @@
 #include <string.h>
 
 enum { GRANDPARENT = 75, PARENT, CHILD };
-enum { EXE = DENET_TEXT_EXECUTABLE, ARGUMENTS = DENET_TEXT_ARGUMENTS };
-enum { ALIVE, ENDED, HOLLOW };
+enum { EXE = DENET_TEXT_EXECUTABLE, ARGS = DENET_TEXT_ARGUMENTS };
+enum { ALIVE, ENDED, NO_MM };
 
+/* stamps: exec stamps of the child, its parent and its grandparent; 0: not known. The names of the
+ * others are "". */
 static const struct {
   const char *what;
   int kind, state;
   bool is_kernel_thread, has_execd;
-  uint64_t stamp, parent_stamp, grandparent_stamp; /* 0: not known */
-  const char *name;                                /* of the child; the others' is "" */
-  int outcome;                                     /* of reading the child's own, */
+  const char *stamps, *name;
+  int outcome; /* of reading the child's text */
   const char *own;
-  int parent_outcome; /* and the parent's */
-  int comes_to;
-  const char *taken;
+  int parent_outcome, expected;
+  const char *text;
 } rows[] = {
-    {"there", EXE, ALIVE, false, false, 3, 3, 3, "", 0, "child", 0, 0, "child"},
-    {"exits", EXE, ALIVE, false, false, 3, 3, 3, "", -ENOENT, "", 0, 0, "parent"},
-    {"gone", EXE, ALIVE, false, false, 3, 3, 3, "", DENET_GONE, "", 0, 0, "parent"},
-    {"so is its parent", EXE, ALIVE, false, false, 3, 3, 3, "", DENET_GONE, "", DENET_GONE, 0,
+    {"alive", EXE, ALIVE, 0, 0, "333", "", 0, "child", 0, 0, "child"},
+    {"exits", EXE, ALIVE, 0, 0, "333", "", -ENOENT, "", 0, 0, "parent"},
+    {"gone", EXE, ALIVE, 0, 0, "333", "", DENET_GONE, "", 0, 0, "parent"},
+    {"gone, and its parent", EXE, ALIVE, 0, 0, "333", "", DENET_GONE, "", DENET_GONE, 0,
      "grandparent"},
-    {"its parent's may not be read", EXE, ALIVE, false, false, 3, 3, 3, "", DENET_GONE, "", -EACCES,
-     -EACCES, ""},
-    {"not for us", EXE, ALIVE, false, false, 3, 3, 3, "", -EACCES, "", 0, -EACCES, ""},
-    {"held up", EXE, ALIVE, false, false, 3, 3, 3, "", DENET_LATER, "", 0, DENET_LATER, ""},
-    {"held up to its end", EXE, ENDED, false, false, 3, 3, 3, "", DENET_LATER, "", 0, 0, "parent"},
-    {"has exec'd, exits", EXE, ALIVE, false, true, 4, 3, 3, "", -ENOENT, "", 0, -ENOENT, ""},
-    {"has exec'd, gone", EXE, ALIVE, false, true, 4, 3, 3, "", DENET_GONE, "", 0, DENET_GONE, ""},
-    {"kernel thread", EXE, ALIVE, true, false, 3, 3, 3, "", -ENOENT, "", 0, -ENOENT, ""},
-    {"its parent has exec'd", EXE, ENDED, false, false, 3, 4, 4, "", -ENOENT, "", 0, -ENOENT, ""},
-    {"zombie when first seen", EXE, ENDED, false, false, 0, 4, 4, "", -ENOENT, "", 0, 0, "parent"},
-    {"zombie when first seen, by another name", EXE, ENDED, false, false, 0, 4, 4, "worker",
-     -ENOENT, "", 0, -ENOENT, ""},
-    {"another program in between", EXE, ENDED, false, false, 3, 0, 4, "", -ENOENT, "", DENET_GONE,
+    {"parent not permitted", EXE, ALIVE, 0, 0, "333", "", DENET_GONE, "", -EACCES, -EACCES, ""},
+    {"not permitted", EXE, ALIVE, 0, 0, "333", "", -EACCES, "", 0, -EACCES, ""},
+    {"stalled", EXE, ALIVE, 0, 0, "333", "", DENET_LATER, "", 0, DENET_LATER, ""},
+    {"stalled until its end", EXE, ENDED, 0, 0, "333", "", DENET_LATER, "", 0, 0, "parent"},
+    {"has exec'd, exits", EXE, ALIVE, 0, 1, "433", "", -ENOENT, "", 0, -ENOENT, ""},
+    {"has exec'd, gone", EXE, ALIVE, 0, 1, "433", "", DENET_GONE, "", 0, DENET_GONE, ""},
+    {"kernel thread", EXE, ALIVE, 1, 0, "333", "", -ENOENT, "", 0, -ENOENT, ""},
+    {"parent has exec'd", EXE, ENDED, 0, 0, "344", "", -ENOENT, "", 0, -ENOENT, ""},
+    {"zombie when first seen", EXE, ENDED, 0, 0, "044", "", -ENOENT, "", 0, 0, "parent"},
+    {"zombie when first seen, by another name", EXE, ENDED, 0, 0, "044", "worker", -ENOENT, "", 0,
      -ENOENT, ""},
-    {"zombie when first seen, its elders", EXE, ENDED, false, false, 0, 3, 4, "", -ENOENT, "",
-     DENET_GONE, -ENOENT, ""},
-    {"zombie of an exec", EXE, ENDED, false, true, 0, 4, 4, "", -ENOENT, "", 0, -ENOENT, ""},
-    {"without arguments", ARGUMENTS, ALIVE, false, false, 3, 3, 3, "", 0, "", 0, 0, ""},
-    {"zombie", ARGUMENTS, ENDED, false, false, 3, 3, 3, "", 0, "", 0, 0, "parent"},
-    {"other threads go on", ARGUMENTS, HOLLOW, false, false, 3, 3, 3, "", 0, "", 0, 0, "parent"},
-    {"zombie of an exec", ARGUMENTS, ENDED, false, true, 4, 3, 3, "", 0, "", 0, 0, ""},
-    {"told at its end", ARGUMENTS, ENDED, false, false, 3, 3, 3, "", 0, "child", 0, 0, "child"},
+    {"another program in between", EXE, ENDED, 0, 0, "304", "", -ENOENT, "", DENET_GONE, -ENOENT,
+     ""},
+    {"zombie when first seen, ancestors", EXE, ENDED, 0, 0, "034", "", -ENOENT, "", DENET_GONE,
+     -ENOENT, ""},
+    {"zombie of an exec", EXE, ENDED, 0, 1, "044", "", -ENOENT, "", 0, -ENOENT, ""},
+    {"without arguments", ARGS, ALIVE, 0, 0, "333", "", 0, "", 0, 0, ""},
+    {"zombie", ARGS, ENDED, 0, 0, "333", "", 0, "", 0, 0, "parent"},
+    {"other threads run", ARGS, NO_MM, 0, 0, "333", "", 0, "", 0, 0, "parent"},
+    {"zombie of an exec", ARGS, ENDED, 0, 1, "433", "", 0, "", 0, 0, ""},
+    {"read in its end", ARGS, ENDED, 0, 0, "333", "", 0, "child", 0, 0, "child"},
 };
 
 static int row;
 
-static int describe(struct denet_source *source, struct denet_process *process,
-                    enum denet_text_kind kind, struct denet_buffer *out) {
+static int read_text(struct denet_source *source, struct denet_process *process,
+                     enum denet_text_kind kind, struct denet_buffer *out) {
   (void)source;
   const char *texts[] = {"grandparent", "parent", rows[row].own};
   int outcomes[] = {0, rows[row].parent_outcome, rows[row].outcome};
-  int who = process->pid - GRANDPARENT;
+  int i = process->pid - GRANDPARENT;
   ck_assert_int_eq(kind, rows[row].kind);
   denet_buffer_clear(out);
-  return outcomes[who] ? outcomes[who] : denet_buffer_append_string(out, texts[who]);
+  return outcomes[i] ? outcomes[i] : denet_buffer_append_string(out, texts[i]);
 }
 
-static struct denet_process *add(struct denet_process_table *table, pid_t pid, uint64_t stamp) {
+static struct denet_process *add(struct denet_process_table *table, pid_t pid, char stamp) {
   struct denet_process *process;
   ck_assert_int_eq(denet_process_table_upsert(table, pid, &process), 0);
   process->parent_pid = pid - 1;
   process->born_ns = (uint64_t)pid;
-  process->exec_stamp = stamp;
+  process->exec_stamp = (uint64_t)(stamp - '0');
   process->never_execd = pid != GRANDPARENT;
   return process;
 }
 
-START_TEST(text_of_a_fork_that_has_lost_it_is_its_parents) {
+START_TEST(text_of_a_fork_that_has_lost_it_is_of_its_parent) {
   struct denet_process_table table = {0};
-  struct denet_source source = {.read_text = describe, .table = &table};
+  struct denet_source source = {.read_text = read_text, .table = &table};
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
   row = _i;
   ck_assert_int_eq(denet_process_table_begin(&table), 0);
-  add(&table, GRANDPARENT, rows[_i].grandparent_stamp);
-  add(&table, PARENT, rows[_i].parent_stamp);
-  struct denet_process *child = add(&table, CHILD, rows[_i].stamp);
+  add(&table, GRANDPARENT, rows[_i].stamps[2]);
+  add(&table, PARENT, rows[_i].stamps[1]);
+  struct denet_process *child = add(&table, CHILD, rows[_i].stamps[0]);
   denet_process_table_end(&table, true);
   strcpy(child->name, rows[_i].name);
   child->never_execd = !rows[_i].has_execd;
   child->kernel_thread = rows[_i].is_kernel_thread;
   child->ended = rows[_i].state == ENDED;
-  child->no_mm = rows[_i].state == HOLLOW;
+  child->no_mm = rows[_i].state == NO_MM;
   int outcome = denet_source_read_text(&source, child, (enum denet_text_kind)rows[_i].kind, &text);
-  ck_assert_msg(outcome == rows[_i].comes_to, "%s: %d", rows[_i].what, outcome);
-  ck_assert_msg(!strcmp(denet_buffer_text(&text).bytes, rows[_i].taken), "%s: \"%s\"",
-                rows[_i].what, denet_buffer_text(&text).bytes);
+  ck_assert_msg(outcome == rows[_i].expected, "%s: %d", rows[_i].what, outcome);
+  ck_assert_msg(!strcmp(denet_buffer_text(&text).bytes, rows[_i].text), "%s: \"%s\"", rows[_i].what,
+                denet_buffer_text(&text).bytes);
   denet_process_table_done(&table);
 }
 END_TEST
 
-/* A pid that came to be another's: that one is younger. */
+/* The parent's pid was reused. */
 START_TEST(a_younger_process_with_its_parents_pid_is_not_its_parent) {
   struct denet_process_table table = {0};
-  struct denet_source source = {.read_text = describe, .table = &table};
+  struct denet_source source = {.read_text = read_text, .table = &table};
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
   row = 2;
   ck_assert_int_eq(denet_process_table_begin(&table), 0);
-  add(&table, PARENT, 3)->born_ns = CHILD + 1;
-  struct denet_process *child = add(&table, CHILD, 3);
+  add(&table, PARENT, '3')->born_ns = CHILD + 1;
+  struct denet_process *child = add(&table, CHILD, '3');
   denet_process_table_end(&table, true);
   ck_assert_int_eq(denet_source_read_text(&source, child, DENET_TEXT_EXECUTABLE, &text),
                    DENET_GONE);
@@ -115,6 +114,6 @@ START_TEST(a_younger_process_with_its_parents_pid_is_not_its_parent) {
 END_TEST
 
 void add_cases(Suite *suite) {
-  ADD_TABLE(suite, text_of_a_fork_that_has_lost_it_is_its_parents, rows);
+  ADD_TABLE(suite, text_of_a_fork_that_has_lost_it_is_of_its_parent, rows);
   ADD_TEST(suite, a_younger_process_with_its_parents_pid_is_not_its_parent);
 }

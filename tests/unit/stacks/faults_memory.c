@@ -1,5 +1,5 @@
-/* Whatever allocates, with each of its allocations failing in turn: -ENOMEM, or something less that
- * is told; nothing is lost for good, and done again it is done right. */
+/* Each allocation fails in turn: the result is -ENOMEM, or something is counted as lost. Nothing is
+ * lost for good, and the next attempt succeeds. */
 #include "core/model/stack_counts.h"
 #include "core/model/thread_sums.h"
 #include "core/monitor/monitor.h"
@@ -17,9 +17,9 @@
 #include <errno.h>
 #include <string.h>
 
-/* attempt() is made while calls fail; 0, -ENOMEM, or 1: done, but something is told as lost.
- * again() does what has not been done, looks at what has come of it and frees it. Between them lies
- * what follows. */
+/* attempt() runs while calls fail. It returns 0, -ENOMEM, or 1: done, with something counted as
+ * lost. again() does what has not been done, checks the result and frees it. These are between the
+ * two: */
 static struct denet_rule rule;
 static struct denet_lifecycle lifecycle;
 static struct denet_task_sums task_sums;
@@ -27,7 +27,7 @@ static struct denet_process_table table;
 static struct denet_queue *queue;
 static struct denet_thread_sums *threads;
 static struct denet_monitor *monitor;
-static struct denet_maps mappings, copied;
+static struct denet_maps maps, copied;
 static struct denet_perf_map perf_map;
 static struct denet_stack_counts stacks;
 static struct denet_frames *frames;
@@ -165,8 +165,8 @@ static void ledger_again(void) {
   ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
   ck_assert_uint_eq(lifecycle.count, LIVES);
   for (size_t i = 0; i < lifecycle.count; i++) {
-    ck_assert_int_eq(lifecycle.lives[i]->pid, (pid_t)i + 1);
-    ck_assert(lifecycle.lives[i]->was_forked && lifecycle.lives[i]->texts);
+    ck_assert_int_eq(lifecycle.entries[i]->pid, (pid_t)i + 1);
+    ck_assert(lifecycle.entries[i]->was_forked && lifecycle.entries[i]->texts);
   }
   denet_lifecycle_done(&lifecycle);
 }
@@ -179,7 +179,7 @@ static int attempt_sums(void) {
   int error = 0;
   denet_task_sums_clear(&task_sums);
   for (pid_t i = 0; i < SUMS && !error; i++) {
-    records[i].identity.brief.head.pid = (denet_u32)i + 1;
+    records[i].identity.compact.head.pid = (denet_u32)i + 1;
     error = denet_task_sums_add(&task_sums, &records[i]);
   }
   return error;
@@ -307,17 +307,17 @@ static void queue_again(void) {
   "1000-2000 r-xp 00000000 08:01 7 /bin/a\n"                                                       \
   "3000-4000 r-xp 00000000 08:01 8 /lib/a-rather-long-name-of-a-library-that-fills-a-buffer.so\n"
 
-static int attempt_mappings(void) {
-  int error = denet_maps_parse(denet_text_of(MAPS), &mappings);
-  return error ? error : denet_maps_copy(&mappings, &copied);
+static int attempt_maps(void) {
+  int error = denet_maps_parse(denet_text_of(MAPS), &maps);
+  return error ? error : denet_maps_copy(&maps, &copied);
 }
 
-static void mappings_again(void) {
-  ck_assert_int_eq(attempt_mappings(), 0);
+static void maps_again(void) {
+  ck_assert_int_eq(attempt_maps(), 0);
   const struct denet_mapping *found = denet_maps_find(&copied, 0x1800);
   ck_assert_ptr_nonnull(found);
   ck_assert_str_eq(denet_mapping_path(&copied, found), "/bin/a");
-  denet_maps_done(&mappings);
+  denet_maps_done(&maps);
   denet_maps_done(&copied);
 }
 
@@ -374,7 +374,7 @@ static const struct {
     {"ends", attempt_end, end_again},
     {"threads", attempt_threads, threads_again},
     {"queue", attempt_queue, queue_again},
-    {"mappings", attempt_mappings, mappings_again},
+    {"maps", attempt_maps, maps_again},
     {"perf map", attempt_perf_map, perf_map_again},
     {"stacks", attempt_stacks, stacks_again},
 };
@@ -386,8 +386,8 @@ START_TEST(each_allocation_may_fail) {
     faults_begin(fault);
     int outcome = fields[_i].attempt();
     has_failed = faults_end();
-    bool is_told = outcome == -ENOMEM || outcome == 1;
-    ck_assert_msg(has_failed ? is_told : !outcome, "%s: %d at allocation %u", fields[_i].name,
+    bool is_reported = outcome == -ENOMEM || outcome == 1;
+    ck_assert_msg(has_failed ? is_reported : !outcome, "%s: %d at allocation %u", fields[_i].name,
                   outcome, fault.first);
     fields[_i].again();
   }

@@ -6,211 +6,183 @@
 
 #include <errno.h>
 
-/* The kernel and the thread for stacks, as the profiler sees them: these stand in for tracer.c and
- * symbolizer.c, which are not linked. */
+#pragma GCC diagnostic ignored "-Wunused-parameter" /* of the stand-ins */
+
+/* Stand-ins for tracer.c and stack_worker.c, which are not linked. */
 static struct {
-  struct denet_off_cpu_thread thread; /* what the kernel lists */
-  struct denet_off_cpu_sums end;      /* and tells next */
-  bool lists, tells;
+  struct denet_off_cpu_thread thread; /* the record of a list */
+  struct denet_off_cpu_sums end;      /* the next event */
+  bool lists, sends_end;
   bool fails; /* to list */
   bool is_followed;
-  bool is_known;      /* its mappings are held */
-  unsigned forgotten; /* times that the sums of its exited threads were */
-} env;
+  bool is_open;     /* the worker holds the process's mappings */
+  unsigned deleted; /* times that the sums of its exited threads were deleted */
+} kernel;
 
 int denet_tracer_open(const struct denet_tracer_settings *settings, struct denet_error *error,
                       struct denet_tracer **out_tracer) {
-  (void)settings, (void)error;
-  *out_tracer = (void *)&env;
+  *out_tracer = (void *)&kernel;
   return 0;
 }
 
-void denet_tracer_free(struct denet_tracer *tracer) { (void)tracer; }
+void denet_tracer_free(struct denet_tracer *tracer) {}
 
 void denet_tracer_follow(struct denet_tracer *tracer, pid_t pid, bool is_followed) {
-  (void)tracer, (void)pid;
-  env.is_followed = is_followed;
+  kernel.is_followed = is_followed;
 }
 
-void denet_tracer_forget(struct denet_tracer *tracer, pid_t pid, uint64_t start_ns) {
-  (void)tracer;
-  ck_assert_int_eq(pid, (pid_t)env.thread.head.pid);
-  ck_assert_uint_eq(start_ns, env.thread.head.start_ns);
-  env.forgotten++;
+void denet_tracer_delete_exited(struct denet_tracer *tracer, pid_t pid, uint64_t start_ns) {
+  ck_assert_int_eq(pid, (pid_t)kernel.thread.head.pid);
+  ck_assert_uint_eq(start_ns, kernel.thread.head.start_ns);
+  kernel.deleted++;
 }
 
 int denet_tracer_list(struct denet_tracer *tracer, struct denet_buffer *records) {
-  (void)tracer;
   denet_buffer_clear(records);
-  if (env.fails)
+  if (kernel.fails)
     return -ENOMEM;
-  return env.lists ? denet_buffer_append(records, &env.thread, sizeof(env.thread)) : 0;
+  return kernel.lists ? denet_buffer_append(records, &kernel.thread, sizeof(kernel.thread)) : 0;
 }
 
-void denet_tracer_drain(struct denet_tracer *tracer,
-                        void (*take)(void *context, const struct denet_bpf_head *event,
-                                     size_t size),
-                        void *context) {
-  (void)tracer;
-  struct denet_off_cpu_stack stack = {.head = env.thread.head};
+void denet_tracer_drain_samples(struct denet_tracer *tracer,
+                                void (*take)(void *context, const struct denet_bpf_head *event,
+                                             size_t size),
+                                void *context) {
+  struct denet_off_cpu_stack stack = {.head = kernel.thread.head};
   stack.head.kind = DENET_OFF_CPU_STACK;
-  if (env.lists || env.tells)
+  if (kernel.lists || kernel.sends_end)
     take(context, &stack.head, sizeof(stack));
-  if (env.tells)
-    take(context, &env.end.head, sizeof(env.end));
-  env.tells = false;
+  if (kernel.sends_end)
+    take(context, &kernel.end.head, sizeof(kernel.end));
+  kernel.sends_end = false;
 }
 
 struct denet_tracer_losses denet_tracer_losses(const struct denet_tracer *tracer) {
-  (void)tracer;
   return (struct denet_tracer_losses){0};
 }
 
 int denet_stack_worker_start(const struct denet_stack_worker_settings *settings,
-                             struct denet_stack_worker **out_symbolizer) {
-  (void)settings;
-  *out_symbolizer = (void *)&env;
+                             struct denet_stack_worker **out_worker) {
+  *out_worker = (void *)&kernel;
   return 0;
 }
 
-bool denet_stack_worker_stop(struct denet_stack_worker *symbolizer) {
-  (void)symbolizer;
-  return true;
+bool denet_stack_worker_stop(struct denet_stack_worker *worker) { return true; }
+
+void denet_stack_worker_open_process(struct denet_stack_worker *worker,
+                                     const struct denet_stack_worker_process *process) {
+  ck_assert_int_eq(process->pid, (pid_t)kernel.thread.head.pid);
+  kernel.is_open = true;
 }
 
-void denet_stack_worker_meet(struct denet_stack_worker *symbolizer,
-                             const struct denet_stack_worker_process *process) {
-  (void)symbolizer;
-  ck_assert_int_eq(process->pid, (pid_t)env.thread.head.pid);
-  env.is_known = true;
+void denet_stack_worker_close_process(struct denet_stack_worker *worker, pid_t pid,
+                                      uint64_t start_ns) {
+  ck_assert_int_eq(pid, (pid_t)kernel.thread.head.pid);
+  ck_assert_uint_eq(start_ns, kernel.thread.head.start_ns);
+  kernel.is_open = false;
 }
 
-void denet_stack_worker_forget(struct denet_stack_worker *symbolizer, pid_t pid,
-                               uint64_t start_ns) {
-  (void)symbolizer;
-  ck_assert_int_eq(pid, (pid_t)env.thread.head.pid);
-  ck_assert_uint_eq(start_ns, env.thread.head.start_ns);
-  env.is_known = false;
-}
+void denet_stack_worker_wait_idle(struct denet_stack_worker *worker, uint64_t most_ns) {}
 
-void denet_stack_worker_add_untold(struct denet_stack_worker *symbolizer,
-                                   const struct denet_off_cpu_sums *sums) {
-  (void)symbolizer, (void)sums;
-}
-
-void denet_stack_worker_await(struct denet_stack_worker *symbolizer, uint64_t most_ns) {
-  (void)symbolizer, (void)most_ns;
-}
-
-void denet_stack_worker_add_stack(struct denet_stack_worker *symbolizer,
+void denet_stack_worker_add_stack(struct denet_stack_worker *worker,
                                   const struct denet_off_cpu_stack *stack) {
-  (void)symbolizer;
-  ck_assert_uint_eq(stack->head.pid, env.thread.head.pid);
-  env.is_known = true; /* what is not known is read for it */
+  ck_assert_uint_eq(stack->head.pid, kernel.thread.head.pid);
+  kernel.is_open = true; /* the unwinder opens a process that is not open */
 }
 
-void denet_stack_worker_add_thread(struct denet_stack_worker *symbolizer,
-                                   const struct denet_off_cpu_thread *thread) {
-  (void)symbolizer, (void)thread;
-}
+void denet_stack_worker_add_thread(struct denet_stack_worker *worker,
+                                   const struct denet_off_cpu_thread *thread) {}
 
-void denet_stack_worker_take(struct denet_stack_worker *symbolizer,
-                             void (*each)(void *context, const struct denet_sample *sample),
-                             void *context) {
-  (void)symbolizer, (void)each, (void)context;
-}
+void denet_stack_worker_take_samples(struct denet_stack_worker *worker,
+                                     void (*each)(void *context, const struct denet_sample *sample),
+                                     void *context) {}
 
-uint64_t denet_stack_worker_lost(struct denet_stack_worker *symbolizer) {
-  (void)symbolizer;
-  return 0;
-}
+uint64_t denet_stack_worker_lost(struct denet_stack_worker *worker) { return 0; }
 
 enum { PID = 10, BORN = 1000 };
 
-/* How a program leaves that was looked at before any rule knew whether it wants its stacks. */
+/* What becomes of a program that was listed before the rules have looked at it. */
 static const struct {
-  const char *how;
-  bool is_told, is_sampled; /* its end, and whether its stacks were wanted */
-  bool is_gone;             /* it is not there any more */
-} leavings[] = {
-    {"its end is told, and nobody wanted its stacks", true, false, true},
-    {"its end is told, its parent has not waited for it", true, false, false},
-    {"its end is told, and its stacks were wanted", true, true, true},
-    {"its end was lost", false, false, true},
-    {"it goes on, and no rule wants it", false, false, false},
+  const char *what;
+  bool has_end, is_sampled; /* an event of its end comes, from a process whose stacks are wanted */
+  bool is_gone;             /* the table does not have it any more */
+} ends[] = {
+    {"it ends, and no rule asks for its stacks", true, false, true},
+    {"it ends, and its parent has not waited for it", true, false, false},
+    {"it ends, and a rule asks for its stacks", true, true, true},
+    {"the event of its end is lost", false, false, true},
+    {"it goes on, and no rule asks for its stacks", false, false, false},
 };
 
-/* One pass of the source, in which the process is there or not. NULL: it is not. */
-static struct denet_process *pass(struct denet_process_table *table, bool is_there) {
-  struct denet_process *process = NULL;
-  ck_assert_int_eq(denet_process_table_begin(table), 0);
-  if (is_there)
-    ck_assert_int_eq(denet_process_table_upsert(table, PID, &process), 0);
-  if (process)
-    process->born_ns = BORN;
-  denet_process_table_end(table, true);
-  return process;
-}
+/* Each test has a process of its own, and so begins with these as they are here. */
+static struct denet_process_table table;
+static struct denet_trees trees;
+static struct denet_profiler *profiler;
 
-static struct denet_profiler *open_profiler(void) {
-  struct denet_profiler *profiler;
+static void begin(void) {
   struct denet_error error;
   struct denet_profiler_settings settings = {0};
   ck_assert_int_eq(denet_profiler_open(&settings, "/proc", &error, &profiler), 0);
-  return profiler;
+  kernel.thread.head = (struct denet_bpf_head){DENET_OFF_CPU_THREAD, PID, BORN};
 }
 
-/* The kernel lists the process before the rules have looked at it. */
-static struct denet_process *list_undecided(struct denet_profiler *profiler,
-                                            struct denet_process_table *table) {
-  static const struct denet_trees trees;
-  env.thread.head = (struct denet_bpf_head){DENET_OFF_CPU_THREAD, PID, BORN};
-  env.lists = true;
-  struct denet_process *process = pass(table, true);
-  process->changed = true;
-  denet_profiler_listen(profiler, table, &trees);
-  ck_assert(env.is_known);
+static void end(void) {
+  denet_profiler_free(profiler);
+  denet_process_table_done(&table);
+}
+
+/* One pass of the source, which finds the process or not. Returns the process; NULL: not found. */
+static struct denet_process *pass(bool is_found) {
+  struct denet_process *process = NULL;
+  ck_assert_int_eq(denet_process_table_begin(&table), 0);
+  if (is_found)
+    ck_assert_int_eq(denet_process_table_upsert(&table, PID, &process), 0);
+  if (process)
+    process->born_ns = BORN;
+  denet_process_table_end(&table, true);
   return process;
 }
 
-START_TEST(what_is_held_of_a_process_goes_with_it) {
-  struct denet_process_table table = {0};
-  struct denet_trees trees = {0};
-  struct denet_profiler *profiler = open_profiler();
-  list_undecided(profiler, &table)->changed = false;
-  env.end.head = (struct denet_bpf_head){DENET_OFF_CPU_END, PID, BORN};
-  env.end.is_sampled = leavings[_i].is_sampled;
-  env.tells = leavings[_i].is_told;
-  env.lists = !leavings[_i].is_told && !leavings[_i].is_gone;
-  pass(&table, !leavings[_i].is_gone);
-  denet_profiler_listen(profiler, &table, &trees);
-  ck_assert_msg(!env.is_known, "%s: its mappings are still held", leavings[_i].how);
-  bool is_over = leavings[_i].is_told || leavings[_i].is_gone;
-  ck_assert_msg(env.forgotten == is_over, "%s: the kernel forgot its sums %u times",
-                leavings[_i].how, env.forgotten);
-  denet_profiler_free(profiler);
-  denet_process_table_done(&table);
+/* The kernel lists the process before the rules have looked at it. */
+static struct denet_process *list_undecided(void) {
+  kernel.lists = true;
+  struct denet_process *process = pass(true);
+  process->changed = true;
+  denet_profiler_collect(profiler, &table, &trees);
+  ck_assert(kernel.is_open);
+  return process;
+}
+
+START_TEST(what_is_held_for_a_process_ends_with_it) {
+  begin();
+  list_undecided()->changed = false;
+  kernel.end.head = (struct denet_bpf_head){DENET_OFF_CPU_END, PID, BORN};
+  kernel.end.is_sampled = ends[_i].is_sampled;
+  kernel.sends_end = ends[_i].has_end;
+  kernel.lists = !ends[_i].has_end && !ends[_i].is_gone;
+  pass(!ends[_i].is_gone);
+  denet_profiler_collect(profiler, &table, &trees);
+  ck_assert_msg(!kernel.is_open, "%s: its mappings are held", ends[_i].what);
+  bool is_over = ends[_i].has_end || ends[_i].is_gone;
+  ck_assert_msg(kernel.deleted == is_over, "%s: its sums were deleted %u times", ends[_i].what,
+                kernel.deleted);
+  end();
 }
 END_TEST
 
-/* The kernel follows a program from its exec on; it and its threads may be too short for a list. */
-START_TEST(sums_of_one_that_was_never_listed_go_with_it) {
-  struct denet_process_table table = {0};
-  struct denet_trees trees = {0};
-  struct denet_profiler *profiler = open_profiler();
-  env.thread.head = (struct denet_bpf_head){DENET_OFF_CPU_THREAD, PID, BORN};
-  pass(&table, true);
-  denet_profiler_listen(profiler, &table, &trees);
-  ck_assert_uint_eq(env.forgotten, 0);
-  pass(&table, false);
-  denet_profiler_listen(profiler, &table, &trees);
-  ck_assert_uint_eq(env.forgotten, 1);
-  denet_profiler_free(profiler);
-  denet_process_table_done(&table);
+/* The kernel follows a program from its exec on; it may end before the next list. */
+START_TEST(sums_of_a_process_that_was_never_listed_end_with_it) {
+  begin();
+  for (unsigned gone = 0; gone < 2; gone++) {
+    pass(!gone);
+    denet_profiler_collect(profiler, &table, &trees);
+    ck_assert_uint_eq(kernel.deleted, gone);
+  }
+  end();
 }
 END_TEST
 
-/* What the kernel does between the tick that leaves a process alone and that which follows it
+/* What the kernel does between the tick that stops to follow a process and the one that follows it
  * again. */
 static const struct {
   const char *what;
@@ -222,55 +194,52 @@ static const struct {
     {"it lists, and stops to follow it", false, true, 5 + 9},
 };
 
-START_TEST(time_counts_once_of_one_that_is_followed_again) {
-  struct denet_process_table table = {0};
-  struct denet_trees trees = {0};
+START_TEST(time_counts_once_if_a_process_is_followed_again) {
   struct denet_active_rule active_rule = {.rule.off_cpu = DENET_OFF_CPU_STACKS};
   struct denet_tree tree = {.active_rule = &active_rule};
-  struct denet_profiler *profiler = open_profiler();
-  env.thread.waits = (struct denet_wait_stats){.time_ns[DENET_REASON_LOCK] = 5, .count = 1};
-  struct denet_process *process = list_undecided(profiler, &table);
+  uint64_t *waited_ns = &kernel.thread.stats.time_ns[DENET_REASON_LOCK];
+  begin();
+  kernel.thread.stats.count = 1;
+  *waited_ns = 5;
+  struct denet_process *process = list_undecided();
   struct denet_member member = {.process = process, .tree = &tree};
-  process->changed = false; /* nobody wants it: it is left alone */
-  env.thread.waits.time_ns[DENET_REASON_LOCK] = 7;
-  pass(&table, true);
-  denet_profiler_listen(profiler, &table, &trees);
-  env.fails = returns[_i].fails;
-  env.lists = !returns[_i].stops;
+  process->changed = false; /* no rule asks for its stacks */
+  *waited_ns = 7;
+  pass(true);
+  denet_profiler_collect(profiler, &table, &trees);
+  kernel.fails = returns[_i].fails;
+  kernel.lists = !returns[_i].stops;
   if (returns[_i].fails || returns[_i].stops)
-    denet_profiler_listen(profiler, &table, &trees);
-  env.fails = false;
-  env.lists = true;
-  process->members = &member; /* now a rule does */
+    denet_profiler_collect(profiler, &table, &trees);
+  kernel.fails = false;
+  kernel.lists = true;
+  process->members = &member; /* a rule does from now on */
   ck_assert_ptr_nonnull(denet_process_use(process));
   denet_profiler_measure(profiler, process);
-  env.thread.waits.time_ns[DENET_REASON_LOCK] = 9;
-  denet_profiler_begin(profiler);
+  *waited_ns = 9;
+  denet_profiler_follow_new(profiler);
   denet_profiler_measure(profiler, process);
   uint64_t lock_ns = process->usage->now.value[DENET_OFF_CPU_LOCK];
   ck_assert_msg(lock_ns == returns[_i].waited_ns, "%s: %ju", returns[_i].what, (uintmax_t)lock_ns);
   process->members = NULL;
-  denet_profiler_free(profiler);
-  denet_process_table_done(&table);
+  end();
 }
 END_TEST
 
 START_TEST(process_that_left_the_rule_is_followed_no_more) {
-  struct denet_process_table table = {0};
-  struct denet_profiler *profiler = open_profiler();
-  struct denet_process *process = list_undecided(profiler, &table);
-  process->is_followed = env.is_followed = true;
+  begin();
+  struct denet_process *process = list_undecided();
+  process->is_followed = kernel.is_followed = true;
   denet_profiler_measure(profiler, process);
-  ck_assert(!env.is_followed && !process->is_followed);
-  ck_assert(!env.is_known);
-  denet_profiler_free(profiler);
-  denet_process_table_done(&table);
+  ck_assert(!kernel.is_followed && !process->is_followed);
+  ck_assert(!kernel.is_open);
+  end();
 }
 END_TEST
 
 void add_cases(Suite *suite) {
-  ADD_TABLE(suite, what_is_held_of_a_process_goes_with_it, leavings);
-  ADD_TEST(suite, sums_of_one_that_was_never_listed_go_with_it);
-  ADD_TABLE(suite, time_counts_once_of_one_that_is_followed_again, returns);
+  ADD_TABLE(suite, what_is_held_for_a_process_ends_with_it, ends);
+  ADD_TEST(suite, sums_of_a_process_that_was_never_listed_end_with_it);
+  ADD_TABLE(suite, time_counts_once_if_a_process_is_followed_again, returns);
   ADD_TEST(suite, process_that_left_the_rule_is_followed_no_more);
 }

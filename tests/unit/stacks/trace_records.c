@@ -3,44 +3,51 @@
 #include "core/util/cleanup.h"
 #include "tests/unit/unit.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* What the kernel's side is not trusted to have written whole. */
+/* Sizes that a record or event may have, and the bound of its reason. */
 static const struct {
   denet_u32 kind;
   size_t size;
-  bool is_record, is_thread, is_process, is_stack;
+  denet_u32 reason;
+  bool is_whole, is_record;
 } heads[] = {
-    {DENET_OFF_CPU_THREAD, sizeof(struct denet_off_cpu_thread), true, true, false, false},
-    {DENET_OFF_CPU_THREAD, sizeof(struct denet_off_cpu_thread) - 1, false, false, false, false},
-    {DENET_OFF_CPU_EXITED, sizeof(struct denet_off_cpu_sums), true, false, true, false},
-    {DENET_OFF_CPU_EXITED, sizeof(struct denet_off_cpu_sums) - 1, false, false, false, false},
-    {DENET_OFF_CPU_END, sizeof(struct denet_off_cpu_sums), false, false, true, false},
-    {DENET_OFF_CPU_END, sizeof(struct denet_off_cpu_sums) - 1, false, false, false, false},
-    {DENET_OFF_CPU_STACK, sizeof(struct denet_off_cpu_stack), false, false, false, true},
-    {DENET_OFF_CPU_STACK, sizeof(struct denet_off_cpu_stack) - 1, false, false, false, false},
-    {DENET_OFF_CPU_THREAD, sizeof(struct denet_bpf_head) - 1, false, false, false, false},
-    {0, 400, false, false, false, false},
-    {DENET_OFF_CPU_END + 1, 400, false, false, false, false},
-    {UINT32_MAX, 400, false, false, false, false},
+    {DENET_OFF_CPU_THREAD, sizeof(struct denet_off_cpu_thread), 0, true, true},
+    {DENET_OFF_CPU_THREAD, sizeof(struct denet_off_cpu_thread), DENET_REASONS, false, false},
+    {DENET_OFF_CPU_THREAD, sizeof(struct denet_off_cpu_thread) - 1, 0, false, false},
+    {DENET_OFF_CPU_EXITED, sizeof(struct denet_off_cpu_sums), 0, true, true},
+    {DENET_OFF_CPU_EXITED, sizeof(struct denet_off_cpu_sums) - 1, 0, false, false},
+    {DENET_OFF_CPU_END, sizeof(struct denet_off_cpu_sums), 0, true, false},
+    {DENET_OFF_CPU_END, sizeof(struct denet_off_cpu_sums) - 1, 0, false, false},
+    {DENET_OFF_CPU_STACK, sizeof(struct denet_off_cpu_stack), 0, true, false},
+    {DENET_OFF_CPU_STACK, sizeof(struct denet_off_cpu_stack), UINT32_MAX, false, false},
+    {DENET_OFF_CPU_STACK, sizeof(struct denet_off_cpu_stack) - 1, 0, false, false},
+    {DENET_OFF_CPU_THREAD, sizeof(struct denet_bpf_head) - 1, 0, false, false},
+    {0, 400, 0, false, false},
+    {DENET_OFF_CPU_END + 1, 400, 0, false, false},
+    {UINT32_MAX, 400, 0, false, false},
 };
 
-START_TEST(records_and_events_are_whole_and_of_their_kind) {
-  struct denet_bpf_head head = {heads[_i].kind, 10, 1000};
-  size_t size = heads[_i].size, offset = 0, told = 0;
+START_TEST(record_or_event_is_whole_and_of_its_kind) {
+  union {
+    struct denet_bpf_head head;
+    struct denet_off_cpu_thread thread;
+    struct denet_off_cpu_stack stack;
+    char bytes[512];
+  } made = {.head = {heads[_i].kind, 10, 1000}};
+  if (heads[_i].kind == DENET_OFF_CPU_THREAD)
+    made.thread.point.reason = heads[_i].reason;
+  if (heads[_i].kind == DENET_OFF_CPU_STACK)
+    made.stack.point.reason = heads[_i].reason;
+  size_t size = heads[_i].size, offset = 0;
   /* To the byte, so that a sanitizer sees what is read behind it. */
-  DENET_CLEANUP(denet_buffer_done) struct denet_buffer bytes = {calloc(1, size), size, 0};
-  memcpy(bytes.bytes, &head, size < sizeof(head) ? size : sizeof(head));
-  const struct denet_bpf_head *at = (const void *)bytes.bytes;
-  ck_assert_int_eq(denet_trace_records_next(&bytes, &offset, &told) != NULL, heads[_i].is_record);
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer bytes = {malloc(size), size, 0};
+  memcpy(bytes.bytes, made.bytes, size);
+  ck_assert_int_eq(denet_trace_records_is_whole((const void *)bytes.bytes, size),
+                   heads[_i].is_whole);
+  ck_assert_int_eq(denet_trace_records_next(&bytes, &offset) != NULL, heads[_i].is_record);
   ck_assert_uint_eq(offset, heads[_i].is_record ? size : 0);
-  if (size < sizeof(head))
-    return;
-  ck_assert_int_eq(denet_trace_records_as_thread(at, size) != NULL, heads[_i].is_thread);
-  ck_assert_int_eq(denet_trace_records_as_sums(at, size) != NULL, heads[_i].is_process);
-  ck_assert_int_eq(denet_trace_records_as_stack(at, size) != NULL, heads[_i].is_stack);
 }
 END_TEST
 
@@ -52,13 +59,13 @@ START_TEST(stack_has_as_many_bytes_as_it_says) {
     char bytes[sizeof(struct denet_off_cpu_stack) + 8192];
   } event = {.stack = {.head = {DENET_OFF_CPU_STACK, 10, 1000}, .stack_bytes = 8192}};
   size_t size = sizeof(struct denet_off_cpu_stack) + cuts[_i];
-  ck_assert_int_eq(denet_trace_records_as_stack(&event.stack.head, size) != NULL, cuts[_i] == 8192);
+  ck_assert_int_eq(denet_trace_records_is_whole(&event.stack.head, size), cuts[_i] == 8192);
   event.stack.stack_bytes = UINT64_MAX;
-  ck_assert_ptr_null(denet_trace_records_as_stack(&event.stack.head, size));
+  ck_assert(!denet_trace_records_is_whole(&event.stack.head, size));
 }
 END_TEST
 
 void add_cases(Suite *suite) {
-  ADD_TABLE(suite, records_and_events_are_whole_and_of_their_kind, heads);
+  ADD_TABLE(suite, record_or_event_is_whole_and_of_its_kind, heads);
   ADD_TABLE(suite, stack_has_as_many_bytes_as_it_says, cuts);
 }

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OWN_LEDGER DENET_CLEANUP(denet_lifecycle_done) struct denet_lifecycle
+#define OWN_LIFECYCLE DENET_CLEANUP(denet_lifecycle_done) struct denet_lifecycle
 #define OWN_BUFFER DENET_CLEANUP(denet_buffer_done) struct denet_buffer
 
 #define PID 77
@@ -17,7 +17,7 @@
 
 #define BYTES(literal) literal, sizeof(literal) - 1
 
-/* Of the event's own size to the byte: a sanitizer sees what is read behind it. */
+/* Notes a copy of exactly this size: a sanitizer reports a read behind it. */
 static int note(struct denet_lifecycle *lifecycle, const void *event, size_t size) {
   void *copy = malloc(size ? size : 1);
   ck_assert_ptr_nonnull(copy);
@@ -34,112 +34,94 @@ static void note_fork(struct denet_lifecycle *lifecycle, pid_t pid, uint64_t sta
   ck_assert_int_eq(note(lifecycle, &fork, sizeof(fork)), 0);
 }
 
-/* A program whose three texts have these bytes, and slack bytes behind them. */
-static int note_texts(struct denet_lifecycle *lifecycle, struct denet_text arguments,
-                      struct denet_text executable, struct denet_text cgroup, size_t slack) {
+/* Notes a program with these texts, by kind, and some bytes behind them. */
+static void note_texts(struct denet_lifecycle *lifecycle, const struct denet_text parts[3]) {
   struct denet_bpf_texts texts = {.head = {DENET_BPF_TEXTS, PID, START_NS},
-                                  .argument_bytes = (denet_u32)arguments.length,
-                                  .executable_bytes = (denet_u32)executable.length,
-                                  .cgroup_bytes = (denet_u32)cgroup.length};
+                                  .argument_bytes = (denet_u32)parts[0].length,
+                                  .executable_bytes = (denet_u32)parts[1].length,
+                                  .cgroup_bytes = (denet_u32)parts[2].length};
   OWN_BUFFER event = {0};
   ck_assert_int_eq(denet_buffer_append(&event, &texts, sizeof(texts)), 0);
-  ck_assert_int_eq(denet_buffer_append(&event, arguments.bytes, arguments.length), 0);
-  ck_assert_int_eq(denet_buffer_append(&event, executable.bytes, executable.length), 0);
-  ck_assert_int_eq(denet_buffer_append(&event, cgroup.bytes, cgroup.length), 0);
-  for (size_t i = 0; i < slack; i++)
-    ck_assert_int_eq(denet_buffer_append(&event, "x", 1), 0);
-  return note(lifecycle, event.bytes, event.length);
+  for (size_t i = 0; i < 3; i++)
+    ck_assert_int_eq(denet_buffer_append(&event, parts[i].bytes, parts[i].length), 0);
+  ck_assert_int_eq(denet_buffer_append(&event, "xxxxx", 5), 0);
+  ck_assert_int_eq(note(lifecycle, event.bytes, event.length), 0);
+}
+
+static void note_arguments(struct denet_lifecycle *lifecycle, struct denet_text arguments) {
+  note_texts(lifecycle, (struct denet_text[3]){arguments});
 }
 
 static struct denet_lifecycle_entry *find(const struct denet_lifecycle *lifecycle) {
-  struct denet_lifecycle_entry *life = denet_lifecycle_find(lifecycle, PID, START_NS);
-  ck_assert_ptr_nonnull(life);
-  return life;
+  struct denet_lifecycle_entry *entry = denet_lifecycle_find(lifecycle, PID, START_NS);
+  ck_assert_ptr_nonnull(entry);
+  return entry;
 }
 
-START_TEST(fresh_ledger_knows_nothing) {
-  OWN_LEDGER lifecycle = {0};
+/* One event of each kind. */
+static const struct denet_bpf_fork forked = {.head = {DENET_BPF_FORK, PID, START_NS},
+                                             .parent_pid = 3};
+static const struct denet_bpf_texts execd = {
+    .head = {DENET_BPF_TEXTS, PID, START_NS}, .exec_id = 4, .uid = 1000, .name = "app"};
+static const struct denet_bpf_exit exited = {
+    .head = {DENET_BPF_EXIT, PID, START_NS}, .exit_ns = 6000, .rss_pages = 12, .parent_pid = 3};
+static const struct denet_bpf_process freed = {
+    .identity.compact = {.head = {DENET_BPF_FREE, PID, START_NS}, .name = "app"},
+    .usage = {.run_ns = 123},
+    .rss_pages = 40,
+    .exit_code = -1};
+static const struct {
+  const void *bytes;
+  size_t size;
+} events[] = {{&forked, sizeof(forked)},
+              {&execd, sizeof(execd)},
+              {&exited, sizeof(exited)},
+              {&freed, sizeof(freed)}};
+
+#define ORDERS 24 /* 4! */
+
+static void expect_events(const struct denet_lifecycle_entry *entry, const bool noted[4]) {
+  ck_assert_int_eq(entry->was_forked, noted[0]);
+  ck_assert_int_eq(entry->parent_pid, noted[0] ? 3 : 0);
+  ck_assert_int_eq(entry->texts != NULL, noted[1]);
+  ck_assert(!noted[1] || !memcmp(entry->texts, &execd, sizeof(execd)));
+  ck_assert_int_eq(entry->has_exited, noted[2]);
+  ck_assert(!noted[2] || !memcmp(&entry->exit, &exited, sizeof(exited)));
+  ck_assert_int_eq(entry->was_freed, noted[3]);
+  ck_assert(!noted[3] || !memcmp(&entry->final, &freed, sizeof(freed)));
+  ck_assert(!entry->is_applied && !entry->is_checked && !entry->was_given_up);
+}
+
+START_TEST(events_of_a_process_are_noted_in_any_order) {
+  OWN_LIFECYCLE lifecycle = {0};
+  bool noted[DENET_COUNT_OF(events)] = {false};
   ck_assert_ptr_null(denet_lifecycle_find(&lifecycle, PID, START_NS));
-  ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
-  ck_assert_uint_eq(lifecycle.count, 0);
-}
-END_TEST
-
-START_TEST(birth_is_noted) {
-  OWN_LEDGER lifecycle = {0};
-  note_fork(&lifecycle, PID, START_NS, 3);
-  const struct denet_lifecycle_entry *life = find(&lifecycle);
-  ck_assert_int_eq(life->pid, PID);
-  ck_assert_uint_eq(life->start_ns, START_NS);
-  ck_assert(life->was_forked && !life->has_exited && !life->is_over && !life->is_taken);
-  ck_assert_int_eq(life->parent_pid, 3);
-  ck_assert_ptr_null(life->texts);
-}
-END_TEST
-
-START_TEST(program_is_noted) {
-  OWN_LEDGER lifecycle = {0};
-  struct denet_bpf_texts texts = {
-      .head = {DENET_BPF_TEXTS, PID, START_NS}, .exec_id = 4, .uid = 1000, .name = "app"};
-  ck_assert_int_eq(note(&lifecycle, &texts, sizeof(texts)), 0);
-  const struct denet_lifecycle_entry *life = find(&lifecycle);
-  ck_assert(!life->was_forked && !life->has_exited && !life->is_over);
-  ck_assert_ptr_nonnull(life->texts);
-  ck_assert_uint_eq(life->texts->exec_id, 4);
-  ck_assert_uint_eq(life->texts->uid, 1000);
-  ck_assert_str_eq(life->texts->name, "app");
-}
-END_TEST
-
-START_TEST(exit_is_noted) {
-  OWN_LEDGER lifecycle = {0};
-  struct denet_bpf_exit exit = {
-      .head = {DENET_BPF_EXIT, PID, START_NS}, .exit_ns = 6000, .rss_pages = 12, .parent_pid = 3};
-  ck_assert_int_eq(note(&lifecycle, &exit, sizeof(exit)), 0);
-  const struct denet_lifecycle_entry *life = find(&lifecycle);
-  ck_assert(!life->was_forked && life->has_exited && !life->is_over);
-  ck_assert_uint_eq(life->exit.exit_ns, 6000);
-  ck_assert_uint_eq(life->exit.rss_pages, 12);
-  ck_assert_uint_eq(life->exit.parent_pid, 3);
-}
-END_TEST
-
-START_TEST(end_is_noted) {
-  OWN_LEDGER lifecycle = {0};
-  struct denet_bpf_free end = {.head = {DENET_BPF_FREE, PID, START_NS},
-                               .usage = {.run_ns = 123},
-                               .peak_rss_pages = 40,
-                               .exit_code = -1,
-                               .name = "app"};
-  ck_assert_int_eq(note(&lifecycle, &end, sizeof(end)), 0);
-  const struct denet_lifecycle_entry *life = find(&lifecycle);
-  ck_assert(!life->was_forked && !life->has_exited && life->is_over && !life->is_taken);
-  ck_assert_uint_eq(life->end.usage.run_ns, 123);
-  ck_assert_uint_eq(life->end.peak_rss_pages, 40);
-  ck_assert_int_eq(life->end.exit_code, -1);
-  ck_assert_str_eq(life->end.name, "app");
-}
-END_TEST
-
-START_TEST(events_of_a_process_come_together_in_any_order) {
-  OWN_LEDGER lifecycle = {0};
-  struct denet_bpf_exit exit = {.head = {DENET_BPF_EXIT, PID, START_NS}, .exit_ns = 6000};
-  struct denet_bpf_free end = {.head = {DENET_BPF_FREE, PID, START_NS}, .cpu = 2};
-  ck_assert_int_eq(note(&lifecycle, &end, sizeof(end)), 0);
-  const struct denet_lifecycle_entry *life = find(&lifecycle);
-  ck_assert_int_eq(note(&lifecycle, &exit, sizeof(exit)), 0);
-  note_fork(&lifecycle, PID, START_NS, 3);
-  ck_assert_ptr_eq(find(&lifecycle), life);
-  ck_assert(life->was_forked && life->has_exited && life->is_over);
-  ck_assert_uint_eq(life->end.cpu, 2);
-  ck_assert_uint_eq(life->exit.exit_ns, 6000);
+  for (int left = DENET_COUNT_OF(events), order = _i; left; order /= left--) {
+    int skipped = order % left, next = 0;
+    while (noted[next] || skipped--)
+      next++;
+    ck_assert_int_eq(note(&lifecycle, events[next].bytes, events[next].size), 0);
+    noted[next] = true;
+    expect_events(find(&lifecycle), noted);
+  }
   ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
   ck_assert_uint_eq(lifecycle.count, 1);
 }
 END_TEST
 
+START_TEST(age_of_the_main_thread_is_kept_if_several_threads_exit_at_once) {
+  OWN_LIFECYCLE lifecycle = {0};
+  struct denet_bpf_exit exit = exited;
+  exit.main_age_ns = _i == 0 ? 70 : 0;
+  ck_assert_int_eq(note(&lifecycle, &exit, sizeof(exit)), 0);
+  exit.main_age_ns = _i == 0 ? 0 : 70;
+  ck_assert_int_eq(note(&lifecycle, &exit, sizeof(exit)), 0);
+  ck_assert_uint_eq(find(&lifecycle)->exit.main_age_ns, 70);
+}
+END_TEST
+
 START_TEST(greatest_pid_is_one) {
-  OWN_LEDGER lifecycle = {0};
+  OWN_LIFECYCLE lifecycle = {0};
   note_fork(&lifecycle, INT32_MAX, UINT64_MAX, 1);
   ck_assert_ptr_nonnull(denet_lifecycle_find(&lifecycle, INT32_MAX, UINT64_MAX));
 }
@@ -148,10 +130,10 @@ END_TEST
 #define FORK_BYTES sizeof(struct denet_bpf_fork)
 #define TEXTS_BYTES sizeof(struct denet_bpf_texts)
 #define EXIT_BYTES sizeof(struct denet_bpf_exit)
-#define FREE_BYTES sizeof(struct denet_bpf_free)
+#define FREE_BYTES sizeof(struct denet_bpf_process)
 #define BEHIND 24 /* bytes behind the texts, where there are some */
 
-/* What is no event: most of them miss by one. */
+/* Bytes that are no event; most of them miss by one. */
 static const struct {
   denet_u32 kind, pid;
   size_t size;
@@ -164,9 +146,9 @@ static const struct {
     {DENET_BPF_TEXTS, PID, TEXTS_BYTES - 1, 0, 0, 0},
     {DENET_BPF_EXIT, PID, EXIT_BYTES - 1, 0, 0, 0},
     {DENET_BPF_FREE, PID, FREE_BYTES - 1, 0, 0, 0},
-    /* Kinds that there are not, or not among events. */
+    /* Unknown kinds, and kinds of iterator records. */
     {0, PID, FREE_BYTES, 0, 0, 0},
-    {DENET_BPF_BRIEF, PID, FREE_BYTES, 0, 0, 0},
+    {DENET_BPF_COMPACT, PID, FREE_BYTES, 0, 0, 0},
     {DENET_BPF_PROCESS, PID, sizeof(struct denet_bpf_process), 0, 0, 0},
     {DENET_BPF_THREAD, PID, FREE_BYTES, 0, 0, 0},
     {DENET_BPF_FREE + 1, PID, FREE_BYTES, 0, 0, 0},
@@ -176,14 +158,14 @@ static const struct {
     {DENET_BPF_FORK, (denet_u32)INT32_MAX + 1, FORK_BYTES, 0, 0, 0},
     {DENET_BPF_FREE, UINT32_MAX, FREE_BYTES, 0, 0, 0},
     {DENET_BPF_TEXTS, 0, TEXTS_BYTES, 0, 0, 0},
-    /* Texts that say they are longer than they are. */
+    /* Texts longer than the event. */
     {DENET_BPF_TEXTS, PID, TEXTS_BYTES, 1, 0, 0},
     {DENET_BPF_TEXTS, PID, TEXTS_BYTES, 0, 1, 0},
     {DENET_BPF_TEXTS, PID, TEXTS_BYTES, 0, 0, 1},
     {DENET_BPF_TEXTS, PID, TEXTS_BYTES + BEHIND, BEHIND + 1, 0, 0},
     {DENET_BPF_TEXTS, PID, TEXTS_BYTES + BEHIND, 8, 8, 9},
     {DENET_BPF_TEXTS, PID, TEXTS_BYTES + BEHIND, UINT32_MAX, 0, 0},
-    /* Whose sum is small in 32 bits. */
+    /* Texts whose sum overflows 32 bits. */
     {DENET_BPF_TEXTS, PID, TEXTS_BYTES + BEHIND, UINT32_MAX, 1, 0},
     {DENET_BPF_TEXTS, PID, TEXTS_BYTES + BEHIND, 1, UINT32_MAX, 8},
     {DENET_BPF_TEXTS, PID, TEXTS_BYTES + BEHIND, UINT32_MAX, UINT32_MAX, 2},
@@ -202,25 +184,18 @@ static int note_malformed(struct denet_lifecycle *lifecycle, int row) {
   return note(lifecycle, event, malformed[row].size);
 }
 
-START_TEST(what_is_no_event_is_refused_and_leaves_nothing) {
-  OWN_LEDGER lifecycle = {0};
+START_TEST(malformed_event_is_refused_and_changes_nothing) {
+  OWN_LIFECYCLE lifecycle = {0};
   ck_assert_int_eq(note_malformed(&lifecycle, _i), -EINVAL);
   ck_assert_ptr_null(denet_lifecycle_find(&lifecycle, (pid_t)malformed[_i].pid, START_NS));
   ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
   ck_assert_uint_eq(lifecycle.count, 0);
-}
-END_TEST
-
-START_TEST(what_is_no_event_changes_nothing_of_a_life) {
-  OWN_LEDGER lifecycle = {0};
-  struct denet_text text = {BYTES("old")};
-  ck_assert_int_eq(note_texts(&lifecycle, text, (struct denet_text){0}, (struct denet_text){0}, 0),
-                   0);
+  note_arguments(&lifecycle, (struct denet_text){BYTES("old")});
   const struct denet_bpf_texts *before = find(&lifecycle)->texts;
   ck_assert_int_eq(note_malformed(&lifecycle, _i), -EINVAL);
-  const struct denet_lifecycle_entry *life = find(&lifecycle);
-  ck_assert_ptr_eq(life->texts, before);
-  ck_assert(!life->was_forked && !life->has_exited && !life->is_over);
+  const struct denet_lifecycle_entry *entry = find(&lifecycle);
+  ck_assert_ptr_eq(entry->texts, before);
+  ck_assert(!entry->was_forked && !entry->has_exited && !entry->was_freed);
 }
 END_TEST
 
@@ -232,7 +207,7 @@ END_TEST
 
 static const struct {
   enum denet_text_kind kind;
-  struct denet_text told;
+  struct denet_text part;
   int outcome;
   struct denet_text text;
 } texts[] = {
@@ -257,13 +232,13 @@ static const struct {
     {DENET_TEXT_CGROUP, {BYTES("")}, -ENOENT, {BYTES("")}},
 };
 
-START_TEST(text_is_what_was_told_of_its_kind) {
-  OWN_LEDGER lifecycle = {0};
+START_TEST(text_is_that_of_the_event) {
+  OWN_LIFECYCLE lifecycle = {0};
   OWN_BUFFER out = {0};
-  struct denet_text told[] = {{BYTES("an\0argument\0")}, {BYTES("leaf\0top\0")}, {BYTES("unit\0")}};
-  ck_assert_uint_lt(texts[_i].kind, DENET_COUNT_OF(told));
-  told[texts[_i].kind] = texts[_i].told;
-  ck_assert_int_eq(note_texts(&lifecycle, told[0], told[1], told[2], 5), 0);
+  struct denet_text parts[] = {
+      {BYTES("an\0argument\0")}, {BYTES("leaf\0top\0")}, {BYTES("unit\0")}};
+  parts[texts[_i].kind] = texts[_i].part;
+  note_texts(&lifecycle, parts);
   ck_assert_int_eq(denet_buffer_append_string(&out, "before:"), 0);
   ck_assert_int_eq(denet_lifecycle_entry_text(find(&lifecycle), texts[_i].kind, &out),
                    texts[_i].outcome);
@@ -273,14 +248,12 @@ START_TEST(text_is_what_was_told_of_its_kind) {
 }
 END_TEST
 
-static const enum denet_text_kind kinds[] = {DENET_TEXT_ARGUMENTS, DENET_TEXT_EXECUTABLE,
-                                             DENET_TEXT_CGROUP};
-
-START_TEST(process_whose_program_was_not_told_has_no_texts) {
-  OWN_LEDGER lifecycle = {0};
+START_TEST(process_without_an_exec_event_has_no_texts) {
+  OWN_LIFECYCLE lifecycle = {0};
   OWN_BUFFER out = {0};
   note_fork(&lifecycle, PID, START_NS, 1);
-  ck_assert_int_eq(denet_lifecycle_entry_text(find(&lifecycle), kinds[_i], &out), -ENOENT);
+  for (int kind = DENET_TEXT_ARGUMENTS; kind <= DENET_TEXT_CGROUP; kind++)
+    ck_assert_int_eq(denet_lifecycle_entry_text(find(&lifecycle), kind, &out), -ENOENT);
   ck_assert_uint_eq(out.length, 0);
 }
 END_TEST
@@ -295,19 +268,19 @@ static const struct {
     {{BYTES("")}, {BYTES("new\0")}},
 };
 
-START_TEST(newer_texts_take_the_place_of_older_ones) {
-  OWN_LEDGER lifecycle = {0};
+START_TEST(newer_texts_replace_older_ones) {
+  OWN_LIFECYCLE lifecycle = {0};
   OWN_BUFFER out = {0};
-  struct denet_text none = {0}, second = programs[_i].second;
-  ck_assert_int_eq(note_texts(&lifecycle, programs[_i].first, none, none, 0), 0);
-  ck_assert_int_eq(note_texts(&lifecycle, second, none, none, 0), 0);
+  struct denet_text second = programs[_i].second;
+  note_arguments(&lifecycle, programs[_i].first);
+  note_arguments(&lifecycle, second);
   ck_assert_int_eq(denet_lifecycle_entry_text(find(&lifecycle), DENET_TEXT_ARGUMENTS, &out), 0);
   ck_assert_uint_eq(out.length, second.length ? second.length - 1 : 0);
   ck_assert_mem_eq(denet_buffer_text(&out).bytes, second.bytes, out.length);
 }
 END_TEST
 
-/* Numbers without a pattern, the same in every run. */
+/* Returns pseudo-random numbers, the same in every run. */
 static uint64_t next_random(uint64_t *state) {
   *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
   return *state >> 33;
@@ -316,14 +289,13 @@ static uint64_t next_random(uint64_t *state) {
 START_TEST(names_of_any_bytes_make_a_path) {
   uint64_t state = 1;
   for (int round = 0; round < 2000; round++) {
-    OWN_LEDGER lifecycle = {0};
+    OWN_LIFECYCLE lifecycle = {0};
     OWN_BUFFER out = {0};
     char names[32];
     size_t length = 1 + next_random(&state) % sizeof(names);
     for (size_t i = 0; i < length; i++)
       names[i] = (char)(next_random(&state) % 3);
-    struct denet_text none = {0}, told = {names, length};
-    ck_assert_int_eq(note_texts(&lifecycle, none, told, none, 0), 0);
+    note_texts(&lifecycle, (struct denet_text[3]){[DENET_TEXT_EXECUTABLE] = {names, length}});
     ck_assert_int_eq(denet_lifecycle_entry_text(find(&lifecycle), DENET_TEXT_EXECUTABLE, &out), 0);
     ck_assert_int_eq(out.bytes[0], '/');
     ck_assert_uint_eq(out.length, length); /* each NUL has become a slash */
@@ -331,53 +303,40 @@ START_TEST(names_of_any_bytes_make_a_path) {
 }
 END_TEST
 
-START_TEST(lives_with_one_pid_are_told_apart_by_their_starts) {
-  OWN_LEDGER lifecycle = {0};
-  struct denet_bpf_free end = {.head = {DENET_BPF_FREE, PID, 100}};
+START_TEST(entries_with_one_pid_differ_by_their_starts) {
+  OWN_LIFECYCLE lifecycle = {0};
+  struct denet_bpf_process end = {.identity.compact.head = {DENET_BPF_FREE, PID, 100}};
   note_fork(&lifecycle, PID, 100, 3);
   note_fork(&lifecycle, PID, 200, 4);
   ck_assert_int_eq(note(&lifecycle, &end, sizeof(end)), 0);
   const struct denet_lifecycle_entry *old = denet_lifecycle_find(&lifecycle, PID, 100);
   const struct denet_lifecycle_entry *new = denet_lifecycle_find(&lifecycle, PID, 200);
-  ck_assert_ptr_nonnull(old);
-  ck_assert_ptr_nonnull(new);
-  ck_assert(old->is_over && !new->is_over);
-  ck_assert_int_eq(old->parent_pid, 3);
-  ck_assert_int_eq(new->parent_pid, 4);
+  ck_assert(old && old->was_freed && old->parent_pid == 3);
+  ck_assert(new && !new->was_freed &&new->parent_pid == 4);
   ck_assert_ptr_null(denet_lifecycle_find(&lifecycle, PID, 150));
   ck_assert_ptr_null(denet_lifecycle_find(&lifecycle, PID + 1, 100));
 }
 END_TEST
 
-START_TEST(dropped_life_is_forgotten) {
-  OWN_LEDGER lifecycle = {0};
-  struct denet_text text = {BYTES("app\0")}, none = {0};
-  ck_assert_int_eq(note_texts(&lifecycle, text, none, none, 0), 0);
+START_TEST(removed_entry_is_gone_and_a_later_event_makes_a_new_one) {
+  OWN_LIFECYCLE lifecycle = {0};
+  note_arguments(&lifecycle, (struct denet_text){BYTES("app\0")});
   note_fork(&lifecycle, PID, START_NS + 1, 3);
-  denet_lifecycle_drop(&lifecycle, find(&lifecycle));
+  denet_lifecycle_remove(&lifecycle, find(&lifecycle));
   ck_assert_ptr_null(denet_lifecycle_find(&lifecycle, PID, START_NS));
-  ck_assert_ptr_nonnull(denet_lifecycle_find(&lifecycle, PID, START_NS + 1));
   ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
   ck_assert_uint_eq(lifecycle.count, 1);
-  ck_assert_uint_eq(lifecycle.lives[0]->start_ns, START_NS + 1);
-}
-END_TEST
-
-START_TEST(life_that_is_heard_of_again_after_it_was_dropped_is_a_fresh_one) {
-  OWN_LEDGER lifecycle = {0};
-  struct denet_text text = {BYTES("app\0")}, none = {0};
-  ck_assert_int_eq(note_texts(&lifecycle, text, none, none, 0), 0);
-  denet_lifecycle_drop(&lifecycle, find(&lifecycle));
+  ck_assert_uint_eq(lifecycle.entries[0]->start_ns, START_NS + 1);
   note_fork(&lifecycle, PID, START_NS, 3);
   ck_assert_ptr_null(find(&lifecycle)->texts);
   ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
-  ck_assert_uint_eq(lifecycle.count, 1);
+  ck_assert_uint_eq(lifecycle.count, 2);
 }
 END_TEST
 
-#define MANY 5000 /* pids; each has two lives */
+#define MANY 5000 /* pids with two entries each */
 
-/* Each pid once, without order. */
+/* Returns each pid once, unsorted. */
 static pid_t scramble(int i) { return 1 + (pid_t)((int64_t)i * 3571 % MANY); }
 
 static void note_many(struct denet_lifecycle *lifecycle) {
@@ -387,43 +346,27 @@ static void note_many(struct denet_lifecycle *lifecycle) {
     note_fork(lifecycle, scramble(i), i % 2 ? 20 : 10, 1);
 }
 
-START_TEST(list_goes_by_pid_and_start) {
-  OWN_LEDGER lifecycle = {0};
-  note_many(&lifecycle);
-  ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
-  ck_assert_uint_eq(lifecycle.count, 2 * MANY);
-  for (size_t i = 0; i < lifecycle.count; i++) {
-    ck_assert_int_eq(lifecycle.lives[i]->pid, (pid_t)(1 + i / 2));
-    ck_assert_uint_eq(lifecycle.lives[i]->start_ns, i % 2 ? 20 : 10);
-  }
-}
-END_TEST
-
-START_TEST(many_lives_are_found_until_they_are_dropped) {
-  OWN_LEDGER lifecycle = {0};
-  note_many(&lifecycle);
-  ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
-  for (size_t i = 0; i < lifecycle.count; i++)
-    if (i % 3)
-      denet_lifecycle_drop(&lifecycle, lifecycle.lives[i]);
-  for (size_t i = 0; i < (size_t)2 * MANY; i++) {
-    const struct denet_lifecycle_entry *life =
-        denet_lifecycle_find(&lifecycle, (pid_t)(1 + i / 2), i % 2 ? 20 : 10);
-    ck_assert_int_eq(life == NULL, i % 3 != 0);
-  }
-  ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
-  ck_assert_uint_eq(lifecycle.count, (2 * MANY + 2) / 3);
-}
-END_TEST
-
-START_TEST(emptied_ledger_may_be_filled_again) {
-  OWN_LEDGER lifecycle = {0};
-  for (int round = 0; round < 3; round++) {
+START_TEST(many_entries_are_listed_by_pid_and_start_until_they_are_removed) {
+  OWN_LIFECYCLE lifecycle = {0};
+  for (int round = 0; round < 2; round++) {
     note_many(&lifecycle);
     ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
     ck_assert_uint_eq(lifecycle.count, 2 * MANY);
-    for (size_t i = 0; i < lifecycle.count; i++)
-      denet_lifecycle_drop(&lifecycle, lifecycle.lives[i]);
+    for (size_t i = 0; i < lifecycle.count; i++) {
+      ck_assert_int_eq(lifecycle.entries[i]->pid, (pid_t)(1 + i / 2));
+      ck_assert_uint_eq(lifecycle.entries[i]->start_ns, i % 2 ? 20 : 10);
+      if (i % 3)
+        denet_lifecycle_remove(&lifecycle, lifecycle.entries[i]);
+    }
+    for (size_t i = 0; i < (size_t)2 * MANY; i++) {
+      const struct denet_lifecycle_entry *entry =
+          denet_lifecycle_find(&lifecycle, (pid_t)(1 + i / 2), i % 2 ? 20 : 10);
+      ck_assert_int_eq(entry == NULL, i % 3 != 0);
+    }
+    ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
+    ck_assert_uint_eq(lifecycle.count, (2 * MANY + 2) / 3);
+    while (lifecycle.count)
+      denet_lifecycle_remove(&lifecycle, lifecycle.entries[--lifecycle.count]);
     ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
     ck_assert_uint_eq(lifecycle.count, 0);
   }
@@ -432,9 +375,8 @@ END_TEST
 
 START_TEST(done_may_be_called_twice) {
   struct denet_lifecycle lifecycle = {0};
-  struct denet_text text = {BYTES("app\0")}, none = {0};
   denet_lifecycle_done(&lifecycle);
-  ck_assert_int_eq(note_texts(&lifecycle, text, none, none, 0), 0);
+  note_arguments(&lifecycle, (struct denet_text){BYTES("app\0")});
   ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
   denet_lifecycle_done(&lifecycle);
   denet_lifecycle_done(&lifecycle);
@@ -443,24 +385,16 @@ START_TEST(done_may_be_called_twice) {
 END_TEST
 
 void add_cases(Suite *suite) {
-  ADD_TEST(suite, fresh_ledger_knows_nothing);
-  ADD_TEST(suite, birth_is_noted);
-  ADD_TEST(suite, program_is_noted);
-  ADD_TEST(suite, exit_is_noted);
-  ADD_TEST(suite, end_is_noted);
-  ADD_TEST(suite, events_of_a_process_come_together_in_any_order);
+  add_loop_case(suite, "orders", events_of_a_process_are_noted_in_any_order, ORDERS);
+  add_loop_case(suite, "ages", age_of_the_main_thread_is_kept_if_several_threads_exit_at_once, 2);
   ADD_TEST(suite, greatest_pid_is_one);
-  ADD_TABLE(suite, what_is_no_event_is_refused_and_leaves_nothing, malformed);
-  ADD_TABLE(suite, what_is_no_event_changes_nothing_of_a_life, malformed);
-  ADD_TABLE(suite, text_is_what_was_told_of_its_kind, texts);
-  ADD_TABLE(suite, process_whose_program_was_not_told_has_no_texts, kinds);
-  ADD_TABLE(suite, newer_texts_take_the_place_of_older_ones, programs);
+  ADD_TABLE(suite, malformed_event_is_refused_and_changes_nothing, malformed);
+  ADD_TABLE(suite, text_is_that_of_the_event, texts);
+  ADD_TEST(suite, process_without_an_exec_event_has_no_texts);
+  ADD_TABLE(suite, newer_texts_replace_older_ones, programs);
   ADD_TEST(suite, names_of_any_bytes_make_a_path);
-  ADD_TEST(suite, lives_with_one_pid_are_told_apart_by_their_starts);
-  ADD_TEST(suite, dropped_life_is_forgotten);
-  ADD_TEST(suite, life_that_is_heard_of_again_after_it_was_dropped_is_a_fresh_one);
-  ADD_TEST(suite, list_goes_by_pid_and_start);
-  ADD_TEST(suite, many_lives_are_found_until_they_are_dropped);
-  ADD_TEST(suite, emptied_ledger_may_be_filled_again);
+  ADD_TEST(suite, entries_with_one_pid_differ_by_their_starts);
+  ADD_TEST(suite, removed_entry_is_gone_and_a_later_event_makes_a_new_one);
+  ADD_TEST(suite, many_entries_are_listed_by_pid_and_start_until_they_are_removed);
   ADD_TEST(suite, done_may_be_called_twice);
 }

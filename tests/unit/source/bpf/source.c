@@ -1,4 +1,4 @@
-/* Processes that live and die between two passes: nothing but events tells of them. */
+/* Processes that start and end between two passes: only events report them. */
 #include "core/source/bpf/source.h"
 
 #include "core/util/cleanup.h"
@@ -19,77 +19,81 @@ struct event {
   uint64_t bytes[64];
 };
 
-/* The kernel, in place of programs.c, which is not linked. */
+/* Stands in for the kernel: this file has the functions of loader.c, which is not linked. */
 static struct {
   uint64_t now_ns;
-  struct denet_bpf_process zombie; /* is listed, if it has a pid */
-  struct denet_bpf_exit exit;      /* happens while the next pass is read, if it has a pid */
+  struct denet_bpf_process listed; /* if it has a pid */
+  struct denet_bpf_thread thread;  /* likewise, behind it */
+  struct denet_bpf_exit exit;      /* comes while the next pass is read, if it has a pid */
   struct event events[EVENTS_MOST];
   size_t count;
-  unsigned asked;    /* times */
-  unsigned deaf_for; /* the next ones of which are not answered */
+  unsigned requests; /* so many requests for the final usage were made */
+  unsigned refusals; /* so many of the next ones have no answer */
 } kernel;
 
-static void tell(const void *event, size_t size) {
+static void send(const void *event, size_t size) {
   ck_assert(kernel.count < EVENTS_MOST && size <= sizeof(kernel.events->bytes));
   memcpy(kernel.events[kernel.count].bytes, event, size);
   kernel.events[kernel.count++].size = size;
 }
 
-int denet_loader_open(struct denet_error *error, struct denet_loader **out_programs) {
+int denet_loader_open(struct denet_error *error, struct denet_loader **out_loader) {
   (void)error;
-  *out_programs = NULL;
+  *out_loader = NULL;
   return 0;
 }
 
-void denet_loader_free(struct denet_loader *programs) { (void)programs; }
+void denet_loader_free(struct denet_loader *loader) { (void)loader; }
 
-int denet_loader_list(struct denet_loader *programs, uint64_t settled_ns,
+int denet_loader_list(struct denet_loader *loader, uint64_t full_since_ns,
                       struct denet_buffer *records) {
-  (void)programs, (void)settled_ns;
+  (void)loader, (void)full_since_ns;
   denet_buffer_clear(records);
   if (kernel.exit.head.pid)
-    tell(&kernel.exit, sizeof(kernel.exit));
+    send(&kernel.exit, sizeof(kernel.exit));
   kernel.exit.head.pid = 0;
-  if (!kernel.zombie.identity.brief.head.pid)
-    return denet_buffer_reserve(records, 1);
-  return denet_buffer_append(records, &kernel.zombie, sizeof(kernel.zombie));
+  if (kernel.listed.identity.compact.head.pid)
+    ck_assert_int_eq(denet_buffer_append(records, &kernel.listed, sizeof(kernel.listed)), 0);
+  if (kernel.thread.head.pid)
+    ck_assert_int_eq(denet_buffer_append(records, &kernel.thread, sizeof(kernel.thread)), 0);
+  return denet_buffer_reserve(records, 1);
 }
 
-int denet_loader_drain(struct denet_loader *programs,
+int denet_loader_drain(struct denet_loader *loader,
                        int (*take)(void *context, const void *event, size_t size), void *context) {
-  (void)programs;
+  (void)loader;
   for (size_t i = 0; i < kernel.count; i++)
     ck_assert_int_eq(take(context, kernel.events[i].bytes, kernel.events[i].size), 0);
   kernel.count = 0;
   return 0;
 }
 
-void denet_loader_ask(struct denet_loader *programs, pid_t pid, uint64_t start_ns) {
-  (void)programs;
-  struct denet_bpf_free end = {.head = {DENET_BPF_FREE, (denet_u32)pid, start_ns}, .name = "job"};
-  kernel.asked++;
-  if (kernel.deaf_for)
-    kernel.deaf_for--;
+void denet_loader_request_exit(struct denet_loader *loader, pid_t pid, uint64_t start_ns) {
+  (void)loader;
+  struct denet_bpf_process end = {
+      .identity.compact = {.head = {DENET_BPF_FREE, (denet_u32)pid, start_ns}, .name = "job"}};
+  kernel.requests++;
+  if (kernel.refusals)
+    kernel.refusals--;
   else
-    tell(&end, sizeof(end));
+    send(&end, sizeof(end));
 }
 
-void denet_loader_watch(struct denet_loader *programs, pid_t pid, bool is_watched) {
-  (void)programs, (void)pid, (void)is_watched;
+void denet_loader_set_full(struct denet_loader *loader, pid_t pid, bool is_full) {
+  (void)loader, (void)pid, (void)is_full;
 }
 
-uint64_t denet_loader_lost(const struct denet_loader *programs) {
-  (void)programs;
+uint64_t denet_loader_lost(const struct denet_loader *loader) {
+  (void)loader;
   return 0;
 }
 
-int denet_loader_event_fd(const struct denet_loader *programs) {
-  (void)programs;
+int denet_loader_event_fd(const struct denet_loader *loader) {
+  (void)loader;
   return -1;
 }
 
-/* In its place (the linker's --wrap): the tests may run in a pid namespace of their own. */
+/* Replaces stat(2) (the linker's --wrap): the tests may run in a pid namespace of their own. */
 int __wrap_stat(const char *path, struct stat *out);
 int __wrap_stat(const char *path, struct stat *out) {
   ck_assert_str_eq(path, "/proc/self/ns/pid");
@@ -119,7 +123,7 @@ static struct denet_source *open_source(void) {
   return source;
 }
 
-/* Returns how many are gone in the pass. */
+/* Makes a pass and returns how many processes are gone in it. */
 static size_t pass_at(struct denet_source *source, struct denet_process_table *table,
                       uint64_t now_ns) {
   struct denet_error error = {0};
@@ -128,63 +132,63 @@ static size_t pass_at(struct denet_source *source, struct denet_process_table *t
   return table->gone_count;
 }
 
-static struct denet_bpf_head begin_now(void) {
+/* Sends the fork and the exec of a process that starts now, and returns an exit for it. */
+static struct denet_bpf_exit start_process(void) {
   struct denet_bpf_head head = {DENET_BPF_FORK, PID, kernel.now_ns};
   struct denet_bpf_fork fork = {.head = head, .parent_pid = PARENT};
   struct denet_bpf_texts texts = {.head = head, .name = "job"};
   texts.head.kind = DENET_BPF_TEXTS;
-  tell(&fork, sizeof(fork));
-  tell(&texts, sizeof(texts));
-  return head;
+  send(&fork, sizeof(fork));
+  send(&texts, sizeof(texts));
+  head.kind = DENET_BPF_EXIT;
+  return (struct denet_bpf_exit){.head = head, .exit_ns = kernel.now_ns};
 }
 
-/* A process begins between two passes, and is heard of. */
+/* How a process starts and ends between two passes. */
 static const struct {
   const char *how;
-  uint64_t apart_ns;   /* the passes */
-  bool outlives_pause; /* it exits as soon as the next pass has begun, and is not in it */
-  unsigned deaf_for;
+  uint64_t apart_ns;       /* the passes */
+  bool exits_while_listed; /* it exits when the next pass has started, and is not listed */
+  unsigned refusals;
 } lives[] = {
     {"the passes are near each other", 10 * SECOND, false, 0},
     {"the passes are far from each other", 40 * SECOND, false, 0},
     {"it exits while the pass is read", 40 * SECOND, true, 0},
-    {"its end can be told later", 40 * SECOND, false, 1},
+    {"its final usage comes later", 40 * SECOND, false, 1},
 };
 
-START_TEST(process_between_two_passes_is_shown_however_far_apart_they_are) {
+START_TEST(process_between_two_passes_is_listed_however_far_apart_they_are) {
   DENET_CLEANUP(denet_process_table_done) struct denet_process_table table = {0};
   struct denet_source *source = open_source();
   uint64_t apart_ns = lives[_i].apart_ns;
   pass_at(source, &table, START_NS);
   kernel.now_ns += apart_ns / 2;
-  struct denet_bpf_exit exit = {.head = begin_now(), .exit_ns = kernel.now_ns};
-  exit.head.kind = DENET_BPF_EXIT;
-  if (!lives[_i].outlives_pause)
-    tell(&exit, sizeof(exit));
+  struct denet_bpf_exit exit = start_process();
+  if (!lives[_i].exits_while_listed)
+    send(&exit, sizeof(exit));
   source->drain_events(source, want_none, NULL);
-  if (lives[_i].outlives_pause) {
+  if (lives[_i].exits_while_listed) {
     kernel.exit = exit;
     kernel.exit.exit_ns = START_NS + apart_ns + 1;
   }
-  kernel.deaf_for = lives[_i].deaf_for;
-  size_t shown = pass_at(source, &table, START_NS + apart_ns);
-  if (!shown)
-    shown = pass_at(source, &table, START_NS + 2 * apart_ns);
-  ck_assert_msg(shown == 1, "%s: it is not shown", lives[_i].how);
+  kernel.refusals = lives[_i].refusals;
+  size_t gone = pass_at(source, &table, START_NS + apart_ns);
+  if (!gone)
+    gone = pass_at(source, &table, START_NS + 2 * apart_ns);
+  ck_assert_msg(gone == 1, "%s: it is not listed", lives[_i].how);
   ck_assert_int_eq(table.gone[0]->parent_pid, PARENT);
   ck_assert_uint_eq(source->lost, 0);
   denet_source_free(source);
 }
 END_TEST
 
-START_TEST(process_whose_end_is_never_told_counts_as_lost) {
+START_TEST(process_without_final_usage_counts_as_lost) {
   DENET_CLEANUP(denet_process_table_done) struct denet_process_table table = {0};
   struct denet_source *source = open_source();
   pass_at(source, &table, START_NS);
-  struct denet_bpf_exit exit = {.head = begin_now(), .exit_ns = kernel.now_ns};
-  exit.head.kind = DENET_BPF_EXIT;
-  tell(&exit, sizeof(exit));
-  kernel.deaf_for = UINT32_MAX;
+  struct denet_bpf_exit exit = start_process();
+  send(&exit, sizeof(exit));
+  kernel.refusals = UINT32_MAX;
   for (uint64_t i = 1; i < 10; i++)
     ck_assert_uint_eq(pass_at(source, &table, START_NS + i * 10 * SECOND), 0);
   ck_assert_uint_eq(source->lost, 1);
@@ -192,31 +196,63 @@ START_TEST(process_whose_end_is_never_told_counts_as_lost) {
 }
 END_TEST
 
-/* Else the kernel keeps what it had to tell of it. */
-START_TEST(zombie_that_is_given_up_is_still_asked_for) {
+/* Without a request the kernel keeps the task. */
+START_TEST(final_usage_of_a_zombie_that_was_given_up_is_requested) {
   DENET_CLEANUP(denet_process_table_done) struct denet_process_table table = {0};
   struct denet_source *source = open_source();
-  kernel.zombie.identity = (struct denet_bpf_identity){
-      .brief = {.head = {DENET_BPF_PROCESS, PID, START_NS - SECOND}, .name = "job"},
+  kernel.listed.identity = (struct denet_bpf_identity){
+      .compact = {.head = {DENET_BPF_PROCESS, PID, START_NS - SECOND}, .name = "job"},
       .state = DENET_BPF_ZOMBIE,
       .threads = 1};
   ck_assert_uint_eq(pass_at(source, &table, START_NS), 0);
-  kernel.zombie.identity.brief.head.pid = 0;
-  kernel.deaf_for = 1;
+  kernel.listed.identity.compact.head.pid = 0;
+  kernel.refusals = 1;
   ck_assert_uint_eq(pass_at(source, &table, START_NS + SECOND), 1);
-  ck_assert_uint_eq(kernel.asked, 1);
+  ck_assert_uint_eq(kernel.requests, 1);
   ck_assert_uint_eq(pass_at(source, &table, START_NS + 2 * SECOND), 0);
-  ck_assert_uint_eq(kernel.asked, 2);
+  ck_assert_uint_eq(kernel.requests, 2);
   for (uint64_t i = 3; i < 60; i++)
     ck_assert_uint_eq(pass_at(source, &table, START_NS + i * SECOND), 0);
-  ck_assert_uint_eq(kernel.asked, 2); /* it has answered */
+  ck_assert_uint_eq(kernel.requests, 2); /* the second one had an answer */
   ck_assert_uint_eq(source->lost, 0);
   denet_source_free(source);
 }
 END_TEST
 
+/* Passes of a process with one thread beside the main one: what it had when it was listed. */
+static const struct {
+  denet_u32 threads[3];
+  denet_u64 run_ns[3], taken_ns[3];
+} sums[] = {
+    {{2, 2, 2}, {10, 20, 30}, {15, 25, 35}},
+    /* The thread had exited when the process was listed: its usage is in the sum twice. */
+    {{2, 1, 2}, {10, 20, 30}, {15, 15, 35}},
+    {{1, 2, 1}, {10, 20, 30}, {15, 25, 25}},
+};
+
+START_TEST(sum_that_has_a_thread_twice_is_taken_only_if_there_are_no_values) {
+  DENET_CLEANUP(denet_process_table_done) struct denet_process_table table = {0};
+  struct denet_source *source = open_source();
+  struct denet_metric_set none = {0};
+  kernel.listed.identity.compact.head =
+      (struct denet_bpf_head){DENET_BPF_PROCESS, PID, START_NS - SECOND};
+  kernel.thread = (struct denet_bpf_thread){.head = {DENET_BPF_THREAD, PID, 0}, .usage.run_ns = 5};
+  for (uint64_t i = 0; i < 3; i++) {
+    kernel.listed.identity.threads = sums[_i].threads[i];
+    kernel.listed.usage.run_ns = sums[_i].run_ns[i];
+    pass_at(source, &table, START_NS + i * SECOND);
+    struct denet_process *process = denet_process_table_find(&table, PID);
+    ck_assert(process && denet_process_use(process));
+    source->measure(source, process, &none, i == 0);
+    ck_assert_uint_eq(denet_values_cpu_ns(&process->usage->now), sums[_i].taken_ns[i]);
+  }
+  denet_source_free(source);
+}
+END_TEST
+
 void add_cases(Suite *suite) {
-  ADD_TABLE(suite, process_between_two_passes_is_shown_however_far_apart_they_are, lives);
-  ADD_TEST(suite, process_whose_end_is_never_told_counts_as_lost);
-  ADD_TEST(suite, zombie_that_is_given_up_is_still_asked_for);
+  ADD_TABLE(suite, process_between_two_passes_is_listed_however_far_apart_they_are, lives);
+  ADD_TABLE(suite, sum_that_has_a_thread_twice_is_taken_only_if_there_are_no_values, sums);
+  ADD_TEST(suite, process_without_final_usage_counts_as_lost);
+  ADD_TEST(suite, final_usage_of_a_zombie_that_was_given_up_is_requested);
 }

@@ -1,6 +1,8 @@
-/* The /proc source alone: what it reads and what it leaves alone, and processes that hold up
- * whoever looks at them, in whose place stand FIFOs. Whole ticks are in monitor/scenario.c. */
+/* The /proc source alone: which files it reads, and processes on which reads stall. Whole ticks are
+ * in tests/unit/monitor. */
 #include "core/source/source.h"
+
+#include "core/util/clock.h"
 
 #include "tests/unit/proc_scene.h"
 
@@ -13,14 +15,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#define HELD 20 /* the one whose file is a FIFO */
-static const struct denet_metric_set wanted_by_all = {
-    {UINT64_C(1) << DENET_DISK_READ | UINT64_C(1) << DENET_OFF_CPU | UINT64_C(1) << DENET_NET_RX}};
+#define STALLED 20 /* the process of which one file is a FIFO */
+#define SET(...) ((const struct denet_metric_set){{__VA_ARGS__}})
+#define BIT(metric) UINT64_C(1) << DENET_##metric
 
-/* In ticks 2 and 3 it stands still, but pids are not our own there, so that all are read. */
+/* c uses nothing in any tick. As the pids are not of the own namespace, its files are read. */
 static const struct fake fakes[] = {
     {1, 9, 10, 1, "a", "a", "/bin/a", "/", 500, 1, 'S', 0, false, false, false},
-    {1, 9, 20, 1, "held", "b", "/bin/b", "/", 501, 1, 'S', 0, true, false, false},
+    {1, 9, 20, 1, "stalled", "b", "/bin/b", "/", 501, 1, 'S', 0, true, false, false},
     {1, 9, 30, 1, "c", "c", "/bin/c", "/", 502, 1, 'S', 0, true, true, false},
 };
 
@@ -29,16 +31,16 @@ static struct denet_env env;
 static struct denet_source *source;
 static struct denet_process_table table;
 
-/* How often a file whose path begins like this was opened, and when one was last. */
-static char counted[24];
-static unsigned opened, opens, last_opened;
+/* All opens, and those of files whose paths begin with prefix: their number, and the last one. */
+static char prefix[24];
+static unsigned opens, opened, last_opened;
 
 int __real_openat(int folder, const char *path, int flags, ...);
 int __wrap_openat(int folder, const char *path, int flags, ...);
 int __wrap_openat(int folder, const char *path, int flags, ...) {
   unsigned now = __atomic_add_fetch(&opens, 1, __ATOMIC_RELAXED);
-  size_t length = strlen(counted);
-  if (length && !strncmp(path, counted, length)) {
+  size_t length = strlen(prefix);
+  if (length && !strncmp(path, prefix, length)) {
     __atomic_add_fetch(&opened, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&last_opened, now, __ATOMIC_RELAXED);
   }
@@ -47,9 +49,7 @@ int __wrap_openat(int folder, const char *path, int flags, ...) {
 
 static uint64_t read_boot_ns(void *context) {
   (void)context;
-  struct timespec now;
-  clock_gettime(CLOCK_BOOTTIME, &now);
-  return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+  return denet_clock_boot_ns();
 }
 
 static void open_source(const char *path) {
@@ -65,44 +65,46 @@ static void close_source(void) {
   denet_source_free(source);
 }
 
-/* Samples a process as one that counts somewhere. */
-static void sample(struct denet_process *process, const struct denet_metric_set *wanted) {
+/* Measures a process as one that counts somewhere. */
+static void measure(struct denet_process *process, const struct denet_metric_set *wanted) {
   struct denet_usage *usage = denet_process_use(process);
-  struct denet_values gained;
+  struct denet_values delta;
   ck_assert_ptr_nonnull(usage);
   source->measure(source, process, wanted, !denet_metric_set_is_within(wanted, &usage->wanted));
   denet_metric_set_add_all(&usage->wanted, wanted);
-  denet_usage_advance(usage, DENET_BASELINE_FIRST_SEEN, &gained);
+  denet_usage_advance(usage, DENET_BASELINE_FIRST_SEEN, &delta);
 }
 
-/* A pass, and the sampling of all that it shows. */
-static void pass(void) {
+static void scan(void) {
   struct denet_error error = {""};
   ck_assert_msg(!source->scan(source, &table, &error), "%s", error.text);
-  for (size_t i = 0; i < table.count; i++)
-    sample(table.processes[i], &wanted_by_all);
 }
 
-static void sleep_ms(long ms) { nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL); }
+static void run_pass(void) {
+  scan();
+  for (size_t i = 0; i < table.count; i++)
+    measure(table.processes[i], &SET(BIT(DISK_READ) | BIT(OFF_CPU) | BIT(NET_RX)));
+}
 
-/* --- Who holds it up --- */
+/* --- Reads that stall --- */
 
-static char *find_path(unsigned tick, const char *name, proc_path out) {
-  snprintf(out, sizeof(proc_path), "%s/tick%u/%d/%s", scene.top, tick, HELD, name);
-  return out;
+static void find_path(unsigned tick, const char *name, proc_path out) {
+  snprintf(out, sizeof(proc_path), "%s/tick%u/%d/%s", scene.top, tick, STALLED, name);
 }
 
 static void make_fifo(unsigned tick, const char *name) {
   proc_path path;
-  ck_assert_int_eq(unlink(find_path(tick, name, path)), 0);
+  find_path(tick, name, path);
+  ck_assert_int_eq(unlink(path), 0);
   ck_assert_int_eq(mkfifo(path, 0600), 0);
 }
 
-static void let_go(unsigned tick, const char *name) {
+static void end_stall(unsigned tick, const char *name) {
   proc_path path;
-  DENET_CLOSE int fd = open(find_path(tick, name, path), O_WRONLY | O_NONBLOCK);
+  find_path(tick, name, path);
+  DENET_CLOSE int fd = open(path, O_WRONLY | O_NONBLOCK);
   ck_assert_int_ge(fd, 0);
-  sleep_ms(1);
+  usleep(1000);
 }
 
 static void begin(void) {
@@ -115,82 +117,69 @@ static void end(void) {
   proc_end(&scene);
 }
 
-static uint64_t bytes_read(pid_t pid) {
-  const struct denet_process *process = denet_process_table_find(&table, pid);
+static struct denet_process *find(pid_t pid) {
+  struct denet_process *process = denet_process_table_find(&table, pid);
   ck_assert_ptr_nonnull(process);
-  return process->usage->now.value[DENET_DISK_READ];
+  return process;
 }
 
-static uint64_t bytes_told(size_t i, unsigned tick) {
+static uint64_t bytes_read(pid_t pid) { return find(pid)->usage->now.value[DENET_DISK_READ]; }
+
+static uint64_t expected_bytes(size_t i, unsigned tick) {
   unsigned parts = fakes[i].has_second ? 2 : 1;
   return UINT64_C(400) * parts * proc_amount(&fakes[i], tick);
 }
 
-/* Which of its files holds up whoever looks at it. */
-static const char *const held_files[] = {"stat", "io", "ns/net", "task/25/stat"};
+/* Reads of a file in tick 2 stall. A process that is seen first in tick 2 is new. */
+static const struct {
+  const char *file;
+  unsigned first_tick;
+  bool is_hidden; /* the scan does not find it */
+} stalls[] = {{"stat", 1, false},
+              {"io", 1, false},
+              {"ns/net", 1, false},
+              {"task/25/stat", 2, false},
+              {"stat", 2, true}};
 
-START_TEST(one_that_is_known_stays_as_it_was_while_it_holds_us_up) {
-  const char *name = held_files[_i];
+START_TEST(a_stalled_read_delays_no_other_process) {
   begin();
-  make_fifo(2, name);
-  if (_i == 3) /* it is read of a thread once, when that is new */
-    proc_enter(&scene, 2);
-  else
-    proc_enter(&scene, 1);
-  pass();
+  make_fifo(2, stalls[_i].file);
+  proc_enter(&scene, stalls[_i].first_tick);
+  run_pass();
   proc_enter(&scene, 2);
   for (int i = 0; i < 3; i++)
-    pass();
-  ck_assert_uint_eq(table.count, 3);
-  ck_assert_uint_eq(bytes_read(10), bytes_told(0, 2));
-  ck_assert_uint_eq(bytes_read(30), bytes_told(2, 2));
-  ck_assert(denet_process_table_find(&table, HELD)->notes.procfs.is_unread);
-  ck_assert(denet_process_table_find(&table, HELD)->has_run);
-  let_go(2, name);
+    run_pass();
+  ck_assert_uint_eq(table.count, stalls[_i].is_hidden ? 2 : 3);
+  ck_assert_uint_eq(bytes_read(10), expected_bytes(0, 2));
+  ck_assert_uint_eq(bytes_read(30), expected_bytes(2, 2));
+  if (!stalls[_i].is_hidden)
+    ck_assert(find(STALLED)->notes.procfs.is_unread && find(STALLED)->has_run);
+  end_stall(2, stalls[_i].file);
   proc_enter(&scene, 3);
-  for (int i = 0; i < 1000 && denet_process_table_find(&table, HELD)->has_run; i++) {
-    pass();
-    sleep_ms(1);
+  for (int i = 0; i < 1000 && (table.count < 3 || find(STALLED)->has_run); i++) {
+    run_pass();
+    usleep(1000);
   }
-  ck_assert_uint_eq(bytes_read(HELD), bytes_told(1, 3));
-  ck_assert(denet_values_has(&denet_process_table_find(&table, HELD)->usage->now, DENET_OFF_CPU));
+  ck_assert_uint_eq(bytes_read(STALLED), expected_bytes(1, 3));
+  ck_assert(denet_values_has(&find(STALLED)->usage->now, DENET_OFF_CPU));
   end();
 }
 END_TEST
 
-START_TEST(one_that_is_new_is_not_seen_before_it_lets_go) {
-  begin();
-  make_fifo(1, "stat");
-  proc_enter(&scene, 1);
-  for (int i = 0; i < 3; i++)
-    pass();
-  ck_assert_uint_eq(table.count, 2);
-  ck_assert_uint_eq(bytes_read(30), bytes_told(2, 1));
-  let_go(1, "stat");
-  proc_enter(&scene, 3);
-  for (int i = 0; i < 1000 && table.count < 3; i++) {
-    pass();
-    sleep_ms(1);
-  }
-  ck_assert_uint_eq(bytes_read(HELD), bytes_told(1, 3));
-  end();
-}
-END_TEST
-
-/* --- What is read, and when --- */
+/* --- Which files are read, and when --- */
 
 static unsigned find_last_open(const char *path) {
-  strcpy(counted, path);
+  strcpy(prefix, path);
   opened = last_opened = 0;
-  pass();
+  run_pass();
   return last_opened;
 }
 
-/* What a thread does between the two is then still ahead at the next pass. */
+/* What a thread does between the two reads is counted by the next pass. */
 START_TEST(a_thread_that_ran_has_its_times_read_before_its_io) {
   begin();
   proc_enter(&scene, 1);
-  pass();
+  run_pass();
   proc_enter(&scene, 2);
   unsigned before = opens, io = find_last_open("30/task/35/io");
   ck_assert_uint_eq(opened, 1);
@@ -200,7 +189,6 @@ START_TEST(a_thread_that_ran_has_its_times_read_before_its_io) {
   unsigned times = find_last_open("30/task/35/schedstat") - before;
   ck_assert_uint_eq(opened, 1);
   ck_assert_uint_lt(times, io);
-  /* It does not run any more. */
   find_last_open("30/task/35/io");
   ck_assert_uint_eq(opened, 0);
   end();
@@ -218,7 +206,7 @@ static pid_t start_sleeper(void) {
   ck_assert_int_ge(pid, 0);
   if (!pid)
     sleep_for_ever();
-  sleep_ms(100);
+  usleep(100000);
   return pid;
 }
 
@@ -227,15 +215,14 @@ static void stop(pid_t pid) {
   ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
 }
 
-static unsigned count_opens(uint64_t wanted) {
-  struct denet_error error = {""};
+/* Returns how many files of the process were opened in a pass. */
+static unsigned count_opens(pid_t pid, uint64_t wanted) {
+  snprintf(prefix, sizeof(prefix), "%d/", (int)pid);
   opened = 0;
-  ck_assert_int_eq(source->scan(source, &table, &error), 0);
-  pid_t pid = (pid_t)strtol(counted, NULL, 10);
-  struct denet_process *process = denet_process_table_find(&table, pid);
-  ck_assert_ptr_nonnull(process);
+  scan();
+  struct denet_process *process = find(pid);
   if (wanted)
-    sample(process, &(struct denet_metric_set){{wanted}});
+    measure(process, &SET(wanted));
   return opened;
 }
 
@@ -243,39 +230,36 @@ static const struct {
   uint64_t wanted;
   unsigned opened;
 } quiet[] = {
-    {0, 0}, /* no rule wants it */
-    {UINT64_C(1) << DENET_DISK_READ, 0},
-    {UINT64_C(1) << DENET_RSS, 1}, /* memory can be taken away from one that sleeps */
+    {0, 0}, /* it matches no rule */
+    {BIT(DISK_READ), 0},
+    {BIT(RSS), 1}, /* the kernel can reclaim memory of a process that sleeps */
 };
 
-START_TEST(of_one_that_has_not_run_nothing_is_read_but_its_memory) {
+START_TEST(of_a_process_that_has_not_run_only_memory_is_read) {
   pid_t pid = start_sleeper();
   open_source("/proc");
-  snprintf(counted, sizeof(counted), "%d/", (int)pid);
-  ck_assert_uint_ge(count_opens(quiet[_i].wanted), 1);
+  ck_assert_uint_ge(count_opens(pid, quiet[_i].wanted), 1);
   for (int i = 0; i < 3; i++)
-    ck_assert_uint_eq(count_opens(quiet[_i].wanted), quiet[_i].opened);
+    ck_assert_uint_eq(count_opens(pid, quiet[_i].wanted), quiet[_i].opened);
   close_source();
   stop(pid);
 }
 END_TEST
 
-START_TEST(of_a_new_one_nothing_is_read_that_nobody_wants) {
+START_TEST(of_a_new_process_only_wanted_files_are_read) {
   pid_t first = start_sleeper();
   open_source("/proc");
-  snprintf(counted, sizeof(counted), "%d/", (int)first);
-  count_opens(UINT64_C(1) << DENET_RSS);
+  count_opens(first, BIT(RSS));
   pid_t second = start_sleeper();
-  snprintf(counted, sizeof(counted), "%d/", (int)second);
-  ck_assert_uint_eq(count_opens(0), 1); /* its stat */
+  ck_assert_uint_eq(count_opens(second, 0), 1); /* its stat */
   close_source();
   stop(second);
   stop(first);
 }
 END_TEST
 
-/* Its end hands its child over to another parent, of which the child, asleep, knows nothing. */
-START_TEST(one_that_sleeps_is_known_to_have_another_parent) {
+/* When a process ends, its child gets another parent without running. */
+START_TEST(a_process_that_sleeps_gets_its_new_parent) {
   int word[2];
   pid_t child = 0;
   ck_assert_int_eq(pipe(word), 0);
@@ -289,17 +273,16 @@ START_TEST(one_that_sleeps_is_known_to_have_another_parent) {
     (void)!write(word[1], &child, sizeof(child));
     sleep_for_ever();
   }
-  sleep_ms(100);
+  usleep(100000);
   open_source("/proc");
   ck_assert_int_eq(read(word[0], &child, sizeof(child)), sizeof(child));
-  snprintf(counted, sizeof(counted), "%d/", (int)child);
-  count_opens(0);
-  ck_assert_int_eq(denet_process_table_find(&table, child)->parent_pid, parent);
+  count_opens(child, 0);
+  ck_assert_int_eq(find(child)->parent_pid, parent);
   stop(parent);
   for (int i = 0; i < 3; i++)
-    count_opens(0);
-  ck_assert_int_ne(denet_process_table_find(&table, child)->parent_pid, parent);
-  ck_assert_uint_eq(count_opens(0), 0);
+    count_opens(child, 0);
+  ck_assert_int_ne(find(child)->parent_pid, parent);
+  ck_assert_uint_eq(count_opens(child, 0), 0);
   close_source();
   kill(child, SIGKILL);
   close(word[0]);
@@ -315,19 +298,18 @@ static const struct {
                {DENET_TEXT_ARGUMENTS, true},
                {DENET_TEXT_EXECUTABLE, true}};
 
-/* It was alive when it was seen. */
-START_TEST(texts_of_a_fork_that_ends_before_they_are_read_are_its_parents) {
+/* The process is alive in the scan. */
+START_TEST(texts_of_a_fork_that_ends_after_the_scan_are_of_its_parent) {
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer own = {0}, text = {0};
-  struct denet_error error = {""};
   pid_t pid = start_sleeper();
   open_source("/proc");
-  ck_assert_int_eq(source->scan(source, &table, &error), 0);
-  struct denet_process *child = denet_process_table_find(&table, pid);
+  scan();
+  struct denet_process *child = find(pid);
   kill(pid, SIGKILL);
   ck_assert_int_eq(waitid(P_PID, (id_t)pid, &(siginfo_t){0}, WEXITED | WNOWAIT), 0);
   if (endings[_i].is_reaped)
     ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
-  struct denet_process *self = denet_process_table_find(&table, getpid());
+  struct denet_process *self = find(getpid());
   ck_assert_int_eq(source->read_text(source, self, endings[_i].kind, &own), 0);
   ck_assert_int_eq(denet_source_read_text(source, child, endings[_i].kind, &text), 0);
   ck_assert_uint_gt(own.length, 0);
@@ -339,11 +321,10 @@ START_TEST(texts_of_a_fork_that_ends_before_they_are_read_are_its_parents) {
 END_TEST
 
 void add_cases(Suite *suite) {
-  ADD_TABLE(suite, one_that_is_known_stays_as_it_was_while_it_holds_us_up, held_files);
-  ADD_TEST(suite, one_that_is_new_is_not_seen_before_it_lets_go);
+  ADD_TABLE(suite, a_stalled_read_delays_no_other_process, stalls);
   ADD_TEST(suite, a_thread_that_ran_has_its_times_read_before_its_io);
-  ADD_TABLE(suite, of_one_that_has_not_run_nothing_is_read_but_its_memory, quiet);
-  ADD_TEST(suite, of_a_new_one_nothing_is_read_that_nobody_wants);
-  ADD_TABLE(suite, texts_of_a_fork_that_ends_before_they_are_read_are_its_parents, endings);
-  ADD_TEST(suite, one_that_sleeps_is_known_to_have_another_parent);
+  ADD_TABLE(suite, of_a_process_that_has_not_run_only_memory_is_read, quiet);
+  ADD_TEST(suite, of_a_new_process_only_wanted_files_are_read);
+  ADD_TABLE(suite, texts_of_a_fork_that_ends_after_the_scan_are_of_its_parent, endings);
+  ADD_TEST(suite, a_process_that_sleeps_gets_its_new_parent);
 }

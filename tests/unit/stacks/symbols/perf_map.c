@@ -54,7 +54,7 @@ static const struct {
     {"broken\n1000 10 a\n", 0x1000, "a"},
 };
 
-START_TEST(an_address_has_the_last_name_that_was_given) {
+START_TEST(address_has_the_last_name_that_was_given) {
   DENET_CLEANUP(denet_perf_map_done) struct denet_perf_map map = {0};
   ck_assert_int_eq(denet_perf_map_parse(denet_text_of(rows[_i].text), &map), 0);
   const char *name = denet_perf_map_find(&map, rows[_i].address);
@@ -64,24 +64,8 @@ START_TEST(an_address_has_the_last_name_that_was_given) {
 }
 END_TEST
 
-START_TEST(any_bytes_break_nothing) {
-  DENET_CLEANUP(denet_perf_map_done) struct denet_perf_map map = {0};
-  uint64_t random = 88172645463325252u;
-  for (int round = 0; round < 20000; round++) {
-    char text[] = "1000 10 a\n1040 10 b\n1000 100 c\n";
-    for (int change = 0; change < 3; change++) {
-      random ^= random << 13, random ^= random >> 7, random ^= random << 17;
-      text[random % sizeof(text)] = (char)(random >> 40);
-    }
-    ck_assert_int_eq(denet_perf_map_parse((struct denet_text){text, sizeof(text)}, &map), 0);
-    for (uint64_t address = 0xff0; address < 0x1110; address += 8)
-      denet_perf_map_find(&map, address);
-  }
-}
-END_TEST
-
-/* Whoever writes a map could have each look at it take a millisecond. */
-START_TEST(what_has_thousands_before_an_address_is_not_looked_for) {
+/* The owner of a map could have each search take a millisecond. */
+START_TEST(search_of_an_address_is_bounded) {
   DENET_CLEANUP(denet_perf_map_done) struct denet_perf_map map = {0};
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
   char line[64];
@@ -97,9 +81,9 @@ START_TEST(what_has_thousands_before_an_address_is_not_looked_for) {
 }
 END_TEST
 
-/* A folder as /proc/PID is, with the map of process 5 of an inner namespace. */
+/* A directory like /proc/PID, with the map of process 5 of an inner namespace. */
 struct process {
-  char folder[64], map[128];
+  char dir[64], map[128];
   int fd;
 };
 
@@ -112,32 +96,32 @@ static void write_text(const char *path, const char *text) {
 
 static void set_user(const struct process *process, unsigned uid) {
   char path[128], text[128];
-  snprintf(path, sizeof(path), "%s/status", process->folder);
+  snprintf(path, sizeof(path), "%s/status", process->dir);
   snprintf(text, sizeof(text), "Name:\tjava\nUid:\t%u\t7\t7\t7\nNSpid:\t77\t5\nVmSize:\t8 kB\n",
            uid);
   write_text(path, text);
 }
 
 static struct process new_process(void) {
-  struct process process = {.folder = "/tmp/denet-perf-map-XXXXXX"};
+  struct process process = {.dir = "/tmp/denet-perf-map-XXXXXX"};
   char path[128];
-  ck_assert_ptr_nonnull(mkdtemp(process.folder));
-  snprintf(path, sizeof(path), "mkdir -p %s/root/tmp", process.folder);
+  ck_assert_ptr_nonnull(mkdtemp(process.dir));
+  snprintf(path, sizeof(path), "mkdir -p %s/root/tmp", process.dir);
   ck_assert_int_eq(system(path), 0);
   set_user(&process, geteuid());
-  snprintf(process.map, sizeof(process.map), "%s/root/tmp/perf-5.map", process.folder);
-  process.fd = open(process.folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  snprintf(process.map, sizeof(process.map), "%s/root/tmp/perf-5.map", process.dir);
+  process.fd = open(process.dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
   return process;
 }
 
 static void remove_process(struct process *process) {
   char command[128];
   close(process->fd);
-  snprintf(command, sizeof(command), "rm -rf %s", process->folder);
+  snprintf(command, sizeof(command), "rm -rf %s", process->dir);
   ck_assert_int_eq(system(command), 0);
 }
 
-START_TEST(the_file_is_read_again_when_it_has_changed) {
+START_TEST(file_is_read_again_when_it_has_changed) {
   DENET_CLEANUP(denet_perf_map_done) struct denet_perf_map map = {0};
   struct process process = new_process();
   bool is_new = false;
@@ -156,7 +140,7 @@ START_TEST(the_file_is_read_again_when_it_has_changed) {
 }
 END_TEST
 
-START_TEST(a_file_of_the_process_s_user_counts_and_of_another_does_not) {
+START_TEST(file_of_another_user_is_not_read) {
   DENET_CLEANUP(denet_perf_map_done) struct denet_perf_map map = {0};
   struct process process = new_process();
   bool is_new;
@@ -166,7 +150,7 @@ START_TEST(a_file_of_the_process_s_user_counts_and_of_another_does_not) {
     ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), 0);
     ck_assert_int_eq(chown(process.map, 1001, 0), 0);
     ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), -EACCES);
-    /* As a user's own mount namespace may show what only root may read. */
+    /* A user's own mount namespace can have files there that only root may read. */
     ck_assert_int_eq(chown(process.map, 0, 0), 0);
     ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), -EACCES);
   }
@@ -174,7 +158,7 @@ START_TEST(a_file_of_the_process_s_user_counts_and_of_another_does_not) {
 }
 END_TEST
 
-START_TEST(what_is_no_plain_file_of_bearable_size_is_not_read) {
+START_TEST(only_a_regular_file_of_bearable_size_is_read) {
   DENET_CLEANUP(denet_perf_map_done) struct denet_perf_map map = {0};
   struct process process = new_process();
   bool is_new;
@@ -192,10 +176,9 @@ START_TEST(what_is_no_plain_file_of_bearable_size_is_not_read) {
 END_TEST
 
 void add_cases(Suite *suite) {
-  ADD_TABLE(suite, an_address_has_the_last_name_that_was_given, rows);
-  ADD_TEST(suite, any_bytes_break_nothing);
-  ADD_TEST(suite, what_has_thousands_before_an_address_is_not_looked_for);
-  ADD_TEST(suite, the_file_is_read_again_when_it_has_changed);
-  ADD_TEST(suite, a_file_of_the_process_s_user_counts_and_of_another_does_not);
-  ADD_TEST(suite, what_is_no_plain_file_of_bearable_size_is_not_read);
+  ADD_TABLE(suite, address_has_the_last_name_that_was_given, rows);
+  ADD_TEST(suite, search_of_an_address_is_bounded);
+  ADD_TEST(suite, file_is_read_again_when_it_has_changed);
+  ADD_TEST(suite, file_of_another_user_is_not_read);
+  ADD_TEST(suite, only_a_regular_file_of_bearable_size_is_read);
 }

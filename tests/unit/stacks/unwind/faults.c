@@ -1,5 +1,5 @@
-/* Stacks of a process while one call after the other fails: they are cut or nameless then, and
- * nothing worse. */
+/* Stacks of a process while each call fails in turn: they are cut or without names then, and
+ * nothing worse happens. */
 #include "tests/unit/faults.h"
 #include "tests/unit/snapshot.h"
 
@@ -7,12 +7,12 @@
 
 #define CALLS (FAULT_OPEN | FAULT_READ | FAULT_LINK | FAULT_STATUS | FAULT_SEEK)
 
-/* Meets the process and tells its stack. 0 or -errno. */
+/* Opens the process and gets its frames. 0 or -errno. */
 static int ask(struct denet_unwinder *unwinder, const struct denet_snapshot *snapshot,
                struct denet_buffer *frames) {
   denet_buffer_clear(frames);
-  denet_unwinder_meet(unwinder, snapshot->pid, snapshot->start_ns, snapshot->exec_id, 0, 0);
-  return denet_unwinder_frames(unwinder, snapshot, frames);
+  denet_unwinder_open_process(unwinder, snapshot->pid, snapshot->start_ns, snapshot->exec_id, 0, 0);
+  return denet_unwinder_append_frames(unwinder, snapshot, frames);
 }
 
 static unsigned count_descriptors(void) {

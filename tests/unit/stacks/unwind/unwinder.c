@@ -2,8 +2,8 @@
 
 #include <fnmatch.h>
 
-/* Whether the frames are these, in order and without a gap between the first and the last of them;
- * each is a pattern, and what libc does below and above is not our business. */
+/* Asserts that the frames are these, in order and without a gap between the first and the last of
+ * them. Each is a pattern. Frames of libc below and above may be any. */
 static void assert_frames(const char *frames, const char *const *patterns) {
   char copy[16384];
   snprintf(copy, sizeof(copy), "%s", frames);

@@ -1,4 +1,4 @@
-/* What becomes of a process's files, and of the process, between its stack and the look at it. */
+/* Files and processes that change between the stack and the look at it. */
 #include "tests/unit/snapshot.h"
 
 #include <linux/capability.h>
@@ -7,9 +7,14 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-/* A folder of the test's own, with a copy of a program in it. */
-struct place {
-  char folder[64], program[128];
+#define WHOLE_CHAIN "wait_for_ever\ntenth\nninth\nfuture::poll\n"
+#define JIT_CHAIN "LazyCompile:~serve shop.js:7\nenter\nmain\n"
+
+/* A process that is blocked, and maybe a directory with a copy of its program. */
+struct scene {
+  struct denet_unwinder *unwinder;
+  struct field field;
+  char dir[64], program[128], map[64]; /* map: of its just-in-time compiler */
 };
 
 static void run(const char *format, const char *first, const char *second) {
@@ -18,240 +23,210 @@ static void run(const char *format, const char *first, const char *second) {
   ck_assert_int_eq(system(command), 0);
 }
 
-static struct place new_place(const char *program) {
-  struct place place = {.folder = "/tmp/denet-unwinder-XXXXXX"};
-  ck_assert_ptr_nonnull(mkdtemp(place.folder));
-  snprintf(place.program, sizeof(place.program), "%s/the program", place.folder);
+/* Starts a program, takes its stack, and opens nothing yet. */
+static void begin(struct scene *scene, const char *program, const char *argument) {
+  *scene = (struct scene){.unwinder = new_unwinder(BUDGET)};
+  start(&scene->field, program, argument);
+  snprintf(scene->map, sizeof(scene->map), "/tmp/perf-%d.map", (int)scene->field.pid);
+  take_snapshot(&scene->field, 65536);
+}
+
+static void copy_program(struct scene *scene, const char *program) {
   char from[512];
+  strcpy(scene->dir, "/tmp/denet-unwinder-XXXXXX");
+  ck_assert_ptr_nonnull(mkdtemp(scene->dir));
+  snprintf(scene->program, sizeof(scene->program), "%s/the program", scene->dir);
   snprintf(from, sizeof(from), "%s/%s", DENET_PROGRAMS, program);
-  run("cp \"$f\" \"$s\"", from, place.program);
-  return place;
+  run("cp \"$f\" \"$s\"", from, scene->program);
 }
 
-static void remove_place(const struct place *place) { run("rm -rf \"$f\"", place->folder, ""); }
-
-/* A field that runs place's program, with its stack. */
-static void start_there(struct field *field, const struct place *place) {
-  memset(field, 0, sizeof(*field));
-  start_in(field, NULL, place->program, "");
-  take_snapshot(field, 65536);
+/* Likewise, from a copy of the program. */
+static void begin_copy(struct scene *scene, const char *program) {
+  struct scene copy = {0};
+  copy_program(&copy, program);
+  begin(scene, copy.program, "");
+  memcpy(scene->dir, copy.dir, sizeof(scene->dir));
+  memcpy(scene->program, copy.program, sizeof(scene->program));
 }
 
-static void assert_told(struct denet_unwinder *unwinder, const struct denet_snapshot *snapshot,
-                        const char *has, const char *has_not) {
+static void end(struct scene *scene) {
+  stop(&scene->field);
+  if (scene->unwinder)
+    denet_unwinder_free(scene->unwinder);
+  if (scene->dir[0])
+    run("rm -rf \"$f\"", scene->dir, "");
+  if (scene->map[0])
+    unlink(scene->map);
+}
+
+static int open_process(const struct scene *scene) {
+  return denet_unwinder_open_process(scene->unwinder, scene->field.snapshot.pid, 7, 1, 0, 0);
+}
+
+static void expect(const struct scene *scene, const char *has, const char *has_not) {
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer frames = {0};
-  tell(unwinder, snapshot, &frames);
+  tell(scene->unwinder, &scene->field.snapshot, &frames);
   ck_assert_msg(strstr(frames.bytes, has) != NULL, "%s is not in:\n%s", has, frames.bytes);
   ck_assert_msg(!has_not || !strstr(frames.bytes, has_not), "%s is in:\n%s", has_not, frames.bytes);
 }
 
-#define WHOLE_CHAIN "wait_for_ever\ntenth\nninth\nfuture::poll\n"
+/* Commands that change the file of a running program. */
+static const char *const changes[] = {
+    "rm \"$f\"",
+    "cp /bin/sh \"$f.new\" && mv \"$f.new\" \"$f\"",
+    "rm \"$f\" && mkfifo \"$f\"",
+};
 
-START_TEST(the_executable_may_be_deleted) {
-  struct place place = new_place("chain_plain");
-  struct field field;
-  struct denet_unwinder *unwinder = new_unwinder(BUDGET);
-  start_there(&field, &place);
-  unlink(place.program);
-  assert_told(unwinder, &field.snapshot, WHOLE_CHAIN, DENET_TRUNCATED);
-  stop(&field);
-  denet_unwinder_free(unwinder);
-  remove_place(&place);
+START_TEST(executable_may_be_deleted_or_replaced) {
+  struct scene scene;
+  begin_copy(&scene, "chain_plain");
+  run(changes[_i], scene.program, "");
+  expect(&scene, WHOLE_CHAIN, DENET_TRUNCATED);
+  end(&scene);
 }
 END_TEST
 
-START_TEST(another_program_in_the_executable_s_place_is_not_asked) {
-  struct place place = new_place("chain_plain");
-  struct field field;
-  struct denet_unwinder *unwinder = new_unwinder(BUDGET);
-  start_there(&field, &place);
-  run("cp /bin/sh \"$f.new\" && mv \"$f.new\" \"$f\"", place.program, "");
-  assert_told(unwinder, &field.snapshot, WHOLE_CHAIN, DENET_TRUNCATED);
-  stop(&field);
-  denet_unwinder_free(unwinder);
-  remove_place(&place);
-}
-END_TEST
-
-START_TEST(a_fifo_in_the_executable_s_place_does_not_stop_us) {
-  struct place place = new_place("chain_plain");
-  struct field field;
-  struct denet_unwinder *unwinder = new_unwinder(BUDGET);
-  start_there(&field, &place);
-  unlink(place.program);
-  ck_assert_int_eq(mkfifo(place.program, 0600), 0);
-  assert_told(unwinder, &field.snapshot, WHOLE_CHAIN, DENET_TRUNCATED);
-  stop(&field);
-  denet_unwinder_free(unwinder);
-  remove_place(&place);
-}
-END_TEST
-
-/* Whoever may write to a file that is executed cannot (ETXTBSY), but a library is not guarded; here
- * the process has ended. Were the file mapped this would be a SIGBUS. */
-START_TEST(a_file_that_is_cut_short_after_we_met_breaks_nothing) {
-  struct place place = new_place("chain_plain");
-  struct field field;
-  struct denet_unwinder *unwinder = new_unwinder(BUDGET);
-  start_there(&field, &place);
-  ck_assert_int_eq(denet_unwinder_meet(unwinder, field.pid, 7, 1, 0, 0), 0);
+/* A file that is executed cannot be written to (ETXTBSY), but a library can; here the process has
+ * ended. Were the file mapped this would be a SIGBUS. */
+START_TEST(file_that_is_truncated_after_it_was_opened_breaks_nothing) {
+  struct scene scene;
+  begin_copy(&scene, "chain_plain");
+  ck_assert_int_eq(open_process(&scene), 0);
   if (_i == 1) /* what was read before stays good */
-    assert_told(unwinder, &field.snapshot, WHOLE_CHAIN, DENET_TRUNCATED);
-  stop(&field);
-  ck_assert_int_eq(truncate(place.program, 4096), 0);
-  field.snapshot.registers[0]++; /* decides nothing */
-  assert_told(unwinder, &field.snapshot, _i ? WHOLE_CHAIN : "the program+0x", NULL);
-  denet_unwinder_free(unwinder);
-  remove_place(&place);
+    expect(&scene, WHOLE_CHAIN, DENET_TRUNCATED);
+  stop(&scene.field);
+  ck_assert_int_eq(truncate(scene.program, 4096), 0);
+  scene.field.snapshot.registers[0]++; /* no dependency */
+  expect(&scene, _i ? WHOLE_CHAIN : "the program+0x", NULL);
+  end(&scene);
 }
 END_TEST
 
-START_TEST(a_process_that_we_met_may_exit) {
-  struct place place = new_place("chain_plain");
-  struct field field;
-  struct denet_unwinder *unwinder = new_unwinder(BUDGET);
-  start_there(&field, &place);
-  ck_assert_int_eq(denet_unwinder_meet(unwinder, field.pid, 7, 1, 0, 0), 0);
-  stop(&field);
-  remove_place(&place);
-  assert_told(unwinder, &field.snapshot, WHOLE_CHAIN, DENET_TRUNCATED);
-  denet_unwinder_free(unwinder);
+START_TEST(process_that_was_opened_may_exit) {
+  struct scene scene;
+  begin_copy(&scene, "chain_plain");
+  ck_assert_int_eq(open_process(&scene), 0);
+  stop(&scene.field);
+  unlink(scene.program);
+  expect(&scene, WHOLE_CHAIN, DENET_TRUNCATED);
+  end(&scene);
 }
 END_TEST
 
-START_TEST(a_process_that_nobody_met_is_told_by_addresses) {
-  struct field field = {0};
-  struct denet_unwinder *unwinder = new_unwinder(BUDGET);
-  start(&field, "chain_plain", "");
-  take_snapshot(&field, 65536);
-  stop(&field);
-  ck_assert_int_eq(denet_unwinder_meet(unwinder, field.snapshot.pid, 7, 1, 0, 0), -ESRCH);
-  assert_told(unwinder, &field.snapshot, "0x", "chain");
-  assert_told(unwinder, &field.snapshot, DENET_TRUNCATED, NULL);
-  ck_assert_uint_eq(stats_of(unwinder).processes, 0);
-  denet_unwinder_free(unwinder);
+START_TEST(process_that_exited_before_it_was_opened_has_addresses) {
+  struct scene scene;
+  begin(&scene, "chain_plain", "");
+  stop(&scene.field);
+  ck_assert_int_eq(open_process(&scene), -ESRCH);
+  expect(&scene, "0x", "chain");
+  expect(&scene, DENET_TRUNCATED, NULL);
+  ck_assert_uint_eq(stats_of(scene.unwinder).processes, 0);
+  end(&scene);
 }
 END_TEST
 
-START_TEST(a_fork_that_has_exited_has_its_parent_s_files) {
-  struct field field = {0};
-  struct denet_unwinder *unwinder = new_unwinder(BUDGET);
+START_TEST(fork_that_has_exited_has_its_parents_files) {
+  struct scene scene;
   pid_t gone = fork();
   if (gone == 0)
     _exit(0);
   ck_assert_int_eq(waitpid(gone, NULL, 0), gone);
-  start(&field, "chain_plain", "");
-  take_snapshot(&field, 65536);
-  pid_t parent = field.pid;
-  ck_assert_int_eq(denet_unwinder_meet(unwinder, parent, 7, 1, 0, 0), 0);
-  ck_assert_int_eq(denet_unwinder_meet(unwinder, gone, 8, 1, parent, 9), -ESRCH);
-  ck_assert_int_eq(denet_unwinder_meet(unwinder, gone, 8, 1, parent, 7), 0);
-  stop(&field);
-  denet_unwinder_forget(unwinder, parent, 7);
-  field.snapshot.pid = gone;
-  field.snapshot.start_ns = 8;
-  assert_told(unwinder, &field.snapshot, WHOLE_CHAIN, DENET_TRUNCATED);
-  denet_unwinder_forget(unwinder, gone, 8);
+  begin(&scene, "chain_plain", "");
+  struct denet_unwinder *unwinder = scene.unwinder;
+  pid_t parent = scene.field.pid;
+  ck_assert_int_eq(open_process(&scene), 0);
+  ck_assert_int_eq(denet_unwinder_open_process(unwinder, gone, 8, 1, parent, 9), -ESRCH);
+  ck_assert_int_eq(denet_unwinder_open_process(unwinder, gone, 8, 1, parent, 7), 0);
+  stop(&scene.field);
+  denet_unwinder_close_process(unwinder, parent, 7);
+  scene.field.snapshot.pid = gone;
+  scene.field.snapshot.start_ns = 8;
+  expect(&scene, WHOLE_CHAIN, DENET_TRUNCATED);
+  denet_unwinder_close_process(unwinder, gone, 8);
   ck_assert_uint_eq(stats_of(unwinder).processes, 0);
-  denet_unwinder_free(unwinder);
+  end(&scene);
 }
 END_TEST
 
 START_TEST(after_an_exec_the_mappings_are_read_again) {
-  struct field field = {0};
-  struct denet_unwinder *unwinder = new_unwinder(BUDGET);
-  start(&field, "chain_plain", "");
-  take_snapshot(&field, 65536);
-  assert_told(unwinder, &field.snapshot, WHOLE_CHAIN, NULL);
-  ck_assert_uint_eq(stats_of(unwinder).mappings_read, 1);
-  field.snapshot.exec_id = 2;
-  assert_told(unwinder, &field.snapshot, WHOLE_CHAIN, NULL);
-  ck_assert_uint_eq(stats_of(unwinder).mappings_read, 2);
-  field.snapshot.exec_id = 1; /* a late one: its mappings are gone */
-  assert_told(unwinder, &field.snapshot, "0x", "tenth");
-  ck_assert_uint_eq(stats_of(unwinder).mappings_read, 2);
-  stop(&field);
-  denet_unwinder_free(unwinder);
+  static const struct {
+    uint64_t exec_id, mappings_read;
+    const char *has, *has_not;
+  } steps[] = {{1, 1, WHOLE_CHAIN, NULL},
+               {2, 2, WHOLE_CHAIN, NULL},
+               {1, 2, "0x", "tenth"}}; /* a late one: its mappings are gone */
+  struct scene scene;
+  begin(&scene, "chain_plain", "");
+  for (size_t i = 0; i < DENET_COUNT_OF(steps); i++) {
+    scene.field.snapshot.exec_id = steps[i].exec_id;
+    expect(&scene, steps[i].has, steps[i].has_not);
+    ck_assert_uint_eq(stats_of(scene.unwinder).mappings_read, steps[i].mappings_read);
+  }
+  end(&scene);
 }
 END_TEST
 
-START_TEST(an_equal_stack_is_not_walked_again) {
-  struct field field = {0};
-  struct denet_unwinder *unwinder = new_unwinder(BUDGET);
-  start(&field, "chain_plain", "");
-  take_snapshot(&field, 65536);
+START_TEST(equal_stack_is_not_unwound_again) {
+  struct scene scene;
+  begin(&scene, "chain_plain", "");
   for (int i = 0; i < 5; i++)
-    assert_told(unwinder, &field.snapshot, WHOLE_CHAIN, DENET_TRUNCATED);
-  ck_assert_uint_eq(stats_of(unwinder).unwound, 1);
-  ck_assert_uint_eq(stats_of(unwinder).cache_hits, 4);
-  ck_assert_uint_gt(stats_of(unwinder).cache_bytes, 0);
+    expect(&scene, WHOLE_CHAIN, DENET_TRUNCATED);
+  ck_assert_uint_eq(stats_of(scene.unwinder).unwound, 1);
+  ck_assert_uint_eq(stats_of(scene.unwinder).cache_hits, 4);
+  ck_assert_uint_gt(stats_of(scene.unwinder).cache_bytes, 0);
 
-  /* Of a word on the stack that is no return address nothing depends; of one that is, all. */
-  uint64_t *words = (uint64_t *)field.stack;
+  /* The frames depend on the return addresses on the stack, and on few other words. */
+  uint64_t *words = (uint64_t *)scene.field.stack;
   words[0] ^= 1;
-  assert_told(unwinder, &field.snapshot, WHOLE_CHAIN, DENET_TRUNCATED);
+  expect(&scene, WHOLE_CHAIN, DENET_TRUNCATED);
   size_t changed = 0;
   for (size_t i = 1; i < 24; i++) {
-    uint64_t before = stats_of(unwinder).unwound;
+    uint64_t before = stats_of(scene.unwinder).unwound;
     words[i] ^= 1;
-    assert_told(unwinder, &field.snapshot, "read", NULL);
-    changed += stats_of(unwinder).unwound - before;
+    expect(&scene, "read", NULL);
+    changed += stats_of(scene.unwinder).unwound - before;
     words[i] ^= 1;
   }
   ck_assert_uint_gt(changed, 1);
   ck_assert_uint_lt(changed, 20);
-  stop(&field);
-  denet_unwinder_forget(unwinder, field.snapshot.pid, 7);
-  ck_assert_uint_eq(stats_of(unwinder).cache_bytes, 0);
-  denet_unwinder_free(unwinder);
+  denet_unwinder_close_process(scene.unwinder, scene.field.snapshot.pid, 7);
+  ck_assert_uint_eq(stats_of(scene.unwinder).cache_bytes, 0);
+  end(&scene);
 }
 END_TEST
 
-START_TEST(what_the_snapshot_does_not_hold_is_truncated) {
-  struct field field = {0};
-  struct denet_unwinder *unwinder = new_unwinder(BUDGET);
-  start(&field, "chain_plain", "deep120");
-  take_snapshot(&field, 8192);
-  ck_assert_uint_eq(field.snapshot.stack_bytes, 8192);
+START_TEST(stack_that_the_snapshot_does_not_hold_is_truncated) {
+  struct scene scene;
+  begin(&scene, "chain_plain", "deep120");
+  take_snapshot(&scene.field, 8192);
+  ck_assert_uint_eq(scene.field.snapshot.stack_bytes, 8192);
   for (int i = 0; i < 2; i++)
-    assert_told(unwinder, &field.snapshot, "recurse\n" DENET_TRUNCATED "\n", "tenth");
-  ck_assert_uint_eq(stats_of(unwinder).truncated, 2);
-  ck_assert_uint_eq(stats_of(unwinder).cache_hits, 1);
-  /* More of the same stack shows more. */
-  take_snapshot(&field, 65536);
-  assert_told(unwinder, &field.snapshot, "recurse\n", NULL);
-  ck_assert_uint_eq(stats_of(unwinder).cache_hits, 1);
-  field.snapshot.stack_bytes = 0;
-  assert_told(unwinder, &field.snapshot, DENET_TRUNCATED, "tenth");
-  stop(&field);
-  denet_unwinder_free(unwinder);
+    expect(&scene, "recurse\n" DENET_TRUNCATED "\n", "tenth");
+  ck_assert_uint_eq(stats_of(scene.unwinder).truncated, 2);
+  ck_assert_uint_eq(stats_of(scene.unwinder).cache_hits, 1);
+  /* More of the same stack has more frames. */
+  take_snapshot(&scene.field, 65536);
+  expect(&scene, "recurse\n", NULL);
+  ck_assert_uint_eq(stats_of(scene.unwinder).cache_hits, 1);
+  scene.field.snapshot.stack_bytes = 0;
+  expect(&scene, DENET_TRUNCATED, "tenth");
+  end(&scene);
 }
 END_TEST
 
 START_TEST(code_of_a_jit_compiler_has_the_name_it_was_given) {
-  struct field field = {0};
-  char map[64];
-  struct denet_unwinder *unwinder = new_unwinder(BUDGET);
-  start(&field, "jit", _i ? "nameless" : NULL);
-  snprintf(map, sizeof(map), "/tmp/perf-%d.map", (int)field.pid);
-  take_snapshot(&field, 65536);
-  assert_told(unwinder, &field.snapshot,
-              _i ? "wait_for_ever\n0x"
-                 : "wait_for_ever\nLazyCompile:~serve shop.js:7\nenter\nmain\n",
-              DENET_TRUNCATED);
-  assert_told(unwinder, &field.snapshot, "\nenter\nmain\n", DENET_TRUNCATED);
-  stop(&field);
-  unlink(map);
-  denet_unwinder_free(unwinder);
+  struct scene scene;
+  begin(&scene, "jit", _i ? "nameless" : NULL);
+  expect(&scene, _i ? "wait_for_ever\n0x" : "wait_for_ever\n" JIT_CHAIN, DENET_TRUNCATED);
+  expect(&scene, "\nenter\nmain\n", DENET_TRUNCATED);
+  end(&scene);
 }
 END_TEST
 
 #define MAP_LINES 400000 /* of 40 bytes */
 #define LARGE 5          /* of them are more than all may have */
 
-static void add_names(pid_t pid) {
-  char path[64];
-  snprintf(path, sizeof(path), "/tmp/perf-%d.map", (int)pid);
+static void add_names(const char *path) {
   FILE *map = fopen(path, "ae");
   ck_assert_ptr_nonnull(map);
   for (int i = 0; i < MAP_LINES; i++)
@@ -260,35 +235,35 @@ static void add_names(pid_t pid) {
 }
 
 START_TEST(names_of_jit_compilers_take_memory_within_bounds) {
-  static struct field fields[LARGE];
+  static struct scene scenes[LARGE];
   struct denet_unwinder *unwinder = new_unwinder(BUDGET);
   uint64_t most = 0;
   for (int i = 0; i < LARGE; i++) {
-    start(&fields[i], "jit", NULL);
-    add_names(fields[i].pid);
-    take_snapshot(&fields[i], 65536);
-    assert_told(unwinder, &fields[i].snapshot, "LazyCompile:~serve shop.js:7\n", NULL);
+    begin(&scenes[i], "jit", NULL);
+    denet_unwinder_free(scenes[i].unwinder);
+    scenes[i].unwinder = unwinder;
+    add_names(scenes[i].map);
+    expect(&scenes[i], "LazyCompile:~serve shop.js:7\n", NULL);
     uint64_t bytes = stats_of(unwinder).space_bytes;
-    ck_assert_uint_le(bytes, DENET_SPACES_MOST);
+    ck_assert_uint_le(bytes, DENET_ADDRESS_SPACES_MOST);
     most = bytes > most ? bytes : most;
   }
-  ck_assert_uint_gt(most, DENET_SPACES_MOST / 2);
+  ck_assert_uint_gt(most, DENET_ADDRESS_SPACES_MOST / 2);
   ck_assert_uint_lt(stats_of(unwinder).processes, LARGE);
   for (int i = 0; i < LARGE; i++) {
-    char map[64];
-    snprintf(map, sizeof(map), "/tmp/perf-%d.map", (int)fields[i].pid);
-    denet_unwinder_forget(unwinder, fields[i].pid, fields[i].snapshot.start_ns);
-    stop(&fields[i]);
-    unlink(map);
+    denet_unwinder_close_process(unwinder, scenes[i].field.pid, 7);
+    scenes[i].unwinder = NULL;
+    end(&scenes[i]);
   }
   ck_assert_uint_eq(stats_of(unwinder).space_bytes, 0);
   denet_unwinder_free(unwinder);
 }
 END_TEST
 
-/* A container: pids, mounts and a root of its own. The program is in a file system that nobody else
- * sees, and its pid in there is 1. */
-static void start_in_container(struct field *field, const struct place *place) {
+/* Starts the scene's program in a container: pids, mounts and a root of its own. The program is in
+ * a file system that only it sees, and its pid there is 1. */
+static void start_in_container(struct scene *scene) {
+  struct field *field = &scene->field;
   int ends[2];
   ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
   field->pid = (pid_t)syscall(SYS_clone, CLONE_NEWPID | CLONE_NEWNS | SIGCHLD, 0, 0, 0, 0);
@@ -297,10 +272,10 @@ static void start_in_container(struct field *field, const struct place *place) {
     char command[512];
     dup2(ends[0], 0);
     snprintf(command, sizeof(command),
-             "mount --make-rprivate / && mkdir '%s/root' && mount -t tmpfs none '%s/root' && "
-             "mkdir '%s/root/tmp' && cp '%s' '%s/root/jit'",
-             place->folder, place->folder, place->folder, place->program, place->folder);
-    if (system(command) == 0 && chdir(place->folder) == 0 && chroot("root") == 0 && chdir("/") == 0)
+             "cd '%s' && mount --make-rprivate / && mkdir root && mount -t tmpfs none root && "
+             "mkdir root/tmp && cp '%s' root/jit",
+             scene->dir, scene->program);
+    if (system(command) == 0 && chdir(scene->dir) == 0 && chroot("root") == 0 && chdir("/") == 0)
       execl("/jit", "/jit", NULL);
     _exit(127);
   }
@@ -309,45 +284,36 @@ static void start_in_container(struct field *field, const struct place *place) {
   wait_until_blocked(field->pid);
 }
 
-START_TEST(a_container_s_files_are_its_own) {
-  struct place place = new_place("jit");
-  struct field field = {0};
-  struct denet_unwinder *unwinder = new_unwinder(BUDGET);
-  start_in_container(&field, &place);
-  take_snapshot(&field, 65536);
-  assert_told(unwinder, &field.snapshot,
-              "wait_for_ever\nLazyCompile:~serve shop.js:7\nenter\nmain\n", DENET_TRUNCATED);
-  stop(&field);
-  denet_unwinder_free(unwinder);
-  remove_place(&place);
+START_TEST(files_of_a_container_are_its_own) {
+  struct scene scene = {.unwinder = new_unwinder(BUDGET)};
+  copy_program(&scene, "jit");
+  start_in_container(&scene);
+  take_snapshot(&scene.field, 65536);
+  expect(&scene, "wait_for_ever\n" JIT_CHAIN, DENET_TRUNCATED);
+  end(&scene);
 }
 END_TEST
 
 START_TEST(code_that_was_mapped_later_is_found) {
-  struct field field = {0};
+  struct scene scene;
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer frames = {0};
-  char map[64];
-  struct denet_unwinder *unwinder = new_unwinder(BUDGET);
-  start(&field, "jit", "late");
-  snprintf(map, sizeof(map), "/tmp/perf-%d.map", (int)field.pid);
-  ck_assert_int_eq(denet_unwinder_meet(unwinder, field.pid, 7, 1, 0, 0), 0);
-  ck_assert_int_eq(write(field.input, "", 1), 1);
-  /* The mappings are read again at most once a second, and so is the map of names. */
+  begin(&scene, "jit", "late");
+  ck_assert_int_eq(open_process(&scene), 0);
+  ck_assert_int_eq(write(scene.field.input, "", 1), 1);
+  /* The mappings and the map of names are read again at most once a second. */
   for (int tries = 0; tries < 400; tries++) {
     wait_a_little();
-    wait_until_blocked(field.pid);
-    take_snapshot(&field, 65536);
-    tell(unwinder, &field.snapshot, &frames);
-    if (strstr(frames.bytes, "shop.js:7\nenter\nmain\n"))
+    wait_until_blocked(scene.field.pid);
+    take_snapshot(&scene.field, 65536);
+    tell(scene.unwinder, &scene.field.snapshot, &frames);
+    if (strstr(frames.bytes, JIT_CHAIN))
       break;
     nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
   }
-  ck_assert_ptr_nonnull(strstr(frames.bytes, "LazyCompile:~serve shop.js:7\nenter\nmain\n"));
-  ck_assert_uint_ge(stats_of(unwinder).mappings_read, 2);
-  ck_assert_uint_le(stats_of(unwinder).mappings_read, 6);
-  stop(&field);
-  unlink(map);
-  denet_unwinder_free(unwinder);
+  ck_assert_ptr_nonnull(strstr(frames.bytes, JIT_CHAIN));
+  ck_assert_uint_ge(stats_of(scene.unwinder).mappings_read, 2);
+  ck_assert_uint_le(stats_of(scene.unwinder).mappings_read, 6);
+  end(&scene);
 }
 END_TEST
 
@@ -362,24 +328,20 @@ static void give_up_map_files(void) {
 }
 
 START_TEST(files_are_found_by_their_paths_too) {
-  struct place place = new_place("chain_plain");
-  struct field field;
+  struct scene scene;
   int status;
-  start_there(&field, &place);
+  begin_copy(&scene, "chain_plain");
   if (_i == 1) /* then /proc/PID/exe has it */
-    unlink(place.program);
+    unlink(scene.program);
   pid_t child = fork(); /* another test needs what this one gives up */
   if (child == 0) {
-    DENET_CLEANUP(denet_buffer_done) struct denet_buffer frames = {0};
-    struct denet_unwinder *unwinder = new_unwinder(BUDGET);
     give_up_map_files();
-    tell(unwinder, &field.snapshot, &frames);
-    _exit(strstr(frames.bytes, WHOLE_CHAIN) && !strstr(frames.bytes, DENET_TRUNCATED) ? 0 : 1);
+    expect(&scene, WHOLE_CHAIN, DENET_TRUNCATED);
+    _exit(0);
   }
   ck_assert_int_eq(waitpid(child, &status, 0), child);
   ck_assert_int_eq(status, 0);
-  stop(&field);
-  remove_place(&place);
+  end(&scene);
 }
 END_TEST
 
@@ -387,77 +349,72 @@ END_TEST
 #define SMALL_BUDGET 400000u
 #define COPIES 5
 
-START_TEST(a_small_budget_is_kept_to) {
-  static struct field fields[COPIES];
-  struct place places[COPIES];
+START_TEST(small_budget_is_kept_to) {
+  static struct scene scenes[COPIES];
   struct denet_unwinder *unwinder = new_unwinder(SMALL_BUDGET);
   for (int i = 0; i < COPIES; i++) {
-    places[i] = new_place("chain_static");
-    start_there(&fields[i], &places[i]);
+    begin_copy(&scenes[i], "chain_static");
+    denet_unwinder_free(scenes[i].unwinder);
+    scenes[i].unwinder = unwinder;
   }
   for (unsigned round = 0; round < 3 * COPIES; round++) {
-    struct denet_snapshot *snapshot = &fields[round % COPIES].snapshot;
-    snapshot->exec_id = round; /* what was known of it is read anew */
-    assert_told(unwinder, snapshot, "wait_for_ever\ntenth\n", DENET_TRUNCATED);
+    struct scene *scene = &scenes[round % COPIES];
+    scene->field.snapshot.exec_id = round; /* its mappings are read anew */
+    expect(scene, "wait_for_ever\ntenth\n", DENET_TRUNCATED);
     ck_assert_uint_le(stats_of(unwinder).symbol_bytes, SMALL_BUDGET);
     ck_assert_uint_gt(stats_of(unwinder).symbol_bytes, SMALL_BUDGET / 5);
   }
   ck_assert_uint_gt(stats_of(unwinder).symbol_bytes, SMALL_BUDGET / 2);
   for (int i = 0; i < COPIES; i++) {
-    stop(&fields[i]);
-    remove_place(&places[i]);
+    scenes[i].unwinder = NULL;
+    end(&scenes[i]);
   }
   denet_unwinder_free(unwinder);
 }
 END_TEST
 
 START_TEST(any_registers_and_any_stack_break_nothing) {
-  struct field field = {0};
+  struct scene scene;
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer frames = {0};
-  struct denet_unwinder *unwinder = new_unwinder(BUDGET);
-  start(&field, "chain_plain", "signal");
-  take_snapshot(&field, 8192);
-  uint64_t random = 88172645463325252u, *words = (uint64_t *)field.stack;
-  struct denet_snapshot whole = field.snapshot;
+  begin(&scene, "chain_plain", "signal");
+  take_snapshot(&scene.field, 8192);
+  uint64_t random = 88172645463325252u, *words = (uint64_t *)scene.field.stack;
   for (int round = 0; round < 20000; round++) {
+    struct denet_snapshot snapshot = scene.field.snapshot;
     random ^= random << 13, random ^= random >> 7, random ^= random << 17;
-    field.snapshot = whole;
-    size_t place = random % 1024;
-    uint64_t before = words[place];
-    words[place] = round % 2 ? random : words[random >> 32 & 1023];
+    size_t at = random % 1024;
+    uint64_t before = words[at];
+    words[at] = round % 2 ? random : words[random >> 32 & 1023];
     if (round % 5 == 0)
-      field.snapshot.registers[random >> 20 & 15] = words[random >> 40 & 1023];
+      snapshot.registers[random >> 20 & 15] = words[random >> 40 & 1023];
     if (round % 7 == 0)
-      field.snapshot.registers[16] += random >> 50;
+      snapshot.registers[DENET_PROGRAM_COUNTER] += random >> 50;
     if (round % 9 == 0)
-      field.snapshot.stack_bytes = random >> 10 & 8191;
+      snapshot.stack_bytes = random >> 10 & 8191;
     denet_buffer_clear(&frames);
-    ck_assert_int_eq(denet_unwinder_frames(unwinder, &field.snapshot, &frames), 0);
+    ck_assert_int_eq(denet_unwinder_append_frames(scene.unwinder, &snapshot, &frames), 0);
     ck_assert_uint_gt(frames.length, 0);
-    words[place] = before;
+    words[at] = before;
   }
-  stop(&field);
-  denet_unwinder_free(unwinder);
+  end(&scene);
 }
 END_TEST
 
 void add_cases(Suite *suite) {
   static const char both[2];
-  ADD_TEST(suite, the_executable_may_be_deleted);
-  ADD_TEST(suite, another_program_in_the_executable_s_place_is_not_asked);
-  ADD_TEST(suite, a_fifo_in_the_executable_s_place_does_not_stop_us);
-  ADD_TABLE(suite, a_file_that_is_cut_short_after_we_met_breaks_nothing, both);
-  ADD_TEST(suite, a_process_that_we_met_may_exit);
-  ADD_TEST(suite, a_process_that_nobody_met_is_told_by_addresses);
-  ADD_TEST(suite, a_fork_that_has_exited_has_its_parent_s_files);
+  ADD_TABLE(suite, executable_may_be_deleted_or_replaced, changes);
+  ADD_TABLE(suite, file_that_is_truncated_after_it_was_opened_breaks_nothing, both);
+  ADD_TEST(suite, process_that_was_opened_may_exit);
+  ADD_TEST(suite, process_that_exited_before_it_was_opened_has_addresses);
+  ADD_TEST(suite, fork_that_has_exited_has_its_parents_files);
   ADD_TEST(suite, after_an_exec_the_mappings_are_read_again);
-  ADD_TEST(suite, an_equal_stack_is_not_walked_again);
-  ADD_TEST(suite, what_the_snapshot_does_not_hold_is_truncated);
+  ADD_TEST(suite, equal_stack_is_not_unwound_again);
+  ADD_TEST(suite, stack_that_the_snapshot_does_not_hold_is_truncated);
   ADD_TABLE(suite, code_of_a_jit_compiler_has_the_name_it_was_given, both);
   ADD_TEST(suite, names_of_jit_compilers_take_memory_within_bounds);
-  ADD_TEST(suite, a_container_s_files_are_its_own);
+  ADD_TEST(suite, files_of_a_container_are_its_own);
   ADD_TEST(suite, code_that_was_mapped_later_is_found);
   ADD_TABLE(suite, files_are_found_by_their_paths_too, both);
-  ADD_TEST(suite, a_small_budget_is_kept_to);
+  ADD_TEST(suite, small_budget_is_kept_to);
   ADD_TEST(suite, any_registers_and_any_stack_break_nothing);
 }

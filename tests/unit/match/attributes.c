@@ -1,0 +1,167 @@
+/* What of a process is known to the rules, whatever its source answers. */
+#include "core/match/attributes.h"
+
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SECOND UINT64_C(1000000000)
+#define ALL ((1u << DENET_FIELDS) - 1)
+#define BIT(field) (1u << DENET_FIELD_##field)
+
+/* What the source and the directory service answer. */
+static struct {
+  int outcomes[3]; /* by enum denet_text_kind */
+  int uid_outcome, user_outcome;
+  const char *arguments, *cgroup;
+  size_t argument_bytes;
+  unsigned look_ups; /* of the user's name */
+  uint64_t now_ns;
+} host;
+
+static int read_text(struct denet_source *source, struct denet_process *process,
+                     enum denet_text_kind kind, struct denet_buffer *out) {
+  (void)source;
+  (void)process;
+  denet_buffer_clear(out);
+  if (host.outcomes[kind])
+    return host.outcomes[kind];
+  if (kind == DENET_TEXT_ARGUMENTS)
+    return denet_buffer_append(out, host.arguments, host.argument_bytes);
+  return denet_buffer_append_string(out, kind == DENET_TEXT_CGROUP ? host.cgroup : "/bin/app");
+}
+
+static int read_uid(struct denet_source *source, const struct denet_process *process,
+                    uid_t *out_uid) {
+  (void)source;
+  (void)process;
+  *out_uid = 7;
+  return host.uid_outcome;
+}
+
+static int find_user(void *context, uid_t uid, char *out, size_t size) {
+  (void)context;
+  host.look_ups++;
+  snprintf(out, size, "user%u", (unsigned)uid);
+  return host.user_outcome;
+}
+
+static uint64_t read_clock(void *context) {
+  (void)context;
+  return host.now_ns;
+}
+
+static struct denet_source source = {.read_text = read_text, .read_uid = read_uid};
+static const struct denet_env env = {.boot_ns = read_clock, .user_name = find_user};
+static struct denet_process process = {.pid = 42, .name = "app"};
+static struct denet_attributes_reader reader;
+static struct denet_attributes attributes;
+
+static int read_all(void) {
+  return denet_attributes_read(&reader, &source, &env, &process, ALL, &attributes);
+}
+
+static void begin(void) {
+  memset(&host, 0, sizeof(host));
+  host.cgroup = "/system.slice/app.service";
+  host.arguments = "/bin/app\0-x";
+  host.argument_bytes = sizeof("/bin/app\0-x") - 1;
+}
+
+START_TEST(all_fields_are_read) {
+  begin();
+  ck_assert_int_eq(read_all(), 0);
+  ck_assert_str_eq(attributes.field[DENET_FIELD_COMM].bytes, "app");
+  ck_assert_str_eq(attributes.field[DENET_FIELD_COMMAND_LINE].bytes, "/bin/app -x");
+  ck_assert_str_eq(attributes.field[DENET_FIELD_EXECUTABLE].bytes, "/bin/app");
+  ck_assert_str_eq(attributes.field[DENET_FIELD_CGROUP].bytes, "/system.slice/app.service");
+  ck_assert_str_eq(attributes.field[DENET_FIELD_UNIT].bytes, "app.service");
+  ck_assert_str_eq(attributes.field[DENET_FIELD_USER].bytes, "user7");
+  ck_assert_uint_eq(attributes.uid, 7);
+  denet_attributes_reader_done(&reader);
+}
+END_TEST
+
+START_TEST(process_without_arguments_or_unit_has_texts_all_the_same) {
+  begin();
+  host.argument_bytes = 0;
+  host.cgroup = "/";
+  ck_assert_int_eq(read_all(), 0);
+  ck_assert_str_eq(attributes.field[DENET_FIELD_COMMAND_LINE].bytes, "[app]");
+  ck_assert_ptr_nonnull(attributes.field[DENET_FIELD_UNIT].bytes);
+  ck_assert_uint_eq(attributes.field[DENET_FIELD_UNIT].length, 0);
+  denet_attributes_reader_done(&reader);
+}
+END_TEST
+
+/* Outcomes of the source, and what comes of them. */
+static const struct {
+  int arguments, executable, cgroup, uid; /* outcomes */
+  bool has_ended;                         /* the process */
+  int outcome;
+  unsigned absent, stalled, gone;
+} outcomes[] = {
+    {DENET_LATER, 0, 0, 0, false, 0, BIT(COMMAND_LINE), BIT(COMMAND_LINE), 0},
+    {0, DENET_LATER, 0, 0, false, 0, BIT(EXECUTABLE), BIT(EXECUTABLE), 0},
+    {0, -EACCES, 0, 0, false, 0, BIT(EXECUTABLE), 0, 0},
+    {0, 0, -EACCES, 0, false, 0, BIT(CGROUP) | BIT(UNIT), 0, 0},
+    {0, 0, 0, -EACCES, false, 0, BIT(USER), 0, 0},
+    {DENET_GONE, 0, 0, 0, true, 0, BIT(COMMAND_LINE), 0, BIT(COMMAND_LINE)},
+    {DENET_GONE, 0, 0, 0, false, DENET_GONE, 0, 0, 0},
+    {-EMFILE, 0, 0, 0, false, -EMFILE, 0, 0, 0},
+    {0, 0, -EIO, 0, true, -EIO, 0, 0, 0},
+    {0, 0, 0, -EINTR, false, -EINTR, 0, 0, 0},
+};
+
+START_TEST(outcome_decides_what_is_absent) {
+  begin();
+  host.outcomes[DENET_TEXT_ARGUMENTS] = outcomes[_i].arguments;
+  host.outcomes[DENET_TEXT_EXECUTABLE] = outcomes[_i].executable;
+  host.outcomes[DENET_TEXT_CGROUP] = outcomes[_i].cgroup;
+  host.uid_outcome = outcomes[_i].uid;
+  process.ended = outcomes[_i].has_ended;
+  ck_assert_int_eq(read_all(), outcomes[_i].outcome);
+  if (!outcomes[_i].outcome) {
+    for (unsigned f = 0; f < DENET_FIELD_PID_FILE; f++)
+      ck_assert_int_eq(!attributes.field[f].bytes, outcomes[_i].absent >> f & 1);
+    ck_assert_uint_eq(attributes.stalled, outcomes[_i].stalled);
+    ck_assert_uint_eq(attributes.gone, outcomes[_i].gone);
+  }
+  denet_attributes_reader_done(&reader);
+}
+END_TEST
+
+/* How long a name, or the failure to find one, is kept. */
+static const struct {
+  int outcome;
+  uint64_t later_ns;
+  unsigned look_ups;
+} ages[] = {
+    {0, 59 * SECOND, 1},
+    {0, 61 * SECOND, 2},
+    {-ENOENT, SECOND / 2, 1},
+    {-ENOENT, SECOND, 2},
+};
+
+START_TEST(name_of_a_user_is_looked_up_once_in_a_while) {
+  begin();
+  host.now_ns = SECOND;
+  host.user_outcome = ages[_i].outcome;
+  ck_assert_int_eq(read_all(), 0);
+  ck_assert_int_eq(attributes.field[DENET_FIELD_USER].bytes != NULL, ages[_i].outcome == 0);
+  ck_assert_uint_eq(attributes.uid, 7);
+  host.now_ns += ages[_i].later_ns;
+  ck_assert_int_eq(read_all(), 0);
+  ck_assert_uint_eq(host.look_ups, ages[_i].look_ups);
+  denet_attributes_reader_done(&reader);
+}
+END_TEST
+
+void add_cases(Suite *suite) {
+  ADD_TEST(suite, all_fields_are_read);
+  ADD_TEST(suite, process_without_arguments_or_unit_has_texts_all_the_same);
+  ADD_TABLE(suite, outcome_decides_what_is_absent, outcomes);
+  ADD_TABLE(suite, name_of_a_user_is_looked_up_once_in_a_while, ages);
+}
