@@ -13,7 +13,7 @@ gcc_is_wrong() {
   cat <<'PATTERNS'
 /(blocked_stacks|lifecycle)\.c:.* leak of   tsearch(3) keeps its argument
 /(dso|option|rule)\.c:.* leak of            loses what is stored through a pointer of another type
-/(profiler|loader)\.c:.* leak of .<unk      likewise
+/(profiler|loader|unwinder)\.c:.* leak of .<unk   likewise
 /procfs\.c:.* leak of .procfs.              the caller gets its first member, with the function that frees it
 PATTERNS
 }

@@ -285,7 +285,7 @@ OLD_WORDS = {
     "roster": "process_table", "unsee": "undo", "ledger": "lifecycle", "tally": "task_sums",
     "scribe": "emitter", "shelf|shelve": "(gone)", "usurper": "exec_thread",
     "depose": "replace_leader", "doze": "wait", "symbolizer": "stack_worker", "forests?": "trees",
-    "brings_past|is_owed|is_late|add_past": "(gone)", "untold": "(gone)", "hollow": "no_mm",
+    "brings_past|is_owed|add_past": "(gone)", "untold": "(gone)", "hollow": "no_mm",
     "met_lacks": "seen_unavailable", "at length": "full", "relist": "rescan",
     "happenings": "samples", "beginnings": "exec_events", "tell_end": "exit_request",
     "walk_word": "dependency", "call_frames": "cfi_check", "program_space": "address_space",
