@@ -13,7 +13,7 @@
 
 static const struct {
   const char *key, *value; /* value NULL: absent, or depends on other keys */
-} keys[PROC_KEYS] = {
+} keys[] = {
     {"comm", "prog"},
     {"cmdline", NULL}, /* "COMM\0--run\0" */
     {"exe", "/usr/bin/prog"},
@@ -52,6 +52,7 @@ static const struct {
     {"run_ns", NULL},
     {"wait_ns", "0"},
 };
+_Static_assert(DENET_COUNT_OF(keys) == PROC_KEYS, "as many values as keys");
 
 static size_t find_key(const char *name, size_t length) {
   for (size_t i = 0; i < DENET_COUNT_OF(keys); i++)
