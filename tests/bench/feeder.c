@@ -102,7 +102,7 @@ static int send_line(int process, enum denet_line_kind kind, uint64_t ts_ms) {
   struct denet_line line = {
       .kind = kind, .instance = NAME, .pid = pid, .t0_ms = T0_MS, .json = denet_text_of(json)};
   uint64_t lost = 0;
-  int error = denet_handover_send(&line, &lost);
+  int error = denet_line_channel_send(&line, &lost);
   return error ? error : lost ? EIO : 0;
 }
 

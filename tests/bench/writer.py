@@ -43,7 +43,7 @@ TARGET = 5  # % of a core that the demand may take
 # line of a sample has that no other line has.
 Writer = collections.namedtuple("Writer", "name body pattern mark")
 WRITERS = (
-    Writer("write_denet", 'PluginDir "{plugins}"\nLoadPlugin write_denet\n', "denet/*/*/*.jsonl",
+    Writer("write_denet", 'PluginDir "{plugins}"\nLoadPlugin write_denet\n', "denet/*/*/*/*.jsonl",
            b'"kind":"sample"'),
     Writer("write_log", 'LoadPlugin write_log\n<Plugin write_log>\n  Format "JSON"\n</Plugin>\n'
            '<Plugin logfile>\n  File "written"\n  LogLevel info\n  Timestamp false\n</Plugin>\n',
@@ -67,8 +67,8 @@ LoadPlugin feeder
 
 def build_feeder(folder):
     """The plugin, in folder."""
-    sources = [str(HERE / "feeder.c"), str(PROJECT / "plugin" / "handover.c"),
-               str(PROJECT / "core" / "buffer.c")]
+    sources = [str(HERE / "feeder.c"), str(PROJECT / "plugin" / "collectd" / "line_channel.c"),
+               str(PROJECT / "core" / "util" / "buffer.c")]
     subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-D_GNU_SOURCE", "-DHAVE_CONFIG_H",
                     "-I", str(PROJECT), "-isystem", "/usr/include/collectd",
                     "-o", os.path.join(folder, "feeder.so"), *sources], check=True)

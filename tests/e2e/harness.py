@@ -314,7 +314,7 @@ PluginDir "{plugins_folder()}"
         """All lines of one process, its parts one after the other."""
         lines = []
         for path in self.files():
-            if path.name.startswith(f"{pid}-") and instance in (None, path.parent.name):
+            if path.name.startswith(f"{pid}-") and instance in (None, path.parents[1].name):
                 lines += read_lines(path)
         return lines
 

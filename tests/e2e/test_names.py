@@ -41,8 +41,8 @@ class HostileNames(unittest.TestCase):
             cls.collectd.wait_for_lines(workload.pid)
 
     def instance_of(self, pid):
-        return {path.parent.name for path in self.collectd.files()
-                if path.name.startswith(f"{pid}-") and path.parent.name != "named"}
+        return {path.parents[1].name for path in self.collectd.files()
+                if path.name.startswith(f"{pid}-") and path.parents[1].name != "named"}
 
     def test_every_instance_is_safe_for_graphite_and_file_systems(self):
         for instance in self.collectd.instances():

@@ -1,4 +1,4 @@
-/* How a file begins, grows and is followed by the next part. */
+/* How a file begins, grows and is followed by the next segment. */
 #include "tests/unit/store_scene.h"
 
 START_TEST(a_process_has_one_file_in_the_order_of_its_lines) {
@@ -6,7 +6,7 @@ START_TEST(a_process_has_one_file_in_the_order_of_its_lines) {
   expect_write(&scene, 12, DENET_LINE_METADATA, "{\"cmd\":[]}");
   expect_write(&scene, 12, DENET_LINE_SAMPLE, "{\"n\":1}");
   expect_write(&scene, 12, DENET_LINE_LAST, "{\"n\":2}");
-  expect_file(&scene, HOST "/web/12-1000.jsonl", "{\"cmd\":[]}\n{\"n\":1}\n{\"n\":2}\n");
+  expect_file(&scene, WEB "12-1000.jsonl", "{\"cmd\":[]}\n{\"n\":1}\n{\"n\":2}\n");
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), 27);
   end(&scene);
 }
@@ -17,7 +17,7 @@ START_TEST(an_end_finishes_a_file_and_is_no_line_of_it) {
   expect_write(&scene, 12, DENET_LINE_METADATA, HEAD);
   expect_write(&scene, 12, DENET_LINE_SAMPLE, LINE);
   expect_write(&scene, 12, DENET_LINE_END, "");
-  expect_file(&scene, HOST "/web/12-1000.jsonl", HEAD "\n" LINE "\n");
+  expect_file(&scene, WEB "12-1000.jsonl", HEAD "\n" LINE "\n");
   ck_assert_int_eq(write_key(&scene, "web", 12, DENET_LINE_SAMPLE, LINE), DENET_GONE);
   expect_write(&scene, 12, DENET_LINE_END, "");
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), FILE_BYTES);
@@ -39,7 +39,7 @@ START_TEST(descriptors_that_select_can_take_are_left_to_others) {
   expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
   ck_assert_int_eq(fcntl(FD_SETSIZE, F_GETFD) >= 0, descriptor_limits[_i].is_high);
   expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
-  expect_file(&scene, HOST "/web/1-1000.jsonl", HEAD "\n" LINE "\n");
+  expect_file(&scene, WEB "1-1000.jsonl", HEAD "\n" LINE "\n");
   setrlimit(RLIMIT_NOFILE, &before);
   end(&scene);
 }
@@ -56,195 +56,90 @@ START_TEST(a_line_without_its_metadata_is_gone) {
 }
 END_TEST
 
-START_TEST(metadata_of_an_open_key_starts_the_next_part) {
+START_TEST(metadata_of_an_open_key_starts_the_next_segment) {
   struct scene scene = begin(no_limits);
   expect_write(&scene, 1, DENET_LINE_METADATA, "{\"cmd\":[\"sh\"]}");
   expect_write(&scene, 1, DENET_LINE_METADATA, "{\"cmd\":[\"ls\"]}");
   expect_write(&scene, 1, DENET_LINE_SAMPLE, "{}");
-  expect_file(&scene, HOST "/web/1-1000.jsonl", "{\"cmd\":[\"sh\"]}\n");
-  expect_file(&scene, HOST "/web/1-1000_0002.jsonl", "{\"cmd\":[\"ls\"]}\n{}\n");
+  expect_file(&scene, WEB "1-1000.jsonl", "{\"cmd\":[\"sh\"]}\n");
+  expect_file(&scene, WEB "1-1000_0002.jsonl", "{\"cmd\":[\"ls\"]}\n{}\n");
   end(&scene);
 }
 END_TEST
 
-/* As long as eight heads: such a line makes a part worth its head. */
+/* As long as eight headers: such a line lets a segment be full. */
 #define LONG_LINE                                                                                  \
   "{\"kind\":\"sample\",\"pad\":\""                                                                \
   "................................................................................"               \
   "................................................................................\"}"
 #define LONG_FILE_BYTES (sizeof(HEAD "\n" LONG_LINE "\n") - 1)
 
-START_TEST(a_full_part_is_followed_by_one_with_the_same_head) {
-  struct scene scene = begin((struct denet_store_limits){LONG_FILE_BYTES, PLENTY, 16, 0, 0});
+START_TEST(a_full_segment_is_followed_by_one_with_the_same_header) {
+  struct scene scene = begin((struct limits){.file_bytes = LONG_FILE_BYTES});
   expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
   for (int i = 0; i < 3; i++)
     expect_write(&scene, 1, DENET_LINE_SAMPLE, LONG_LINE);
-  expect_file(&scene, HOST "/web/1-1000.jsonl", HEAD "\n" LONG_LINE "\n");
-  expect_file(&scene, HOST "/web/1-1000_0002.jsonl", HEAD "\n" LONG_LINE "\n");
-  expect_file(&scene, HOST "/web/1-1000_0003.jsonl", HEAD "\n" LONG_LINE "\n");
+  expect_file(&scene, WEB "1-1000.jsonl", HEAD "\n" LONG_LINE "\n");
+  expect_file(&scene, WEB "1-1000_0002.jsonl", HEAD "\n" LONG_LINE "\n");
+  expect_file(&scene, WEB "1-1000_0003.jsonl", HEAD "\n" LONG_LINE "\n");
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), 3 * LONG_FILE_BYTES);
   end(&scene);
 }
 END_TEST
 
-static const struct denet_store_limits tiny_limits[] = {{1, PLENTY, 16, 0, 0},
-                                                        {PLENTY, 1, 16, 0, 0}};
+/* With the least limits the lines of a segment have so many bytes when it is full. */
+static const struct {
+  struct limits limits;
+  size_t header_bytes, least_bytes;
+} worths[] = {
+    {{.file_bytes = 1}, sizeof(HEAD), 8 * sizeof(HEAD)},
+    {{.total_bytes = 1}, sizeof(HEAD), 8 * sizeof(HEAD)},
+    {{.file_bytes = 1}, 4000, 8 * 4000},
+    {{.file_bytes = 1}, 30000, 32 << 10},
+    {{.total_bytes = 1}, 100000, 32 << 10},
+};
 
-START_TEST(a_part_is_not_full_before_its_lines_are_eight_times_its_head) {
-  struct scene scene = begin(tiny_limits[_i]);
-  expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
-  for (size_t bytes = 0; bytes < 8 * sizeof(HEAD); bytes += sizeof(LINE)) {
-    ck_assert(!exists(&scene, HOST "/web/1-1000_0002.jsonl"));
+START_TEST(a_segment_is_not_full_before_its_lines_are_worth_its_header) {
+  struct scene scene = begin(worths[_i].limits);
+  size_t length = worths[_i].header_bytes - 1, bytes = 0;
+  DENET_FREE char *header = malloc(length + 1);
+  snprintf(header, length + 1, "{\"kind\":\"metadata\"%*s", (int)(length - 18), "}");
+  expect_write(&scene, 1, DENET_LINE_METADATA, header);
+  for (; bytes < worths[_i].least_bytes; bytes += sizeof(LINE))
     expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
-  }
-  ck_assert(!exists(&scene, HOST "/web/1-1000_0002.jsonl"));
+  ck_assert(!exists(&scene, WEB "1-1000_0002.jsonl"));
   expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
-  expect_file(&scene, HOST "/web/1-1000_0002.jsonl", HEAD "\n" LINE "\n");
-  end(&scene);
-}
-END_TEST
-
-/* A metadata line of length bytes, owned by the caller: what a hostile command line makes. */
-static char *make_head(size_t length) {
-  char *head = malloc(length + 1);
-  ck_assert_ptr_nonnull(head);
-  memset(head, 'x', length);
-  static const char start[] = "{\"kind\":\"metadata\",\"cmd\":[\"";
-  memcpy(head, start, sizeof(start) - 1);
-  strcpy(head + length - 3, "\"]}");
-  return head;
-}
-
-#define LONG_HEAD_BYTES 100000
-/* What stands in for a long metadata line that nobody has any more. */
-#define STAND_IN "{\"kind\":\"metadata\",\"pid\":1,\"cmd\":[],\"executable\":\"\",\"t0_ms\":1000}"
-
-/* Expects a file of the head and the line. */
-static void expect_headed(const struct scene *scene, const char *name, const char *head,
-                          const char *line) {
   DENET_FREE char *expected = NULL;
-  ck_assert_int_gt(asprintf(&expected, "%s\n%s\n", head, line), 0);
-  expect_file(scene, name, expected);
-}
-
-START_TEST(a_long_head_is_not_written_again_before_as_many_bytes_of_lines) {
-  struct scene scene = begin(tiny_limits[_i]);
-  DENET_FREE char *head = make_head(LONG_HEAD_BYTES);
-  expect_write(&scene, 1, DENET_LINE_METADATA, head);
-  for (size_t bytes = 0; bytes <= LONG_HEAD_BYTES; bytes += sizeof(LONG_LINE))
-    expect_write(&scene, 1, DENET_LINE_SAMPLE, LONG_LINE);
-  ck_assert(!exists(&scene, HOST "/web/1-1000_0002.jsonl"));
-  expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
-  expect_headed(&scene, HOST "/web/1-1000_0002.jsonl", head, LINE);
+  ck_assert_int_gt(asprintf(&expected, "%s\n%s\n", header, LINE), 0);
+  expect_file(&scene, WEB "1-1000_0002.jsonl", expected);
   end(&scene);
 }
 END_TEST
 
-/* Fills the part with a line that is as long as the head. */
-static void fill_part(struct scene *scene, pid_t pid) {
-  DENET_FREE char *line = make_head(LONG_HEAD_BYTES);
-  expect_write(scene, pid, DENET_LINE_SAMPLE, line);
-}
-
-static const unsigned file_limits[] = {1, 16};
-
-START_TEST(a_long_head_heads_every_part) {
-  struct scene scene = begin((struct denet_store_limits){1, PLENTY, file_limits[_i], 0, 0});
-  DENET_FREE char *head = make_head(LONG_HEAD_BYTES);
-  for (pid_t pid = 1; pid <= 2; pid++)
-    expect_write(&scene, pid, DENET_LINE_METADATA, head);
-  for (int round = 0; round < 2; round++)
-    for (pid_t pid = 1; pid <= 2; pid++)
-      fill_part(&scene, pid);
-  for (pid_t pid = 1; pid <= 2; pid++)
-    expect_write(&scene, pid, DENET_LINE_LAST, LINE);
-  expect_headed(&scene, HOST "/web/1-1000.jsonl", head, head);
-  expect_headed(&scene, HOST "/web/2-1000_0002.jsonl", head, head);
-  expect_headed(&scene, HOST "/web/1-1000_0003.jsonl", head, LINE);
-  ck_assert_uint_eq(denet_store_total_bytes(scene.store),
-                    2 * (5 * (LONG_HEAD_BYTES + 1) + sizeof(LINE)));
-  end(&scene);
-}
-END_TEST
-
-START_TEST(a_long_head_is_read_back_from_a_file_that_was_removed) {
-  struct scene scene = begin(no_limits);
-  DENET_FREE char *head = make_head(LONG_HEAD_BYTES);
-  expect_write(&scene, 1, DENET_LINE_METADATA, head);
-  remove_tree(scene.folder);
-  expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
-  expect_headed(&scene, HOST "/web/1-1000_0002.jsonl", head, LINE);
-  end(&scene);
-}
-END_TEST
-
-/* What others do to a file whose head is needed afterwards. */
-static void remove_file(const char *file) { ck_assert_int_eq(remove(file), 0); }
-static void cut_to_nothing(const char *file) { ck_assert_int_eq(truncate(file, 0), 0); }
-static void cut_the_head(const char *file) { ck_assert_int_eq(truncate(file, 5000), 0); }
-
-static void cut_and_stretch(const char *file) {
-  cut_the_head(file);
-  ck_assert_int_eq(truncate(file, 3L * LONG_HEAD_BYTES), 0);
-}
-
-static void put_other_lines(const char *file) {
-  FILE *stream = fopen(file, "w");
-  ck_assert_ptr_nonnull(stream);
-  for (int i = 0; i < LONG_HEAD_BYTES; i++)
-    fputs("{}\n", stream);
-  fclose(stream);
-}
-
-static void (*const harms[])(const char *) = {remove_file, cut_to_nothing, cut_the_head,
-                                              cut_and_stretch, put_other_lines};
-
-START_TEST(a_long_head_that_is_lost_has_a_stand_in) {
-  /* One descriptor, which the other key has. */
-  struct scene scene = begin((struct denet_store_limits){PLENTY, PLENTY, 1, 0, 0});
-  path full;
-  DENET_FREE char *head = make_head(LONG_HEAD_BYTES);
-  expect_write(&scene, 1, DENET_LINE_METADATA, head);
-  expect_write(&scene, 2, DENET_LINE_METADATA, HEAD);
-  harms[_i](path_of(&scene, HOST "/web/1-1000.jsonl", full));
-  expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
-  expect_headed(&scene, HOST "/web/1-1000_0002.jsonl", STAND_IN, LINE);
-  end(&scene);
-}
-END_TEST
-
-START_TEST(a_long_head_that_failed_heads_the_file_later) {
-  struct scene scene = begin(no_limits);
-  DENET_FREE char *head = make_head(LONG_HEAD_BYTES);
-  ck_assert_int_lt(write_limited(&scene, 5, 1, DENET_LINE_METADATA, head), 0);
-  ck_assert_int_lt(write_limited(&scene, 5, 1, DENET_LINE_SAMPLE, LINE), 0);
-  expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
-  expect_headed(&scene, HOST "/web/1-1000.jsonl", head, LINE);
-  end(&scene);
-}
-END_TEST
-
-START_TEST(of_heads_that_failed_only_some_megabytes_wait) {
-  struct scene scene = begin(no_limits);
-  DENET_FREE char *head = make_head(900000);
-  for (int round = 0; round < 2; round++)
-    for (pid_t pid = 7; pid > 0; pid--)
-      ck_assert_int_lt(write_limited(&scene, 5, pid, DENET_LINE_METADATA, head), 0);
-  for (pid_t pid = 1; pid <= 7; pid++)
-    expect_write(&scene, pid, DENET_LINE_SAMPLE, LINE);
-  expect_headed(&scene, HOST "/web/7-1000.jsonl", head, LINE);
-  expect_headed(&scene, HOST "/web/4-1000.jsonl", head, LINE);
-  expect_headed(&scene, HOST "/web/1-1000.jsonl", STAND_IN, LINE);
-  end(&scene);
-}
-END_TEST
-
-START_TEST(a_line_fits_behind_a_head_that_is_too_long) {
-  struct scene scene = begin((struct denet_store_limits){1, PLENTY, 16, 0, 0});
+START_TEST(each_segment_is_in_the_folder_of_its_day) {
+  struct scene scene = begin((struct limits){.file_bytes = LONG_FILE_BYTES});
+  now_ms = DAY_MS + 86399999;
   expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
-  expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
-  expect_file(&scene, HOST "/web/1-1000.jsonl", HEAD "\n" LINE "\n");
-  ck_assert(!exists(&scene, HOST "/web/1-1000_0002.jsonl"));
+  now_ms = DAY_MS + 86400000;
+  expect_write(&scene, 1, DENET_LINE_SAMPLE, LONG_LINE);
+  expect_write(&scene, 1, DENET_LINE_SAMPLE, LONG_LINE);
+  now_ms = UINT64_C(1709208000000); /* 2024-02-29 12:00 */
+  expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
+  expect_file(&scene, WEB "1-1000.jsonl", HEAD "\n" LONG_LINE "\n");
+  expect_file(&scene, HOST "/web/2023-11-15/1-1000_0002.jsonl", HEAD "\n" LONG_LINE "\n");
+  expect_file(&scene, HOST "/web/2024-02-29/1-1000_0003.jsonl", HEAD "\n");
+  end(&scene);
+}
+END_TEST
+
+START_TEST(a_closed_segment_is_found_in_its_folder_on_another_day) {
+  struct scene scene = begin((struct limits){.open_files = 1});
+  expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
+  now_ms = DAY_MS + 86400000;
+  expect_write(&scene, 2, DENET_LINE_METADATA, HEAD);
+  denet_store_resume(scene.store);
+  expect_write(&scene, 1, DENET_LINE_LAST, LINE);
+  expect_file(&scene, WEB "1-1000.jsonl", HEAD "\n" LINE "\n");
   end(&scene);
 }
 END_TEST
@@ -254,14 +149,9 @@ void add_cases(Suite *suite) {
   ADD_TEST(suite, an_end_finishes_a_file_and_is_no_line_of_it);
   ADD_TABLE(suite, descriptors_that_select_can_take_are_left_to_others, descriptor_limits);
   ADD_TEST(suite, a_line_without_its_metadata_is_gone);
-  ADD_TEST(suite, metadata_of_an_open_key_starts_the_next_part);
-  ADD_TEST(suite, a_full_part_is_followed_by_one_with_the_same_head);
-  ADD_TEST(suite, a_line_fits_behind_a_head_that_is_too_long);
-  ADD_TABLE(suite, a_part_is_not_full_before_its_lines_are_eight_times_its_head, tiny_limits);
-  ADD_TABLE(suite, a_long_head_is_not_written_again_before_as_many_bytes_of_lines, tiny_limits);
-  ADD_TABLE(suite, a_long_head_heads_every_part, file_limits);
-  ADD_TEST(suite, a_long_head_is_read_back_from_a_file_that_was_removed);
-  ADD_TABLE(suite, a_long_head_that_is_lost_has_a_stand_in, harms);
-  ADD_TEST(suite, a_long_head_that_failed_heads_the_file_later);
-  ADD_TEST(suite, of_heads_that_failed_only_some_megabytes_wait);
+  ADD_TEST(suite, metadata_of_an_open_key_starts_the_next_segment);
+  ADD_TEST(suite, a_full_segment_is_followed_by_one_with_the_same_header);
+  ADD_TABLE(suite, a_segment_is_not_full_before_its_lines_are_worth_its_header, worths);
+  ADD_TEST(suite, each_segment_is_in_the_folder_of_its_day);
+  ADD_TEST(suite, a_closed_segment_is_found_in_its_folder_on_another_day);
 }

@@ -1,25 +1,25 @@
 #include "tests/unit/store_scene.h"
 
-START_TEST(the_second_run_starts_a_new_part) {
+START_TEST(the_second_run_starts_a_new_segment) {
   struct scene scene = begin(no_limits);
   expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
   open_again(&scene, no_limits);
   expect_write(&scene, 1, DENET_LINE_METADATA, "{}");
-  expect_file(&scene, HOST "/web/1-1000.jsonl", HEAD "\n");
-  expect_file(&scene, HOST "/web/1-1000_0002.jsonl", "{}\n");
+  expect_file(&scene, WEB "1-1000.jsonl", HEAD "\n");
+  expect_file(&scene, WEB "1-1000_0002.jsonl", "{}\n");
   end(&scene);
 }
 END_TEST
 
-START_TEST(the_second_run_goes_behind_the_latest_part) {
+START_TEST(the_second_run_goes_after_the_latest_segment) {
   struct scene scene = begin(no_limits);
-  make_folder(&scene, HOST "/web");
-  write_file(&scene, HOST "/web/1-1000_0007.jsonl", "{}\n");
-  write_file(&scene, HOST "/web/1-10005_0009.jsonl", "{}\n");
-  write_file(&scene, HOST "/web/1-1000_99999999999999999999.jsonl", "{}\n");
+  make_folder(&scene, HOST "/web/" DAY);
+  write_file(&scene, WEB "1-1000_0007.jsonl", "{}\n");
+  write_file(&scene, WEB "1-10005_0009.jsonl", "{}\n");
+  write_file(&scene, WEB "1-1000_99999999999999999999.jsonl", "{}\n");
   open_again(&scene, no_limits);
   expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
-  expect_file(&scene, HOST "/web/1-1000_0008.jsonl", HEAD "\n");
+  expect_file(&scene, WEB "1-1000_0008.jsonl", HEAD "\n");
   end(&scene);
 }
 END_TEST
@@ -38,12 +38,10 @@ START_TEST(an_unsafe_instance_is_refused) {
 END_TEST
 
 START_TEST(the_name_of_the_host_is_made_safe) {
-  struct scene scene = {0};
-  set_top(&scene);
-  ck_assert_int_eq(denet_store_open(scene.folder, "../a/b", &no_limits, &scene.error, &scene.store),
-                   0);
+  struct scene scene = begin_closed();
+  ck_assert_int_eq(try_open(&scene, "../a/b", no_limits, &scene.store), 0);
   write_whole(&scene, 1);
-  ck_assert(exists(&scene, "_._a_b/web/1-1000.jsonl"));
+  ck_assert(exists(&scene, "_._a_b/web/" DAY "/1-1000.jsonl"));
   end(&scene);
 }
 END_TEST
@@ -57,7 +55,8 @@ START_TEST(files_and_folders_are_not_for_everybody) {
   } expected[] = {{"", S_IFDIR | 0750},
                   {HOST, S_IFDIR | 0750},
                   {HOST "/web", S_IFDIR | 0750},
-                  {HOST "/web/1-1000.jsonl", S_IFREG | 0640}};
+                  {WEB, S_IFDIR | 0750},
+                  {WEB "1-1000.jsonl", S_IFREG | 0640}};
   for (size_t i = 0; i < DENET_COUNT_OF(expected); i++) {
     path full;
     struct stat status;
@@ -77,10 +76,10 @@ static void plant(struct scene *scene, const char *name, const char *target) {
 
 START_TEST(a_planted_symlink_is_not_followed) {
   struct scene scene = begin(no_limits);
-  make_folder(&scene, HOST "/web");
-  plant(&scene, HOST "/web/1-1000.jsonl", "victim");
+  make_folder(&scene, HOST "/web/" DAY);
+  plant(&scene, WEB "1-1000.jsonl", "victim");
   write_whole(&scene, 1);
-  expect_file(&scene, "../records/" HOST "/web/1-1000_0002.jsonl", HEAD "\n" LINE "\n");
+  expect_file(&scene, WEB "1-1000_0002.jsonl", HEAD "\n" LINE "\n");
   ck_assert(!exists(&scene, "../victim"));
   end(&scene);
 }
@@ -91,8 +90,7 @@ static const char *const planted_folders[] = {HOST, HOST "/web"};
 START_TEST(a_planted_symlink_to_a_folder_is_not_followed) {
   struct scene scene = begin(no_limits);
   path full;
-  make_folder(&scene, "../victim");
-  make_folder(&scene, "../victim/web");
+  make_folder(&scene, "../victim/web/" DAY);
   rmdir(path_of(&scene, planted_folders[_i], full));
   plant(&scene, planted_folders[_i], "victim");
   ck_assert_int_lt(write_key(&scene, "web", 1, DENET_LINE_METADATA, HEAD), 0);
@@ -103,15 +101,15 @@ START_TEST(a_planted_symlink_to_a_folder_is_not_followed) {
 END_TEST
 
 START_TEST(the_oldest_finished_file_goes_first) {
-  struct scene scene = begin((struct denet_store_limits){PLENTY, 3 * FILE_BYTES, 16, 0, 0});
+  struct scene scene = begin((struct limits){.total_bytes = 3 * FILE_BYTES});
   for (pid_t pid = 1; pid <= 4; pid++)
     write_whole(&scene, pid);
-  ck_assert(!exists(&scene, HOST "/web/1-1000.jsonl"));
-  ck_assert(exists(&scene, HOST "/web/2-1000.jsonl"));
+  ck_assert(!exists(&scene, WEB "1-1000.jsonl"));
+  ck_assert(exists(&scene, WEB "2-1000.jsonl"));
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), 3 * FILE_BYTES);
   write_whole(&scene, 5);
-  ck_assert(!exists(&scene, HOST "/web/2-1000.jsonl"));
-  ck_assert(exists(&scene, HOST "/web/3-1000.jsonl"));
+  ck_assert(!exists(&scene, WEB "2-1000.jsonl"));
+  ck_assert(exists(&scene, WEB "3-1000.jsonl"));
   end(&scene);
 }
 END_TEST
@@ -120,7 +118,7 @@ END_TEST
 #define LONG_LINES (4096 / sizeof(LINE) + 1)
 
 START_TEST(files_take_whole_blocks_of_the_disk) {
-  struct denet_store_limits limits = {PLENTY, UINT64_C(4) * 4096, 16, 0, 4096};
+  struct limits limits = {.total_bytes = UINT64_C(4) * 4096, .block_bytes = 4096};
   struct scene scene = begin(limits);
   write_whole(&scene, 1);
   write_whole(&scene, 2);
@@ -129,29 +127,29 @@ START_TEST(files_take_whole_blocks_of_the_disk) {
   for (size_t i = 0; i < LONG_LINES; i++)
     expect_write(&scene, 3, DENET_LINE_SAMPLE, LINE);
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), 4 * 4096);
-  ck_assert(exists(&scene, HOST "/web/1-1000.jsonl"));
+  ck_assert(exists(&scene, WEB "1-1000.jsonl"));
   expect_write(&scene, 3, DENET_LINE_LAST, LINE);
   open_again(&scene, limits);
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), 4 * 4096);
   write_whole(&scene, 4);
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), 4 * 4096);
-  ck_assert(!exists(&scene, HOST "/web/1-1000.jsonl"));
-  ck_assert(exists(&scene, HOST "/web/2-1000.jsonl"));
+  ck_assert(!exists(&scene, WEB "1-1000.jsonl"));
+  ck_assert(exists(&scene, WEB "2-1000.jsonl"));
   end(&scene);
 }
 END_TEST
 
 START_TEST(many_open_files_have_a_block_each_at_least) {
-  struct denet_store_limits limits = {PLENTY, UINT64_C(4) * 4096, 16, 0, 4096};
+  struct limits limits = {.total_bytes = UINT64_C(4) * 4096, .block_bytes = 4096};
   struct scene scene = begin(limits);
   for (pid_t pid = 1; pid <= 8; pid++)
     expect_write(&scene, pid, DENET_LINE_METADATA, HEAD);
   for (size_t i = 0; i < LONG_LINES; i++) {
-    ck_assert(!exists(&scene, HOST "/web/1-1000_0002.jsonl"));
+    ck_assert(!exists(&scene, WEB "1-1000_0002.jsonl"));
     expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
   }
   expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
-  ck_assert(exists(&scene, HOST "/web/1-1000_0002.jsonl"));
+  ck_assert(exists(&scene, WEB "1-1000_0002.jsonl"));
   end(&scene);
 }
 END_TEST
@@ -160,38 +158,38 @@ START_TEST(of_an_earlier_run_the_longest_unchanged_goes_first) {
   struct scene scene = begin(no_limits);
   for (pid_t pid = 1; pid <= 3; pid++)
     write_whole(&scene, pid);
-  set_age(&scene, HOST "/web/1-1000.jsonl", 10);
-  set_age(&scene, HOST "/web/2-1000.jsonl", 1000);
-  set_age(&scene, HOST "/web/3-1000.jsonl", 100);
-  open_again(&scene, (struct denet_store_limits){PLENTY, 2 * FILE_BYTES, 16, 0, 0});
-  ck_assert(!exists(&scene, HOST "/web/2-1000.jsonl"));
+  set_age(&scene, WEB "1-1000.jsonl", 10);
+  set_age(&scene, WEB "2-1000.jsonl", 1000);
+  set_age(&scene, WEB "3-1000.jsonl", 100);
+  open_again(&scene, (struct limits){.total_bytes = 2 * FILE_BYTES});
+  ck_assert(!exists(&scene, WEB "2-1000.jsonl"));
   write_whole(&scene, 4);
-  ck_assert(!exists(&scene, HOST "/web/3-1000.jsonl"));
-  ck_assert(exists(&scene, HOST "/web/1-1000.jsonl"));
+  ck_assert(!exists(&scene, WEB "3-1000.jsonl"));
+  ck_assert(exists(&scene, WEB "1-1000.jsonl"));
   end(&scene);
 }
 END_TEST
 
 START_TEST(many_finished_files_go_in_order) {
-  struct scene scene = begin((struct denet_store_limits){PLENTY, 70 * FILE_BYTES, 16, 0, 0});
+  struct scene scene = begin((struct limits){.total_bytes = 70 * FILE_BYTES});
   for (pid_t pid = 1000; pid < 1500; pid++)
     write_whole(&scene, pid);
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), 70 * FILE_BYTES);
-  ck_assert(!exists(&scene, HOST "/web/1429-1000.jsonl"));
-  ck_assert(exists(&scene, HOST "/web/1430-1000.jsonl"));
+  ck_assert(!exists(&scene, WEB "1429-1000.jsonl"));
+  ck_assert(exists(&scene, WEB "1430-1000.jsonl"));
   end(&scene);
 }
 END_TEST
 
 START_TEST(an_open_file_is_never_removed) {
-  struct scene scene = begin((struct denet_store_limits){PLENTY, FILE_BYTES, 1, 0, 0});
+  struct scene scene = begin((struct limits){.total_bytes = FILE_BYTES, .open_files = 1});
   for (pid_t pid = 1; pid <= 3; pid++)
     expect_write(&scene, pid, DENET_LINE_METADATA, HEAD);
   for (pid_t pid = 1; pid <= 3; pid++)
     expect_write(&scene, pid, DENET_LINE_SAMPLE, LINE);
   for (pid_t pid = 1; pid <= 3; pid++) {
     char name[64];
-    snprintf(name, sizeof(name), HOST "/web/%d-1000.jsonl", pid);
+    snprintf(name, sizeof(name), WEB "%d-1000.jsonl", pid);
     expect_file(&scene, name, HEAD "\n" LINE "\n");
   }
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), 3 * FILE_BYTES);
@@ -200,7 +198,7 @@ START_TEST(an_open_file_is_never_removed) {
 END_TEST
 
 START_TEST(open_files_alone_do_not_outgrow_the_total) {
-  struct scene scene = begin((struct denet_store_limits){PLENTY, 20 * FILE_BYTES, 16, 0, 0});
+  struct scene scene = begin((struct limits){.total_bytes = 20 * FILE_BYTES});
   expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
   expect_write(&scene, 2, DENET_LINE_METADATA, HEAD);
   for (int i = 0; i < 100; i++) {
@@ -213,33 +211,33 @@ START_TEST(open_files_alone_do_not_outgrow_the_total) {
 END_TEST
 
 START_TEST(an_empty_instance_folder_goes_and_comes_back) {
-  struct scene scene = begin((struct denet_store_limits){PLENTY, FILE_BYTES, 16, 0, 0});
+  struct scene scene = begin((struct limits){.total_bytes = FILE_BYTES});
   ck_assert_int_eq(write_key(&scene, "old", 1, DENET_LINE_METADATA, HEAD), 0);
   ck_assert_int_eq(write_key(&scene, "old", 1, DENET_LINE_LAST, LINE), 0);
   write_whole(&scene, 2);
   ck_assert(!exists(&scene, HOST "/old"));
   ck_assert_int_eq(write_key(&scene, "old", 3, DENET_LINE_METADATA, HEAD), 0);
-  ck_assert(exists(&scene, HOST "/old/3-1000.jsonl"));
+  ck_assert(exists(&scene, HOST "/old/" DAY "/3-1000.jsonl"));
   end(&scene);
 }
 END_TEST
 
 START_TEST(only_record_files_count_and_go) {
-  static const char *const others[] = {"top.jsonl", HOST "/up.jsonl", HOST "/web/notes.txt",
-                                       HOST "/web/.jsonl", HOST "/web/deep/1-1.jsonl"};
+  static const char *const others[] = {"top.jsonl", HOST "/up.jsonl", WEB "notes.txt", WEB ".jsonl",
+                                       HOST "/web/deep/1-1.jsonl"};
   struct scene scene = begin(no_limits);
   write_whole(&scene, 1);
   make_folder(&scene, HOST "/web/deep");
   for (size_t i = 0; i < DENET_COUNT_OF(others); i++)
     write_file(&scene, others[i], "not ours");
   write_file(&scene, "../victim", "0123456789");
-  plant(&scene, HOST "/web/2-1.jsonl", "victim");
+  plant(&scene, WEB "2-1.jsonl", "victim");
   open_again(&scene, no_limits);
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), FILE_BYTES);
-  open_again(&scene, (struct denet_store_limits){PLENTY, 1, 16, 0, 0});
+  open_again(&scene, (struct limits){.total_bytes = 1});
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), 0);
-  ck_assert(!exists(&scene, HOST "/web/1-1000.jsonl"));
-  ck_assert(exists(&scene, HOST "/web/2-1.jsonl"));
+  ck_assert(!exists(&scene, WEB "1-1000.jsonl"));
+  ck_assert(exists(&scene, WEB "2-1.jsonl"));
   for (size_t i = 0; i < DENET_COUNT_OF(others); i++)
     ck_assert(exists(&scene, others[i]));
   end(&scene);
@@ -247,41 +245,32 @@ START_TEST(only_record_files_count_and_go) {
 END_TEST
 
 START_TEST(a_finished_file_that_changed_is_left_alone) {
-  struct scene scene = begin((struct denet_store_limits){PLENTY, FILE_BYTES, 16, 0, 0});
+  struct scene scene = begin((struct limits){.total_bytes = FILE_BYTES});
   write_whole(&scene, 1);
-  write_file(&scene, HOST "/web/1-1000.jsonl", "somebody's");
+  write_file(&scene, WEB "1-1000.jsonl", "somebody's");
   write_whole(&scene, 2);
-  expect_file(&scene, HOST "/web/1-1000.jsonl", "somebody's");
+  expect_file(&scene, WEB "1-1000.jsonl", "somebody's");
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), FILE_BYTES);
   end(&scene);
 }
 END_TEST
 
-static unsigned count_descriptors(void) {
-  unsigned count = 0;
-  DIR *entries = opendir("/proc/self/fd");
-  ck_assert_ptr_nonnull(entries);
-  while (readdir(entries))
-    count++;
-  closedir(entries);
-  return count;
-}
-
-static const unsigned descriptor_limits[] = {0, 1, 7};
+static const unsigned descriptor_limits[] = {1, 7};
 
 START_TEST(more_keys_than_descriptors_lose_nothing) {
   unsigned limit = descriptor_limits[_i];
-  struct scene scene = begin((struct denet_store_limits){PLENTY, PLENTY, limit, 0, 0});
+  struct scene scene = begin((struct limits){.open_files = limit});
   unsigned before = count_descriptors();
   for (pid_t pid = 1; pid <= 50; pid++)
     expect_write(&scene, pid, DENET_LINE_METADATA, "{}");
   for (int round = 0; round < 3; round++)
     for (pid_t pid = 1; pid <= 50; pid++)
       expect_write(&scene, pid, DENET_LINE_SAMPLE, "{}");
-  ck_assert_uint_eq(count_descriptors() - before, limit ? limit : 1);
+  denet_store_resume(scene.store);
+  ck_assert_uint_eq(count_descriptors() - before, limit);
   for (pid_t pid = 1; pid <= 50; pid++) {
     char name[64];
-    snprintf(name, sizeof(name), HOST "/web/%d-1000.jsonl", pid);
+    snprintf(name, sizeof(name), WEB "%d-1000.jsonl", pid);
     expect_file(&scene, name, "{}\n{}\n{}\n{}\n");
   }
   end(&scene);
@@ -296,10 +285,10 @@ START_TEST(a_failed_write_leaves_whole_lines) {
   expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
   ck_assert_int_lt(write_limited(&scene, limits_of_failure[_i], 1, DENET_LINE_SAMPLE, LINE), 0);
   ck_assert_ptr_nonnull(strstr(scene.error.text, scene.folder));
-  expect_file(&scene, HOST "/web/1-1000.jsonl", HEAD "\n");
+  expect_file(&scene, WEB "1-1000.jsonl", HEAD "\n");
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), sizeof(HEAD));
   expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
-  expect_file(&scene, HOST "/web/1-1000.jsonl", HEAD "\n" LINE "\n");
+  expect_file(&scene, WEB "1-1000.jsonl", HEAD "\n" LINE "\n");
   end(&scene);
 }
 END_TEST
@@ -307,11 +296,11 @@ END_TEST
 START_TEST(metadata_that_failed_heads_the_file_later) {
   struct scene scene = begin(no_limits);
   ck_assert_int_lt(write_limited(&scene, 5, 1, DENET_LINE_METADATA, HEAD), 0);
-  ck_assert(!exists(&scene, HOST "/web/1-1000.jsonl"));
+  ck_assert(!exists(&scene, WEB "1-1000.jsonl"));
   ck_assert_int_lt(write_limited(&scene, 5, 1, DENET_LINE_SAMPLE, LINE), 0);
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), 0);
   expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
-  expect_file(&scene, HOST "/web/1-1000.jsonl", HEAD "\n" LINE "\n");
+  expect_file(&scene, WEB "1-1000.jsonl", HEAD "\n" LINE "\n");
   end(&scene);
 }
 END_TEST
@@ -323,12 +312,12 @@ START_TEST(a_full_disk_is_left_alone_until_the_store_resumes) {
   ck_assert_int_eq(write_key(&scene, "web", 1, DENET_LINE_SAMPLE, LINE), -ENOSPC);
   ck_assert_int_eq(write_key(&scene, "web", 2, DENET_LINE_METADATA, HEAD), -ENOSPC);
   ck_assert_ptr_nonnull(strstr(scene.error.text, scene.folder));
-  ck_assert(!exists(&scene, HOST "/web/2-1000.jsonl"));
+  ck_assert(!exists(&scene, WEB "2-1000.jsonl"));
   denet_store_resume(scene.store);
   expect_write(&scene, 1, DENET_LINE_LAST, LINE);
   expect_write(&scene, 2, DENET_LINE_LAST, LINE);
-  expect_file(&scene, HOST "/web/1-1000.jsonl", HEAD "\n" LINE "\n");
-  expect_file(&scene, HOST "/web/2-1000.jsonl", HEAD "\n" LINE "\n");
+  expect_file(&scene, WEB "1-1000.jsonl", HEAD "\n" LINE "\n");
+  expect_file(&scene, WEB "2-1000.jsonl", HEAD "\n" LINE "\n");
   end(&scene);
 }
 END_TEST
@@ -340,7 +329,7 @@ START_TEST(a_process_that_ends_while_the_disk_is_full_is_forgotten) {
   ck_assert_int_eq(write_key(&scene, "web", 1, DENET_LINE_LAST, LINE), -ENOSPC);
   denet_store_resume(scene.store);
   ck_assert_int_eq(write_key(&scene, "web", 1, DENET_LINE_SAMPLE, LINE), DENET_GONE);
-  expect_file(&scene, HOST "/web/1-1000.jsonl", HEAD "\n");
+  expect_file(&scene, WEB "1-1000.jsonl", HEAD "\n");
   end(&scene);
 }
 END_TEST
@@ -362,7 +351,7 @@ START_TEST(folders_that_cannot_be_made_are_not_tried_for_each_line) {
   ck_assert(!exists(&scene, HOST));
   denet_store_resume(scene.store);
   expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
-  expect_file(&scene, HOST "/web/1-1000.jsonl", HEAD "\n" LINE "\n");
+  expect_file(&scene, WEB "1-1000.jsonl", HEAD "\n" LINE "\n");
   end(&scene);
 }
 END_TEST
@@ -382,26 +371,25 @@ START_TEST(a_removed_directory_comes_back) {
   expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
   remove_tree(scene.folder);
   expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
-  expect_file(&scene, HOST "/web/1-1000_0002.jsonl", HEAD "\n" LINE "\n");
+  expect_file(&scene, WEB "1-1000_0002.jsonl", HEAD "\n" LINE "\n");
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), FILE_BYTES);
   remove_tree(scene.folder);
   expect_write(&scene, 2, DENET_LINE_METADATA, HEAD);
-  expect_file(&scene, HOST "/web/2-1000.jsonl", HEAD "\n");
+  expect_file(&scene, WEB "2-1000.jsonl", HEAD "\n");
   end(&scene);
 }
 END_TEST
 
-START_TEST(a_file_that_was_moved_away_is_followed_by_the_next_part) {
-  struct scene scene = begin((struct denet_store_limits){PLENTY, PLENTY, 1, 0, 0});
+START_TEST(a_file_that_was_moved_away_is_followed_by_the_next_segment) {
+  struct scene scene = begin((struct limits){.open_files = 1});
   path from, to;
   expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
   expect_write(&scene, 2, DENET_LINE_METADATA, HEAD);
-  rename(path_of(&scene, HOST "/web/1-1000.jsonl", from),
-         path_of(&scene, HOST "/web/1-1000.jsonl.1", to));
-  write_file(&scene, HOST "/web/1-1000.jsonl", "new\n");
+  rename(path_of(&scene, WEB "1-1000.jsonl", from), path_of(&scene, WEB "1-1000.jsonl.1", to));
+  write_file(&scene, WEB "1-1000.jsonl", "new\n");
   expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
-  expect_file(&scene, HOST "/web/1-1000.jsonl", "new\n");
-  expect_file(&scene, HOST "/web/1-1000_0002.jsonl", HEAD "\n" LINE "\n");
+  expect_file(&scene, WEB "1-1000.jsonl", "new\n");
+  expect_file(&scene, WEB "1-1000_0002.jsonl", HEAD "\n" LINE "\n");
   end(&scene);
 }
 END_TEST
@@ -410,31 +398,29 @@ START_TEST(a_file_that_was_renamed_while_it_was_open_gets_no_lines_for_long) {
   struct scene scene = begin(no_limits);
   path from, to;
   expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
-  rename(path_of(&scene, HOST "/web/1-1000.jsonl", from),
-         path_of(&scene, HOST "/web/1-1000.jsonl.1", to));
+  rename(path_of(&scene, WEB "1-1000.jsonl", from), path_of(&scene, WEB "1-1000.jsonl.1", to));
   for (int batch = 0; batch < 10; batch++)
     denet_store_resume(scene.store);
   expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
-  expect_file(&scene, HOST "/web/1-1000.jsonl.1", HEAD "\n");
-  expect_file(&scene, HOST "/web/1-1000_0002.jsonl", HEAD "\n" LINE "\n");
+  expect_file(&scene, WEB "1-1000.jsonl.1", HEAD "\n");
+  expect_file(&scene, WEB "1-1000_0002.jsonl", HEAD "\n" LINE "\n");
   end(&scene);
 }
 END_TEST
 
-START_TEST(a_file_that_was_cut_is_followed_by_the_next_part) {
+START_TEST(a_file_that_was_cut_is_followed_by_the_next_segment) {
   struct scene scene = begin(no_limits);
   path full;
   expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
-  ck_assert_int_eq(truncate(path_of(&scene, HOST "/web/1-1000.jsonl", full), 0), 0);
+  ck_assert_int_eq(truncate(path_of(&scene, WEB "1-1000.jsonl", full), 0), 0);
   expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
-  expect_file(&scene, HOST "/web/1-1000_0002.jsonl", HEAD "\n" LINE "\n");
+  expect_file(&scene, WEB "1-1000_0002.jsonl", HEAD "\n" LINE "\n");
   end(&scene);
 }
 END_TEST
 
 START_TEST(the_check_makes_the_folder_and_leaves_nothing_in_it) {
-  struct scene scene = {0};
-  set_top(&scene);
+  struct scene scene = begin_closed();
   strcat(scene.folder, "/a/b/");
   ck_assert_int_eq(denet_store_check(scene.folder, &scene.error), 0);
   ck_assert_int_eq(rmdir(scene.folder), 0);
@@ -443,24 +429,22 @@ START_TEST(the_check_makes_the_folder_and_leaves_nothing_in_it) {
 END_TEST
 
 START_TEST(a_folder_that_cannot_be_is_named) {
-  struct scene scene = {0};
-  set_top(&scene);
+  struct scene scene = begin_closed();
   FILE *file = fopen(scene.folder, "w");
   fclose(file);
   strcat(scene.folder, "/below");
   ck_assert_int_eq(denet_store_check(scene.folder, &scene.error), -ENOTDIR);
   ck_assert_ptr_nonnull(strstr(scene.error.text, scene.folder));
   scene.error.text[0] = '\0';
-  ck_assert_int_eq(denet_store_open(scene.folder, HOST, &no_limits, &scene.error, &scene.store),
-                   -ENOTDIR);
+  ck_assert_int_eq(try_open(&scene, HOST, no_limits, &scene.store), -ENOTDIR);
   ck_assert_ptr_nonnull(strstr(scene.error.text, scene.folder));
   end(&scene);
 }
 END_TEST
 
 void add_cases(Suite *suite) {
-  ADD_TEST(suite, the_second_run_starts_a_new_part);
-  ADD_TEST(suite, the_second_run_goes_behind_the_latest_part);
+  ADD_TEST(suite, the_second_run_starts_a_new_segment);
+  ADD_TEST(suite, the_second_run_goes_after_the_latest_segment);
   ADD_TABLE(suite, an_unsafe_instance_is_refused, unsafe_names);
   ADD_TEST(suite, the_name_of_the_host_is_made_safe);
   ADD_TEST(suite, files_and_folders_are_not_for_everybody);
@@ -484,9 +468,9 @@ void add_cases(Suite *suite) {
   ADD_TEST(suite, folders_that_cannot_be_made_are_not_tried_for_each_line);
   ADD_TEST(suite, one_instance_in_trouble_is_none_of_the_others);
   ADD_TEST(suite, a_removed_directory_comes_back);
-  ADD_TEST(suite, a_file_that_was_moved_away_is_followed_by_the_next_part);
+  ADD_TEST(suite, a_file_that_was_moved_away_is_followed_by_the_next_segment);
   ADD_TEST(suite, a_file_that_was_renamed_while_it_was_open_gets_no_lines_for_long);
-  ADD_TEST(suite, a_file_that_was_cut_is_followed_by_the_next_part);
+  ADD_TEST(suite, a_file_that_was_cut_is_followed_by_the_next_segment);
   ADD_TEST(suite, the_check_makes_the_folder_and_leaves_nothing_in_it);
   ADD_TEST(suite, a_folder_that_cannot_be_is_named);
 }
