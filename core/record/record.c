@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#define FORMAT 1 /* of the lines, README.md */
+
 static void write_unsigned(struct denet_json *json, const char *key, uint64_t value) {
   denet_json_key(json, key);
   denet_json_unsigned(json, value);
@@ -60,6 +62,7 @@ int denet_record_metadata(struct denet_json *json, const struct denet_record_ori
   denet_json_clear(json);
   denet_json_object_open(json);
   write_string(json, "kind", denet_text_of("metadata"));
+  write_unsigned(json, "format", FORMAT);
   write_unsigned(json, "pid", (uint64_t)tree->pid);
   denet_json_key(json, "cmd");
   denet_json_array_open(json);
