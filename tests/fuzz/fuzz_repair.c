@@ -23,7 +23,7 @@ static void remove_folder(void) {
 
 static void make_folder(void) {
   const char *parent = getenv("TMPDIR");
-  snprintf(folder, sizeof(folder), "%s/fuzz-tail-XXXXXX", parent ? parent : "/tmp");
+  snprintf(folder, sizeof(folder), "%s/fuzz-repair-XXXXXX", parent ? parent : "/tmp");
   CLAIM(mkdtemp(folder) != NULL);
   folder_fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
   CLAIM(folder_fd >= 0);
@@ -46,16 +46,16 @@ static size_t find_whole(struct denet_text text) {
 
 /* By blocks of some size, each in memory of just that. */
 static void claim_look(struct denet_text text, size_t block_bytes, size_t whole) {
-  struct denet_repair tail = {0};
+  struct denet_repair repair = {0};
   bool is_found = false;
   for (size_t left = text.length; left && !is_found;) {
     size_t length = left < block_bytes ? left : block_bytes;
     left -= length;
     struct denet_text block = fuzz_copy((const uint8_t *)text.bytes + left, length);
-    is_found = denet_repair_scan(&tail, block);
+    is_found = denet_repair_scan(&repair, block);
     free((char *)block.bytes);
   }
-  CLAIM(denet_repair_torn_bytes(&tail) == text.length - whole);
+  CLAIM(denet_repair_torn_bytes(&repair) == text.length - whole);
 }
 
 static void claim_mended(struct denet_text text, size_t whole) {

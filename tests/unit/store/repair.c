@@ -50,14 +50,14 @@ static const struct {
 
 /* The torn bytes when the text is looked at in blocks of block_bytes. */
 static uint64_t look_in_blocks(struct denet_text text, size_t block_bytes) {
-  struct denet_repair tail = {0};
+  struct denet_repair repair = {0};
   for (size_t left = text.length; left > 0;) {
     size_t length = left < block_bytes ? left : block_bytes;
     left -= length;
-    if (denet_repair_scan(&tail, (struct denet_text){text.bytes + left, length}))
+    if (denet_repair_scan(&repair, (struct denet_text){text.bytes + left, length}))
       break;
   }
-  return denet_repair_torn_bytes(&tail);
+  return denet_repair_torn_bytes(&repair);
 }
 
 START_TEST(what_is_behind_the_last_whole_line_is_torn) {
@@ -68,10 +68,10 @@ START_TEST(what_is_behind_the_last_whole_line_is_torn) {
 END_TEST
 
 START_TEST(a_whole_line_is_looked_at_but_not_the_one_before_it) {
-  struct denet_repair tail = {0};
-  ck_assert(!denet_repair_scan(&tail, (struct denet_text)TEXT(LINE)));
-  ck_assert(denet_repair_scan(&tail, (struct denet_text)TEXT("\n")));
-  ck_assert_uint_eq(denet_repair_torn_bytes(&tail), 0);
+  struct denet_repair repair = {0};
+  ck_assert(!denet_repair_scan(&repair, (struct denet_text)TEXT(LINE)));
+  ck_assert(denet_repair_scan(&repair, (struct denet_text)TEXT("\n")));
+  ck_assert_uint_eq(denet_repair_torn_bytes(&repair), 0);
 }
 END_TEST
 
@@ -82,7 +82,7 @@ struct scene {
 };
 
 static struct scene begin(struct denet_text content) {
-  struct scene scene = {.path = "/tmp/denet-tail-XXXXXX"};
+  struct scene scene = {.path = "/tmp/denet-repair-XXXXXX"};
   ck_assert_ptr_nonnull(mkdtemp(scene.path));
   scene.folder = open(scene.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   ck_assert_int_ge(scene.folder, 0);
