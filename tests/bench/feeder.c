@@ -1,8 +1,7 @@
-/* A plugin of collectd that feeds one writer with samples of processes that are not there: with
- * denet's lines, as denet hands them over, or with the value lists that denet dispatches for a
- * group of one process. Both go by plugin_write(), so past collectd's queue and cache. It feeds
- * once, when collectd first asks it for values, says how that went in one line of the file Result,
- * and is idle from then on.
+/* A plugin of collectd that sends samples of invented processes to one writer: denet's lines, as
+ * denet sends them, or the value lists that denet dispatches for a group of one process. Both go by
+ * plugin_write(), past collectd's queue and cache. It sends once, at collectd's first read, writes
+ * the figures to one line of the file Result, and is idle from then on.
  *
  *   <Plugin feeder>
  *     Writer "write_denet"   # or another one, which gets value lists

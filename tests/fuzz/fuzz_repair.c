@@ -1,5 +1,5 @@
-/* The repair of a record file's end after a crash: whatever the file holds, what stays ends with a
- * whole line, and no whole line behind it goes. */
+/* The repair of a file's end after a crash: whatever the file contains, what stays ends with its
+ * last whole line. */
 #include "core/store/repair.h"
 #include "core/util/cleanup.h"
 #include "core/util/error.h"
@@ -30,7 +30,7 @@ static void make_folder(void) {
   atexit(remove_folder);
 }
 
-/* From the front: the length up to behind the last whole line. */
+/* Returns the length up to the end of the last whole line, found from the front. */
 static size_t find_whole(struct denet_text text) {
   struct denet_text rest = text, line;
   size_t whole = 0;
@@ -44,8 +44,8 @@ static size_t find_whole(struct denet_text text) {
   return whole;
 }
 
-/* By blocks of some size, each in memory of just that. */
-static void claim_look(struct denet_text text, size_t block_bytes, size_t whole) {
+/* Searches in blocks of one size, each in memory of just that size. */
+static void claim_scan(struct denet_text text, size_t block_bytes, size_t whole) {
   struct denet_repair repair = {0};
   bool is_found = false;
   for (size_t left = text.length; left && !is_found;) {
@@ -74,8 +74,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
   if (!folder[0])
     make_folder();
   for (size_t block_bytes = 1; block_bytes <= 64; block_bytes *= 2)
-    claim_look(text, block_bytes, whole);
-  claim_look(text, length, whole);
+    claim_scan(text, block_bytes, whole);
+  claim_scan(text, length, whole);
   claim_mended(text, whole);
   free((char *)text.bytes);
   return 0;

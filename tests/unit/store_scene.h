@@ -20,7 +20,7 @@
 
 #define HOST "h1"
 #define PLENTY (UINT64_C(1) << 40)
-#define HEAD "{\"kind\":\"metadata\"}"
+#define HEADER "{\"kind\":\"metadata\"}"
 #define LINE "{\"kind\":\"sample\",\"n\":1}"
 
 /* The day of all files, unless a test sets the clock. */
@@ -179,10 +179,10 @@ static inline void expect_write(struct scene *scene, pid_t pid, enum denet_line_
   ck_assert_msg(!error, "%d %s", error, scene->error.text);
 }
 
-/* A finished file of HEAD and LINE. */
-#define FILE_BYTES (sizeof(HEAD "\n" LINE "\n") - 1)
+/* A finished file of HEADER and LINE. */
+#define FILE_BYTES (sizeof(HEADER "\n" LINE "\n") - 1)
 static inline void write_whole(struct scene *scene, pid_t pid) {
-  expect_write(scene, pid, DENET_LINE_METADATA, HEAD);
+  expect_write(scene, pid, DENET_LINE_METADATA, HEADER);
   expect_write(scene, pid, DENET_LINE_LAST, LINE);
 }
 

@@ -36,7 +36,7 @@ START_TEST(a_file_is_made_though_its_folder_was_removed_to_make_room) {
   write_whole(&scene, 1);
   write_whole(&scene, 2);
   ck_assert(!exists(&scene, WEB "1-1000.jsonl"));
-  expect_file(&scene, WEB "2-1000.jsonl", HEAD "\n" LINE "\n");
+  expect_file(&scene, WEB "2-1000.jsonl", HEADER "\n" LINE "\n");
   end(&scene);
 }
 END_TEST
@@ -44,7 +44,7 @@ END_TEST
 START_TEST(an_empty_folder_of_another_host_goes) {
   struct scene scene = begin(no_limits);
   make_folder(&scene, "h2/web/" DAY);
-  write_file(&scene, "h2/web/" DAY "/1-1000.jsonl", HEAD "\n");
+  write_file(&scene, "h2/web/" DAY "/1-1000.jsonl", HEADER "\n");
   open_again(&scene, (struct limits){.total_bytes = 1});
   ck_assert(!exists(&scene, "h2"));
   end(&scene);
@@ -60,8 +60,8 @@ START_TEST(files_of_earlier_versions_count_and_go_and_are_never_moved) {
   make_folder(&scene, old_folders[_i]);
   snprintf(name, sizeof(name), "%s/1-1000.jsonl", old_folders[_i]);
   snprintf(next, sizeof(next), "%s/1-1000_0002.jsonl", old_folders[_i]);
-  write_file(&scene, name, HEAD "\n" LINE "\n");
-  write_file(&scene, next, HEAD "\n" LINE "\n{\"torn");
+  write_file(&scene, name, HEADER "\n" LINE "\n");
+  write_file(&scene, next, HEADER "\n" LINE "\n{\"torn");
   set_age(&scene, name, 1000);
   set_age(&scene, next, 10);
   open_again(&scene, (struct limits){.total_bytes = 3 * FILE_BYTES});
@@ -71,7 +71,7 @@ START_TEST(files_of_earlier_versions_count_and_go_and_are_never_moved) {
   ck_assert(exists(&scene, name));
   write_whole(&scene, 2);
   ck_assert(!exists(&scene, name));
-  expect_file(&scene, next, HEAD "\n" LINE "\n");
+  expect_file(&scene, next, HEADER "\n" LINE "\n");
   write_whole(&scene, 3);
   ck_assert(!exists(&scene, next));
   ck_assert(!exists(&scene, old_folders[_i]) || !strcmp(old_folders[_i], HOST "/web"));
@@ -90,7 +90,7 @@ START_TEST(numbers_go_on_from_day_to_day) {
   now_ms += 86400000;
   if (restarts[_i])
     open_again(&scene, no_limits);
-  expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
+  expect_write(&scene, 1, DENET_LINE_METADATA, HEADER);
   ck_assert(exists(&scene, HOST "/web/2023-11-15/1-1000_0002.jsonl"));
   ck_assert(exists(&scene, HOST "/web/2023-11-16/1-1000_0003.jsonl"));
   end(&scene);
@@ -103,7 +103,7 @@ START_TEST(segments_are_found_among_many) {
   write_wholes(&scene, 1, 300);
   for (pid_t pid = 1; pid <= 300; pid++) {
     char name[64];
-    expect_write(&scene, pid, DENET_LINE_METADATA, HEAD);
+    expect_write(&scene, pid, DENET_LINE_METADATA, HEADER);
     snprintf(name, sizeof(name), WEB "%d-1000_0003.jsonl", pid);
     ck_assert(exists(&scene, name));
   }
@@ -133,7 +133,7 @@ START_TEST(a_link_in_place_of_a_day_is_not_followed) {
   denet_store_resume(scene.store);
   rename(path_of(&scene, HOST "/web/" DAY, from), path_of(&scene, "../victim", to));
   ck_assert_int_eq(symlink(to, from), 0);
-  ck_assert_int_lt(write_key(&scene, "web", 2, DENET_LINE_METADATA, HEAD), 0);
+  ck_assert_int_lt(write_key(&scene, "web", 2, DENET_LINE_METADATA, HEADER), 0);
   open_again(&scene, (struct limits){.total_bytes = 1});
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), 0);
   ck_assert(exists(&scene, "../victim/1-1000.jsonl"));
@@ -152,7 +152,7 @@ START_TEST(a_folder_of_another_name_is_not_looked_into) {
   snprintf(name, sizeof(name), HOST "/web/%s", other_folders[_i]);
   make_folder(&scene, name);
   strcat(name, "/1-1000.jsonl");
-  write_file(&scene, name, HEAD "\n");
+  write_file(&scene, name, HEADER "\n");
   open_again(&scene, (struct limits){.total_bytes = 1});
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), 0);
   ck_assert(exists(&scene, name));
@@ -186,14 +186,14 @@ static const char *const torn_names[] = {WEB "1-1000.jsonl", WEB "1-1000_0002.js
 
 static void make_torn(const struct scene *scene, const char *name) {
   make_folder(scene, HOST "/web/" DAY);
-  write_file(scene, name, HEAD "\n" LINE "\n{\"kind\":");
+  write_file(scene, name, HEADER "\n" LINE "\n{\"kind\":");
 }
 
 START_TEST(the_second_run_cuts_torn_ends_off) {
   struct scene scene = begin(no_limits);
   make_torn(&scene, torn_names[_i]);
   open_again(&scene, no_limits);
-  expect_file(&scene, torn_names[_i], HEAD "\n" LINE "\n");
+  expect_file(&scene, torn_names[_i], HEADER "\n" LINE "\n");
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), FILE_BYTES);
   open_again(&scene, (struct limits){.total_bytes = 1});
   ck_assert(!exists(&scene, torn_names[_i]));
@@ -220,9 +220,9 @@ START_TEST(what_another_store_may_be_writing_is_left_alone) {
   make_torn(&scene, torn_names[0]);
   ck_assert_int_eq(try_open(&scene, HOST, no_limits, &other), 0);
   denet_store_close(other);
-  expect_file(&scene, torn_names[0], HEAD "\n" LINE "\n{\"kind\":");
+  expect_file(&scene, torn_names[0], HEADER "\n" LINE "\n{\"kind\":");
   open_again(&scene, no_limits);
-  expect_file(&scene, torn_names[0], HEAD "\n" LINE "\n");
+  expect_file(&scene, torn_names[0], HEADER "\n" LINE "\n");
   end(&scene);
 }
 END_TEST
@@ -230,10 +230,10 @@ END_TEST
 START_TEST(files_of_other_hosts_are_left_alone) {
   struct scene scene = begin(no_limits);
   make_folder(&scene, "h2/web/" DAY);
-  write_file(&scene, "h2/web/" DAY "/1-1000.jsonl", HEAD "\n{");
+  write_file(&scene, "h2/web/" DAY "/1-1000.jsonl", HEADER "\n{");
   open_again(&scene, no_limits);
-  expect_file(&scene, "h2/web/" DAY "/1-1000.jsonl", HEAD "\n{");
-  ck_assert_uint_eq(denet_store_total_bytes(scene.store), sizeof(HEAD) + 1);
+  expect_file(&scene, "h2/web/" DAY "/1-1000.jsonl", HEADER "\n{");
+  ck_assert_uint_eq(denet_store_total_bytes(scene.store), sizeof(HEADER) + 1);
   end(&scene);
 }
 END_TEST

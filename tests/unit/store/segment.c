@@ -14,10 +14,10 @@ END_TEST
 
 START_TEST(an_end_finishes_a_file_and_is_no_line_of_it) {
   struct scene scene = begin(no_limits);
-  expect_write(&scene, 12, DENET_LINE_METADATA, HEAD);
+  expect_write(&scene, 12, DENET_LINE_METADATA, HEADER);
   expect_write(&scene, 12, DENET_LINE_SAMPLE, LINE);
   expect_write(&scene, 12, DENET_LINE_END, "");
-  expect_file(&scene, WEB "12-1000.jsonl", HEAD "\n" LINE "\n");
+  expect_file(&scene, WEB "12-1000.jsonl", HEADER "\n" LINE "\n");
   ck_assert_int_eq(write_key(&scene, "web", 12, DENET_LINE_SAMPLE, LINE), DENET_GONE);
   expect_write(&scene, 12, DENET_LINE_END, "");
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), FILE_BYTES);
@@ -36,10 +36,10 @@ START_TEST(descriptors_that_select_can_take_are_left_to_others) {
   ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
   struct rlimit limit = {descriptor_limits[_i].limit, before.rlim_max};
   ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
-  expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
+  expect_write(&scene, 1, DENET_LINE_METADATA, HEADER);
   ck_assert_int_eq(fcntl(FD_SETSIZE, F_GETFD) >= 0, descriptor_limits[_i].is_high);
   expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
-  expect_file(&scene, WEB "1-1000.jsonl", HEAD "\n" LINE "\n");
+  expect_file(&scene, WEB "1-1000.jsonl", HEADER "\n" LINE "\n");
   setrlimit(RLIMIT_NOFILE, &before);
   end(&scene);
 }
@@ -72,16 +72,16 @@ END_TEST
   "{\"kind\":\"sample\",\"pad\":\""                                                                \
   "................................................................................"               \
   "................................................................................\"}"
-#define LONG_FILE_BYTES (sizeof(HEAD "\n" LONG_LINE "\n") - 1)
+#define LONG_FILE_BYTES (sizeof(HEADER "\n" LONG_LINE "\n") - 1)
 
 START_TEST(a_full_segment_is_followed_by_one_with_the_same_header) {
   struct scene scene = begin((struct limits){.file_bytes = LONG_FILE_BYTES});
-  expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
+  expect_write(&scene, 1, DENET_LINE_METADATA, HEADER);
   for (int i = 0; i < 3; i++)
     expect_write(&scene, 1, DENET_LINE_SAMPLE, LONG_LINE);
-  expect_file(&scene, WEB "1-1000.jsonl", HEAD "\n" LONG_LINE "\n");
-  expect_file(&scene, WEB "1-1000_0002.jsonl", HEAD "\n" LONG_LINE "\n");
-  expect_file(&scene, WEB "1-1000_0003.jsonl", HEAD "\n" LONG_LINE "\n");
+  expect_file(&scene, WEB "1-1000.jsonl", HEADER "\n" LONG_LINE "\n");
+  expect_file(&scene, WEB "1-1000_0002.jsonl", HEADER "\n" LONG_LINE "\n");
+  expect_file(&scene, WEB "1-1000_0003.jsonl", HEADER "\n" LONG_LINE "\n");
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), 3 * LONG_FILE_BYTES);
   end(&scene);
 }
@@ -92,8 +92,8 @@ static const struct {
   struct limits limits;
   size_t header_bytes, least_bytes;
 } worths[] = {
-    {{.file_bytes = 1}, sizeof(HEAD), 8 * sizeof(HEAD)},
-    {{.total_bytes = 1}, sizeof(HEAD), 8 * sizeof(HEAD)},
+    {{.file_bytes = 1}, sizeof(HEADER), 8 * sizeof(HEADER)},
+    {{.total_bytes = 1}, sizeof(HEADER), 8 * sizeof(HEADER)},
     {{.file_bytes = 1}, 4000, 8 * 4000},
     {{.file_bytes = 1}, 30000, 32 << 10},
     {{.total_bytes = 1}, 100000, 32 << 10},
@@ -119,27 +119,27 @@ END_TEST
 START_TEST(each_segment_is_in_the_folder_of_its_day) {
   struct scene scene = begin((struct limits){.file_bytes = LONG_FILE_BYTES});
   now_ms = DAY_MS + 86399999;
-  expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
+  expect_write(&scene, 1, DENET_LINE_METADATA, HEADER);
   now_ms = DAY_MS + 86400000;
   expect_write(&scene, 1, DENET_LINE_SAMPLE, LONG_LINE);
   expect_write(&scene, 1, DENET_LINE_SAMPLE, LONG_LINE);
   now_ms = UINT64_C(1709208000000); /* 2024-02-29 12:00 */
-  expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
-  expect_file(&scene, WEB "1-1000.jsonl", HEAD "\n" LONG_LINE "\n");
-  expect_file(&scene, HOST "/web/2023-11-15/1-1000_0002.jsonl", HEAD "\n" LONG_LINE "\n");
-  expect_file(&scene, HOST "/web/2024-02-29/1-1000_0003.jsonl", HEAD "\n");
+  expect_write(&scene, 1, DENET_LINE_METADATA, HEADER);
+  expect_file(&scene, WEB "1-1000.jsonl", HEADER "\n" LONG_LINE "\n");
+  expect_file(&scene, HOST "/web/2023-11-15/1-1000_0002.jsonl", HEADER "\n" LONG_LINE "\n");
+  expect_file(&scene, HOST "/web/2024-02-29/1-1000_0003.jsonl", HEADER "\n");
   end(&scene);
 }
 END_TEST
 
 START_TEST(a_closed_segment_is_found_in_its_folder_on_another_day) {
   struct scene scene = begin((struct limits){.open_files = 1});
-  expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
+  expect_write(&scene, 1, DENET_LINE_METADATA, HEADER);
   now_ms = DAY_MS + 86400000;
-  expect_write(&scene, 2, DENET_LINE_METADATA, HEAD);
+  expect_write(&scene, 2, DENET_LINE_METADATA, HEADER);
   denet_store_resume(scene.store);
   expect_write(&scene, 1, DENET_LINE_LAST, LINE);
-  expect_file(&scene, WEB "1-1000.jsonl", HEAD "\n" LINE "\n");
+  expect_file(&scene, WEB "1-1000.jsonl", HEADER "\n" LINE "\n");
   end(&scene);
 }
 END_TEST

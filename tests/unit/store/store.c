@@ -2,10 +2,10 @@
 
 START_TEST(the_second_run_starts_a_new_segment) {
   struct scene scene = begin(no_limits);
-  expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
+  expect_write(&scene, 1, DENET_LINE_METADATA, HEADER);
   open_again(&scene, no_limits);
   expect_write(&scene, 1, DENET_LINE_METADATA, "{}");
-  expect_file(&scene, WEB "1-1000.jsonl", HEAD "\n");
+  expect_file(&scene, WEB "1-1000.jsonl", HEADER "\n");
   expect_file(&scene, WEB "1-1000_0002.jsonl", "{}\n");
   end(&scene);
 }
@@ -18,8 +18,8 @@ START_TEST(the_second_run_goes_after_the_latest_segment) {
   write_file(&scene, WEB "1-10005_0009.jsonl", "{}\n");
   write_file(&scene, WEB "1-1000_99999999999999999999.jsonl", "{}\n");
   open_again(&scene, no_limits);
-  expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
-  expect_file(&scene, WEB "1-1000_0008.jsonl", HEAD "\n");
+  expect_write(&scene, 1, DENET_LINE_METADATA, HEADER);
+  expect_file(&scene, WEB "1-1000_0008.jsonl", HEADER "\n");
   end(&scene);
 }
 END_TEST
@@ -30,7 +30,7 @@ static const char *const unsafe_names[] = {"",     ".",         "..",     "../we
 START_TEST(an_unsafe_instance_is_refused) {
   struct scene scene = begin(no_limits);
   const char *name = unsafe_names[_i];
-  ck_assert_int_eq(write_key(&scene, name, 1, DENET_LINE_METADATA, HEAD), -EINVAL);
+  ck_assert_int_eq(write_key(&scene, name, 1, DENET_LINE_METADATA, HEADER), -EINVAL);
   ck_assert_ptr_nonnull(strstr(scene.error.text, name));
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), 0);
   end(&scene);
@@ -79,7 +79,7 @@ START_TEST(a_planted_symlink_is_not_followed) {
   make_folder(&scene, HOST "/web/" DAY);
   plant(&scene, WEB "1-1000.jsonl", "victim");
   write_whole(&scene, 1);
-  expect_file(&scene, WEB "1-1000_0002.jsonl", HEAD "\n" LINE "\n");
+  expect_file(&scene, WEB "1-1000_0002.jsonl", HEADER "\n" LINE "\n");
   ck_assert(!exists(&scene, "../victim"));
   end(&scene);
 }
@@ -93,7 +93,7 @@ START_TEST(a_planted_symlink_to_a_folder_is_not_followed) {
   make_folder(&scene, "../victim/web/" DAY);
   rmdir(path_of(&scene, planted_folders[_i], full));
   plant(&scene, planted_folders[_i], "victim");
-  ck_assert_int_lt(write_key(&scene, "web", 1, DENET_LINE_METADATA, HEAD), 0);
+  ck_assert_int_lt(write_key(&scene, "web", 1, DENET_LINE_METADATA, HEADER), 0);
   ck_assert(!exists(&scene, "../victim/1-1000.jsonl"));
   ck_assert(!exists(&scene, "../victim/web/1-1000.jsonl"));
   end(&scene);
@@ -123,7 +123,7 @@ START_TEST(files_take_whole_blocks_of_the_disk) {
   write_whole(&scene, 1);
   write_whole(&scene, 2);
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), 2 * 4096);
-  expect_write(&scene, 3, DENET_LINE_METADATA, HEAD);
+  expect_write(&scene, 3, DENET_LINE_METADATA, HEADER);
   for (size_t i = 0; i < LONG_LINES; i++)
     expect_write(&scene, 3, DENET_LINE_SAMPLE, LINE);
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), 4 * 4096);
@@ -143,7 +143,7 @@ START_TEST(many_open_files_have_a_block_each_at_least) {
   struct limits limits = {.total_bytes = UINT64_C(4) * 4096, .block_bytes = 4096};
   struct scene scene = begin(limits);
   for (pid_t pid = 1; pid <= 8; pid++)
-    expect_write(&scene, pid, DENET_LINE_METADATA, HEAD);
+    expect_write(&scene, pid, DENET_LINE_METADATA, HEADER);
   for (size_t i = 0; i < LONG_LINES; i++) {
     ck_assert(!exists(&scene, WEB "1-1000_0002.jsonl"));
     expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
@@ -184,13 +184,13 @@ END_TEST
 START_TEST(an_open_file_is_never_removed) {
   struct scene scene = begin((struct limits){.total_bytes = FILE_BYTES, .open_files = 1});
   for (pid_t pid = 1; pid <= 3; pid++)
-    expect_write(&scene, pid, DENET_LINE_METADATA, HEAD);
+    expect_write(&scene, pid, DENET_LINE_METADATA, HEADER);
   for (pid_t pid = 1; pid <= 3; pid++)
     expect_write(&scene, pid, DENET_LINE_SAMPLE, LINE);
   for (pid_t pid = 1; pid <= 3; pid++) {
     char name[64];
     snprintf(name, sizeof(name), WEB "%d-1000.jsonl", pid);
-    expect_file(&scene, name, HEAD "\n" LINE "\n");
+    expect_file(&scene, name, HEADER "\n" LINE "\n");
   }
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), 3 * FILE_BYTES);
   end(&scene);
@@ -199,8 +199,8 @@ END_TEST
 
 START_TEST(open_files_alone_do_not_outgrow_the_total) {
   struct scene scene = begin((struct limits){.total_bytes = 20 * FILE_BYTES});
-  expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
-  expect_write(&scene, 2, DENET_LINE_METADATA, HEAD);
+  expect_write(&scene, 1, DENET_LINE_METADATA, HEADER);
+  expect_write(&scene, 2, DENET_LINE_METADATA, HEADER);
   for (int i = 0; i < 100; i++) {
     expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
     expect_write(&scene, 2, DENET_LINE_SAMPLE, LINE);
@@ -212,11 +212,11 @@ END_TEST
 
 START_TEST(an_empty_instance_folder_goes_and_comes_back) {
   struct scene scene = begin((struct limits){.total_bytes = FILE_BYTES});
-  ck_assert_int_eq(write_key(&scene, "old", 1, DENET_LINE_METADATA, HEAD), 0);
+  ck_assert_int_eq(write_key(&scene, "old", 1, DENET_LINE_METADATA, HEADER), 0);
   ck_assert_int_eq(write_key(&scene, "old", 1, DENET_LINE_LAST, LINE), 0);
   write_whole(&scene, 2);
   ck_assert(!exists(&scene, HOST "/old"));
-  ck_assert_int_eq(write_key(&scene, "old", 3, DENET_LINE_METADATA, HEAD), 0);
+  ck_assert_int_eq(write_key(&scene, "old", 3, DENET_LINE_METADATA, HEADER), 0);
   ck_assert(exists(&scene, HOST "/old/" DAY "/3-1000.jsonl"));
   end(&scene);
 }
@@ -278,58 +278,58 @@ START_TEST(more_keys_than_descriptors_lose_nothing) {
 END_TEST
 
 /* One whose write ends short, and one that cannot write a byte. */
-static const size_t limits_of_failure[] = {FILE_BYTES - 5, sizeof(HEAD)};
+static const size_t limits_of_failure[] = {FILE_BYTES - 5, sizeof(HEADER)};
 
 START_TEST(a_failed_write_leaves_whole_lines) {
   struct scene scene = begin(no_limits);
-  expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
+  expect_write(&scene, 1, DENET_LINE_METADATA, HEADER);
   ck_assert_int_lt(write_limited(&scene, limits_of_failure[_i], 1, DENET_LINE_SAMPLE, LINE), 0);
   ck_assert_ptr_nonnull(strstr(scene.error.text, scene.folder));
-  expect_file(&scene, WEB "1-1000.jsonl", HEAD "\n");
-  ck_assert_uint_eq(denet_store_total_bytes(scene.store), sizeof(HEAD));
+  expect_file(&scene, WEB "1-1000.jsonl", HEADER "\n");
+  ck_assert_uint_eq(denet_store_total_bytes(scene.store), sizeof(HEADER));
   expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
-  expect_file(&scene, WEB "1-1000.jsonl", HEAD "\n" LINE "\n");
+  expect_file(&scene, WEB "1-1000.jsonl", HEADER "\n" LINE "\n");
   end(&scene);
 }
 END_TEST
 
 START_TEST(metadata_that_failed_heads_the_file_later) {
   struct scene scene = begin(no_limits);
-  ck_assert_int_lt(write_limited(&scene, 5, 1, DENET_LINE_METADATA, HEAD), 0);
+  ck_assert_int_lt(write_limited(&scene, 5, 1, DENET_LINE_METADATA, HEADER), 0);
   ck_assert(!exists(&scene, WEB "1-1000.jsonl"));
   ck_assert_int_lt(write_limited(&scene, 5, 1, DENET_LINE_SAMPLE, LINE), 0);
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), 0);
   expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
-  expect_file(&scene, WEB "1-1000.jsonl", HEAD "\n" LINE "\n");
+  expect_file(&scene, WEB "1-1000.jsonl", HEADER "\n" LINE "\n");
   end(&scene);
 }
 END_TEST
 
 START_TEST(a_full_disk_is_left_alone_until_the_store_resumes) {
   struct scene scene = begin(no_limits);
-  expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
+  expect_write(&scene, 1, DENET_LINE_METADATA, HEADER);
   ck_assert_int_eq(try_limited(&scene, FILE_BYTES - 5, 1, DENET_LINE_SAMPLE, LINE), -ENOSPC);
   ck_assert_int_eq(write_key(&scene, "web", 1, DENET_LINE_SAMPLE, LINE), -ENOSPC);
-  ck_assert_int_eq(write_key(&scene, "web", 2, DENET_LINE_METADATA, HEAD), -ENOSPC);
+  ck_assert_int_eq(write_key(&scene, "web", 2, DENET_LINE_METADATA, HEADER), -ENOSPC);
   ck_assert_ptr_nonnull(strstr(scene.error.text, scene.folder));
   ck_assert(!exists(&scene, WEB "2-1000.jsonl"));
   denet_store_resume(scene.store);
   expect_write(&scene, 1, DENET_LINE_LAST, LINE);
   expect_write(&scene, 2, DENET_LINE_LAST, LINE);
-  expect_file(&scene, WEB "1-1000.jsonl", HEAD "\n" LINE "\n");
-  expect_file(&scene, WEB "2-1000.jsonl", HEAD "\n" LINE "\n");
+  expect_file(&scene, WEB "1-1000.jsonl", HEADER "\n" LINE "\n");
+  expect_file(&scene, WEB "2-1000.jsonl", HEADER "\n" LINE "\n");
   end(&scene);
 }
 END_TEST
 
 START_TEST(a_process_that_ends_while_the_disk_is_full_is_forgotten) {
   struct scene scene = begin(no_limits);
-  expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
+  expect_write(&scene, 1, DENET_LINE_METADATA, HEADER);
   ck_assert_int_eq(try_limited(&scene, FILE_BYTES - 5, 1, DENET_LINE_SAMPLE, LINE), -ENOSPC);
   ck_assert_int_eq(write_key(&scene, "web", 1, DENET_LINE_LAST, LINE), -ENOSPC);
   denet_store_resume(scene.store);
   ck_assert_int_eq(write_key(&scene, "web", 1, DENET_LINE_SAMPLE, LINE), DENET_GONE);
-  expect_file(&scene, WEB "1-1000.jsonl", HEAD "\n");
+  expect_file(&scene, WEB "1-1000.jsonl", HEADER "\n");
   end(&scene);
 }
 END_TEST
@@ -345,13 +345,13 @@ START_TEST(folders_that_cannot_be_made_are_not_tried_for_each_line) {
   struct scene scene = begin(no_limits);
   path full;
   stand_in_the_way(&scene, HOST);
-  ck_assert_int_eq(write_key(&scene, "web", 1, DENET_LINE_METADATA, HEAD), -ENOTDIR);
+  ck_assert_int_eq(write_key(&scene, "web", 1, DENET_LINE_METADATA, HEADER), -ENOTDIR);
   ck_assert_int_eq(remove(path_of(&scene, HOST, full)), 0);
-  ck_assert_int_eq(write_key(&scene, "db", 2, DENET_LINE_METADATA, HEAD), -ENOTDIR);
+  ck_assert_int_eq(write_key(&scene, "db", 2, DENET_LINE_METADATA, HEADER), -ENOTDIR);
   ck_assert(!exists(&scene, HOST));
   denet_store_resume(scene.store);
   expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
-  expect_file(&scene, WEB "1-1000.jsonl", HEAD "\n" LINE "\n");
+  expect_file(&scene, WEB "1-1000.jsonl", HEADER "\n" LINE "\n");
   end(&scene);
 }
 END_TEST
@@ -359,7 +359,7 @@ END_TEST
 START_TEST(one_instance_in_trouble_is_none_of_the_others) {
   struct scene scene = begin(no_limits);
   stand_in_the_way(&scene, HOST "/db");
-  ck_assert_int_eq(write_key(&scene, "db", 1, DENET_LINE_METADATA, HEAD), -ENOTDIR);
+  ck_assert_int_eq(write_key(&scene, "db", 1, DENET_LINE_METADATA, HEADER), -ENOTDIR);
   write_whole(&scene, 1);
   ck_assert_int_eq(write_key(&scene, "db", 1, DENET_LINE_SAMPLE, LINE), -ENOTDIR);
   end(&scene);
@@ -368,14 +368,14 @@ END_TEST
 
 START_TEST(a_removed_directory_comes_back) {
   struct scene scene = begin(no_limits);
-  expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
+  expect_write(&scene, 1, DENET_LINE_METADATA, HEADER);
   remove_tree(scene.folder);
   expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
-  expect_file(&scene, WEB "1-1000_0002.jsonl", HEAD "\n" LINE "\n");
+  expect_file(&scene, WEB "1-1000_0002.jsonl", HEADER "\n" LINE "\n");
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), FILE_BYTES);
   remove_tree(scene.folder);
-  expect_write(&scene, 2, DENET_LINE_METADATA, HEAD);
-  expect_file(&scene, WEB "2-1000.jsonl", HEAD "\n");
+  expect_write(&scene, 2, DENET_LINE_METADATA, HEADER);
+  expect_file(&scene, WEB "2-1000.jsonl", HEADER "\n");
   end(&scene);
 }
 END_TEST
@@ -383,13 +383,13 @@ END_TEST
 START_TEST(a_file_that_was_moved_away_is_followed_by_the_next_segment) {
   struct scene scene = begin((struct limits){.open_files = 1});
   path from, to;
-  expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
-  expect_write(&scene, 2, DENET_LINE_METADATA, HEAD);
+  expect_write(&scene, 1, DENET_LINE_METADATA, HEADER);
+  expect_write(&scene, 2, DENET_LINE_METADATA, HEADER);
   rename(path_of(&scene, WEB "1-1000.jsonl", from), path_of(&scene, WEB "1-1000.jsonl.1", to));
   write_file(&scene, WEB "1-1000.jsonl", "new\n");
   expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
   expect_file(&scene, WEB "1-1000.jsonl", "new\n");
-  expect_file(&scene, WEB "1-1000_0002.jsonl", HEAD "\n" LINE "\n");
+  expect_file(&scene, WEB "1-1000_0002.jsonl", HEADER "\n" LINE "\n");
   end(&scene);
 }
 END_TEST
@@ -397,13 +397,13 @@ END_TEST
 START_TEST(a_file_that_was_renamed_while_it_was_open_gets_no_lines_for_long) {
   struct scene scene = begin(no_limits);
   path from, to;
-  expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
+  expect_write(&scene, 1, DENET_LINE_METADATA, HEADER);
   rename(path_of(&scene, WEB "1-1000.jsonl", from), path_of(&scene, WEB "1-1000.jsonl.1", to));
   for (int batch = 0; batch < 10; batch++)
     denet_store_resume(scene.store);
   expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
-  expect_file(&scene, WEB "1-1000.jsonl.1", HEAD "\n");
-  expect_file(&scene, WEB "1-1000_0002.jsonl", HEAD "\n" LINE "\n");
+  expect_file(&scene, WEB "1-1000.jsonl.1", HEADER "\n");
+  expect_file(&scene, WEB "1-1000_0002.jsonl", HEADER "\n" LINE "\n");
   end(&scene);
 }
 END_TEST
@@ -411,10 +411,10 @@ END_TEST
 START_TEST(a_file_that_was_cut_is_followed_by_the_next_segment) {
   struct scene scene = begin(no_limits);
   path full;
-  expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
+  expect_write(&scene, 1, DENET_LINE_METADATA, HEADER);
   ck_assert_int_eq(truncate(path_of(&scene, WEB "1-1000.jsonl", full), 0), 0);
   expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
-  expect_file(&scene, WEB "1-1000_0002.jsonl", HEAD "\n" LINE "\n");
+  expect_file(&scene, WEB "1-1000_0002.jsonl", HEADER "\n" LINE "\n");
   end(&scene);
 }
 END_TEST

@@ -63,16 +63,16 @@ static const char *find_file(const struct scene *scene, pid_t pid) {
 START_TEST(lines_pushed_before_and_after_the_start_are_in_their_files) {
   struct scene scene = begin_closed();
   struct denet_writer *writer = new_writer(1 << 20);
-  ck_assert_int_eq(push(writer, 1, DENET_LINE_METADATA, HEAD), 0);
+  ck_assert_int_eq(push(writer, 1, DENET_LINE_METADATA, HEADER), 0);
   ck_assert_int_eq(denet_writer_flush(writer, SECOND), 0);
   ck_assert_int_eq(start(writer, &scene, &scene.error), 0);
   ck_assert_int_eq(push(writer, 1, DENET_LINE_SAMPLE, LINE), 0);
   ck_assert_int_eq(denet_writer_flush(writer, 60 * SECOND), 0);
-  expect_file(&scene, find_file(&scene, 1), HEAD "\n" LINE "\n");
+  expect_file(&scene, find_file(&scene, 1), HEADER "\n" LINE "\n");
   ck_assert_int_eq(push(writer, 1, DENET_LINE_LAST, LINE), 0);
   ck_assert_uint_eq(denet_writer_lost_count(writer), 0);
   ck_assert(denet_writer_stop(writer, 60));
-  expect_file(&scene, find_file(&scene, 1), HEAD "\n" LINE "\n" LINE "\n");
+  expect_file(&scene, find_file(&scene, 1), HEADER "\n" LINE "\n" LINE "\n");
   ck_assert_str_eq(logged.text, "");
   end(&scene);
 }
@@ -82,7 +82,7 @@ START_TEST(a_writer_that_cannot_start_takes_no_lines) {
   struct scene scene = begin_closed();
   struct denet_writer *writer = new_writer(1 << 20);
   fclose(fopen(scene.folder, "w")); /* in the way */
-  ck_assert_int_eq(push(writer, 1, DENET_LINE_METADATA, HEAD), 0);
+  ck_assert_int_eq(push(writer, 1, DENET_LINE_METADATA, HEADER), 0);
   ck_assert_int_eq(start(writer, &scene, &scene.error), -ENOTDIR);
   ck_assert_ptr_nonnull(strstr(scene.error.text, scene.folder));
   ck_assert_int_eq(push(writer, 1, DENET_LINE_SAMPLE, LINE), ENOENT);
@@ -131,7 +131,7 @@ END_TEST
 
 START_TEST(a_writer_that_never_started_stops_at_once) {
   struct denet_writer *writer = new_writer(1024);
-  push(writer, 1, DENET_LINE_METADATA, HEAD);
+  push(writer, 1, DENET_LINE_METADATA, HEADER);
   ck_assert(denet_writer_stop(writer, 60));
   ck_assert(denet_writer_stop(NULL, 60));
 }
