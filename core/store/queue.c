@@ -40,32 +40,25 @@ static void wait_until(pthread_cond_t *condition, pthread_mutex_t *lock, uint64_
   pthread_cond_timedwait(condition, lock, &deadline);
 }
 
-/* 0 or an errno. */
-static int init_condition(pthread_cond_t *condition) {
-  pthread_condattr_t attributes;
-  int error = pthread_condattr_init(&attributes);
-  if (error)
-    return error;
-  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-  error = pthread_cond_init(condition, &attributes);
-  pthread_condattr_destroy(&attributes);
-  return error;
-}
-
 int denet_queue_new(size_t bytes, struct denet_queue **out_queue) {
   struct denet_queue *queue = calloc(1, sizeof(*queue));
   if (!queue)
     return -ENOMEM;
   queue->limit_bytes = bytes;
   queue->stuck_count = NEVER;
+  /* glibc's locks and conditions own nothing, and to make them cannot fail. */
+  pthread_condattr_t attributes;
+  pthread_condattr_init(&attributes);
+  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+  pthread_cond_init(&queue->taker_wakes, &attributes);
+  pthread_cond_init(&queue->flusher_wakes, &attributes);
+  pthread_condattr_destroy(&attributes);
+  pthread_mutex_init(&queue->lock, NULL);
   /* All memory at once, so that no push waits for realloc() to move megabytes; the kernel provides
-   * pages at their first use. glibc's locks and conditions own nothing and cannot fail. */
+   * pages at their first use. */
   if (denet_buffer_reserve(&queue->filling, bytes) ||
-      denet_buffer_reserve(&queue->draining, bytes) || pthread_mutex_init(&queue->lock, NULL) ||
-      init_condition(&queue->taker_wakes) || init_condition(&queue->flusher_wakes)) {
-    denet_buffer_done(&queue->filling);
-    denet_buffer_done(&queue->draining);
-    free(queue);
+      denet_buffer_reserve(&queue->draining, bytes)) {
+    denet_queue_free(queue);
     return -ENOMEM;
   }
   *out_queue = queue;

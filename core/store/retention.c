@@ -272,8 +272,6 @@ static int compare_age(const void *left, const void *right) {
     return a->changed_ns < b->changed_ns ? -1 : 1;
   if (a->id.t0_ms != b->id.t0_ms)
     return a->id.t0_ms < b->id.t0_ms ? -1 : 1;
-  if (a->id.pid != b->id.pid)
-    return a->id.pid < b->id.pid ? -1 : 1;
   return a->id.number < b->id.number ? -1 : a->id.number > b->id.number;
 }
 

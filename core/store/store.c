@@ -101,7 +101,7 @@ static void drop_stream(struct denet_store *store, struct stream *stream) {
 }
 
 /* Closes descriptors until one more may be opened. */
-static void close_least_recent(struct denet_store *store) {
+static void limit_descriptors(struct denet_store *store) {
   while (store->open_count && store->open_count >= store->settings.open_files)
     close_segment(store, TAILQ_LAST(&store->recent, stream_list));
 }
@@ -157,12 +157,13 @@ static int note_failure(struct denet_store *store, int error) {
   return error;
 }
 
+/* Makes the next segment, unless the store refuses lines. 0 or -errno. */
 static int make_segment(struct denet_store *store, struct stream *stream) {
   struct denet_segment *segment = &stream->segment;
   struct denet_text header = denet_buffer_text(&stream->header);
   if (store->refusal)
     return store->refusal;
-  close_least_recent(store);
+  limit_descriptors(store);
   denet_retention_make_room(&store->retention,
                             denet_retention_space(&store->retention, header.length + 1));
   /* The numbers go on after those of an earlier run or an earlier time of the process. */
@@ -185,16 +186,21 @@ static int make_segment(struct denet_store *store, struct stream *stream) {
   return 0;
 }
 
-/* Returns outcome, or DENET_GONE for an error that says that a folder is no longer there. */
-static int is_gone(int outcome) {
-  return outcome == -ENOENT || outcome == -ELOOP || outcome == -ENOTDIR ? DENET_GONE : outcome;
+/* Opens the folder of the segment, as open_dir(). DENET_GONE if it is no longer there. */
+static int open_segment_dir(struct denet_store *store, const struct stream *stream, int *out_dir) {
+  int dir = open_dir(store, stream->instance, stream->segment.dir, false);
+  if (dir == -ENOENT || dir == -ELOOP || dir == -ENOTDIR)
+    return DENET_GONE;
+  *out_dir = dir;
+  return dir < 0 ? dir : 0;
 }
 
 /* 0; DENET_GONE if the file is no longer there; -errno. */
 static int reopen_segment(struct denet_store *store, struct stream *stream) {
-  close_least_recent(store);
-  int dir = open_dir(store, stream->instance, stream->segment.dir, false);
-  int outcome = dir < 0 ? is_gone(dir) : denet_segment_reopen(&stream->segment, dir);
+  limit_descriptors(store);
+  int dir, outcome = open_segment_dir(store, stream, &dir);
+  if (!outcome)
+    outcome = denet_segment_reopen(&stream->segment, dir);
   if (!outcome)
     note_opened(store, stream);
   return outcome;
@@ -206,8 +212,9 @@ static int check_name(struct denet_store *store, struct stream *stream) {
   if (store->batch - stream->checked_in < BATCHES_PER_CHECK)
     return 0;
   stream->checked_in = store->batch;
-  int dir = open_dir(store, stream->instance, stream->segment.dir, false);
-  int outcome = dir < 0 ? is_gone(dir) : denet_segment_find(&stream->segment, dir);
+  int dir, outcome = open_segment_dir(store, stream, &dir);
+  if (!outcome)
+    outcome = denet_segment_find(&stream->segment, dir);
   return outcome == DENET_GONE ? outcome : 0;
 }
 
@@ -245,6 +252,7 @@ static int prepare_segment(struct denet_store *store, struct stream *stream) {
   return make_segment(store, stream);
 }
 
+/* Writes a line to the stream's segment, or to its next one. 0 or -errno. */
 static int append_line(struct denet_store *store, struct stream *stream, struct denet_text json) {
   int error = store->refusal ? store->refusal : prepare_segment(store, stream);
   if (error)

@@ -54,7 +54,10 @@ static const struct denet_option options[] = {
 };
 
 static void write_log(void *context, enum denet_severity severity, const char *sentence) {
-  static const int levels[] = {LOG_ERR, LOG_WARNING, LOG_NOTICE, LOG_INFO};
+  static const int levels[] = {[DENET_SEVERITY_ERROR] = LOG_ERR,
+                               [DENET_SEVERITY_WARNING] = LOG_WARNING,
+                               [DENET_SEVERITY_NOTICE] = LOG_NOTICE,
+                               [DENET_SEVERITY_INFO] = LOG_INFO};
   (void)context;
   plugin_log(levels[severity], LOG_NAME "%s.", sentence);
 }
