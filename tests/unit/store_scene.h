@@ -124,6 +124,13 @@ static inline void write_file(const struct scene *scene, const char *relative, c
   fclose(file);
 }
 
+/* Puts a symbolic link at name that leads out of the store's folder. */
+static inline void plant(const struct scene *scene, const char *name, const char *target) {
+  path link, full;
+  snprintf(full, sizeof(full), "%s/%s", scene->top, target);
+  ck_assert_int_eq(symlink(full, path_of(scene, name, link)), 0);
+}
+
 static inline void set_age(const struct scene *scene, const char *relative, time_t seconds) {
   path full;
   time_t changed = time(NULL) - seconds;

@@ -79,6 +79,135 @@ START_TEST(files_of_earlier_versions_count_and_go_and_are_never_moved) {
 }
 END_TEST
 
+/* A page of lines, and a little. */
+#define LONG_LINES (4096 / sizeof(LINE) + 1)
+
+START_TEST(files_take_whole_blocks_of_the_disk) {
+  struct limits limits = {.total_bytes = UINT64_C(4) * 4096, .block_bytes = 4096};
+  struct scene scene = begin(limits);
+  write_whole(&scene, 1);
+  write_whole(&scene, 2);
+  ck_assert_uint_eq(denet_store_total_bytes(scene.store), 2 * 4096);
+  expect_write(&scene, 3, DENET_LINE_METADATA, HEADER);
+  for (size_t i = 0; i < LONG_LINES; i++)
+    expect_write(&scene, 3, DENET_LINE_SAMPLE, LINE);
+  ck_assert_uint_eq(denet_store_total_bytes(scene.store), 4 * 4096);
+  ck_assert(exists(&scene, WEB "1-1000.jsonl"));
+  expect_write(&scene, 3, DENET_LINE_LAST, LINE);
+  open_again(&scene, limits);
+  ck_assert_uint_eq(denet_store_total_bytes(scene.store), 4 * 4096);
+  write_whole(&scene, 4);
+  ck_assert_uint_eq(denet_store_total_bytes(scene.store), 4 * 4096);
+  ck_assert(!exists(&scene, WEB "1-1000.jsonl"));
+  ck_assert(exists(&scene, WEB "2-1000.jsonl"));
+  end(&scene);
+}
+END_TEST
+
+START_TEST(many_open_files_have_a_block_each_at_least) {
+  struct limits limits = {.total_bytes = UINT64_C(4) * 4096, .block_bytes = 4096};
+  struct scene scene = begin(limits);
+  for (pid_t pid = 1; pid <= 8; pid++)
+    expect_write(&scene, pid, DENET_LINE_METADATA, HEADER);
+  for (size_t i = 0; i < LONG_LINES; i++) {
+    ck_assert(!exists(&scene, WEB "1-1000_0002.jsonl"));
+    expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
+  }
+  expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
+  ck_assert(exists(&scene, WEB "1-1000_0002.jsonl"));
+  end(&scene);
+}
+END_TEST
+
+START_TEST(of_an_earlier_run_the_longest_unchanged_goes_first) {
+  struct scene scene = begin(no_limits);
+  for (pid_t pid = 1; pid <= 3; pid++)
+    write_whole(&scene, pid);
+  set_age(&scene, WEB "1-1000.jsonl", 10);
+  set_age(&scene, WEB "2-1000.jsonl", 1000);
+  set_age(&scene, WEB "3-1000.jsonl", 100);
+  open_again(&scene, (struct limits){.total_bytes = 2 * FILE_BYTES});
+  ck_assert(!exists(&scene, WEB "2-1000.jsonl"));
+  write_whole(&scene, 4);
+  ck_assert(!exists(&scene, WEB "3-1000.jsonl"));
+  ck_assert(exists(&scene, WEB "1-1000.jsonl"));
+  end(&scene);
+}
+END_TEST
+
+START_TEST(many_finished_files_go_in_order) {
+  struct scene scene = begin((struct limits){.total_bytes = 70 * FILE_BYTES});
+  for (pid_t pid = 1000; pid < 1500; pid++)
+    write_whole(&scene, pid);
+  ck_assert_uint_eq(denet_store_total_bytes(scene.store), 70 * FILE_BYTES);
+  ck_assert(!exists(&scene, WEB "1429-1000.jsonl"));
+  ck_assert(exists(&scene, WEB "1430-1000.jsonl"));
+  end(&scene);
+}
+END_TEST
+
+START_TEST(an_open_file_is_never_removed) {
+  struct scene scene = begin((struct limits){.total_bytes = FILE_BYTES, .open_files = 1});
+  for (pid_t pid = 1; pid <= 3; pid++)
+    expect_write(&scene, pid, DENET_LINE_METADATA, HEADER);
+  for (pid_t pid = 1; pid <= 3; pid++)
+    expect_write(&scene, pid, DENET_LINE_SAMPLE, LINE);
+  for (pid_t pid = 1; pid <= 3; pid++) {
+    char name[64];
+    snprintf(name, sizeof(name), WEB "%d-1000.jsonl", pid);
+    expect_file(&scene, name, HEADER "\n" LINE "\n");
+  }
+  ck_assert_uint_eq(denet_store_total_bytes(scene.store), 3 * FILE_BYTES);
+  end(&scene);
+}
+END_TEST
+
+START_TEST(open_files_alone_do_not_outgrow_the_total) {
+  struct scene scene = begin((struct limits){.total_bytes = 20 * FILE_BYTES});
+  expect_write(&scene, 1, DENET_LINE_METADATA, HEADER);
+  expect_write(&scene, 2, DENET_LINE_METADATA, HEADER);
+  for (int i = 0; i < 100; i++) {
+    expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
+    expect_write(&scene, 2, DENET_LINE_SAMPLE, LINE);
+    ck_assert_uint_le(denet_store_total_bytes(scene.store), 20 * FILE_BYTES);
+  }
+  end(&scene);
+}
+END_TEST
+
+START_TEST(only_record_files_count_and_go) {
+  static const char *const others[] = {"top.jsonl", HOST "/up.jsonl", WEB "notes.txt", WEB ".jsonl",
+                                       HOST "/web/deep/1-1.jsonl"};
+  struct scene scene = begin(no_limits);
+  write_whole(&scene, 1);
+  make_folder(&scene, HOST "/web/deep");
+  for (size_t i = 0; i < DENET_COUNT_OF(others); i++)
+    write_file(&scene, others[i], "not ours");
+  write_file(&scene, "../victim", "0123456789");
+  plant(&scene, WEB "2-1.jsonl", "victim");
+  open_again(&scene, no_limits);
+  ck_assert_uint_eq(denet_store_total_bytes(scene.store), FILE_BYTES);
+  open_again(&scene, (struct limits){.total_bytes = 1});
+  ck_assert_uint_eq(denet_store_total_bytes(scene.store), 0);
+  ck_assert(!exists(&scene, WEB "1-1000.jsonl"));
+  ck_assert(exists(&scene, WEB "2-1.jsonl"));
+  for (size_t i = 0; i < DENET_COUNT_OF(others); i++)
+    ck_assert(exists(&scene, others[i]));
+  end(&scene);
+}
+END_TEST
+
+START_TEST(a_finished_file_that_changed_is_left_alone) {
+  struct scene scene = begin((struct limits){.total_bytes = FILE_BYTES});
+  write_whole(&scene, 1);
+  write_file(&scene, WEB "1-1000.jsonl", "somebody's");
+  write_whole(&scene, 2);
+  expect_file(&scene, WEB "1-1000.jsonl", "somebody's");
+  ck_assert_uint_eq(denet_store_total_bytes(scene.store), FILE_BYTES);
+  end(&scene);
+}
+END_TEST
+
 /* Whether the store is opened again in between. */
 static const bool restarts[] = {false, true};
 
@@ -242,6 +371,14 @@ void add_cases(Suite *suite) {
   ADD_TEST(suite, the_files_of_the_oldest_day_go_first_and_its_folder_with_them);
   ADD_TEST(suite, a_file_is_made_though_its_folder_was_removed_to_make_room);
   ADD_TEST(suite, an_empty_folder_of_another_host_goes);
+  ADD_TEST(suite, files_take_whole_blocks_of_the_disk);
+  ADD_TEST(suite, many_open_files_have_a_block_each_at_least);
+  ADD_TEST(suite, of_an_earlier_run_the_longest_unchanged_goes_first);
+  ADD_TEST(suite, many_finished_files_go_in_order);
+  ADD_TEST(suite, an_open_file_is_never_removed);
+  ADD_TEST(suite, open_files_alone_do_not_outgrow_the_total);
+  ADD_TEST(suite, only_record_files_count_and_go);
+  ADD_TEST(suite, a_finished_file_that_changed_is_left_alone);
   ADD_TABLE(suite, files_of_earlier_versions_count_and_go_and_are_never_moved, old_folders);
   ADD_TABLE(suite, numbers_go_on_from_day_to_day, restarts);
   ADD_TEST(suite, segments_are_found_among_many);
