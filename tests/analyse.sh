@@ -12,7 +12,7 @@ findings="$out/findings"
 gcc_is_wrong() {
   cat <<'PATTERNS'
 /(blocked_stacks|lifecycle)\.c:.* leak of   tsearch(3) keeps what it is given to look at
-/(dso|option|rule)\.c:.* leak of            forgets what is put where a pointer of another type leads
+/(dso|option|retention|rule)\.c:.* leak of  forgets what is put where a pointer of another type leads
 /(profiler|loader)\.c:.* leak of .<unk      likewise
 /procfs\.c:.* leak of .procfs.              its first member is handed out, with the function that frees
 PATTERNS

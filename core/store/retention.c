@@ -118,8 +118,8 @@ static int add_file(struct denet_retention *retention, const char *host, const c
     return -ENOMEM;
   }
   added->instance->file_count++;
-  link_to_bucket(retention, added);
   STAILQ_INSERT_TAIL(&retention->files, added, next_by_age);
+  link_to_bucket(retention, added);
   retention->file_count++;
   return 0;
 }

@@ -45,11 +45,11 @@ int denet_store_open(const struct denet_store_settings *settings, struct denet_e
  *
  * 0; DENET_GONE for a key without metadata: nothing is written; -EINVAL if the instance is no safe
  * name; -errno with a sentence: the line is lost, and the file still ends with a whole line. A
- * METADATA line is kept even then and heads a segment as soon as one can be made. */
+ * METADATA line is kept even then, and begins a segment as soon as one can be made. */
 int denet_store_write(struct denet_store *store, const struct denet_line *line,
                       struct denet_error *error);
 
-/* Ends the refusal of lines, and begins a new look at the folders. For the end of each batch of
+/* Ends the refusal of lines, and opens the folders anew. For the end of each batch of
  * lines.
  *
  * After a failure that concerns all files (a disk that is full, read-only or broken; the path or

@@ -148,6 +148,20 @@ static unsigned choose_open_files(void) {
   return count < OPEN_FILES_MAX ? (unsigned)count : OPEN_FILES_MAX;
 }
 
+/* Opens the store and starts the thread. 0 or -errno with a sentence. */
+static int start(struct denet_writer *writer, const struct denet_store_settings *settings,
+                 struct denet_error *error) {
+  int outcome = denet_store_open(settings, error, &writer->store);
+  if (outcome)
+    return outcome;
+  outcome = denet_thread_start(&writer->thread, "denet-writer", run, writer);
+  if (!outcome)
+    return 0;
+  denet_store_close(DENET_TAKE(writer->store));
+  errno = -outcome;
+  return denet_error_set(error, outcome, "cannot start a thread: %m");
+}
+
 int denet_writer_start(struct denet_writer *writer, const struct denet_writer_settings *settings,
                        struct denet_error *error) {
   const struct denet_store_settings store = {
@@ -159,15 +173,7 @@ int denet_writer_start(struct denet_writer *writer, const struct denet_writer_se
       .block_bytes = DISK_BLOCK_BYTES,
   };
   writer->flush_ns = settings->flush_ns;
-  int outcome = denet_store_open(&store, error, &writer->store);
-  if (!outcome) {
-    outcome = denet_thread_start(&writer->thread, "denet-writer", run, writer);
-    if (outcome) {
-      denet_store_close(DENET_TAKE(writer->store));
-      errno = -outcome;
-      denet_error_set(error, outcome, "cannot start a thread: %m");
-    }
-  }
+  int outcome = start(writer, &store, error);
   writer->is_running = !outcome;
   writer->is_broken = outcome != 0;
   return outcome;

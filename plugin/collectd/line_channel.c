@@ -16,6 +16,6 @@ struct denet_line_message *denet_line_channel_receive(const data_set_t *set,
                                                       const value_list_t *list) {
   if (strcmp(set->type, DENET_LINE_TYPE) != 0 || list->values_len != 1)
     return NULL;
-  return (struct denet_line_message *)(uintptr_t)list->values[0]
-      .absolute; /* NOLINT(performance-no-int-to-ptr): an address is what travels */
+  /* NOLINTNEXTLINE(performance-no-int-to-ptr): the list carries an address. */
+  return (struct denet_line_message *)(uintptr_t)list->values[0].absolute;
 }

@@ -98,7 +98,7 @@ static int configure(oconfig_item_t *block) {
   return path ? 0 : -1;
 }
 
-/* Settles both sizes once all blocks are read, since each block may give one of them. */
+/* Completes both sizes once all blocks are read, since each block may give one of them. */
 static void check_sizes(struct settings *settings) {
   if (!settings->file_bytes)
     settings->file_bytes =

@@ -175,7 +175,7 @@ START_TEST(open_files_alone_do_not_outgrow_the_total) {
 }
 END_TEST
 
-START_TEST(only_record_files_count_and_go) {
+START_TEST(only_files_of_these_names_count_and_go) {
   static const char *const others[] = {"top.jsonl", HOST "/up.jsonl", WEB "notes.txt", WEB ".jsonl",
                                        HOST "/web/deep/1-1.jsonl"};
   struct scene scene = begin(no_limits);
@@ -296,7 +296,7 @@ static const char *const strange_names[] = {
     "9999999999-1.jsonl",  "+1-1.jsonl",    " 1-1.jsonl",       "1- 1.jsonl",
     "1-1_9999999999.jsonl"};
 
-START_TEST(a_file_of_another_name_is_not_ours) {
+START_TEST(a_file_of_another_name_neither_counts_nor_is_repaired) {
   struct scene scene = begin(no_limits);
   char name[128];
   make_folder(&scene, HOST "/web/" DAY);
@@ -377,7 +377,7 @@ void add_cases(Suite *suite) {
   ADD_TEST(suite, many_finished_files_go_in_order);
   ADD_TEST(suite, an_open_file_is_never_removed);
   ADD_TEST(suite, open_files_alone_do_not_outgrow_the_total);
-  ADD_TEST(suite, only_record_files_count_and_go);
+  ADD_TEST(suite, only_files_of_these_names_count_and_go);
   ADD_TEST(suite, a_finished_file_that_changed_is_left_alone);
   ADD_TABLE(suite, files_of_earlier_versions_count_and_go_and_are_never_moved, old_folders);
   ADD_TABLE(suite, numbers_go_on_from_day_to_day, restarts);
@@ -385,7 +385,7 @@ void add_cases(Suite *suite) {
   ADD_TEST(suite, what_others_removed_or_moved_away_is_skipped);
   ADD_TEST(suite, a_link_in_place_of_a_day_is_not_followed);
   ADD_TABLE(suite, a_folder_of_another_name_is_not_looked_into, other_folders);
-  ADD_TABLE(suite, a_file_of_another_name_is_not_ours, strange_names);
+  ADD_TABLE(suite, a_file_of_another_name_neither_counts_nor_is_repaired, strange_names);
   ADD_TABLE(suite, the_second_run_cuts_torn_ends_off, torn_names);
   ADD_TEST(suite, a_file_without_a_whole_line_goes);
   ADD_TEST(suite, what_another_store_may_be_writing_is_left_alone);

@@ -137,7 +137,7 @@ START_TEST(a_failed_write_leaves_whole_lines) {
 }
 END_TEST
 
-START_TEST(metadata_that_failed_heads_the_file_later) {
+START_TEST(metadata_that_failed_begins_the_file_later) {
   struct scene scene = begin(no_limits);
   ck_assert_int_lt(write_limited(&scene, 5, 1, DENET_LINE_METADATA, HEADER), 0);
   ck_assert(!exists(&scene, WEB "1-1000.jsonl"));
@@ -177,7 +177,7 @@ START_TEST(a_process_that_ends_while_the_disk_is_full_is_forgotten) {
 END_TEST
 
 /* Puts a file where a folder must be. */
-static void stand_in_the_way(const struct scene *scene, const char *name) {
+static void put_in_the_way(const struct scene *scene, const char *name) {
   path full;
   remove_tree(path_of(scene, name, full));
   write_file(scene, name, "");
@@ -186,7 +186,7 @@ static void stand_in_the_way(const struct scene *scene, const char *name) {
 START_TEST(folders_that_cannot_be_made_are_not_tried_for_each_line) {
   struct scene scene = begin(no_limits);
   path full;
-  stand_in_the_way(&scene, HOST);
+  put_in_the_way(&scene, HOST);
   ck_assert_int_eq(write_key(&scene, "web", 1, DENET_LINE_METADATA, HEADER), -ENOTDIR);
   ck_assert_int_eq(remove(path_of(&scene, HOST, full)), 0);
   ck_assert_int_eq(write_key(&scene, "db", 2, DENET_LINE_METADATA, HEADER), -ENOTDIR);
@@ -198,9 +198,9 @@ START_TEST(folders_that_cannot_be_made_are_not_tried_for_each_line) {
 }
 END_TEST
 
-START_TEST(one_instance_in_trouble_is_none_of_the_others) {
+START_TEST(an_instance_that_fails_leaves_the_others_alone) {
   struct scene scene = begin(no_limits);
-  stand_in_the_way(&scene, HOST "/db");
+  put_in_the_way(&scene, HOST "/db");
   ck_assert_int_eq(write_key(&scene, "db", 1, DENET_LINE_METADATA, HEADER), -ENOTDIR);
   write_whole(&scene, 1);
   ck_assert_int_eq(write_key(&scene, "db", 1, DENET_LINE_SAMPLE, LINE), -ENOTDIR);
@@ -208,7 +208,7 @@ START_TEST(one_instance_in_trouble_is_none_of_the_others) {
 }
 END_TEST
 
-START_TEST(a_removed_directory_comes_back) {
+START_TEST(a_removed_directory_is_made_again) {
   struct scene scene = begin_with_file(no_limits);
   remove_tree(scene.folder);
   expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
@@ -266,7 +266,7 @@ START_TEST(the_check_makes_the_folder_and_leaves_nothing_in_it) {
 }
 END_TEST
 
-START_TEST(a_folder_that_cannot_be_is_named) {
+START_TEST(a_folder_that_cannot_be_made_is_named_in_the_error) {
   struct scene scene = begin_closed();
   FILE *file = fopen(scene.folder, "w");
   fclose(file);
@@ -290,15 +290,15 @@ void add_cases(Suite *suite) {
   ADD_TABLE(suite, a_planted_symlink_to_a_folder_is_not_followed, planted_folders);
   ADD_TABLE(suite, more_keys_than_descriptors_lose_nothing, descriptor_limits);
   ADD_TABLE(suite, a_failed_write_leaves_whole_lines, limits_of_failure);
-  ADD_TEST(suite, metadata_that_failed_heads_the_file_later);
+  ADD_TEST(suite, metadata_that_failed_begins_the_file_later);
   ADD_TEST(suite, a_full_disk_is_left_alone_until_the_store_resumes);
   ADD_TEST(suite, a_process_that_ends_while_the_disk_is_full_is_forgotten);
   ADD_TEST(suite, folders_that_cannot_be_made_are_not_tried_for_each_line);
-  ADD_TEST(suite, one_instance_in_trouble_is_none_of_the_others);
-  ADD_TEST(suite, a_removed_directory_comes_back);
+  ADD_TEST(suite, an_instance_that_fails_leaves_the_others_alone);
+  ADD_TEST(suite, a_removed_directory_is_made_again);
   ADD_TEST(suite, a_file_that_was_moved_away_is_followed_by_the_next_segment);
   ADD_TEST(suite, a_file_that_was_renamed_while_it_was_open_gets_no_lines_for_long);
   ADD_TEST(suite, a_file_that_was_cut_is_followed_by_the_next_segment);
   ADD_TEST(suite, the_check_makes_the_folder_and_leaves_nothing_in_it);
-  ADD_TEST(suite, a_folder_that_cannot_be_is_named);
+  ADD_TEST(suite, a_folder_that_cannot_be_made_is_named_in_the_error);
 }
