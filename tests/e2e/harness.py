@@ -330,7 +330,7 @@ PluginDir "{plugins_folder()}"
         """Returns all lines of one process, its segments in order."""
         lines = []
         for path in self.files():
-            if path.name.startswith(f"{pid}-") and instance in (None, path.parent.name):
+            if path.name.startswith(f"{pid}-") and instance in (None, path.parents[1].name):
                 lines += read_lines(path)
         return lines
 

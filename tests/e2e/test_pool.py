@@ -93,8 +93,8 @@ class Pool(unittest.TestCase):
 
     def test_no_record_was_dropped_and_each_worker_has_its_file(self):
         self.assertEqual(self.collectd.latest("_self", "derive-records_dropped"), [0])
-        files = [path for path in self.collectd.files() if "alone-" in path.parent.name or
-                 path.parent.name == "alone-_other"]
+        files = [path for path in self.collectd.files() if "alone-" in path.parents[1].name or
+                 path.parents[1].name == "alone-_other"]
         self.assertGreater(len(files), SECONDS * 1000 / self.LIFE_MS * self.WORKERS / 8)
         for path, lines in self.collectd.records().items():
             self.assertEqual(lines[0]["kind"], "metadata", path)

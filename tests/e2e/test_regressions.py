@@ -160,7 +160,7 @@ class TwoRulesOneInstance(unittest.TestCase):
                 wait_until(lambda: collectd.latest("web", "ps_count") == [0, 0], "the end")
                 self.assertEqual(collectd.stop(), 0)
                 path, = collectd.files()
-                self.assertEqual(path.parent.name, "web")
+                self.assertEqual(path.parents[1].name, "web")
                 lines = collectd.lines_of(workload.pid)
                 self.assertEqual([line["kind"] for line in lines].count("metadata"), 1)
                 self.assertEqual(lines[0]["kind"], "metadata")
@@ -303,7 +303,7 @@ class SlotsAtOnce(unittest.TestCase):
             self.assertEqual(collectd.instances(), {"worker-0", "worker-1"})
             files = {}
             for path in collectd.files():
-                files.setdefault(path.parent.name, []).append(int(path.name.partition("-")[0]))
+                files.setdefault(path.parents[1].name, []).append(int(path.name.partition("-")[0]))
             self.assertEqual(set(files), {"worker-0", "worker-1"})
             for pids in files.values():
                 self.assertEqual(len(pids), 2)

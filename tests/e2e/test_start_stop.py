@@ -108,7 +108,7 @@ class TwoBlocks(unittest.TestCase):
                          extra='<Plugin write_denet>\nDirectory "later"\n</Plugin>\n') as collectd:
             wait_for_more(collectd, collectd.folder / "later", count=1)
             self.assertEqual(complaints(collectd), [])
-        self.assertEqual({path.parts[-4] for path in collectd.files()}, {"later"})
+        self.assertEqual({path.parts[-5] for path in collectd.files()}, {"later"})
 
     def test_sizes_are_compared_once_all_are_known(self):
         with Collectd(RULE, "MaxFileSize 2000\n",

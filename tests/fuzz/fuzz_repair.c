@@ -1,5 +1,5 @@
-/* The repair of a record file's end after a crash: whatever the file holds, what stays ends with a
- * whole line, and no whole line behind it goes. */
+/* The repair of a file's end after a crash: whatever the file contains, what stays ends with its
+ * last whole line. */
 #include "core/store/repair.h"
 #include "core/util/cleanup.h"
 #include "core/util/error.h"
@@ -23,14 +23,14 @@ static void remove_folder(void) {
 
 static void make_folder(void) {
   const char *parent = getenv("TMPDIR");
-  snprintf(folder, sizeof(folder), "%s/fuzz-tail-XXXXXX", parent ? parent : "/tmp");
+  snprintf(folder, sizeof(folder), "%s/fuzz-repair-XXXXXX", parent ? parent : "/tmp");
   CLAIM(mkdtemp(folder) != NULL);
   folder_fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
   CLAIM(folder_fd >= 0);
   atexit(remove_folder);
 }
 
-/* From the front: the length up to behind the last whole line. */
+/* Returns the length up to the end of the last whole line, found from the front. */
 static size_t find_whole(struct denet_text text) {
   struct denet_text rest = text, line;
   size_t whole = 0;
@@ -44,18 +44,18 @@ static size_t find_whole(struct denet_text text) {
   return whole;
 }
 
-/* By blocks of some size, each in memory of just that. */
-static void claim_look(struct denet_text text, size_t block_bytes, size_t whole) {
-  struct denet_repair tail = {0};
+/* Searches in blocks of one size, each in memory of just that size. */
+static void claim_scan(struct denet_text text, size_t block_bytes, size_t whole) {
+  struct denet_repair repair = {0};
   bool is_found = false;
   for (size_t left = text.length; left && !is_found;) {
     size_t length = left < block_bytes ? left : block_bytes;
     left -= length;
     struct denet_text block = fuzz_copy((const uint8_t *)text.bytes + left, length);
-    is_found = denet_repair_scan(&tail, block);
+    is_found = denet_repair_scan(&repair, block);
     free((char *)block.bytes);
   }
-  CLAIM(denet_repair_torn_bytes(&tail) == text.length - whole);
+  CLAIM(denet_repair_torn_bytes(&repair) == text.length - whole);
 }
 
 static void claim_mended(struct denet_text text, size_t whole) {
@@ -74,8 +74,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
   if (!folder[0])
     make_folder();
   for (size_t block_bytes = 1; block_bytes <= 64; block_bytes *= 2)
-    claim_look(text, block_bytes, whole);
-  claim_look(text, length, whole);
+    claim_scan(text, block_bytes, whole);
+  claim_scan(text, length, whole);
   claim_mended(text, whole);
   free((char *)text.bytes);
   return 0;
