@@ -1,14 +1,18 @@
 #!/bin/bash
 # Builds denet and runs every test, on a bare Debian 12 too: installs what it needs. As root.
 # The last line says "N passed, N failed, N skipped"; the exit status is 0 if none failed.
+#
+# End-to-end tests mostly wait. So compilers, analysers and fuzzers run beside those that may share
+# the machine, at idle priority; those that measure (harness.alone) come last, on a quiet machine.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${DENET_TEST_BUILD:-build/tests}
+mkdir -p "$out"
 
 packages="build-essential cmake pkg-config collectd-core collectd-dev libyajl-dev libtre-dev check
           clang libclang-rt-dev libbpf-dev libdw-dev bpftool strace python3 procps util-linux
           iproute2 cppcheck libc6-dbg"
-# dpkg-query fails when it does not know one of them, which is what we want to hear of.
+# dpkg-query fails if it does not know one of them.
 installed=$(dpkg-query -W -f='${Package} ${Status}\n' $packages 2>/dev/null || true)
 missing=
 for package in $packages; do
@@ -21,88 +25,130 @@ fi
 
 passed=0 failed=0 skipped=0
 
-# Runs the ctest tests of a build folder and adds up what they did.
-run_ctest() {
-  local log="$out/$1.log"
-  ctest --test-dir "$out/$1" -j "$(nproc)" --output-on-failure --timeout 300 2>&1 | tee "$log" || true
-  local total bad skip
-  total=$(sed -n 's/.*tests failed out of \([0-9]*\)$/\1/p' "$log")
-  bad=$(sed -n 's/.* tests passed, \([0-9]*\) tests failed out of.*/\1/p' "$log")
-  skip=$(grep -c '\*\*\*Skipped' "$log" || true)
-  if [ -z "$total" ] || [ "$total" = 0 ]; then
-    echo "no unit test ran in $1"
-    failed=$((failed + 1))
-    return
-  fi
-  passed=$((passed + total - bad - skip)) failed=$((failed + bad)) skipped=$((skipped + skip))
-}
-
-# Runs the fuzz targets for a little and adds up what they did.
-run_fuzz() {
-  local log="$out/fuzz.log" counts p f
-  python3 tests/fuzz/run.py --build "$out/fuzz" | tee "$log" || true
-  counts=$(sed -n 's/^fuzz: \([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$log")
-  if [ -z "$counts" ] || [ "$counts" = "0 0" ]; then
-    echo "the fuzz targets did not run to their end"
-    counts="0 1"
-  fi
-  read -r p f <<<"$counts"
-  passed=$((passed + p)) failed=$((failed + f))
-}
-
-# Runs the end-to-end tests with the plugins of a build and a source, so many test cases at a time,
-# all of them or as further arguments say, and adds up what they did.
-run_e2e() {
-  local log="$out/e2e-$1-$2.log" counts p f s
-  python3 tests/e2e/run.py --plugins "$out/$1" --source "$2" --jobs "$3" "${@:4}" | tee "$log" ||
-    true
-  counts=$(sed -n 's/^e2e: \([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p' "$log")
-  if [ -z "$counts" ] || [ "$counts" = "0 0 0" ]; then
-    echo "the end-to-end tests of $1 with $2 did not run to their end"
-    counts="0 1 0"
-  fi
-  read -r p f s <<<"$counts"
-  passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
-}
-
-# What begins, and when, as the whole is to stay below 20 minutes.
+# Prints what begins and when.
 phase() {
   echo "== $1 (after $SECONDS s)"
 }
 
+# build NAME OPTION...: configures and compiles the folder NAME.
+build() {
+  cmake -S . -B "$out/$1" -DDENET_BPF=ON "${@:2}"
+  cmake --build "$out/$1" -j "$(nproc)"
+}
+
+# begin NAME COMMAND...: starts a command in the background, in a process group of its own, with its
+# output in NAME.log.
+declare -A pid_of
+begin() {
+  set -m
+  "${@:2}" >"$out/$1.log" 2>&1 </dev/null &
+  set +m
+  pid_of[$1]=$!
+}
+trap 'for pid in "${pid_of[@]}"; do kill -- "-$pid" 2>/dev/null || true; done' EXIT
+
+# finish NAME: waits for it, and prints its output. Returns its status.
+finish() {
+  local status=0
+  wait "${pid_of[$1]}" || status=$?
+  cat "$out/$1.log"
+  unset "pid_of[$1]"
+  return "$status"
+}
+
+# idle COMMAND...: runs it with what others leave of the CPUs.
+idle() {
+  chrt --idle 0 nice -n 19 "$@"
+}
+
+# count NAME WORD: adds what NAME.log says in its last line "WORD: N passed, N failed, N skipped". A
+# log without it, or in which nothing ran, is a failure.
+count() {
+  local line p=0 f=0 k=0 pattern='([0-9]+) passed, ([0-9]+) failed(, ([0-9]+) skipped)?$'
+  line=$(grep "^$2: " "$out/$1.log" | tail -1 || true)
+  if [[ "$line" =~ $pattern ]]; then
+    p=${BASH_REMATCH[1]} f=${BASH_REMATCH[2]} k=${BASH_REMATCH[4]:-0}
+  fi
+  if [ $((p + f + k)) = 0 ]; then
+    echo "$1: nothing ran, or not to the end"
+    f=1
+  fi
+  passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + k))
+}
+
+# run_ctest BUILD: runs the unit tests of a build.
+run_ctest() {
+  local log="$out/ctest-$1.log" total bad skip
+  ctest --test-dir "$out/$1" -j "$(nproc)" --output-on-failure --timeout 300 2>&1 | tee "$log" || true
+  total=$(sed -n 's/.*tests failed out of \([0-9]*\)$/\1/p' "$log")
+  bad=$(sed -n 's/.* tests passed, \([0-9]*\) tests failed out of.*/\1/p' "$log")
+  skip=$(grep -c '\*\*\*Skipped' "$log" || true)
+  echo "unit: $((${total:-0} - ${bad:-0} - skip)) passed, ${bad:-0} failed, $skip skipped" >>"$log"
+  count "ctest-$1" unit
+}
+
+# e2e BUILD SOURCE PART ARGUMENT...: runs end-to-end tests, in the background with begin.
+e2e() {
+  python3 tests/e2e/run.py --plugins "$out/$1" --source "$2" --part "$3" --locks "$out/locks" \
+    "${@:4}"
+}
+
+# finish_e2e NAME...: waits for end-to-end tests and counts them.
+finish_e2e() {
+  local name
+  for name in "$@"; do
+    finish "$name" || true
+    count "$name" e2e
+  done
+}
+
+# The tests in which threads have to do with each other most. Others may be run before a release.
+of_threads="test_bpf test_files test_held test_kill test_start_stop test_writer"
+
+# What needs CPUs and no quiet machine.
+compile_others() {
+  build sanitized -DCMAKE_BUILD_TYPE=Debug -DDENET_SANITIZE=address,undefined
+  build threads -DDENET_TESTS=OFF -DCMAKE_BUILD_TYPE=Debug -DDENET_SANITIZE=thread
+}
+
+analyse_and_fuzz() {
+  local status=0
+  tests/analyse.sh gcc cppcheck || status=1
+  echo "analysis: $((1 - status)) passed, $status failed"
+  python3 tests/fuzz/run.py --seconds 5 --build "$out/fuzz" || true
+}
+export -f build compile_others analyse_and_fuzz
+export out
+
+rm -rf "$out/locks"
 phase "build"
-cmake -S . -B "$out/release" -DDENET_BPF=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo
-cmake --build "$out/release" -j "$(nproc)"
+build release -DCMAKE_BUILD_TYPE=RelWithDebInfo
+begin compile_others idle bash -euo pipefail -c compile_others
 phase "unit tests"
 run_ctest release
-
+phase "end to end, under collectd, with /proc and with BPF"
+begin shared-procfs e2e release procfs shared --jobs 3
+begin shared-bpf e2e release bpf shared --jobs 3
+finish compile_others || failed=$((failed + 1))
+begin analyse_and_fuzz idle bash -euo pipefail -c analyse_and_fuzz
+finish_e2e shared-procfs shared-bpf
+phase "end to end, sanitizers: address and undefined with /proc, threads with BPF"
+begin sanitized-procfs e2e sanitized procfs shared --jobs 4 --no-reports
+begin threads-bpf e2e threads bpf shared --jobs 4 --no-reports $of_threads
+finish_e2e sanitized-procfs threads-bpf
 phase "unit tests with sanitizers"
-cmake -S . -B "$out/sanitized" -DDENET_BPF=ON -DCMAKE_BUILD_TYPE=Debug \
-  -DDENET_SANITIZE=address,undefined
-cmake --build "$out/sanitized" -j "$(nproc)"
 run_ctest sanitized
-phase "plugins with the thread sanitizer"
-cmake -S . -B "$out/threads" -DDENET_BPF=ON -DDENET_TESTS=OFF -DCMAKE_BUILD_TYPE=Debug \
-  -DDENET_SANITIZE=thread
-cmake --build "$out/threads" -j "$(nproc)"
-
-phase "static analysis, as far as it is quick"
-if tests/analyse.sh gcc cppcheck; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
-
-phase "fuzz targets"
-run_fuzz
-
-# Most of a test is waiting; those that measure are run one after the other.
-phase "end to end, under collectd, with /proc"
-run_e2e release procfs 4
-phase "end to end, under collectd, with BPF"
-run_e2e release bpf 4
-phase "end to end, address and undefined sanitizers, with /proc"
-run_e2e sanitized procfs 6 --heard
-# Those in which threads have to do with each other most; the others are run before a release.
-phase "end to end, thread sanitizer, with BPF"
-run_e2e threads bpf 6 --heard test_bpf test_files test_held test_kill test_start_stop \
-  test_writer
+phase "static analysis, as far as it is quick, and fuzz targets"
+finish analyse_and_fuzz
+count analyse_and_fuzz analysis
+count analyse_and_fuzz fuzz
+phase "end to end, on a quiet machine"
+for build in "release procfs" "release bpf" "sanitized procfs --no-reports" \
+             "threads bpf --no-reports $of_threads"; do
+  read -r folder source arguments <<<"$build"
+  begin "alone-$folder-$source" e2e "$folder" "$source" alone $arguments
+  finish_e2e "alone-$folder-$source"
+done
 
 echo "after $SECONDS s:"
 echo "$passed passed, $failed failed, $skipped skipped"

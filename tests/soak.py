@@ -1,25 +1,23 @@
 #!/usr/bin/env python3
-"""Leaves denet alone on a busy host for a while and looks whether it stays as it was.
+"""Runs denet on a busy host for a while and checks that memory, descriptors and delays do not grow.
 
 soak.py --plugins DIR [--source bpf|procfs] [--minutes 10] [--sleepers 5000] [--execs 50]
 
 The load (tests/programs/soak.c): 5,000 processes, 50 execs a second, threads that come and go, all
 with records, and OffCPU "stacks" for four processes that wait for this and that. MaxTotalSize is
-TOTAL_MIB, so that the files reach it within the first minute and a file goes for each that comes, as
-it is most of a year. Each second the collectd is looked at: its memory, descriptors and CPU time; its
-_self values come each second too. Prints a table with a row a minute and then the claims, each with
-what was seen:
+TOTAL_MIB, so that the files reach it within the first minute; from then on each new file removes an
+old one. Each second the memory, descriptors, CPU time and _self values of collectd are read. Prints
+a table with one row a minute and then the claims, each with its figures:
 
 * Memory: the median VmRSS of the last quarter of the time after the first minute is not more than
   GROWTH_KIB above that of its first quarter.
 * Descriptors: the same, at most GROWTH_FDS more.
 * No tick is late: of SAMPLED processes, no line comes LATE_MS more after the one before than its
-  interval. A process that only sleeps, to a time each 10 ms, tells when the machine itself made
-  threads wait: lines that came late while it was late as well are counted apart, and what is left
-  has to be none.
-* No event was lost, no record dropped, nothing complained of in the log, and all files parse.
+  interval. A process that only sleeps, 10 ms each time, shows when the machine delays threads:
+  lines that are late while it is late are counted apart, and no others may be late.
+* No event is lost, no record is dropped, the log has no warning, and all files parse.
 
-Exit status 0 if all hold. Takes root and a machine that has nothing else to do.
+The exit status is 0 if all hold. Needs root and a machine that does nothing else.
 """
 import argparse
 import collections
@@ -43,8 +41,8 @@ from harness import HOST, Collectd, program, read_lines, rule, wait_until  # noq
 TOTAL_MIB = 100
 GROWTH_KIB = 1024
 GROWTH_FDS = 16
-OLD = 11  # seconds after which a process is sampled at the slowest pace
-INTERVAL_MS = 1000  # which is this
+OLD = 11  # seconds; older processes are sampled at the longest interval
+INTERVAL_MS = 1000  # the longest interval
 LATE_MS = 50
 SAMPLED = 50
 THREADS = ("denet-sampler", "denet-writer", "denet-stacks")
@@ -69,7 +67,7 @@ def look_at(pid):
 
 
 def threads_used(pid):
-    """(CPU seconds, seconds of waiting for a CPU) by the name of the thread."""
+    """Returns {name of the thread: (CPU seconds, seconds of run delay)}."""
     used = {}
     for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
@@ -79,7 +77,7 @@ def threads_used(pid):
 
 
 class Own:
-    """denet's values about itself, as they come."""
+    """The values of the instance _self."""
 
     def __init__(self, path):
         self.file = open(path)
@@ -100,7 +98,7 @@ class Own:
 
 
 class Follower:
-    """The lines of one process, read before MaxTotalSize takes their files."""
+    """The lines of one process, read before retention removes their files."""
 
     def __init__(self, first):
         self.first, self.number = first, 1

@@ -1,6 +1,7 @@
 #include "core/match/matcher.h"
 
 #include "core/match/pid_file.h"
+#include "core/util/arguments.h"
 #include "core/util/cleanup.h"
 
 #include <string.h>
@@ -14,10 +15,6 @@ static const uint64_t rematch_ages_ns[] = {UINT64_C(1000000000), UINT64_C(100000
 
 /* The longest time between the fork of a process and its exec that counts as one start. */
 #define LAUNCH_NS UINT64_C(2000000000)
-
-/* Arguments that wait for their metadata lines, of all trees; longer ones are cut beyond that. */
-#define WAITING_BYTES_MOST (16u << 20)
-#define CUT_BYTES 4096
 
 #define PARENTS_MOST 1000 /* resolved by recursion, each before its child */
 
@@ -46,15 +43,6 @@ static bool has_metadata(const struct denet_matcher *matcher,
   return matcher->wants_metadata && active_rule->rule.records;
 }
 
-/* A user may start thousands of processes with arguments of 256 KiB at once, and the writer may
- * have no room for their lines as long as they live. */
-static void limit_arguments(const struct denet_matcher *matcher, struct denet_buffer *arguments) {
-  if (arguments->length > CUT_BYTES &&
-      matcher->waiting_bytes + arguments->length > WAITING_BYTES_MOST)
-    arguments->length = CUT_BYTES;
-  denet_buffer_trim(arguments);
-}
-
 /* Reads the texts of the metadata line, before the tree is made: the process may soon be gone. A
  * text that is not available is empty. 0 or a transient error: then the next tick tries again. */
 static int read_metadata(struct denet_matcher *matcher, const struct denet_active_rule *active_rule,
@@ -76,7 +64,7 @@ static int read_metadata(struct denet_matcher *matcher, const struct denet_activ
     matcher->metadata_stalled |=
         outcome == DENET_LATER || (outcome == DENET_GONE && !process->ended);
   }
-  limit_arguments(matcher, &matcher->arguments);
+  denet_arguments_shorten(&matcher->arguments);
   matcher->text_stalled |= matcher->metadata_stalled;
   return denet_error_is_transient(outcome) ? outcome : 0;
 }
@@ -99,7 +87,6 @@ static void give_metadata(struct denet_matcher *matcher, struct denet_tree *tree
   tree->uid = matcher->uid;
   swap_buffers(&tree->executable, &matcher->executable);
   swap_buffers(&tree->arguments, &matcher->arguments);
-  matcher->waiting_bytes += tree->arguments.length;
 }
 
 /* --- Entering and leaving trees --- */
@@ -440,9 +427,6 @@ void denet_matcher_begin(struct denet_matcher *matcher, uint64_t now_ns) {
   if (!matcher->first_ns)
     matcher->first_ns = now_ns;
   matcher->deadline_ns = matcher->env->boot_ns(matcher->env->context) + RESOLVE_NS;
-  matcher->waiting_bytes = 0;
-  for (const struct denet_tree *tree = matcher->trees->first; tree; tree = tree->next)
-    matcher->waiting_bytes += tree->arguments.length;
 }
 
 bool denet_matcher_wants(struct denet_matcher *matcher, struct denet_process *process) {

@@ -37,7 +37,6 @@ struct denet_matcher {
   struct denet_buffer arguments, executable; /* for the metadata of its tree */
   bool has_uid, metadata_stalled;            /* some of these texts is not known yet */
   uid_t uid;
-  size_t waiting_bytes; /* arguments of all trees whose metadata lines are not written yet */
 };
 
 /* Fills fields from the rules. */

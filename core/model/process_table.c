@@ -184,6 +184,8 @@ struct denet_process *denet_process_table_find(const struct denet_process_table 
 
 const struct denet_process *denet_process_table_peek(const struct denet_process_table *table,
                                                      pid_t pid) {
+  if (!table->before)
+    return NULL;
   return find(table->before + table->cursor, table->before_count - table->cursor, pid);
 }
 

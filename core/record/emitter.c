@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A file begins without texts that cannot be read for so long. */
 #define TEXTS_WAIT_NS UINT64_C(1000000000)
 
 int denet_emitter_init(struct denet_emitter *emitter, const struct denet_record_origin *origin,
@@ -29,7 +30,7 @@ void denet_emitter_done(struct denet_emitter *emitter) {
   emitter->json = NULL;
 }
 
-static int hand_over(struct denet_emitter *emitter, const struct denet_line *line) {
+static int send(struct denet_emitter *emitter, const struct denet_line *line) {
   int outcome = emitter->sink(emitter->sink_context, line);
   if (outcome == ENOENT)
     emitter->is_on = false;
@@ -45,7 +46,8 @@ static struct denet_line line_of(const struct denet_tree *tree, enum denet_line_
                              .json = json};
 }
 
-/* 0 or -ENOMEM. Before the writer has it: to tell of its end no memory may be needed. */
+/* Notes that the tree has a file, before the sink makes it: its END must need no memory. 0 or
+ * -ENOMEM. */
 static int note_file(struct denet_tree *tree) {
   if (tree->file)
     return 0;
@@ -58,6 +60,7 @@ static int note_file(struct denet_tree *tree) {
   return 0;
 }
 
+/* Sends the metadata line. On failure it is due again before the next line. */
 static int send_metadata(struct denet_emitter *emitter, struct denet_tree *tree) {
   struct denet_text json;
   int error = denet_record_metadata(emitter->json, &emitter->origin, tree, &json);
@@ -66,15 +69,10 @@ static int send_metadata(struct denet_emitter *emitter, struct denet_tree *tree)
   if (error)
     return error;
   struct denet_line line = line_of(tree, DENET_LINE_METADATA, json);
-  /* One of the unfinished may have its key. */
-  return emitter->unfinished ? ENOBUFS : hand_over(emitter, &line);
-}
-
-/* Without a metadata line the writer has no file: it is tried again before each line. */
-static int write_metadata(struct denet_emitter *emitter, struct denet_tree *tree) {
-  int error = send_metadata(emitter, tree);
+  /* An unfinished file may have the same key. */
+  error = emitter->unfinished ? ENOBUFS : send(emitter, &line);
   if (error == EMSGSIZE)
-    tree->is_silent = true; /* the writer will never take it */
+    tree->is_silent = true; /* there will be no file */
   if (error)
     return error;
   tree->wants_metadata = false;
@@ -83,22 +81,22 @@ static int write_metadata(struct denet_emitter *emitter, struct denet_tree *tree
   return 0;
 }
 
-/* Whether the texts will most likely be known in a moment, and the file can begin with them. */
-static bool is_worth_waiting(const struct denet_tree *tree, uint64_t now_ns) {
+/* Returns whether the texts for the metadata line may still be read soon. */
+static bool waits_for_texts(const struct denet_tree *tree, uint64_t now_ns) {
   return tree->wants_metadata && tree->lacks_texts_ns && !tree->is_over &&
          now_ns < tree->lacks_texts_ns + TEXTS_WAIT_NS;
 }
 
-static int write_sample(struct denet_emitter *emitter, struct denet_tree *tree, uint64_t ts_ms,
-                        uint64_t now_ns) {
+static int send_sample(struct denet_emitter *emitter, struct denet_tree *tree, uint64_t ts_ms,
+                       uint64_t now_ns) {
   struct denet_text json;
-  int error = tree->wants_metadata ? write_metadata(emitter, tree) : 0;
+  int error = tree->wants_metadata ? send_metadata(emitter, tree) : 0;
   if (!error)
     error = denet_record_sample(emitter->json, tree, ts_ms, now_ns, &json);
   if (error)
     return error;
   struct denet_line line = line_of(tree, tree->is_over ? DENET_LINE_LAST : DENET_LINE_SAMPLE, json);
-  error = hand_over(emitter, &line);
+  error = send(emitter, &line);
   if (!error && tree->is_over)
     denet_freep(&tree->file);
   return error;
@@ -117,7 +115,7 @@ void denet_emitter_finish_files(struct denet_emitter *emitter) {
                               .pid = emitter->unfinished->pid,
                               .t0_ms = emitter->unfinished->t0_ms,
                               .json = {"", 0}};
-    if (hand_over(emitter, &line))
+    if (send(emitter, &line))
       return;
     drop_file(&emitter->unfinished);
   }
@@ -128,8 +126,8 @@ void denet_emitter_write(struct denet_emitter *emitter, struct denet_tree *tree,
   bool has_lines = emitter->is_on && !tree->is_silent && tree->active_rule->rule.records;
   if (!has_lines)
     denet_stack_counts_clear(&tree->stacks);
-  else if (!is_worth_waiting(tree, now_ns)) {
-    int error = write_sample(emitter, tree, ts_ms, now_ns);
+  else if (!waits_for_texts(tree, now_ns)) {
+    int error = send_sample(emitter, tree, ts_ms, now_ns);
     if (emitter->is_on)
       *(error ? &emitter->dropped : &emitter->records) += 1;
   }

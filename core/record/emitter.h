@@ -1,11 +1,11 @@
-/* Hands the lines of trees to whoever writes them. */
+/* Sends the lines of trees to a sink, and closes each file with a last line or an END. */
 #pragma once
 
 #include "core/record/line.h"
 #include "core/record/record.h"
 
-/* Takes a line. 0; ENOENT when there is no writer (and will be none); another positive errno when
- * the line was dropped. */
+/* Takes a line, and copies what it keeps. 0; ENOENT if there is no writer, and there will be none;
+ * another positive errno if the line was dropped: EMSGSIZE if it never fits. */
 typedef int (*denet_sink)(void *context, const struct denet_line *line);
 
 struct denet_emitter {
@@ -13,22 +13,22 @@ struct denet_emitter {
   struct denet_record_origin origin;
   denet_sink sink;
   void *sink_context;
-  struct denet_open_file *unfinished; /* owned, by next: the writer is to hear that they are over */
+  struct denet_open_file *unfinished; /* owned, by next: files that the sink is to finish */
   bool is_on;                         /* there is a writer */
-  uint64_t records, dropped;
+  uint64_t records, dropped;          /* lines that the sink took, and refused */
 };
 
-/* 0 or -ENOMEM. */
+/* sink is NULL if there is no writer. 0 or -ENOMEM. */
 int denet_emitter_init(struct denet_emitter *emitter, const struct denet_record_origin *origin,
                        denet_sink sink, void *sink_context);
 void denet_emitter_done(struct denet_emitter *emitter);
 
-/* Tells the writer of the files whose last lines it could not take. Without that they would stay
- * open for ever. For the start of each tick. */
+/* Sends END for the files whose last lines the sink refused: else they would stay open. For the
+ * start of each tick. */
 void denet_emitter_finish_files(struct denet_emitter *emitter);
 
-/* Writes the tree's next line, its last one if it is over, headed by the metadata line where that
- * is due. A line that nobody takes is counted. For a rule without records, or without a
- * writer, the tree only forgets what it kept for the line. */
+/* Sends the tree's next line, its last one if the tree is over; before it the metadata line, if one
+ * is due. Without a writer, or for a rule without records, only clears the tree's stacks. ts_ms is
+ * Unix ms, now_ns boot time. */
 void denet_emitter_write(struct denet_emitter *emitter, struct denet_tree *tree, uint64_t ts_ms,
                          uint64_t now_ns);

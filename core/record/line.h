@@ -1,5 +1,4 @@
-/* What travels from the monitor to the files: one line of denet-format.md and the file it belongs
- * to. */
+/* What goes from the monitor to the files: one line (README.md) and the file that it belongs to. */
 #pragma once
 
 #include "core/util/buffer.h"
@@ -8,13 +7,13 @@
 #include <sys/types.h>
 
 enum denet_line_kind {
-  DENET_LINE_METADATA, /* first of a file; again for a process that exec'd: starts a new part */
+  DENET_LINE_METADATA, /* the first one of a file; after an exec another, which starts a segment */
   DENET_LINE_SAMPLE,
-  DENET_LINE_LAST, /* nothing comes after it: the file is finished */
+  DENET_LINE_LAST, /* a sample after which the file is finished */
   DENET_LINE_END,  /* no line: the file is finished, and its last line was lost */
 };
 
-/* Everything is borrowed for the length of the call that it is given to. */
+/* All borrowed during the call that it is given to. */
 struct denet_line {
   enum denet_line_kind kind;
   const char *instance; /* a safe name (name.h) */

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#define FORMAT 1 /* of the lines, README.md */
+
 static void write_unsigned(struct denet_json *json, const char *key, uint64_t value) {
   denet_json_key(json, key);
   denet_json_unsigned(json, value);
@@ -16,7 +18,7 @@ static void write_string(struct denet_json *json, const char *key, struct denet_
   denet_json_string(json, text);
 }
 
-/* {"available":true,"name":...} or {"available":false,"reason":...}. */
+/* Writes {"available":true,"name":...} or {"available":false,"reason":...}. */
 static void write_capability(struct denet_json *json, const char *key, bool is_available,
                              const char *detail) {
   denet_json_key(json, key);
@@ -28,7 +30,6 @@ static void write_capability(struct denet_json *json, const char *key, bool is_a
   denet_json_object_close(json);
 }
 
-/* Of a rule that asks for stacks. */
 static void write_stacks_capability(struct denet_json *json, const char *no_stacks,
                                     const struct denet_rule *rule) {
   if (rule->off_cpu == DENET_OFF_CPU_STACKS)
@@ -60,6 +61,7 @@ int denet_record_metadata(struct denet_json *json, const struct denet_record_ori
   denet_json_clear(json);
   denet_json_object_open(json);
   write_string(json, "kind", denet_text_of("metadata"));
+  write_unsigned(json, "format", FORMAT);
   write_unsigned(json, "pid", (uint64_t)tree->pid);
   denet_json_key(json, "cmd");
   denet_json_array_open(json);
@@ -82,8 +84,8 @@ int denet_record_metadata(struct denet_json *json, const struct denet_record_ori
   return denet_json_text(json, out_line);
 }
 
-/* CPU use in percent of one core since *line_ns, when *line_cpu_ns had been used; moves all on.
- * Where nothing newer is known, for a process that vanished, it is what it was. */
+/* Returns the CPU use in percent of one core since *line_ns, when *line_cpu_ns had been used, and
+ * sets all three to now. If no newer CPU time is known (the process vanished), the use stays. */
 static double take_cpu_usage(uint64_t now_ns, uint64_t cpu_ns, uint64_t *line_ns,
                              uint64_t *line_cpu_ns, double *line_usage) {
   bool has_window = *line_ns && now_ns > *line_ns && cpu_ns >= *line_cpu_ns;
@@ -96,7 +98,7 @@ static double take_cpu_usage(uint64_t now_ns, uint64_t cpu_ns, uint64_t *line_ns
   return *line_usage;
 }
 
-/* The keys of one metrics object, without its braces. */
+/* Writes the keys of one metrics object, without its braces. */
 static void write_metrics(struct denet_json *json, const struct denet_values *values,
                           const struct denet_metric_set *wanted, uint64_t ts_ms, double cpu_usage,
                           enum denet_scope scope) {
@@ -173,7 +175,7 @@ static void write_tree(struct denet_json *json, struct denet_tree *tree, uint64_
   denet_json_object_close(json);
 }
 
-/* {"code":N} or {"signal":N}, wait(2); with "oom":true when it was the OOM killer's. */
+/* Writes {"code":N} or {"signal":N}, wait(2), with "oom":true if the OOM killer sent it. */
 static void write_exit(struct denet_json *json, int status, bool oom_killed) {
   denet_json_key(json, "exit");
   denet_json_object_open(json);
@@ -188,7 +190,7 @@ static void write_exit(struct denet_json *json, int status, bool oom_killed) {
   denet_json_object_close(json);
 }
 
-/* A root that has left before its tree was over has left word of how it ended. */
+/* The tree has the exit status of a root that ended before the tree was over. */
 static void write_end(struct denet_json *json, const struct denet_tree *tree) {
   const struct denet_process *root = tree->root ? tree->root->process : NULL;
   if (root && root->has_exit_status)

@@ -1,16 +1,17 @@
-/* The lines of denet-format.md, made from trees. Pure but for the JSON writer's memory. */
+/* The lines of a file (README.md), made from trees. Pure, except for the memory of the JSON text.
+ */
 #pragma once
 
 #include "core/groups/tree.h"
 #include "core/source/source.h"
 #include "core/util/json.h"
 
-/* What every metadata line of this run says. Borrowed. */
+/* What all metadata lines of a run have in common. Borrowed. */
 struct denet_record_origin {
   const char *host;
-  const char *boot_id;
+  const char *boot_id; /* "" if unknown */
   const struct denet_source *source;
-  const char *no_stacks; /* why a rule that asked for stacks has none */
+  const char *no_stacks; /* why a rule that asks for stacks has none */
 };
 
 /* Writes the metadata line of a tree. The text is borrowed from json. 0 or -errno as
@@ -18,8 +19,8 @@ struct denet_record_origin {
 int denet_record_metadata(struct denet_json *json, const struct denet_record_origin *origin,
                           const struct denet_tree *tree, struct denet_text *out_line);
 
-/* Writes the tree's next line: a `sample`, or a `tree` where the rule follows children. ts_ms is
- * Unix ms, now_ns boot time. cpu_usage is over the time since the line before, and this one becomes
- * the line before. A tree that is over gets its exit status. */
+/* Writes the tree's next line: a `tree` if the rule follows children, else a `sample`; with the
+ * exit status if the tree is over. ts_ms is Unix ms, now_ns boot time. cpu_usage is of the time
+ * since the previous call for this tree. The text is borrowed, errors are as above. */
 int denet_record_sample(struct denet_json *json, struct denet_tree *tree, uint64_t ts_ms,
                         uint64_t now_ns, struct denet_text *out_line);

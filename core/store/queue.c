@@ -1,63 +1,43 @@
 #include "core/store/queue.h"
 
+#include "core/util/clock.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define NS_PER_SECOND UINT64_C(1000000000)
 #define NEVER UINT64_MAX
 
-/* What stands before each line's bytes in the buffer. No alignment there: copied in and out. */
+/* Precedes each line's texts in the buffer. It is not aligned there: copied in and out. */
 struct packed {
-  enum denet_line_kind kind;
-  pid_t pid;
-  uint64_t t0_ms;
-  size_t instance_bytes; /* with its NUL */
-  size_t json_bytes;
+  struct denet_line line; /* with stale pointers */
+  size_t instance_bytes;  /* with its NUL */
 };
 
 struct denet_queue {
-  pthread_mutex_t lock;         /* of all below but draining and given_count, the taker's */
-  pthread_cond_t taker_wakes;   /* something to look at for the taker */
-  pthread_cond_t flusher_wakes; /* all that was taken has been given */
+  pthread_mutex_t lock;         /* of all below except draining and given_count, the taker's */
+  pthread_cond_t taker_wakes;   /* the taker's wait may be over */
+  pthread_cond_t flusher_wakes; /* all lines of one take have been given */
   struct denet_buffer filling;
   struct denet_buffer draining;
   size_t limit_bytes;
-  uint64_t oldest_ns;    /* CLOCK_MONOTONIC, when the first line of filling came */
-  uint64_t pushed_count; /* lines taken in */
+  uint64_t oldest_ns;    /* CLOCK_MONOTONIC of the push of filling's first line */
+  uint64_t pushed_count; /* lines accepted */
   uint64_t wanted_count; /* a flush waits until given_count is this */
-  uint64_t stuck_count;  /* given_count when a flush had waited in vain */
+  uint64_t stuck_count;  /* given_count when a flush timed out */
   uint64_t dropped_count;
   bool is_closed;
-  atomic_uint_fast64_t given_count; /* lines taken in that each() has returned for */
+  atomic_uint_fast64_t given_count; /* accepted lines that each() has returned for */
 };
 
-static uint64_t read_clock(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
-}
-
-/* Waits until deadline_ns at most; as any such wait it may also end for no reason. */
+/* Waits until deadline_ns at most; like any such wait it may end earlier without a reason. */
 static void wait_until(pthread_cond_t *condition, pthread_mutex_t *lock, uint64_t deadline_ns) {
   struct timespec deadline = {.tv_sec = (time_t)(deadline_ns / NS_PER_SECOND),
                               .tv_nsec = (long)(deadline_ns % NS_PER_SECOND)};
   pthread_cond_timedwait(condition, lock, &deadline);
-}
-
-/* 0 or an errno. */
-static int init_condition(pthread_cond_t *condition) {
-  pthread_condattr_t attributes;
-  int error = pthread_condattr_init(&attributes);
-  if (error)
-    return error;
-  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-  error = pthread_cond_init(condition, &attributes);
-  pthread_condattr_destroy(&attributes);
-  return error;
 }
 
 int denet_queue_new(size_t bytes, struct denet_queue **out_queue) {
@@ -66,14 +46,19 @@ int denet_queue_new(size_t bytes, struct denet_queue **out_queue) {
     return -ENOMEM;
   queue->limit_bytes = bytes;
   queue->stuck_count = NEVER;
-  /* All at once, so that no push waits for realloc() to move megabytes; the kernel gives the pages
-   * only when they are first used. glibc's locks and conditions own nothing and cannot fail. */
+  /* glibc's locks and conditions own nothing, and to make them cannot fail. */
+  pthread_condattr_t attributes;
+  pthread_condattr_init(&attributes);
+  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+  pthread_cond_init(&queue->taker_wakes, &attributes);
+  pthread_cond_init(&queue->flusher_wakes, &attributes);
+  pthread_condattr_destroy(&attributes);
+  pthread_mutex_init(&queue->lock, NULL);
+  /* All memory at once, so that no push waits for realloc() to move megabytes; the kernel provides
+   * pages at their first use. */
   if (denet_buffer_reserve(&queue->filling, bytes) ||
-      denet_buffer_reserve(&queue->draining, bytes) || pthread_mutex_init(&queue->lock, NULL) ||
-      init_condition(&queue->taker_wakes) || init_condition(&queue->flusher_wakes)) {
-    denet_buffer_done(&queue->filling);
-    denet_buffer_done(&queue->draining);
-    free(queue);
+      denet_buffer_reserve(&queue->draining, bytes)) {
+    denet_queue_free(queue);
     return -ENOMEM;
   }
   *out_queue = queue;
@@ -92,20 +77,16 @@ void denet_queue_free(struct denet_queue *queue) {
 }
 
 static int pack_line(struct denet_buffer *buffer, const struct denet_line *line, size_t limit) {
-  struct packed packed = {.kind = line->kind,
-                          .pid = line->pid,
-                          .t0_ms = line->t0_ms,
-                          .instance_bytes = strlen(line->instance) + 1,
-                          .json_bytes = line->json.length};
-  size_t needed = sizeof(packed) + packed.instance_bytes + packed.json_bytes;
+  struct packed packed = {.line = *line, .instance_bytes = strlen(line->instance) + 1};
+  size_t needed = sizeof(packed) + packed.instance_bytes + line->json.length;
   if (needed > limit)
     return -EMSGSIZE;
   if (buffer->length > limit - needed)
     return -ENOBUFS;
-  /* The buffer has had room for limit bytes from the start. */
+  /* These cannot fail: the buffer has a capacity of limit bytes. */
   denet_buffer_append(buffer, &packed, sizeof(packed));
   denet_buffer_append(buffer, line->instance, packed.instance_bytes);
-  denet_buffer_append(buffer, line->json.bytes, packed.json_bytes);
+  denet_buffer_append(buffer, line->json.bytes, line->json.length);
   return 0;
 }
 
@@ -124,8 +105,8 @@ static int push_locked(struct denet_queue *queue, const struct denet_line *line)
     return error;
   queue->pushed_count++;
   if (was_empty)
-    queue->oldest_ns = read_clock();
-  /* Only what changes how long the taker waits is worth a wake-up. */
+    queue->oldest_ns = denet_clock_monotonic_ns();
+  /* A wake-up is needed only if the taker's wait becomes shorter. */
   if (was_empty || was_half_full != is_half_full(queue))
     pthread_cond_signal(&queue->taker_wakes);
   return 0;
@@ -152,7 +133,7 @@ static void wait_for_lines(struct denet_queue *queue, uint64_t wait_ns) {
     uint64_t deadline_ns = queue->oldest_ns + wait_ns;
     if (!queue->filling.length)
       pthread_cond_wait(&queue->taker_wakes, &queue->lock);
-    else if (read_clock() < deadline_ns)
+    else if (denet_clock_monotonic_ns() < deadline_ns)
       wait_until(&queue->taker_wakes, &queue->lock, deadline_ns);
     else
       return;
@@ -166,16 +147,12 @@ static void give_lines(struct denet_queue *queue, const struct denet_buffer *lin
   while (next < end) {
     struct packed packed;
     memcpy(&packed, next, sizeof(packed));
-    const char *instance = next + sizeof(packed);
-    const char *json = instance + packed.instance_bytes;
-    struct denet_line line = {.kind = packed.kind,
-                              .instance = instance,
-                              .pid = packed.pid,
-                              .t0_ms = packed.t0_ms,
-                              .json = {json, packed.json_bytes}};
+    struct denet_line line = packed.line;
+    line.instance = next + sizeof(packed);
+    line.json.bytes = line.instance + packed.instance_bytes;
     each(context, &line);
     atomic_fetch_add(&queue->given_count, 1);
-    next = json + packed.json_bytes;
+    next = line.json.bytes + line.json.length;
   }
 }
 
@@ -199,12 +176,12 @@ bool denet_queue_take(struct denet_queue *queue, uint64_t wait_ns,
   return !is_over;
 }
 
-/* Waits until the lines up to wanted have been given, or not at all where the taker has not moved
- * since somebody else waited in vain. */
+/* Waits until the lines up to wanted have been given; not at all if the taker has given none since
+ * another flush timed out. */
 static bool wait_for_taker(struct denet_queue *queue, uint64_t wanted, uint64_t timeout_ns) {
-  uint64_t deadline_ns = read_clock() + timeout_ns;
+  uint64_t deadline_ns = denet_clock_monotonic_ns() + timeout_ns;
   while (queue->given_count < wanted && queue->given_count != queue->stuck_count) {
-    if (read_clock() >= deadline_ns)
+    if (denet_clock_monotonic_ns() >= deadline_ns)
       queue->stuck_count = queue->given_count;
     else
       wait_until(&queue->flusher_wakes, &queue->lock, deadline_ns);

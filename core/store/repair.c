@@ -7,43 +7,39 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-/* Most files end in a shorter line, so that one look is enough. */
+/* Most files end with a shorter line, so that one read is enough. */
 #define BLOCK_BYTES 4096
-/* O_NONBLOCK: whoever puts a FIFO in the file's place must not stop us. */
-#define MEND_FLAGS (O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+/* O_NONBLOCK: a FIFO in the file's place must not stop the scan. */
+#define REPAIR_FLAGS (O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
 
-static bool is_found(const struct denet_repair *tail) {
-  return tail->may_be_whole && tail->latest == '{';
+/* Returns whether the byte searched last is the first one of a whole line. */
+static bool is_found(const struct denet_repair *repair) {
+  return repair->may_be_whole && repair->latest == '{';
 }
 
-/* Returns whether the byte, a newline, stands before a whole line. */
-static bool look_at_newline(struct denet_repair *tail) {
-  if (is_found(tail))
-    return true;
-  tail->behind_bytes = tail->seen_bytes;
-  tail->may_be_whole = true;
-  return false;
-}
-
-bool denet_repair_scan(struct denet_repair *tail, struct denet_text block) {
+bool denet_repair_scan(struct denet_repair *repair, struct denet_text block) {
   for (size_t left = block.length; left > 0; left--) {
     char byte = block.bytes[left - 1];
-    if (byte == '\n' && look_at_newline(tail))
-      return true;
-    bool is_last = tail->latest == '\n';
+    if (byte == '\n' && is_found(repair))
+      return true; /* the newline of the line before */
+    if (byte == '\n') {
+      repair->behind_bytes = repair->seen_bytes;
+      repair->may_be_whole = true;
+    }
+    bool is_last = repair->latest == '\n';
     if (byte == '\0' || (is_last && byte != '\n' && byte != '}'))
-      tail->may_be_whole = false;
-    tail->latest = byte;
-    tail->seen_bytes++;
+      repair->may_be_whole = false;
+    repair->latest = byte;
+    repair->seen_bytes++;
   }
   return false;
 }
 
-uint64_t denet_repair_torn_bytes(const struct denet_repair *tail) {
-  return is_found(tail) ? tail->behind_bytes : tail->seen_bytes;
+uint64_t denet_repair_torn_bytes(const struct denet_repair *repair) {
+  return is_found(repair) ? repair->behind_bytes : repair->seen_bytes;
 }
 
-/* Fills bytes with the length bytes at offset. 0; -errno; -EIO when the file has become shorter. */
+/* Reads length bytes at offset. 0; -errno; -EIO if the file has become shorter. */
 static int read_block(int fd, char *bytes, size_t length, off_t offset) {
   size_t filled = 0;
   while (filled < length) {
@@ -57,42 +53,42 @@ static int read_block(int fd, char *bytes, size_t length, off_t offset) {
   return 0;
 }
 
-/* Looks at a file of size bytes until a whole line is found. */
-static int look_at_file(int fd, uint64_t size, struct denet_repair *tail) {
+/* Searches a file of size bytes until a whole line is found. */
+static int search_file(int fd, uint64_t size, struct denet_repair *repair) {
   char block[BLOCK_BYTES];
-  bool is_over = false;
-  for (uint64_t left = size; left && !is_over;) {
+  bool is_done = false;
+  for (uint64_t left = size; left && !is_done;) {
     size_t length = left < sizeof(block) ? (size_t)left : sizeof(block);
     left -= length;
     int error = read_block(fd, block, length, (off_t)left);
     if (error)
       return error;
-    is_over = denet_repair_scan(tail, (struct denet_text){block, length});
+    is_done = denet_repair_scan(repair, (struct denet_text){block, length});
   }
   return 0;
 }
 
-/* The order in which files go is that of their last change, which this is none of. */
+/* Cuts the file. The time of change stays, since retention removes files in its order. */
 static int cut_file(int fd, const struct stat *status, uint64_t size) {
   const struct timespec times[] = {status->st_atim, status->st_mtim};
   return ftruncate(fd, (off_t)size) || futimens(fd, times) ? -errno : 0;
 }
 
-int denet_repair_file(int folder, const char *name, uint64_t *out_bytes) {
-  DENET_CLOSE int fd = openat(folder, name, MEND_FLAGS);
+int denet_repair_file(int dir, const char *name, uint64_t *out_bytes) {
+  DENET_CLOSE int fd = openat(dir, name, REPAIR_FLAGS);
   struct stat status;
   if (fd < 0 || fstat(fd, &status))
     return -errno;
   if (!S_ISREG(status.st_mode))
     return -EINVAL;
-  struct denet_repair tail = {0};
+  struct denet_repair repair = {0};
   uint64_t size = (uint64_t)status.st_size;
-  int error = look_at_file(fd, size, &tail);
+  int error = search_file(fd, size, &repair);
   if (error)
     return error;
-  uint64_t whole_bytes = size - denet_repair_torn_bytes(&tail);
+  uint64_t whole_bytes = size - denet_repair_torn_bytes(&repair);
   if (!whole_bytes)
-    return unlinkat(folder, name, 0) ? -errno : DENET_GONE;
+    return unlinkat(dir, name, 0) ? -errno : DENET_GONE;
   if (whole_bytes < size)
     error = cut_file(fd, &status, whole_bytes);
   if (!error)

@@ -6,21 +6,23 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/select.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <time.h>
 
 #define ENDING ".jsonl"
-/* Read, too: the head. O_NONBLOCK: whoever puts a FIFO in the file's place must not stop the
- * writer. */
-#define WRITE_FLAGS (O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+/* O_NONBLOCK: a FIFO in the file's place must not stop the writer. */
+#define WRITE_FLAGS (O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
 
-/* Others of this process may know no way to wait but select(2), which takes descriptors below
- * FD_SETSIZE only: those are left to them. Where the limit allows none above, it is a low one. */
-static int open_high(int folder, const char *name, int flags) {
-  DENET_CLOSE int fd = openat(folder, name, flags, 0640);
+/* Opens a file with a descriptor of at least FD_SETSIZE: lower ones are left to code in this
+ * process that waits with select(2), which takes no others. If the limit allows none, it is a lower
+ * one. */
+static int open_high(int dir, const char *name, int flags) {
+  DENET_CLOSE int fd = openat(dir, name, flags, 0640);
   if (fd < 0)
     return -errno;
   int high = fcntl(fd, F_DUPFD_CLOEXEC, FD_SETSIZE);
@@ -30,19 +32,19 @@ static int open_high(int folder, const char *name, int flags) {
 void denet_segment_name_of(const struct denet_segment_id *id, denet_segment_name out_name) {
   int length =
       snprintf(out_name, sizeof(denet_segment_name), "%d-%" PRIu64, (int)id->pid, id->t0_ms);
-  char *rest = out_name + length;
-  size_t room = sizeof(denet_segment_name) - (size_t)length;
+  char *end = out_name + length;
+  size_t left = sizeof(denet_segment_name) - (size_t)length;
   if (id->number == 1)
-    snprintf(rest, room, ENDING);
+    snprintf(end, left, ENDING);
   else
-    snprintf(rest, room, "_%04u" ENDING, id->number);
+    snprintf(end, left, "_%04u" ENDING, id->number);
 }
 
 bool denet_segment_parse(const char *name, struct denet_segment_id *out_id) {
   int pid;
   struct denet_segment_id id = {.number = 1};
-  /* Widths that no number overflows; what else could be read is not what the name would be. */
-  /* NOLINTNEXTLINE(cert-err34-c): with those it is well defined. */
+  /* No number of these widths overflows; the comparison below refuses all other forms. */
+  /* NOLINTNEXTLINE(cert-err34-c): well defined with these widths. */
   if (sscanf(name, "%9d-%19" SCNu64 "_%9u", &pid, &id.t0_ms, &id.number) < 2)
     return false;
   id.pid = pid;
@@ -54,8 +56,22 @@ bool denet_segment_parse(const char *name, struct denet_segment_id *out_id) {
   return true;
 }
 
-static int note_later(void *context, int folder, const char *name) {
-  (void)folder;
+void denet_segment_dir_of(uint64_t unix_ms, denet_segment_dir out_dir) {
+  time_t seconds = (time_t)(unix_ms / 1000);
+  struct tm day;
+  if (!gmtime_r(&seconds, &day) || !strftime(out_dir, sizeof(denet_segment_dir), "%Y-%m-%d", &day))
+    snprintf(out_dir, sizeof(denet_segment_dir), "0000-00-00"); /* after the year 9999 */
+}
+
+bool denet_segment_is_dir(const char *name) {
+  size_t length = strlen(name);
+  if (strspn(name, "0123456789") == length)
+    return length >= 6 && length < sizeof(denet_segment_dir);
+  return !fnmatch("[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]", name, 0);
+}
+
+static int note_greater(void *context, int dir, const char *name) {
+  (void)dir;
   struct denet_segment_id *latest = context, found;
   if (denet_segment_parse(name, &found) && found.pid == latest->pid &&
       found.t0_ms == latest->t0_ms && found.number > latest->number)
@@ -63,25 +79,25 @@ static int note_later(void *context, int folder, const char *name) {
   return 0;
 }
 
-/* Makes the file of part id, or of the one behind the latest in folder when that name is taken. */
-static int create_file(int folder, struct denet_segment_id *id) {
+/* Makes the file of the segment id; if its name is taken, of the next number after all in dir. */
+static int create_file(int dir, struct denet_segment_id *id) {
   for (;;) {
     denet_segment_name name;
     denet_segment_name_of(id, name);
-    int fd = open_high(folder, name, WRITE_FLAGS | O_CREAT | O_EXCL);
+    int fd = open_high(dir, name, WRITE_FLAGS | O_CREAT | O_EXCL);
     if (fd != -EEXIST)
       return fd;
-    int error = denet_dir_each(folder, note_later, id);
+    int error = denet_dir_each(dir, note_greater, id);
     if (error)
       return error;
     id->number++;
   }
 }
 
-int denet_segment_start(struct denet_segment *part, int folder, struct denet_text head) {
-  struct denet_segment next = *part;
+int denet_segment_start(struct denet_segment *segment, int dir, struct denet_text header) {
+  struct denet_segment next = *segment;
   next.id.number++;
-  DENET_CLOSE int fd = create_file(folder, &next.id);
+  DENET_CLOSE int fd = create_file(dir, &next.id);
   if (fd < 0)
     return fd;
   struct stat status = {0};
@@ -91,37 +107,37 @@ int denet_segment_start(struct denet_segment *part, int folder, struct denet_tex
   next.inode = status.st_ino;
   next.fd = fd;
   if (!error)
-    error = denet_segment_append(&next, head);
-  next.head_bytes = next.bytes;
+    error = denet_segment_append(&next, header);
+  next.header_bytes = next.bytes;
   if (error) {
     denet_segment_name name;
     denet_segment_name_of(&next.id, name);
-    unlinkat(folder, name, 0);
+    unlinkat(dir, name, 0);
     return error;
   }
   DENET_TAKE_FD(fd);
-  *part = next;
+  *segment = next;
   return 0;
 }
 
-static bool is_same_file(const struct denet_segment *part, const struct stat *status) {
-  return S_ISREG(status->st_mode) && status->st_dev == part->device &&
-         status->st_ino == part->inode;
+static bool is_same_file(const struct denet_segment *segment, const struct stat *status) {
+  return S_ISREG(status->st_mode) && status->st_dev == segment->device &&
+         status->st_ino == segment->inode;
 }
 
-int denet_segment_find(const struct denet_segment *part, int folder) {
+int denet_segment_find(const struct denet_segment *segment, int dir) {
   struct stat status;
   denet_segment_name name;
-  denet_segment_name_of(&part->id, name);
-  if (fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW))
+  denet_segment_name_of(&segment->id, name);
+  if (fstatat(dir, name, &status, AT_SYMLINK_NOFOLLOW))
     return errno == ENOENT ? DENET_GONE : -errno;
-  return is_same_file(part, &status) ? 0 : DENET_GONE;
+  return is_same_file(segment, &status) ? 0 : DENET_GONE;
 }
 
-int denet_segment_reopen(struct denet_segment *part, int folder) {
+int denet_segment_reopen(struct denet_segment *segment, int dir) {
   denet_segment_name name;
-  denet_segment_name_of(&part->id, name);
-  DENET_CLOSE int fd = open_high(folder, name, WRITE_FLAGS);
+  denet_segment_name_of(&segment->id, name);
+  DENET_CLOSE int fd = open_high(dir, name, WRITE_FLAGS);
   /* ELOOP: a symbolic link; ENXIO: a FIFO; EISDIR: a folder. */
   if (fd == -ENOENT || fd == -ELOOP || fd == -ENXIO || fd == -EISDIR)
     return DENET_GONE;
@@ -130,44 +146,20 @@ int denet_segment_reopen(struct denet_segment *part, int folder) {
   struct stat status;
   if (fstat(fd, &status))
     return -errno;
-  if (!is_same_file(part, &status))
+  if (!is_same_file(segment, &status))
     return DENET_GONE;
-  part->fd = DENET_TAKE_FD(fd);
+  segment->fd = DENET_TAKE_FD(fd);
   return 0;
 }
 
-/* No JSON text has a newline inside; a file that was cut and has grown again has zeros there. */
-static bool is_one_line(const struct denet_buffer *line) {
-  const char *newline = memchr(line->bytes, '\n', line->length);
-  return line->bytes[0] == '{' && newline == line->bytes + line->length - 1;
-}
-
-int denet_segment_read_head(const struct denet_segment *part, struct denet_buffer *out_head) {
-  DENET_CLEANUP(denet_buffer_done) struct denet_buffer head = {0};
-  /* Writes go to the end wherever this leaves the offset (O_APPEND). */
-  int error = lseek(part->fd, 0, SEEK_SET) < 0 ? -errno : 0;
-  if (!error)
-    error = denet_buffer_reserve(&head, part->head_bytes);
-  if (!error)
-    error = denet_buffer_read(&head, part->fd, part->head_bytes);
-  if (error)
-    return error;
-  if (head.length != part->head_bytes || !is_one_line(&head))
-    return DENET_GONE;
-  head.bytes[--head.length] = '\0';
-  *out_head = head;
-  head = (struct denet_buffer){0};
-  return 0;
-}
-
-int denet_segment_check(const struct denet_segment *part) {
+int denet_segment_check(const struct denet_segment *segment) {
   struct stat status;
-  if (fstat(part->fd, &status))
+  if (fstat(segment->fd, &status))
     return -errno;
-  return status.st_nlink > 0 && (uint64_t)status.st_size == part->bytes ? 0 : DENET_GONE;
+  return status.st_nlink > 0 && (uint64_t)status.st_size == segment->bytes ? 0 : DENET_GONE;
 }
 
-/* 0 or -errno. A short write has no errno; only a full disk or a limit makes one for a file. */
+/* 0 or -errno. A short write has no errno; of a file only a full disk or a limit causes one. */
 static int write_once(int fd, struct denet_text line) {
   struct iovec pieces[] = {{.iov_base = (char *)line.bytes, .iov_len = line.length},
                            {.iov_base = (char *)"\n", .iov_len = 1}};
@@ -180,16 +172,16 @@ static int write_once(int fd, struct denet_text line) {
   return (size_t)written == line.length + 1 ? 0 : -ENOSPC;
 }
 
-int denet_segment_append(struct denet_segment *part, struct denet_text line) {
-  int error = write_once(part->fd, line);
+int denet_segment_append(struct denet_segment *segment, struct denet_text line) {
+  int error = write_once(segment->fd, line);
   if (!error) {
-    part->bytes += line.length + 1;
+    segment->bytes += line.length + 1;
     return 0;
   }
-  /* Should even this fail, then the length is wrong, which denet_segment_check() notices: the next
-   * line goes to the next part. */
-  (void)!ftruncate(part->fd, (off_t)part->bytes);
+  /* If this fails too, the length is wrong; denet_segment_check() finds that, and the next line
+   * goes to the next segment. */
+  (void)!ftruncate(segment->fd, (off_t)segment->bytes);
   return error;
 }
 
-void denet_segment_close(struct denet_segment *part) { denet_closep(&part->fd); }
+void denet_segment_close(struct denet_segment *segment) { denet_closep(&segment->fd); }

@@ -1,6 +1,7 @@
-/* One record file while it is written. What a key of the store has to say goes to parts:
- * <pid>-<t0_ms>.jsonl, then <pid>-<t0_ms>_0002.jsonl and so on, so that the order of the names (C
- * locale, up to part 9999) is the order of time. The file always ends with a whole line. */
+/* One file of lines while it is written. The lines of a process go to segments,
+ * <pid>-<t0_ms>.jsonl, then <pid>-<t0_ms>_0002.jsonl and so on, each in the folder of the day on
+ * which it was made. The order of the names (C locale, up to segment 9999) is the order of time. A
+ * segment always ends with a whole line. */
 #pragma once
 
 #include "core/util/buffer.h"
@@ -15,48 +16,54 @@ struct denet_segment_id {
   unsigned number; /* 1, 2, ... */
 };
 
-struct denet_segment {
-  struct denet_segment_id id; /* the latest part's; number 0: there has been none */
-  uint64_t bytes;             /* written to that part; 0 when no part is open for lines */
-  uint64_t head_bytes;        /* of those, the first line with its newline */
-  dev_t device;
-  ino_t inode;
-  int fd; /* -1: closed, but lines may still come; else FD_SETSIZE or more where the limit of open
-             files allows */
-};
-
+/* The folder of a segment below its instance's folder: the day YYYY-MM-DD in UTC. Files of earlier
+ * versions have "", the instance's folder itself, or a number of at least six digits. */
+typedef char denet_segment_dir[12];
 typedef char denet_segment_name[64];
 
-/* The file's name. number is not 0. */
+struct denet_segment {
+  struct denet_segment_id id; /* of the latest one; number 0: there has been none */
+  denet_segment_dir dir;
+  uint64_t bytes;        /* written to the latest one; 0: none is open for lines */
+  uint64_t header_bytes; /* of those, the metadata line with its newline */
+  dev_t device;
+  ino_t inode;
+  int fd; /* -1: closed, but lines may still come. FD_SETSIZE or more where the limit allows */
+};
+
+/* Writes the name of a file. id->number is not 0. */
 void denet_segment_name_of(const struct denet_segment_id *id, denet_segment_name out_name);
 
-/* Whether name is one that denet_segment_name_of() gives, and of which part. */
+/* Returns whether denet_segment_name_of() gives this name, and fills in the id that it has. */
 bool denet_segment_parse(const char *name, struct denet_segment_id *out_id);
 
-/* Makes the next part's file in folder, for this caller alone (O_EXCL | O_NOFOLLOW, mode 0640), and
- * writes head, a line without its newline. Its number follows part->id.number; where the name is
- * taken, it is the next one after all that folder has. 0 or -errno, then there is no file. The part
- * must be closed. */
-int denet_segment_start(struct denet_segment *part, int folder, struct denet_text head);
+/* Writes the name of the folder of a day. */
+void denet_segment_dir_of(uint64_t unix_ms, denet_segment_dir out_dir);
 
-/* Opens a closed part again. 0; DENET_GONE when the name is gone or leads to another file. */
-int denet_segment_reopen(struct denet_segment *part, int folder);
+/* Returns whether a folder of this name may hold segments: that of a day, or a numbered one. */
+bool denet_segment_is_dir(const char *name);
 
-/* Looks whether the part's name in folder leads to its file. 0; DENET_GONE when it does not; -errno
- * when there is no telling. */
-int denet_segment_find(const struct denet_segment *part, int folder);
+/* Makes the next segment's file in the open folder dir (O_EXCL | O_NOFOLLOW, mode 0640) and writes
+ * the header, a line without its newline. The number follows segment->id.number; if that name is
+ * taken, it follows the greatest number in dir. The segment must be closed. Leaves segment->dir to
+ * the caller. 0 or -errno, then there is no new file. */
+int denet_segment_start(struct denet_segment *segment, int dir, struct denet_text header);
 
-/* Reads the first line of an open part back, without its newline. out_head's memory passes to the
- * caller, what it held before is not freed. 0; DENET_GONE when others have cut the file or written
- * over it so that this is no longer the head; -errno. */
-int denet_segment_read_head(const struct denet_segment *part, struct denet_buffer *out_head);
+/* Opens a closed segment again. 0; DENET_GONE if the name in dir is gone or leads to another file;
+ * -errno. */
+int denet_segment_reopen(struct denet_segment *segment, int dir);
 
-/* Looks whether an open part's file is as it was left. 0; DENET_GONE when others have removed it,
- * cut it or written to it; -errno when there is no telling. */
-int denet_segment_check(const struct denet_segment *part);
+/* Checks that the segment's name in dir leads to its file. 0; DENET_GONE if not; -errno if that
+ * cannot be found out. */
+int denet_segment_find(const struct denet_segment *segment, int dir);
 
-/* Writes the line and a newline with one write. 0 or -errno; then nothing of it stays. */
-int denet_segment_append(struct denet_segment *part, struct denet_text line);
+/* Checks that the file of an open segment is as the last append left it. 0; DENET_GONE if somebody
+ * removed it, cut it or wrote to it; -errno if that cannot be found out. */
+int denet_segment_check(const struct denet_segment *segment);
 
-/* Closes the descriptor; the part may be opened again. */
-void denet_segment_close(struct denet_segment *part);
+/* Writes the line and a newline with one write. 0 or -errno; after a failure the file ends with the
+ * line before. */
+int denet_segment_append(struct denet_segment *segment, struct denet_text line);
+
+/* Closes the descriptor; the segment may be opened again. */
+void denet_segment_close(struct denet_segment *segment);

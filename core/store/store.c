@@ -3,190 +3,151 @@
 #include "core/store/retention.h"
 #include "core/store/segment.h"
 #include "core/util/cleanup.h"
+#include "core/util/clock.h"
 #include "core/util/dir.h"
 #include "core/util/name.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <search.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/queue.h>
 #include <sys/stat.h>
 
 #define PROBE_NAME ".probe"
 
-#define LONG_HEAD_BYTES 4096 /* a head above it is read back from its file instead of kept */
-#define KEPT_HEADS_BYTES (4 << 20)
-#define WORTHY_LINES_BYTES (UINT64_C(8) * LONG_HEAD_BYTES)
-/* How often an open file is looked for by its name, which others may have given to another. */
-#define BATCHES_A_LOOK 10
+/* A segment may be full when its lines take so many times its header, or so many bytes. */
+#define HEADERS_WORTH 8
+#define LINES_WORTH_BYTES (32 << 10)
+/* The name of an open file, which others may change, is checked once in so many batches. */
+#define BATCHES_PER_CHECK 10
 
-/* What was written for one key, from its metadata line to its last line. */
-struct record {
+/* The lines of one key, from its metadata line to its last line. */
+struct stream {
   char *instance; /* owned */
-  struct denet_segment part;
-  struct denet_buffer head;   /* the metadata line, for the parts to come; empty: not kept */
-  TAILQ_ENTRY(record) recent; /* linked while the part has a descriptor */
-  unsigned looked_in;         /* the batch in which the part's name was looked up */
+  struct denet_segment segment;
+  struct denet_buffer header; /* the latest metadata line */
+  TAILQ_ENTRY(stream) recent; /* linked while the segment has a descriptor */
+  unsigned checked_in;        /* the batch in which the segment's name was checked */
 };
 
 struct denet_store {
-  char *folder;
+  struct denet_store_settings settings;
+  char *path; /* owned */
   denet_name host;
-  unsigned batch;    /* counts denet_store_resume() */
-  int refusal;       /* 0, or the -errno that lines get until denet_store_resume() */
-  int host_lock;     /* the host's folder, locked unless somebody else has locked it */
-  int looked_folder; /* the instance's folder in which this batch has looked last; or negative */
-  denet_name looked_instance;
-  struct denet_store_limits limits;
-  struct denet_retention budget;
-  void *records; /* tsearch(3) */
-  size_t record_count;
-  uint64_t kept_bytes;                    /* of all records' heads */
-  TAILQ_HEAD(record_list, record) recent; /* records with a descriptor, the latest used first */
-  unsigned open_count;                    /* how many those are */
+  struct denet_retention retention;
+  int host_lock;  /* the host's folder, locked unless another store has locked it */
+  unsigned batch; /* counts denet_store_resume() */
+  int refusal;    /* 0, or the -errno of all lines until denet_store_resume() */
+  /* The folder that this batch has used last (open_dir()); dir is negative if there is none. */
+  int dir;
+  denet_name dir_instance;
+  denet_segment_dir dir_day;
+  void *streams; /* tsearch(3) */
+  size_t stream_count;
+  TAILQ_HEAD(stream_list, stream) recent; /* those with a descriptor, the latest used first */
+  unsigned open_count;                    /* of those */
 };
 
-static int compare_records(const void *left, const void *right) {
-  const struct record *a = left, *b = right;
-  if (a->part.id.pid != b->part.id.pid)
-    return a->part.id.pid < b->part.id.pid ? -1 : 1;
-  if (a->part.id.t0_ms != b->part.id.t0_ms)
-    return a->part.id.t0_ms < b->part.id.t0_ms ? -1 : 1;
+static int compare_streams(const void *left, const void *right) {
+  const struct stream *a = left, *b = right;
+  if (a->segment.id.pid != b->segment.id.pid)
+    return a->segment.id.pid < b->segment.id.pid ? -1 : 1;
+  if (a->segment.id.t0_ms != b->segment.id.t0_ms)
+    return a->segment.id.t0_ms < b->segment.id.t0_ms ? -1 : 1;
   return strcmp(a->instance, b->instance);
 }
 
-static void free_record(struct record *record) {
-  if (!record)
-    return;
-  denet_segment_close(&record->part);
-  denet_buffer_done(&record->head);
-  free(record->instance);
-  free(record);
-}
-
-static void free_recordp(struct record **record) { free_record(*record); }
-
-static void forget_head(struct denet_store *store, struct record *record) {
-  store->kept_bytes -= record->head.length;
-  denet_buffer_done(&record->head);
-}
-
-/* Keeps head, whose memory it takes, until limit_heads(). */
-static void keep_head(struct denet_store *store, struct record *record, struct denet_buffer head) {
-  forget_head(store, record);
-  record->head = head;
-  store->kept_bytes += head.length;
-}
-
-static bool has_part(const struct record *record) { return record->part.bytes > 0; }
-
-/* Forgets a head that memory need not hold, since a file has it, or must not. */
-static void limit_heads(struct denet_store *store, struct record *record) {
-  bool is_free = !has_part(record) && store->kept_bytes <= KEPT_HEADS_BYTES;
-  if (record->head.length > LONG_HEAD_BYTES && !is_free)
-    forget_head(store, record);
-}
-
-/* Gets a head that is not kept from the part that has it. What fails leaves it to a stand-in. */
-static void recall_head(struct denet_store *store, struct record *record) {
-  struct denet_buffer head;
-  if (!record->head.length && record->part.fd >= 0 &&
-      !denet_segment_read_head(&record->part, &head))
-    keep_head(store, record, head);
-}
-
-static void drop_record(struct denet_store *store, struct record *record) {
-  forget_head(store, record);
-  tdelete(record, &store->records, compare_records);
-  store->record_count--;
-  free_record(record);
-}
-
-static struct record *find_record(const struct denet_store *store, const struct denet_line *line) {
-  struct record key = {.instance = (char *)line->instance,
-                       .part = {.id = {.pid = line->pid, .t0_ms = line->t0_ms}}};
-  struct record **found = tfind(&key, &store->records, compare_records);
+static struct stream *find_stream(const struct denet_store *store, const struct denet_line *line) {
+  struct stream key = {.instance = (char *)line->instance,
+                       .segment = {.id = {.pid = line->pid, .t0_ms = line->t0_ms}}};
+  struct stream **found = tfind(&key, &store->streams, compare_streams);
   return found ? *found : NULL;
 }
 
-static int add_record(struct denet_store *store, const struct denet_line *line,
-                      struct record **out_record) {
-  DENET_CLEANUP(free_recordp) struct record *record = calloc(1, sizeof(*record));
-  if (!record)
-    return -ENOMEM;
-  record->part = (struct denet_segment){.id = {.pid = line->pid, .t0_ms = line->t0_ms}, .fd = -1};
-  record->instance = strdup(line->instance);
-  if (!record->instance || !tsearch(record, &store->records, compare_records))
-    return -ENOMEM;
-  store->record_count++;
-  *out_record = DENET_TAKE(record);
-  return 0;
+static int add_stream(struct denet_store *store, const struct denet_line *line,
+                      struct stream **out_stream) {
+  struct stream *stream = calloc(1, sizeof(*stream));
+  if (stream) {
+    stream->segment =
+        (struct denet_segment){.id = {.pid = line->pid, .t0_ms = line->t0_ms}, .fd = -1};
+    stream->instance = strdup(line->instance);
+    if (stream->instance && tsearch(stream, &store->streams, compare_streams)) {
+      store->stream_count++;
+      *out_stream = stream;
+      return 0;
+    }
+    free(stream->instance);
+    free(stream);
+  }
+  return -ENOMEM;
 }
 
-static void close_part(struct denet_store *store, struct record *record) {
-  if (record->part.fd < 0)
+static void close_segment(struct denet_store *store, struct stream *stream) {
+  if (stream->segment.fd < 0)
     return;
-  TAILQ_REMOVE(&store->recent, record, recent);
+  TAILQ_REMOVE(&store->recent, stream, recent);
   store->open_count--;
-  denet_segment_close(&record->part);
+  denet_segment_close(&stream->segment);
 }
 
-/* Makes room for one more descriptor. */
-static void close_least_recent(struct denet_store *store) {
-  while (store->open_count && store->open_count >= store->limits.open_files)
-    close_part(store, TAILQ_LAST(&store->recent, record_list));
+static void drop_stream(struct denet_store *store, struct stream *stream) {
+  close_segment(store, stream);
+  tdelete(stream, &store->streams, compare_streams);
+  store->stream_count--;
+  denet_buffer_done(&stream->header);
+  free(stream->instance);
+  free(stream);
 }
 
-static void note_opened(struct denet_store *store, struct record *record) {
-  TAILQ_INSERT_HEAD(&store->recent, record, recent);
+/* Closes descriptors until one more may be opened. */
+static void limit_descriptors(struct denet_store *store) {
+  while (store->open_count && store->open_count >= store->settings.open_files)
+    close_segment(store, TAILQ_LAST(&store->recent, stream_list));
+}
+
+static void note_opened(struct denet_store *store, struct stream *stream) {
+  TAILQ_INSERT_HEAD(&store->recent, stream, recent);
   store->open_count++;
-  record->looked_in = store->batch;
+  stream->checked_in = store->batch;
 }
 
-static void note_used(struct denet_store *store, struct record *record) {
-  TAILQ_REMOVE(&store->recent, record, recent);
-  TAILQ_INSERT_HEAD(&store->recent, record, recent);
-}
-
-/* No more lines for the part: from now on it is a finished file. */
-static void finish_part(struct denet_store *store, struct record *record) {
-  struct denet_segment *part = &record->part;
-  if (!has_part(record))
+/* Makes the segment a finished file, which gets no more lines. */
+static void finish_segment(struct denet_store *store, struct stream *stream) {
+  if (!stream->segment.bytes)
     return;
-  close_part(store, record);
-  denet_retention_finish(&store->budget, store->host, record->instance, part);
-  part->bytes = 0;
-  denet_retention_make_room(&store->budget, 0);
+  close_segment(store, stream);
+  denet_retention_finish(&store->retention, stream->instance, &stream->segment);
+  stream->segment.bytes = 0;
+  denet_retention_make_room(&store->retention, 0);
 }
 
-/* The part's file is no longer ours: others removed it, or have put it to a use of their own. */
-static void abandon_part(struct denet_store *store, struct record *record) {
-  close_part(store, record);
-  store->budget.total_bytes -= denet_retention_space(&store->budget, record->part.bytes);
-  record->part.bytes = 0;
+/* Forgets a segment whose file others have removed or use. */
+static void abandon_segment(struct denet_store *store, struct stream *stream) {
+  close_segment(store, stream);
+  store->retention.total_bytes -= denet_retention_space(&store->retention, stream->segment.bytes);
+  stream->segment.bytes = 0;
 }
 
-/* The folder of an instance: a descriptor or -errno. Opened anew each time, since any folder of the
- * path may have been removed or replaced while nobody looked. */
-static int open_instance(const struct denet_store *store, const char *instance) {
-  DENET_CLOSE int folder = denet_dir_open(store->folder);
-  if (folder < 0)
-    return folder;
-  DENET_CLOSE int host = denet_dir_open_below(folder, store->host, false);
-  return host < 0 ? host : denet_dir_open_below(host, instance, false);
-}
-
-/* The folder that the folders of the instances are in, as above, but made if there is none. */
-static int make_host(struct denet_store *store) {
-  DENET_CLOSE int folder = denet_dir_make(store->folder);
-  int host = folder < 0 ? folder : denet_dir_open_below(folder, store->host, true);
-  if (host < 0)
+/* Opens the folder of an instance's files of a day step by step, since others may replace any
+ * folder of the path; made if there is none and is_made. The descriptor is borrowed until the next
+ * call or denet_store_resume(): a batch opens a folder once for many files. Or -errno. */
+static int open_dir(struct denet_store *store, const char *instance, const char *day,
+                    bool is_made) {
+  if (store->dir >= 0 && !strcmp(store->dir_instance, instance) && !strcmp(store->dir_day, day))
+    return store->dir;
+  denet_closep(&store->dir);
+  DENET_CLOSE int top = is_made ? denet_dir_make(store->path) : denet_dir_open(store->path);
+  DENET_CLOSE int host = denet_dir_open_below(top, store->host, is_made);
+  if (host < 0 && is_made)
     store->refusal = host;
-  return host;
+  DENET_CLOSE int parent = denet_dir_open_below(host, instance, is_made);
+  int dir = denet_dir_open_below(parent, day, is_made);
+  if (dir < 0)
+    return dir;
+  snprintf(store->dir_instance, sizeof(store->dir_instance), "%s", instance);
+  snprintf(store->dir_day, sizeof(store->dir_day), "%s", day);
+  return store->dir = dir;
 }
 
 /* Returns error, after a write that failed with it, or 0. */
@@ -196,170 +157,149 @@ static int note_failure(struct denet_store *store, int error) {
   return error;
 }
 
-static int make_part(struct denet_store *store, struct record *record, struct denet_text head) {
-  close_least_recent(store);
-  denet_retention_make_room(&store->budget, denet_retention_space(&store->budget, head.length + 1));
-  DENET_CLOSE int host = make_host(store);
-  if (host < 0)
-    return host;
-  DENET_CLOSE int folder = denet_dir_open_below(host, record->instance, true);
-  if (folder < 0)
-    return folder;
-  struct denet_segment *part = &record->part;
-  /* Behind those of an earlier run, or of a time when the process was here before. */
-  if (!part->id.number)
-    part->id.number =
-        denet_retention_latest(&store->budget, store->host, record->instance, &part->id);
-  int error = denet_segment_start(part, folder, head);
+/* Makes the next segment, unless the store refuses lines. 0 or -errno. */
+static int make_segment(struct denet_store *store, struct stream *stream) {
+  struct denet_segment *segment = &stream->segment;
+  struct denet_text header = denet_buffer_text(&stream->header);
+  if (store->refusal)
+    return store->refusal;
+  limit_descriptors(store);
+  denet_retention_make_room(&store->retention,
+                            denet_retention_space(&store->retention, header.length + 1));
+  /* The numbers go on after those of an earlier run or an earlier time of the process. */
+  if (!segment->id.number)
+    segment->id.number = denet_retention_latest(&store->retention, stream->instance, &segment->id);
+  denet_segment_dir_of(store->settings.unix_ms(), segment->dir);
+  bool was_open;
+  int error;
+  do { /* twice if the open folder was removed meanwhile */
+    was_open = store->dir >= 0;
+    int dir = open_dir(store, stream->instance, segment->dir, true);
+    error = dir < 0 ? dir : denet_segment_start(segment, dir, header);
+    if (error)
+      denet_closep(&store->dir);
+  } while (error == -ENOENT && was_open);
   if (error)
-    return error;
-  note_opened(store, record);
-  store->budget.total_bytes += denet_retention_space(&store->budget, record->part.bytes);
+    return note_failure(store, error);
+  note_opened(store, stream);
+  store->retention.total_bytes += denet_retention_space(&store->retention, segment->bytes);
   return 0;
 }
 
-static int start_part(struct denet_store *store, struct record *record) {
-  const struct denet_segment *part = &record->part;
-  struct denet_text head = denet_buffer_text(&record->head);
-  char stand_in[128];
-  if (!head.length) {
-    snprintf(stand_in, sizeof(stand_in),
-             "{\"kind\":\"metadata\",\"pid\":%d,\"cmd\":[],\"executable\":\"\",\"t0_ms\":%" PRIu64
-             "}",
-             (int)part->id.pid, part->id.t0_ms);
-    head = denet_text_of(stand_in);
-  }
-  int error = store->refusal ? store->refusal : note_failure(store, make_part(store, record, head));
-  limit_heads(store, record);
-  return error;
+/* Opens the folder of the segment, as open_dir(). DENET_GONE if it is no longer there. */
+static int open_segment_dir(struct denet_store *store, const struct stream *stream, int *out_dir) {
+  int dir = open_dir(store, stream->instance, stream->segment.dir, false);
+  if (dir == -ENOENT || dir == -ELOOP || dir == -ENOTDIR)
+    return DENET_GONE;
+  *out_dir = dir;
+  return dir < 0 ? dir : 0;
 }
 
-/* Whether an instance's folder that was not opened for this reason is no longer there. */
-static bool is_gone(int error) { return error == -ENOENT || error == -ELOOP || error == -ENOTDIR; }
-
-/* 0; DENET_GONE when the file is no longer there. */
-static int reopen_part(struct denet_store *store, struct record *record) {
-  close_least_recent(store);
-  DENET_CLOSE int folder = open_instance(store, record->instance);
-  if (is_gone(folder))
-    return DENET_GONE;
-  if (folder < 0)
-    return folder;
-  int outcome = denet_segment_reopen(&record->part, folder);
+/* 0; DENET_GONE if the file is no longer there; -errno. */
+static int reopen_segment(struct denet_store *store, struct stream *stream) {
+  limit_descriptors(store);
+  int dir, outcome = open_segment_dir(store, stream, &dir);
   if (!outcome)
-    note_opened(store, record);
+    outcome = denet_segment_reopen(&stream->segment, dir);
+  if (!outcome)
+    note_opened(store, stream);
   return outcome;
 }
 
-/* The instance's folder, opened once in a batch for many files of it; or -errno. */
-static int find_looked_folder(struct denet_store *store, const char *instance) {
-  if (store->looked_folder >= 0 && !strcmp(store->looked_instance, instance))
-    return store->looked_folder;
-  denet_closep(&store->looked_folder);
-  store->looked_folder = open_instance(store, instance);
-  snprintf(store->looked_instance, sizeof(store->looked_instance), "%s", instance);
-  return store->looked_folder;
-}
-
-/* 0; DENET_GONE when the name of an open part leads to it no more. Looks only now and then. */
-static int look_for_part(struct denet_store *store, struct record *record) {
-  if (store->batch - record->looked_in < BATCHES_A_LOOK)
+/* Checks now and then that the name of an open segment leads to its file: DENET_GONE if not. A name
+ * that cannot be looked up now counts as being there: 0. */
+static int check_name(struct denet_store *store, struct stream *stream) {
+  if (store->batch - stream->checked_in < BATCHES_PER_CHECK)
     return 0;
-  record->looked_in = store->batch;
-  int folder = find_looked_folder(store, record->instance);
-  /* What cannot be looked at now may well be there. */
-  if (folder < 0)
-    return is_gone(folder) ? DENET_GONE : 0;
-  return denet_segment_find(&record->part, folder) == DENET_GONE ? DENET_GONE : 0;
+  stream->checked_in = store->batch;
+  int dir, outcome = open_segment_dir(store, stream, &dir);
+  if (!outcome)
+    outcome = denet_segment_find(&stream->segment, dir);
+  return outcome == DENET_GONE ? outcome : 0;
 }
 
-/* Whether the part's lines are worth its head, which the next part repeats. */
-static bool is_worth_its_head(const struct denet_segment *part) {
-  uint64_t lines_bytes = part->bytes - part->head_bytes;
-  if (lines_bytes < part->head_bytes)
-    return false;
-  return lines_bytes >= 8 * part->head_bytes || lines_bytes >= WORTHY_LINES_BYTES;
+/* Returns whether the segment gets no more lines. A file takes at least one block in any case. */
+static bool is_full(const struct denet_store *store, const struct denet_segment *segment) {
+  uint64_t share = store->settings.total_bytes / 2 / store->stream_count;
+  if (share < store->retention.block_bytes)
+    share = store->retention.block_bytes;
+  uint64_t limit = share < store->settings.file_bytes ? share : store->settings.file_bytes;
+  uint64_t lines_bytes = segment->bytes - segment->header_bytes;
+  return segment->bytes >= limit &&
+         (lines_bytes >= HEADERS_WORTH * segment->header_bytes || lines_bytes >= LINES_WORTH_BYTES);
 }
 
-/* Whether the part gets no more lines. A part of less than a block would save nothing. */
-static bool is_full(const struct denet_store *store, const struct record *record) {
-  uint64_t share = store->limits.total_bytes / 2 / store->record_count;
-  if (share < store->budget.block_bytes)
-    share = store->budget.block_bytes;
-  uint64_t limit = share < store->limits.file_bytes ? share : store->limits.file_bytes;
-  return record->part.bytes >= limit && is_worth_its_head(&record->part);
-}
-
-/* Leaves the record with an open part that takes lines: the one it has, or the next. */
-static int ready_part(struct denet_store *store, struct record *record) {
-  if (!has_part(record))
-    return start_part(store, record);
-  int outcome = record->part.fd < 0 ? reopen_part(store, record) : look_for_part(store, record);
+/* Leaves the stream with an open segment that takes lines: the one it has, or the next. */
+static int prepare_segment(struct denet_store *store, struct stream *stream) {
+  struct denet_segment *segment = &stream->segment;
+  if (!segment->bytes)
+    return make_segment(store, stream);
+  int outcome = segment->fd < 0 ? reopen_segment(store, stream) : check_name(store, stream);
   if (outcome < 0)
     return outcome;
   if (!outcome)
-    outcome = denet_segment_check(&record->part);
-  if (!outcome && !is_full(store, record)) {
-    note_used(store, record);
+    outcome = denet_segment_check(segment);
+  if (!outcome && !is_full(store, segment)) {
+    TAILQ_REMOVE(&store->recent, stream, recent);
+    TAILQ_INSERT_HEAD(&store->recent, stream, recent);
     return 0;
   }
-  recall_head(store, record);
-  /* One of which it is not known how it is gets no more lines, but takes its place all the same. */
+  /* A file that could not be checked gets no more lines, and still counts. */
   if (outcome == DENET_GONE)
-    abandon_part(store, record);
+    abandon_segment(store, stream);
   else
-    finish_part(store, record);
-  return start_part(store, record);
+    finish_segment(store, stream);
+  return make_segment(store, stream);
 }
 
-static int append_line(struct denet_store *store, struct record *record, struct denet_text json) {
-  int error = store->refusal ? store->refusal : ready_part(store, record);
+/* Writes a line to the stream's segment, or to its next one. 0 or -errno. */
+static int append_line(struct denet_store *store, struct stream *stream, struct denet_text json) {
+  int error = store->refusal ? store->refusal : prepare_segment(store, stream);
   if (error)
     return error;
-  uint64_t bytes = record->part.bytes;
-  uint64_t growth = denet_retention_space(&store->budget, bytes + json.length + 1) -
-                    denet_retention_space(&store->budget, bytes);
-  denet_retention_make_room(&store->budget, growth);
-  error = denet_segment_append(&record->part, json);
+  uint64_t bytes = stream->segment.bytes;
+  uint64_t growth = denet_retention_space(&store->retention, bytes + json.length + 1) -
+                    denet_retention_space(&store->retention, bytes);
+  denet_retention_make_room(&store->retention, growth);
+  error = denet_segment_append(&stream->segment, json);
   if (!error)
-    store->budget.total_bytes += growth;
+    store->retention.total_bytes += growth;
   return note_failure(store, error);
 }
 
-/* Starts a part with the line, of a new record or of the one there is. */
-static int begin_part(struct denet_store *store, const struct denet_line *line,
-                      struct record *record) {
-  int error = record ? 0 : add_record(store, line, &record);
+/* Starts a segment with a METADATA line, of a new stream or of the one there is. */
+static int begin_segment(struct denet_store *store, const struct denet_line *line,
+                         struct stream *stream) {
+  int error = stream ? 0 : add_stream(store, line, &stream);
   if (error)
     return error;
-  finish_part(store, record);
-  struct denet_buffer head = {0};
-  error = denet_buffer_append(&head, line->json.bytes, line->json.length);
-  keep_head(store, record, head);
-  if (error) {
-    /* Without its head no part can follow. */
-    drop_record(store, record);
-    return error;
-  }
-  return start_part(store, record);
+  finish_segment(store, stream);
+  denet_buffer_done(&stream->header);
+  error = denet_buffer_append(&stream->header, line->json.bytes, line->json.length);
+  if (!error)
+    return make_segment(store, stream);
+  drop_stream(store, stream); /* no segment is possible without its header */
+  return error;
 }
 
 static int write_line(struct denet_store *store, const struct denet_line *line) {
-  struct record *record = find_record(store, line);
+  struct stream *stream = find_stream(store, line);
   if (line->kind == DENET_LINE_METADATA)
-    return begin_part(store, line, record);
-  if (!record)
+    return begin_segment(store, line, stream);
+  if (!stream)
     return line->kind == DENET_LINE_END ? 0 : DENET_GONE;
-  int error = line->kind == DENET_LINE_END ? 0 : append_line(store, record, line->json);
+  int error = line->kind == DENET_LINE_END ? 0 : append_line(store, stream, line->json);
   if (line->kind != DENET_LINE_SAMPLE) {
-    finish_part(store, record);
-    drop_record(store, record);
+    finish_segment(store, stream);
+    drop_stream(store, stream);
   }
   return error;
 }
 
-/* Safe names have no leading dot, which rules out "." and ".." too. */
-static bool is_safe(const char *name) { return *name && *name != '.' && !strchr(name, '/'); }
+/* Safe names have no leading dot, which excludes "." and "..". */
+static bool is_safe(const char *name) {
+  return *name && *name != '.' && !strchr(name, '/') && strlen(name) < sizeof(denet_name);
+}
 
 int denet_store_write(struct denet_store *store, const struct denet_line *line,
                       struct denet_error *error) {
@@ -370,95 +310,91 @@ int denet_store_write(struct denet_store *store, const struct denet_line *line,
   if (outcome >= 0)
     return outcome;
   errno = -outcome;
-  return denet_error_set(error, outcome, "cannot write to %s/%s/%s: %m", store->folder, store->host,
+  return denet_error_set(error, outcome, "cannot write to %s/%s/%s: %m", store->path, store->host,
                          line->instance);
 }
 
 void denet_store_resume(struct denet_store *store) {
   store->refusal = 0;
   store->batch++;
-  denet_closep(&store->looked_folder);
+  denet_closep(&store->dir);
 }
 
 uint64_t denet_store_total_bytes(const struct denet_store *store) {
-  return store->budget.total_bytes;
+  return store->retention.total_bytes;
 }
 
-static int try_file(int folder) {
-  /* One that a crash left. */
-  unlinkat(folder, PROBE_NAME, 0);
+static int try_file(int dir) {
+  unlinkat(dir, PROBE_NAME, 0); /* one that a crash left */
   DENET_CLOSE int fd =
-      openat(folder, PROBE_NAME, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
+      openat(dir, PROBE_NAME, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
   if (fd < 0)
     return errno == ENOSPC || errno == EDQUOT ? 0 : -errno;
-  unlinkat(folder, PROBE_NAME, 0);
+  unlinkat(dir, PROBE_NAME, 0);
   return 0;
 }
 
-int denet_store_check(const char *folder, struct denet_error *error) {
-  DENET_CLOSE int fd = denet_dir_make(folder);
+int denet_store_check(const char *path, struct denet_error *error) {
+  DENET_CLOSE int fd = denet_dir_make(path);
   int outcome = fd < 0 ? fd : try_file(fd);
   if (!outcome)
     return 0;
   errno = -outcome;
-  return denet_error_set(error, outcome, "cannot make files in %s: %m", folder);
+  return denet_error_set(error, outcome, "cannot make files in %s: %m", path);
 }
 
-static void close_storep(struct denet_store **store) { denet_store_close(*store); }
-
-/* Fills store as far as it gets. */
-static int open_store(struct denet_store *store, const char *folder, const char *host) {
+/* Fills the store as far as possible; on failure the caller closes it. */
+static int open_store(struct denet_store *store, const struct denet_store_settings *settings) {
   TAILQ_INIT(&store->recent);
-  store->host_lock = store->looked_folder = -1;
-  denet_name_safe(denet_text_of(host), store->host);
-  store->folder = strdup(folder);
-  if (!store->folder)
+  store->host_lock = store->dir = -1;
+  store->settings = *settings;
+  if (!settings->unix_ms)
+    store->settings.unix_ms = denet_clock_unix_ms;
+  denet_name_safe(denet_text_of(settings->host), store->host);
+  store->path = strdup(settings->path);
+  if (!store->path)
     return -ENOMEM;
-  DENET_CLOSE int folder_fd = denet_dir_make(folder);
-  if (folder_fd < 0)
-    return folder_fd;
-  store->host_lock = denet_dir_open_below(folder_fd, store->host, true);
+  DENET_CLOSE int top = denet_dir_make(store->path);
+  store->host_lock = denet_dir_open_below(top, store->host, true);
   if (store->host_lock < 0)
     return store->host_lock;
-  /* Kept as long as the store, and ended by the kernel however the process ends. Where another one
-   * has it, what looks torn may just be being written. */
-  bool is_ours = !flock(store->host_lock, LOCK_EX | LOCK_NB);
-  store->budget.limit_bytes = store->limits.total_bytes;
-  store->budget.block_bytes = store->limits.block_bytes ? store->limits.block_bytes : 1;
-  store->budget.shelf_files = store->limits.shelf_files;
-  int error = denet_retention_init(&store->budget, folder);
+  /* Kept as long as the store; the kernel ends it however the process ends. If another store has
+   * it, an end that looks torn may be in the middle of its write. */
+  bool is_locked = !flock(store->host_lock, LOCK_EX | LOCK_NB);
+  store->retention = (struct denet_retention){
+      .path = store->path,
+      .host = store->host,
+      .limit_bytes = settings->total_bytes,
+      .block_bytes = settings->block_bytes ? settings->block_bytes : 1,
+  };
+  int error = denet_retention_scan(&store->retention, is_locked);
   if (!error)
-    error = denet_retention_scan(&store->budget, is_ours ? store->host : NULL);
-  if (!error)
-    denet_retention_make_room(&store->budget, 0);
+    denet_retention_make_room(&store->retention, 0);
   return error;
 }
 
-int denet_store_open(const char *folder, const char *host, const struct denet_store_limits *limits,
-                     struct denet_error *error, struct denet_store **out_store) {
-  DENET_CLEANUP(close_storep) struct denet_store *store = calloc(1, sizeof(*store));
-  int outcome = -ENOMEM;
-  if (store) {
-    store->limits = *limits;
-    outcome = open_store(store, folder, host);
+int denet_store_open(const struct denet_store_settings *settings, struct denet_error *error,
+                     struct denet_store **out_store) {
+  struct denet_store *store = calloc(1, sizeof(*store));
+  int outcome = store ? open_store(store, settings) : -ENOMEM;
+  if (!outcome) {
+    *out_store = store;
+    return 0;
   }
-  if (outcome) {
-    errno = -outcome;
-    return denet_error_set(error, outcome, "cannot keep files in %s: %m", folder);
-  }
-  *out_store = DENET_TAKE(store);
-  return 0;
+  denet_store_close(store);
+  errno = -outcome;
+  return denet_error_set(error, outcome, "cannot keep files in %s: %m", settings->path);
 }
 
 void denet_store_close(struct denet_store *store) {
   if (!store)
     return;
-  /* A node of the tree begins with the pointer to its record. */
-  while (store->records)
-    drop_record(store, *(struct record **)store->records);
-  denet_retention_done(&store->budget);
-  denet_closep(&store->looked_folder);
+  /* A node of the tree begins with the pointer to its stream. */
+  while (store->streams)
+    drop_stream(store, *(struct stream **)store->streams);
+  denet_retention_done(&store->retention);
+  denet_closep(&store->dir);
   denet_closep(&store->host_lock);
-  free(store->folder);
+  free(store->path);
   free(store);
 }

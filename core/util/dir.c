@@ -14,7 +14,7 @@ static void make_parents(const char *path) {
   DENET_FREE char *parents = strdup(path);
   for (char *slash = parents ? strchr(parents, '/') : NULL; slash; slash = strchr(slash + 1, '/')) {
     *slash = '\0';
-    /* What could not be made shows when the folder is opened. */
+    /* A failure shows when the folder is opened. */
     mkdir(parents, MODE);
     *slash = '/';
   }
@@ -35,12 +35,12 @@ int denet_dir_make(const char *path) {
   return denet_dir_open(path);
 }
 
-int denet_dir_open_below(int folder, const char *name, bool make) {
-  /* Not for openat() to judge: one -errno is AT_FDCWD. */
+int denet_dir_open_below(int folder, const char *name, bool is_made) {
+  /* openat() cannot check this: one -errno is AT_FDCWD. */
   if (folder < 0)
     return folder;
   int fd = openat(folder, name, FLAGS | O_NOFOLLOW);
-  if (fd < 0 && errno == ENOENT && make) {
+  if (fd < 0 && errno == ENOENT && is_made) {
     if (mkdirat(folder, name, MODE) && errno != EEXIST)
       return -errno;
     fd = openat(folder, name, FLAGS | O_NOFOLLOW);
@@ -60,7 +60,7 @@ int denet_dir_each(int folder, int (*each)(void *context, int folder, const char
   DENET_CLEANUP(close_entries) DIR *entries = fd < 0 ? NULL : fdopendir(fd);
   if (!entries)
     return -errno;
-  DENET_TAKE_FD(fd); /* the stream's now */
+  DENET_TAKE_FD(fd); /* the stream owns it now */
   int outcome = 0;
   for (struct dirent *entry; !outcome && (entry = readdir(entries));)
     if (entry->d_name[0] != '.')

@@ -10,7 +10,7 @@
 
 struct denet_json {
   yajl_gen generator;
-  struct denet_buffer text; /* yajl's own buffer does not survive a lack of memory */
+  struct denet_buffer text; /* yajl's own buffer fails badly without memory */
   struct denet_buffer scrubbed;
   int error; /* the first one */
   int depth; /* objects and arrays that are open */
@@ -84,8 +84,8 @@ void denet_json_key(struct denet_json *json, const char *key) {
   write_string(json, denet_text_of(key));
 }
 
-/* Length of the well-formed UTF-8 sequence at the start of text (RFC 3629, section 4), 0 if there
- * is none. */
+/* Returns the length of the valid UTF-8 sequence (RFC 3629, section 4) at the start of text, 0 if
+ * there is none. */
 static size_t utf8_length(struct denet_text text) {
   const unsigned char *at = (const unsigned char *)text.bytes;
   unsigned char first = at[0];
@@ -103,7 +103,7 @@ static size_t utf8_length(struct denet_text text) {
   return too_long || surrogate || too_large ? 0 : length;
 }
 
-/* Length of the well-formed start of text. */
+/* Returns the length of the valid start of text. */
 static size_t utf8_prefix(struct denet_text text) {
   size_t prefix = 0;
   while (prefix < text.length) {
@@ -150,7 +150,7 @@ void denet_json_unsigned(struct denet_json *json, uint64_t value) {
 
 void denet_json_decimal(struct denet_json *json, double value) {
   char digits[32];
-  /* As whole hundredths, so that no locale's decimal comma gets in. */
+  /* As whole hundredths, so that no locale writes a decimal comma. */
   uint64_t hundredths = value < 1e15 ? (uint64_t)(value * 100 + 0.5) : UINT64_MAX;
   snprintf(digits, sizeof(digits), "%" PRIu64 ".%02u", hundredths / 100,
            (unsigned)(hundredths % 100));

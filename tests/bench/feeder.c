@@ -1,8 +1,7 @@
-/* A plugin of collectd that feeds one writer with samples of processes that are not there: with
- * denet's lines, as denet hands them over, or with the value lists that denet dispatches for a
- * group of one process. Both go by plugin_write(), so past collectd's queue and cache. It feeds
- * once, when collectd first asks it for values, says how that went in one line of the file Result,
- * and is idle from then on.
+/* A plugin of collectd that sends samples of invented processes to one writer: denet's lines, as
+ * denet sends them, or the value lists that denet dispatches for a group of one process. Both go by
+ * plugin_write(), past collectd's queue and cache. It sends once, at collectd's first read, writes
+ * the figures to one line of the file Result, and is idle from then on.
  *
  *   <Plugin feeder>
  *     Writer "write_denet"   # or another one, which gets value lists
@@ -102,7 +101,7 @@ static int send_line(int process, enum denet_line_kind kind, uint64_t ts_ms) {
   struct denet_line line = {
       .kind = kind, .instance = NAME, .pid = pid, .t0_ms = T0_MS, .json = denet_text_of(json)};
   uint64_t lost = 0;
-  int error = denet_handover_send(&line, &lost);
+  int error = denet_line_channel_send(&line, &lost);
   return error ? error : lost ? EIO : 0;
 }
 

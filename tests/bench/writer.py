@@ -1,22 +1,21 @@
 #!/usr/bin/env python3
-"""What it costs to write the samples of processes down: write_denet against collectd's write_log with
-JSON and its csv plugin, in one run, and what write_denet takes of a core with 10,000 processes.
+"""The cost of writing the samples of processes: write_denet against collectd's write_log with JSON and
+its csv plugin, in one run, and the share of a core that write_denet takes with 10,000 processes.
 
 writer.py --plugins DIR [--turns 5] [--processes 200 1000] [--rounds 20] [--demand 10000]
           [--seconds 20] [--limits 1024 20000]
 
-A plugin of the benchmark (feeder.c) hands over the same numbers for each process: to write_denet as
-denet does, one line of JSON; to the others as value lists, those that denet dispatches for a group of
-one process. All get them by plugin_write() from one thread, so that collectd's queue and cache are
-in no figure. Each starts with the files made, and takes one round of samples of all processes after
-the other. Time is CPU time: of the thread that hands over while it does so (write_log and csv write
-in it) and of all other threads of collectd (of which denet-writer is write_denet's). Prints Markdown
-tables: medians of the turns, in each of which everything has its turn. That every line has arrived
-is checked in the files.
+A plugin of the benchmark (feeder.c) sends the same numbers of each process: to write_denet one line of
+JSON, as denet does; to the others the value lists that denet dispatches for a group of one process.
+All get them by plugin_write() from one thread, so that no figure contains collectd's queue and cache.
+The files are made before the measurement; then samples of all processes come round by round. Time is
+CPU time: of the sending thread during plugin_write() (write_log and csv write in it) and of all other
+threads of collectd (denet-writer is write_denet's). Prints Markdown tables: medians of the turns, each
+of which measures all writers. The files are checked for every line.
 
-The second table is of 10,000 processes with a line a second each, that are handed over once a second
-all at once, as at a tick; by the soft limit of descriptors (RLIMIT_NOFILE) that collectd was started
-with. Exits with 1 if that takes TARGET % of a core or more. TMPDIR says where the files are to be.
+The second table is of 10,000 processes with a line a second each, all sent at once, as at a tick; by
+the soft limit of descriptors (RLIMIT_NOFILE) at the start of collectd. Exits with 1 if that takes
+TARGET % of a core or more. The files are made in TMPDIR.
 """
 import argparse
 import collections
@@ -43,7 +42,7 @@ TARGET = 5  # % of a core that the demand may take
 # line of a sample has that no other line has.
 Writer = collections.namedtuple("Writer", "name body pattern mark")
 WRITERS = (
-    Writer("write_denet", 'PluginDir "{plugins}"\nLoadPlugin write_denet\n', "denet/*/*/*.jsonl",
+    Writer("write_denet", 'PluginDir "{plugins}"\nLoadPlugin write_denet\n', "denet/*/*/*/*.jsonl",
            b'"kind":"sample"'),
     Writer("write_log", 'LoadPlugin write_log\n<Plugin write_log>\n  Format "JSON"\n</Plugin>\n'
            '<Plugin logfile>\n  File "written"\n  LogLevel info\n  Timestamp false\n</Plugin>\n',
@@ -67,8 +66,8 @@ LoadPlugin feeder
 
 def build_feeder(folder):
     """The plugin, in folder."""
-    sources = [str(HERE / "feeder.c"), str(PROJECT / "plugin" / "handover.c"),
-               str(PROJECT / "core" / "buffer.c")]
+    sources = [str(HERE / "feeder.c"), str(PROJECT / "plugin" / "collectd" / "line_channel.c"),
+               str(PROJECT / "core" / "util" / "buffer.c")]
     subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-D_GNU_SOURCE", "-DHAVE_CONFIG_H",
                     "-I", str(PROJECT), "-isystem", "/usr/include/collectd",
                     "-o", os.path.join(folder, "feeder.so"), *sources], check=True)
@@ -76,7 +75,7 @@ def build_feeder(folder):
 
 @contextlib.contextmanager
 def descriptors(limit):
-    """What is started meanwhile has this limit of open files; None: the one there is."""
+    """Processes started meanwhile have this limit of open files; None: an unchanged one."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit:
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, max(limit, before[1])))
@@ -106,20 +105,20 @@ def count_written(folder, writer):
 
 
 def feed(arguments, writer, processes, rounds, period=0, limit=None):
-    """What the feeder has measured, with bytes, all for one sample of one process."""
+    """The figures of the feeder, and bytes, all for one sample of one process."""
     body = writer.body.format(plugins=arguments.plugins) + FEEDER.format(
         folder=arguments.folder, writer=writer.name, processes=processes, rounds=rounds,
         period=period)
     with descriptors(limit), Daemon(body, 3600) as daemon:
-        told = wait_for_result(daemon)
+        result = wait_for_result(daemon)
         lines, size = count_written(daemon.folder.name, writer)
-    samples, calls = processes * rounds, told["calls"]
+    samples, calls = processes * rounds, result["calls"]
     expected = calls // rounds * (rounds + 1)
-    if told["failures"] or lines != expected:
-        raise RuntimeError(f"{writer.name}: {told['failures']} calls failed, "
+    if result["failures"] or lines != expected:
+        raise RuntimeError(f"{writer.name}: {result['failures']} calls failed, "
                            f"{lines} lines of {expected} are there")
-    return {"handing": told["calling_ns"] / samples, "writing": told["others_ns"] / samples,
-            "cpu": (told["calling_ns"] + told["others_ns"]) / samples,
+    return {"handing": result["calling_ns"] / samples, "writing": result["others_ns"] / samples,
+            "cpu": (result["calling_ns"] + result["others_ns"]) / samples,
             "lines": calls / samples, "bytes": size / processes / (rounds + 1)}
 
 

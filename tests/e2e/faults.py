@@ -1,4 +1,4 @@
-"""Faults to put in a collectd's way, and what holds of its files whatever happened."""
+"""Faults for a collectd, and checks of its files that hold after any fault."""
 
 import os
 import socket
@@ -9,19 +9,19 @@ from pathlib import Path
 from harness import Workload, collectd_plugin_folder, program, read_lines, rule, wait_until
 
 FAST = "BaseInterval 0.2\nMaxInterval 0.2\n"
-# A tree with lines of more than a page, of which a few make a file.
+# A tree with lines of more than a page: a few fill a file.
 MEMBERS = 20
 TREE = rule("herd", f'Executable "{program("herd")}"')
 SMALL_FILES = "FlushInterval 0.1\nMaxFileSize 0.05\n"
 
 
 def herd(members=MEMBERS, bytes_each=0):
-    """One tree of so many processes besides its root."""
+    """Starts a tree of a root and so many members."""
     return Workload("herd", str(members), "x" * bytes_each)
 
 
 def thread_of(pid, name):
-    """The id of the thread of that name."""
+    """Returns the tid of the thread of that name."""
     for task in Path(f"/proc/{pid}/task").iterdir():
         if (task / "comm").read_text().strip() == name:
             return int(task.name)
@@ -29,15 +29,15 @@ def thread_of(pid, name):
 
 
 def cpu_seconds(pid, thread=None):
-    """Of a process or of one of its threads."""
+    """Returns the CPU time of a process or of one of its threads."""
     path = f"/proc/{pid}/task/{thread}/stat" if thread else f"/proc/{pid}/stat"
     fields = Path(path).read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Tampering:
-    """While it is there, strace(1) does to a system call of the writer's thread what it is told,
-    such as "error=EIO"; path: only to calls that have to do with it. A context manager."""
+    """A context manager: strace(1) changes a system call of the writer's thread as what says, such
+    as "error=EIO"; path: only calls on this path."""
 
     def __init__(self, collectd, call, what, path=None):
         thread = thread_of(collectd.pid, "denet-writer")
@@ -55,34 +55,35 @@ class Tampering:
         self.close()
 
     def close(self):
-        """Lets the thread go on as if nothing had been."""
+        """Detaches; the thread continues."""
         if self.process.poll() is None:
             self.process.terminate()
         self.process.wait(timeout=10)
 
 
 def hang(collectd):
-    """A disk that does not answer until this is closed; a context manager."""
+    """Returns a context manager: the writer's thread hangs, as on a dead disk, until it is
+    closed."""
     return Workload("holder", str(thread_of(collectd.pid, "denet-writer")))
 
 
 def told(collectd, words=""):
-    """What write_denet has logged."""
+    """Returns what write_denet has logged."""
     return [line for line in collectd.log() if "write_denet plugin: " in line and words in line]
 
 
 def complaints(collectd):
-    """Warnings and errors, but for collectd's own about a host that is too busy."""
+    """Returns warnings and errors, except collectd's about a busy host."""
     return [line for line in collectd.complaints() if "plugin_read_thread: " not in line]
 
 
 def part_number(path):
-    """Of a file's name, without its ending: PID-T0 or PID-T0_NUMBER."""
+    """Returns the number in a file's name, PID-T0 or PID-T0_NUMBER."""
     return int(path.stem.partition("_")[2] or 1)
 
 
 def check_file(test, path):
-    """One whole file; its key and the times of its lines."""
+    """Checks one file. Returns its key and the times of its lines."""
     lines = read_lines(path)
     test.assertTrue(lines, f"{path} is empty")
     test.assertEqual([line["kind"] for line in lines].count("metadata"), 1, path)
@@ -96,8 +97,8 @@ def check_file(test, path):
 
 
 def check_files(test, folder, instance="*"):
-    """Every file of the group is whole, no line is there twice, and names sort as times do. Returns
-    {pid and start: {number of part: times}}."""
+    """Checks that each file of the group is whole, that no line exists twice, and that names sort
+    as times do. Returns {(group, pid and start): {number of the segment: times}}."""
     found = {}
     for path in sorted(Path(folder).glob(f"*/{instance}/**/*.jsonl")):
         stem, times = check_file(test, path)
@@ -111,13 +112,13 @@ def check_files(test, folder, instance="*"):
 
 
 def lines_after(found, moment_s):
-    """How many lines of those that check_files() returned are later."""
+    """Returns how many of the lines that check_files() returned are later."""
     return sum(time_ms > moment_s * 1e3 for parts in found.values() for times in parts.values()
                for time_ms in times)
 
 
 def wait_for_more(collectd, folder=None, count=2, name="*.jsonl"):
-    """Waits for so many lines that are younger than this call, in files of that name."""
+    """Waits for so many lines later than this call, in files of that name."""
     start = time.time() * 1e3
 
     def fresh():
@@ -128,7 +129,7 @@ def wait_for_more(collectd, folder=None, count=2, name="*.jsonl"):
 
 
 def latest_times(path):
-    """Of a file that is being written, which others may remove meanwhile."""
+    """Returns the times of a file that is being written and may be removed."""
     try:
         return [line.get("ts_ms", 0) for line in read_lines(path)]
     except (FileNotFoundError, ValueError):
@@ -136,7 +137,7 @@ def latest_times(path):
 
 
 class Socket:
-    """What collectdctl(1) speaks: one line to the plugin unixsock, one line from it."""
+    """The protocol of collectdctl(1): one line to the plugin unixsock, one line from it."""
 
     def __init__(self, collectd):
         self.socket = socket.socket(socket.AF_UNIX)
@@ -157,7 +158,7 @@ class Socket:
 
     @classmethod
     def add_to(cls, collectd):
-        """To the configuration, before it is started; returns it."""
+        """Adds the plugin to the configuration of a collectd that is not started. Returns it."""
         with collectd.config.open("a") as file:
             file.write(f"""PluginDir "{collectd_plugin_folder()}"
 LoadPlugin unixsock

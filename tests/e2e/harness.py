@@ -1,5 +1,6 @@
-"""A private collectd, workload processes of known cost, and waiting without sleeping blindly."""
+"""A private collectd, workload processes of known cost, and waits for conditions."""
 
+import fcntl
 import functools
 import json
 import os
@@ -21,7 +22,7 @@ PROJECT = HERE.parent.parent
 HOST = "testhost"
 COLLECTD = shutil.which("collectd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 
-# One value list as the csv plugin prints it; counters are raw.
+# One value list as the csv plugin prints it; counters are not rates.
 Value = namedtuple("Value", "plugin instance type type_instance time numbers")
 
 _PUTVAL = re.compile(
@@ -33,12 +34,12 @@ def plugins_folder():
 
 
 def is_sanitized():
-    """Whether this run tests plugins that were built with a sanitizer."""
+    """Returns whether the plugins were built with a sanitizer."""
     return bool(sanitizer.runtimes(plugins_folder()))
 
 
 def source_in_use():
-    """Which source this run tests: "procfs" or "bpf"."""
+    """Returns the source that this run tests: "procfs" or "bpf"."""
     return os.environ.get("DENET_E2E_SOURCE", "procfs")
 
 
@@ -47,42 +48,43 @@ def bpf_is_required():
 
 
 def bpf_only(case):
-    """A test case of what only the BPF source has: run.py leaves it out of other runs."""
+    """Marks a case of the BPF source: run.py leaves it out of other runs."""
     case.only_source = "bpf"
     return case
 
 
 def procfs_only(case):
-    """One of /proc, or for which the source makes no difference: it is run once, with /proc."""
+    """Marks a case of /proc, or of something that is the same with each source: run once, with
+    /proc."""
     case.only_source = "procfs"
     return case
 
 
 def alone(case):
-    """A test case that others would disturb, as it looks at all processes of the host or at all that
-    is in the kernel, or needs a certain pid: run.py runs it when all others have ended."""
+    """Marks a case that others would disturb: it looks at all processes of the host or at
+    everything in the kernel, or needs a certain pid. run.py runs it when all others have ended."""
     case.is_alone = True
     return case
 
 
 def measures(case):
-    """A test case that measures the use of CPUs, the wait for one, or how exactly times are kept, or
-    that fills the machine: it is run alone too. With a sanitizer there is nothing to be measured: it
-    is run as any other, and only what the sanitizer reports counts."""
+    """Marks a case that measures CPU time, run delay or the precision of times, or that fills the
+    machine: it runs alone, too. With a sanitizer its figures mean nothing: it runs beside others,
+    and only the reports of the sanitizer count."""
     case.is_alone = not is_sanitized()
     case.is_for_reports = is_sanitized()
     return case
 
 
 def native_only(test):
-    """A test, or all of a case, that with a sanitizer would be about the sanitizer: run.py leaves it
-    out."""
+    """Marks a test or a case that would measure the sanitizer: run.py leaves it out of such
+    runs."""
     test.is_native_only = True
     return test
 
 
 def need(test, is_there, what):
-    """Skips a test of the BPF source that lacks something; where BPF is required it fails."""
+    """Skips a test of the BPF source if something is missing; fails it if BPF is required."""
     if not is_there and bpf_is_required():
         test.fail(f"needs {what}")
     if not is_there:
@@ -91,7 +93,7 @@ def need(test, is_there, what):
 
 @functools.lru_cache
 def work_folder():
-    """The folder that run.py made for this run and removes at its end."""
+    """Returns the folder of this run, which run.py makes and removes."""
     return Path(os.environ["DENET_E2E_FOLDER"])
 
 
@@ -103,7 +105,7 @@ def collectd_plugin_folder():
 
 @functools.lru_cache
 def can_read_every_executable():
-    """Not so in some sandboxes, even for root."""
+    """Returns false in some sandboxes, even for root."""
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             os.readlink(f"/proc/{pid}/exe")
@@ -115,12 +117,13 @@ def can_read_every_executable():
 
 
 def patience():
-    """How much longer than usual something may take: a sanitizer makes a slow collectd."""
+    """Returns the factor for all time limits: a sanitizer makes collectd slow."""
     return 4 if is_sanitized() else 1
 
 
 def wait_until(condition, what, timeout=15, pause=0.05):
-    """Polls until condition() is true, and gives its value; an AssertionError after timeout."""
+    """Polls until condition() is true. Returns its value; raises an AssertionError after
+    timeout."""
     timeout *= patience()
     deadline = time.monotonic() + timeout
     while True:
@@ -133,7 +136,7 @@ def wait_until(condition, what, timeout=15, pause=0.05):
 
 
 def rule(name, *lines, key="Rule"):
-    """A block of the configuration: rule("a", 'Comm "a"')."""
+    """Returns a block of the configuration: rule("a", 'Comm "a"')."""
     body = "".join(f"    {line}\n" for line in lines)
     return f'  <{key} "{name}">\n{body}  </{key}>\n'
 
@@ -143,11 +146,11 @@ def quote(text):
 
 
 class Collectd:
-    """Runs collectd in the foreground, in a folder of its own; a context manager."""
+    """A context manager that runs collectd in the foreground, in a folder of its own."""
 
     def __init__(self, denet="", write="", plugins=("write_denet", "denet"), interval=1,
                  extra="", prefix=(), folder=None, with_block=True, preload=()):
-        """preload: libraries that are loaded into collectd before all others."""
+        """preload: libraries to load into collectd before all others."""
         self.folder = Path(folder or tempfile.mkdtemp(prefix="collectd-", dir=work_folder()))
         self.folder.chmod(0o755)
         self.records_folder = self.folder / "denet"
@@ -155,6 +158,9 @@ class Collectd:
         self.preload = list(preload)
         self.process = None
         self.stopped_at = None
+        self.read = {}  # name: (lines, bytes that were read), for the files that only grow
+        self.found = []  # the values in the lines of stderr
+        self.looked_through = 0  # lines of stderr
         if "Source " not in denet:
             denet = f'  Source "{source_in_use()}"\n{denet}'
         blocks = {"denet": denet, "write_denet": write}
@@ -206,34 +212,35 @@ PluginDir "{plugins_folder()}"
         return self.process.pid
 
     def run_once(self):
-        """collectd -T: configuration, init and one read in the main thread; the exit status."""
+        """Runs collectd -T: init and one read in the main thread. Returns the exit status."""
         with open(self.folder / "stderr", "ab") as out:
             return subprocess.run(self.command("-T"), stdin=subprocess.DEVNULL, stdout=out,
                                   stderr=out, timeout=30 * patience()).returncode
 
     def stop(self):
-        """Ends it as init would, and gives its exit status."""
+        """Ends it as init does. Returns its exit status."""
         if self.process.poll() is None:
             self.stopped_at = time.time()
             self.process.send_signal(signal.SIGTERM)
         if sanitizer.is_for_threads(plugins_folder()):
-            self._ask_again()
+            self._signal_again()
         try:
             return self.process.wait(timeout=20 * patience())
         except subprocess.TimeoutExpired as late:
             late.add_note(f"its threads: {threads_of(self.pid)}")
             raise
 
-    def _ask_again(self):
-        """The thread sanitizer puts signals off, and of some hundreds it loses one: its own handler
-        was called, collectd's never. A second one is to collectd as the first."""
+    def _signal_again(self):
+        """Sends a second signal. The thread sanitizer delays signals and loses one of some
+        hundreds: its own handler is called, collectd's is not. collectd handles a second one as
+        the first."""
         try:
             self.process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             self.process.send_signal(signal.SIGTERM)
 
     def close(self):
-        """Ends it for sure; the folder stays until the run ends."""
+        """Ends it, by SIGKILL if needed. The folder stays until the run ends."""
         if not self.process:
             return
         try:
@@ -244,39 +251,48 @@ PluginDir "{plugins_folder()}"
             raise AssertionError("collectd did not end in time after SIGTERM") from late
 
     def _lines(self, name):
+        """Returns the whole lines of a file. Reads only what is new."""
+        lines, done = self.read.get(name, ([], 0))
         path = self.folder / name
-        text = path.read_bytes().decode("utf-8", "backslashreplace") if path.exists() else ""
-        return text[:text.rfind("\n") + 1].split("\n")[:-1]
+        if path.exists():
+            with path.open("rb") as file:
+                file.seek(done)
+                new = file.read()
+            whole = new[:new.rfind(b"\n") + 1]
+            lines += whole.decode("utf-8", "backslashreplace").split("\n")[:-1]
+            self.read[name] = lines, done + len(whole)
+        return lines
 
     def log(self):
-        """Every line of the log, also what came before the logfile plugin was there."""
+        """Returns all lines of the log, including those before the logfile plugin was loaded."""
         return [line for line in self._lines("stderr") if not line.startswith("PUTVAL")] + \
             self._lines("collectd.log")
 
     def complaints(self):
-        """Warnings and errors, but for those that are not about denet's own doings."""
-        passed_over = ["left after shutting down"]  # collectd -T never empties its queue
+        """Returns warnings and errors, except those that denet does not cause."""
+        ignored = ["left after shutting down"]  # collectd -T never empties its queue
         if is_sanitized():
-            passed_over += ["above its read interval", "Not sleeping because"]  # collectd is slow
+            ignored += ["above its read interval", "Not sleeping because"]  # collectd is slow
         if not can_read_every_executable():
-            passed_over.append("of a process may not be read")
+            ignored.append("of a process may not be read")
         return [line for line in self.log() if ("[warning]" in line or "[error]" in line)
-                and not any(words in line for words in passed_over)]
+                and not any(words in line for words in ignored)]
 
     def all_values(self):
-        values = []
-        for line in self._lines("stderr"):
+        for line in self._lines("stderr")[self.looked_through:]:
             found = _PUTVAL.match(line)
             if line.startswith("PUTVAL") and not found:
-                raise AssertionError(f"an identifier that collectd cannot take apart: {line}")
+                raise AssertionError(f"an identifier that collectd cannot parse: {line}")
             if found:
                 plugin, instance, kind, type_instance, when, numbers = found.groups()
-                values.append(Value(plugin, instance or "", kind, type_instance or "", float(when),
-                                    [float(number) for number in numbers.split(":")]))
-        return values
+                self.found.append(
+                    Value(plugin, instance or "", kind, type_instance or "", float(when),
+                          [float(number) for number in numbers.split(":")]))
+            self.looked_through += 1
+        return list(self.found)
 
     def values(self, instance, what):
-        """Of one series (what: "ps_rss" or "gauge-cpu_percent"), in order of time."""
+        """Returns one series (what: "ps_rss" or "gauge-cpu_percent"), in order of time."""
         kind, _, type_instance = what.partition("-")
         return sorted((value for value in self.all_values()
                        if (value.instance, value.type, value.type_instance) ==
@@ -290,7 +306,7 @@ PluginDir "{plugins_folder()}"
         return {value.instance for value in self.all_values()} - {"_self"}
 
     def wait_for_values(self, instance, what, count=1, after=0.0, timeout=20):
-        """Waits until the series has count values that were taken after the time, and gives them."""
+        """Waits until the series has count values later than after. Returns them."""
         def fresh():
             series = [value for value in self.values(instance, what) if value.time > after]
             return len(series) >= count and series
@@ -307,14 +323,14 @@ PluginDir "{plugins_folder()}"
         return sorted(self.folder.glob("**/*.jsonl"))
 
     def records(self):
-        """Path -> its lines, parsed strictly; a last line without its newline fails too."""
+        """Returns {path: lines}, parsed strictly; a last line without a newline is an error."""
         return {path: read_lines(path) for path in self.files()}
 
     def lines_of(self, pid, instance=None):
-        """All lines of one process, its parts one after the other."""
+        """Returns all lines of one process, its segments in order."""
         lines = []
         for path in self.files():
-            if path.name.startswith(f"{pid}-") and instance in (None, path.parent.name):
+            if path.name.startswith(f"{pid}-") and instance in (None, path.parents[1].name):
                 lines += read_lines(path)
         return lines
 
@@ -341,13 +357,25 @@ def _refuse_double_keys(pairs):
 
 
 def read_lines(path):
-    """The lines of one file; ValueError when one is not UTF-8, not JSON, or torn."""
-    raw = Path(path).read_bytes()
-    if raw and not raw.endswith(b"\n"):
-        raise ValueError(f"{path}: the last line is torn")
-    return [json.loads(line.decode("utf-8"), parse_constant=_refuse_constant,
-                       object_pairs_hook=_refuse_double_keys)
-            for line in raw.split(b"\n")[:-1]]
+    """Returns the lines of a file; ValueError if one is not UTF-8, not JSON, or torn. A file that has
+    not changed is not parsed again."""
+    with open(path, "rb") as file:
+        status = os.fstat(file.fileno())
+        key = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+        known, lines = _parsed.get(path, (None, None))
+        if known != key:
+            raw = file.read()
+            if raw and not raw.endswith(b"\n"):
+                raise ValueError(f"{path}: the last line is torn")
+            lines = [json.loads(line.decode("utf-8"), parse_constant=_refuse_constant,
+                                object_pairs_hook=_refuse_double_keys)
+                     for line in raw.split(b"\n")[:-1]]
+            if len(raw) == status.st_size:
+                _parsed[path] = key, lines
+    return list(lines)
+
+
+_parsed = {}  # path: (what its status was, its lines)
 
 
 def line_time(line):
@@ -356,20 +384,32 @@ def line_time(line):
 
 @functools.lru_cache
 def program(name, flags=(), suffix=""):
-    """The path of a compiled program of tests/programs; a suffix tells apart what other flags, after
-    the usual ones, make of the same source."""
+    """Compiles a program of tests/programs. Returns its path. Programs of one source with different
+    flags have different suffixes."""
     source = next(path for path in (SOURCES / f"{name}.c", SOURCES / f"{name}.cc") if path.exists())
     out = work_folder() / "programs" / (name + suffix)
     out.parent.mkdir(exist_ok=True)
     out.parent.chmod(0o755)
-    compiler = "cc" if source.suffix == ".c" else "c++"
-    subprocess.run([compiler, "-O1", "-D_GNU_SOURCE", "-pthread", "-Wall", "-Wextra", *flags, "-o",
-                    str(out), str(source)], check=True)
+    # Rules tell the processes of different folders apart, so each folder has a copy.
+    compiled = Path(os.environ.get("DENET_E2E_PROGRAMS", out.parent)) / out.name
+    with open(compiled.parent / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not compiled.exists():
+            compile_program(source, flags, compiled)
+    if compiled != out:
+        shutil.copy(compiled, out)
     return str(out)
 
 
+def compile_program(source, flags, out):
+    compiler = "cc" if source.suffix == ".c" else "c++"
+    subprocess.run([compiler, "-O1", "-D_GNU_SOURCE", "-pthread", "-Wall", "-Wextra", *flags, "-o",
+                    str(out), str(source)], check=True)
+
+
 def make_cgroup(name):
-    """A cgroup below our own, in the hierarchy whose path is a process's; None if none can be."""
+    """Makes a cgroup below our own, in the hierarchy that denet reads. Returns None if that
+    fails."""
     places = {line.split(":", 2)[1]: line.split(":", 2)[2]
               for line in Path("/proc/self/cgroup").read_text().splitlines()}
     for mount, controller in (("/sys/fs/cgroup", ""), ("/sys/fs/cgroup/unified", ""),
@@ -385,7 +425,7 @@ def make_cgroup(name):
 
 
 def remove_cgroup(group):
-    """Once the last process in it is gone, which takes the kernel a moment."""
+    """Removes a cgroup as soon as its last process is gone."""
     def is_gone():
         try:
             group.rmdir()
@@ -398,12 +438,12 @@ def remove_cgroup(group):
 
 
 def why_no_bpf():
-    """Why this machine or this build cannot have the BPF source; "" if it can."""
+    """Returns why the BPF source is not available here; "" if it is."""
     collectd = Collectd('Source "bpf"\n' + rule("me", 'Comm "collectd"'))
     if collectd.run_once() == 0:
         return ""
-    told = [line.partition("] denet plugin: ")[2] for line in collectd.complaints()]
-    return next(filter(None, told), "collectd did not start, and denet did not say why")
+    reasons = [line.partition("] denet plugin: ")[2] for line in collectd.complaints()]
+    return next(filter(None, reasons), "collectd did not start, and denet logged no reason")
 
 
 def comm_of(pid):
@@ -411,7 +451,8 @@ def comm_of(pid):
 
 
 def threads_of(pid):
-    """Of each thread of a process: its name, its state (R, S, ...) and where in the kernel it waits."""
+    """Returns the name, the state (R, S, ...) and the kernel function of each thread of a
+    process."""
     found = []
     for task in Path(f"/proc/{pid}/task").glob("*"):
         try:
@@ -423,9 +464,9 @@ def threads_of(pid):
 
 
 class Workload:
-    """One process of a program of ours. It says "ready" once it is what it should be, answers each
-    word that it is told with one line, and ends at the end of its input. path: of one that was
-    compiled already, otherwise than usual."""
+    """A process of a program of tests/programs. It prints "ready" when it has started, answers
+    each line of its input with one line, and ends at the end of its input. path: of a program that
+    is compiled already."""
 
     def __init__(self, name, *arguments, argv0=None, environment=None, prefix=(), cpus=None,
                  path=None):
@@ -453,7 +494,7 @@ class Workload:
         self.process.stdin.write(words.encode() + b"\n")
 
     def end(self):
-        """Lets it end by itself; its exit status."""
+        """Closes its input. Returns its exit status."""
         self.process.stdin.close()
         return self.process.wait(timeout=10)
 

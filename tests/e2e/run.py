@@ -1,22 +1,25 @@
 #!/usr/bin/env python3
-"""Runs the end-to-end tests: run.py --plugins DIR [--source procfs|bpf] [--jobs N] [NAME...]; a
-NAME is a part of a test's name, such as test_rules, test_rules.Slots or a method. Tests that are
-for the other source alone are left out (harness.bpf_only, harness.procfs_only).
+"""Runs the end-to-end tests: run.py --plugins DIR [--source procfs|bpf] [--jobs N] [NAME...]. A
+NAME is a part of a test's name, such as test_rules, test_rules.Slots or a method. Tests of the
+other source are left out (harness.bpf_only, harness.procfs_only).
 
-Each test case is run by one of N processes, which has a folder of its own. When all of them have
-ended those that need the machine for themselves (harness.alone, harness.measures) follow one after
-the other.
+First come the cases that may run beside others, in N processes; each process has a folder of its
+own. Then come the cases that need a quiet machine (harness.alone, harness.measures), one by one, or
+two at a time if each uses little of it (LIGHT). --part runs only the ones or the others. Several run.py may run shared cases at
+the same time with the same --locks: two of them never run the same case at once, as its rules would
+match the processes of both.
 
-Where the plugins were built with a sanitizer its runtime library is loaded into each collectd,
-every report is a failure. Tests that would be about the sanitizer are left out
-(harness.native_only) or run for its reports alone (harness.measures), and counted; with --heard
-the latter are left out too.
+If the plugins were built with a sanitizer, its runtime library is loaded into each collectd, and
+every report is a failure. Some tests are left out then (harness.native_only); others only matter
+for the reports of the sanitizer (harness.measures), and --no-reports leaves these out too.
 
-The closing line is "e2e: N passed, N failed, N skipped". The exit status is 77 if the source cannot
-be had here and so every test was skipped; with DENET_REQUIRE_BPF=1 in the environment every test
+The last line is "e2e: N passed, N failed, N skipped". The exit status is 77 if the source is not
+available and so every test was skipped; with DENET_REQUIRE_BPF=1 in the environment every test
 fails instead."""
 
 import argparse
+import contextlib
+import fcntl
 import importlib
 import multiprocessing
 import os
@@ -30,19 +33,26 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 
+# Cases that need a quiet machine and less than one CPU, and that do not disturb each other.
+LIGHT = {"test_interval.Interval", "test_regressions.LongCommandLines",
+         "test_regressions.OutOfFiles", "test_off_cpu.Budget", "test_off_cpu.BudgetWithReasons",
+         "test_off_cpu_stacks.TwoWaits", "test_off_cpu_stacks.TwoWaitsAtALowRate",
+         "test_off_cpu_stacks.InTurn", "test_off_cpu_stacks.WholeAndNamed",
+         "test_off_cpu_stacks.Followed", "test_tree.Sums"}
+
 
 class Result(unittest.TestResult):
-    """One line for each test as it ends, the tracebacks kept for later."""
+    """Prints one line for each test as it ends, and keeps the tracebacks."""
 
-    def __init__(self, is_heard=True):
-        """is_heard: whether it matters what the tests find."""
+    def __init__(self, counts=True):
+        """counts: whether it matters what the tests find."""
         super().__init__()
-        self.is_heard = is_heard
+        self.counts = counts
         self.passed = 0
         self.bad = []
 
     def add(self, passed, bad, skipped):
-        """What a test case gave that another process ran."""
+        """Adds the results of a case that another process ran."""
         self.passed += passed
         self.bad += bad
         self.skipped += skipped
@@ -52,21 +62,21 @@ class Result(unittest.TestResult):
         self.began = time.monotonic()
         self.is_bad = False
 
-    def _say(self, word, test, reason=""):
+    def _print(self, word, test, reason=""):
         seconds = time.monotonic() - getattr(self, "began", time.monotonic())
-        word = word if self.is_heard else "ran"
-        # One write, as others write too.
+        word = word if self.counts else "ran"
+        # One write: other processes write to the same output.
         print(f"{word:4} {test.id()} ({seconds:.1f} s){reason and ': ' + reason}\n", end="",
               flush=True)
 
     def _fail(self, test, error):
         self.bad.append((test.id(), self._exc_info_to_string(error, test)))
         self.is_bad = True
-        self._say("FAIL", test)
+        self._print("FAIL", test)
 
     def addSuccess(self, test):
         self.passed += 1
-        self._say("ok", test)
+        self._print("ok", test)
 
     def addError(self, test, err):
         self._fail(test, err)
@@ -80,22 +90,22 @@ class Result(unittest.TestResult):
 
     def addSkip(self, test, reason):
         self.skipped.append((test.id(), reason))
-        self._say("skip", test, reason)
+        self._print("skip", test, reason)
 
 
 def is_wanted(test, options, is_sanitized):
-    """False for a test that is not asked for, None for one that only makes sense otherwise."""
+    """Returns False for a test that is not asked for, None for one that is left out."""
     source, names = options.source, options.names
     if getattr(test, "only_source", source) != source or \
             names and not any(name in test.id() for name in names):
         return False
-    is_for_others = is_sanitized and is_marked(test, "is_native_only") or \
-        options.heard and is_marked(test, "is_for_reports")
-    return None if is_for_others else True
+    is_left_out = is_sanitized and is_marked(test, "is_native_only") or \
+        options.no_reports and is_marked(test, "is_for_reports")
+    return None if is_left_out else True
 
 
 def is_marked(test, mark):
-    """Whether the case has the mark, or the method."""
+    """Returns whether the case or the method has the mark."""
     return any(getattr(thing, mark, False)
                for thing in (test, getattr(test, test._testMethodName, None)))
 
@@ -109,30 +119,44 @@ def flatten(suite):
 
 
 def refuse(tests, reason, result):
-    """What becomes of the tests when their source cannot be had."""
+    """Skips or fails the tests of a source that is not available."""
     for test in tests:
         if os.environ.get("DENET_REQUIRE_BPF") == "1":
-            result.bad.append((test.id(), f"BPF cannot be had: {reason}\n"))
+            result.bad.append((test.id(), f"no BPF: {reason}\n"))
         else:
-            result.addSkip(test, f"BPF cannot be had: {reason}")
+            result.addSkip(test, f"no BPF: {reason}")
 
 
 def begin_process(folder):
-    """Of each process that runs tests."""
+    """Prepares a process that runs tests."""
     own = tempfile.mkdtemp(prefix="tests-", dir=folder)
     os.chmod(own, 0o755)
     os.environ["DENET_E2E_FOLDER"] = own
 
 
-def run_case(name, ids):
-    """Runs tests of one case, and gives what Result.add() takes."""
+@contextlib.contextmanager
+def locked(folder, name):
+    """Excludes other processes that use the same folder."""
+    if not folder:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / name, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def run_case(name, ids, locks):
+    """Runs tests of one case. Returns the arguments of Result.add()."""
     suite = unittest.defaultTestLoader.loadTestsFromNames(ids)
-    is_heard = not any(is_marked(test, "is_for_reports") for test in flatten(suite))
-    result, began = Result(is_heard), time.time()
-    suite.run(result)
-    if not is_heard:
+    counts = not any(is_marked(test, "is_for_reports") for test in flatten(suite))
+    with locked(locks, name):
+        result, began = Result(counts), time.time()
+        suite.run(result)
+    print(f"case {name} ({time.time() - began:.1f} s)\n", end="", flush=True)
+    if not counts:
         result = Result()
-    # Only now has every collectd of the case ended.
+    # Every collectd of the case has ended.
     folder = os.environ["DENET_E2E_FOLDER"]
     for report in importlib.import_module("sanitizer").take_reports(folder, began):
         print(f"FAIL {name}: a sanitizer reports\n", end="", flush=True)
@@ -140,12 +164,12 @@ def run_case(name, ids):
     return result.passed, result.bad, result.skipped
 
 
-def run_cases(cases, jobs, folder, result):
+def run_cases(cases, jobs, folder, locks, result):
     """cases: {name: the ids of its tests}."""
-    # Spawned, so that nothing of a test can be in the process of another.
+    # Spawned, so that no process begins with state of another one's tests.
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), begin_process,
                              (folder,)) as pool:
-        futures = {pool.submit(run_case, name, ids): name for name, ids in cases.items()}
+        futures = {pool.submit(run_case, name, ids, locks): name for name, ids in cases.items()}
         for future in as_completed(futures):
             error = future.exception()
             if error:
@@ -155,35 +179,48 @@ def run_cases(cases, jobs, folder, result):
 
 
 def cases_of(tests):
-    """{"module.Case": the ids of its tests}."""
+    """Returns {"module.Case": the ids of its tests}."""
     cases = {}
     for test in tests:
         cases.setdefault(test.id().rpartition(".")[0], []).append(test.id())
     return cases
 
 
+def in_order(cases, source):
+    """One source from the end, so that runs of both seldom wait for each other's cases."""
+    return dict(reversed(cases.items())) if source == "bpf" else cases
+
+
 def run(options, folder, result):
     harness = importlib.import_module("harness")
     loader = unittest.TestLoader()
-    found = loader.discover(str(HERE), "test_*.py", str(HERE))
-    if loader.errors:
+    found = list(flatten(loader.discover(str(HERE), "test_*.py", str(HERE))))
+    unknown = LIGHT - set(cases_of(found))
+    if loader.errors or unknown:
         result.bad += [("a module of tests", error) for error in loader.errors]
+        result.bad += [(name, "LIGHT names it, but there is no such case\n") for name in unknown]
         return
-    wanted = [(test, is_wanted(test, options, harness.is_sanitized()))
-              for test in flatten(found)]
+    wanted = [(test, is_wanted(test, options, harness.is_sanitized())) for test in found]
     tests = [test for test, answer in wanted if answer]
     reason = harness.why_no_bpf() if options.source == "bpf" else ""
     if reason:
         refuse(tests, reason, result)
     else:
         alone = [test for test in tests if is_marked(test, "is_alone")]
-        together = [test for test in tests if not is_marked(test, "is_alone")]
-        run_cases(cases_of(together), options.jobs, folder, result)
-        run_cases(cases_of(alone), 1, folder, result)
+        shared = [test for test in tests if not is_marked(test, "is_alone")]
+        if options.part != "alone":
+            run_cases(in_order(cases_of(shared), options.source), options.jobs, folder,
+                      options.locks, result)
+        if options.part != "shared":
+            cases = cases_of(alone)
+            light = {name: ids for name, ids in cases.items() if name in LIGHT}
+            run_cases(light, min(2, os.cpu_count()), folder, None, result)
+            run_cases({name: ids for name, ids in cases.items() if name not in LIGHT}, 1, folder,
+                      None, result)
     left_out = sum(answer is None for _, answer in wanted)
     for_reports = sum(is_marked(test, "is_for_reports") for test in tests)
     if left_out or for_reports:
-        print(f"of the sanitizer: {left_out} left out, {for_reports} run for its reports alone")
+        print(f"sanitizer: {left_out} tests left out, {for_reports} run only for reports")
 
 
 def main():
@@ -192,9 +229,12 @@ def main():
     parser.add_argument("--plugins", required=True, help="the folder with denet.so")
     parser.add_argument("--source", default="procfs", choices=["procfs", "bpf"])
     parser.add_argument("--jobs", type=int, default=1, help="how many test cases at a time")
-    parser.add_argument("--heard", action="store_true",
-                        help="with a sanitizer: only tests of which more than its reports counts")
-    parser.add_argument("--keep", action="store_true", help="leave the folders of the runs behind")
+    parser.add_argument("--part", choices=["shared", "alone"], help="default: both")
+    parser.add_argument("--locks", type=Path, metavar="FOLDER",
+                        help="shared with other run.py that run at the same time")
+    parser.add_argument("--no-reports", action="store_true",
+                        help="without tests that only matter for the reports of a sanitizer")
+    parser.add_argument("--keep", action="store_true", help="do not remove the folders")
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
 
@@ -202,6 +242,7 @@ def main():
     os.chmod(folder, 0o755)
     os.environ["DENET_PLUGINS"] = str(Path(options.plugins).resolve())
     os.environ["DENET_E2E_FOLDER"] = folder
+    os.environ["DENET_E2E_PROGRAMS"] = folder
     os.environ["DENET_E2E_SOURCE"] = options.source
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     sys.path.insert(0, str(HERE))

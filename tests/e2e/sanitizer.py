@@ -1,5 +1,4 @@
-"""Plugins that were built with a sanitizer: what such a plugin needs in a collectd that was not,
-and what was reported."""
+"""Plugins with a sanitizer in a collectd without: the runtime libraries, and their reports."""
 
 import functools
 import re
@@ -7,19 +6,19 @@ import shutil
 import subprocess
 from pathlib import Path
 
-# Of each runtime library where it takes its settings from, and those.
+# The variable and the settings of each runtime library.
 SETTINGS = {
     "libasan": ("ASAN_OPTIONS", "detect_stack_use_after_return=1:strict_string_checks=1:"
                 "fast_unwind_on_malloc=0"),
     "libubsan": ("UBSAN_OPTIONS", "print_stacktrace=1"),
-    # collectd and most libraries were not built for it: what they do is not looked at.
+    # collectd and most libraries are not instrumented: what they do is ignored.
     "libtsan": ("TSAN_OPTIONS", "ignore_noninstrumented_modules=1:second_deadlock_stack=1"),
 }
 
 
 @functools.lru_cache
 def runtimes(plugins):
-    """The libraries of sanitizers that the plugins in this folder want: {"libasan": its path}."""
+    """Returns the sanitizer libraries that the plugins in the folder need: {"libasan": path}."""
     text = subprocess.run(["ldd", str(Path(plugins, "denet.so"))], capture_output=True,
                           text=True).stdout
     return {name: path for name, path in re.findall(r"\s(lib\w+)\.so\S* => (/\S+)", text)
@@ -35,28 +34,28 @@ def reports_folder(folder):
 
 
 def prefix(plugins, folder, others):
-    """What loads the runtimes and then other libraries into a command, and into nothing that it is
-    started by; the runtimes report into the folder."""
+    """Returns the words before a command that load the runtimes and other libraries into it. The
+    runtimes write their reports into the folder."""
     found = runtimes(plugins)
-    # libubsan comes with what is linked with it.
+    # libubsan is loaded with the plugin.
     libraries = [path for name, path in found.items() if name != "libubsan"] + list(others)
     if not libraries:
         return []
     reports_folder(folder).mkdir(exist_ok=True)
     settings = [f"{variable}={options}:log_path={reports_folder(folder)}/report"
                 for variable, options in (SETTINGS[name] for name in found)]
-    # The shadow of the thread sanitizer has its place, which others must not be given by chance.
+    # The thread sanitizer needs fixed addresses, which a random layout may use.
     fixed = ["setarch", "-R"] if is_for_threads(plugins) else []
     return [*fixed, "env", f"LD_PRELOAD={':'.join(libraries)}", *settings]
 
 
 def take_reports(folder, since):
-    """The texts of all reports since the last call; since: the time of that, time.time()."""
+    """Returns the texts of all reports since the last call, whose time was since."""
     texts = [path.read_text(errors="replace") for path in reports_folder(folder).glob("report.*")]
     shutil.rmtree(reports_folder(folder), ignore_errors=True)
-    # A thread that waits in the kernel cannot be stopped to look for leaks, and that is told.
+    # Some reports only say that a thread in the kernel could not be stopped for the leak check.
     texts = [text for text in texts if "ERROR: " in text or "WARNING: ThreadSanitizer" in text]
-    # Beside libasan libubsan does not know of a log_path.
+    # Together with libasan, libubsan ignores log_path.
     for path in Path(folder).glob("*/stderr"):
         if path.stat().st_mtime >= since:
             texts += re.findall(r"^.* runtime error: .*\n(?: +#.*\n)*",

@@ -1,25 +1,56 @@
-"""The record files: their format, their parts, and that none of it is lost."""
+"""The files: their format, their segments, and that no line is lost."""
 
+import json
 import os
+import re
 import signal
 import stat
 import time
 import unittest
 from pathlib import Path
 
-from harness import (HOST, Collectd, Workload, line_time, program, read_lines, rule, source_in_use,
-                     wait_until)
+from harness import (HOST, PROJECT, Collectd, Workload, line_time, program, read_lines, rule,
+                     source_in_use, wait_until)
 
-# The keys of denet-format.md.
-METADATA = {"kind", "pid", "cmd", "executable", "t0_ms", "host", "rule", "instance", "ppid", "uid",
-            "boot_id", "capabilities"}
-METRICS = {"ts_ms", "cpu_usage", "mem_rss_kb", "mem_vms_kb", "disk_read_bytes", "disk_write_bytes",
-           "syscall_read_bytes", "syscall_write_bytes", "page_faults_cached", "page_faults_disk",
-           "sys_net_rx_bytes", "sys_net_tx_bytes", "thread_count", "uptime_secs",
-           "ctx_switches_voluntary", "ctx_switches_involuntary", "run_delay_ns", "off_cpu_ns"}
-ONE = METRICS | {"cpu_core"}
-OPTIONAL = {"ebpf"}  # what BPF adds
-TREE = {"kind", "ts_ms", "parent", "children", "aggregated"}
+SCHEMA = json.loads((PROJECT / "core" / "record" / "schema.json").read_text())
+
+
+def properties(name):
+    """The keys that the schema has for an object."""
+    part = SCHEMA["$defs"][name]
+    return set(part["properties"]).union(*(properties(other["$ref"].rpartition("/")[2])
+                                           for other in part.get("allOf", ())))
+
+
+METADATA, METRICS, ONE, TREE = map(properties, ("metadata", "metrics", "one", "tree"))
+OPTIONAL = {"ebpf"}  # only with BPF
+TYPES = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float),
+         "boolean": bool, "null": type(None)}
+# Keyword of JSON Schema -> whether a value of the right type meets it.
+KEYWORDS = {
+    "$ref": lambda value, name: meets(value, SCHEMA["$defs"][name.rpartition("/")[2]]),
+    "allOf": lambda value, parts: all(meets(value, part) for part in parts),
+    "oneOf": lambda value, parts: sum(meets(value, part) for part in parts) == 1,
+    "type": lambda value, name: isinstance(value, TYPES[name]) and
+            (name == "boolean" or not isinstance(value, bool)),
+    "const": lambda value, wanted: value == wanted,
+    "minimum": lambda value, least: value >= least,
+    "maxItems": lambda value, most: len(value) <= most,
+    "pattern": lambda value, regex: re.search(regex, value),
+    "required": lambda value, keys: set(keys) <= set(value),
+    "items": lambda value, part: all(meets(item, part) for item in value),
+    "properties": lambda value, parts: all(meets(value[key], part)
+                                           for key, part in parts.items() if key in value),
+    "additionalProperties": lambda value, part: all(meets(item, part) for item in value.values()),
+}
+
+
+def meets(value, schema):
+    """Whether the value is valid, for the keywords that our schema uses; others fail. The type is
+    checked first."""
+    keys = sorted(set(schema) - {"$schema", "$defs", "title", "description"},
+                  key=lambda key: key not in ("$ref", "allOf", "type"))
+    return all(KEYWORDS[key](value, schema[key]) for key in keys)
 
 
 def executable_rule(name, workload, *lines):
@@ -27,14 +58,14 @@ def executable_rule(name, workload, *lines):
 
 
 class Keys(unittest.TestCase):
-    """Of processes that are alive in every line, so that everything can be read."""
+    """Of processes that live in every line, so that all keys are there."""
 
     @classmethod
     def setUpClass(cls):
         cls.family = cls.enterClassContext(Workload("family"))
         cls.sleeper = cls.enterClassContext(Workload("sleeper", "one", "two words"))
         rules = executable_rule("family", "family") + \
-            executable_rule("alone", "sleeper", "Children false")
+            executable_rule("alone", "sleeper", "Children false", 'OffCPU "stacks"')
         cls.collectd = cls.enterClassContext(Collectd(rules))
         cls.collectd.wait_ready()
         cls.family.ask("worker 4096 100")
@@ -44,12 +75,20 @@ class Keys(unittest.TestCase):
     def assert_keys(self, found, required):
         self.assertEqual(set(found) - OPTIONAL, required)
 
-    def assert_metrics(self, metrics, required):
-        self.assert_keys(metrics, required)
-        for key, value in metrics.items():
-            self.assertNotIsInstance(value, bool, key)
-            self.assertIsInstance(value, (int, float) if key == "cpu_usage" else int, key)
-            self.assertGreaterEqual(value, 0, key)
+    def test_every_line_meets_the_schema(self):
+        for lines in self.collectd.records().values():
+            for line in lines:
+                self.assertTrue(meets(line, SCHEMA), line)
+        stacks = [line for line in self.collectd.samples_of(self.sleeper.pid) if "ebpf" in line]
+        self.assertEqual(bool(stacks), source_in_use() == "bpf")
+
+    def test_the_schema_refuses_what_is_wrong(self):
+        good = self.collectd.samples_of(self.family.pid)[-1]
+        for wrong in ({"kind": "other"}, {"ts_ms": "1"}, {"ts_ms": -1}, {"ts_ms": True},
+                      {"parent": {}}, {"children": [{}]}, {"aggregated": None}, {"exit": {}},
+                      {"exit": {"code": 0, "signal": 9}}):
+            self.assertFalse(meets({**good, **wrong}, SCHEMA), wrong)
+            self.assertTrue(meets({**good, "new": wrong}, SCHEMA))
 
     def test_metadata_has_exactly_its_keys(self):
         for path, lines in self.collectd.records().items():
@@ -57,8 +96,9 @@ class Keys(unittest.TestCase):
             self.assertEqual(metadata["kind"], "metadata")
             self.assert_keys(metadata, METADATA)
             self.assertEqual(path.name, f'{metadata["pid"]}-{metadata["t0_ms"]}.jsonl')
-            self.assertEqual(path.parent.name, metadata["instance"])
-            self.assertEqual((path.parent.parent.name, metadata["host"]), (HOST, HOST))
+            made = time.strftime("%Y-%m-%d", time.gmtime(lines[1]["ts_ms"] / 1e3))
+            self.assertEqual(path.parts[-4:-1], (HOST, metadata["instance"], made))
+            self.assertEqual(metadata["host"], HOST)
             self.assertEqual(sum(line["kind"] == "metadata" for line in lines), 1)
 
     def test_metadata_is_true(self):
@@ -84,21 +124,19 @@ class Keys(unittest.TestCase):
         for line in lines:
             self.assertEqual((line["kind"], line["pid"]), ("sample", self.sleeper.pid))
             self.assert_keys(line, ONE | {"kind", "pid"})
-            self.assert_metrics({key: value for key, value in line.items() if key != "kind"},
-                                ONE | {"pid"})
 
     def test_a_tree_has_exactly_its_keys(self):
         lines = self.collectd.samples_of(self.family.pid)
         children = 0
         for line in lines:
             self.assertEqual(line["kind"], "tree")
-            self.assert_keys(line, TREE)
-            self.assert_metrics(line["parent"], ONE)
-            self.assert_metrics(line["aggregated"], METRICS | {"process_count"})
+            self.assert_keys(line, TREE - {"exit"})
+            self.assert_keys(line["parent"], ONE)
+            self.assert_keys(line["aggregated"], METRICS | {"process_count"})
             for child in line["children"]:
                 children += 1
                 self.assertEqual(set(child), {"pid", "command", "metrics"})
-                self.assert_metrics(child["metrics"], ONE)
+                self.assert_keys(child["metrics"], ONE)
         self.assertGreater(children, 0)
 
     def test_times_rise(self):
@@ -128,6 +166,7 @@ class ExitLines(unittest.TestCase):
             unseen = [None] if source_in_use() == "procfs" else []
             self.assertIn(lines[-1].get("exit"), [{"code": 5}, *unseen])
             self.assertFalse([line for line in lines[:-1] if "exit" in line])
+            self.assertTrue(all(meets(line, SCHEMA) for line in lines))
             self.assertEqual(collectd.latest("a", "ps_count"), [0, 0])
 
     def test_a_killed_zombie_says_which_signal(self):
@@ -216,8 +255,8 @@ class Stopping(unittest.TestCase):
 
 
 class Flushing(unittest.TestCase):
-    def longest_gap(self, flush):
-        """Seconds between two times that the file grew, while ten lines a second are made."""
+    def usual_gap(self, flush):
+        """The median of the seconds between two growths of the file, at ten lines a second."""
         with Workload("sleeper") as sleeper, \
                 Collectd("BaseInterval 0.1\nMaxInterval 0.1\n" + executable_rule("a", "sleeper"),
                          f"FlushInterval {flush}\n") as collectd:
@@ -235,11 +274,10 @@ class Flushing(unittest.TestCase):
         return gaps[len(gaps) // 2]
 
     def test_lines_wait_about_the_flush_interval(self):
-        self.assertAlmostEqual(self.longest_gap(1), 1, delta=0.35)
+        self.assertAlmostEqual(self.usual_gap(1), 1, delta=0.35)
 
     def test_a_short_flush_interval_shows_each_line(self):
-        self.assertLess(self.longest_gap(0.05), 0.25)
-
+        self.assertLess(self.usual_gap(0.05), 0.25)
 
     def test_sigusr1_flushes(self):
         with Workload("sleeper") as sleeper, \
@@ -250,40 +288,40 @@ class Flushing(unittest.TestCase):
             wait_until(lambda: len(collectd.samples_of(sleeper.pid)) > before, "the flushed lines")
 
 
-class Parts(unittest.TestCase):
-    def test_a_full_file_is_followed_by_parts_each_headed_by_metadata(self):
+class Segments(unittest.TestCase):
+    def test_a_full_file_is_followed_by_segments_that_begin_with_its_metadata(self):
         with Workload("sleeper") as sleeper, \
                 Collectd("BaseInterval 0.02\nMaxInterval 0.02\n" + executable_rule("a", "sleeper"),
                          "MaxFileSize 0.01\nFlushInterval 0.1\n") as collectd:
-            wait_until(lambda: len(collectd.files()) >= 4, "four parts")
+            wait_until(lambda: len(collectd.files()) >= 4, "four segments")
             collectd.stop()
             paths = collectd.files()
             stem = f'{sleeper.pid}-{collectd.lines_of(sleeper.pid)[0]["t0_ms"]}'
             self.assertEqual([path.name for path in paths],
                              [f"{stem}.jsonl"] + [f"{stem}_{number:04}.jsonl"
                                                   for number in range(2, len(paths) + 1)])
-            heads, times = [], []
+            headers, times = [], []
             for path in paths:
                 lines = read_lines(path)
-                heads.append(lines[0])
+                headers.append(lines[0])
                 self.assertGreater(len(lines), 1)
                 self.assertEqual([line["kind"] for line in lines[1:]], ["tree"] * (len(lines) - 1))
                 times += [line["ts_ms"] for line in lines[1:]]
                 if path != paths[-1]:
                     self.assertGreater(path.stat().st_size, 0.01 * 2**20 * 0.8)
                 self.assertLess(path.stat().st_size, 0.01 * 2**20 + 2000)
-            self.assertTrue(all(head == heads[0] for head in heads))
+            self.assertTrue(all(header == headers[0] for header in headers))
             self.assertEqual(times, sorted(set(times)))
             gaps = [b - a for a, b in zip(times, times[1:])]
-            self.assertLess(max(gaps), 1000, "a line was lost between two parts")
+            self.assertLess(max(gaps), 1000, "a line was lost between two segments")
 
-    def test_the_oldest_finished_parts_go_when_the_total_is_reached(self):
+    def test_the_oldest_finished_segments_go_when_the_total_is_reached(self):
         with Workload("sleeper"), \
                 Collectd("BaseInterval 0.01\nMaxInterval 0.01\n" + executable_rule("a", "sleeper"),
                          "MaxFileSize 0.01\nMaxTotalSize 0.04\nFlushInterval 0.1\n") as collectd:
             wait_until(lambda: any("_0009" in path.name for path in collectd.files()),
-                       "the ninth part", timeout=20)
-            # As du(1) tells it.
+                       "the ninth segment", timeout=20)
+            # As du(1) counts.
             sizes = [512 * path.stat().st_blocks for path in collectd.files() if path.exists()]
             self.assertLess(sum(sizes), 0.04 * 2**20 + 3 * 4096)
             self.assertFalse([path for path in collectd.files() if "_0002" in path.name])

@@ -1,4 +1,4 @@
-"""What users of the host may do to others through denet; hostile names are in test_names.py."""
+"""What users of the host cannot do to others through denet; hostile names are in test_names.py."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ from harness import Collectd, Workload, collectd_plugin_folder, procfs_only, pro
 
 
 class Graphite:
-    """What a server of Graphite is told: the set of all paths."""
+    """A server of Graphite: keeps the set of all paths that it receives."""
 
     def __init__(self):
         self.paths = set()
@@ -60,9 +60,9 @@ class Names(unittest.TestCase):
                    "Children false", "Records false")
         with Graphite() as graphite, \
                 Collectd(own, interval=0.5, extra=settings_of_graphite(graphite.port)):
-            def told():
+            def received():
                 return {path for path in graphite.paths if path.endswith(".ps_count.processes")}
-            wait_until(lambda: len(told()) == len(self.NAMES), "a path for each name")
+            wait_until(lambda: len(received()) == len(self.NAMES), "a path for each name")
 
     def test_that_change_all_the_time_make_no_more_groups_than_there_may_be(self):
         sleeper = self.enterContext(Workload("sleeper"))
@@ -74,7 +74,7 @@ class Names(unittest.TestCase):
                 sleeper.ask(f"name n{number}")
                 threading.Event().wait(0.005)
             sleeper.ask("name last")
-            wait_until(lambda: any(path.parent.name in ("last", "x-_other")
+            wait_until(lambda: any(path.parents[1].name in ("last", "x-_other")
                                    for path in collectd.files()), "its last file")
             groups = {}
             for value in collectd.all_values():

@@ -1,4 +1,4 @@
-"""SIGKILL at any instant: at most the last line of a file is torn; the next run cuts that off."""
+"""SIGKILL at any instant tears at most the last line of a file; the next run cuts that off."""
 
 import json
 import random
@@ -13,18 +13,18 @@ RULES = TREE + rule("each", f'Executable "{program("herd")}"', "Children false")
 
 @procfs_only
 class Killed(unittest.TestCase):
-    """While it writes megabytes: first lines with long command lines, which it begins each run
-    with, long lines, one part after the other, and a budget that removes the oldest ones. About a
-    quarter of the kills tears a line."""
+    """While it writes megabytes: metadata with long command lines at the start of each run, long
+    lines, one segment after the other, and a limit that removes the oldest ones. About a quarter
+    of the kills tears a line."""
 
     TIMES = 200
-    PACE = "BaseInterval 0.01\nMaxInterval 0.01\n"
+    INTERVAL = "BaseInterval 0.01\nMaxInterval 0.01\n"
     WRITE = "FlushInterval 0.01\nMaxFileSize 0.02\nMaxTotalSize 32\n"
 
     @classmethod
     def setUpClass(cls):
         cls.enterClassContext(herd(members=100, bytes_each=100_000))
-        cls.collectd = Collectd(cls.PACE + RULES, cls.WRITE, interval=10)
+        cls.collectd = Collectd(cls.INTERVAL + RULES, cls.WRITE, interval=10)
         start = time.monotonic()
         cls.collectd.start()
         wait_until(cls.collectd.files, "the first file", pause=0.005)
@@ -44,42 +44,42 @@ class Killed(unittest.TestCase):
 
     @classmethod
     def run_and_kill(cls):
-        began = time.time() - 0.1  # the times of files are a little late
+        began = time.time() - 0.1  # the time stamps of files are a little old
         cls.collectd.start()
         time.sleep(random.uniform(0, cls.longest))
         cls.kill()
         for path in cls.collectd.files():
             if path.stat().st_mtime > began:
-                cls.look_at(path)
+                cls.check(path)
 
     @classmethod
-    def look_at(cls, path):
-        """What every line but the last must be."""
+    def check(cls, path):
+        """Every line except the last must be whole."""
         try:
             for line in path.read_bytes().split(b"\n")[:-1]:
                 json.loads(line)
         except ValueError:
             cls.bad.append(path)
 
-    def test_no_line_but_the_last_was_ever_torn(self):
+    def test_no_line_except_the_last_was_ever_torn(self):
         self.assertEqual(self.bad, [])
 
     def test_afterwards_all_files_are_whole_and_no_line_is_there_twice(self):
         found = check_files(self, self.collectd.records_folder)
         self.assertGreater(len(found), 40)
 
-    def test_no_number_is_missing_between_the_parts_that_are_left(self):
-        for key, parts in check_files(self, self.collectd.records_folder).items():
-            self.assertEqual(sorted(parts), list(range(min(parts), max(parts) + 1)), key)
+    def test_no_number_is_missing_between_the_segments_that_are_left(self):
+        for key, segments in check_files(self, self.collectd.records_folder).items():
+            self.assertEqual(sorted(segments), list(range(min(segments), max(segments) + 1)), key)
 
-    def test_nobody_complains(self):
+    def test_the_log_is_clean(self):
         self.assertEqual(self.status, 0)
         self.assertEqual(complaints(self.collectd), [])
 
 
 @procfs_only
-class TornTails(unittest.TestCase):
-    """What a crash left at the end of a file, or a host that lost its power."""
+class TornEnds(unittest.TestCase):
+    """What a crash, or a host that lost its power, has left at the end of a file."""
 
     def setUp(self):
         self.enterContext(herd())
@@ -94,24 +94,24 @@ class TornTails(unittest.TestCase):
             self.assertEqual(collectd.stop(), 0)
         self.assertEqual(complaints(collectd), [])
 
-    def check(self, tail):
-        self.path.write_bytes(self.whole + tail)
+    def check_cut(self, end):
+        self.path.write_bytes(self.whole + end)
         self.run_once()
         self.assertEqual(self.path.read_bytes(), self.whole)
         self.assertEqual(len(self.collectd.files()), 2)
         check_files(self, self.collectd.records_folder)
 
     def test_half_a_line_is_cut_off(self):
-        self.check(b'{"kind":"tree","ts_ms":17')
+        self.check_cut(b'{"kind":"tree","ts_ms":17')
 
     def test_a_long_half_of_a_line_is_cut_off(self):
-        self.check(b'{"kind":"tree","x":"' + b"x" * 3_000_000)
+        self.check_cut(b'{"kind":"tree","x":"' + b"x" * 3_000_000)
 
     def test_zeros_are_cut_off(self):
-        self.check(bytes(5000))
+        self.check_cut(bytes(5000))
 
     def test_zeros_behind_half_a_line_are_cut_off(self):
-        self.check(b'{"kind"' + bytes(5000))
+        self.check_cut(b'{"kind"' + bytes(5000))
 
     def test_a_file_without_a_whole_line_is_removed(self):
         for rest in (b"", b'{"kind":"metad', bytes(4096)):

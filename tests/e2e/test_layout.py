@@ -3,8 +3,10 @@
 import os
 import re
 import shutil
+import statistics
 import subprocess
 import unittest
+from pathlib import Path
 
 from harness import COLLECTD, PROJECT, plugins_folder, procfs_only
 
@@ -276,3 +278,89 @@ class Documents(unittest.TestCase):
         listed = set(re.findall(r"\| `([A-Z_]+)`, `([\w./]+)` \|",
                                 prose(PROJECT / "core/README.md")))
         self.assertEqual(listed, known)
+
+
+# Words that this code used for things that have a name in the field, and a word for each.
+OLD_WORDS = {
+    "roster": "process_table", "unsee": "undo", "ledger": "lifecycle", "tally": "task_sums",
+    "scribe": "emitter", "shelf|shelve": "(gone)", "usurper": "exec_thread",
+    "depose": "replace_leader", "doze": "wait", "symbolizer": "stack_worker", "forests?": "trees",
+    "brings_past|is_owed|add_past": "(gone)", "untold": "(gone)", "hollow": "no_mm",
+    "met_lacks": "seen_unavailable", "at length": "full", "relist": "rescan",
+    "happenings": "samples", "beginnings": "exec_events", "tell_end": "exit_request",
+    "walk_word": "dependency", "call_frames": "cfi_check", "program_space": "address_space",
+    "source_lines": "line_table", "handover": "line_channel", "is_told|is_heard": "(what happened)",
+    "denet_host": "denet_env", "denet_watch|watched_rule": "active_rule",
+    "facts": "attributes", "subjects?": "field", "departed": "recent_members",
+    "imagine": "from_event", "but for": "except", "owed?|owes": "(gone)",
+    "denet_expression|out_expression": "regex", "birth_in_lines|base_now": "baseline",
+    "denet_aside\\w*": "read_worker",
+}
+LONGEST_FUNCTION, MEDIAN_FUNCTION, SHORT_FUNCTION, LONGEST_FILE = 60, 12, 5, 800
+
+
+def functions(text):
+    """Returns (name, lines) of each function of a C file that clang-format has formatted: it begins
+    in column 0, and a brace in column 0 ends it."""
+    lines, first, found, at = text.split("\n"), 0, [], 0
+    while at < len(lines):
+        if re.match(r"[A-Za-z_]", lines[at]):
+            first = at
+        if re.search(r"\) \{( .*\})?$", lines[at]) and not lines[first].startswith(" "):
+            name = re.search(r"(\w+)\(", " ".join(lines[first:at + 1]))[1]
+            at = at if lines[at].endswith("}") else lines.index("}", at)
+            found.append((name, at - first + 1))
+        at += 1
+    return found
+
+
+@procfs_only
+class Style(unittest.TestCase):
+    def test_old_words_are_gone(self):
+        """An underscore ends a word, too."""
+        instead = {f"word{i}": item for i, item in enumerate(OLD_WORDS.items())}
+        pattern = re.compile("(?<![a-z])(?:" + "|".join(
+            f"(?P<{name}>{words})" for name, (words, _) in instead.items()) + ")(?![a-z])",
+            re.IGNORECASE)
+        paths = [PROJECT / "README.md", PROJECT / "CMakeLists.txt"]
+        for folder in ("core", "bpf", "plugin", "tests", "conf"):
+            paths += sources(folder, ".c", ".cc", ".h", ".def", ".py", ".sh", ".md", ".txt",
+                             ".conf")
+        found = []
+        for path in paths:
+            if path.resolve() != Path(__file__).resolve():
+                text = path.read_text()
+                name = path.relative_to(PROJECT)
+                found += [f"{name}:{text.count(chr(10), 0, match.start()) + 1}: {match[0]} -> "
+                          f"{instead[match.lastgroup][1]}" for match in pattern.finditer(text)]
+        if found:
+            self.fail("\n" + "\n".join(found))
+
+    def measured(self):
+        return [(f"{path.relative_to(PROJECT)}: {name}", lines)
+                for folder in ("core", "bpf", "plugin") for path in sources(folder, ".c", ".h")
+                for name, lines in functions(path.read_text())]
+
+    def test_functions_are_neither_long_nor_chopped(self):
+        lines = [lines for _, lines in self.measured()]
+        self.assertEqual([(name, lines) for name, lines in self.measured()
+                          if lines > LONGEST_FUNCTION], [])
+        self.assertLessEqual(statistics.median(lines), MEDIAN_FUNCTION)
+        short = sum(count <= SHORT_FUNCTION for count in lines)
+        self.assertLess(6 * short, len(lines), f"{short} of {len(lines)} functions have at most "
+                        f"{SHORT_FUNCTION} lines")
+
+    def test_every_function_is_found(self):
+        for folder in ("core", "bpf", "plugin"):
+            for path in sources(folder, ".c", ".h"):
+                text = path.read_text()
+                ends = len(re.findall(r"^}$", text, re.MULTILINE))
+                one_line = len(re.findall(r"^\w.*\) \{ .*\}$", text, re.MULTILINE))
+                self.assertEqual(len(functions(text)), ends + one_line, path)
+
+    def test_files_are_not_long(self):
+        long = [(str(path.relative_to(PROJECT)), count)
+                for folder in ("core", "bpf", "plugin", "tests")
+                for path in sources(folder, ".c", ".cc", ".h", ".def", ".py")
+                if (count := path.read_text().count("\n")) > LONGEST_FILE]
+        self.assertEqual(long, [])

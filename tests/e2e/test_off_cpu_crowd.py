@@ -251,10 +251,10 @@ class Configuration(unittest.TestCase):
         self.assertEqual(collectd.run_once(), 0)
         return collectd.complaints()
 
-    def test_a_mode_that_is_none_is_told_by_name(self):
+    def test_a_mode_that_is_none_is_named(self):
         self.assertTrue(any("OffCPU" in line for line in self.complaints_of('OffCPU "some"')))
 
-    def test_a_period_or_rate_out_of_range_is_told_by_name(self):
+    def test_a_period_or_rate_out_of_range_is_named(self):
         for option, value in (("StackPeriod", "-1"), ("StackPeriod", "0"), ("StackRate", "-1"),
                               ("StackRate", "1e12")):
             with self.subTest(option=option, value=value):

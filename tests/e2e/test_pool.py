@@ -1,4 +1,4 @@
-"""A pool whose workers end and are replaced all the time, under CPU load."""
+"""A pool under CPU load: its workers exit and are replaced all the time."""
 
 import os
 import time
@@ -6,7 +6,7 @@ import unittest
 
 from harness import Collectd, Workload, measures, program, rule
 
-SECONDS = 20
+SECONDS = 10
 DERIVES = ("ps_cputime", "disk_octets", "io_octets", "io_ops", "ps_pagefaults",
            "contextswitch-voluntary", "contextswitch-involuntary", "total_time_in_ms-runqueue",
            "total_time_in_ms-offcpu", "derive-starts", "derive-exits")
@@ -53,7 +53,7 @@ class Pool(unittest.TestCase):
                     self.assertLessEqual(value.numbers[0], 105 * os.cpu_count(), value)
 
     def test_most_of_the_cpu_is_seen(self):
-        # /proc cannot show what a worker did after its last sample.
+        # /proc does not show what a worker did after its last sample.
         used = sum(self.collectd.latest("tree", "ps_cputime")) / 1e6
         share = min(1, (os.cpu_count() - 1) / 2) * SECONDS
         self.assertGreater(used, share / 4)
@@ -74,7 +74,7 @@ class Pool(unittest.TestCase):
 
     def test_counters_of_the_file_never_fall(self):
         lines = self.collectd.samples_of(self.pool, "tree")
-        self.assertGreater(len(lines), SECONDS - 5)
+        self.assertGreater(len(lines), SECONDS / 2)
         counters = [key for key in lines[0]["aggregated"]
                     if key.endswith(("_bytes", "_ns", "_cached", "_disk", "voluntary"))]
         self.assertGreater(len(counters), 8)
@@ -93,9 +93,9 @@ class Pool(unittest.TestCase):
 
     def test_no_record_was_dropped_and_each_worker_has_its_file(self):
         self.assertEqual(self.collectd.latest("_self", "derive-records_dropped"), [0])
-        files = [path for path in self.collectd.files() if "alone-" in path.parent.name or
-                 path.parent.name == "alone-_other"]
-        self.assertGreater(len(files), 50)
+        files = [path for path in self.collectd.files() if "alone-" in path.parents[1].name or
+                 path.parents[1].name == "alone-_other"]
+        self.assertGreater(len(files), SECONDS * 1000 / self.LIFE_MS * self.WORKERS / 8)
         for path, lines in self.collectd.records().items():
             self.assertEqual(lines[0]["kind"], "metadata", path)
             self.assertGreater(len(lines), 1, path)

@@ -1,4 +1,4 @@
-"""What went wrong once: hosts that are too slow, too full or too quick for the one that looks."""
+"""Former bugs: hosts that are too slow, too full or too quick."""
 
 import os
 import resource
@@ -9,7 +9,8 @@ import time
 import unittest
 from pathlib import Path
 
-from harness import Collectd, Workload, measures, native_only, program, rule, wait_until
+from harness import (Collectd, Workload, measures, native_only, procfs_only, program, rule,
+                     wait_until)
 
 MIB = 1 << 20
 
@@ -19,7 +20,7 @@ def now_ms():
 
 
 def written_by(pid):
-    """Bytes that the process has given to write(), as the kernel counts them."""
+    """Returns the bytes that the process has written, as the kernel counts them."""
     text = Path(f"/proc/{pid}/io").read_text()
     return int(text.partition("wchar: ")[2].split()[0])
 
@@ -27,7 +28,7 @@ def written_by(pid):
 @measures
 @native_only
 class TooManyToSample(unittest.TestCase):
-    """More processes than can be sampled within the interval that was asked for."""
+    """More processes than can be sampled within the configured interval."""
 
     COUNT = 1500
 
@@ -47,11 +48,11 @@ class TooManyToSample(unittest.TestCase):
                       'MaxTotalSize 200\n') as collectd:
             collectd.wait_for_values("herd", "ps_count", timeout=30)
             start = time.time()
-            time.sleep(8)  # this is what is tested: what is reported in that time
+            time.sleep(5)  # the reports of this time are tested
             end = time.time()
             times = [value.time for value in collectd.values("herd", "ps_count")
                      if start <= value.time <= end]
-            self.assertGreaterEqual(len(times), 6)
+            self.assertGreaterEqual(len(times), 3)
             gaps = [b - a for a, b in zip(times, times[1:])]
             self.assertLess(max(gaps), 2.5)
             self.assertGreaterEqual(collectd.latest("herd", "ps_count")[0], self.COUNT)
@@ -62,16 +63,16 @@ class TooManyToSample(unittest.TestCase):
 
 @measures
 class OutOfFiles(unittest.TestCase):
-    """For a while collectd may open nothing: what cannot be looked at has not ended."""
+    """For a while collectd cannot open files: a process that cannot be read has not ended."""
 
-    BUSY_BEFORE = 5  # seconds, that must not show up as a jump
+    BUSY_BEFORE = 3  # seconds, which must not appear as a jump
 
     @classmethod
     def setUpClass(cls):
         cls.busy = cls.enterClassContext(Workload("busy"))
         time.sleep(cls.BUSY_BEFORE)
         cls.collectd = cls.enterClassContext(
-            Collectd(rule("busy", f'Executable "{program("busy")}"')))
+            Collectd(rule("busy", f'Executable "{program("busy")}"'), interval=0.5))
         cls.collectd.wait_for_values("busy", "ps_cputime", count=3)
         before = resource.prlimit(cls.collectd.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(cls.collectd.pid, resource.RLIMIT_NOFILE, (3, before[1]))
@@ -114,6 +115,7 @@ class OutOfFiles(unittest.TestCase):
 
 
 @measures
+@procfs_only
 class LongCommandLines(unittest.TestCase):
     def longest_tick(self, collectd):
         return max(value.numbers[0] for value in collectd.values("_self", "duration-tick"))
@@ -121,7 +123,7 @@ class LongCommandLines(unittest.TestCase):
     def test_a_regex_over_a_long_command_line_does_not_stall(self):
         with Collectd(rule("java", 'CommandLine "java.*-Dapp"')) as collectd:
             collectd.wait_ready()
-            # 30,000 places to start at, and from each of them all the way to the end in vain.
+            # 30,000 possible starts; a naive search reads from each to the end.
             with Workload("sleeper", "java" * 30_000) as workload:
                 born = time.time()
                 collectd.wait_for_values("_self", "duration-tick", count=3, after=born, timeout=60)
@@ -130,7 +132,9 @@ class LongCommandLines(unittest.TestCase):
                 self.assertEqual(collectd.lines_of(workload.pid), [])
             self.assertLess(self.longest_tick(collectd), 1)
 
-    def test_what_stands_early_in_a_long_command_line_matches(self):
+
+class EarlyInALongCommandLine(unittest.TestCase):
+    def test_it_matches(self):
         with Workload("sleeper", "java -Dapp", "x" * 120_000) as workload, \
                 Collectd(rule("java", 'CommandLine "java.*-Dapp"')) as collectd:
             collectd.wait_for_lines(workload.pid)
@@ -138,12 +142,14 @@ class LongCommandLines(unittest.TestCase):
 
 
 class TwoRulesOneInstance(unittest.TestCase):
-    """Two rules may send one process to one group: it has one file there."""
+    """Two rules put one process into one group: it has one file there. Other orders of the rules are
+    in tests/scenarios."""
 
-    def check(self, first, second):
+    def test_a_tree_and_a_single_process(self):
         with Workload("sleeper", environment={b"SLEEPER_COMM": b"e2e-twice"}) as workload:
-            rules = rule("a", 'Comm "e2e-twice"', 'Instance "web"', *first) + \
-                rule("b", f'Executable "{program("sleeper")}"', 'Instance "web"', *second)
+            rules = rule("a", 'Comm "e2e-twice"', 'Instance "web"') + \
+                rule("b", f'Executable "{program("sleeper")}"', 'Instance "web"',
+                     "Children false")
             with Collectd("BaseInterval 0.2\nMaxInterval 0.2\n" + rules,
                           "FlushInterval 0.1\n") as collectd:
                 collectd.wait_for_lines(workload.pid, count=8)
@@ -154,7 +160,7 @@ class TwoRulesOneInstance(unittest.TestCase):
                 wait_until(lambda: collectd.latest("web", "ps_count") == [0, 0], "the end")
                 self.assertEqual(collectd.stop(), 0)
                 path, = collectd.files()
-                self.assertEqual(path.parent.name, "web")
+                self.assertEqual(path.parents[1].name, "web")
                 lines = collectd.lines_of(workload.pid)
                 self.assertEqual([line["kind"] for line in lines].count("metadata"), 1)
                 self.assertEqual(lines[0]["kind"], "metadata")
@@ -165,30 +171,21 @@ class TwoRulesOneInstance(unittest.TestCase):
                 self.assertEqual(collectd.latest("web", "derive-exits"), [1])
                 self.assertEqual(collectd.complaints(), [])
 
-    def test_a_tree_and_a_single_process(self):
-        self.check((), ("Children false",))
-
-    def test_a_single_process_and_a_tree(self):
-        self.check(("Children false",), ())
-
-    def test_two_trees(self):
-        self.check((), ())
-
 
 class Reentry(unittest.TestCase):
-    """A root that leaves its rule while its child lives on, and comes back."""
+    """A root stops matching while its child lives on, and matches again. Lines count since its start,
+    groups do not. Other settings, and a root without children, are in tests/scenarios."""
 
-    BEFORE = 50_000_000  # bytes that it wrote before collectd looked
+    BEFORE = 50_000_000  # bytes that it wrote before collectd started
 
-    def run_it(self, option=""):
+    def run_it(self):
         self.writer = self.enterContext(Workload("writer"))
-        name = f"e2e-reenter{len(option)}"  # not that of the other test's child, which may linger
-        self.writer.ask(f"name {name}")
+        self.writer.ask("name e2e-reenter")
         self.writer.ask(f"write {self.BEFORE}")
         self.child = int(self.writer.ask("child"))
         self.collectd = self.enterContext(Collectd(
-            option + "BaseInterval 0.2\nMaxInterval 0.2\n" + rule("a", f'Comm "{name}"'),
-            "FlushInterval 0.1\n", interval=0.5))
+            "SinceProcessStart true\nBaseInterval 0.2\nMaxInterval 0.2\n" +
+            rule("a", 'Comm "e2e-reenter"'), "FlushInterval 0.1\n", interval=0.5))
         pid = self.writer.pid
         self.collectd.wait_for_lines(pid, count=3)
         self.writer.ask("write 3000000")
@@ -196,7 +193,7 @@ class Reentry(unittest.TestCase):
         self.writer.ask("name other")
         wait_until(lambda: self.collectd.latest("a", "ps_count") == [1, 1], "the root to leave")
         self.alone = self.collectd.wait_for_lines(pid, count=4, after_ms=now_ms() + 500)[-3:]
-        self.writer.ask(f"name {name}")
+        self.writer.ask("name e2e-reenter")
         wait_until(lambda: self.collectd.latest("a", "ps_count") == [2, 2], "the root to return")
         self.together = self.collectd.wait_for_lines(pid, count=4, after_ms=now_ms() + 500)[-3:]
         self.writer.ask("write 2000000")
@@ -205,7 +202,7 @@ class Reentry(unittest.TestCase):
         self.lines = self.collectd.samples_of(pid, "a")
 
     def check_consistent(self):
-        """The lines of one file are those of one tree, whoever is in it."""
+        """Checks that the lines of the file are those of one tree, whatever members it has."""
         path, = self.collectd.files()
         self.assertTrue(path.name.startswith(f"{self.writer.pid}-"))
         self.assertEqual({line["kind"] for line in self.lines}, {"tree"})
@@ -231,16 +228,8 @@ class Reentry(unittest.TestCase):
     def written(self, line):
         return line["aggregated"]["syscall_write_bytes"]
 
-    def test_the_old_tree_goes_on_in_its_file(self):
+    def test_the_tree_goes_on_in_its_file(self):
         self.run_it()
-        self.check_consistent()
-        self.assertLess(self.written(self.lines[0]), 1_000_000)
-        # 3,000,000 and 2,000,000 of the root, and the child's trickle.
-        self.assertGreater(self.written(self.lines[-1]), 5_000_000)
-        self.assertLess(self.written(self.lines[-1]), 7_000_000)
-
-    def test_what_was_before_counts_once_with_since_process_start(self):
-        self.run_it("SinceProcessStart true\n")
         self.check_consistent()
         self.assertGreaterEqual(self.written(self.lines[0]), self.BEFORE)
         self.assertGreaterEqual(self.written(self.lines[-1]), self.BEFORE + 5_000_000)
@@ -248,36 +237,17 @@ class Reentry(unittest.TestCase):
             self.assertLessEqual(self.written(line), self.most)
             if line["parent"]:
                 self.assertLessEqual(line["parent"]["syscall_write_bytes"], self.most)
-        octets = self.collectd.latest("a", "io_octets")
-        self.assertLess(octets[1], 7_000_000, "the groups never count what was before")
-
-    def test_alone_it_counts_once_as_well(self):
-        """Without a child the tree ends when its root leaves, and another one begins."""
-        with Workload("writer") as writer:
-            writer.ask("name e2e-back")
-            writer.ask(f"write {self.BEFORE}")
-            with Collectd("SinceProcessStart true\nBaseInterval 0.2\nMaxInterval 0.2\n" +
-                          rule("a", 'Comm "e2e-back"'), "FlushInterval 0.1\n",
-                          interval=0.5) as collectd:
-                collectd.wait_for_lines(writer.pid, count=2)
-                writer.ask("name other")
-                wait_until(lambda: collectd.latest("a", "ps_count") == [0, 0], "the root to leave")
-                writer.ask("name e2e-back")
-                wait_until(lambda: collectd.latest("a", "ps_count") == [1, 1], "its return")
-                lines = collectd.wait_for_lines(writer.pid, count=3, after_ms=now_ms() + 500)
-                most = written_by(writer.pid)
-            self.assertGreaterEqual(self.written(lines[0]), self.BEFORE)
-            for line in lines:
-                self.assertLessEqual(self.written(line), most)
-                if line["parent"]:
-                    self.assertLessEqual(line["parent"]["syscall_write_bytes"], most)
+        # 3,000,000 and 2,000,000 of the root, and the child's trickle.
+        octets = self.collectd.latest("a", "io_octets")[1]
+        self.assertGreater(octets, 5_000_000)
+        self.assertLess(octets, 7_000_000)
 
 
 @unittest.skipUnless(os.geteuid() == 0 and all(map(shutil.which, ("ip", "unshare", "nsenter"))),
                      "needs root, ip, unshare and nsenter")
 class ManyInterfaces(unittest.TestCase):
     PAIRS = 80
-    # The kernel hands out net/dev in pieces of a page: what counts must be behind the first.
+    # The kernel returns net/dev in pieces of a page: the interface must be behind the first.
     SETUP = f"""for i in $(seq {PAIRS}); do
                   ip link add den$i type veth peer name peer$i || exit 9
                   ip link set den$i up; ip link set peer$i up; done
@@ -333,7 +303,7 @@ class SlotsAtOnce(unittest.TestCase):
             self.assertEqual(collectd.instances(), {"worker-0", "worker-1"})
             files = {}
             for path in collectd.files():
-                files.setdefault(path.parent.name, []).append(int(path.name.partition("-")[0]))
+                files.setdefault(path.parents[1].name, []).append(int(path.name.partition("-")[0]))
             self.assertEqual(set(files), {"worker-0", "worker-1"})
             for pids in files.values():
                 self.assertEqual(len(pids), 2)

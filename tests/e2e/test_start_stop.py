@@ -1,4 +1,4 @@
-"""Starting and stopping, alone and again and again, and collectd's own flush."""
+"""Starts and stops, alone and many times, and collectd's flush command."""
 
 import os
 import random
@@ -7,15 +7,15 @@ import unittest
 from pathlib import Path
 
 from faults import FAST, Socket, check_files, complaints, herd, told, wait_for_more
-from harness import (Collectd, Workload, bpf_only, is_sanitized, procfs_only, program, rule, source_in_use,
-                     wait_until)
+from harness import (Collectd, Workload, bpf_only, is_sanitized, procfs_only, program, rule,
+                     source_in_use, wait_until)
 from test_bpf import objects_in_kernel, objects_of
 
 RULE = rule("herd", f'Executable "{program("herd")}"')
 
 
 class InARow(unittest.TestCase):
-    """Stopped as soon as it has started, or a moment later, in the middle of the first looks."""
+    """Stopped as soon as it has started, or a moment later, during the first samples."""
 
     TIMES = {"procfs": 200, "bpf": 80}
     SETTINGS = ""
@@ -26,8 +26,8 @@ class InARow(unittest.TestCase):
         wait_until(lambda: log.exists() and
                    log.read_bytes().count(b"Initialization complete") == count,
                    f"start number {count}", timeout=30, pause=0.005)
-        # A signal between collectd's own look at read_loop and its wait leaves its read thread asleep
-        # for good (collectd 5.12, plugin_read_thread): with a sanitizer that takes long enough to be hit.
+        # If a signal comes between collectd's check of read_loop and its wait, its read thread
+        # sleeps forever (collectd 5.12, plugin_read_thread). With a sanitizer this window is long.
         settled = 0.5 if is_sanitized() else 0
         time.sleep(settled + random.choice((0, random.uniform(0, 0.03))))
         if source_in_use() == "bpf":
@@ -49,7 +49,7 @@ class InARow(unittest.TestCase):
         self.assertEqual(processes_at(collectd.folder), [])
         if source_in_use() == "bpf":
             self.assertTrue(self.held)
-            wait_until(lambda: not self.held & objects_in_kernel(), "the kernel to forget them")
+            wait_until(lambda: not self.held & objects_in_kernel(), "the kernel to free them")
 
 
 @bpf_only
@@ -59,7 +59,7 @@ class InARowWithStacks(InARow):
 
 
 def processes_at(folder):
-    """Whose working directory that is, as collectd's is its BaseDir."""
+    """Returns the processes whose working directory is the folder, collectd's BaseDir."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cwd"):
         try:
@@ -71,7 +71,7 @@ def processes_at(folder):
 
 @procfs_only
 class OneAlone(unittest.TestCase):
-    def test_the_writer_without_denet_starts_and_stops_and_has_nothing_to_say(self):
+    def test_the_writer_without_denet_starts_and_stops_in_silence(self):
         with Collectd(plugins=("write_denet",)) as collectd:
             collectd.wait_for_log("Initialization complete")
             self.assertEqual(collectd.stop(), 0)
@@ -79,7 +79,7 @@ class OneAlone(unittest.TestCase):
         self.assertEqual(complaints(collectd), [])
         self.assertEqual(collectd.files(), [])
 
-    def test_denet_without_the_writer_starts_and_stops_and_has_nothing_to_say(self):
+    def test_denet_without_the_writer_starts_and_stops_in_silence(self):
         with Workload("herd", "1"), Collectd(RULE, plugins=("denet",)) as collectd:
             collectd.wait_for_values("herd", "ps_count")
             self.assertEqual(collectd.stop(), 0)
@@ -89,7 +89,7 @@ class OneAlone(unittest.TestCase):
 
 @procfs_only
 class TwoBlocks(unittest.TestCase):
-    """They belong together; of an option that is given twice the last value counts."""
+    """Both blocks count; of an option that is given twice the last value counts."""
 
     def test_rules_of_both_apply_and_the_last_value_of_an_option_counts(self):
         second = 'PluginName "later"\n' + rule("young", 'Comm "e2e-two-blocks"')
@@ -108,7 +108,7 @@ class TwoBlocks(unittest.TestCase):
                          extra='<Plugin write_denet>\nDirectory "later"\n</Plugin>\n') as collectd:
             wait_for_more(collectd, collectd.folder / "later", count=1)
             self.assertEqual(complaints(collectd), [])
-        self.assertEqual({path.parts[-4] for path in collectd.files()}, {"later"})
+        self.assertEqual({path.parts[-5] for path in collectd.files()}, {"later"})
 
     def test_sizes_are_compared_once_all_are_known(self):
         with Collectd(RULE, "MaxFileSize 2000\n",
@@ -119,7 +119,7 @@ class TwoBlocks(unittest.TestCase):
 
 @procfs_only
 class Flush(unittest.TestCase):
-    """collectdctl flush, which speaks to the plugin unixsock."""
+    """collectdctl flush, through the plugin unixsock."""
 
     def test_all_lines_are_written_when_the_answer_comes(self):
         with Workload("herd", "1") as workload, \

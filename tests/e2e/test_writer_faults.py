@@ -1,4 +1,4 @@
-"""A disk that hangs, is full or fails: lines are lost at most, which is counted and told once, and
+"""A disk that hangs, is full or fails: at most lines are lost, which is counted and logged once, and
 all goes on by itself."""
 
 import os
@@ -217,7 +217,7 @@ class LostLines(unittest.TestCase):
             scene.begin()
         for scene in scenes:
             scene.collectd.wait_for_log(LOST, timeout=30)
-        time.sleep(1)  # so that it could be told again
+        time.sleep(1)  # time for a second log line
         for scene in scenes:
             scene.end()
         for scene in scenes:
@@ -276,6 +276,6 @@ class Interrupted(unittest.TestCase):
         self.assertEqual(collectd.stop(), 0)
         self.assertEqual(told(collectd), [])
         found = check_files(self, collectd.records_folder)
-        times, = [sorted(sum(parts.values(), [])) for parts in found.values()]
+        times, = [sorted(sum(segments.values(), [])) for segments in found.values()]
         self.assertLess(max(b - a for a, b in zip(times, times[1:])), 1500)
         self.assertGreater(times[-1], start * 1e3)

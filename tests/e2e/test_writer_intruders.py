@@ -1,5 +1,5 @@
-"""What others do to the files and to the clock while they are written: nothing is told, since
-nothing is lost but what they took away."""
+"""Others change the files and the clock while files are written: no line is lost except what they
+took away, so nothing is logged."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ WRITE = "FlushInterval 0.1\n"
 
 @procfs_only
 class Files(unittest.TestCase):
-    """Files that go away while they are written."""
+    """Files that others remove, rename or cut while they are written."""
 
     def setUp(self):
         self.herd = self.enterContext(herd())
@@ -38,46 +38,46 @@ class Files(unittest.TestCase):
     def test_a_removed_directory_is_made_again(self):
         shutil.rmtree(self.collectd.records_folder)
         self.stop()
-        self.assertEqual([list(parts) for parts in self.check_files()], [[2]])
+        self.assertEqual([list(segments) for segments in self.check_files()], [[2]])
 
-    def test_a_deleted_file_is_followed_by_the_next_part(self):
+    def test_a_deleted_file_is_followed_by_the_next_segment(self):
         self.path.unlink()
         self.stop()
-        self.assertEqual([list(parts) for parts in self.check_files()], [[2]])
+        self.assertEqual([list(segments) for segments in self.check_files()], [[2]])
 
     def test_a_renamed_file_loses_no_line(self):
-        """As logrotate does it: the file is renamed, and some time later removed."""
+        """logrotate renames a file, and removes it some time later."""
         old = self.path.with_suffix(".jsonl.1")
         self.path.rename(old)
         wait_for_more(self.collectd, name="*.jsonl*")
-        kept = wait_until(lambda: latest_times(old), "a look at whole lines")
+        kept = wait_until(lambda: latest_times(old), "whole lines")
         old.unlink()
         self.stop()
-        times = kept[1:] + [moment for parts in self.check_files() for part in parts.values()
-                            for moment in part if moment > kept[-1]]
+        times = kept[1:] + [moment for segments in self.check_files() for segment in segments.values()
+                            for moment in segment if moment > kept[-1]]
         self.assertLess(max(b - a for a, b in zip(times, times[1:])), 1500)
 
-    def test_a_file_that_was_copied_and_cut_is_followed_by_the_next_part(self):
-        """As logrotate does it with copytruncate."""
+    def test_a_file_that_was_copied_and_cut_is_followed_by_the_next_segment(self):
+        """logrotate does so with copytruncate."""
         os.truncate(self.path, 0)
         self.stop()
         self.path.unlink()
-        self.assertEqual([list(parts) for parts in self.check_files()], [[2]])
+        self.assertEqual([list(segments) for segments in self.check_files()], [[2]])
 
     def test_a_name_that_somebody_took_is_left_alone(self):
-        """The next part's, by a link to elsewhere."""
+        """A link to elsewhere has the name of the next segment."""
         elsewhere = self.collectd.folder / "elsewhere"
         self.path.with_stem(self.path.stem + "_0002").symlink_to(elsewhere)
         self.path.unlink()
         self.stop()
         self.assertFalse(elsewhere.exists())
         self.path.with_stem(self.path.stem + "_0002").unlink()
-        self.assertEqual([list(parts) for parts in self.check_files()], [[3]])
+        self.assertEqual([list(segments) for segments in self.check_files()], [[3]])
 
 
 @procfs_only
 class Clock(unittest.TestCase):
-    """CLOCK_REALTIME, as this collectd alone sees it, is set back and right again."""
+    """CLOCK_REALTIME of this collectd alone is set back and right again."""
 
     HOUR = 3600
 

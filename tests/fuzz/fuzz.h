@@ -1,5 +1,5 @@
-/* What the fuzz targets have in common. A target is one file with an LLVMFuzzerTestOneInput(), see
- * libFuzzer: it is called with any bytes, and not only must not crash but makes claims. */
+/* Helpers of the fuzz targets. A target is one file with an LLVMFuzzerTestOneInput() (libFuzzer).
+ * It is called with any bytes, must not crash, and checks claims about the result. */
 #pragma once
 
 #include "core/util/buffer.h"
@@ -8,37 +8,38 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The entry of a target: 0. bytes are borrowed, and may be NULL where length is 0. */
+/* The entry of a target. Returns 0. bytes are borrowed; NULL is possible if length is 0. */
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
-/* What does not hold is a finding: the run ends there. */
+/* Ends the run as a finding if the claim does not hold. */
 #define CLAIM(claim) fuzz_claim((claim), #claim, __FILE__, __LINE__)
 void fuzz_claim(bool holds, const char *claim, const char *file, int line);
 
-/* A copy with nothing behind it, so that reading one byte too many is seen; the caller frees it. */
+/* Returns a copy of exactly length bytes, so that a read beyond it is found; the caller frees it.
+ */
 struct denet_text fuzz_copy(const uint8_t *bytes, size_t length);
 
-/* A copy up to the first NUL, ended by one; the caller frees it. */
+/* Returns a copy up to the first NUL, NUL-terminated; the caller frees it. */
 char *fuzz_string(struct denet_text text);
 
-/* Takes a line off the front of text, without its newline. False at the end. */
+/* Takes a line off the front of text, without its newline. Returns false at the end. */
 bool fuzz_take_line(struct denet_text *text, struct denet_text *out_line);
 
-/* Takes size bytes off the front of text into out; zeros stand for those that are not there. */
+/* Takes size bytes off the front of text into out; missing bytes are 0. */
 void fuzz_take(struct denet_text *text, void *out, size_t size);
 uint8_t fuzz_take_byte(struct denet_text *text);
 
-/* A file of memory alone with this content, to be closed by the caller. */
+/* Returns a memory file with this content; the caller closes it. */
 int fuzz_file(struct denet_text content);
 
-/* Whether part lies within whole, or is absent. */
+/* Returns whether part lies within whole or is absent. */
 bool fuzz_is_within(struct denet_text part, struct denet_text whole);
 
-/* A name as name.h promises it. */
+/* Returns whether name is as name.h specifies it. */
 bool fuzz_is_safe_name(const char *name);
 
-/* A sentence as error.h promises it, and not the empty one. */
+/* Returns whether text is a sentence as error.h specifies it, and not empty. */
 bool fuzz_is_sentence(const char *text);
 
-/* One JSON object in one line of UTF-8. */
+/* Returns whether line is one JSON object in one line of UTF-8. */
 bool fuzz_is_json_line(struct denet_text line);

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes the seeds that are no text: scripts of the kernel's events, records, ELF files. Needs gcc
-and binutils, and xz."""
+"""Writes the binary seeds: scripts of kernel events, records, ELF files. Needs gcc, binutils and
+xz."""
 
 import struct
 import subprocess
@@ -36,8 +36,8 @@ def texts(slot, arguments, executable=b"sh\0bin\0", cgroup=b"a.service\0system.s
     return b"t" + sizes + arguments + executable + cgroup
 
 
-def ends(slot, is_told=1):
-    return b"x" + bytes([slot, 3, 4]) + b"d" + bytes([slot, is_told])
+def ends(slot, has_event=1):
+    return b"x" + bytes([slot, 3, 4]) + b"d" + bytes([slot, has_event])
 
 
 def waits(slot, reason=2, tid=7):
@@ -122,8 +122,8 @@ int middle(int x) { volatile int y = x; return leaf(y) + 1; }
 int _Z6middlei(int x) { return middle(x) + 2; }
 void _start(void) { _Z6middlei(7); for (;;); }
 """
-# Frames told by expressions: at an address on the stack, as a .plt has it, with lost, moved and
-# computed registers; and a signal's.
+# Frames with expressions: an address on the stack, as in .plt, lost, moved and computed registers;
+# and a frame of a signal.
 FRAMES = """
 .globl _start
 _start:
@@ -151,7 +151,7 @@ handler:
  nop; nop
  .cfi_endproc
 """
-# A register of which one frame would take a gigabyte.
+# A register number for which one frame would take a gigabyte.
 REGISTER = """
 .globl _start
 _start:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Builds the fuzz targets and runs each on its seed corpus and for some seconds more, as many at a
-time as there are CPUs. The last line says "fuzz: N passed, N failed"; the exit status is 0 if none
-failed. What a target fails on is kept in the build folder and named."""
+"""Builds the fuzz targets and runs each on its seeds and then for some seconds, as many at a time
+as there are CPUs. The last line says "fuzz: N passed, N failed"; the exit status is 0 if none
+failed. An input that makes a target fail is kept in the build folder and named."""
 
 import argparse
 import os
@@ -14,10 +14,10 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parents[1]
-UNIT_SECONDS = 60  # for one input, on a machine that is busy
+UNIT_SECONDS = 60  # for one input on a busy machine
 MEMORY_MIB = 2048
-BLOCK_MIB = 64  # allocated at once: no input may have us take more
-SCRATCH = "/dev/shm" if os.path.isdir("/dev/shm") else None  # some targets write files all the time
+BLOCK_MIB = 64  # the most that may be allocated at once
+SCRATCH = "/dev/shm" if os.path.isdir("/dev/shm") else None  # some targets write many files
 
 
 def all_targets():
@@ -32,7 +32,7 @@ def build(folder, targets):
 
 
 def run_target(name, folder, seconds):
-    """What libFuzzer said, and how often the target was called; 0 if it failed."""
+    """Returns the output of libFuzzer and the number of calls; 0 if it failed."""
     seeds = HERE / "corpus" / name
     if not seeds.is_dir() or not any(seeds.iterdir()):
         return f"there is no seed in {seeds}", 0

@@ -34,7 +34,7 @@ bool faults_end(void) {
 
 void faults_pause(bool pauses) { atomic_store(&is_paused, pauses); }
 
-/* Whether this call is one that does not go as it should. */
+/* Counts a call. Returns whether it is one of those that fail. */
 static bool is_struck(unsigned call) {
   if (!atomic_load(&is_armed) || atomic_load(&is_paused) || !(fault.calls & call))
     return false;
@@ -44,7 +44,7 @@ static bool is_struck(unsigned call) {
   return number >= fault.first && number - fault.first < fault.count;
 }
 
-/* Whether it fails; errno then. */
+/* Counts a call. Returns whether it fails, with errno. */
 static bool fails(unsigned call) {
   if (!is_struck(call) || fault.error < 0)
     return false;
@@ -52,7 +52,7 @@ static bool fails(unsigned call) {
   return true;
 }
 
-/* Whether the file is of the process that has vanished. */
+/* Returns whether the file is one of the process that has vanished. */
 static bool is_gone(int fd) {
   char link[64], path[4096];
   if (!atomic_load(&is_armed) || fault.error != FAULT_VANISH || atomic_load(&made) < fault.first)
@@ -63,7 +63,7 @@ static bool is_gone(int fd) {
   return strstr(path, fault.gone) != NULL;
 }
 
-/* A function that fails with the value, or else is the real one. */
+/* Defines a function that fails with a value or calls the real one. */
 #define WRAP(call, failure, type, name, parameters, arguments)                                     \
   type __real_##name parameters;                                                                   \
   type __wrap_##name parameters;                                                                   \
@@ -113,7 +113,7 @@ int __wrap_asprintf(char **out_text, const char *format, ...) {
   return length;
 }
 
-/* The mode, if there is one, stands behind the flags. */
+/* Declares mode, which is given with O_CREAT only. */
 #define TAKE_MODE(flags)                                                                           \
   mode_t mode = 0;                                                                                 \
   if ((flags)&O_CREAT) {                                                                           \
@@ -137,7 +137,7 @@ int __wrap_openat(int folder, const char *path, int flags, ...) {
   return fails(FAULT_OPEN) ? -1 : __real_openat(folder, path, flags, mode);
 }
 
-/* How a read goes: -1 fails, 0 as it is, 1 short. */
+/* Returns the outcome of a read: -1 it fails, 0 it is done, 1 it is short. */
 static int judge_read(int fd) {
   bool struck = is_struck(FAULT_READ);
   if (is_gone(fd)) {
@@ -175,7 +175,7 @@ ssize_t __wrap_writev(int fd, const struct iovec *pieces, int count) {
   return -1;
 }
 
-/* yajl's own allocations, but for a first small one, which it takes for granted. */
+/* Allocations of yajl. Its first small one may not fail: yajl does not check it. */
 static void *allocate(void *context, size_t size) {
   (void)context;
   return size < 64 ? __real_malloc(size) : __wrap_malloc(size);

@@ -1,14 +1,14 @@
-/* Calls of core that fail on purpose: the linker's --wrap sends them here (CMakeLists.txt). Nothing
- * fails unless a test asks for it. Check's own calls come here too, so nothing is asserted between
+/* Makes calls of core fail: the linker's --wrap sends them here (CMakeLists.txt). Nothing fails
+ * unless a test asks for it. Calls of Check come here too, so a test asserts nothing between
  * faults_begin() and faults_end(). */
 #pragma once
 
 #include <limits.h>
 #include <stdbool.h>
 
-/* What may fail: sets of functions. */
+/* Sets of functions that can fail. */
 enum fault_call {
-  FAULT_ALLOCATE = 1 << 0, /* malloc() and all that is like it; errno is ENOMEM whatever is asked */
+  FAULT_ALLOCATE = 1 << 0, /* malloc() and the like; errno is always ENOMEM */
   FAULT_OPEN = 1 << 1,     /* open(), openat(), opendir(), fdopendir(), fts_open() */
   FAULT_READ = 1 << 2,     /* read(), pread() */
   FAULT_LIST = 1 << 3,     /* readdir() */
@@ -23,25 +23,25 @@ enum fault_call {
 };
 
 #define FAULT_ALWAYS UINT_MAX
-#define FAULT_SHORT (-1)  /* in place of an errno: a byte is read, half is written */
-#define FAULT_VANISH (-2) /* the call goes on, but see gone */
+#define FAULT_SHORT (-1)  /* instead of an errno: one byte is read, half is written */
+#define FAULT_VANISH (-2) /* the call itself does not fail; see gone */
 
 struct fault {
-  unsigned calls; /* enum fault_call bits: the calls that are counted */
-  unsigned first; /* the first one that fails, from 1 */
-  unsigned count; /* how many fail from there on */
+  unsigned calls; /* enum fault_call bits: the calls that count */
+  unsigned first; /* the first call that fails, from 1 */
+  unsigned count; /* how many calls fail from there on */
   int error;      /* errno of those that fail, or FAULT_* */
-  /* FAULT_VANISH: before the first call happens() is run, and from then on each read of a file
-   * whose path has gone in it fails with ESRCH, as of a process that is there no more. */
+  /* FAULT_VANISH: happens() is called before the first call. After it each read of a file whose
+   * path contains gone fails with ESRCH, as for a process that has exited. */
   void (*happens)(void);
   const char *gone;
 };
 
-/* From here on calls fail as told; of all threads. The fault is copied. */
+/* Begins to make calls of all threads fail. The fault is copied. */
 void faults_begin(struct fault fault);
 
-/* No call fails any more. Whether one has: if not, there were fewer calls than first. */
+/* Ends that. Returns whether a call has failed: if not, there were fewer calls than first. */
 bool faults_end(void);
 
-/* While it is paused calls neither count nor fail: for what the test itself does meanwhile. */
+/* Excludes calls of the test itself: while paused, calls neither count nor fail. */
 void faults_pause(bool is_paused);

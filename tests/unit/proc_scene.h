@@ -1,5 +1,5 @@
-/* A made-up /proc: folders of processes, one for each tick in which they are there, and a /proc
- * that has symbolic links to those of one tick. All are made once; to enter a tick costs little. */
+/* A /proc that is written once for all ticks and entered quickly: a folder for each process and
+ * tick, and a /proc with symbolic links to those of one tick. */
 #pragma once
 
 #include "core/util/cleanup.h"
@@ -13,18 +13,18 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* What a process is from the first tick to the last one; a later row for its pid goes on. */
+/* A process from its first tick to its last one. A later row with the same pid continues it. */
 struct fake {
   unsigned first, last; /* ticks, from 1 */
   pid_t pid, parent;
-  const char *name, *command; /* of the command line each blank ends an argument */
+  const char *name, *command; /* in command each blank ends an argument */
   const char *executable, *cgroup;
-  unsigned start_ticks, stack; /* the latter another one after each exec */
+  unsigned start_ticks, stack; /* stack changes with each exec */
   char state;
   unsigned exit_code;
-  bool has_second; /* a thread beside the main one, with the next pid but four */
+  bool has_second; /* a second thread, with tid pid + 5 */
   bool has_reaped;
-  bool is_still; /* has used nothing */
+  bool is_still; /* all counters are 0 */
 };
 
 struct proc_scene {
@@ -32,8 +32,8 @@ struct proc_scene {
   char proc[80]; /* <top>/proc */
   const struct fake *fakes;
   size_t count;
-  unsigned tick;  /* that it shows; 0: none */
-  pid_t vanished; /* the process that is not shown though it should be; or 0 */
+  unsigned tick;  /* shown in /proc; 0: none */
+  pid_t vanished; /* the process that is hidden from now on; or 0 */
 };
 
 typedef char proc_path[160];
@@ -63,7 +63,7 @@ static inline void proc_make(const char *folder, const char *name) {
     proc_write(folder, name, text_, (size_t)snprintf(text_, sizeof(text_), __VA_ARGS__));          \
   } while (0)
 
-/* All counters of a process or thread follow from this number. */
+/* Returns the number from which all counters of a process or thread are derived. */
 static inline unsigned proc_amount(const struct fake *fake, unsigned tick) {
   if (fake->state == 'Z')
     tick = fake->first;
@@ -127,7 +127,7 @@ static inline void proc_write_process(const char *tick_folder, const struct fake
                                       unsigned tick) {
   proc_path folder, tasks;
   char name[16];
-  /* It counts from when somebody looks, and so stands still when new ones come. */
+  /* Network counters begin with the first sample, so they do not change when new ones appear. */
   unsigned network = tick < 3 ? tick : 3;
   snprintf(name, sizeof(name), "%d", (int)fake->pid);
   proc_make(tick_folder, name);
@@ -154,7 +154,7 @@ static inline bool proc_shows(const struct fake *fake, unsigned tick) {
   return fake->first <= tick && tick <= fake->last;
 }
 
-/* Shows another tick; 0: nothing. Asserts nothing, so that it may be called while calls fail. */
+/* Shows another tick; 0: nothing. Asserts nothing, as it is called while calls fail. */
 static inline void proc_enter(struct proc_scene *scene, unsigned tick) {
   for (size_t i = 0; i < scene->count; i++) {
     proc_path link;
@@ -174,7 +174,7 @@ static inline void proc_enter(struct proc_scene *scene, unsigned tick) {
   scene->tick = tick;
 }
 
-/* The process is not there any more, in the middle of the tick, and does not come back. */
+/* Hides a process in the middle of a tick, for good. */
 static inline void proc_vanish(struct proc_scene *scene, pid_t pid) {
   proc_path link;
   scene->vanished = pid;
@@ -185,7 +185,7 @@ static inline void proc_vanish(struct proc_scene *scene, pid_t pid) {
 static inline void proc_begin(struct proc_scene *scene, const struct fake *fakes, size_t count,
                               unsigned ticks) {
   *scene = (struct proc_scene){.fakes = fakes, .count = count};
-  /* In memory, if there is such a place: a tick is entered many thousand times. */
+  /* In memory if possible: a tick is entered many thousand times. */
   bool has_memory = !access("/dev/shm", W_OK);
   strcpy(scene->top, has_memory ? "/dev/shm/denet-proc-XXXXXX" : "/tmp/denet-proc-XXXXXX");
   ck_assert_ptr_nonnull(mkdtemp(scene->top));

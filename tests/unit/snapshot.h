@@ -24,14 +24,14 @@
 
 struct field {
   pid_t pid;
-  int input; /* where it reads from: closed, it goes on */
+  int input; /* its standard input: the program continues when it is closed */
   struct denet_snapshot snapshot;
   unsigned char stack[65536];
 };
 
 static inline void wait_a_little(void) { nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL); }
 
-/* Waits until it sleeps within one of the system calls that wait. */
+/* Waits until the process sleeps in read() or clock_nanosleep(). */
 static inline void wait_until_blocked(pid_t pid) {
   char path[64], text[128];
   snprintf(path, sizeof(path), "/proc/%d/syscall", (int)pid);
@@ -47,7 +47,7 @@ static inline void wait_until_blocked(pid_t pid) {
   ck_abort_msg("it does not block");
 }
 
-/* Starts path with one argument, in a root of its own if there is one. */
+/* Starts path with one argument, in the root folder if one is given. */
 static inline void start_in(struct field *field, const char *root, const char *path,
                             const char *argument) {
   int ends[2];
@@ -79,7 +79,7 @@ static inline void set_registers(const struct user_regs_struct *from, uint64_t *
   memcpy(to, registers, sizeof(registers));
 }
 
-/* Its registers and at most so many bytes of its stack. */
+/* Reads the registers and at most stack_bytes of the stack. */
 static inline void take_snapshot(struct field *field, size_t stack_bytes) {
   struct user_regs_struct registers;
   int status;
@@ -92,7 +92,7 @@ static inline void take_snapshot(struct field *field, size_t stack_bytes) {
   set_registers(&registers, field->snapshot.registers);
   if (stack_bytes > sizeof(field->stack))
     stack_bytes = sizeof(field->stack);
-  /* As far as there is a stack: page by page. */
+  /* Page by page, up to the end of the stack. */
   for (size_t done = 0; done < stack_bytes;) {
     uint64_t from = registers.rsp + done;
     size_t piece = 4096 - from % 4096;
@@ -122,7 +122,7 @@ static inline struct denet_unwinder *new_unwinder(uint64_t budget) {
   return unwinder;
 }
 
-/* The frames, a newline behind each. */
+/* Writes the frames to out, one a line. */
 static inline void tell(struct denet_unwinder *unwinder, const struct denet_snapshot *snapshot,
                         struct denet_buffer *out) {
   denet_buffer_clear(out);

@@ -7,6 +7,7 @@
 #include "core/util/cleanup.h"
 #include "tests/unit/unit.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -19,10 +20,25 @@
 
 #define HOST "h1"
 #define PLENTY (UINT64_C(1) << 40)
-#define HEAD "{\"kind\":\"metadata\"}"
+#define HEADER "{\"kind\":\"metadata\"}"
 #define LINE "{\"kind\":\"sample\",\"n\":1}"
 
-static const struct denet_store_limits no_limits = {PLENTY, PLENTY, 16, 0, 0};
+/* The day of all files, unless a test sets the clock. */
+#define DAY "2023-11-14"
+#define DAY_MS UINT64_C(1699920000000)
+#define WEB HOST "/web/" DAY "/"
+
+static uint64_t now_ms = DAY_MS;
+
+static inline uint64_t read_now(void) { return now_ms; }
+
+/* Of a store; 0 means much of it. */
+struct limits {
+  uint64_t file_bytes, total_bytes;
+  unsigned open_files, block_bytes;
+};
+
+static const struct limits no_limits = {0};
 
 /* A folder of the test's own, and the store in it. */
 struct scene {
@@ -32,23 +48,39 @@ struct scene {
   struct denet_error error;
 };
 
-static inline void open_again(struct scene *scene, struct denet_store_limits limits) {
+/* Opens another store in the folder. */
+static inline int try_open(struct scene *scene, const char *host, struct limits limits,
+                           struct denet_store **out_store) {
+  const struct denet_store_settings settings = {
+      .path = scene->folder,
+      .host = host,
+      .file_bytes = limits.file_bytes ? limits.file_bytes : PLENTY,
+      .total_bytes = limits.total_bytes ? limits.total_bytes : PLENTY,
+      .open_files = limits.open_files ? limits.open_files : 16,
+      .block_bytes = limits.block_bytes,
+      .unix_ms = read_now,
+  };
+  return denet_store_open(&settings, &scene->error, out_store);
+}
+
+static inline void open_again(struct scene *scene, struct limits limits) {
   denet_store_close(scene->store);
   scene->store = NULL;
-  int error = denet_store_open(scene->folder, HOST, &limits, &scene->error, &scene->store);
+  int error = try_open(scene, HOST, limits, &scene->store);
   ck_assert_msg(!error, "%s", scene->error.text);
 }
 
-static inline void set_top(struct scene *scene) {
-  strcpy(scene->top, "/tmp/denet-store-XXXXXX");
-  ck_assert_ptr_nonnull(mkdtemp(scene->top));
-  snprintf(scene->folder, sizeof(scene->folder), "%s/records", scene->top);
+/* The folder is not made yet, and there is no store. */
+static inline struct scene begin_closed(void) {
+  struct scene scene = {.top = "/tmp/denet-store-XXXXXX"};
+  umask(022);
+  ck_assert_ptr_nonnull(mkdtemp(scene.top));
+  snprintf(scene.folder, sizeof(scene.folder), "%s/records", scene.top);
+  return scene;
 }
 
-static inline struct scene begin(struct denet_store_limits limits) {
-  struct scene scene = {0};
-  umask(022);
-  set_top(&scene);
+static inline struct scene begin(struct limits limits) {
+  struct scene scene = begin_closed();
   open_again(&scene, limits);
   return scene;
 }
@@ -92,6 +124,13 @@ static inline void write_file(const struct scene *scene, const char *relative, c
   fclose(file);
 }
 
+/* Puts a symbolic link at name that leads out of the store's folder. */
+static inline void plant(const struct scene *scene, const char *name, const char *target) {
+  path link, full;
+  snprintf(full, sizeof(full), "%s/%s", scene->top, target);
+  ck_assert_int_eq(symlink(full, path_of(scene, name, link)), 0);
+}
+
 static inline void set_age(const struct scene *scene, const char *relative, time_t seconds) {
   path full;
   time_t changed = time(NULL) - seconds;
@@ -99,9 +138,16 @@ static inline void set_age(const struct scene *scene, const char *relative, time
   ck_assert_int_eq(utimensat(AT_FDCWD, path_of(scene, relative, full), times, 0), 0);
 }
 
+/* Makes the folder with its parents. */
 static inline void make_folder(const struct scene *scene, const char *relative) {
   path full;
-  ck_assert_int_eq(mkdir(path_of(scene, relative, full), 0755), 0);
+  path_of(scene, relative, full);
+  for (char *slash = full; (slash = strchr(slash + 1, '/'));) {
+    *slash = '\0';
+    mkdir(full, 0755);
+    *slash = '/';
+  }
+  ck_assert(!mkdir(full, 0755) || errno == EEXIST);
 }
 
 static inline void expect_file(const struct scene *scene, const char *relative,
@@ -122,16 +168,28 @@ static inline int write_key(struct scene *scene, const char *instance, pid_t pid
   return denet_store_write(scene->store, &line, &scene->error);
 }
 
+static inline unsigned count_entries(const char *folder) {
+  unsigned count = 0;
+  DIR *entries = opendir(folder);
+  ck_assert_msg(entries != NULL, "%s: %m", folder);
+  while (readdir(entries))
+    count++;
+  closedir(entries);
+  return count;
+}
+
+static inline unsigned count_descriptors(void) { return count_entries("/proc/self/fd"); }
+
 static inline void expect_write(struct scene *scene, pid_t pid, enum denet_line_kind kind,
                                 const char *json) {
   int error = write_key(scene, "web", pid, kind, json);
   ck_assert_msg(!error, "%d %s", error, scene->error.text);
 }
 
-/* A finished file of HEAD and LINE. */
-#define FILE_BYTES (sizeof(HEAD "\n" LINE "\n") - 1)
+/* A finished file of HEADER and LINE. */
+#define FILE_BYTES (sizeof(HEADER "\n" LINE "\n") - 1)
 static inline void write_whole(struct scene *scene, pid_t pid) {
-  expect_write(scene, pid, DENET_LINE_METADATA, HEAD);
+  expect_write(scene, pid, DENET_LINE_METADATA, HEADER);
   expect_write(scene, pid, DENET_LINE_LAST, LINE);
 }
 

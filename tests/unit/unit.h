@@ -1,12 +1,12 @@
-/* The frame of every unit test: one Check suite a program. */
+/* The frame of all unit tests: each program is one Check suite. */
 #pragma once
 
 #include <check.h>
 
-/* A unit_*.c adds its test cases here; main() is in unit.c. */
+/* Adds the test cases of a file; main() is in unit.c. */
 void add_cases(Suite *suite);
 
-/* Adds one test, or one for each of count rows, to a case of its own name. */
+/* Adds one test, or one for each row of a table, as a case of the same name. */
 #define ADD_TEST(suite, test) add_loop_case(suite, #test, test, 1)
 #define ADD_TABLE(suite, test, rows)                                                               \
   add_loop_case(suite, #test, test, (int)(sizeof(rows) / sizeof((rows)[0])))

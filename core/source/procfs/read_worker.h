@@ -4,7 +4,7 @@
  * threads. Any user can keep these locks taken, for example with a file system that does not answer
  * (FUSE). A thread that stalls is left behind with its file, and another thread reads on.
  * A worker reads either lists of files or single texts. One thread reads all files of a list, as a
- * handover between threads costs as much as several reads. Not thread-safe: one owner. */
+ * switch between threads costs as much as several reads. Not thread-safe: one owner. */
 #pragma once
 
 #include "core/util/buffer.h"

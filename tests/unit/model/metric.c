@@ -9,13 +9,13 @@
 #include <fcntl.h>
 #include <string.h>
 
-/* collectd's own; the build may name another. */
+/* That of collectd, unless the build names another. */
 #ifndef DENET_TYPES_DB
 #define DENET_TYPES_DB "/usr/share/collectd/types.db"
 #endif
 
 #define TYPES_LIMIT (1 << 20)
-#define SOURCES 2 /* as many as the plugin fills in one value list */
+#define SOURCES 2 /* the most that the plugin puts in one value list */
 
 /* What types.db says of a type, types.db(5). */
 struct type {
@@ -25,7 +25,7 @@ struct type {
 
 static bool is_same(const char *a, const char *b) { return a && b && !strcmp(a, b); }
 
-/* Reads one line's data sources: "rx:DERIVE:0:U, tx:DERIVE:0:U". */
+/* Parses the data sources of a line: "rx:DERIVE:0:U, tx:DERIVE:0:U". */
 static struct type parse_sources(char *text) {
   struct type type = {0};
   char *source, *rest = text;
@@ -88,7 +88,7 @@ static const struct {
 #undef DENET_DERIVED_LIST
 };
 
-START_TEST(type_is_collectds_own) {
+START_TEST(type_is_in_types_db) {
   struct type type;
   ck_assert_msg(find_type(lists[_i].type, &type), "%s is not in " DENET_TYPES_DB, lists[_i].type);
   ck_assert_uint_eq(type.sources, lists[_i].count);
@@ -105,7 +105,7 @@ START_TEST(type_is_collectds_own) {
 }
 END_TEST
 
-START_TEST(derived_type_is_collectds_own) {
+START_TEST(derived_type_is_in_types_db) {
   struct type type;
   const char *name = derived_lists[_i].type;
   ck_assert_msg(find_type(name, &type), "%s is not in " DENET_TYPES_DB, name);
@@ -174,7 +174,7 @@ static const struct {
      BIT(DENET_READ_CALLS)},
 };
 
-START_TEST(only_what_somebody_asks_for_is_wanted) {
+START_TEST(only_metrics_that_are_reported_or_recorded_are_wanted) {
   struct denet_metric_set metrics = denet_metrics_wanted(wanted[_i].report, wanted[_i].records);
   ck_assert_uint_eq(metrics.words[0] & wanted[_i].with, wanted[_i].with);
   ck_assert_uint_eq(metrics.words[0] & wanted[_i].without, 0);
@@ -209,12 +209,12 @@ START_TEST(word_of_the_report_option_is_a_bit) {
 END_TEST
 
 void add_cases(Suite *suite) {
-  ADD_TABLE(suite, type_is_collectds_own, lists);
-  ADD_TABLE(suite, derived_type_is_collectds_own, derived_lists);
+  ADD_TABLE(suite, type_is_in_types_db, lists);
+  ADD_TABLE(suite, derived_type_is_in_types_db, derived_lists);
   ADD_TABLE(suite, metric_that_a_report_asks_for_has_one_place_in_collectd, denet_metric_info);
   ADD_TABLE(suite, derived_value_has_one_place_in_collectd, denet_derived_info);
   ADD_TABLE(suite, row_is_whole, denet_metric_info);
   ADD_TEST(suite, file_has_no_more_metrics_than_a_source_holds);
-  ADD_TABLE(suite, only_what_somebody_asks_for_is_wanted, wanted);
+  ADD_TABLE(suite, only_metrics_that_are_reported_or_recorded_are_wanted, wanted);
   ADD_TABLE(suite, word_of_the_report_option_is_a_bit, words);
 }

@@ -5,11 +5,11 @@
 
 #include "tests/unit/unit.h"
 
-/* A process that runs its first program (stamp 7), and how it is seen next. */
+/* A process runs its first program (stamp 7); the next sample of it. */
 static const struct {
   struct denet_identity next;
   bool execd, changed, ended, no_mm;
-} looks[] = {
+} samples[] = {
     {{.name = "app", .has_exec_stamp = true, .exec_stamp = 7, .threads = 1}, 0, 0, 0, 0},
     {{.name = "app", .has_exec_stamp = true, .exec_stamp = 8, .threads = 1}, 1, 1, 0, 0},
     {{.name = "new", .has_exec_stamp = true, .exec_stamp = 7, .threads = 1}, 0, 1, 0, 0},
@@ -19,7 +19,7 @@ static const struct {
      1,
      0,
      0},
-    /* It has exec'd and died since: that it did is known, if there is a stamp. */
+    /* It has called exec and exited since: only a stamp shows the exec. */
     {{.name = "app", .has_exec_stamp = true, .exec_stamp = 8, .is_zombie = true}, 1, 1, 1, 0},
     {{.name = "new", .has_exec_stamp = true, .exec_stamp = 8, .is_zombie = true}, 1, 1, 1, 0},
     {{.name = "app", .has_exec_stamp = true, .exec_stamp = 7, .is_zombie = true}, 0, 0, 1, 0},
@@ -57,16 +57,16 @@ static void identify_first(struct denet_process *process) {
 
 START_TEST(identity_says_what_has_changed) {
   struct denet_process process = {.exec_stamp = 7, .name = "app"};
-  denet_process_identify(&process, &looks[_i].next);
-  ck_assert_int_eq(process.execd, looks[_i].execd);
-  ck_assert_int_eq(process.changed, looks[_i].changed);
-  ck_assert_int_eq(process.ended, looks[_i].ended);
-  ck_assert_int_eq(process.no_mm, looks[_i].no_mm);
-  ck_assert_str_eq(process.name, looks[_i].next.name);
+  denet_process_identify(&process, &samples[_i].next);
+  ck_assert_int_eq(process.execd, samples[_i].execd);
+  ck_assert_int_eq(process.changed, samples[_i].changed);
+  ck_assert_int_eq(process.ended, samples[_i].ended);
+  ck_assert_int_eq(process.no_mm, samples[_i].no_mm);
+  ck_assert_str_eq(process.name, samples[_i].next.name);
 }
 END_TEST
 
-START_TEST(exec_is_noticed_by_the_stamp_of_the_last_look_that_had_one) {
+START_TEST(exec_is_noticed_by_the_last_known_stamp) {
   struct denet_process process = {.is_new = true};
   identify_first(&process);
   process.is_new = process.execd = process.changed = false;
@@ -77,14 +77,14 @@ START_TEST(exec_is_noticed_by_the_stamp_of_the_last_look_that_had_one) {
 }
 END_TEST
 
-START_TEST(new_process_counts_as_one_that_execd) {
+START_TEST(new_process_has_execd) {
   struct denet_process process = {.is_new = true};
-  denet_process_identify(&process, &looks[_i].next);
+  denet_process_identify(&process, &samples[_i].next);
   ck_assert(process.execd && process.changed);
 }
 END_TEST
 
-START_TEST(what_has_changed_stays_so_until_the_rules_have_looked) {
+START_TEST(changes_stay_until_the_rules_are_matched) {
   struct denet_process process = {.is_new = true};
   identify_first(&process);
   process.is_new = false;
@@ -122,7 +122,7 @@ static const struct {
      false},
 };
 
-START_TEST(how_it_ended_is_known_of_what_has_ended) {
+START_TEST(exit_status_is_that_of_an_ended_process) {
   struct denet_process process = {.is_new = true};
   struct denet_identity identity = ends[_i].identity;
   identity.name = "app";
@@ -172,11 +172,11 @@ START_TEST(done_may_be_called_on_anything_and_twice) {
 END_TEST
 
 void add_cases(Suite *suite) {
-  ADD_TABLE(suite, identity_says_what_has_changed, looks);
-  ADD_TEST(suite, exec_is_noticed_by_the_stamp_of_the_last_look_that_had_one);
-  ADD_TABLE(suite, new_process_counts_as_one_that_execd, looks);
-  ADD_TEST(suite, what_has_changed_stays_so_until_the_rules_have_looked);
-  ADD_TABLE(suite, how_it_ended_is_known_of_what_has_ended, ends);
+  ADD_TABLE(suite, identity_says_what_has_changed, samples);
+  ADD_TEST(suite, exec_is_noticed_by_the_last_known_stamp);
+  ADD_TABLE(suite, new_process_has_execd, samples);
+  ADD_TEST(suite, changes_stay_until_the_rules_are_matched);
+  ADD_TABLE(suite, exit_status_is_that_of_an_ended_process, ends);
   ADD_TEST(suite, name_is_cut_at_15_bytes_and_no_change_by_that);
   ADD_TEST(suite, done_may_be_called_on_anything_and_twice);
   ADD_TEST(suite, usage_of_a_process_that_counts_nowhere_is_dropped);

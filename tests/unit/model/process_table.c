@@ -1,135 +1,230 @@
+#include "core/model/process_table.h"
+
 #include "core/model/thread_sums.h"
-#include "tests/unit/process_table_passes.h"
+#include "core/util/cleanup.h"
+#include "tests/unit/unit.h"
 
-START_TEST(fresh_roster_is_empty) {
-  OWN_ROSTER table = {0};
+#include <string.h>
+
+#define TABLE DENET_CLEANUP(denet_process_table_done) struct denet_process_table
+#define MOST_PIDS 300
+
+static const int seeds[10]; /* of the tests that go by chance */
+
+static struct denet_process *upsert(struct denet_process_table *table, pid_t pid) {
+  struct denet_process *process = NULL;
+  ck_assert_int_eq(denet_process_table_upsert(table, pid, &process), 0);
+  ck_assert_int_eq(process->pid, pid);
+  return process;
+}
+
+static void add_gone(struct denet_process_table *table, pid_t pid, uint64_t born_ns) {
+  struct denet_process *process = NULL;
+  ck_assert_int_eq(denet_process_table_add_gone(table, pid, &process), 0);
+  ck_assert_int_eq(process->pid, pid);
+  ck_assert(process->is_new && process->born_ns == 0);
+  process->born_ns = born_ns;
+}
+
+/* Makes a whole pass over pids, which end with 0. */
+static void pass(struct denet_process_table *table, const pid_t *pids) {
+  ck_assert_int_eq(denet_process_table_begin(table), 0);
+  for (; *pids; pids++)
+    upsert(table, *pids);
+  denet_process_table_end(table, true);
+}
+
+#define PIDS(...) ((const pid_t[]){__VA_ARGS__, 0})
+
+/* What a pass does with each of the pids from 1.
+ * Of one that is in the table:
+ *   s  takes the next unseen process, and shows it      m  takes it, and removes it
+ *   d  shows it                                         r  shows it, and replaces it
+ *   v  shows it, and undoes that                        .  passes it over
+ * Of one that is not:
+ *   n  shows it                                         w  shows it, and undoes that
+ *   g  adds it to the processes that are gone           _  nothing
+ * A | behind the last pid: the pass was cut short. */
+static const char *const scripts[] = {
+    "s",
+    "m",
+    "ssss",
+    "mmmm",
+    "smsmsm",
+    "msmsms",
+    "....s",
+    "....m",
+    "s....",
+    "m....",
+    "dsmdsmd",
+    "snsnsnmnmnm",
+    "rsrmr",
+    "rrrr",
+    "vvvv",
+    "wwww",
+    "nnnnsmsm",
+    "vsvmv",
+    "gggg",
+    "gmgmgm",
+    "mgmgmg",
+    "ggggmmmm",
+    "mmmmgggg",
+    "ggggssss",
+    "gggg....",
+    "....gggg",
+    ".s.m.d.n.",
+    "msvr.dn",
+    "g.gvg.grgnggsgm",
+    "s__m__n__d__g__.",
+    "dv",
+    "vv",
+    "dw",
+    "d_v_w",
+    "d.d..|",
+    ".....|",
+    "d.v.|",
+    "..v|",
+    "m.s_g..|",
+    "w.|",
+    ".w|",
+};
+
+struct scene {
+  struct denet_process_table table;
+  const struct denet_process *known[MOST_PIDS + 1]; /* at its pid; NULL: not in the table */
+};
+
+/* Returns the unseen process with this pid, after those below it are removed. */
+static struct denet_process *next_unseen(struct denet_process_table *table, pid_t pid) {
+  while (denet_process_table_next_unseen(table, pid))
+    denet_process_table_remove(table);
+  struct denet_process *process = denet_process_table_next_unseen(table, pid + 1);
+  ck_assert_ptr_nonnull(process);
+  ck_assert_int_eq(process->pid, pid);
+  return process;
+}
+
+static void visit(struct denet_process_table *table, pid_t pid, char step) {
+  struct denet_process *process = strchr("sm", step) ? next_unseen(table, pid) : NULL;
+  if (step == 's')
+    ck_assert_ptr_eq(upsert(table, pid), process);
+  if (step == 'm')
+    denet_process_table_remove(table);
+  if (strchr("dnvwr", step))
+    process = upsert(table, pid);
+  if (strchr("vw", step))
+    denet_process_table_undo(table);
+  if (step == 'r')
+    ck_assert_int_eq(denet_process_table_replace(table, &process), 0);
+  if (step == 'g')
+    add_gone(table, pid, 5);
+}
+
+/* Compares the table with what the script has done to it. All known processes with pids below limit
+ * have been passed. */
+static void compare(struct scene *scene, const char *script, pid_t limit) {
+  const struct denet_process_table *table = &scene->table;
+  size_t count = 0, gone_count = 0;
+  for (pid_t pid = 1; strchr("|", script[pid - 1]) == NULL; pid++) {
+    char step = script[pid - 1];
+    const struct denet_process **known = &scene->known[pid];
+    bool is_kept = strchr("sd", step) || (strchr(".v", step) && pid >= limit);
+    if (strchr("m.vrg", step) && !is_kept) {
+      const struct denet_process *gone = table->gone[gone_count++];
+      ck_assert_int_eq(gone->pid, pid);
+      ck_assert(step == 'g' || gone == *known);
+      ck_assert_int_eq(gone->is_new, step == 'g');
+    }
+    bool is_new = strchr("nr", step);
+    const struct denet_process *process = is_kept || is_new ? table->processes[count++] : NULL;
+    ck_assert_ptr_eq(denet_process_table_find(table, pid), process);
+    if (process) {
+      ck_assert_int_eq(process->pid, pid);
+      ck_assert_int_eq(process->is_new, is_new);
+      ck_assert_int_eq(process == *known, is_kept);
+    }
+    *known = process;
+  }
+  ck_assert_uint_eq(table->count, count);
+  ck_assert_uint_eq(table->gone_count, gone_count);
+}
+
+static void play(struct scene *scene, const char *script) {
+  pid_t pid = 1, limit = 1;
+  ck_assert_int_eq(denet_process_table_begin(&scene->table), 0);
+  for (; strchr("|", script[pid - 1]) == NULL; pid++) {
+    char step = script[pid - 1];
+    visit(&scene->table, pid, step);
+    if (strchr("smdrnvw", step))
+      limit = pid + (step != 'v');
+  }
+  bool is_complete = script[pid - 1] == '\0';
+  denet_process_table_end(&scene->table, is_complete);
+  compare(scene, script, is_complete ? pid : limit);
+}
+
+START_TEST(each_step_of_a_pass_keeps_the_order) {
+  struct scene scene = {0};
+  char setup[MOST_PIDS + 2];
+  size_t length = strcspn(scripts[_i], "|");
+  for (size_t i = 0; i < length; i++)
+    setup[i] = strchr("nwg_", scripts[_i][i]) ? '_' : 'n';
+  setup[length] = '\0';
+  play(&scene, setup);
+  play(&scene, scripts[_i]);
+  denet_process_table_done(&scene.table);
+}
+END_TEST
+
+START_TEST(steps_and_passes_mix) {
+  uint64_t random = (uint64_t)_i + 1;
+  struct scene scene = {0};
+  for (int round = 0; round < 60; round++) {
+    char script[MOST_PIDS + 2];
+    for (size_t i = 0; i <= MOST_PIDS; i++) {
+      random = random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+      script[i] = scene.known[i + 1 > MOST_PIDS ? 0 : i + 1] ? "smdvr."[(random >> 33) % 6]
+                                                             : "nwg_"[(random >> 33) % 4];
+    }
+    script[MOST_PIDS] = (random >> 43) % 4 ? '\0' : '|';
+    script[MOST_PIDS + 1] = '\0';
+    play(&scene, script);
+  }
+  denet_process_table_done(&scene.table);
+}
+END_TEST
+
+START_TEST(fresh_table_is_empty) {
+  TABLE table = {0};
   ck_assert_ptr_null(denet_process_table_find(&table, 1));
-  pass(&table, PIDS());
-  EXPECT_THERE(table);
-  EXPECT_GONE(table);
+  ck_assert_ptr_null(denet_process_table_find_gone(&table, 1, UINT64_MAX));
+  ck_assert_int_eq(denet_process_table_begin(&table), 0);
+  ck_assert_ptr_null(denet_process_table_next_unseen(&table, 100));
+  denet_process_table_end(&table, true);
+  ck_assert_uint_eq(table.count + table.gone_count, 0);
 }
 END_TEST
 
-START_TEST(process_is_new_in_its_first_pass_only) {
-  OWN_ROSTER table = {0};
-  pass(&table, PIDS(1, 5));
-  struct denet_process *five = denet_process_table_find(&table, 5);
-  ck_assert(five->is_new);
-  pass(&table, PIDS(1, 5, 9));
-  ck_assert_ptr_eq(denet_process_table_find(&table, 5), five);
-  ck_assert(!five->is_new);
-  ck_assert(denet_process_table_find(&table, 9)->is_new);
-}
-END_TEST
-
-START_TEST(what_was_not_shown_is_gone_until_the_next_pass) {
-  OWN_ROSTER table = {0};
-  pass(&table, PIDS(1, 2, 3, 4));
-  pass(&table, PIDS(2));
-  EXPECT_THERE(table, 2);
-  EXPECT_GONE(table, 1, 3, 4);
-  ck_assert_ptr_null(denet_process_table_find(&table, 3));
-  pass(&table, PIDS(2));
-  EXPECT_GONE(table);
-}
-END_TEST
-
-START_TEST(pid_reuse_starts_a_new_process) {
-  OWN_ROSTER table = {0};
-  pass(&table, PIDS(1, 5, 9));
+START_TEST(replaced_process_is_gone_with_its_values) {
+  TABLE table = {0};
+  pass(&table, PIDS(5));
   struct denet_process *old = denet_process_table_find(&table, 5);
   old->start_ticks = 100;
   ck_assert_int_eq(denet_process_table_begin(&table), 0);
-  see(&table, 1);
-  struct denet_process *process = see(&table, 5);
+  struct denet_process *process = upsert(&table, 5);
   ck_assert_int_eq(denet_process_table_replace(&table, &process), 0);
-  ck_assert_ptr_ne(process, old);
-  ck_assert_int_eq(process->pid, 5);
-  ck_assert(process->is_new);
   ck_assert_uint_eq(process->start_ticks, 0);
-  see(&table, 9);
   denet_process_table_end(&table, true);
-  EXPECT_THERE(table, 1, 5, 9);
-  EXPECT_GONE(table, 5);
   ck_assert_ptr_eq(table.gone[0], old);
   ck_assert_uint_eq(old->start_ticks, 100);
-  ck_assert_ptr_eq(denet_process_table_find(&table, 5), process);
-}
-END_TEST
-
-START_TEST(known_process_that_vanished_while_looked_at_is_gone) {
-  OWN_ROSTER table = {0};
-  pass(&table, PIDS(1, 5, 9));
-  ck_assert_int_eq(denet_process_table_begin(&table), 0);
-  see(&table, 1);
-  see(&table, 5);
-  denet_process_table_undo(&table);
-  see(&table, 9);
-  denet_process_table_end(&table, true);
-  EXPECT_THERE(table, 1, 9);
-  EXPECT_GONE(table, 5);
-}
-END_TEST
-
-START_TEST(new_process_that_vanished_while_looked_at_was_never_there) {
-  OWN_ROSTER table = {0};
-  pass(&table, PIDS(1, 9));
-  ck_assert_int_eq(denet_process_table_begin(&table), 0);
-  see(&table, 1);
-  see(&table, 5);
-  denet_process_table_undo(&table);
-  see(&table, 9);
-  denet_process_table_end(&table, true);
-  EXPECT_THERE(table, 1, 9);
-  EXPECT_GONE(table);
-}
-END_TEST
-
-START_TEST(last_process_of_a_pass_may_vanish_too) {
-  OWN_ROSTER table = {0};
-  pass(&table, PIDS(1, 9));
-  ck_assert_int_eq(denet_process_table_begin(&table), 0);
-  see(&table, 1);
-  denet_process_table_undo(&table);
-  see(&table, 9);
-  denet_process_table_undo(&table);
-  see(&table, 10);
-  denet_process_table_undo(&table);
-  denet_process_table_end(&table, true);
-  EXPECT_THERE(table);
-  EXPECT_GONE(table, 1, 9);
-}
-END_TEST
-
-START_TEST(pass_that_was_cut_short_keeps_the_rest) {
-  OWN_ROSTER table = {0};
-  pass(&table, PIDS(1, 3, 5, 7, 9));
-  ck_assert_int_eq(denet_process_table_begin(&table), 0);
-  see(&table, 1);
-  see(&table, 5);
-  denet_process_table_end(&table, false);
-  EXPECT_THERE(table, 1, 5, 7, 9);
-  ck_assert(!denet_process_table_find(&table, 9)->is_new);
-  pass(&table, PIDS(1, 9));
-  EXPECT_THERE(table, 1, 9);
-}
-END_TEST
-
-START_TEST(pass_that_failed_at_once_keeps_everything) {
-  OWN_ROSTER table = {0};
-  pass(&table, PIDS(1, 3, 5));
-  ck_assert_int_eq(denet_process_table_begin(&table), 0);
-  denet_process_table_end(&table, false);
-  EXPECT_THERE(table, 1, 3, 5);
-  EXPECT_GONE(table);
 }
 END_TEST
 
 START_TEST(find_finds_each_pid_and_no_other) {
-  OWN_ROSTER table = {0};
+  TABLE table = {0};
   ck_assert_int_eq(denet_process_table_begin(&table), 0);
   for (pid_t pid = 2; pid <= 2000; pid += 2)
-    see(&table, pid);
+    upsert(&table, pid);
   denet_process_table_end(&table, true);
   for (pid_t pid = 0; pid <= 2002; pid++) {
     const struct denet_process *process = denet_process_table_find(&table, pid);
@@ -140,8 +235,9 @@ START_TEST(find_finds_each_pid_and_no_other) {
 }
 END_TEST
 
-START_TEST(process_takes_what_it_owns_with_it) {
-  OWN_ROSTER table = {0};
+/* A leak is found by the address sanitizer. */
+START_TEST(process_is_freed_with_what_it_owns) {
+  TABLE table = {0};
   pass(&table, PIDS(1, 2, 3));
   for (size_t i = 0; i < table.count; i++)
     ck_assert_ptr_nonnull(denet_process_use(table.processes[i]));
@@ -160,159 +256,112 @@ START_TEST(done_may_be_called_twice) {
 }
 END_TEST
 
-/* The same by the simplest means: what process, told by its start time, each pid is. */
-#define MODEL_PIDS 100
-
-struct model {
-  uint64_t start[MODEL_PIDS]; /* 0: not there */
-  uint64_t gone[2 * MODEL_PIDS];
-  size_t gone_count;
-  uint64_t next_start;
-  uint64_t random;
-};
-
-static void lose(struct model *model, pid_t pid) {
-  if (model->start[pid])
-    model->gone[model->gone_count++] = model->start[pid];
-  model->start[pid] = 0;
-}
-
-/* Shows one pid to both; what happens to it is decided by chance. */
-static void show(struct model *model, struct denet_process_table *table, pid_t pid) {
-  bool vanishes = roll(&model->random, 20) == 0, is_other = roll(&model->random, 20) == 0;
-  struct denet_process *process = see(table, pid);
-  ck_assert_int_eq(process->is_new, model->start[pid] == 0);
-  if (vanishes) {
-    denet_process_table_undo(table);
-    lose(model, pid);
-    return;
-  }
-  if (is_other && !process->is_new) {
-    ck_assert_int_eq(denet_process_table_replace(table, &process), 0);
-    lose(model, pid);
-  }
-  if (process->is_new)
-    process->start_ticks = model->start[pid] = ++model->next_start;
-  ck_assert_uint_eq(process->start_ticks, model->start[pid]);
-}
-
-static void compare(const struct model *model, const struct denet_process_table *table) {
-  size_t count = 0;
-  for (pid_t pid = 1; pid < MODEL_PIDS; pid++) {
-    const struct denet_process *process = denet_process_table_find(table, pid);
-    ck_assert_uint_eq(process ? process->start_ticks : 0, model->start[pid]);
-    if (process)
-      ck_assert_ptr_eq(table->processes[count++], process);
-  }
-  ck_assert_uint_eq(table->count, count);
-  ck_assert_uint_eq(table->gone_count, model->gone_count);
-  for (size_t i = 0; i < model->gone_count; i++)
-    ck_assert_uint_eq(table->gone[i]->start_ticks, model->gone[i]);
-}
-
-/* One pass over the pids below end; if that is not all of them it was cut short. */
-static void pass_by_chance(struct model *model, struct denet_process_table *table, pid_t end) {
-  unsigned density = 1 + roll(&model->random, 10);
-  pid_t last_shown = 0;
-  uint64_t last_start = 0; /* of the one shown last, before it was */
-  model->gone_count = 0;
-  ck_assert_int_eq(denet_process_table_begin(table), 0);
-  for (pid_t pid = 1; pid < end; pid++) {
-    if (roll(&model->random, 10) >= density)
-      continue;
-    for (pid_t between = last_shown + 1; between < pid; between++)
-      lose(model, between);
-    last_shown = pid;
-    last_start = model->start[pid];
-    show(model, table, pid);
-  }
-  /* One that vanished counts as not shown; in a pass that ends there it stays. */
-  if (end < MODEL_PIDS && last_start && !model->start[last_shown]) {
-    model->start[last_shown] = last_start;
-    model->gone_count--;
-  }
-  for (pid_t rest = last_shown + 1; end == MODEL_PIDS && rest < end; rest++)
-    lose(model, rest);
-  denet_process_table_end(table, end == MODEL_PIDS);
-}
-
-START_TEST(many_random_passes_are_what_a_simple_model_says) {
-  OWN_ROSTER table = {0};
-  struct model model = {.random = (uint64_t)_i + 1};
-  for (int round = 0; round < 60; round++) {
-    pass_by_chance(&model, &table, MODEL_PIDS);
-    compare(&model, &table);
-    if (roll(&model.random, 4))
-      continue;
-    pass_by_chance(&model, &table, 1 + (pid_t)roll(&model.random, MODEL_PIDS - 1));
-    compare(&model, &table);
-  }
-}
-END_TEST
-
-START_TEST(roster_is_sorted_whatever_was_shown) {
-  OWN_ROSTER table = {0};
-  struct model model = {.random = (uint64_t)_i + 1};
-  for (int round = 0; round < 60; round++) {
-    unsigned density = roll(&model.random, 11);
-    ck_assert_int_eq(denet_process_table_begin(&table), 0);
-    for (pid_t pid = 1; pid < MODEL_PIDS; pid++)
-      if (roll(&model.random, 10) < density)
-        see(&table, pid);
-    denet_process_table_end(&table, roll(&model.random, 2));
-    for (size_t i = 1; i < table.count; i++)
-      ck_assert_int_lt(table.processes[i - 1]->pid, table.processes[i]->pid);
-  }
-}
-END_TEST
-
-START_TEST(unseen_is_the_next_below_the_limit_until_it_is_shown_or_missed) {
-  OWN_ROSTER table = {0};
+START_TEST(next_unseen_is_below_the_limit) {
+  TABLE table = {0};
   pass(&table, PIDS(1, 3, 5, 9));
-  struct denet_process *three = denet_process_table_find(&table, 3);
   ck_assert_int_eq(denet_process_table_begin(&table), 0);
   ck_assert_ptr_null(denet_process_table_next_unseen(&table, 1));
   ck_assert_int_eq(denet_process_table_next_unseen(&table, 2)->pid, 1);
   ck_assert_int_eq(denet_process_table_next_unseen(&table, 100)->pid, 1);
   denet_process_table_remove(&table);
   ck_assert_ptr_null(denet_process_table_next_unseen(&table, 3));
-  ck_assert_ptr_eq(denet_process_table_next_unseen(&table, 4), three);
-  ck_assert_ptr_eq(see(&table, 3), three);
-  see(&table, 4);
+  upsert(&table, 3);
+  upsert(&table, 4);
   ck_assert_ptr_null(denet_process_table_next_unseen(&table, 5));
-  see(&table, 5);
+  upsert(&table, 5);
   ck_assert_int_eq(denet_process_table_next_unseen(&table, 10)->pid, 9);
-  see(&table, 9);
+  upsert(&table, 9);
   ck_assert_ptr_null(denet_process_table_next_unseen(&table, 100));
   denet_process_table_end(&table, true);
-  EXPECT_THERE(table, 3, 4, 5, 9);
-  EXPECT_GONE(table, 1);
 }
 END_TEST
 
-START_TEST(empty_roster_has_nobody_unseen) {
-  OWN_ROSTER table = {0};
+/* How many are in the table, are shown before others are added to those that are gone, and are
+ * added. */
+static const struct {
+  pid_t there, shown, added;
+} crowds[] = {{0, 0, 1},   {0, 0, 1000},   {1, 0, 1},      {10, 0, 10},     {10, 5, 10},
+              {10, 10, 1}, {64, 0, 64},    {1000, 0, 999}, {1000, 0, 1001}, {1000, 500, 3000},
+              {7, 3, 2},   {1000, 999, 1}, {1000, 1, 1}};
+
+START_TEST(added_ones_leave_space_for_those_not_shown) {
+  TABLE table = {0};
+  for (int round = 0; round < 3; round++) {
+    ck_assert_int_eq(denet_process_table_begin(&table), 0);
+    for (pid_t pid = 1; pid <= crowds[_i].there; pid++)
+      upsert(&table, pid);
+    denet_process_table_end(&table, true);
+    ck_assert_int_eq(denet_process_table_begin(&table), 0);
+    for (pid_t pid = 1; pid <= crowds[_i].shown; pid++)
+      upsert(&table, pid);
+    for (pid_t i = 0; i < crowds[_i].added; i++)
+      add_gone(&table, 5000 - i, 5);
+    denet_process_table_end(&table, true);
+    ck_assert_uint_eq(table.count, crowds[_i].shown);
+    ck_assert_uint_eq(table.gone_count, crowds[_i].there - crowds[_i].shown + crowds[_i].added);
+    for (size_t i = 1; i < table.gone_count; i++)
+      ck_assert_int_lt(table.gone[i - 1]->pid, table.gone[i]->pid);
+  }
+}
+END_TEST
+
+static const bool is_replaced[] = {false, true};
+
+START_TEST(one_added_between_upsert_and_undo_leaves_space_too) {
+  TABLE table = {0};
+  pass(&table, PIDS(1, 2, 3, 4));
   ck_assert_int_eq(denet_process_table_begin(&table), 0);
-  ck_assert_ptr_null(denet_process_table_next_unseen(&table, 100));
+  struct denet_process *process = upsert(&table, 1);
+  add_gone(&table, 100, 5);
+  if (is_replaced[_i])
+    ck_assert_int_eq(denet_process_table_replace(&table, &process), 0);
+  else
+    denet_process_table_undo(&table);
   denet_process_table_end(&table, true);
+  ck_assert_uint_eq(table.gone_count, 5);
+  ck_assert_int_eq(table.gone[0]->pid, 1);
+  ck_assert_int_eq(table.gone[4]->pid, 100);
+}
+END_TEST
+
+static const struct {
+  pid_t pid;
+  uint64_t born_ns, found_ns; /* 0: none */
+} searches[] = {
+    {5, 9, 0},   {5, 10, 10}, {5, 11, 10}, {5, 19, 10},         {5, 20, 20},
+    {5, 29, 20}, {5, 30, 30}, {5, 31, 30}, {5, UINT64_MAX, 30}, {5, 0, 0},
+    {4, 50, 0},  {6, 50, 0},  {7, 49, 0},  {7, 50, 50},         {7, UINT64_MAX, 50},
+    {8, 50, 0},  {3, 50, 0},  {3, 60, 60}, {2, UINT64_MAX, 0},  {9, UINT64_MAX, 0},
+};
+
+START_TEST(youngest_that_was_born_by_then_is_found_among_the_gone) {
+  TABLE table = {0};
+  pass(&table, PIDS(3, 5, 8));
+  denet_process_table_find(&table, 3)->born_ns = 60;
+  denet_process_table_find(&table, 5)->born_ns = 20;
+  ck_assert_int_eq(denet_process_table_begin(&table), 0);
+  upsert(&table, 8);
+  add_gone(&table, 7, 50);
+  add_gone(&table, 5, 30);
+  add_gone(&table, 5, 10);
+  denet_process_table_end(&table, true);
+  const struct denet_process *found =
+      denet_process_table_find_gone(&table, searches[_i].pid, searches[_i].born_ns);
+  ck_assert_uint_eq(found ? found->born_ns : 0, searches[_i].found_ns);
+  ck_assert(!found || found->pid == searches[_i].pid);
 }
 END_TEST
 
 void add_cases(Suite *suite) {
-  ADD_TEST(suite, fresh_roster_is_empty);
-  ADD_TEST(suite, process_is_new_in_its_first_pass_only);
-  ADD_TEST(suite, what_was_not_shown_is_gone_until_the_next_pass);
-  ADD_TEST(suite, pid_reuse_starts_a_new_process);
-  ADD_TEST(suite, known_process_that_vanished_while_looked_at_is_gone);
-  ADD_TEST(suite, new_process_that_vanished_while_looked_at_was_never_there);
-  ADD_TEST(suite, last_process_of_a_pass_may_vanish_too);
-  ADD_TEST(suite, pass_that_was_cut_short_keeps_the_rest);
-  ADD_TEST(suite, pass_that_failed_at_once_keeps_everything);
+  ADD_TABLE(suite, each_step_of_a_pass_keeps_the_order, scripts);
+  ADD_TABLE(suite, steps_and_passes_mix, seeds);
+  ADD_TEST(suite, fresh_table_is_empty);
+  ADD_TEST(suite, replaced_process_is_gone_with_its_values);
   ADD_TEST(suite, find_finds_each_pid_and_no_other);
-  ADD_TEST(suite, process_takes_what_it_owns_with_it);
+  ADD_TEST(suite, process_is_freed_with_what_it_owns);
   ADD_TEST(suite, done_may_be_called_twice);
-  ADD_TABLE(suite, many_random_passes_are_what_a_simple_model_says, seeds);
-  ADD_TABLE(suite, roster_is_sorted_whatever_was_shown, seeds);
-  ADD_TEST(suite, unseen_is_the_next_below_the_limit_until_it_is_shown_or_missed);
-  ADD_TEST(suite, empty_roster_has_nobody_unseen);
+  ADD_TEST(suite, next_unseen_is_below_the_limit);
+  ADD_TABLE(suite, added_ones_leave_space_for_those_not_shown, crowds);
+  ADD_TABLE(suite, one_added_between_upsert_and_undo_leaves_space_too, is_replaced);
+  ADD_TABLE(suite, youngest_that_was_born_by_then_is_found_among_the_gone, searches);
 }

@@ -33,7 +33,7 @@ static const struct {
     {DENET_BASELINE_FIRST_SEEN, {0, 0, 5}, {0, 0, 5}, {0, 0, 5}},
     {DENET_BASELINE_BIRTH, {100, 130, 131}, {100, 30, 1}, {100, 130, 131}},
     {DENET_BASELINE_BIRTH_IN_RECORDS, {100, 130, 131}, {0, 30, 1}, {100, 130, 131}},
-    /* One that runs backwards starts a new series: nothing for that time, then from there on. */
+    /* A counter that falls starts a new series: no increase for that sample. */
     {DENET_BASELINE_FIRST_SEEN, {100, 60, 65}, {0, 0, 5}, {0, 0, 5}},
     {DENET_BASELINE_BIRTH, {100, 60, 65}, {100, 0, 5}, {100, 100, 105}},
     {DENET_BASELINE_BIRTH, {100, 0, 300}, {100, 0, 300}, {100, 100, 400}},
@@ -53,7 +53,7 @@ START_TEST(counter_begins_as_its_baseline_says_and_never_falls) {
 }
 END_TEST
 
-START_TEST(gauge_is_what_it_is_now) {
+START_TEST(gauge_is_its_last_value) {
   static const uint64_t rss[] = {500, 900, 0, 100};
   struct denet_usage usage = {0};
   struct denet_values gained, totals;
@@ -67,7 +67,7 @@ START_TEST(gauge_is_what_it_is_now) {
 }
 END_TEST
 
-START_TEST(what_was_never_read_is_absent) {
+START_TEST(metric_that_was_never_read_is_absent) {
   struct denet_usage usage = {0};
   struct denet_values gained, totals;
   set(&usage, DENET_RSS, 1);
@@ -101,7 +101,7 @@ START_TEST(metric_that_becomes_readable_later_begins_as_its_baseline_says) {
 }
 END_TEST
 
-START_TEST(what_members_do_not_add_up_never_counts_from_birth) {
+START_TEST(metric_that_is_no_sum_never_counts_from_birth) {
   struct denet_usage usage = {0};
   set(&usage, DENET_NET_RX, 5000);
   expect(&usage, late[_i].baseline, DENET_NET_RX, 0, 0);
@@ -148,13 +148,13 @@ START_TEST(time_that_was_paused_counts_in_records_since_birth) {
 }
 END_TEST
 
-/* Numbers without a pattern, the same in every run. */
+/* Returns a pseudo-random number, the same in every run. */
 static uint64_t next_random(uint64_t *state) {
   *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
   return *state >> 33;
 }
 
-static void look(struct denet_usage *usage, uint64_t at_ns, uint64_t cpu_ns) {
+static void sample(struct denet_usage *usage, uint64_t at_ns, uint64_t cpu_ns) {
   struct denet_values gained;
   usage->measured_ns = at_ns;
   set(usage, DENET_CPU_USER, cpu_ns);
@@ -162,44 +162,44 @@ static void look(struct denet_usage *usage, uint64_t at_ns, uint64_t cpu_ns) {
   denet_usage_rate(usage, SECOND / 10);
 }
 
-START_TEST(first_look_gives_no_rate) {
+START_TEST(first_sample_gives_no_rate) {
   struct denet_usage usage = {0};
-  look(&usage, 50 * SECOND, 40 * SECOND);
+  sample(&usage, 50 * SECOND, 40 * SECOND);
   ck_assert_double_eq(usage.cpu_cores, 0);
 }
 END_TEST
 
 START_TEST(rate_is_cpu_time_by_time) {
   struct denet_usage usage = {0};
-  look(&usage, 50 * SECOND, 40 * SECOND);
-  look(&usage, 52 * SECOND, 43 * SECOND);
+  sample(&usage, 50 * SECOND, 40 * SECOND);
+  sample(&usage, 52 * SECOND, 43 * SECOND);
   ck_assert_double_eq_tol(usage.cpu_cores, 1.5, 1e-9);
-  look(&usage, 53 * SECOND, 47 * SECOND);
+  sample(&usage, 53 * SECOND, 47 * SECOND);
   ck_assert_double_eq_tol(usage.cpu_cores, 4, 1e-9);
-  look(&usage, 54 * SECOND, 47 * SECOND);
+  sample(&usage, 54 * SECOND, 47 * SECOND);
   ck_assert_double_eq_tol(usage.cpu_cores, 0, 1e-9);
 }
 END_TEST
 
 START_TEST(rate_waits_until_its_window_is_full) {
   struct denet_usage usage = {0};
-  look(&usage, 50 * SECOND, 0);
-  look(&usage, 51 * SECOND, SECOND / 2);
-  look(&usage, 51 * SECOND + SECOND / 20, SECOND / 2 + SECOND / 20);
+  sample(&usage, 50 * SECOND, 0);
+  sample(&usage, 51 * SECOND, SECOND / 2);
+  sample(&usage, 51 * SECOND + SECOND / 20, SECOND / 2 + SECOND / 20);
   ck_assert_double_eq_tol(usage.cpu_cores, 0.5, 1e-9);
-  look(&usage, 51 * SECOND + SECOND / 10, SECOND / 2 + SECOND / 20);
+  sample(&usage, 51 * SECOND + SECOND / 10, SECOND / 2 + SECOND / 20);
   ck_assert_double_eq_tol(usage.cpu_cores, 0.5, 1e-9);
-  look(&usage, 51 * SECOND + 3 * SECOND / 10, SECOND / 2 + SECOND / 20);
+  sample(&usage, 51 * SECOND + 3 * SECOND / 10, SECOND / 2 + SECOND / 20);
   ck_assert_double_eq_tol(usage.cpu_cores, 0, 1e-9);
 }
 END_TEST
 
 START_TEST(rate_stays_when_time_does_not_pass) {
   struct denet_usage usage = {0};
-  look(&usage, 50 * SECOND, 0);
-  look(&usage, 51 * SECOND, SECOND);
-  look(&usage, 51 * SECOND, 2 * SECOND);
-  look(&usage, 50 * SECOND, 3 * SECOND);
+  sample(&usage, 50 * SECOND, 0);
+  sample(&usage, 51 * SECOND, SECOND);
+  sample(&usage, 51 * SECOND, 2 * SECOND);
+  sample(&usage, 50 * SECOND, 3 * SECOND);
   ck_assert_double_eq_tol(usage.cpu_cores, 1, 1e-9);
 }
 END_TEST
@@ -208,7 +208,7 @@ START_TEST(rate_is_never_negative_nor_infinite) {
   struct denet_usage usage = {0};
   uint64_t state = 7;
   for (int i = 0; i < 10000; i++) {
-    look(&usage, SECOND + next_random(&state) % (100 * SECOND), next_random(&state));
+    sample(&usage, SECOND + next_random(&state) % (100 * SECOND), next_random(&state));
     ck_assert(isfinite(usage.cpu_cores) && usage.cpu_cores >= 0);
   }
 }
@@ -216,29 +216,29 @@ END_TEST
 
 START_TEST(paused_process_has_no_rate) {
   struct denet_usage usage = {0};
-  look(&usage, 50 * SECOND, 0);
-  look(&usage, 51 * SECOND, SECOND);
+  sample(&usage, 50 * SECOND, 0);
+  sample(&usage, 51 * SECOND, SECOND);
   denet_usage_pause(&usage);
   ck_assert_double_eq(usage.cpu_cores, 0);
-  look(&usage, 60 * SECOND, 9 * SECOND);
+  sample(&usage, 60 * SECOND, 9 * SECOND);
   ck_assert_double_eq(usage.cpu_cores, 0);
-  look(&usage, 61 * SECOND, 9 * SECOND + SECOND / 4);
+  sample(&usage, 61 * SECOND, 9 * SECOND + SECOND / 4);
   ck_assert_double_eq_tol(usage.cpu_cores, 0.25, 1e-9);
 }
 END_TEST
 
-/* What is left of an age, after what there was before. */
+/* Blocked time: the age of the threads without CPU time and run delay. It never falls. */
 static const struct {
   bool has_run_delay;
   uint64_t before_ns, age_ns, cpu_ns, run_delay_ns, off_ns;
 } ages[] = {
     {true, 0, 100, 30, 20, 50},  {true, 50, 200, 40, 20, 140}, {true, 0, 100, 0, 0, 100},
-    {true, 0, 100, 60, 40, 0},   {true, 0, 100, 90, 40, 0}, /* the clocks are not quite one */
-    {true, 60, 100, 30, 20, 60},                            /* it never falls */
+    {true, 0, 100, 60, 40, 0},   {true, 0, 100, 90, 40, 0}, /* the clocks differ a little */
+    {true, 60, 100, 30, 20, 60},                            /* the value before is greater */
     {true, 60, 0, 30, 20, 60},   {false, 0, 100, 30, 20, 0},
 };
 
-START_TEST(threads_are_blocked_for_what_is_left_of_their_ages) {
+START_TEST(threads_are_blocked_for_the_rest_of_their_ages) {
   struct denet_usage usage = {.age_ns = ages[_i].age_ns, .cpu_ns = ages[_i].cpu_ns};
   if (ages[_i].has_run_delay)
     denet_values_set(&usage.now, DENET_RUN_DELAY, ages[_i].run_delay_ns);
@@ -252,18 +252,18 @@ END_TEST
 
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, counter_begins_as_its_baseline_says_and_never_falls, counters);
-  ADD_TEST(suite, gauge_is_what_it_is_now);
-  ADD_TEST(suite, what_was_never_read_is_absent);
+  ADD_TEST(suite, gauge_is_its_last_value);
+  ADD_TEST(suite, metric_that_was_never_read_is_absent);
   ADD_TABLE(suite, metric_that_becomes_readable_later_begins_as_its_baseline_says, late);
-  ADD_TABLE(suite, what_members_do_not_add_up_never_counts_from_birth, late);
+  ADD_TABLE(suite, metric_that_is_no_sum_never_counts_from_birth, late);
   ADD_TEST(suite, counts_of_another_network_namespace_begin_anew);
   ADD_TEST(suite, paused_time_is_not_counted);
   ADD_TEST(suite, time_that_was_paused_counts_in_records_since_birth);
-  ADD_TEST(suite, first_look_gives_no_rate);
+  ADD_TEST(suite, first_sample_gives_no_rate);
   ADD_TEST(suite, rate_is_cpu_time_by_time);
   ADD_TEST(suite, rate_waits_until_its_window_is_full);
   ADD_TEST(suite, rate_stays_when_time_does_not_pass);
   ADD_TEST(suite, rate_is_never_negative_nor_infinite);
   ADD_TEST(suite, paused_process_has_no_rate);
-  ADD_TABLE(suite, threads_are_blocked_for_what_is_left_of_their_ages, ages);
+  ADD_TABLE(suite, threads_are_blocked_for_the_rest_of_their_ages, ages);
 }

@@ -59,13 +59,13 @@ static const struct {
     {0, 0, 1000, 0, 1, 0, 1000},
     {0, 0, 1000, 3, 1, 750, 250},
     {0, 0, 1000, 1, 2, 334, 666},
-    /* Neither falls, though the ratio turns. */
+    /* Neither part falls when the ratio changes. */
     {750, 250, 1000, 1, 3, 750, 250},
     {750, 250, 1001, 1, 3, 750, 251},
     {750, 250, 2000, 1, 3, 750, 1250},
     {250, 750, 2000, 3, 1, 1250, 750},
     {100, 900, 1200, 1, 0, 300, 900},
-    /* A clock behind what is known changes nothing. */
+    /* A CPU time that falls changes nothing. */
     {750, 250, 999, 3, 1, 750, 250},
     /* Numbers that overflow 64 bits on the way: 100 years of CPU time. */
     {0, 0, UINT64_C(3155760000) * SECOND, UINT64_C(1) << 40, UINT64_C(3) << 40,
@@ -82,7 +82,7 @@ START_TEST(cpu_time_is_split_in_the_ratio_of_the_ticks) {
 }
 END_TEST
 
-/* Numbers without a pattern, the same in every run. */
+/* Returns a pseudo-random number, the same in every run. */
 static uint64_t next_random(uint64_t *state) {
   *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
   return *state >> 33;

@@ -71,7 +71,8 @@ END_TEST
 
 static const struct {
   uint64_t took_ns, backoff_ns;
-} backoffs[] = {{0, 0}, {7 * MS, 7 * MS}, {9 * SECOND, 9 * SECOND}, {8 * 3600 * SECOND, 10 * SECOND}};
+} backoffs[] = {
+    {0, 0}, {7 * MS, 7 * MS}, {9 * SECOND, 9 * SECOND}, {8 * 3600 * SECOND, 10 * SECOND}};
 
 START_TEST(backoff_is_as_long_as_the_work_but_at_most_ten_seconds) {
   ck_assert_uint_eq(denet_interval_backoff(backoffs[_i].took_ns), backoffs[_i].backoff_ns);

@@ -183,36 +183,9 @@ START_TEST(option_that_cannot_be_met_is_logged) {
 }
 END_TEST
 
-START_TEST(intervals_that_contradict_each_other_become_the_defaults) {
-  struct denet_settings settings;
-  struct denet_error error = {""};
-  make_settings(&settings);
-  settings.base_interval_ns = 2 * settings.max_interval_ns;
-  ck_assert_int_eq(denet_settings_finish(&settings, &error), 0);
-  ck_assert_str_eq(error.text, "BaseInterval 0.02 is above MaxInterval 0.01: both are ignored, and "
-                               "0.1 and 1 are used");
-  ck_assert_uint_eq(settings.base_interval_ns, SECOND / 10);
-  ck_assert_uint_eq(settings.max_interval_ns, SECOND);
-  denet_settings_done(&settings);
-}
-END_TEST
-
-START_TEST(settings_without_rules_get_the_default_rule) {
-  struct denet_settings settings;
-  ck_assert_int_eq(denet_settings_init(&settings), 0);
-  ck_assert_int_eq(denet_settings_finish(&settings, NULL), 0);
-  ck_assert_uint_eq(settings.rule_count, 1);
-  ck_assert_str_eq(settings.rules[0].instance, "%{exe}");
-  ck_assert_uint_eq(settings.rules[0].off_cpu, DENET_OFF_CPU_TIMES);
-  denet_settings_done(&settings);
-}
-END_TEST
-
 void add_cases(Suite *suite) {
   ADD_TEST(suite, lines_and_values_reach_a_face_in_the_same_process);
   ADD_TEST(suite, stop_writes_a_line_of_each_tree);
   ADD_TEST(suite, stalled_tick_times_a_report_and_the_end_out);
   ADD_TABLE(suite, option_that_cannot_be_met_is_logged, options);
-  ADD_TEST(suite, intervals_that_contradict_each_other_become_the_defaults);
-  ADD_TEST(suite, settings_without_rules_get_the_default_rule);
 }

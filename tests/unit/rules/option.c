@@ -1,7 +1,7 @@
 #include "core/rules/option.h"
 
 #include "core/util/cleanup.h"
-#include "tests/unit/unit.h"
+#include "tests/unit/settings.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -33,13 +33,6 @@ static const struct denet_option options[] = {
     {"AnyCount", DENET_OPTION_COUNT, offsetof(struct target, count), -1, INFINITY, NULL},
     {"AnySize", DENET_OPTION_MEBIBYTES, offsetof(struct target, size_bytes), -1, INFINITY, NULL},
 };
-
-#define NUMBER(key_, number_)                                                                      \
-  { .key = key_, .type = DENET_SETTING_NUMBER, .number = number_ }
-#define STRING(key_, string_)                                                                      \
-  { .key = key_, .type = DENET_SETTING_STRING, .string = string_ }
-#define BOOLEAN(key_, boolean_)                                                                    \
-  { .key = key_, .type = DENET_SETTING_BOOLEAN, .boolean = boolean_ }
 
 static int set(struct target *target, const struct denet_setting *setting,
                struct denet_error *error) {

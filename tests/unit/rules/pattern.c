@@ -1,6 +1,6 @@
 #include "core/rules/pattern.h"
 
-#include "tests/unit/unit.h"
+#include "tests/unit/settings.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -9,10 +9,6 @@
 #define EXACT DENET_PATTERN_EXACT
 #define REGEX DENET_PATTERN_REGEX
 #define GLOB DENET_PATTERN_GLOB
-
-/* A text that may hold NULs. */
-#define BYTES(literal)                                                                             \
-  { literal, sizeof(literal) - 1 }
 
 static struct denet_pattern *compile(enum denet_pattern_kind kind, const char *text) {
   struct denet_pattern *pattern = NULL;
@@ -81,7 +77,7 @@ static const struct {
     {GLOB, "a", BYTES("a\0b"), true},
 };
 
-START_TEST(text_is_judged_by_the_kind_of_pattern) {
+START_TEST(text_is_compared_as_the_kind_of_pattern_says) {
   struct denet_pattern *pattern = compile(matches[_i].kind, matches[_i].pattern);
   bool found = denet_pattern_matches(pattern, matches[_i].text, NULL, 0);
   ck_assert_msg(found == matches[_i].matches, "%s", matches[_i].pattern);
@@ -137,7 +133,7 @@ START_TEST(bad_pattern_is_refused_with_its_position) {
 }
 END_TEST
 
-/* What a group that took no part reads as here. */
+/* Stands for a group that took no part. */
 #define ABSENT "(absent)"
 
 static const struct {
@@ -230,8 +226,7 @@ START_TEST(text_of_100_kilobytes_is_searched_at_both_its_ends) {
 }
 END_TEST
 
-/* Seconds each, where every one of 16,384 beginnings is tried up to the end of the text. Check ends
- * a test after four. */
+/* A search that tries each of 16,384 starts up to the end of the text takes seconds for these. */
 static const char *const costly[] = {"([0-9]+)$", "(1|2)*c", "(.*)2(.*)c", "(1+1+)+2", "1.*1.*2"};
 
 START_TEST(no_text_takes_long) {
@@ -273,7 +268,7 @@ START_TEST(only_a_regex_has_groups) {
 END_TEST
 
 void add_cases(Suite *suite) {
-  ADD_TABLE(suite, text_is_judged_by_the_kind_of_pattern, matches);
+  ADD_TABLE(suite, text_is_compared_as_the_kind_of_pattern_says, matches);
   ADD_TABLE(suite, bad_pattern_is_refused_with_its_position, refused);
   ADD_TABLE(suite, groups_are_stored_from_first_on_as_far_as_there_is_room, captured);
   ADD_TEST(suite, captures_are_untouched_without_a_match);

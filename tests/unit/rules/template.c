@@ -1,12 +1,9 @@
 #include "core/rules/template.h"
 
-#include "tests/unit/unit.h"
+#include "tests/unit/settings.h"
 
 #include <errno.h>
 #include <string.h>
-
-#define BYTES(literal)                                                                             \
-  { literal, sizeof(literal) - 1 }
 
 static const struct denet_template_values values = {
     .rule = BYTES("pg"),

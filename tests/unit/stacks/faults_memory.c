@@ -155,12 +155,12 @@ static int note_lives(void) {
   return failure;
 }
 
-static int attempt_ledger(void) {
+static int attempt_lifecycle(void) {
   int failure = note_lives(), list_failure = denet_lifecycle_list(&lifecycle);
   return failure ? failure : list_failure;
 }
 
-static void ledger_again(void) {
+static void lifecycle_again(void) {
   ck_assert_int_eq(note_lives(), 0);
   ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
   ck_assert_uint_eq(lifecycle.count, LIVES);
@@ -215,7 +215,7 @@ static int show(pid_t first, pid_t last, uint64_t born_ns) {
   return error;
 }
 
-static int attempt_roster(void) {
+static int attempt_table(void) {
   faults_pause(true);
   lost_pids = 0;
   show(1, FIRST_PASS, 1);
@@ -224,7 +224,7 @@ static int attempt_roster(void) {
   return show(11, SECOND_PASS, 2);
 }
 
-static void roster_again(void) {
+static void table_again(void) {
   unsigned told = lost_pids;
   ck_assert_int_eq(show(11, SECOND_PASS, 2), 0);
   /* Those that a failed begin() has left from before are not told again. */
@@ -368,9 +368,9 @@ static const struct {
     {"ProcessMatch", attempt_process_match, process_match_again},
     {"bad rule", attempt_bad_rule, bad_rule_again},
     {"monitor", attempt_monitor, monitor_again},
-    {"lifecycle", attempt_ledger, ledger_again},
+    {"lifecycle", attempt_lifecycle, lifecycle_again},
     {"task_sums", attempt_sums, sums_again},
-    {"table", attempt_roster, roster_again},
+    {"table", attempt_table, table_again},
     {"ends", attempt_end, end_again},
     {"threads", attempt_threads, threads_again},
     {"queue", attempt_queue, queue_again},

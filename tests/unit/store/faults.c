@@ -1,9 +1,8 @@
-/* A store whose calls fail one after the other: its files hold whole lines, each once, all that it
- * said it wrote and nothing else; and it goes on by itself. */
+/* A store whose system calls fail one after the other. Its files have whole lines, each once: all
+ * lines whose write succeeded, and no others; and later lines are written again. */
 #include "tests/unit/faults.h"
 #include "tests/unit/store_scene.h"
 
-#include <dirent.h>
 #include <ftw.h>
 
 #define PROCESSES 3
@@ -12,11 +11,10 @@
 #define FAULTY_LINES (PROCESSES * 5) /* a fault that lasts is over then */
 #define CALLS                                                                                      \
   (FAULT_OPEN | FAULT_READ | FAULT_LIST | FAULT_STATUS | FAULT_MAKE | FAULT_REMOVE | FAULT_WRITE | \
-   FAULT_CUT | FAULT_SEEK | FAULT_RENAME)
+   FAULT_CUT)
 
-/* So that there are several parts of each process, not all of their descriptors are kept, and what
- * is finished is moved out of the way. */
-static const struct denet_store_limits limits = {300, PLENTY, 2, 0, 0};
+/* Each process has several segments, and not all of their descriptors are kept. */
+static const struct limits limits = {.file_bytes = 300, .open_files = 2};
 
 static struct {
   int outcome[LINES];    /* of the writes */
@@ -56,10 +54,8 @@ static bool write_all(struct scene *scene, struct fault fault, unsigned fault_li
 static void count_line(const char *line, bool is_first, const char *what) {
   unsigned number = 0;
   char expected[160];
-  bool is_head = strstr(line, "\"metadata\"") != NULL;
-  ck_assert_msg(is_head == is_first, "%s: a head is not where it should be: %s", what, line);
-  if (strstr(line, "\"cmd\":[]")) /* a stand-in */
-    return;
+  bool is_header = strstr(line, "\"metadata\"") != NULL;
+  ck_assert_msg(is_header == is_first, "%s: a header is in the wrong place: %s", what, line);
   const char *at = strstr(line, "\"n\":");
   ck_assert_msg(at && sscanf(at, "\"n\":%u", &number) == 1 && number < LINES, "%s: %s", what, line);
   make_line(number, expected, sizeof(expected));
@@ -67,7 +63,7 @@ static void count_line(const char *line, bool is_first, const char *what) {
   result.found[number]++;
 }
 
-static void look_into(const char *file, const char *what) {
+static void read_lines(const char *file, const char *what) {
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
   DENET_CLOSE int fd = open(file, O_RDONLY | O_CLOEXEC);
   ck_assert_msg(fd >= 0, "%s: %m", file);
@@ -83,43 +79,34 @@ static void look_into(const char *file, const char *what) {
   }
 }
 
-static const char *looked_for; /* what look_at() says of what it finds */
+static const char *checked_what; /* for the messages of check_entry() */
 
-static int look_at(const char *file, const struct stat *status, int type, struct FTW *walk) {
+static int check_entry(const char *file, const struct stat *status, int type, struct FTW *walk) {
   (void)status;
   (void)walk;
   if (type == FTW_F)
-    look_into(file, looked_for);
+    read_lines(file, checked_what);
   return 0;
 }
 
-static void look_at_files(const struct scene *scene, const char *what) {
+static void check_files(const struct scene *scene, const char *what) {
   path folder;
-  looked_for = what;
-  nftw(path_of(scene, HOST "/web", folder), look_at, 16, FTW_PHYS);
+  checked_what = what;
+  nftw(path_of(scene, HOST "/web", folder), check_entry, 16, FTW_PHYS);
 }
 
-/* A failed line of metadata may head a file later; it may head several. */
+/* A metadata line whose write failed may begin a file later, or several. */
 static void expect_lines(unsigned fault_lines, const char *what) {
   for (unsigned i = 0; i < LINES; i++) {
     bool is_written = result.outcome[i] == 0;
-    bool is_head = kind_of(i) == DENET_LINE_METADATA;
-    ck_assert_msg(is_head || result.found[i] == is_written,
+    bool is_header = kind_of(i) == DENET_LINE_METADATA;
+    ck_assert_msg(is_header || result.found[i] == is_written,
                   "%s: line %u is there %u times, and writing it said %d", what, i, result.found[i],
                   result.outcome[i]);
-    bool lacks_head = result.outcome[i % PROCESSES] == -ENOMEM;
-    ck_assert_msg(i < fault_lines || is_written || lacks_head,
+    bool lacks_header = result.outcome[i % PROCESSES] == -ENOMEM;
+    ck_assert_msg(i < fault_lines || is_written || lacks_header,
                   "%s: line %u is not written when all is well: %d", what, i, result.outcome[i]);
   }
-}
-
-static unsigned count_descriptors(void) {
-  DIR *entries = opendir("/proc/self/fd");
-  unsigned count = 0;
-  while (readdir(entries))
-    count++;
-  closedir(entries);
-  return count;
 }
 
 static const struct {
@@ -151,9 +138,9 @@ START_TEST(each_call_of_a_write_may_fail) {
     struct scene scene = begin(limits);
     memset(&result, 0, sizeof(result));
     has_failed = write_all(&scene, fault, failures[_i].lines);
-    look_at_files(&scene, what);
+    check_files(&scene, what);
     expect_lines(has_failed ? failures[_i].lines : 0, what);
-    /* A file of which it is not known how it is, or that there is no memory for, counts no more. */
+    /* A file that could not be checked, or that there is no memory for, counts no more. */
     uint64_t counted = denet_store_total_bytes(scene.store);
     ck_assert_msg(has_failed ? counted <= result.bytes : counted == result.bytes,
                   "%s: %lu bytes are counted, of %lu", what, (unsigned long)counted,
@@ -165,16 +152,16 @@ START_TEST(each_call_of_a_write_may_fail) {
 }
 END_TEST
 
-/* A short write that cannot be taken back leaves half a line, which is the end of that file. */
+/* A short write that cannot be taken back leaves half a line, after which no line is added. */
 START_TEST(a_line_that_stays_torn_is_not_written_behind) {
   struct scene scene = begin(no_limits);
-  expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
+  expect_write(&scene, 1, DENET_LINE_METADATA, HEADER);
   faults_begin((struct fault){.calls = FAULT_CUT, .first = 1, .count = 1, .error = EIO});
-  int error = write_limited(&scene, sizeof(HEAD "\n") + 4, 1, DENET_LINE_SAMPLE, LINE);
+  int error = write_limited(&scene, sizeof(HEADER "\n") + 4, 1, DENET_LINE_SAMPLE, LINE);
   ck_assert(faults_end());
   ck_assert_int_lt(error, 0);
   expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
-  expect_file(&scene, HOST "/web/1-1000_0002.jsonl", HEAD "\n" LINE "\n");
+  expect_file(&scene, WEB "1-1000_0002.jsonl", HEADER "\n" LINE "\n");
   end(&scene);
 }
 END_TEST
@@ -195,7 +182,7 @@ START_TEST(each_call_of_an_opening_may_fail) {
     unsigned descriptors = count_descriptors();
     scene.store = NULL;
     faults_begin(fault);
-    int error = denet_store_open(scene.folder, HOST, &limits, &scene.error, &scene.store);
+    int error = try_open(&scene, HOST, limits, &scene.store);
     has_failed = faults_end();
     ck_assert_msg(has_failed || !error, "%s", scene.error.text);
     ck_assert(!error == (scene.store != NULL));
@@ -209,31 +196,31 @@ START_TEST(each_call_of_an_opening_may_fail) {
 }
 END_TEST
 
-/* What cannot be removed is left alone, and no line is lost for it. */
-START_TEST(each_call_of_the_budget_may_fail) {
+/* A file that cannot be removed stays, and no line is lost for it. */
+START_TEST(each_call_of_the_retention_may_fail) {
   struct fault fault = {.calls = refusals[_i].calls, .count = 1, .error = refusals[_i].error};
   bool has_failed = true;
   for (fault.first = 1; has_failed; fault.first++) {
-    struct scene scene = begin((struct denet_store_limits){PLENTY, 2 * FILE_BYTES, 16, 0, 0});
+    struct scene scene = begin((struct limits){.total_bytes = 2 * FILE_BYTES});
     for (pid_t pid = 1; pid <= 3; pid++)
       write_whole(&scene, pid);
     faults_begin(fault);
-    write_key(&scene, "web", 4, DENET_LINE_METADATA, HEAD);
+    write_key(&scene, "web", 4, DENET_LINE_METADATA, HEADER);
     write_key(&scene, "web", 4, DENET_LINE_LAST, LINE);
     has_failed = faults_end();
     denet_store_resume(scene.store);
     for (pid_t pid = 5; pid <= 8; pid++)
       write_whole(&scene, pid);
     ck_assert_uint_le(denet_store_total_bytes(scene.store), 2 * FILE_BYTES);
-    ck_assert(exists(&scene, HOST "/web/8-1000.jsonl"));
-    ck_assert(!exists(&scene, HOST "/web/5-1000.jsonl"));
+    ck_assert(exists(&scene, WEB "8-1000.jsonl"));
+    ck_assert(!exists(&scene, WEB "5-1000.jsonl"));
     end(&scene);
   }
   ck_assert_uint_gt(fault.first, 3);
 }
 END_TEST
 
-/* Calls that fail for want of something that comes back, in the removal of a moved file. */
+/* Shortages that pass, in the removal of a file. */
 static const struct fault shortages[] = {
     {.calls = FAULT_OPEN, .first = 1, .count = FAULT_ALWAYS, .error = EMFILE},
     {.calls = FAULT_OPEN, .first = 2, .count = FAULT_ALWAYS, .error = ENFILE},
@@ -243,57 +230,57 @@ static const struct fault shortages[] = {
     {.calls = FAULT_REMOVE, .first = 1, .count = FAULT_ALWAYS, .error = EINTR},
 };
 
-START_TEST(what_a_shortage_keeps_from_being_removed_counts_and_goes_later) {
-  uint64_t limit = 2 * FILE_BYTES + sizeof(HEAD);
-  struct scene scene = begin((struct denet_store_limits){PLENTY, limit, 16, 1, 0});
+START_TEST(a_file_that_a_shortage_keeps_counts_and_is_removed_later) {
+  uint64_t limit = 2 * FILE_BYTES + sizeof(HEADER);
+  struct scene scene = begin((struct limits){.total_bytes = limit});
   write_whole(&scene, 1);
   write_whole(&scene, 2);
-  ck_assert(exists(&scene, HOST "/web/000001/1-1000.jsonl"));
-  expect_write(&scene, 3, DENET_LINE_METADATA, HEAD);
+  ck_assert(exists(&scene, WEB "1-1000.jsonl"));
+  expect_write(&scene, 3, DENET_LINE_METADATA, HEADER);
   faults_begin(shortages[_i]);
   int error = write_key(&scene, "web", 3, DENET_LINE_SAMPLE, LINE);
   ck_assert(faults_end());
   ck_assert_int_eq(error, 0);
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), 3 * FILE_BYTES);
-  ck_assert(exists(&scene, HOST "/web/000001/1-1000.jsonl"));
+  ck_assert(exists(&scene, WEB "1-1000.jsonl"));
   expect_write(&scene, 3, DENET_LINE_LAST, LINE);
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), FILE_BYTES + sizeof(LINE));
-  ck_assert(!exists(&scene, HOST "/web/000001"));
-  ck_assert(!exists(&scene, HOST "/web/2-1000.jsonl"));
+  ck_assert(!exists(&scene, WEB "000001"));
+  ck_assert(!exists(&scene, WEB "2-1000.jsonl"));
   end(&scene);
 }
 END_TEST
 
-/* Of the file itself, and of its name, which is looked up now and then. */
+/* The check of the file itself, and that of its name, which is made now and then. */
 static const struct {
   unsigned batches;
   const char *file; /* that the line goes to */
   uint64_t total_bytes;
-} looks[] = {
-    {1, HOST "/web/1-1000_0002.jsonl", sizeof(HEAD) + FILE_BYTES},
-    {10, HOST "/web/1-1000.jsonl", FILE_BYTES},
+} checks[] = {
+    {1, WEB "1-1000_0002.jsonl", sizeof(HEADER) + FILE_BYTES},
+    {10, WEB "1-1000.jsonl", FILE_BYTES},
 };
 
-START_TEST(a_file_that_cannot_be_looked_at_still_counts) {
+START_TEST(a_file_that_cannot_be_checked_still_counts) {
   struct scene scene = begin(no_limits);
-  expect_write(&scene, 1, DENET_LINE_METADATA, HEAD);
-  for (unsigned i = 0; i < looks[_i].batches; i++)
+  expect_write(&scene, 1, DENET_LINE_METADATA, HEADER);
+  for (unsigned i = 0; i < checks[_i].batches; i++)
     denet_store_resume(scene.store);
   faults_begin((struct fault){.calls = FAULT_STATUS, .first = 1, .count = 1, .error = EIO});
   int error = write_key(&scene, "web", 1, DENET_LINE_SAMPLE, LINE);
   ck_assert(faults_end());
   ck_assert_int_eq(error, 0);
-  expect_file(&scene, looks[_i].file, HEAD "\n" LINE "\n");
-  ck_assert_uint_eq(denet_store_total_bytes(scene.store), looks[_i].total_bytes);
+  expect_file(&scene, checks[_i].file, HEADER "\n" LINE "\n");
+  ck_assert_uint_eq(denet_store_total_bytes(scene.store), checks[_i].total_bytes);
   end(&scene);
 }
 END_TEST
 
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, each_call_of_a_write_may_fail, failures);
-  ADD_TABLE(suite, a_file_that_cannot_be_looked_at_still_counts, looks);
+  ADD_TABLE(suite, a_file_that_cannot_be_checked_still_counts, checks);
   ADD_TEST(suite, a_line_that_stays_torn_is_not_written_behind);
   ADD_TABLE(suite, each_call_of_an_opening_may_fail, refusals);
-  ADD_TABLE(suite, each_call_of_the_budget_may_fail, refusals);
-  ADD_TABLE(suite, what_a_shortage_keeps_from_being_removed_counts_and_goes_later, shortages);
+  ADD_TABLE(suite, each_call_of_the_retention_may_fail, refusals);
+  ADD_TABLE(suite, a_file_that_a_shortage_keeps_counts_and_is_removed_later, shortages);
 }

@@ -32,7 +32,7 @@ static int push(struct denet_queue *queue, enum denet_line_kind kind, pid_t pid,
   return denet_queue_push(queue, &line);
 }
 
-/* Pushes samples until one is dropped, and tells how many were taken in. */
+/* Pushes samples until one is dropped; returns how many were accepted. */
 static unsigned fill(struct denet_queue *queue) {
   unsigned count = 0;
   while (!push(queue, DENET_LINE_SAMPLE, 1, "{\"key\":\"value\"}"))
@@ -40,7 +40,7 @@ static unsigned fill(struct denet_queue *queue) {
   return count;
 }
 
-/* What a taker has seen. */
+/* Lines that a taker was given. */
 struct seen {
   _Atomic unsigned count;
   pid_t latest_pid;
@@ -111,21 +111,21 @@ END_TEST
 
 START_TEST(a_full_queue_drops_and_counts) {
   struct denet_queue *queue = new_queue(4096);
-  unsigned taken_in = fill(queue);
-  ck_assert_uint_gt(taken_in, 10);
+  unsigned accepted = fill(queue);
+  ck_assert_uint_gt(accepted, 10);
   ck_assert_int_eq(push(queue, DENET_LINE_SAMPLE, 1, "{\"key\":\"value\"}"), -ENOBUFS);
   ck_assert_uint_eq(denet_queue_dropped(queue), 2);
 
   struct seen seen = {0};
   ck_assert(denet_queue_take(queue, 0, see, &seen));
-  ck_assert_uint_eq(seen.count, taken_in);
+  ck_assert_uint_eq(seen.count, accepted);
   ck_assert_int_eq(push(queue, DENET_LINE_SAMPLE, 1, "{}"), 0);
   ck_assert_uint_eq(denet_queue_dropped(queue), 2);
   denet_queue_free(queue);
 }
 END_TEST
 
-START_TEST(the_last_eighth_is_for_first_and_last_lines) {
+START_TEST(samples_may_not_use_the_last_eighth) {
   struct denet_queue *queue = new_queue(4096);
   fill(queue);
   ck_assert_int_eq(push(queue, DENET_LINE_METADATA, 1, "{\"key\":\"value\"}"), 0);
@@ -151,7 +151,7 @@ static const struct {
     {DENET_LINE_SAMPLE, 3900, -EMSGSIZE}, {DENET_LINE_SAMPLE, 3000, 0},
 };
 
-START_TEST(a_line_that_never_fits_is_told_from_a_full_queue) {
+START_TEST(a_line_that_never_fits_is_no_sign_of_a_full_queue) {
   static char json[1000000];
   struct denet_queue *queue = new_queue(4096);
   struct denet_line line = {
@@ -239,25 +239,25 @@ START_TEST(flush_waits_again_once_the_taker_goes_on) {
 }
 END_TEST
 
-/* An each() that looks at the queue it is called from. */
-struct looker {
+/* An each() that asks its queue how many lines wait. */
+struct asker {
   struct denet_queue *queue;
   uint64_t waiting;
 };
 
 static void expect_one_less(void *context, const struct denet_line *line) {
-  struct looker *looker = context;
+  struct asker *asker = context;
   (void)line;
-  ck_assert_uint_eq(denet_queue_waiting(looker->queue), looker->waiting--);
+  ck_assert_uint_eq(denet_queue_waiting(asker->queue), asker->waiting--);
 }
 
 START_TEST(a_line_waits_until_it_was_seen) {
-  struct looker looker = {new_queue(4096), 3};
+  struct asker asker = {new_queue(4096), 3};
   for (pid_t pid = 1; pid <= 3; pid++)
-    push(looker.queue, DENET_LINE_SAMPLE, pid, "{}");
-  ck_assert(denet_queue_take(looker.queue, 0, expect_one_less, &looker));
-  ck_assert_uint_eq(denet_queue_waiting(looker.queue), 0);
-  denet_queue_free(looker.queue);
+    push(asker.queue, DENET_LINE_SAMPLE, pid, "{}");
+  ck_assert(denet_queue_take(asker.queue, 0, expect_one_less, &asker));
+  ck_assert_uint_eq(denet_queue_waiting(asker.queue), 0);
+  denet_queue_free(asker.queue);
 }
 END_TEST
 
@@ -318,8 +318,8 @@ END_TEST
 void add_cases(Suite *suite) {
   ADD_TEST(suite, lines_come_out_as_they_went_in);
   ADD_TEST(suite, a_full_queue_drops_and_counts);
-  ADD_TEST(suite, the_last_eighth_is_for_first_and_last_lines);
-  ADD_TABLE(suite, a_line_that_never_fits_is_told_from_a_full_queue, oversizes);
+  ADD_TEST(suite, samples_may_not_use_the_last_eighth);
+  ADD_TABLE(suite, a_line_that_never_fits_is_no_sign_of_a_full_queue, oversizes);
   ADD_TEST(suite, a_line_waits_as_long_as_asked);
   ADD_TEST(suite, half_full_wakes_the_taker);
   ADD_TEST(suite, flush_waits_for_the_taker);

@@ -48,30 +48,30 @@ static const struct {
     {TEXT(LINE "\xff\xfe"), 2},
 };
 
-/* The torn bytes when the text is looked at in blocks of block_bytes. */
-static uint64_t look_in_blocks(struct denet_text text, size_t block_bytes) {
-  struct denet_repair tail = {0};
+/* Returns the torn bytes that a search in blocks of block_bytes finds. */
+static uint64_t search_in_blocks(struct denet_text text, size_t block_bytes) {
+  struct denet_repair repair = {0};
   for (size_t left = text.length; left > 0;) {
     size_t length = left < block_bytes ? left : block_bytes;
     left -= length;
-    if (denet_repair_scan(&tail, (struct denet_text){text.bytes + left, length}))
+    if (denet_repair_scan(&repair, (struct denet_text){text.bytes + left, length}))
       break;
   }
-  return denet_repair_torn_bytes(&tail);
+  return denet_repair_torn_bytes(&repair);
 }
 
-START_TEST(what_is_behind_the_last_whole_line_is_torn) {
+START_TEST(bytes_after_the_last_whole_line_are_torn) {
   struct denet_text text = ends[_i].text;
   for (size_t block_bytes = 1; block_bytes <= text.length + 1; block_bytes++)
-    ck_assert_uint_eq(look_in_blocks(text, block_bytes), ends[_i].torn_bytes);
+    ck_assert_uint_eq(search_in_blocks(text, block_bytes), ends[_i].torn_bytes);
 }
 END_TEST
 
-START_TEST(a_whole_line_is_looked_at_but_not_the_one_before_it) {
-  struct denet_repair tail = {0};
-  ck_assert(!denet_repair_scan(&tail, (struct denet_text)TEXT(LINE)));
-  ck_assert(denet_repair_scan(&tail, (struct denet_text)TEXT("\n")));
-  ck_assert_uint_eq(denet_repair_torn_bytes(&tail), 0);
+START_TEST(the_search_ends_at_the_line_before_a_whole_one) {
+  struct denet_repair repair = {0};
+  ck_assert(!denet_repair_scan(&repair, (struct denet_text)TEXT(LINE)));
+  ck_assert(denet_repair_scan(&repair, (struct denet_text)TEXT("\n")));
+  ck_assert_uint_eq(denet_repair_torn_bytes(&repair), 0);
 }
 END_TEST
 
@@ -82,7 +82,7 @@ struct scene {
 };
 
 static struct scene begin(struct denet_text content) {
-  struct scene scene = {.path = "/tmp/denet-tail-XXXXXX"};
+  struct scene scene = {.path = "/tmp/denet-repair-XXXXXX"};
   ck_assert_ptr_nonnull(mkdtemp(scene.path));
   scene.folder = open(scene.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   ck_assert_int_ge(scene.folder, 0);
@@ -98,13 +98,13 @@ static void end(struct scene *scene) {
   ck_assert_int_eq(rmdir(scene->path), 0);
 }
 
-static struct stat look_up(const struct scene *scene) {
+static struct stat get_status(const struct scene *scene) {
   struct stat status;
   ck_assert_int_eq(fstatat(scene->folder, "f", &status, AT_SYMLINK_NOFOLLOW), 0);
   return status;
 }
 
-START_TEST(a_torn_tail_is_cut_off) {
+START_TEST(a_torn_end_is_cut_off) {
   struct denet_text text = ends[_i].text;
   uint64_t whole_bytes = text.length - ends[_i].torn_bytes, bytes = 12345;
   struct scene scene = begin(text);
@@ -112,7 +112,7 @@ START_TEST(a_torn_tail_is_cut_off) {
   if (whole_bytes) {
     ck_assert_int_eq(outcome, 0);
     ck_assert_uint_eq(bytes, whole_bytes);
-    ck_assert_int_eq(look_up(&scene).st_size, (off_t)whole_bytes);
+    ck_assert_int_eq(get_status(&scene).st_size, (off_t)whole_bytes);
   } else {
     ck_assert_int_eq(outcome, DENET_GONE);
     ck_assert_int_eq(faccessat(scene.folder, "f", F_OK, AT_SYMLINK_NOFOLLOW), -1);
@@ -155,7 +155,7 @@ START_TEST(a_file_keeps_its_time_of_change) {
   ck_assert_int_eq(utimensat(scene.folder, "f", times, 0), 0);
   uint64_t bytes = 0;
   ck_assert_int_eq(denet_repair_file(scene.folder, "f", &bytes), 0);
-  struct stat status = look_up(&scene);
+  struct stat status = get_status(&scene);
   ck_assert_int_eq(status.st_mtim.tv_sec, 2000);
   ck_assert_int_eq(status.st_mtim.tv_nsec, 5);
   end(&scene);
@@ -168,7 +168,7 @@ START_TEST(a_symbolic_link_is_not_followed) {
   ck_assert_int_eq(symlinkat("f", scene.folder, "link"), 0);
   ck_assert_int_eq(denet_repair_file(scene.folder, "link", &bytes), -ELOOP);
   ck_assert_int_eq(unlinkat(scene.folder, "link", 0), 0);
-  ck_assert_int_eq(look_up(&scene).st_size, sizeof(LINE "torn") - 1);
+  ck_assert_int_eq(get_status(&scene).st_size, sizeof(LINE "torn") - 1);
   end(&scene);
 }
 END_TEST
@@ -180,7 +180,7 @@ START_TEST(only_regular_files_are_touched) {
   ck_assert_int_eq(denet_repair_file(scene.folder, "f", &bytes), -ENOENT);
   ck_assert_int_eq(mkfifoat(scene.folder, "f", 0600), 0);
   ck_assert_int_eq(denet_repair_file(scene.folder, "f", &bytes), -EINVAL);
-  ck_assert(S_ISFIFO(look_up(&scene).st_mode));
+  ck_assert(S_ISFIFO(get_status(&scene).st_mode));
   ck_assert_int_eq(unlinkat(scene.folder, "f", 0), 0);
   ck_assert_int_eq(mkdirat(scene.folder, "f", 0700), 0);
   ck_assert_int_eq(denet_repair_file(scene.folder, "f", &bytes), -EISDIR);
@@ -189,9 +189,9 @@ START_TEST(only_regular_files_are_touched) {
 END_TEST
 
 void add_cases(Suite *suite) {
-  ADD_TABLE(suite, what_is_behind_the_last_whole_line_is_torn, ends);
-  ADD_TEST(suite, a_whole_line_is_looked_at_but_not_the_one_before_it);
-  ADD_TABLE(suite, a_torn_tail_is_cut_off, ends);
+  ADD_TABLE(suite, bytes_after_the_last_whole_line_are_torn, ends);
+  ADD_TEST(suite, the_search_ends_at_the_line_before_a_whole_one);
+  ADD_TABLE(suite, a_torn_end_is_cut_off, ends);
   ADD_TEST(suite, lines_may_be_megabytes_long);
   ADD_TABLE(suite, a_file_keeps_its_time_of_change, aged_files);
   ADD_TEST(suite, a_symbolic_link_is_not_followed);

@@ -69,7 +69,7 @@ static const struct {
   struct denet_text raw;
   uint64_t hash;
 } hashes[] = {
-    /* From the list of test vectors beside the algorithm (isthe.com, test_fnv.c). */
+    /* Test vectors of the algorithm (isthe.com, test_fnv.c). */
     {BYTES(""), UINT64_C(0xcbf29ce484222325)},   {{NULL, 0}, UINT64_C(0xcbf29ce484222325)},
     {BYTES("a"), UINT64_C(0xaf63dc4c8601ec8c)},  {BYTES("foobar"), UINT64_C(0x85944171f73967e8)},
     {BYTES("\0"), UINT64_C(0xaf63bd4c8601b7df)},
@@ -118,7 +118,7 @@ static const struct {
     {BYTES("\xc3\xa9"), BYTES("??")},
 };
 
-START_TEST(names_that_collide_after_cleaning_are_told_apart) {
+START_TEST(names_that_collide_when_made_safe_stay_distinct) {
   denet_name one, two;
   denet_name_safe(colliding[_i].one, one);
   denet_name_safe(colliding[_i].two, two);
@@ -174,7 +174,7 @@ void add_cases(Suite *suite) {
   ADD_TABLE(suite, hash_is_fnv_1a_of_64_bits, hashes);
   ADD_TEST(suite, long_name_is_cut_and_ends_in_its_hash);
   ADD_TABLE(suite, names_that_differ_at_their_end_stay_distinct_when_cut, long_lengths);
-  ADD_TABLE(suite, names_that_collide_after_cleaning_are_told_apart, colliding);
+  ADD_TABLE(suite, names_that_collide_when_made_safe_stay_distinct, colliding);
   ADD_TEST(suite, distinct_name_keeps_the_start_and_shows_the_hash);
   ADD_TEST(suite, distinct_form_of_a_long_name_is_its_safe_form);
   ADD_TEST(suite, each_attempt_gives_another_name_and_always_the_same);

@@ -117,7 +117,7 @@ START_TEST(a_frame_s_description_is_an_entry_of_its_own) {
 }
 END_TEST
 
-START_TEST(memory_is_told_for_each_entry) {
+START_TEST(memory_is_found_for_each_entry) {
   struct section section = {.length = 0};
   uint64_t one, two;
   append_description(&section, "", 0);
@@ -132,5 +132,5 @@ void add_cases(Suite *suite) {
   ADD_TABLE(suite, instructions_name_registers_that_there_are, rows);
   ADD_TABLE(suite, so_do_those_that_frames_have_in_common, rows);
   ADD_TEST(suite, a_frame_s_description_is_an_entry_of_its_own);
-  ADD_TEST(suite, memory_is_told_for_each_entry);
+  ADD_TEST(suite, memory_is_found_for_each_entry);
 }

@@ -48,8 +48,8 @@ START_TEST(each_call_of_an_unwinder_may_fail) {
     faults_begin(fault);
     int outcome = ask(unwinder, &field.snapshot, &frames);
     has_failed = faults_end();
-    bool is_told = !outcome && frames.length && frames.bytes[frames.length - 1] == '\0';
-    ck_assert_msg(is_told || (outcome == -ENOMEM && !frames.length), "%s: %d at call %u",
+    bool is_whole = !outcome && frames.length && frames.bytes[frames.length - 1] == '\0';
+    ck_assert_msg(is_whole || (outcome == -ENOMEM && !frames.length), "%s: %d at call %u",
                   rows[_i].program, outcome, fault.first);
     ck_assert_int_eq(ask(unwinder, &field.snapshot, &frames), 0);
     denet_unwinder_free(unwinder);

@@ -1,0 +1,146 @@
+/* The writer as a face in one process uses it: settings and a log go in, lines come out as files.
+ */
+#include "core/store/writer.h"
+
+#include "core/store/segment.h"
+#include "core/util/clock.h"
+#include "tests/unit/store_scene.h"
+
+#include <stdatomic.h>
+
+#define SECOND UINT64_C(1000000000)
+
+/* What a writer has logged, one sentence a line, with the severity before it. */
+static struct {
+  _Atomic unsigned count;
+  char text[4096];
+} logged;
+
+static void keep_sentence(void *context, enum denet_severity severity, const char *sentence) {
+  size_t length = strlen(logged.text);
+  snprintf(logged.text + length, sizeof(logged.text) - length, "%u %s\n", severity, sentence);
+  ck_assert_ptr_eq(context, &logged);
+  logged.count++;
+}
+
+static struct denet_writer *new_writer(uint64_t queue_bytes) {
+  const struct denet_log log = {keep_sentence, &logged};
+  struct denet_writer *writer = NULL;
+  ck_assert_int_eq(denet_writer_new(queue_bytes, &log, &writer), 0);
+  return writer;
+}
+
+static int start(struct denet_writer *writer, const struct scene *scene,
+                 struct denet_error *error) {
+  const struct denet_writer_settings settings = {.path = scene->folder,
+                                                 .host = HOST,
+                                                 .file_bytes = PLENTY,
+                                                 .total_bytes = PLENTY,
+                                                 .flush_ns = 3600 * SECOND};
+  return denet_writer_start(writer, &settings, error);
+}
+
+static int push(struct denet_writer *writer, pid_t pid, enum denet_line_kind kind,
+                const char *json) {
+  const struct denet_line line = {
+      .kind = kind, .instance = "web", .pid = pid, .t0_ms = 1000, .json = denet_text_of(json)};
+  return denet_writer_push(writer, &line);
+}
+
+/* The files are made today, whenever that is. */
+static const char *find_file(const struct scene *scene, pid_t pid) {
+  static char name[64];
+  denet_segment_dir day;
+  denet_segment_dir_of(denet_clock_unix_ms(), day);
+  snprintf(name, sizeof(name), HOST "/web/%s/%d-1000.jsonl", day, pid);
+  if (!exists(scene, name)) { /* made before midnight */
+    denet_segment_dir_of(denet_clock_unix_ms() - 86400000, day);
+    snprintf(name, sizeof(name), HOST "/web/%s/%d-1000.jsonl", day, pid);
+  }
+  return name;
+}
+
+START_TEST(lines_pushed_before_and_after_the_start_are_in_their_files) {
+  struct scene scene = begin_closed();
+  struct denet_writer *writer = new_writer(1 << 20);
+  ck_assert_int_eq(push(writer, 1, DENET_LINE_METADATA, HEADER), 0);
+  ck_assert_int_eq(denet_writer_flush(writer, SECOND), 0);
+  ck_assert_int_eq(start(writer, &scene, &scene.error), 0);
+  ck_assert_int_eq(push(writer, 1, DENET_LINE_SAMPLE, LINE), 0);
+  ck_assert_int_eq(denet_writer_flush(writer, 60 * SECOND), 0);
+  expect_file(&scene, find_file(&scene, 1), HEADER "\n" LINE "\n");
+  ck_assert_int_eq(push(writer, 1, DENET_LINE_LAST, LINE), 0);
+  ck_assert_uint_eq(denet_writer_lost_count(writer), 0);
+  ck_assert(denet_writer_stop(writer, 60));
+  expect_file(&scene, find_file(&scene, 1), HEADER "\n" LINE "\n" LINE "\n");
+  ck_assert_str_eq(logged.text, "");
+  end(&scene);
+}
+END_TEST
+
+START_TEST(a_writer_that_cannot_start_takes_no_lines) {
+  struct scene scene = begin_closed();
+  struct denet_writer *writer = new_writer(1 << 20);
+  fclose(fopen(scene.folder, "w")); /* in the way */
+  ck_assert_int_eq(push(writer, 1, DENET_LINE_METADATA, HEADER), 0);
+  ck_assert_int_eq(start(writer, &scene, &scene.error), -ENOTDIR);
+  ck_assert_ptr_nonnull(strstr(scene.error.text, scene.folder));
+  ck_assert_int_eq(push(writer, 1, DENET_LINE_SAMPLE, LINE), ENOENT);
+  ck_assert(denet_writer_stop(writer, 60));
+  ck_assert_str_eq(logged.text, "");
+  end(&scene);
+}
+END_TEST
+
+START_TEST(drops_are_logged_once_and_counted_at_the_end) {
+  struct scene scene = begin_closed();
+  struct denet_writer *writer = new_writer(1024);
+  static char oversize[2048] = "";
+  memset(oversize, 'x', sizeof(oversize) - 1);
+  while (!push(writer, 1, DENET_LINE_SAMPLE, LINE))
+    continue;
+  ck_assert_int_eq(push(writer, 1, DENET_LINE_SAMPLE, LINE), ENOBUFS);
+  ck_assert_int_eq(push(writer, 1, DENET_LINE_SAMPLE, oversize), EMSGSIZE);
+  ck_assert_int_eq(push(writer, 1, DENET_LINE_SAMPLE, oversize), EMSGSIZE);
+  ck_assert_uint_eq(logged.count, 2);
+  ck_assert_ptr_nonnull(strstr(logged.text, "1 the queue is full"));
+  ck_assert_ptr_nonnull(strstr(logged.text, "1 the queue is too small for a line of 2047 bytes"));
+  ck_assert_int_eq(start(writer, &scene, &scene.error), 0);
+  ck_assert(denet_writer_stop(writer, 60));
+  ck_assert_ptr_nonnull(strstr(logged.text, "1 2 lines were dropped\n"));
+  ck_assert_ptr_nonnull(strstr(logged.text, "1 2 lines were too long for the queue\n"));
+  end(&scene);
+}
+END_TEST
+
+START_TEST(lines_that_cannot_be_written_are_logged_once_and_counted) {
+  struct scene scene = begin_closed();
+  struct denet_writer *writer = new_writer(1 << 20);
+  ck_assert_int_eq(start(writer, &scene, &scene.error), 0);
+  for (int i = 0; i < 3; i++) { /* without metadata */
+    ck_assert_int_eq(push(writer, 1, DENET_LINE_SAMPLE, LINE), 0);
+    ck_assert_int_eq(denet_writer_flush(writer, 60 * SECOND), 0);
+  }
+  ck_assert_uint_eq(denet_writer_lost_count(writer), 3);
+  ck_assert(denet_writer_stop(writer, 60));
+  ck_assert_str_eq(logged.text, "0 lines are being lost: process 1 of web has no file\n"
+                                "0 3 lines were lost\n");
+  end(&scene);
+}
+END_TEST
+
+START_TEST(a_writer_that_never_started_stops_at_once) {
+  struct denet_writer *writer = new_writer(1024);
+  push(writer, 1, DENET_LINE_METADATA, HEADER);
+  ck_assert(denet_writer_stop(writer, 60));
+  ck_assert(denet_writer_stop(NULL, 60));
+}
+END_TEST
+
+void add_cases(Suite *suite) {
+  ADD_TEST(suite, lines_pushed_before_and_after_the_start_are_in_their_files);
+  ADD_TEST(suite, a_writer_that_cannot_start_takes_no_lines);
+  ADD_TEST(suite, drops_are_logged_once_and_counted_at_the_end);
+  ADD_TEST(suite, lines_that_cannot_be_written_are_logged_once_and_counted);
+  ADD_TEST(suite, a_writer_that_never_started_stops_at_once);
+}
