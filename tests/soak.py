@@ -106,7 +106,7 @@ class Follower:
         self.gaps = []  # (ms, ts_ms of the line after it)
 
     def segment(self, number):
-        """The path of a segment, in the folder of the day on which it is made; None if there is none."""
+        """Returns the path of a segment, which may be in the folder of a later day, or None."""
         name = f"{self.first.stem}_{number:04}.jsonl"
         return next(self.first.parent.parent.glob(f"*/{name}"), None)
 
