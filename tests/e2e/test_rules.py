@@ -76,7 +76,7 @@ class Conditions(unittest.TestCase):
 
         def found():
             return sorted(int(path.name.partition("-")[0]) for path in self.collectd.files()
-                          if path.parent.name == name)
+                          if path.parents[1].name == name)
         wait_until(lambda: len(found()) >= len(expected), f"the files of {name}")
         self.assertEqual(found(), expected)
 
@@ -162,7 +162,7 @@ class Names(unittest.TestCase):
     def test_process_as_a_block_takes_options(self):
         self.assertIsNotNone(self.collectd.latest("family", "ps_count"))
         wait_until(lambda: self.collectd.latest("family", "derive-starts") == [1], "the child")
-        self.assertFalse([path for path in self.collectd.files() if path.parent.name == "family"])
+        self.assertFalse([path for path in self.collectd.files() if path.parents[1].name == "family"])
 
     def test_process_and_process_match_have_no_children(self):
         kinds = {line["kind"] for line in self.collectd.lines_of(self.shards[0].pid, "line-1")}
