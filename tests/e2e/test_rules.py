@@ -198,7 +198,7 @@ class Names(unittest.TestCase):
 
     def test_records_false_makes_no_file(self):
         self.assertFalse([path for path in self.collectd.files()
-                          if path.parent.name in ("spare", "two_words")])
+                          if path.parents[1].name in ("spare", "two_words")])
 
     def test_all_types_are_stock_types(self):
         known = {line.split()[0] for line in Path("/usr/share/collectd/types.db").read_text()
@@ -238,9 +238,9 @@ class Slots(unittest.TestCase):
                         wait_until(lambda: collectd.latest("slot0", "ps_count") == [1, 1],
                                    "the slot to be used")
                         self.assertEqual(collectd.instances(), {"slot0", "slot1"})
-                        files = {path.parent.name: [] for path in collectd.files()}
+                        files = {path.parents[1].name: [] for path in collectd.files()}
                         for path in collectd.files():
-                            files[path.parent.name].append(int(path.name.partition("-")[0]))
+                            files[path.parents[1].name].append(int(path.name.partition("-")[0]))
                         self.assertEqual({slot: sorted(pids) for slot, pids in files.items()},
                                          {"slot0": sorted([first.pid, third.pid]),
                                           "slot1": [second.pid]})
