@@ -162,7 +162,8 @@ class Names(unittest.TestCase):
     def test_process_as_a_block_takes_options(self):
         self.assertIsNotNone(self.collectd.latest("family", "ps_count"))
         wait_until(lambda: self.collectd.latest("family", "derive-starts") == [1], "the child")
-        self.assertFalse([path for path in self.collectd.files() if path.parents[1].name == "family"])
+        self.assertFalse([path for path in self.collectd.files()
+                          if path.parents[1].name == "family"])
 
     def test_process_and_process_match_have_no_children(self):
         kinds = {line["kind"] for line in self.collectd.lines_of(self.shards[0].pid, "line-1")}
