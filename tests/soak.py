@@ -105,14 +105,14 @@ class Follower:
         self.file, self.rest, self.last = open(first, "rb"), b"", None
         self.gaps = []  # (ms, ts_ms of the line after it)
 
-    def next_part(self):
-        """The next segment, which may be in the folder of another day, or None."""
-        name = f"{self.first.stem}_{self.number + 1:04}.jsonl"
-        return next(self.first.parents[1].glob(f"*/{name}"), None)
+    def segment(self, number):
+        """Returns the path of a segment, which may be in the folder of a later day, or None."""
+        name = f"{self.first.stem}_{number:04}.jsonl"
+        return next(self.first.parent.parent.glob(f"*/{name}"), None)
 
     def read(self):
         while True:
-            following = self.next_part()
+            following = self.segment(self.number + 1)
             self._read_file()
             if not following:
                 return
