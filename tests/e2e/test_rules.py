@@ -147,7 +147,8 @@ class Names(unittest.TestCase):
         cls.collectd.wait_ready()
         cls.family.tell("worker 0 1000")
         cls.collectd.wait_for_values("two_words", "gauge-cpu_percent")
-        cls.collectd.wait_for_lines(cls.shards[2].pid)
+        for shard, instance in zip(cls.shards, ("line-1", "line-2", "line-2")):
+            cls.collectd.wait_for_lines(shard.pid, instance=instance)
 
     def assert_count(self, instance, count):
         self.assertEqual(self.collectd.latest(instance, "ps_count"), [count, count], instance)
