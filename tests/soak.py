@@ -105,18 +105,20 @@ class Follower:
         self.file, self.rest, self.last = open(first, "rb"), b"", None
         self.gaps = []  # (ms, ts_ms of the line after it)
 
-    def next_part(self):
-        return self.first.with_name(f"{self.first.stem}_{self.number + 1:04}.jsonl")
+    def segment(self, number):
+        """Returns the path of a segment, which may be in the folder of a later day, or None."""
+        name = f"{self.first.stem}_{number:04}.jsonl"
+        return next(self.first.parent.parent.glob(f"*/{name}"), None)
 
     def read(self):
         while True:
-            has_next = self.next_part().exists()
+            following = self.segment(self.number + 1)
             self._read_file()
-            if not has_next:
+            if not following:
                 return
             self.number += 1
             self.file.close()
-            self.file = open(self.first.with_name(f"{self.first.stem}_{self.number:04}.jsonl"), "rb")
+            self.file = open(following, "rb")
 
     def _read_file(self):
         whole, _, self.rest = (self.rest + self.file.read()).rpartition(b"\n")
@@ -182,7 +184,7 @@ class Soak:
 
     def find_followers(self):
         """One file in a hundred or so of those whose process only sleeps."""
-        paths = sorted((self.collectd.records_folder / HOST / "sleeper").glob("*[0-9].jsonl"))
+        paths = sorted((self.collectd.records_folder / HOST / "sleeper").glob("*/*[0-9].jsonl"))
         firsts = [path for path in paths if "_" not in path.name]
         self.followers = [Follower(path) for path in firsts[::max(1, len(firsts) // SAMPLED)]]
 

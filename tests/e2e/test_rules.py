@@ -76,7 +76,7 @@ class Conditions(unittest.TestCase):
 
         def found():
             return sorted(int(path.name.partition("-")[0]) for path in self.collectd.files()
-                          if path.parent.name == name)
+                          if path.parents[1].name == name)
         wait_until(lambda: len(found()) >= len(expected), f"the files of {name}")
         self.assertEqual(found(), expected)
 
@@ -162,7 +162,8 @@ class Names(unittest.TestCase):
     def test_process_as_a_block_takes_options(self):
         self.assertIsNotNone(self.collectd.latest("family", "ps_count"))
         wait_until(lambda: self.collectd.latest("family", "derive-starts") == [1], "the child")
-        self.assertFalse([path for path in self.collectd.files() if path.parent.name == "family"])
+        self.assertFalse([path for path in self.collectd.files()
+                          if path.parents[1].name == "family"])
 
     def test_process_and_process_match_have_no_children(self):
         kinds = {line["kind"] for line in self.collectd.lines_of(self.shards[0].pid, "line-1")}
@@ -198,7 +199,7 @@ class Names(unittest.TestCase):
 
     def test_records_false_makes_no_file(self):
         self.assertFalse([path for path in self.collectd.files()
-                          if path.parent.name in ("spare", "two_words")])
+                          if path.parents[1].name in ("spare", "two_words")])
 
     def test_all_types_are_stock_types(self):
         known = {line.split()[0] for line in Path("/usr/share/collectd/types.db").read_text()
@@ -238,9 +239,9 @@ class Slots(unittest.TestCase):
                         wait_until(lambda: collectd.latest("slot0", "ps_count") == [1, 1],
                                    "the slot to be used")
                         self.assertEqual(collectd.instances(), {"slot0", "slot1"})
-                        files = {path.parent.name: [] for path in collectd.files()}
+                        files = {path.parents[1].name: [] for path in collectd.files()}
                         for path in collectd.files():
-                            files[path.parent.name].append(int(path.name.partition("-")[0]))
+                            files[path.parents[1].name].append(int(path.name.partition("-")[0]))
                         self.assertEqual({slot: sorted(pids) for slot, pids in files.items()},
                                          {"slot0": sorted([first.pid, third.pid]),
                                           "slot1": [second.pid]})
