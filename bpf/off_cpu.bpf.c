@@ -204,39 +204,25 @@ static __always_inline struct waiter *begin_to_follow(struct task_struct *task) 
   return waiter;
 }
 
-/* Adds the interval that goes on to the record, and makes the record a sample if enough time has
- * none. User space has the stack of an interval that has a sample already; to read another one must
- * be within the rate. Returns how much of the interval has a sample then; 0: the record is none. */
+/* Adds the interval that goes on to the record, and makes the record a sample of it if it is long
+ * enough. The time of earlier intervals is left to the stack that is taken when the thread is back.
+ * User space has the stack of an interval that has a sample already; to read another one must be
+ * within the rate. Returns how much of the interval has a sample then; 0: the record is none. */
 static __always_inline denet_u64 add_current(struct task_struct *task, const struct waiter *waiter,
                                              struct denet_off_cpu_thread *thread) {
   denet_u64 since_ns = thread->off_since_ns, now_ns = read_clock(), sampled_ns = waiter->sampled_ns;
   denet_u64 off_ns = now_ns > since_ns ? now_ns - since_ns : 0;
   denet_u64 queued_ns = read_run_delay(task) - waiter->run_delay_ns + read_waiting(task);
   struct interval interval = make_interval(waiter->reason, off_ns, queued_ns);
-  denet_u64 blocked_ns = interval.blocked_ns, reason = interval.reason;
+  denet_u64 blocked_ns = interval.blocked_ns;
   add_interval(&thread->stats, &interval);
-  barrier_var(reason);
-  if (reason >= DENET_REASONS || !waiter->is_sampled || !has_registers(task) ||
-      blocked_ns <= sampled_ns)
+  if (!waiter->is_sampled || !has_registers(task) || blocked_ns < sampled_ns + period_ns ||
+      (!sampled_ns && !may_list_stack()))
     return 0;
-  denet_u64 weight_ns = waiter->unsampled_ns[reason] + blocked_ns - sampled_ns;
-  if (weight_ns < period_ns || (!sampled_ns && !may_list_stack()))
-    return 0;
-  thread->point.reason = reason;
-  thread->point.weight_ns = weight_ns;
+  thread->point.reason = interval.reason;
+  thread->point.weight_ns = blocked_ns - sampled_ns;
   copy_registers((const struct pt_regs *)bpf_task_pt_regs(task), thread->point.registers);
   return blocked_ns;
-}
-
-/* Notes the sample of a record that was written. Only then: for a task whose records did not fit
- * the kernel runs the program again (bpf_seq_read, kernel/bpf/bpf_iter.c). */
-static __always_inline void note_sampled(struct waiter *waiter, denet_u64 reason,
-                                         denet_u64 blocked_ns) {
-  barrier_var(reason);
-  if (!blocked_ns || reason >= DENET_REASONS)
-    return;
-  waiter->unsampled_ns[reason] = 0;
-  waiter->sampled_ns = blocked_ns;
 }
 
 /* Lists the exited threads of the task's process, once in a run and before its first thread: a
@@ -290,7 +276,10 @@ int list_waiters(struct bpf_iter__task *ctx) {
   denet_u64 blocked_ns = thread.off_since_ns ? add_current(task, waiter, &thread) : 0;
   if (bpf_seq_write(ctx->meta->seq, &thread, sizeof(thread)))
     return 0;
-  note_sampled(waiter, thread.point.reason, blocked_ns);
+  /* Only now: for a task whose records did not fit the kernel runs the program again
+   * (bpf_seq_read, kernel/bpf/bpf_iter.c). */
+  if (blocked_ns)
+    waiter->sampled_ns = blocked_ns;
   if (exited)
     exited->session = ctx->meta->session_id;
   return 0;

@@ -54,7 +54,7 @@ struct denet_sample_point {
   denet_u64 exec_id;
   denet_u32 tid;
   denet_u32 reason;
-  denet_u64 weight_ns; /* off-CPU time since the last sample of thread and reason; 0: no sample */
+  denet_u64 weight_ns; /* off-CPU time that the sample stands for; 0: it is no sample */
   denet_u64 registers[DENET_OFF_CPU_REGISTERS];
   char name[DENET_BPF_COMM]; /* the thread's */
 };

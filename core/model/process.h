@@ -82,7 +82,7 @@ struct denet_identity {
   pid_t parent_pid;
   const char *name; /* NUL-terminated; cut at 15 bytes */
   bool kernel_thread, never_execd, has_reaped;
-  bool has_exec_stamp; /* also of one that is a zombie or has no mm */
+  bool has_exec_stamp; /* also of a zombie, and without an mm */
   uint64_t exec_stamp;
   bool is_zombie; /* the main thread */
   bool no_mm;     /* it has no memory, as a zombie or in the middle of its exit; no kernel thread */

@@ -17,10 +17,10 @@ int denet_array_reserve(void *items, size_t *capacity, size_t wanted, size_t ite
   if (grown > SIZE_MAX / item_bytes)
     return -ENOMEM;
   memcpy(&array, items, sizeof(array));
-  array = reallocarray(array, grown, item_bytes);
-  if (!array)
+  void *resized = reallocarray(array, grown, item_bytes);
+  if (!resized)
     return -ENOMEM;
-  memcpy(items, &array, sizeof(array));
+  memcpy(items, &resized, sizeof(resized));
   *capacity = grown;
   return 0;
 }

@@ -6,7 +6,7 @@ void denet_log_write(const struct denet_log *log, enum denet_severity severity, 
                      ...) {
   if (!log->write)
     return;
-  struct denet_error sentence;
+  struct denet_error sentence = {""};
   va_list arguments;
   va_start(arguments, format);
   denet_error_write(&sentence, format, arguments);

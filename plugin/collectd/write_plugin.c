@@ -162,7 +162,8 @@ static int flush(cdtime_t timeout, const char *identifier, user_data_t *user_dat
   (void)timeout;
   (void)identifier;
   (void)user_data;
-  return plugin.writer ? denet_writer_flush(plugin.writer, FLUSH_TIMEOUT_NS) : 0;
+  struct denet_writer *writer = get_writer();
+  return writer ? denet_writer_flush(writer, FLUSH_TIMEOUT_NS) : 0;
 }
 
 /* The write callback's free_func. A shutdown callback would be too early: denet's may come after

@@ -64,14 +64,6 @@ def run_with(program, arguments, pattern):
     return results
 
 
-def run_pair(program, arguments, pattern, without_first):
-    if without_first:
-        without = run_without(program, arguments)
-        return without, run_with(program, arguments, pattern)
-    found = run_with(program, arguments, pattern)
-    return run_without(program, arguments), found
-
-
 @contextlib.contextmanager
 def program_statistics():
     switch = pathlib.Path("/proc/sys/kernel/bpf_stats_enabled")
@@ -91,16 +83,6 @@ def program_times():
             for program in json.loads(said.stdout)}
 
 
-def us_a_run(before, after, runs_least):
-    """{name: us} of the programs that have run at least so often since."""
-    spent = {}
-    for key, (runs, ns) in after.items():
-        runs, ns = runs - before[key][0], ns - before[key][1]
-        if runs >= runs_least:
-            spent[key[0]] = ns / runs / 1000
-    return spent
-
-
 def print_program_rows(program, arguments, matched):
     foreign = program_times()
     body = denet_body(arguments.plugins, arguments.source, PATTERNS[matched])
@@ -109,9 +91,12 @@ def print_program_rows(program, arguments, matched):
         for kind in KINDS:
             before = program_times()
             spawn(program, arguments.count, kind)
-            after = {key: value for key, value in program_times().items() if key not in foreign}
-            # The iterator runs once a tick and is left out.
-            spent = us_a_run(before, after, arguments.count / 2)
+            spent = {}
+            for key, (runs, ns) in program_times().items():
+                runs, ns = runs - before[key][0], ns - before[key][1]
+                # The iterator runs once a tick and is left out.
+                if key not in foreign and runs >= arguments.count / 2:
+                    spent[key[0]] = ns / runs / 1000
             parts = ", ".join(f"{name} {us:.2f}" for name, us in spent.items())
             print(f"| {KINDS[kind]} | {matched} | {sum(spent.values()):.2f} | {parts} |", flush=True)
 
@@ -133,7 +118,9 @@ def compare_walls(program, arguments):
     pairs = {matched: [] for matched in PATTERNS}
     for i in range(arguments.pairs):
         for matched, pattern in PATTERNS.items():
-            pairs[matched].append(run_pair(program, arguments, pattern, i % 2 == 0))
+            without = run_without(program, arguments) if i % 2 == 0 else None
+            found = run_with(program, arguments, pattern)
+            pairs[matched].append((without or run_without(program, arguments), found))
     print(f"us for one process; medians of {arguments.pairs} pairs of {arguments.count:,} processes, "
           f"denet with {arguments.source}\n")
     print("| what | matched | without denet | added (quartiles) | added | added CPU "

@@ -171,7 +171,7 @@ class EveryWayToBlockWithReasons(EveryWayToBlock):
     @for_each_program
     def test_nearly_all_of_the_time_has_a_stack(self, _, __, lines):
         whole = off_cpu(lines[-1])["total_time_ns"]
-        self.assertLess(time_not_sampled(lines), 0.1 * whole)
+        self.assertLess(time_not_sampled(lines), 0.15 * whole)
 
     @for_each_program
     def test_nothing_was_lost(self, _, __, lines):

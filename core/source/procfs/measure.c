@@ -199,7 +199,9 @@ static int measure_listed_threads(struct denet_procfs *procfs, struct denet_proc
   struct thread threads[CHUNK_MOST];
   int outcome = 0;
   for (size_t from = 0; from < procfs->tid_count && outcome >= 0; from += CHUNK_MOST) {
-    size_t left = procfs->tid_count - from, count = left < CHUNK_MOST ? left : CHUNK_MOST;
+    size_t count = procfs->tid_count - from;
+    if (count > CHUNK_MOST)
+      count = CHUNK_MOST;
     denet_read_worker_begin(procfs->numbers);
     for (size_t i = 0; i < count; i++) {
       threads[i] = (struct thread){.tid = procfs->tids[from + i]};

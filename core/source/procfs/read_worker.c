@@ -160,9 +160,10 @@ static char read_state(pid_t tid) {
     return 'R'; /* it has not run yet */
   snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)tid);
   DENET_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-  bool is_read = fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 &&
-                 sscanf(text, "%*d (%*[^)]) %c", &state) == 1;
-  return is_read ? state : '\0';
+  if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0 ||
+      sscanf(text, "%*d (%*[^)]) %c", &state) != 1)
+    return '\0';
+  return state;
 }
 
 /* Waits until the thread is done, or stalls. Returns the index of the file on which it stalls, or

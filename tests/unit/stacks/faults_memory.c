@@ -140,13 +140,13 @@ static void monitor_again(void) {
 
 /* --- What the kernel tells --- */
 
-#define LIVES 40
+#define ENTRIES 40
 
-static int note_lives(void) {
+static int note_processes(void) {
   struct denet_bpf_fork fork = {.head = {DENET_BPF_FORK, 0, 7}, .parent_pid = 1};
   struct denet_bpf_texts texts = {.head = {DENET_BPF_TEXTS, 0, 7}};
   int failure = 0;
-  for (denet_u32 pid = 1; pid <= LIVES; pid++) {
+  for (denet_u32 pid = 1; pid <= ENTRIES; pid++) {
     fork.head.pid = texts.head.pid = pid;
     int fork_error = denet_lifecycle_note(&lifecycle, &fork, sizeof(fork));
     int texts_error = denet_lifecycle_note(&lifecycle, &texts, sizeof(texts));
@@ -156,14 +156,14 @@ static int note_lives(void) {
 }
 
 static int attempt_lifecycle(void) {
-  int failure = note_lives(), list_failure = denet_lifecycle_list(&lifecycle);
+  int failure = note_processes(), list_failure = denet_lifecycle_list(&lifecycle);
   return failure ? failure : list_failure;
 }
 
 static void lifecycle_again(void) {
-  ck_assert_int_eq(note_lives(), 0);
+  ck_assert_int_eq(note_processes(), 0);
   ck_assert_int_eq(denet_lifecycle_list(&lifecycle), 0);
-  ck_assert_uint_eq(lifecycle.count, LIVES);
+  ck_assert_uint_eq(lifecycle.count, ENTRIES);
   for (size_t i = 0; i < lifecycle.count; i++) {
     ck_assert_int_eq(lifecycle.entries[i]->pid, (pid_t)i + 1);
     ck_assert(lifecycle.entries[i]->was_forked && lifecycle.entries[i]->texts);
