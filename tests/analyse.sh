@@ -25,7 +25,7 @@ analyse_gcc() {
     -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-fanalyzer >"$out/gcc.log"
   cmake --build "$out/gcc" --clean-first -j "$(nproc)" >>"$out/gcc.log" 2>&1 ||
     grep -E "error|Error" "$out/gcc.log" >"$findings"
-  gcc_is_wrong | sed 's/   .*//' >"$out/gcc.wrong"
+  gcc_is_wrong | sed 's/  .*//' >"$out/gcc.wrong"
   grep 'warning:' "$out/gcc.log" | grep -E -v -f "$out/gcc.wrong" >>"$findings" || true
 }
 
