@@ -59,6 +59,7 @@ static void hand_over_file(struct denet_trees *trees, const struct denet_tree *t
   for (struct denet_tree *other = trees->first; other; other = other->next) {
     if (has_same_file(other, tree) && other->is_silent && other->active_rule->rule.records) {
       other->is_silent = false;
+      denet_stack_counts_continue(&other->stacks, &tree->stacks);
       return;
     }
   }
@@ -158,6 +159,8 @@ static void get_counters(const struct denet_process *process, struct denet_value
 int denet_tree_rejoin(struct denet_trees *trees, struct denet_tree *tree,
                       struct denet_process *process, bool is_start) {
   struct denet_values before;
+  if (!denet_process_use(process))
+    return -ENOMEM;
   get_counters(process, &before);
   int error = denet_tree_join(trees, tree, process, is_start);
   for (unsigned m = 0; m < DENET_METRICS && !error; m++)

@@ -288,9 +288,9 @@ static void init_new(const struct denet_matcher *matcher, struct denet_process *
     process->match_attempts++;
 }
 
-/* A process that is born under watch counts from its birth if the tick that sees it first matches
- * it. Its fork and its exec are one start, even if a tick comes between the two. Any other match is
- * a late one: the process counts from that match on. */
+/* A process that is born under watch counts from its birth if its first completed match accepts it.
+ * Its fork and its exec are one start, even if a tick comes between the two. Any other match is a
+ * late one: the process counts from that match on. */
 static void choose_baseline(const struct denet_matcher *matcher, struct denet_process *process) {
   if (process->members)
     return;
@@ -299,7 +299,7 @@ static void choose_baseline(const struct denet_matcher *matcher, struct denet_pr
       process->usage && !denet_metric_set_is_empty(&process->usage->counted);
   bool is_launching =
       process->execd && known_ns <= LAUNCH_NS && !process->text_stalled && !has_counted;
-  bool is_birth = process->born_under_watch && (known_ns == 0 || is_launching);
+  bool is_birth = process->born_under_watch && (!process->was_matched || is_launching);
   process->baseline = is_birth ? DENET_BASELINE_BIRTH : matcher->baseline;
 }
 
@@ -342,6 +342,7 @@ static int match(struct denet_matcher *matcher, struct denet_process *process, b
     return error == DENET_GONE ? 0 : error;
   matcher->text_stalled = attributes.stalled;
   error = apply_rules(matcher, process, parent, is_matched ? &attributes : NULL);
+  process->was_matched |= is_matched && !error;
   if (!error && is_matched)
     process->text_stalled = attributes.stalled;
   /* An ended process is matched once: it would count again, and its texts are gone. */

@@ -39,7 +39,8 @@ struct denet_usage *denet_process_use(struct denet_process *process) {
 }
 
 void denet_process_drop_usage(struct denet_process *process) {
-  if (process->members || !process->usage || !denet_metric_set_is_empty(&process->usage->counted))
+  bool may_count = process->members || process->changed;
+  if (may_count || !process->usage || !denet_metric_set_is_empty(&process->usage->counted))
     return;
   denet_usage_free(process->usage);
   process->usage = NULL;

@@ -17,8 +17,8 @@ union denet_source_notes {
   struct denet_procfs_notes {
     uint64_t inode;  /* of /proc/PID: another one, another process */
     uint64_t cpu_ns; /* its CPU clock at the last pass */
-    bool is_unread;  /* this pass could not tell who it is */
-    bool hides_exit; /* how it ends is not for this user to see */
+    bool is_unread;  /* this pass could not read its stat */
+    bool hides_exit; /* its exit status is hidden from this user */
     int io_outcome;  /* of reading its I/O with its stat; DENET_LATER: was not read */
     int net_outcome; /* likewise, of its network namespace */
   } procfs;
@@ -49,7 +49,7 @@ struct denet_process {
   bool changed;  /* new, exec'd or renamed since then: the rules must look again */
   bool has_run;  /* may have used CPU since it was measured last: its values may differ */
   bool ended;    /* nothing of it runs any more; it may still be there as a zombie */
-  bool vanished; /* not even as that */
+  bool vanished; /* its pid is gone from the source: not even a zombie */
   bool has_exit_status;
   bool oom_killed;   /* the OOM killer chose it */
   int exit_status;   /* as wait(2) has it */
@@ -64,6 +64,7 @@ struct denet_process {
   unsigned match_attempts;      /* how often the rules have looked again at a young process */
   uint64_t resolved_pass;       /* the pass in which its trees were decided last, or */
   int resolve_failure;          /* why they could not be */
+  bool was_matched;             /* the rules have been applied to it */
   bool text_stalled;            /* a text that the rules need was not known yet at the last match */
   unsigned unavailable;         /* denet_unavailable bits: what of it may not be read */
   struct denet_member *members; /* the trees that it counts in */
@@ -98,7 +99,7 @@ void denet_process_identify(struct denet_process *process, const struct denet_id
 /* Returns its usage, a new one if it has none; NULL: no memory. */
 struct denet_usage *denet_process_use(struct denet_process *process);
 
-/* Frees the usage of a process that counts nowhere and never did. */
+/* Frees the usage of a process that counts nowhere, never did, and is not about to be matched. */
 void denet_process_drop_usage(struct denet_process *process);
 
 /* Frees what it owns. NULL and zeroed are fine. */

@@ -78,3 +78,11 @@ void denet_stack_counts_sort(struct denet_stack_counts *set) {
   if (set->count)
     qsort(set->stacks, set->count, sizeof(*set->stacks), compare_times);
 }
+
+void denet_stack_counts_continue(struct denet_stack_counts *set,
+                                 const struct denet_stack_counts *other) {
+  memcpy(set->until_line_ns, other->until_line_ns, sizeof(set->until_line_ns));
+  memcpy(set->in_lines_ns, other->in_lines_ns, sizeof(set->in_lines_ns));
+  memcpy(set->missing_ns, other->missing_ns, sizeof(set->missing_ns));
+  set->lines = other->lines;
+}

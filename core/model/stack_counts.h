@@ -50,5 +50,9 @@ void denet_stack_counts_add(struct denet_stack_counts *set, const struct denet_s
 /* Sorts, longest first. */
 void denet_stack_counts_sort(struct denet_stack_counts *set);
 
+/* Makes the set go on with the lines of another one: what they have is not written again. */
+void denet_stack_counts_continue(struct denet_stack_counts *set,
+                                 const struct denet_stack_counts *other);
+
 /* Removes the stacks, keeps the memory. */
 void denet_stack_counts_clear(struct denet_stack_counts *set);

@@ -1,5 +1,5 @@
 /* The adaptive interval: BaseInterval in the first second of a process's life, growing linearly to
- * MaxInterval at ten seconds, then MaxInterval (the rule of denet itself). While it grows it is a
+ * MaxInterval at ten seconds, then MaxInterval. While it grows it is a
  * whole number of BaseIntervals, so that all young processes are sampled in the same ticks. */
 #pragma once
 

@@ -90,6 +90,8 @@ static bool waits_for_texts(const struct denet_tree *tree, uint64_t now_ns) {
 static int send_sample(struct denet_emitter *emitter, struct denet_tree *tree, uint64_t ts_ms,
                        uint64_t now_ns) {
   struct denet_text json;
+  uint64_t in_lines_ns[DENET_REASONS]; /* to be restored if no file gets the line */
+  memcpy(in_lines_ns, tree->stacks.in_lines_ns, sizeof(in_lines_ns));
   int error = tree->wants_metadata ? send_metadata(emitter, tree) : 0;
   if (!error)
     error = denet_record_sample(emitter->json, tree, ts_ms, now_ns, &json);
@@ -97,7 +99,9 @@ static int send_sample(struct denet_emitter *emitter, struct denet_tree *tree, u
     return error;
   struct denet_line line = line_of(tree, tree->is_over ? DENET_LINE_LAST : DENET_LINE_SAMPLE, json);
   error = send(emitter, &line);
-  if (!error && tree->is_over)
+  if (error)
+    memcpy(tree->stacks.in_lines_ns, in_lines_ns, sizeof(in_lines_ns));
+  else if (tree->is_over)
     denet_freep(&tree->file);
   return error;
 }

@@ -124,7 +124,7 @@ static void write_stack(struct denet_json *json, const struct denet_stack *stack
 /* Writes the time of each reason for which there is no stack. Stacks are unwound in another thread
  * and come with the next line at the earliest: of each line the time until the line before counts,
  * and only what has no stack in all of MISSING_LINES lines is written. The last line has the rest.
- * in_lines_ns may exceed the time by what comes still later; then less is missing from then on. */
+ */
 static void write_not_sampled(struct denet_json *json, struct denet_tree *tree,
                               const uint64_t time_ns[DENET_REASONS]) {
   static const struct denet_text frames = {DENET_NOT_SAMPLED, sizeof(DENET_NOT_SAMPLED)};
@@ -153,9 +153,13 @@ static void write_stacks(struct denet_json *json, struct denet_tree *tree,
   denet_json_key(json, "stacks");
   denet_json_array_open(json);
   for (size_t i = 0; i < set->count && i < STACKS_MOST; i++) {
-    const struct denet_stack *stack = &set->stacks[i];
-    write_stack(json, stack, (struct denet_text){stack->frames->names, stack->frames->length});
-    set->in_lines_ns[stack->reason] += stack->time_ns;
+    struct denet_stack stack = set->stacks[i];
+    uint64_t *in_lines_ns = &set->in_lines_ns[stack.reason], all_ns = time_ns[stack.reason];
+    /* The time of a stack that comes very late is in lines already, as not sampled. */
+    uint64_t left_ns = all_ns > *in_lines_ns ? all_ns - *in_lines_ns : 0;
+    stack.time_ns = stack.time_ns < left_ns ? stack.time_ns : left_ns;
+    write_stack(json, &stack, (struct denet_text){stack.frames->names, stack.frames->length});
+    *in_lines_ns += stack.time_ns;
   }
   write_not_sampled(json, tree, time_ns);
   denet_json_array_close(json);

@@ -51,6 +51,15 @@ static void remove_stale(struct denet_blocked_stacks *blocked, uint64_t before_n
   blocked->count = kept;
 }
 
+void denet_blocked_stacks_close(struct denet_blocked_stacks *blocked, pid_t pid,
+                                uint64_t start_ns) {
+  for (size_t i = 0; i < blocked->count; i++)
+    if (blocked->threads[i].interval.pid == pid &&
+        blocked->threads[i].interval.start_ns == start_ns)
+      blocked->threads[i].asked_ns = 0;
+  remove_stale(blocked, 1);
+}
+
 void denet_blocked_stacks_free(struct denet_blocked_stacks *blocked) {
   if (!blocked)
     return;

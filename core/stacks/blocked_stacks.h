@@ -25,6 +25,9 @@ struct denet_blocked_interval {
 struct denet_blocked_stacks *denet_blocked_stacks_new(const char *proc_path, size_t stack_bytes);
 void denet_blocked_stacks_free(struct denet_blocked_stacks *blocked); /* NULL is fine */
 
+/* Removes the frames of all threads of a process. */
+void denet_blocked_stacks_close(struct denet_blocked_stacks *blocked, pid_t pid, uint64_t start_ns);
+
 /* Returns the frames kept for this interval, borrowed until the next call; NULL: none. now_ns: any
  * clock that does not run backwards. */
 struct denet_frames *denet_blocked_stacks_find(struct denet_blocked_stacks *blocked,

@@ -281,6 +281,7 @@ static void do_job(struct denet_stack_worker *worker, const struct job *job) {
     break;
   case JOB_CLOSE:
     denet_unwinder_close_process(worker->unwinder, job->process.pid, job->process.start_ns);
+    denet_blocked_stacks_close(worker->blocked, job->process.pid, job->process.start_ns);
     break;
   case JOB_STACK:
     do_stack(worker, job);

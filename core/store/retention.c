@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <search.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #define FIRST_BUCKETS 64
@@ -196,7 +197,9 @@ static int remove_file(const struct denet_retention *retention,
     return outcome;
   if (*file->dir)
     unlinkat(instance, file->dir, AT_REMOVEDIR);
-  if (!unlinkat(host, at->name, AT_REMOVEDIR) && strcmp(at->host, retention->host) != 0)
+  bool is_removed = !unlinkat(host, at->name, AT_REMOVEDIR);
+  /* The lock of a store is on the folder of its host. */
+  if (is_removed && strcmp(at->host, retention->host) != 0 && !flock(host, LOCK_EX | LOCK_NB))
     unlinkat(top, at->host, AT_REMOVEDIR);
   return outcome;
 }

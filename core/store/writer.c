@@ -173,7 +173,7 @@ int denet_writer_start(struct denet_writer *writer, const struct denet_writer_se
       .block_bytes = DISK_BLOCK_BYTES,
   };
   writer->flush_ns = settings->flush_ns;
-  int outcome = start(writer, &store, error);
+  int outcome = settings->path ? start(writer, &store, error) : -EINVAL;
   writer->is_running = !outcome;
   writer->is_broken = outcome != 0;
   return outcome;

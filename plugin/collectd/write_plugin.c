@@ -135,7 +135,7 @@ static int init(void) {
       .flush_ns = plugin.settings.flush_ns,
   };
   struct denet_error error = {0};
-  if (!writer || !path || denet_writer_start(writer, &settings, &error)) {
+  if (!writer || denet_writer_start(writer, &settings, &error)) {
     if (error.text[0])
       ERROR(LOG_NAME "%s.", error.text);
     return -1;

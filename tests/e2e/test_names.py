@@ -22,9 +22,9 @@ class HostileNames(unittest.TestCase):
         rules = rule("comm", executable, 'Instance "%{comm}"', "Children false") + \
             rule("argument", executable, 'CommandLine "^hostile=(.*) end$"',
                  'Instance "%{1}"', "Records false") + \
-            rule("needle", 'CommandLine "x needle-within-bounds x"') + \
-            rule("at-end", 'CommandLine "needle-at-the-end$"') + \
-            rule("beyond", 'CommandLine "^needle-at-the-end"') + \
+            rule("needle", executable, 'CommandLine "x needle-within-bounds x"') + \
+            rule("at-end", executable, 'CommandLine "needle-at-the-end$"') + \
+            rule("beyond", executable, 'CommandLine "^needle-at-the-end"') + \
             rule("named", executable, 'CommandLine "^\\\\[emptied.*\\\\]$"')
         cls.workloads = {
             name: cls.enterClassContext(Workload(

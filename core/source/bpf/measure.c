@@ -36,11 +36,12 @@ static void measure_cpu(struct denet_bpf_source *bpf, struct denet_process *proc
                         const struct denet_bpf_process *record) {
   struct denet_usage *usage = process->usage;
   struct denet_values *now = &usage->now;
-  uint64_t read_ns = usage->measured_ns;
+  const uint64_t before_ns = usage->measured_ns;
   if (denet_procfs_read_cpu(bpf->procfs, process))
     return;
-  if (usage->measured_ns > read_ns)
-    usage->age_ns += now->value[DENET_THREADS] * (usage->measured_ns - read_ns);
+  const uint64_t after_ns = process->usage->measured_ns;
+  if (after_ns > before_ns)
+    usage->age_ns += now->value[DENET_THREADS] * (after_ns - before_ns);
   denet_usage_derive_off_cpu(usage);
   uint64_t user = record ? record->usage.user_ns : now->value[DENET_CPU_USER];
   uint64_t system = record ? record->usage.system_ns : now->value[DENET_CPU_SYSTEM];

@@ -41,9 +41,9 @@ static void take_metrics(const struct denet_process *process,
 
 /* A process uses CPU for a moment after its exit event, to free what it has. Moves its end so that
  * the CPU time since since_ns, when it was cpu_ns, fits in. */
-static void delay_end(struct denet_process *process, uint64_t since_ns, uint64_t cpu_ns) {
+static void delay_end(struct denet_process *process, uint64_t since_ns, uint64_t cpu_ns,
+                      uint64_t threads) {
   struct denet_usage *usage = process->usage;
-  uint64_t threads = usage->now.value[DENET_THREADS];
   uint64_t least_ns = since_ns + (usage->cpu_ns - cpu_ns) / (threads ? threads : 1);
   if (usage->measured_ns < least_ns)
     usage->measured_ns = least_ns;
@@ -56,6 +56,8 @@ void denet_record_values_take(struct denet_process *process, const struct denet_
   struct denet_usage *usage = process->usage;
   uint64_t since_ns = usage->measured_ns ? usage->measured_ns : process->born_ns;
   uint64_t cpu_ns = usage->cpu_ns;
+  /* The record of a zombie has one thread, however many used the CPU time. */
+  uint64_t threads = denet_values_get(&usage->now, DENET_THREADS);
   bool has_end = process->ended && process->ended_ns;
   usage->measured_ns = has_end ? process->ended_ns : record->seen_ns;
   take_metrics(process, record, page_bytes, unavailable);
@@ -64,7 +66,7 @@ void denet_record_values_take(struct denet_process *process, const struct denet_
   denet_values_split_cpu(&usage->now, usage->cpu_ns, record->usage.user_ns,
                          record->usage.system_ns);
   if (has_end || process->vanished)
-    delay_end(process, since_ns, cpu_ns);
+    delay_end(process, since_ns, cpu_ns, threads ? threads : record->identity.threads);
   usage->age_ns = record->usage.age_ns;
   if (record->net_namespace)
     denet_usage_enter_net(usage, record->net_namespace);

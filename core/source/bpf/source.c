@@ -377,14 +377,19 @@ static void rescan(struct denet_bpf_source *bpf) {
   if (bpf->is_full)
     return;
   bpf->is_full = true;
+  if (denet_loader_list(bpf->loader, 0, &bpf->rescanned))
+    return; /* the sums of the pass stay */
+  struct denet_buffer before = bpf->records;
+  bpf->records = bpf->rescanned;
+  bpf->rescanned = before;
   denet_task_sums_clear(&bpf->task_sums);
-  if (denet_loader_list(bpf->loader, 0, &bpf->records))
-    return;
-  while ((head = denet_task_sums_next(&bpf->records, &offset)))
-    if (head->kind == DENET_BPF_PROCESS &&
-        denet_task_sums_add(&bpf->task_sums, (struct denet_bpf_process *)head))
-      return;
+  int error = 0;
+  while (!error && (head = denet_task_sums_next(&bpf->records, &offset)))
+    if (head->kind == DENET_BPF_PROCESS)
+      error = denet_task_sums_add(&bpf->task_sums, (struct denet_bpf_process *)head);
   denet_task_sums_add_threads(&bpf->task_sums, &bpf->records);
+  if (error) /* a process without its threads would be a jump later */
+    denet_task_sums_clear(&bpf->task_sums);
 }
 
 const struct denet_task_sum *denet_bpf_source_find_sum(struct denet_bpf_source *bpf,
@@ -406,6 +411,7 @@ static void free_bpf(struct denet_source *source) {
   denet_source_free(bpf->procfs);
   denet_lifecycle_done(&bpf->lifecycle);
   denet_buffer_done(&bpf->records);
+  denet_buffer_done(&bpf->rescanned);
   denet_task_sums_done(&bpf->task_sums);
   free(bpf);
 }

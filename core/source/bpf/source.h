@@ -15,6 +15,7 @@ struct denet_bpf_source {
   struct denet_loader *loader;
   struct denet_lifecycle lifecycle;
   struct denet_buffer records;      /* of the last pass */
+  struct denet_buffer rescanned;    /* memory for a rescan */
   struct denet_task_sums task_sums; /* likewise */
   uint64_t opened_ns; /* boot clock, as all times here; processes that started before are not new */
   uint64_t begun_ns;  /* start of the last pass */

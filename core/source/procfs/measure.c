@@ -406,6 +406,10 @@ void denet_procfs_measure(struct denet_source *source, struct denet_process *pro
   bool may_differ = first || process->has_run;
   procfs->wants_all = false;
   denet_metric_set_add_all(&procfs->wanted, wanted);
+  /* I/O that was read with stat, and that no rule of this process wants, is not to be counted. */
+  const struct denet_metric_set *of_io = &plan[DENET_FILE_IO].metrics;
+  if (!denet_metric_set_meets(wanted, of_io) && !denet_metric_set_meets(&usage->wanted, of_io))
+    denet_metric_set_remove_all(&usage->now.present, of_io);
   if (process->vanished || process->notes.procfs.is_unread) /* the pid may be another process's */
     return;
   procfs->read_failure = 0;

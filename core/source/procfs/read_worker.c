@@ -223,7 +223,7 @@ static void begin(struct denet_read_worker *worker, uint64_t keep_ns) {
   }
   for (unsigned i = worker->stalled_count; i-- > 0;) {
     uint64_t done_ns = read_done_ns(worker->stalled[i]);
-    if (!done_ns || now_ns - done_ns < keep_ns)
+    if (!done_ns || now_ns < done_ns || now_ns - done_ns < keep_ns)
       continue;
     dismiss(worker->stalled[i]);
     worker->stalled[i] = worker->stalled[--worker->stalled_count];

@@ -305,7 +305,7 @@ void *denet_elf_copy_section(const struct denet_elf_copy *copy, const char *name
     const char *found =
         gelf_getshdr(section, &header) ? elf_strptr(copy->elf, names, header.sh_name) : NULL;
     if (found && strcmp(found, name) == 0)
-      return header.sh_flags & SHF_COMPRESSED ? NULL : elf_getdata(section, NULL);
+      return (header.sh_flags & SHF_COMPRESSED) ? NULL : elf_getdata(section, NULL);
   }
   return NULL;
 }

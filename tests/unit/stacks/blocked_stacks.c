@@ -75,6 +75,22 @@ START_TEST(threads_that_are_not_asked_for_make_room) {
 }
 END_TEST
 
+START_TEST(threads_of_a_closed_process_are_removed) {
+  OWN_BLOCKED blocked = denet_blocked_stacks_new("/proc", STACK_BYTES);
+  struct denet_blocked_interval second = first, other = first;
+  second.tid++;
+  other.tid += 2;
+  other.start_ns++;
+  keep(blocked, first, SECOND_NS, "read");
+  keep(blocked, second, SECOND_NS, "poll");
+  keep(blocked, other, SECOND_NS, "wait");
+  denet_blocked_stacks_close(blocked, first.pid, first.start_ns);
+  expect(blocked, first, SECOND_NS, NULL);
+  expect(blocked, second, SECOND_NS, NULL);
+  expect(blocked, other, SECOND_NS, "wait");
+}
+END_TEST
+
 START_TEST(number_of_threads_is_bounded) {
   OWN_BLOCKED blocked = denet_blocked_stacks_new("/proc", STACK_BYTES);
   struct denet_blocked_interval interval = first;
@@ -188,6 +204,7 @@ END_TEST
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, frames_are_those_of_just_this_interval, others);
   ADD_TEST(suite, threads_that_are_not_asked_for_make_room);
+  ADD_TEST(suite, threads_of_a_closed_process_are_removed);
   ADD_TEST(suite, number_of_threads_is_bounded);
   ADD_TABLE(suite, stack_is_read_if_the_thread_is_where_it_was, samples);
   ADD_TEST(suite, stack_that_is_read_is_the_threads);

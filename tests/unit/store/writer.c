@@ -18,7 +18,7 @@ static struct {
 
 static void keep_sentence(void *context, enum denet_severity severity, const char *sentence) {
   size_t length = strlen(logged.text);
-  snprintf(logged.text + length, sizeof(logged.text) - length, "%u %s\n", severity, sentence);
+  snprintf(logged.text + length, sizeof(logged.text) - length, "%d %s\n", (int)severity, sentence);
   ck_assert_ptr_eq(context, &logged);
   logged.count++;
 }
@@ -92,6 +92,15 @@ START_TEST(a_writer_that_cannot_start_takes_no_lines) {
 }
 END_TEST
 
+START_TEST(a_writer_without_a_path_takes_no_lines) {
+  struct denet_writer *writer = new_writer(1 << 20);
+  struct denet_error error = {0};
+  ck_assert_int_eq(denet_writer_start(writer, &(struct denet_writer_settings){0}, &error), -EINVAL);
+  ck_assert_int_eq(push(writer, 1, DENET_LINE_METADATA, HEADER), ENOENT);
+  ck_assert(denet_writer_stop(writer, 60));
+}
+END_TEST
+
 START_TEST(drops_are_logged_once_and_counted_at_the_end) {
   struct scene scene = begin_closed();
   struct denet_writer *writer = new_writer(1024);
@@ -140,6 +149,7 @@ END_TEST
 void add_cases(Suite *suite) {
   ADD_TEST(suite, lines_pushed_before_and_after_the_start_are_in_their_files);
   ADD_TEST(suite, a_writer_that_cannot_start_takes_no_lines);
+  ADD_TEST(suite, a_writer_without_a_path_takes_no_lines);
   ADD_TEST(suite, drops_are_logged_once_and_counted_at_the_end);
   ADD_TEST(suite, lines_that_cannot_be_written_are_logged_once_and_counted);
   ADD_TEST(suite, a_writer_that_never_started_stops_at_once);

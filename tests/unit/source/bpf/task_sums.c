@@ -27,7 +27,7 @@ static void append(struct pass *pass, const void *record, size_t size) {
 
 /* Returns a usage with another number in each counter. */
 static struct denet_bpf_usage make_usage(denet_u64 n) {
-  denet_u64 counters[COUNTERS];
+  denet_u64 counters[COUNTERS] = {0};
   struct denet_bpf_usage usage;
   for (size_t i = 0; i < COUNTERS; i++)
     counters[i] = (i + 7) * n;
