@@ -213,6 +213,24 @@ START_TEST(ended_process_was_measured_at_its_end) {
 }
 END_TEST
 
+START_TEST(end_of_a_process_allows_for_all_threads_that_it_had) {
+  OWN_PROCESS process = {.born_ns = 1000};
+  struct denet_bpf_process record = make_record(1);
+  record.identity.threads = 8;
+  record.usage.run_ns = 0;
+  record.seen_ns = 2000;
+  take(&process, record, 0);
+  process.ended = true;
+  process.ended_ns = 3000;
+  record.identity.threads = 1; /* a zombie has no more */
+  record.usage.run_ns = 8 * 1000;
+  record.seen_ns = 3500;
+  take(&process, record, 0);
+  ck_assert_uint_eq(process.usage->measured_ns, 3000);
+  ck_assert_uint_eq(process.ended_ns, 3000);
+}
+END_TEST
+
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, each_counter_comes_from_its_field_and_never_falls, series);
   ADD_TEST(suite, fall_of_one_counter_changes_no_other_one);
@@ -221,4 +239,5 @@ void add_cases(Suite *suite) {
   ADD_TABLE(suite, process_without_memory_keeps_its_last_values, memories);
   ADD_TEST(suite, gauges_are_those_of_the_last_record);
   ADD_TABLE(suite, ended_process_was_measured_at_its_end, moments);
+  ADD_TEST(suite, end_of_a_process_allows_for_all_threads_that_it_had);
 }
