@@ -1,40 +1,9 @@
 #include "plugin/collectd/values.h"
 
 #include "core/util/array.h"
-#include "core/util/cleanup.h"
+#include "plugin/collectd/types.h"
 
 #define SELF "_self"
-#define SOURCES_MOST 2 /* data sources in one of the types used, types.db(5) */
-
-static const struct {
-  const char *type, *type_instance;
-  uint64_t divisor;
-  unsigned count;
-  enum denet_metric metrics[SOURCES_MOST];
-} lists[] = {
-#define DENET_LIST(type, type_instance, divisor, ...)                                              \
-  {type,                                                                                           \
-   type_instance,                                                                                  \
-   divisor,                                                                                        \
-   DENET_COUNT_OF(((enum denet_metric[]){__VA_ARGS__})),                                           \
-   {__VA_ARGS__}},
-#define DENET_DERIVED_LIST(...)
-#include "plugin/collectd/types.def"
-#undef DENET_LIST
-#undef DENET_DERIVED_LIST
-};
-
-static const struct {
-  const char *type, *type_instance;
-  enum denet_derived derived;
-} derived_lists[] = {
-#define DENET_LIST(...)
-#define DENET_DERIVED_LIST(type, type_instance, derived) {type, type_instance, derived},
-#include "plugin/collectd/types.def"
-#undef DENET_LIST
-#undef DENET_DERIVED_LIST
-};
-
 void denet_values_batch_done(struct denet_values_batch *batch) {
   free(batch->rows);
   *batch = (struct denet_values_batch){0};
@@ -70,29 +39,30 @@ static value_t make_value(enum denet_kind kind, double value, uint64_t count) {
 
 /* Dispatches the value lists of the metrics. A list with an absent value is left out. */
 static void dispatch_metrics(value_list_t *list, const struct denet_group *group) {
-  for (size_t i = 0; i < DENET_COUNT_OF(lists); i++) {
-    value_t values[SOURCES_MOST];
-    bool is_whole = denet_metric_info[lists[i].metrics[0]].report & group->report;
-    for (unsigned k = 0; k < lists[i].count && is_whole; k++) {
-      enum denet_metric m = lists[i].metrics[k];
-      uint64_t value = group->values.value[m] / lists[i].divisor;
+  for (size_t i = 0; i < DENET_COUNT_OF(denet_lists); i++) {
+    value_t values[DENET_LIST_SOURCES];
+    bool is_whole = denet_metric_info[denet_lists[i].metrics[0]].report & group->report;
+    for (unsigned k = 0; k < denet_lists[i].count && is_whole; k++) {
+      enum denet_metric m = denet_lists[i].metrics[k];
+      uint64_t value = group->values.value[m] / denet_lists[i].divisor;
       is_whole = denet_values_has(&group->values, m);
       values[k] = make_value(denet_metric_info[m].kind, (double)value, value);
     }
     if (is_whole)
-      dispatch(list, lists[i].type, lists[i].type_instance, values, lists[i].count);
+      dispatch(list, denet_lists[i].type, denet_lists[i].type_instance, values,
+               denet_lists[i].count);
   }
 }
 
 static void dispatch_derived(value_list_t *list, const struct denet_group_report *report,
                              unsigned wanted) {
-  for (size_t i = 0; i < DENET_COUNT_OF(derived_lists); i++) {
-    enum denet_derived d = derived_lists[i].derived;
+  for (size_t i = 0; i < DENET_COUNT_OF(denet_derived_lists); i++) {
+    enum denet_derived d = denet_derived_lists[i].derived;
     const struct denet_derived_info *info = &denet_derived_info[d];
     if (!(report->derived_present >> d & 1) || !(info->report & wanted))
       continue;
     value_t value = make_value(info->kind, report->derived[d], (uint64_t)report->derived[d]);
-    dispatch(list, derived_lists[i].type, derived_lists[i].type_instance, &value, 1);
+    dispatch(list, denet_derived_lists[i].type, denet_derived_lists[i].type_instance, &value, 1);
   }
 }
 

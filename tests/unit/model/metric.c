@@ -2,6 +2,7 @@
 
 #include "core/util/buffer.h"
 #include "core/util/cleanup.h"
+#include "plugin/collectd/types.h"
 
 #include "tests/unit/unit.h"
 
@@ -15,12 +16,11 @@
 #endif
 
 #define TYPES_LIMIT (1 << 20)
-#define SOURCES 2 /* the most that the plugin puts in one value list */
 
 /* What types.db says of a type, types.db(5). */
 struct type {
   unsigned sources;
-  char kind[SOURCES][16]; /* GAUGE, DERIVE, ... */
+  char kind[DENET_LIST_SOURCES][16]; /* GAUGE, DERIVE, ... */
 };
 
 static bool is_same(const char *a, const char *b) { return a && b && !strcmp(a, b); }
@@ -32,7 +32,7 @@ static struct type parse_sources(char *text) {
   while ((source = strsep(&rest, ","))) {
     char kind[16];
     ck_assert_int_eq(sscanf(source, " %*[^:]:%15[^:]", kind), 1);
-    if (type.sources < SOURCES)
+    if (type.sources < DENET_LIST_SOURCES)
       strcpy(type.kind[type.sources], kind);
     type.sources++;
   }
@@ -59,77 +59,50 @@ static const char *kind_name(enum denet_kind kind) {
   return kind == DENET_COUNTER ? "DERIVE" : "GAUGE";
 }
 
-static const struct {
-  const char *type, *type_instance;
-  uint64_t divisor;
-  unsigned count;
-  enum denet_metric metrics[SOURCES];
-} lists[] = {
-#define DENET_LIST(type, type_instance, divisor, ...)                                              \
-  {type,                                                                                           \
-   type_instance,                                                                                  \
-   divisor,                                                                                        \
-   DENET_COUNT_OF(((enum denet_metric[]){__VA_ARGS__})),                                           \
-   {__VA_ARGS__}},
-#define DENET_DERIVED_LIST(...)
-#include "plugin/collectd/types.def"
-#undef DENET_LIST
-#undef DENET_DERIVED_LIST
-};
-
-static const struct {
-  const char *type, *type_instance;
-  enum denet_derived derived;
-} derived_lists[] = {
-#define DENET_LIST(...)
-#define DENET_DERIVED_LIST(type, type_instance, derived) {type, type_instance, derived},
-#include "plugin/collectd/types.def"
-#undef DENET_LIST
-#undef DENET_DERIVED_LIST
-};
-
 START_TEST(type_is_in_types_db) {
   struct type type;
-  ck_assert_msg(find_type(lists[_i].type, &type), "%s is not in " DENET_TYPES_DB, lists[_i].type);
-  ck_assert_uint_eq(type.sources, lists[_i].count);
-  ck_assert_uint_gt(lists[_i].divisor, 0);
-  for (unsigned k = 0; k < lists[_i].count; k++) {
-    const struct denet_metric_info *info = &denet_metric_info[lists[_i].metrics[k]];
+  ck_assert_msg(find_type(denet_lists[_i].type, &type), "%s is not in " DENET_TYPES_DB,
+                denet_lists[_i].type);
+  ck_assert_uint_eq(type.sources, denet_lists[_i].count);
+  ck_assert_uint_gt(denet_lists[_i].divisor, 0);
+  for (unsigned k = 0; k < denet_lists[_i].count; k++) {
+    const struct denet_metric_info *info = &denet_metric_info[denet_lists[_i].metrics[k]];
     ck_assert_str_eq(type.kind[k], kind_name(info->kind));
     /* One word of Report asks for all of a list. */
-    ck_assert_int_eq(info->report, denet_metric_info[lists[_i].metrics[0]].report);
+    ck_assert_int_eq(info->report, denet_metric_info[denet_lists[_i].metrics[0]].report);
   }
   for (int i = 0; i < _i; i++)
-    ck_assert(!is_same(lists[i].type, lists[_i].type) ||
-              !is_same(lists[i].type_instance, lists[_i].type_instance));
+    ck_assert(!is_same(denet_lists[i].type, denet_lists[_i].type) ||
+              !is_same(denet_lists[i].type_instance, denet_lists[_i].type_instance));
 }
 END_TEST
 
 START_TEST(derived_type_is_in_types_db) {
   struct type type;
-  const char *name = derived_lists[_i].type;
+  const char *name = denet_derived_lists[_i].type;
   ck_assert_msg(find_type(name, &type), "%s is not in " DENET_TYPES_DB, name);
   ck_assert_uint_eq(type.sources, 1);
-  ck_assert_str_eq(type.kind[0], kind_name(denet_derived_info[derived_lists[_i].derived].kind));
-  for (size_t i = 0; i < DENET_COUNT_OF(lists); i++)
-    ck_assert(!is_same(lists[i].type, name) ||
-              !is_same(lists[i].type_instance, derived_lists[_i].type_instance));
+  ck_assert_str_eq(type.kind[0],
+                   kind_name(denet_derived_info[denet_derived_lists[_i].derived].kind));
+  for (size_t i = 0; i < DENET_COUNT_OF(denet_lists); i++)
+    ck_assert(!is_same(denet_lists[i].type, name) ||
+              !is_same(denet_lists[i].type_instance, denet_derived_lists[_i].type_instance));
 }
 END_TEST
 
 START_TEST(metric_that_a_report_asks_for_has_one_place_in_collectd) {
   unsigned places = 0;
-  for (size_t i = 0; i < DENET_COUNT_OF(lists); i++)
-    for (unsigned k = 0; k < lists[i].count; k++)
-      places += lists[i].metrics[k] == (unsigned)_i;
+  for (size_t i = 0; i < DENET_COUNT_OF(denet_lists); i++)
+    for (unsigned k = 0; k < denet_lists[i].count; k++)
+      places += denet_lists[i].metrics[k] == (unsigned)_i;
   ck_assert_uint_eq(places, denet_metric_info[_i].report != DENET_REPORT_NOTHING);
 }
 END_TEST
 
 START_TEST(derived_value_has_one_place_in_collectd) {
   unsigned places = 0;
-  for (size_t i = 0; i < DENET_COUNT_OF(derived_lists); i++)
-    places += derived_lists[i].derived == (unsigned)_i;
+  for (size_t i = 0; i < DENET_COUNT_OF(denet_derived_lists); i++)
+    places += denet_derived_lists[i].derived == (unsigned)_i;
   ck_assert_uint_eq(places, 1);
 }
 END_TEST
@@ -209,8 +182,8 @@ START_TEST(word_of_the_report_option_is_a_bit) {
 END_TEST
 
 void add_cases(Suite *suite) {
-  ADD_TABLE(suite, type_is_in_types_db, lists);
-  ADD_TABLE(suite, derived_type_is_in_types_db, derived_lists);
+  ADD_TABLE(suite, type_is_in_types_db, denet_lists);
+  ADD_TABLE(suite, derived_type_is_in_types_db, denet_derived_lists);
   ADD_TABLE(suite, metric_that_a_report_asks_for_has_one_place_in_collectd, denet_metric_info);
   ADD_TABLE(suite, derived_value_has_one_place_in_collectd, denet_derived_info);
   ADD_TABLE(suite, row_is_whole, denet_metric_info);
