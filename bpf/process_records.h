@@ -67,7 +67,7 @@ struct denet_bpf_usage {
 #define DENET_BPF_HAS_REAPED 8u  /* the process has waited for a child (signal->cmin_flt) */
 #define DENET_BPF_OOM_KILLED 16u /* the OOM killer chose the process (signal->oom_mm) */
 
-/* A process that user space knows and counts nowhere: enough to detect a change. */
+/* A known process that is in no tree: as much as is needed to detect an exec or a new name. */
 struct denet_bpf_compact {
   struct denet_bpf_head head;
   denet_u64 exec_id; /* task_struct.self_exec_id: the number of execs, children inherit it */

@@ -19,9 +19,9 @@ struct denet_matcher {
 
   unsigned fields; /* that the rules need, as in struct denet_rule */
   struct denet_attributes_reader reader;
-  uint64_t first_ns; /* the first tick, boot clock: what was born before was there before denet */
-  uint64_t now_ns;   /* this tick */
-  uint64_t last_ns;  /* the tick before; 0: there was none */
+  uint64_t first_ns;    /* the first tick, boot clock: processes born before it ran before denet */
+  uint64_t now_ns;      /* this tick */
+  uint64_t last_ns;     /* the tick before; 0: there was none */
   uint64_t deadline_ns; /* for the matching of this tick */
   uint64_t pass;        /* number of the pass over the table, from 1 */
   size_t cursor;        /* where the next pass begins */

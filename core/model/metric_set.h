@@ -1,5 +1,5 @@
-/* A set of metrics: bit m is metric m. Of any number of metrics, so that none of its users knows
- * how many words it has. */
+/* A set of metrics: bit m is metric m. Its users do not depend on the number of words that it has,
+ * so that there can be any number of metrics. */
 #pragma once
 
 #include "core/model/metric.h"

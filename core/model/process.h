@@ -12,7 +12,7 @@
 struct denet_member;             /* tree.h */
 struct denet_process_wait_stats; /* wait_stats.h */
 
-/* What the source in use notes of a process for itself; nobody else reads it. */
+/* State of a process that only the source in use reads and writes. */
 union denet_source_notes {
   struct denet_procfs_notes {
     uint64_t inode;  /* of /proc/PID: another one, another process */

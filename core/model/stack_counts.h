@@ -50,7 +50,8 @@ void denet_stack_counts_add(struct denet_stack_counts *set, const struct denet_s
 /* Sorts, longest first. */
 void denet_stack_counts_sort(struct denet_stack_counts *set);
 
-/* Makes the set go on with the lines of another one: what they have is not written again. */
+/* Copies which time the lines of another set have, so that the lines of this set, which come after
+ * them in the same file, do not have it again. */
 void denet_stack_counts_continue(struct denet_stack_counts *set,
                                  const struct denet_stack_counts *other);
 

@@ -12,7 +12,7 @@ struct denet_thread_sums; /* thread_sums.h */
 /* Where the counters of a process begin when it comes to count. Counters of a whole namespace,
  * which members do not add up, always begin as FIRST_SEEN. */
 enum denet_baseline {
-  DENET_BASELINE_FIRST_SEEN,       /* at 0: what it did before belongs to nobody */
+  DENET_BASELINE_FIRST_SEEN,       /* at 0: what it did before is not counted */
   DENET_BASELINE_BIRTH,            /* with all that it has done */
   DENET_BASELINE_BIRTH_IN_RECORDS, /* with all that it has done in the files, at 0 in the groups */
 };
@@ -72,7 +72,8 @@ void denet_usage_rate(struct denet_usage *usage, uint64_t window_ns);
  * namespace begin anew. */
 void denet_usage_enter_net(struct denet_usage *usage, uint64_t namespace);
 
-/* The process counts nowhere any more: what it does until it counts again is left out. */
+/* Stops counting, as the process has left all trees. What it does until it is a member again is not
+ * counted. */
 void denet_usage_pause(struct denet_usage *usage);
 
 /* Sets DENET_OFF_CPU, which never falls, to the time that the threads were blocked: what is left of

@@ -33,7 +33,7 @@ int denet_loop_report(struct denet_loop *loop, uint64_t timeout_ns,
 unsigned denet_loop_source_id(const struct denet_loop *loop);
 
 /* Runs the last tick, which writes a line of each tree, ends the thread and frees the loop. NULL is
- * fine. False, logged, if a tick has stalled for timeout_ns: the thread keeps what it uses and goes
- * on once the stall ends, but sends no more lines and logs nothing. In any case this is the last
- * call with this loop. */
+ * fine. False, logged, if a tick has stalled for timeout_ns: the thread is left behind with its
+ * memory; once the stall ends it ends too, and sends no more lines and logs nothing. In any case
+ * this is the last call with this loop. */
 bool denet_loop_stop(struct denet_loop *loop, uint64_t timeout_ns);

@@ -287,7 +287,7 @@ int denet_rule_finish(struct denet_rule *rule, struct denet_error *error) {
   return 0;
 }
 
-/* Returns whether a user, who has a number and may have a name, is the one of the pattern. */
+/* Returns whether the pattern matches the name of the user or the digits of the number. */
 static bool match_user(const struct denet_pattern *pattern,
                        const struct denet_attributes *attributes) {
   char digits[24];

@@ -1,5 +1,5 @@
 /* What the kernel's events say of processes: one entry for each, kept until the source has used it.
- * Pure: knows the layout of events (bpf/process_records.h), not where they come from. */
+ * No I/O: the caller passes events (bpf/process_records.h). */
 #pragma once
 
 #include "bpf/process_records.h"
