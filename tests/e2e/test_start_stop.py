@@ -124,8 +124,7 @@ class Flush(unittest.TestCase):
     def test_all_lines_are_written_when_the_answer_comes(self):
         with Workload("herd", "1") as workload, \
                 Socket.add_to(Collectd(FAST + RULE, "FlushInterval 600\n",
-                                       interval=0.5)) as collectd:
-            socket = self.enterContext(Socket(collectd))
+                                       interval=0.5)) as collectd, Socket(collectd) as socket:
             for _ in range(2):
                 known = len(collectd.samples_of(workload.pid))
                 made = collectd.wait_for_values("_self", "derive-records", count=3,

@@ -25,9 +25,8 @@ class HungDisk(unittest.TestCase):
         cls.enterClassContext(herd())
         cls.collectd = cls.enterClassContext(Socket.add_to(
             Collectd(FAST + TREE, SMALL_FILES + "QueueSize 0.05\n", interval=0.5)))
-        socket = cls.enterClassContext(Socket(cls.collectd))
         wait_for_more(cls.collectd)
-        with hang(cls.collectd):
+        with Socket(cls.collectd) as socket, hang(cls.collectd):
             cls.collectd.wait_for_log(FULL, timeout=30)
             cls.began = time.time()
             cls.answer = socket.ask("FLUSH plugin=write_denet")

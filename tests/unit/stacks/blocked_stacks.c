@@ -4,6 +4,7 @@
 #include "core/util/cleanup.h"
 #include "tests/unit/unit.h"
 
+#include <alloca.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
@@ -173,19 +174,21 @@ START_TEST(stack_is_read_if_the_thread_is_where_it_was) {
 }
 END_TEST
 
-/* A fork has its parent's stack, so what it holds is known. */
+/* A fork has its parent's stack, so what it holds is known. alloca(3), as the address sanitizer may keep
+ * a variable elsewhere. */
 START_TEST(stack_that_is_read_is_the_threads) {
   OWN_BLOCKED blocked = denet_blocked_stacks_new("/proc", STACK_BYTES);
-  volatile uint64_t mark = UINT64_C(0x1122334455667788) + (uint64_t)getpid();
+  volatile uint64_t *mark = alloca(sizeof(*mark));
+  *mark = UINT64_C(0x1122334455667788) + (uint64_t)getpid();
   struct child child = start_child();
   struct denet_blocked_interval interval = {.pid = child.pid, .tid = child.pid};
   denet_u64 registers[DENET_OFF_CPU_REGISTERS] = {0};
   struct denet_text stack;
   read_registers(&child, registers);
   ck_assert_int_eq(denet_blocked_stacks_read(blocked, &interval, registers, &stack), 0);
-  size_t at = (size_t)((uint64_t)(uintptr_t)&mark - registers[DENET_STACK_POINTER]);
-  ck_assert_uint_lt(at + sizeof(mark), stack.length);
-  ck_assert_mem_eq(stack.bytes + at, (const void *)&mark, sizeof(mark));
+  size_t at = (size_t)((uint64_t)(uintptr_t)mark - registers[DENET_STACK_POINTER]);
+  ck_assert_uint_lt(at + sizeof(*mark), stack.length);
+  ck_assert_mem_eq(stack.bytes + at, (const void *)mark, sizeof(*mark));
   end_child(&child);
 }
 END_TEST
