@@ -8,7 +8,7 @@ struct denet_symbols;
 /* Reads them from .symtab; else from .symtab of the separate debug file (NULL if there is none);
  * else from .dynsym and the compressed table in .gnu_debugdata. They may take limit bytes of
  * memory. 0, then the caller owns *out_symbols and the files are not needed any more; -ENOENT if it
- * has none; -EFBIG; as denet_elf_file_read. */
+ * has none; -EFBIG; as denet_elf_file_copy. */
 int denet_symbols_new(const struct denet_elf_file *file, const struct denet_elf_file *debug,
                       uint64_t limit, struct denet_symbols **out_symbols);
 
@@ -16,8 +16,6 @@ void denet_symbols_free(struct denet_symbols *symbols); /* NULL is fine */
 
 /* Returns the memory they take. */
 uint64_t denet_symbols_bytes(const struct denet_symbols *symbols);
-
-size_t denet_symbols_count(const struct denet_symbols *symbols);
 
 /* Returns the name of the function at the address, any bytes, as it is in the file; of several
  * names the one that people know. NULL if there is none. Valid as long as the symbols are. */

@@ -40,9 +40,10 @@ int denet_unwind_table_new(const struct denet_elf_file *file, uint64_t limit,
   table->bytes = sizeof(*table) + table->copy.bytes;
   for (int i = 0; i < 2; i++) {
     uint64_t bytes = 0;
-    Elf_Data *data = denet_elf_copy_section(&table->copy, sections[i]);
-    if (denet_elf_file_section(file, sections[i]) &&
-        (!data || !data->d_buf || !denet_cfi_check(data, i == 0, &bytes)))
+    Elf_Scn *section = denet_elf_copy_section(&table->copy, sections[i]);
+    Elf_Data *data = elf_getdata(section, NULL);
+    if (section && (!data || !data->d_buf || data->d_type == ELF_T_CHDR ||
+                    !denet_cfi_check(data, i == 0, &bytes)))
       return -ENOENT;
     table->bytes += bytes;
   }
@@ -59,11 +60,9 @@ uint64_t denet_unwind_table_bytes(const struct denet_unwind_table *table) { retu
 /* A program may have both kinds, each for some of its functions. */
 static Dwarf_Frame *find_frame(const struct denet_unwind_table *table, uint64_t address) {
   Dwarf_Frame *frame = NULL;
-  if (table->run_time && !dwarf_cfi_addrframe(table->run_time, address, &frame))
-    return frame;
-  if (table->debug && !dwarf_cfi_addrframe(table->debug, address, &frame))
-    return frame;
-  return NULL;
+  bool is_found = (table->run_time && !dwarf_cfi_addrframe(table->run_time, address, &frame)) ||
+                  (table->debug && !dwarf_cfi_addrframe(table->debug, address, &frame));
+  return is_found ? frame : NULL;
 }
 
 static void free_frame(Dwarf_Frame **frame) { free(*frame); } /* as libdw.h says */
@@ -96,54 +95,26 @@ static bool run_pair(struct computation *computation, uint8_t operation) {
   if (computation->depth < 2)
     return false;
   uint64_t right = computation->stack[--computation->depth];
-  uint64_t *left = &computation->stack[computation->depth - 1];
-  int64_t a = (int64_t)*left, b = (int64_t)right;
+  uint64_t left = computation->stack[--computation->depth];
   switch (operation) {
   case DW_OP_plus:
-    *left += right;
-    return true;
+    return push(computation, left + right);
   case DW_OP_minus:
-    *left -= right;
-    return true;
+    return push(computation, left - right);
   case DW_OP_and:
-    *left &= right;
-    return true;
+    return push(computation, left & right);
   case DW_OP_shl:
-    *left = right < 64 ? *left << right : 0;
-    return true;
+    return push(computation, right < 64 ? left << right : 0);
   case DW_OP_ge:
-    *left = a >= b;
-    return true;
+    return push(computation, (int64_t)left >= (int64_t)right);
   case DW_OP_gt:
-    *left = a > b;
-    return true;
+    return push(computation, (int64_t)left > (int64_t)right);
   case DW_OP_le:
-    *left = a <= b;
-    return true;
+    return push(computation, (int64_t)left <= (int64_t)right);
   case DW_OP_lt:
-    *left = a < b;
-    return true;
+    return push(computation, (int64_t)left < (int64_t)right);
   default:
     return false;
-  }
-}
-
-/* Runs an operation that changes the value on top. */
-static bool run_top(struct computation *computation, const Dwarf_Op *operation) {
-  if (!computation->depth)
-    return false;
-  uint64_t *top = &computation->stack[computation->depth - 1];
-  switch (operation->atom) {
-  case DW_OP_plus_uconst:
-    *top += operation->number;
-    return true;
-  case DW_OP_deref:
-    return denet_cursor_use_word(computation->cursor, *top, top);
-  case DW_OP_stack_value:
-    computation->is_value = true;
-    return true;
-  default:
-    return run_pair(computation, operation->atom);
   }
 }
 
@@ -159,7 +130,18 @@ static bool run_operation(struct computation *computation, const Dwarf_Op *opera
     return push_register(computation, (unsigned)operation->number, operation->number2);
   if (atom == DW_OP_call_frame_cfa)
     return computation->frame && push(computation, *computation->frame);
-  return run_top(computation, operation);
+  if (!computation->depth)
+    return false;
+  uint64_t *top = &computation->stack[computation->depth - 1];
+  if (atom == DW_OP_deref)
+    return denet_cursor_use_word(computation->cursor, *top, top);
+  if (atom == DW_OP_plus_uconst)
+    *top += operation->number;
+  else if (atom == DW_OP_stack_value)
+    computation->is_value = true;
+  else
+    return run_pair(computation, atom);
+  return true;
 }
 
 static bool run(struct computation *computation, const Dwarf_Op *operations, size_t count,
