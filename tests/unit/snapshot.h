@@ -132,8 +132,3 @@ static inline void tell(struct denet_unwinder *unwinder, const struct denet_snap
       out->bytes[i] = '\n';
 }
 
-static inline struct denet_unwinder_stats stats_of(const struct denet_unwinder *unwinder) {
-  struct denet_unwinder_stats stats;
-  denet_unwinder_stats(unwinder, &stats);
-  return stats;
-}

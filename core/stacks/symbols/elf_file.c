@@ -13,7 +13,7 @@
 #define SECTIONS_MOST 4096
 #define PROGRAMS_MOST 128
 #define NAMES_MOST (1u << 20)
-#define NOTES_MOST 65536
+#define NOTES_MOST (NAMES_MOST + 65536)
 #define KEPT_BYTES 320 /* of a section: its header, and what libelf has of it */
 
 static int read_at(int fd, uint64_t offset, void *out, size_t bytes) {
@@ -59,11 +59,12 @@ static int read_sections(struct denet_elf_file *file, const Elf64_Ehdr *header,
       section->sh_type = SHT_NULL;
   }
   const Elf64_Shdr *names = &file->sections[header->e_shstrndx];
-  if (names->sh_type == SHT_NULL || names->sh_size > NAMES_MOST)
+  if (names->sh_type == SHT_NULL || names->sh_size == 0 || names->sh_size > NAMES_MOST)
     return 0;
   file->names = read_part(file->fd, names->sh_offset, names->sh_size, &error);
   if (!file->names)
     return error == -ENOMEM ? error : 0;
+  file->names_index = header->e_shstrndx;
   file->names_bytes = names->sh_size;
   file->section_count = count;
   return 0;
@@ -113,38 +114,6 @@ static size_t find_section(const struct denet_elf_file *file, const char *name) 
   return 0;
 }
 
-/* Puts the headers of the named sections and of those that they link to into a table of zeros, and
- * the names into the content. 0; -ENOENT if there is none; -ENOMEM. */
-static int choose_sections(const struct denet_elf_file *file, const char *const *names,
-                           size_t count, Elf64_Shdr *table, struct denet_buffer *content) {
-  size_t start = content->length, chosen = 0;
-  int error = denet_buffer_append(content, "", 1);
-  for (size_t i = 0; i < count && !error; i++) {
-    size_t index = find_section(file, names[i]);
-    if (index) {
-      uint32_t link = file->sections[index].sh_link;
-      table[index] = file->sections[index];
-      table[index].sh_name = (uint32_t)(content->length - start);
-      if (link < file->section_count && table[link].sh_type == SHT_NULL) {
-        table[link] = file->sections[link];
-        table[link].sh_name = 0;
-      }
-      chosen++;
-    }
-    error = denet_buffer_append(content, names[i], strlen(names[i]) + 1);
-  }
-  table[file->section_count] = (Elf64_Shdr){.sh_type = SHT_STRTAB,
-                                            .sh_offset = start,
-                                            .sh_size = content->length - start,
-                                            .sh_addralign = 1};
-  return error || chosen ? error : -ENOENT;
-}
-
-/* Appends a NUL, and zeros up to a multiple of 8. */
-static int pad(struct denet_buffer *content) {
-  return denet_buffer_append(content, "\0\0\0\0\0\0\0", 8 - content->length % 8);
-}
-
 /* Appends a section, and makes its header lead there. Adds its bytes, once it is uncompressed. */
 static int copy_section(int fd, Elf64_Shdr *section, uint64_t limit, struct denet_buffer *content,
                         uint64_t *total_bytes) {
@@ -166,13 +135,31 @@ static int copy_section(int fd, Elf64_Shdr *section, uint64_t limit, struct dene
   *total_bytes += compressed.ch_size;
   section->sh_offset = content->length;
   content->length += section->sh_size;
-  return pad(content);
+  return denet_buffer_append(content, "\0\0\0\0\0\0\0", 8 - content->length % 8);
 }
 
-/* Makes the content of a copy: a header, the names, the sections, the table of sections. */
+/* Chooses sections: their headers, those of the sections that they link to, and that of the names
+ * of sections go into a table of zeros. Returns false if there are none. */
+static bool choose_sections(const struct denet_elf_file *file, const char *const *names,
+                            size_t count, Elf64_Shdr *table) {
+  bool is_any = false;
+  for (size_t i = 0; i < count; i++) {
+    size_t index = find_section(file, names[i]);
+    uint32_t link = index ? file->sections[index].sh_link : 0;
+    if (index)
+      table[index] = file->sections[index];
+    if (link && link < file->section_count)
+      table[link] = file->sections[link];
+    is_any |= index > 0;
+  }
+  if (is_any)
+    table[file->names_index] = file->sections[file->names_index];
+  return is_any;
+}
+
+/* Makes the content of a copy: a header, the sections, the table of sections. */
 static int make_content(const struct denet_elf_file *file, const char *const *names, size_t count,
                         uint64_t limit, struct denet_elf_copy *copy) {
-  size_t sections = file->section_count + 1;
   Elf64_Ehdr header = {
       .e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
       .e_type = ET_DYN,
@@ -180,27 +167,30 @@ static int make_content(const struct denet_elf_file *file, const char *const *na
       .e_version = EV_CURRENT,
       .e_ehsize = sizeof(header),
       .e_shentsize = sizeof(Elf64_Shdr),
-      .e_shnum = (uint16_t)sections,
-      .e_shstrndx = (uint16_t)file->section_count,
+      .e_shnum = (uint16_t)file->section_count,
+      .e_shstrndx = (uint16_t)file->names_index,
   };
+  struct denet_buffer *content = &copy->content;
   uint64_t uncompressed = 0;
-  DENET_FREE Elf64_Shdr *table = calloc(sections, sizeof(*table));
-  int error = table ? denet_buffer_append(&copy->content, &header, sizeof(header)) : -ENOMEM;
-  if (!error)
-    error = choose_sections(file, names, count, table, &copy->content);
-  if (!error)
-    error = pad(&copy->content);
-  for (size_t i = 1; i + 1 < sections && !error; i++)
+  DENET_FREE Elf64_Shdr *table = calloc(file->section_count + 1, sizeof(*table));
+  if (!table)
+    return -ENOMEM;
+  if (!choose_sections(file, names, count, table))
+    return -ENOENT;
+  int error = denet_buffer_append(content, &header, sizeof(header));
+  for (size_t i = 1; i < file->section_count && !error; i++)
     if (table[i].sh_type != SHT_NULL)
-      error = copy_section(file->fd, &table[i], limit, &copy->content, &uncompressed);
-  header.e_shoff = copy->content.length;
+      error = copy_section(file->fd, &table[i], limit, content, &uncompressed);
+  header.e_shoff = content->length;
   if (!error)
-    error = denet_buffer_append(&copy->content, table, sections * sizeof(*table));
+    error = denet_buffer_append(content, table, file->section_count * sizeof(*table));
   if (error)
     return error;
-  memcpy(copy->content.bytes, &header, sizeof(header));
-  denet_buffer_trim(&copy->content);
-  copy->bytes = copy->content.length + uncompressed + sections * KEPT_BYTES;
+  memcpy(content->bytes, &header, sizeof(header));
+  /* libelf would search a long time for the end of a name if it had none. */
+  content->bytes[table[file->names_index].sh_offset + file->names_bytes - 1] = '\0';
+  denet_buffer_trim(content);
+  copy->bytes = content->length + uncompressed + file->section_count * KEPT_BYTES;
   return 0;
 }
 
@@ -242,16 +232,14 @@ Elf_Scn *denet_elf_copy_section(const struct denet_elf_copy *copy, const char *n
   return NULL;
 }
 
-size_t denet_elf_file_build_id(const struct denet_elf_file *file, unsigned char *out, size_t size) {
+bool denet_elf_file_build_id(const struct denet_elf_file *file, char out[DENET_BUILD_ID_BYTES]) {
   static const char *const name = ".note.gnu.build-id";
   DENET_CLEANUP(denet_elf_copy_done) struct denet_elf_copy copy = {0};
   const void *id;
   if (denet_elf_file_copy(file, &name, 1, NOTES_MOST, &copy))
-    return 0;
+    return false;
   ssize_t length = dwelf_elf_gnu_build_id(copy.elf, &id);
-  if (length <= 0)
-    return 0;
-  size_t taken = (size_t)length < size ? (size_t)length : size;
-  memcpy(out, id, taken);
-  return taken;
+  for (ssize_t i = 0; i < length && 2 * i + 2 < DENET_BUILD_ID_BYTES; i++)
+    snprintf(out + 2 * i, 3, "%02x", ((const unsigned char *)id)[i]);
+  return length > 1;
 }

@@ -5,6 +5,7 @@
 #include "core/util/buffer.h"
 
 #include <elf.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct denet_elf_file {
@@ -12,7 +13,7 @@ struct denet_elf_file {
   Elf64_Phdr *programs; /* owned, as are the next two */
   Elf64_Shdr *sections; /* SHT_NULL: one without content, or not wholly in the file */
   char *names;          /* of the sections */
-  size_t program_count, section_count, names_bytes;
+  size_t program_count, section_count, names_index, names_bytes;
 };
 
 /* Reads the headers. 0; -ENOEXEC if it is no such file, or one with absurd headers; -ENOMEM; an
@@ -21,15 +22,17 @@ int denet_elf_file_open(int fd, struct denet_elf_file *out_file);
 
 void denet_elf_file_done(struct denet_elf_file *file);
 
-/* Gets up to size bytes of the build-id. Returns its length, 0 if there is none. */
-size_t denet_elf_file_build_id(const struct denet_elf_file *file, unsigned char *out, size_t size);
+#define DENET_BUILD_ID_BYTES 41
+
+/* Gets the build-id (at most its first 20 bytes) in hexadecimal digits; false if there is none. */
+bool denet_elf_file_build_id(const struct denet_elf_file *file, char out[DENET_BUILD_ID_BYTES]);
 
 typedef struct Elf Elf;         /* libelf.h */
 typedef struct Elf_Scn Elf_Scn; /* libelf.h */
 typedef struct Dwarf Dwarf;     /* elfutils/libdw.h */
 
-/* Some sections of an ELF file, as an ELF file in memory that libelf and libdw read. A section has
- * the index that it has in the file, and a NUL behind it. */
+/* Some sections of an ELF file, as an ELF file in memory that libelf and libdw read. Each has the
+ * index that it has in the file, and a NUL behind it; the others are SHT_NULL. */
 struct denet_elf_copy {
   struct denet_buffer content; /* owned, as is all */
   Elf *elf;

@@ -100,7 +100,6 @@ int denet_maps_parse(struct denet_text text, struct denet_maps *maps) {
 }
 
 int denet_maps_copy(const struct denet_maps *from, struct denet_maps *maps) {
-  denet_maps_done(maps);
   if (denet_array_reserve(&maps->all, &maps->capacity, from->count, sizeof(*maps->all)) ||
       denet_buffer_append(&maps->texts, from->texts.bytes, from->texts.length)) {
     denet_maps_done(maps);

@@ -30,7 +30,7 @@ void denet_maps_done(struct denet_maps *maps);
  * order are skipped, as are those behind DENET_MAPS_MOST. 0 or -ENOMEM. */
 int denet_maps_parse(struct denet_text text, struct denet_maps *maps);
 
-/* Copies another's. 0 or -ENOMEM, then *maps is empty. */
+/* Copies another's into *maps, which is zeroed. 0 or -ENOMEM, then *maps is empty. */
 int denet_maps_copy(const struct denet_maps *from, struct denet_maps *maps);
 
 /* Returns the mapping that has the address; NULL if none has. */

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <gelf.h>
 #include <lzma.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
 

@@ -18,10 +18,9 @@
 #define AGAIN_NS UINT64_C(1000000000)
 
 static void release_dsos(struct denet_address_space *space) {
-  for (size_t i = 0; i < space->mapped_count; i++)
-    if (space->mapped[i])
-      denet_dsos_release(space->dsos, space->mapped[i]);
-  free(space->mapped);
+  for (size_t i = 0; i < space->maps.count; i++)
+    if (space->maps.all[i].dso)
+      denet_dsos_release(space->dsos, space->maps.all[i].dso);
 }
 
 void denet_address_space_done(struct denet_address_space *space) {
@@ -60,30 +59,23 @@ static int open_process(const struct denet_address_space *space, uint64_t *out_t
   return DENET_TAKE_FD(fd);
 }
 
-/* Opens a file to read if it is a regular one: to open a device may have an effect. */
-static int open_regular(const char *proc_path, int dir_fd, const char *path) {
+/* Opens a file to read if it is a regular one, since to open a device may have an effect, and the
+ * mapped one (NULL: any). Returns a descriptor or -errno. */
+static int open_regular(const char *proc_path, int dir_fd, const char *path,
+                        const struct denet_mapping *mapping) {
   struct stat status;
   char again[PATH_MAX];
   DENET_CLOSE int fd = openat(dir_fd, path, O_PATH | O_CLOEXEC);
   if (fd < 0 || fstat(fd, &status))
     return -errno;
-  if (!S_ISREG(status.st_mode))
+  uint64_t device = (uint64_t)major(status.st_dev) << 32 | minor(status.st_dev);
+  if (!S_ISREG(status.st_mode) ||
+      (mapping && (status.st_ino != mapping->inode || device != mapping->device)))
     return -EINVAL;
   if (snprintf(again, sizeof(again), "%s/self/fd/%d", proc_path, fd) >= (int)sizeof(again))
     return -ENAMETOOLONG;
   int readable = open(again, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
   return readable < 0 ? -errno : readable;
-}
-
-/* Opens the file at a path if it is the mapped one. */
-static int open_if_same(const char *proc_path, int process_fd, const char *path,
-                        const struct denet_mapping *mapping) {
-  struct stat status;
-  DENET_CLOSE int fd = open_regular(proc_path, process_fd, path);
-  if (fd < 0 || fstat(fd, &status) || status.st_ino != mapping->inode ||
-      ((uint64_t)major(status.st_dev) << 32 | minor(status.st_dev)) != mapping->device)
-    return -ESTALE;
-  return DENET_TAKE_FD(fd);
 }
 
 /* Opens the file of a mapping. map_files leads to the file itself, even if it is deleted or in
@@ -92,15 +84,16 @@ static int open_mapped(const char *proc_path, int process_fd, const struct denet
                        const char *file_path) {
   char path[PATH_MAX];
   snprintf(path, sizeof(path), "map_files/%" PRIx64 "-%" PRIx64, mapping->start, mapping->end);
-  int fd = open_regular(proc_path, process_fd, path);
+  int fd = open_regular(proc_path, process_fd, path, NULL);
   if (fd < 0)
-    fd = open_if_same(proc_path, process_fd, "exe", mapping);
+    fd = open_regular(proc_path, process_fd, "exe", mapping);
   if (fd < 0 && file_path[0] == '/' &&
       snprintf(path, sizeof(path), "root%s", file_path) < (int)sizeof(path))
-    fd = open_if_same(proc_path, process_fd, path, mapping);
+    fd = open_regular(proc_path, process_fd, path, mapping);
   return fd;
 }
 
+/* Finds or opens the file of a mapping, with one user more. NULL: there is none to read. */
 static struct denet_dso *find_dso(const struct denet_address_space *space, int process_fd,
                                   const struct denet_maps *maps,
                                   const struct denet_mapping *mapping) {
@@ -131,15 +124,10 @@ int denet_address_space_read(struct denet_address_space *space) {
   int error = process_fd < 0 ? process_fd : read_maps(process_fd, &maps);
   if (error)
     return error;
-  struct denet_dso **mapped = calloc(maps.count + 1, sizeof(struct denet_dso *));
-  if (!mapped)
-    return -ENOMEM;
   for (size_t i = 0; i < maps.count && i < DSOS_MOST; i++)
-    mapped[i] = find_dso(space, process_fd, &maps, &maps.all[i]);
+    maps.all[i].dso = find_dso(space, process_fd, &maps, &maps.all[i]);
   release_dsos(space);
   denet_maps_done(&space->maps);
-  space->mapped = mapped;
-  space->mapped_count = maps.count;
   space->maps = maps;
   maps = (struct denet_maps){0};
   space->start_ticks = ticks;
@@ -149,38 +137,27 @@ int denet_address_space_read(struct denet_address_space *space) {
 
 int denet_address_space_copy(const struct denet_address_space *from,
                              struct denet_address_space *space) {
-  struct denet_dso **mapped = calloc(from->mapped_count + 1, sizeof(struct denet_dso *));
-  if (!mapped || denet_maps_copy(&from->maps, &space->maps)) {
-    free(mapped);
-    return -ENOMEM;
-  }
-  for (size_t i = 0; i < from->mapped_count; i++) {
-    mapped[i] = from->mapped[i];
-    if (mapped[i])
-      denet_dso_retain(mapped[i]);
-  }
-  space->mapped = mapped;
-  space->mapped_count = from->mapped_count;
-  return 0;
+  int error = denet_maps_copy(&from->maps, &space->maps);
+  for (size_t i = 0; i < space->maps.count; i++)
+    if (space->maps.all[i].dso)
+      space->maps.all[i].dso->users++;
+  return error;
 }
 
 uint64_t denet_address_space_bytes(const struct denet_address_space *space) {
   const struct denet_perf_map *map = &space->perf_map;
   return space->maps.capacity * sizeof(*space->maps.all) + space->maps.texts.capacity +
-         space->mapped_count * sizeof(struct denet_dso *) + map->capacity * sizeof(*map->entries) +
-         map->names.capacity;
+         map->capacity * sizeof(*map->entries) + map->names.capacity;
 }
 
-static void reopen(const struct denet_address_space *space, const struct denet_mapping *mapping,
-                   struct denet_dso *dso) {
+/* Opens the file of a mapping again, if it is still the same. */
+static void reopen(const struct denet_address_space *space, const struct denet_mapping *mapping) {
   uint64_t ticks = 0;
   DENET_CLOSE int process_fd = open_process(space, &ticks);
-  if (process_fd < 0)
-    return;
-  int fd =
-      open_mapped(space->proc_path, process_fd, mapping, denet_mapping_path(&space->maps, mapping));
-  if (fd >= 0)
-    denet_dsos_reopen(space->dsos, dso, fd);
+  struct denet_dso *dso =
+      process_fd < 0 ? NULL : find_dso(space, process_fd, &space->maps, mapping);
+  if (dso)
+    denet_dsos_release(space->dsos, dso);
 }
 
 bool denet_address_space_find(struct denet_address_space *space, uint64_t address,
@@ -188,9 +165,9 @@ bool denet_address_space_find(struct denet_address_space *space, uint64_t addres
   const struct denet_mapping *mapping = denet_maps_find(&space->maps, address);
   if (!mapping)
     return false;
-  struct denet_dso *dso = space->mapped[mapping - space->maps.all];
+  struct denet_dso *dso = mapping->dso;
   if (dso && denet_dso_needs_file(dso))
-    reopen(space, mapping, dso);
+    reopen(space, mapping);
   uint64_t offset = address - mapping->start + mapping->offset;
   *out_dso = dso;
   if (!dso || !denet_dso_address(dso, offset, out_address))

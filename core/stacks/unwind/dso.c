@@ -13,13 +13,10 @@
 #define OPEN_MOST 256
 #define NAMES 512
 #define FUNCTION_MOST 400 /* bytes of a name; those of templates can be any length */
-#define BUILD_ID_MOST 20
 
-struct denet_dso_names {
-  struct {
-    uint64_t address;
-    char *text; /* owned; NULL: none */
-  } slots[NAMES];
+struct denet_dso_name {
+  uint64_t address;
+  char *text; /* owned; NULL: none */
 };
 
 static struct denet_dso **bucket_of(struct denet_dsos *dsos, uint64_t inode) {
@@ -42,10 +39,10 @@ static int read_key(int fd, struct denet_dso_key *out_key) {
   return 0;
 }
 
-/* Returns whether fd leads to the dso's file, with the content that it had. */
-static bool is_same_file(const struct denet_dso *dso, int fd) {
+/* Returns whether the dso's file is open and has the content that it had. */
+static bool is_same_file(const struct denet_dso *dso) {
   struct denet_dso_key key = {0};
-  return !read_key(fd, &key) && !memcmp(&key, &dso->key, sizeof(key));
+  return dso->fd >= 0 && !read_key(dso->fd, &key) && !memcmp(&key, &dso->key, sizeof(key));
 }
 
 /* Frees what was read; it can be read again. */
@@ -54,7 +51,7 @@ static void unload(struct denet_dsos *dsos, struct denet_dso *dso) {
   denet_symbols_free(DENET_TAKE(dso->symbols));
   denet_line_table_free(DENET_TAKE(dso->lines));
   for (size_t i = 0; dso->names && i < NAMES; i++)
-    free(dso->names->slots[i].text);
+    free(dso->names[i].text);
   free(DENET_TAKE(dso->names));
   dsos->memory_bytes -= dso->memory_bytes;
   dso->memory_bytes = 0;
@@ -89,13 +86,14 @@ void denet_dsos_done(struct denet_dsos *dsos) {
 static struct denet_dso *find_victim(struct denet_dsos *dsos, const struct denet_dso *keep,
                                      bool (*counts)(const struct denet_dso *)) {
   struct denet_dso *found = NULL;
+  uint64_t least = UINT64_MAX;
   for (size_t i = 0; i < DENET_DSO_BUCKETS; i++)
     for (struct denet_dso *dso = dsos->buckets[i]; dso; dso = dso->next) {
-      if (dso == keep || !counts(dso))
+      uint64_t worth = dso->used + (dso->users ? UINT64_MAX / 2 : 0);
+      if (dso == keep || !counts(dso) || worth >= least)
         continue;
-      bool is_used = dso->users > 0, found_is_used = found && found->users > 0;
-      if (!found || (is_used == found_is_used ? dso->used < found->used : found_is_used))
-        found = dso;
+      found = dso;
+      least = worth;
     }
   return found;
 }
@@ -116,20 +114,10 @@ static void keep_to_budget(struct denet_dsos *dsos, const struct denet_dso *keep
   }
 }
 
-static void set_file(struct denet_dsos *dsos, struct denet_dso *dso, int fd) {
-  struct denet_dso *other = dsos->open_count >= OPEN_MOST ? find_victim(dsos, dso, has_file) : NULL;
-  if (other)
-    close_file(dsos, other);
-  close_file(dsos, dso);
-  dso->fd = fd;
-  dsos->open_count++;
-}
-
 struct denet_dso *denet_dsos_find(struct denet_dsos *dsos, uint64_t mapped_device, uint64_t inode) {
   for (struct denet_dso *dso = *bucket_of(dsos, inode); dso; dso = dso->next) {
     /* An inode that is held open is not another file's. */
-    if (dso->key.inode != inode || dso->mapped_device != mapped_device || dso->fd < 0 ||
-        !is_same_file(dso, dso->fd))
+    if (dso->key.inode != inode || dso->mapped_device != mapped_device || !is_same_file(dso))
       continue;
     dso->users++;
     dso->used = ++dsos->clock;
@@ -152,24 +140,6 @@ static void read_loads(struct denet_dso *dso) {
   }
 }
 
-/* Adds a dso, which takes over the file; NULL: no memory, and the file is not taken over. */
-static struct denet_dso *add(struct denet_dsos *dsos, const struct denet_dso_key *key, int fd,
-                             const char *name) {
-  struct denet_dso *dso = calloc(1, sizeof(*dso));
-  if (!dso)
-    return NULL;
-  dso->key = *key;
-  dso->fd = -1;
-  snprintf(dso->name, sizeof(dso->name), "%s", name);
-  set_file(dsos, dso, fd);
-  read_loads(dso);
-  struct denet_dso **bucket = bucket_of(dsos, key->inode);
-  dso->next = *bucket;
-  *bucket = dso;
-  dsos->count++;
-  return dso;
-}
-
 int denet_dsos_open(struct denet_dsos *dsos, int fd, uint64_t mapped_device, const char *name,
                     struct denet_dso **out_dso) {
   DENET_CLOSE int owned = fd;
@@ -177,25 +147,35 @@ int denet_dsos_open(struct denet_dsos *dsos, int fd, uint64_t mapped_device, con
   int error = read_key(owned, &key);
   if (error)
     return error;
-  struct denet_dso *dso = *bucket_of(dsos, key.inode);
+  struct denet_dso **bucket = bucket_of(dsos, key.inode), *dso = *bucket;
   while (dso && memcmp(&dso->key, &key, sizeof(key)) != 0)
     dso = dso->next;
-  if (!dso)
-    dso = add(dsos, &key, owned, name);
-  else if (dso->fd < 0)
-    set_file(dsos, dso, owned);
-  if (!dso)
-    return -ENOMEM;
-  if (dso->fd == owned)
-    DENET_TAKE_FD(owned);
+  bool is_new = !dso;
+  if (is_new) {
+    dso = malloc(sizeof(*dso));
+    if (!dso)
+      return -ENOMEM;
+    *dso = (struct denet_dso){.key = key, .fd = -1, .next = *bucket};
+    snprintf(dso->name, sizeof(dso->name), "%s", name);
+    *bucket = dso;
+    dsos->count++;
+  }
+  if (dso->fd < 0) {
+    struct denet_dso *other =
+        dsos->open_count >= OPEN_MOST ? find_victim(dsos, dso, has_file) : NULL;
+    if (other)
+      close_file(dsos, other);
+    dso->fd = DENET_TAKE_FD(owned);
+    dsos->open_count++;
+  }
+  if (is_new)
+    read_loads(dso);
   dso->mapped_device = mapped_device;
   dso->users++;
   dso->used = ++dsos->clock;
   *out_dso = dso;
   return 0;
 }
-
-void denet_dso_retain(struct denet_dso *dso) { dso->users++; }
 
 void denet_dsos_release(struct denet_dsos *dsos, struct denet_dso *dso) {
   if (--dso->users)
@@ -209,13 +189,6 @@ void denet_dsos_release(struct denet_dsos *dsos, struct denet_dso *dso) {
 
 bool denet_dso_needs_file(const struct denet_dso *dso) {
   return dso->fd < 0 && dso->is_elf && !(dso->table_tried && dso->symbols_tried);
-}
-
-void denet_dsos_reopen(struct denet_dsos *dsos, struct denet_dso *dso, int fd) {
-  if (is_same_file(dso, fd))
-    set_file(dsos, dso, fd);
-  else
-    close(fd);
 }
 
 bool denet_dso_address(const struct denet_dso *dso, uint64_t offset, uint64_t *out_address) {
@@ -238,7 +211,7 @@ static void add_memory(struct denet_dsos *dsos, struct denet_dso *dso, uint64_t 
 
 /* Opens the file as an ELF file, if it is still the one that was mapped. */
 static int open_elf(const struct denet_dso *dso, struct denet_elf_file *out_file) {
-  return is_same_file(dso, dso->fd) ? denet_elf_file_open(dso->fd, out_file) : -ESTALE;
+  return is_same_file(dso) ? denet_elf_file_open(dso->fd, out_file) : -ESTALE;
 }
 
 const struct denet_unwind_table *denet_dsos_table(struct denet_dsos *dsos, struct denet_dso *dso) {
@@ -256,16 +229,11 @@ const struct denet_unwind_table *denet_dsos_table(struct denet_dsos *dsos, struc
 /* Opens the file's separate debugging information, as distributions install it (by build-id).
  * Returns a descriptor or -1. */
 static int open_debug_file(const struct denet_elf_file *file) {
-  unsigned char id[BUILD_ID_MOST];
-  size_t length = denet_elf_file_build_id(file, id, sizeof(id));
-  char path[128];
+  char id[DENET_BUILD_ID_BYTES], path[128];
   struct stat status;
-  if (length < 2)
+  if (!denet_elf_file_build_id(file, id))
     return -1;
-  int at = snprintf(path, sizeof(path), "/usr/lib/debug/.build-id/%02x/", id[0]);
-  for (size_t i = 1; i < length; i++)
-    at += snprintf(path + at, sizeof(path) - (size_t)at, "%02x", id[i]);
-  snprintf(path + at, sizeof(path) - (size_t)at, ".debug");
+  snprintf(path, sizeof(path), "/usr/lib/debug/.build-id/%.2s/%s.debug", id, id + 2);
   DENET_CLOSE int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
   bool counts = fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
                 status.st_uid == 0 && (uint64_t)status.st_size <= FILE_MOST;
@@ -304,23 +272,13 @@ static void read_symbols(struct denet_dsos *dsos, struct denet_dso *dso) {
   read_lines(dsos, dso, &file, has_debug ? &debug : NULL);
 }
 
-/* Appends bytes of a file; control bytes become '?'. */
-static int append_safe(struct denet_buffer *out, const char *text, size_t length) {
-  size_t start = out->length;
-  int error = denet_buffer_append(out, text, length);
-  for (size_t i = start; i < out->length && !error; i++)
-    if ((unsigned char)out->bytes[i] < ' ' || out->bytes[i] == 0x7f)
-      out->bytes[i] = '?';
-  return error;
-}
-
 static int append_function(const char *symbol, struct denet_buffer *out) {
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer name = {0};
   struct denet_text text = denet_text_of(symbol);
   if (denet_demangle(symbol, &name))
     text = denet_buffer_text(&name);
   bool is_cut = text.length > FUNCTION_MOST;
-  int error = append_safe(out, text.bytes, is_cut ? FUNCTION_MOST : text.length);
+  int error = denet_buffer_append(out, text.bytes, is_cut ? FUNCTION_MOST : text.length);
   return error || !is_cut ? error : denet_buffer_append_string(out, "...");
 }
 
@@ -338,40 +296,39 @@ static int append_new_name(const struct denet_dso *dso, uint64_t address,
   if (error || !dso->lines || denet_line_table_find(dso->lines, address, &file, &line))
     return error;
   snprintf(end, sizeof(end), " (%.64s:%d)", file, line);
-  return append_safe(out, end, strlen(end));
+  return denet_buffer_append_string(out, end);
 }
 
 static void keep_name(struct denet_dsos *dsos, struct denet_dso *dso, uint64_t address,
                       struct denet_text text) {
   if (!dso->names) {
-    dso->names = calloc(1, sizeof(*dso->names));
-    if (!dso->names)
-      return;
-    add_memory(dsos, dso, sizeof(*dso->names));
+    dso->names = calloc(NAMES, sizeof(*dso->names));
+    add_memory(dsos, dso, dso->names ? NAMES * sizeof(*dso->names) : 0);
   }
-  char *copy = strndup(text.bytes, text.length);
+  char *copy = dso->names ? strndup(text.bytes, text.length) : NULL;
   if (!copy)
     return;
-  size_t slot = address % NAMES;
-  char *before = dso->names->slots[slot].text;
-  uint64_t before_bytes = before ? strlen(before) + 1 : 0;
-  free(before);
-  dso->names->slots[slot].text = copy;
-  dso->names->slots[slot].address = address;
+  struct denet_dso_name *name = &dso->names[address % NAMES];
+  uint64_t before_bytes = name->text ? strlen(name->text) + 1 : 0;
+  free(name->text);
+  *name = (struct denet_dso_name){address, copy};
   add_memory(dsos, dso, text.length + 1 - before_bytes);
 }
 
 int denet_dsos_append_name(struct denet_dsos *dsos, struct denet_dso *dso, uint64_t address,
                            struct denet_buffer *out) {
-  size_t start = out->length, slot = address % NAMES;
+  size_t start = out->length;
+  const struct denet_dso_name *known = dso->names ? &dso->names[address % NAMES] : NULL;
   dso->used = ++dsos->clock;
-  if (dso->names && dso->names->slots[slot].text && dso->names->slots[slot].address == address)
-    return denet_buffer_append_string(out, dso->names->slots[slot].text);
+  if (known && known->text && known->address == address)
+    return denet_buffer_append_string(out, known->text);
   read_symbols(dsos, dso);
   int error = append_new_name(dso, address, out);
-  if (error)
+  if (error) {
     out->length = start;
-  else
-    keep_name(dsos, dso, address, (struct denet_text){out->bytes + start, out->length - start});
-  return error;
+    return error;
+  }
+  denet_maps_make_safe(out->bytes + start, out->length - start);
+  keep_name(dsos, dso, address, (struct denet_text){out->bytes + start, out->length - start});
+  return 0;
 }

@@ -21,7 +21,7 @@ struct denet_dso_load {
   uint64_t offset, bytes, address;
 };
 
-struct denet_dso_names; /* names by address that were made before */
+struct denet_dso_name; /* of an address, made before */
 
 struct denet_dso {
   struct denet_dso_key key;
@@ -39,7 +39,7 @@ struct denet_dso {
   struct denet_unwind_table *table;
   struct denet_symbols *symbols;
   struct denet_line_table *lines; /* tried with the symbols */
-  struct denet_dso_names *names;
+  struct denet_dso_name *names;
   uint64_t memory_bytes;  /* of these four */
   struct denet_dso *next; /* of the same bucket */
 };
@@ -60,20 +60,16 @@ void denet_dsos_done(struct denet_dsos *dsos);
  * known, not open or has changed: then the file must be opened. */
 struct denet_dso *denet_dsos_find(struct denet_dsos *dsos, uint64_t mapped_device, uint64_t inode);
 
-/* Finds or makes the dso of an open file, with one user more. fd is taken over in any case. name is
- * the file's, to be shown. 0 or -errno: -EFBIG above 4 GiB. */
+/* Finds or makes the dso of an open file, with one user more; it is open then. fd is taken over in
+ * any case. name is the file's, to be shown. 0 or -errno: -EFBIG above 4 GiB. */
 int denet_dsos_open(struct denet_dsos *dsos, int fd, uint64_t mapped_device, const char *name,
                     struct denet_dso **out_dso);
 
-/* Adds a user; removes one. A dso without users may be gone at once. */
-void denet_dso_retain(struct denet_dso *dso);
+/* Removes a user. A dso without users may be gone at once. */
 void denet_dsos_release(struct denet_dsos *dsos, struct denet_dso *dso);
 
 /* Returns whether the file must be opened again before more of it can be read. */
 bool denet_dso_needs_file(const struct denet_dso *dso);
-
-/* Takes over fd as the dso's file, if it is the same file, unchanged. */
-void denet_dsos_reopen(struct denet_dsos *dsos, struct denet_dso *dso, int fd);
 
 /* Gets the file's own address of what is at an offset in it; false if that is not in memory. */
 bool denet_dso_address(const struct denet_dso *dso, uint64_t offset, uint64_t *out_address);

@@ -183,7 +183,7 @@ static void find_register(Dwarf_Frame *frame, struct denet_cursor *cursor, unsig
   else if (!run(&computation, operations, count, &result))
     return;
   else if (computation.is_value)
-    denet_cursor_set_register(caller, number, result);
+    denet_cursor_set_register(caller, number, result, DENET_COMPUTED);
   else
     denet_cursor_load_register(cursor, result, number, caller);
 }

@@ -15,7 +15,6 @@
 
 struct process {
   uint64_t start_ns, exec_id;
-  bool has_mappings;
   uint64_t space_bytes; /* as counted in the stats */
   struct denet_address_space space;
   struct denet_stack_cache stacks;
@@ -23,7 +22,7 @@ struct process {
 };
 
 struct denet_unwinder {
-  char *proc_path;
+  const char *proc_path;
   struct process *buckets[BUCKETS]; /* by pid */
   struct denet_dsos dsos;
   struct denet_unwinder_stats stats;
@@ -42,13 +41,9 @@ struct path {
 int denet_unwinder_new(const char *proc_path, uint64_t symbol_bytes,
                        struct denet_unwinder **out_unwinder) {
   struct denet_unwinder *unwinder = calloc(1, sizeof(*unwinder));
-  char *path = strdup(proc_path);
-  if (!unwinder || !path) {
-    free(unwinder);
-    free(path);
+  if (!unwinder)
     return -ENOMEM;
-  }
-  unwinder->proc_path = path;
+  unwinder->proc_path = proc_path;
   unwinder->dsos.budget_bytes = symbol_bytes;
   *out_unwinder = unwinder;
   return 0;
@@ -87,7 +82,6 @@ void denet_unwinder_free(struct denet_unwinder *unwinder) {
   remove_processes(unwinder);
   denet_dsos_done(&unwinder->dsos);
   denet_buffer_done(&unwinder->frames);
-  free(unwinder->proc_path);
   free(unwinder);
 }
 
@@ -106,18 +100,7 @@ static int read_mappings(struct denet_unwinder *unwinder, struct process *proces
     return error;
   unwinder->stats.mappings_read++;
   clear_stacks(unwinder, process);
-  process->has_mappings = true;
   return 0;
-}
-
-static int copy_parent(struct denet_unwinder *unwinder, struct process *process, pid_t parent_pid,
-                       uint64_t parent_start_ns) {
-  const struct process *parent = *find_link(unwinder, parent_pid, parent_start_ns);
-  if (parent_pid == 0 || !parent || !parent->has_mappings)
-    return -ESRCH;
-  int error = denet_address_space_copy(&parent->space, &process->space);
-  process->has_mappings = !error;
-  return error;
 }
 
 /* Finds or adds the process; NULL: no memory. If there are too many all go: their next stacks open
@@ -145,17 +128,18 @@ static int open_process(struct denet_unwinder *unwinder, pid_t pid, uint64_t sta
   struct process *process = get_process(unwinder, pid, start_ns);
   if (!process)
     return -ENOMEM;
-  if (process->has_mappings && process->exec_id == exec_id)
+  if (process->space.maps.count && process->exec_id == exec_id)
     return 0;
   if (process->exec_id != exec_id) {
     clear_stacks(unwinder, process);
     denet_address_space_done(&process->space);
-    process->has_mappings = false;
     process->exec_id = exec_id;
   }
   int error = read_mappings(unwinder, process);
-  if (error && copy_parent(unwinder, process, parent_pid, parent_start_ns) == 0)
-    error = 0;
+  const struct process *parent =
+      error && parent_pid ? *find_link(unwinder, parent_pid, parent_start_ns) : NULL;
+  if (parent && parent->space.maps.count)
+    error = denet_address_space_copy(&parent->space, &process->space);
   count_space(unwinder, process);
   if (error)
     denet_unwinder_close_process(unwinder, pid, start_ns);
@@ -322,9 +306,8 @@ int denet_unwinder_append_frames(struct denet_unwinder *unwinder,
   return error;
 }
 
-void denet_unwinder_stats(const struct denet_unwinder *unwinder,
-                          struct denet_unwinder_stats *out_stats) {
-  *out_stats = unwinder->stats;
-  out_stats->files = unwinder->dsos.count;
-  out_stats->symbol_bytes = unwinder->dsos.memory_bytes;
+struct denet_unwinder_stats denet_unwinder_stats(const struct denet_unwinder *unwinder) {
+  struct denet_unwinder_stats stats = unwinder->stats;
+  stats.symbol_bytes = unwinder->dsos.memory_bytes;
+  return stats;
 }

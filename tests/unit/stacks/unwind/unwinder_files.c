@@ -120,7 +120,7 @@ START_TEST(process_that_exited_before_it_was_opened_has_addresses) {
   ck_assert_int_eq(open_process(&scene), -ESRCH);
   expect(&scene, "0x", "chain");
   expect(&scene, DENET_TRUNCATED, NULL);
-  ck_assert_uint_eq(stats_of(scene.unwinder).processes, 0);
+  ck_assert_uint_eq(denet_unwinder_stats(scene.unwinder).processes, 0);
   end(&scene);
 }
 END_TEST
@@ -143,7 +143,7 @@ START_TEST(fork_that_has_exited_has_its_parents_files) {
   scene.field.snapshot.start_ns = 8;
   expect(&scene, WHOLE_CHAIN, DENET_TRUNCATED);
   denet_unwinder_close_process(unwinder, gone, 8);
-  ck_assert_uint_eq(stats_of(unwinder).processes, 0);
+  ck_assert_uint_eq(denet_unwinder_stats(unwinder).processes, 0);
   end(&scene);
 }
 END_TEST
@@ -160,7 +160,7 @@ START_TEST(after_an_exec_the_mappings_are_read_again) {
   for (size_t i = 0; i < DENET_COUNT_OF(steps); i++) {
     scene.field.snapshot.exec_id = steps[i].exec_id;
     expect(&scene, steps[i].has, steps[i].has_not);
-    ck_assert_uint_eq(stats_of(scene.unwinder).mappings_read, steps[i].mappings_read);
+    ck_assert_uint_eq(denet_unwinder_stats(scene.unwinder).mappings_read, steps[i].mappings_read);
   }
   end(&scene);
 }
@@ -171,9 +171,9 @@ START_TEST(equal_stack_is_not_unwound_again) {
   begin(&scene, "chain_plain", "");
   for (int i = 0; i < 5; i++)
     expect(&scene, WHOLE_CHAIN, DENET_TRUNCATED);
-  ck_assert_uint_eq(stats_of(scene.unwinder).unwound, 1);
-  ck_assert_uint_eq(stats_of(scene.unwinder).cache_hits, 4);
-  ck_assert_uint_gt(stats_of(scene.unwinder).cache_bytes, 0);
+  ck_assert_uint_eq(denet_unwinder_stats(scene.unwinder).unwound, 1);
+  ck_assert_uint_eq(denet_unwinder_stats(scene.unwinder).cache_hits, 4);
+  ck_assert_uint_gt(denet_unwinder_stats(scene.unwinder).cache_bytes, 0);
 
   /* The frames depend on the return addresses on the stack, and on few other words. */
   uint64_t *words = (uint64_t *)scene.field.stack;
@@ -181,16 +181,16 @@ START_TEST(equal_stack_is_not_unwound_again) {
   expect(&scene, WHOLE_CHAIN, DENET_TRUNCATED);
   size_t changed = 0;
   for (size_t i = 1; i < 24; i++) {
-    uint64_t before = stats_of(scene.unwinder).unwound;
+    uint64_t before = denet_unwinder_stats(scene.unwinder).unwound;
     words[i] ^= 1;
     expect(&scene, "read", NULL);
-    changed += stats_of(scene.unwinder).unwound - before;
+    changed += denet_unwinder_stats(scene.unwinder).unwound - before;
     words[i] ^= 1;
   }
   ck_assert_uint_gt(changed, 1);
   ck_assert_uint_lt(changed, 20);
   denet_unwinder_close_process(scene.unwinder, scene.field.snapshot.pid, 7);
-  ck_assert_uint_eq(stats_of(scene.unwinder).cache_bytes, 0);
+  ck_assert_uint_eq(denet_unwinder_stats(scene.unwinder).cache_bytes, 0);
   end(&scene);
 }
 END_TEST
@@ -202,12 +202,12 @@ START_TEST(stack_that_the_snapshot_does_not_hold_is_truncated) {
   ck_assert_uint_eq(scene.field.snapshot.stack_bytes, 8192);
   for (int i = 0; i < 2; i++)
     expect(&scene, "recurse\n" DENET_TRUNCATED "\n", "tenth");
-  ck_assert_uint_eq(stats_of(scene.unwinder).truncated, 2);
-  ck_assert_uint_eq(stats_of(scene.unwinder).cache_hits, 1);
+  ck_assert_uint_eq(denet_unwinder_stats(scene.unwinder).truncated, 2);
+  ck_assert_uint_eq(denet_unwinder_stats(scene.unwinder).cache_hits, 1);
   /* More of the same stack has more frames. */
   take_snapshot(&scene.field, 65536);
   expect(&scene, "recurse\n", NULL);
-  ck_assert_uint_eq(stats_of(scene.unwinder).cache_hits, 1);
+  ck_assert_uint_eq(denet_unwinder_stats(scene.unwinder).cache_hits, 1);
   scene.field.snapshot.stack_bytes = 0;
   expect(&scene, DENET_TRUNCATED, "tenth");
   end(&scene);
@@ -244,18 +244,18 @@ START_TEST(names_of_jit_compilers_take_memory_within_bounds) {
     scenes[i].unwinder = unwinder;
     add_names(scenes[i].map);
     expect(&scenes[i], "LazyCompile:~serve shop.js:7\n", NULL);
-    uint64_t bytes = stats_of(unwinder).space_bytes;
+    uint64_t bytes = denet_unwinder_stats(unwinder).space_bytes;
     ck_assert_uint_le(bytes, DENET_ADDRESS_SPACES_MOST);
     most = bytes > most ? bytes : most;
   }
   ck_assert_uint_gt(most, DENET_ADDRESS_SPACES_MOST / 2);
-  ck_assert_uint_lt(stats_of(unwinder).processes, LARGE);
+  ck_assert_uint_lt(denet_unwinder_stats(unwinder).processes, LARGE);
   for (int i = 0; i < LARGE; i++) {
     denet_unwinder_close_process(unwinder, scenes[i].field.pid, 7);
     scenes[i].unwinder = NULL;
     end(&scenes[i]);
   }
-  ck_assert_uint_eq(stats_of(unwinder).space_bytes, 0);
+  ck_assert_uint_eq(denet_unwinder_stats(unwinder).space_bytes, 0);
   denet_unwinder_free(unwinder);
 }
 END_TEST
@@ -311,8 +311,8 @@ START_TEST(code_that_was_mapped_later_is_found) {
     nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
   }
   ck_assert_ptr_nonnull(strstr(frames.bytes, JIT_CHAIN));
-  ck_assert_uint_ge(stats_of(scene.unwinder).mappings_read, 2);
-  ck_assert_uint_le(stats_of(scene.unwinder).mappings_read, 6);
+  ck_assert_uint_ge(denet_unwinder_stats(scene.unwinder).mappings_read, 2);
+  ck_assert_uint_le(denet_unwinder_stats(scene.unwinder).mappings_read, 6);
   end(&scene);
 }
 END_TEST
@@ -361,10 +361,10 @@ START_TEST(small_budget_is_kept_to) {
     struct scene *scene = &scenes[round % COPIES];
     scene->field.snapshot.exec_id = round; /* its mappings are read anew */
     expect(scene, "wait_for_ever\ntenth\n", DENET_TRUNCATED);
-    ck_assert_uint_le(stats_of(unwinder).symbol_bytes, SMALL_BUDGET);
-    ck_assert_uint_gt(stats_of(unwinder).symbol_bytes, SMALL_BUDGET / 5);
+    ck_assert_uint_le(denet_unwinder_stats(unwinder).symbol_bytes, SMALL_BUDGET);
+    ck_assert_uint_gt(denet_unwinder_stats(unwinder).symbol_bytes, SMALL_BUDGET / 5);
   }
-  ck_assert_uint_gt(stats_of(unwinder).symbol_bytes, SMALL_BUDGET / 2);
+  ck_assert_uint_gt(denet_unwinder_stats(unwinder).symbol_bytes, SMALL_BUDGET / 2);
   for (int i = 0; i < COPIES; i++) {
     scenes[i].unwinder = NULL;
     end(&scenes[i]);
