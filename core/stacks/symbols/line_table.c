@@ -62,18 +62,13 @@ uint64_t denet_line_table_bytes(const struct denet_line_table *lines) {
  * time is limited, since a file may be made to take long. */
 static bool find_unit_slowly(struct denet_line_table *lines, uint64_t address,
                              Dwarf_Die *out_unit) {
-  Dwarf *dwarf = lines->copy.dwarf;
-  Dwarf_Off offset = 0, next;
-  size_t header_bytes;
-  bool is_found = false;
   uint64_t start_ns = denet_clock_monotonic_ns() - lines->searched_ns;
-  for (int unit = 0; unit < UNITS_SEARCHED_MOST && !is_found; unit++) {
-    if (lines->searched_ns > SEARCH_NS ||
-        dwarf_nextcu(dwarf, offset, &next, &header_bytes, NULL, NULL, NULL))
+  Dwarf_CU *unit = NULL;
+  bool is_found = false;
+  for (int i = 0; i < UNITS_SEARCHED_MOST && lines->searched_ns <= SEARCH_NS && !is_found; i++) {
+    if (dwarf_get_units(lines->copy.dwarf, unit, &unit, NULL, NULL, out_unit, NULL))
       return false;
-    is_found =
-        dwarf_offdie(dwarf, offset + header_bytes, out_unit) && dwarf_haspc(out_unit, address) == 1;
-    offset = next;
+    is_found = dwarf_haspc(out_unit, address) == 1;
     lines->searched_ns = denet_clock_monotonic_ns() - start_ns;
   }
   return is_found;
@@ -110,8 +105,7 @@ int denet_line_table_find(struct denet_line_table *lines, uint64_t address, cons
   int number;
   if (!file || dwarf_lineno(line, &number) || number <= 0)
     return -ENOENT;
-  const char *slash = strrchr(file, '/');
-  *out_file = slash ? slash + 1 : file;
+  *out_file = basename(file);
   *out_line = number;
   return 0;
 }

@@ -128,8 +128,7 @@ const char *denet_mapping_path(const struct denet_maps *maps, const struct denet
 
 void denet_mapping_name(const struct denet_maps *maps, const struct denet_mapping *mapping,
                         char out[DENET_MAPPING_NAME_MOST + 1]) {
-  const char *path = denet_mapping_path(maps, mapping), *slash = strrchr(path, '/');
-  const char *name = slash ? slash + 1 : path;
+  const char *name = basename(denet_mapping_path(maps, mapping));
   size_t length = strlen(name), suffix = strlen(" (deleted)");
   if (length > suffix && strcmp(name + length - suffix, " (deleted)") == 0)
     length -= suffix;

@@ -41,18 +41,9 @@ static int compare_entries(const void *left, const void *right) {
   return a->start < b->start ? -1 : a->start > b->start;
 }
 
-static void sort(struct denet_perf_map *map) {
-  uint64_t reach = 0;
-  if (map->count)
-    qsort(map->entries, map->count, sizeof(*map->entries), compare_entries);
-  for (size_t i = 0; i < map->count; i++) {
-    reach = map->entries[i].end > reach ? map->entries[i].end : reach;
-    map->entries[i].reach = reach;
-  }
-}
-
 int denet_perf_map_parse(struct denet_text text, struct denet_perf_map *map) {
   struct denet_text line;
+  uint64_t reach = 0;
   map->count = 0;
   denet_buffer_clear(&map->names);
   while (map->count < ENTRIES_MOST && denet_maps_take_line(&text, &line)) {
@@ -67,7 +58,12 @@ int denet_perf_map_parse(struct denet_text text, struct denet_perf_map *map) {
     if (append_name(map, line))
       return -ENOMEM;
   }
-  sort(map);
+  if (map->count)
+    qsort(map->entries, map->count, sizeof(*map->entries), compare_entries);
+  for (size_t i = 0; i < map->count; i++) {
+    reach = map->entries[i].end > reach ? map->entries[i].end : reach;
+    map->entries[i].reach = reach;
+  }
   return 0;
 }
 
@@ -107,7 +103,7 @@ static int read_status(int process_fd, uint64_t *out_pid, uint64_t *out_uid) {
   return 0;
 }
 
-int denet_perf_map_read(struct denet_perf_map *map, int process_fd, bool *out_new) {
+int denet_perf_map_read(struct denet_perf_map *map, int process_fd) {
   uint64_t pid = 0, uid = 0;
   char path[64];
   int error = read_status(process_fd, &pid, &uid);
@@ -125,19 +121,17 @@ int denet_perf_map_read(struct denet_perf_map *map, int process_fd, bool *out_ne
     return -EACCES;
   uint64_t modified_ns =
       (uint64_t)status.st_mtim.tv_sec * 1000000000 + (uint64_t)status.st_mtim.tv_nsec;
-  bool is_new = map->bytes != (uint64_t)status.st_size || map->modified_ns != modified_ns ||
-                map->inode != status.st_ino;
-  if (is_new) {
-    DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
-    error = denet_buffer_read(&text, fd, FILE_MOST);
-    if (!error)
-      error = denet_perf_map_parse(denet_buffer_text(&text), map);
-    if (error)
-      return error;
-    map->bytes = (uint64_t)status.st_size;
-    map->modified_ns = modified_ns;
-    map->inode = status.st_ino;
-  }
-  *out_new = is_new;
+  if (map->bytes == (uint64_t)status.st_size && map->modified_ns == modified_ns &&
+      map->inode == status.st_ino)
+    return 0;
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
+  error = denet_buffer_read(&text, fd, FILE_MOST);
+  if (!error)
+    error = denet_perf_map_parse(denet_buffer_text(&text), map);
+  if (error)
+    return error;
+  map->bytes = (uint64_t)status.st_size;
+  map->modified_ns = modified_ns;
+  map->inode = status.st_ino;
   return 0;
 }

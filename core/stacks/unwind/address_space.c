@@ -31,31 +31,27 @@ void denet_address_space_done(struct denet_address_space *space) {
       .pid = space->pid, .dsos = space->dsos, .proc_path = space->proc_path};
 }
 
-static int read_start_ticks(int process_fd, uint64_t *out_ticks) {
+/* Opens the directory of the process in /proc. Files in it can be opened only while that process is
+ * there, even if its pid is used again. Returns a descriptor; -ESRCH if it has exited; another
+ * -errno. */
+static int open_process(struct denet_address_space *space) {
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
   struct denet_stat stat;
-  int error = denet_buffer_read_path(&text, process_fd, "stat", STAT_MOST);
-  if (!error)
-    error = denet_parse_stat(denet_buffer_text(&text), &stat);
-  if (!error)
-    *out_ticks = stat.field[DENET_STAT_START_TICKS];
-  return error;
-}
-
-/* Opens the directory of the process in /proc. Files in it can be opened only while that process is
- * there, even if its pid is used again. Returns a descriptor or -errno. */
-static int open_process(const struct denet_address_space *space, uint64_t *out_ticks) {
   char path[PATH_MAX];
   if (snprintf(path, sizeof(path), "%s/%d", space->proc_path, (int)space->pid) >= (int)sizeof(path))
     return -ENAMETOOLONG;
   DENET_CLOSE int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0)
     return errno == ENOENT ? -ESRCH : -errno;
-  int error = read_start_ticks(fd, out_ticks);
+  int error = denet_buffer_read_path(&text, fd, "stat", STAT_MOST);
+  if (!error)
+    error = denet_parse_stat(denet_buffer_text(&text), &stat);
   if (error)
     return error;
-  if (space->start_ticks && space->start_ticks != *out_ticks)
+  uint64_t ticks = stat.field[DENET_STAT_START_TICKS];
+  if (space->start_ticks && space->start_ticks != ticks)
     return -ESRCH;
+  space->start_ticks = ticks;
   return DENET_TAKE_FD(fd);
 }
 
@@ -108,29 +104,23 @@ static struct denet_dso *find_dso(const struct denet_address_space *space, int p
   return fd < 0 || denet_dsos_open(space->dsos, fd, mapping->device, name, &dso) ? NULL : dso;
 }
 
-static int read_maps(int process_fd, struct denet_maps *maps) {
-  DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
-  int error = denet_buffer_read_path(&text, process_fd, "maps", MAPS_MOST);
-  if (!error)
-    error = denet_maps_parse(denet_buffer_text(&text), maps);
-  /* A zombie has none left. */
-  return error == -ENOENT || (!error && maps->count == 0) ? -ESRCH : error;
-}
-
 int denet_address_space_read(struct denet_address_space *space) {
   DENET_CLEANUP(denet_maps_done) struct denet_maps maps = {0};
-  uint64_t ticks = 0;
-  DENET_CLOSE int process_fd = open_process(space, &ticks);
-  int error = process_fd < 0 ? process_fd : read_maps(process_fd, &maps);
-  if (error)
-    return error;
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
+  DENET_CLOSE int process_fd = open_process(space);
+  int error =
+      process_fd < 0 ? process_fd : denet_buffer_read_path(&text, process_fd, "maps", MAPS_MOST);
+  if (!error)
+    error = denet_maps_parse(denet_buffer_text(&text), &maps);
+  /* A zombie has none left. */
+  if (error || maps.count == 0)
+    return error == -ENOENT || !error ? -ESRCH : error;
   for (size_t i = 0; i < maps.count && i < DSOS_MOST; i++)
     maps.all[i].dso = find_dso(space, process_fd, &maps, &maps.all[i]);
   release_dsos(space);
   denet_maps_done(&space->maps);
   space->maps = maps;
   maps = (struct denet_maps){0};
-  space->start_ticks = ticks;
   space->read_ns = denet_clock_monotonic_ns();
   return 0;
 }
@@ -151,9 +141,8 @@ uint64_t denet_address_space_bytes(const struct denet_address_space *space) {
 }
 
 /* Opens the file of a mapping again, if it is still the same. */
-static void reopen(const struct denet_address_space *space, const struct denet_mapping *mapping) {
-  uint64_t ticks = 0;
-  DENET_CLOSE int process_fd = open_process(space, &ticks);
+static void reopen(struct denet_address_space *space, const struct denet_mapping *mapping) {
+  DENET_CLOSE int process_fd = open_process(space);
   struct denet_dso *dso =
       process_fd < 0 ? NULL : find_dso(space, process_fd, &space->maps, mapping);
   if (dso)
@@ -179,13 +168,12 @@ bool denet_address_space_find(struct denet_address_space *space, uint64_t addres
  * once a second. */
 static const char *find_in_perf_map(struct denet_address_space *space, uint64_t address) {
   const char *name = denet_perf_map_find(&space->perf_map, address);
-  uint64_t now_ns = denet_clock_monotonic_ns(), ticks = 0;
-  bool is_new = false;
+  uint64_t now_ns = denet_clock_monotonic_ns();
   if (name || (space->perf_map_read_ns && now_ns - space->perf_map_read_ns < AGAIN_NS))
     return name;
   space->perf_map_read_ns = now_ns;
-  DENET_CLOSE int process_fd = open_process(space, &ticks);
-  if (process_fd < 0 || denet_perf_map_read(&space->perf_map, process_fd, &is_new) || !is_new)
+  DENET_CLOSE int process_fd = open_process(space);
+  if (process_fd < 0 || denet_perf_map_read(&space->perf_map, process_fd))
     return NULL;
   return denet_perf_map_find(&space->perf_map, address);
 }

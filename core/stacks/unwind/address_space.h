@@ -14,7 +14,7 @@ struct denet_address_space {
   struct denet_dsos *dsos; /* borrowed, as is the next */
   const char *proc_path;
   /* Zero at first: */
-  uint64_t start_ticks;   /* of the process that was read first; 0: none was */
+  uint64_t start_ticks;   /* of the process that was there first; 0: none was */
   struct denet_maps maps; /* with their files; NULL where there is no file to read */
   struct denet_perf_map perf_map;
   uint64_t read_ns, perf_map_read_ns; /* when, monotonic clock */

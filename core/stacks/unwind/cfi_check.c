@@ -149,17 +149,17 @@ static bool add_cie(struct cies *cies, Dwarf_Off offset, const Dwarf_CIE *cie) {
   return true;
 }
 
-static int compare_offsets(const void *item, const void *key) {
-  Dwarf_Off a = ((const struct cie *)item)->offset, b = *(const Dwarf_Off *)key;
+static int compare_offsets(const void *key, const void *item) {
+  Dwarf_Off a = *(const Dwarf_Off *)key, b = ((const struct cie *)item)->offset;
   return a < b ? -1 : a > b;
 }
 
 static bool fde_is_sane(const struct cies *cies, const Dwarf_FDE *fde) {
-  size_t at = denet_array_lower_bound(cies->items, cies->count, sizeof(*cies->items),
-                                      &fde->CIE_pointer, compare_offsets);
-  const struct cie *cie = at < cies->count ? &cies->items[at] : NULL;
+  const struct cie *cie = cies->count ? bsearch(&fde->CIE_pointer, cies->items, cies->count,
+                                                sizeof(*cies->items), compare_offsets)
+                                      : NULL;
   struct rest rest = {fde->start, fde->end};
-  return cie && cie->offset == fde->CIE_pointer && skip(&rest, 2 * cie->address_bytes) &&
+  return cie && skip(&rest, 2 * cie->address_bytes) &&
          (!cie->has_block || skip_operands(&rest, "b")) && instructions_are_sane(rest);
 }
 

@@ -72,17 +72,20 @@ void denet_cursor_load_register(const struct denet_cursor *cursor, uint64_t addr
     denet_cursor_set_register(caller, to, value, address);
 }
 
-bool denet_cursor_step_by_frame_pointer(struct denet_cursor *cursor) {
-  uint64_t frame;
-  if (!denet_cursor_use_register(cursor, DENET_FRAME_POINTER, &frame) ||
-      frame < cursor->now.value[DENET_STACK_POINTER])
-    return false;
+enum denet_step denet_cursor_step_by_frame_pointer(struct denet_cursor *cursor, bool is_leaf) {
   struct denet_registers caller = {.known = 0};
+  uint64_t frame;
+  if (!denet_cursor_use_register(cursor, DENET_FRAME_POINTER, &frame))
+    return DENET_STEP_CUT;
+  if (frame == 0 && !is_leaf)
+    return DENET_STEP_END;
+  if (frame < cursor->now.value[DENET_STACK_POINTER])
+    return DENET_STEP_CUT;
   denet_cursor_load_register(cursor, frame, DENET_FRAME_POINTER, &caller);
   denet_cursor_load_register(cursor, frame + 8, DENET_PROGRAM_COUNTER, &caller);
   denet_cursor_set_register(&caller, DENET_STACK_POINTER, frame + 16, DENET_COMPUTED);
   if (~caller.known & (1u << DENET_FRAME_POINTER | 1u << DENET_PROGRAM_COUNTER))
-    return false;
+    return DENET_STEP_CUT;
   cursor->now = caller;
-  return true;
+  return DENET_STEP_DONE;
 }

@@ -67,5 +67,13 @@ void denet_cursor_copy_register(const struct denet_cursor *cursor, unsigned from
 void denet_cursor_load_register(const struct denet_cursor *cursor, uint64_t address, unsigned to,
                                 struct denet_registers *caller);
 
-/* Moves to the caller along the chain of frame pointers. False where the chain ends. */
-bool denet_cursor_step_by_frame_pointer(struct denet_cursor *cursor);
+enum denet_step {
+  DENET_STEP_DONE,    /* the cursor is at the caller */
+  DENET_STEP_END,     /* there is no caller: the thread begins here */
+  DENET_STEP_CUT,     /* the stack does not hold what is needed */
+  DENET_STEP_UNKNOWN, /* it is not known how to find the caller */
+};
+
+/* Moves to the caller along the chain of frame pointers. The chain ends with 0, except at the leaf,
+ * where there may be none. */
+enum denet_step denet_cursor_step_by_frame_pointer(struct denet_cursor *cursor, bool is_leaf);

@@ -72,7 +72,6 @@ static void remove_dso(struct denet_dsos *dsos, struct denet_dso *dso) {
   unload(dsos, dso);
   close_file(dsos, dso);
   free(dso);
-  dsos->count--;
 }
 
 void denet_dsos_done(struct denet_dsos *dsos) {
@@ -158,7 +157,6 @@ int denet_dsos_open(struct denet_dsos *dsos, int fd, uint64_t mapped_device, con
     *dso = (struct denet_dso){.key = key, .fd = -1, .next = *bucket};
     snprintf(dso->name, sizeof(dso->name), "%s", name);
     *bucket = dso;
-    dsos->count++;
   }
   if (dso->fd < 0) {
     struct denet_dso *other =
@@ -226,50 +224,44 @@ const struct denet_unwind_table *denet_dsos_table(struct denet_dsos *dsos, struc
   return dso->table;
 }
 
+/* Returns whether root alone can write the file. libdw takes gigabytes for a line table that is
+ * made up of a few KB, and where there is no memory it ends the whole process. */
+static bool has_trusted_lines(int fd) {
+  struct stat status;
+  return fd >= 0 && !fstat(fd, &status) && S_ISREG(status.st_mode) && status.st_uid == 0 &&
+         !(status.st_mode & S_IWOTH) && (status.st_gid == 0 || !(status.st_mode & S_IWGRP));
+}
+
 /* Opens the file's separate debugging information, as distributions install it (by build-id).
  * Returns a descriptor or -1. */
 static int open_debug_file(const struct denet_elf_file *file) {
   char id[DENET_BUILD_ID_BYTES], path[128];
-  struct stat status;
   if (!denet_elf_file_build_id(file, id))
     return -1;
   snprintf(path, sizeof(path), "/usr/lib/debug/.build-id/%.2s/%s.debug", id, id + 2);
   DENET_CLOSE int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-  bool counts = fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
-                status.st_uid == 0 && (uint64_t)status.st_size <= FILE_MOST;
-  return counts ? DENET_TAKE_FD(fd) : -1;
-}
-
-/* Reads the lines, from the file only if root alone can write it. libdw takes gigabytes for a line
- * table that is made up of a few KB, and where there is no memory it ends the whole process. */
-static void read_lines(struct denet_dsos *dsos, struct denet_dso *dso,
-                       const struct denet_elf_file *file, const struct denet_elf_file *debug) {
-  uint64_t limit = dsos->budget_bytes / 4;
-  int error = -ENOENT;
-  struct stat status;
-  if (!fstat(file->fd, &status) && status.st_uid == 0 && !(status.st_mode & S_IWOTH) &&
-      (status.st_gid == 0 || !(status.st_mode & S_IWGRP)))
-    error = denet_line_table_new(file, limit, &dso->lines);
-  if (error == -ENOENT && debug)
-    error = denet_line_table_new(debug, limit, &dso->lines);
-  if (!error)
-    add_memory(dsos, dso, denet_line_table_bytes(dso->lines));
+  return has_trusted_lines(fd) ? DENET_TAKE_FD(fd) : -1;
 }
 
 static void read_symbols(struct denet_dsos *dsos, struct denet_dso *dso) {
   if (dso->symbols_tried || dso->fd < 0 || !dso->is_elf)
     return;
   dso->symbols_tried = true;
-  DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file file = {.fd = -1};
-  DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file debug = {.fd = -1};
+  DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file file = {.fd = -1}, debug = {.fd = -1};
   if (open_elf(dso, &file))
     return;
+  uint64_t limit = dsos->budget_bytes / 4;
   DENET_CLOSE int debug_fd = open_debug_file(&file);
   bool has_debug = debug_fd >= 0 && denet_elf_file_open(debug_fd, &debug) == 0;
-  if (denet_symbols_new(&file, has_debug ? &debug : NULL, dsos->budget_bytes / 4, &dso->symbols) ==
-      0)
+  if (!denet_symbols_new(&file, has_debug ? &debug : NULL, limit, &dso->symbols))
     add_memory(dsos, dso, denet_symbols_bytes(dso->symbols));
-  read_lines(dsos, dso, &file, has_debug ? &debug : NULL);
+  int error = -ENOENT;
+  if (has_trusted_lines(dso->fd))
+    error = denet_line_table_new(&file, limit, &dso->lines);
+  if (error == -ENOENT && has_debug)
+    error = denet_line_table_new(&debug, limit, &dso->lines);
+  if (!error)
+    add_memory(dsos, dso, denet_line_table_bytes(dso->lines));
 }
 
 static int append_function(const char *symbol, struct denet_buffer *out) {

@@ -50,7 +50,7 @@ struct denet_dsos {
   struct denet_dso *buckets[DENET_DSO_BUCKETS]; /* by inode */
   uint64_t budget_bytes, memory_bytes;
   uint64_t clock; /* counts uses */
-  size_t count, open_count;
+  size_t open_count;
 };
 
 /* Frees all; they must not be used by any mapping after it. */

@@ -57,14 +57,6 @@ int denet_unwind_table_new(const struct denet_elf_file *file, uint64_t limit,
 
 uint64_t denet_unwind_table_bytes(const struct denet_unwind_table *table) { return table->bytes; }
 
-/* A program may have both kinds, each for some of its functions. */
-static Dwarf_Frame *find_frame(const struct denet_unwind_table *table, uint64_t address) {
-  Dwarf_Frame *frame = NULL;
-  bool is_found = (table->run_time && !dwarf_cfi_addrframe(table->run_time, address, &frame)) ||
-                  (table->debug && !dwarf_cfi_addrframe(table->debug, address, &frame));
-  return is_found ? frame : NULL;
-}
-
 static void free_frame(Dwarf_Frame **frame) { free(*frame); } /* as libdw.h says */
 
 /* --- Expressions, as far as unwind tables use them (DWARF 5, section 2.5) --- */
@@ -188,21 +180,15 @@ static void find_register(Dwarf_Frame *frame, struct denet_cursor *cursor, unsig
     denet_cursor_load_register(cursor, result, number, caller);
 }
 
-/* Returns whether the return address is lost, as in the first frame of a thread. */
-static bool is_first_frame(Dwarf_Frame *frame) {
-  Dwarf_Op memory[3], *operations;
-  size_t count;
-  return !dwarf_frame_register(frame, DENET_PROGRAM_COUNTER, memory, &operations, &count) &&
-         !count && operations;
-}
-
 static enum denet_step step(Dwarf_Frame *frame, struct denet_cursor *cursor) {
   struct denet_registers caller = {.known = 0};
   struct computation computation = {.cursor = cursor};
   uint64_t frame_address;
-  Dwarf_Op *operations;
+  Dwarf_Op memory[3], *operations;
   size_t count;
-  if (is_first_frame(frame))
+  /* In the first frame of a thread the return address is lost. */
+  if (!dwarf_frame_register(frame, DENET_PROGRAM_COUNTER, memory, &operations, &count) && !count &&
+      operations)
     return DENET_STEP_END;
   if (dwarf_frame_cfa(frame, &operations, &count) ||
       !run(&computation, operations, count, &frame_address))
@@ -215,12 +201,13 @@ static enum denet_step step(Dwarf_Frame *frame, struct denet_cursor *cursor) {
   return DENET_STEP_DONE;
 }
 
-bool denet_unwind_table_step(const struct denet_unwind_table *table, uint64_t address,
-                             struct denet_cursor *cursor, bool *out_is_signal,
-                             enum denet_step *out_step) {
-  DENET_CLEANUP(free_frame) Dwarf_Frame *frame = find_frame(table, address);
-  if (!frame || dwarf_frame_info(frame, NULL, NULL, out_is_signal) != DENET_PROGRAM_COUNTER)
-    return false;
-  *out_step = step(frame, cursor);
-  return true;
+enum denet_step denet_unwind_table_step(const struct denet_unwind_table *table, uint64_t address,
+                                        struct denet_cursor *cursor, bool *out_is_signal) {
+  DENET_CLEANUP(free_frame) Dwarf_Frame *frame = NULL;
+  /* A program may have both kinds, each for some of its functions. */
+  bool is_found = (table->run_time && !dwarf_cfi_addrframe(table->run_time, address, &frame)) ||
+                  (table->debug && !dwarf_cfi_addrframe(table->debug, address, &frame));
+  if (!is_found || dwarf_frame_info(frame, NULL, NULL, out_is_signal) != DENET_PROGRAM_COUNTER)
+    return DENET_STEP_UNKNOWN;
+  return step(frame, cursor);
 }

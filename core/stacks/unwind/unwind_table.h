@@ -18,15 +18,8 @@ void denet_unwind_table_free(struct denet_unwind_table *table); /* NULL is fine 
 /* Returns the memory it takes. */
 uint64_t denet_unwind_table_bytes(const struct denet_unwind_table *table);
 
-enum denet_step {
-  DENET_STEP_DONE, /* the cursor is at the caller */
-  DENET_STEP_END,  /* there is no caller: the thread begins here */
-  DENET_STEP_CUT,  /* the stack does not hold what is needed */
-};
-
-/* Moves the cursor from the frame that is at an address of the file to its caller. Returns false if
- * the tables do not have the address. *out_is_signal: the kernel made the frame to run a signal's
- * handler. */
-bool denet_unwind_table_step(const struct denet_unwind_table *table, uint64_t address,
-                             struct denet_cursor *cursor, bool *out_is_signal,
-                             enum denet_step *out_step);
+/* Moves the cursor from the frame that is at an address of the file to its caller.
+ * DENET_STEP_UNKNOWN if the tables do not have the address. *out_is_signal: the kernel made the
+ * frame to run a signal's handler. */
+enum denet_step denet_unwind_table_step(const struct denet_unwind_table *table, uint64_t address,
+                                        struct denet_cursor *cursor, bool *out_is_signal);

@@ -174,16 +174,6 @@ void denet_unwinder_close_process(struct denet_unwinder *unwinder, pid_t pid, ui
 
 /* --- Frames --- */
 
-/* Moves to the caller by frame pointers. Where a chain of them is kept it ends with 0. */
-static enum denet_step step_by_frame_pointer(struct denet_cursor *cursor, size_t depth) {
-  uint64_t frame;
-  if (denet_cursor_step_by_frame_pointer(cursor))
-    return DENET_STEP_DONE;
-  bool is_end =
-      depth > 0 && denet_cursor_use_register(cursor, DENET_FRAME_POINTER, &frame) && frame == 0;
-  return is_end ? DENET_STEP_END : DENET_STEP_CUT;
-}
-
 /* Adds the frame that the cursor is at to the path, and moves to its caller. *is_exact: the frame's
  * address is of the instruction itself, not behind a call. */
 static enum denet_step step(struct denet_unwinder *unwinder, struct process *process,
@@ -194,7 +184,6 @@ static enum denet_step step(struct denet_unwinder *unwinder, struct process *pro
   denet_cursor_use_register(cursor, DENET_PROGRAM_COUNTER, &pc);
   uint64_t address = pc - (*is_exact ? 0 : 1);
   bool is_signal = false;
-  enum denet_step outcome;
   bool is_mapped = denet_address_space_find(&process->space, address, &dso, &file_address);
   if (pc == 0 && path->count > 0)
     return DENET_STEP_END;
@@ -205,8 +194,10 @@ static enum denet_step step(struct denet_unwinder *unwinder, struct process *pro
   uint64_t *shown = &path->addresses[path->count++];
   *shown = address;
   const struct denet_unwind_table *table = dso ? denet_dsos_table(&unwinder->dsos, dso) : NULL;
-  if (!table || !denet_unwind_table_step(table, file_address, cursor, &is_signal, &outcome))
-    outcome = step_by_frame_pointer(cursor, path->count - 1);
+  enum denet_step outcome =
+      table ? denet_unwind_table_step(table, file_address, cursor, &is_signal) : DENET_STEP_UNKNOWN;
+  if (outcome == DENET_STEP_UNKNOWN)
+    outcome = denet_cursor_step_by_frame_pointer(cursor, path->count == 1);
   if (is_signal) /* entered by the kernel, at its first instruction */
     *shown = pc;
   if (outcome == DENET_STEP_DONE && cursor->now.value[DENET_STACK_POINTER] < stack_pointer &&
