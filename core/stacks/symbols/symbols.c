@@ -15,17 +15,10 @@
 #define UNSIZED_MOST 4096
 #define DECOMPRESSED_MOST (UINT64_C(64) << 20)
 
-struct symbol {
+struct denet_symbol {
   uint64_t address;
   uint32_t bytes; /* 0: up to the next one */
   uint32_t name : 31, is_local : 1;
-};
-
-struct denet_symbols {
-  struct symbol *all; /* by address, one for each; owned */
-  size_t count, capacity;
-  struct denet_buffer names; /* each with a NUL behind it */
-  uint64_t limit;
 };
 
 /* Labels of assembler code have no type; they are functions if their section has code. */
@@ -49,7 +42,7 @@ static int add(struct denet_symbols *symbols, const Elf64_Sym *entry, const char
     return -ENOMEM;
   if (denet_symbols_bytes(symbols) > symbols->limit)
     return -EFBIG;
-  symbols->all[symbols->count++] = (struct symbol){
+  symbols->all[symbols->count++] = (struct denet_symbol){
       .address = entry->st_value,
       .bytes = entry->st_size > UINT32_MAX ? UINT32_MAX : (uint32_t)entry->st_size,
       .name = at & 0x7fffffff,
@@ -129,7 +122,7 @@ static int add_all(struct denet_symbols *symbols, const struct denet_elf_file *f
 /* Compares two symbols by address. Of several names of one address the one to show is first: that
  * with fewer underscores in front, global, short. */
 static int compare_symbols(const void *left, const void *right, void *context) {
-  const struct symbol *a = left, *b = right;
+  const struct denet_symbol *a = left, *b = right;
   const char *names = context, *one = names + a->name, *other = names + b->name;
   if (a->address != b->address)
     return a->address < b->address ? -1 : 1;
@@ -151,7 +144,7 @@ static void sort(struct denet_symbols *symbols) {
     qsort_r(symbols->all, symbols->count, sizeof(*symbols->all), compare_symbols,
             symbols->names.bytes);
   for (size_t i = 0; i < symbols->count; i++) {
-    const struct symbol *symbol = &symbols->all[i];
+    const struct denet_symbol *symbol = &symbols->all[i];
     if (kept == 0 || symbols->all[kept - 1].address != symbol->address)
       symbols->all[kept++] = *symbol;
     else if (symbols->all[kept - 1].bytes == 0)
@@ -160,36 +153,32 @@ static void sort(struct denet_symbols *symbols) {
   symbols->count = kept;
 }
 
-static void free_symbolsp(struct denet_symbols **symbols) { denet_symbols_free(*symbols); }
-
-int denet_symbols_new(const struct denet_elf_file *file, const struct denet_elf_file *debug,
-                      uint64_t limit, struct denet_symbols **out_symbols) {
-  DENET_CLEANUP(free_symbolsp) struct denet_symbols *symbols = calloc(1, sizeof(*symbols));
-  if (!symbols)
-    return -ENOMEM;
-  symbols->limit = limit < INT32_MAX ? limit : INT32_MAX; /* names are found by 31 bits */
-  int error = add_all(symbols, file, debug);
+int denet_symbols_init(const struct denet_elf_file *file, const struct denet_elf_file *debug,
+                       uint64_t limit, struct denet_symbols *out_symbols) {
+  DENET_CLEANUP(denet_symbols_done)
+  struct denet_symbols symbols = {
+      .limit = limit < INT32_MAX ? limit : INT32_MAX}; /* names are found by 31 bits */
+  int error = add_all(&symbols, file, debug);
   if (error)
     return error;
-  if (symbols->count == 0)
+  if (symbols.count == 0)
     return -ENOENT;
-  sort(symbols);
-  denet_buffer_trim(&symbols->names);
-  struct symbol *trimmed = reallocarray(symbols->all, symbols->count, sizeof(*trimmed));
+  sort(&symbols);
+  denet_buffer_trim(&symbols.names);
+  struct denet_symbol *trimmed = reallocarray(symbols.all, symbols.count, sizeof(*trimmed));
   if (trimmed) {
-    symbols->all = trimmed;
-    symbols->capacity = symbols->count;
+    symbols.all = trimmed;
+    symbols.capacity = symbols.count;
   }
-  *out_symbols = DENET_TAKE(symbols);
+  *out_symbols = symbols;
+  symbols = (struct denet_symbols){0};
   return 0;
 }
 
-void denet_symbols_free(struct denet_symbols *symbols) {
-  if (!symbols)
-    return;
+void denet_symbols_done(struct denet_symbols *symbols) {
   free(symbols->all);
   denet_buffer_done(&symbols->names);
-  free(symbols);
+  *symbols = (struct denet_symbols){0};
 }
 
 uint64_t denet_symbols_bytes(const struct denet_symbols *symbols) {
@@ -198,14 +187,14 @@ uint64_t denet_symbols_bytes(const struct denet_symbols *symbols) {
 
 /* Sorts the key behind a symbol with its address. */
 static int compare_with_address(const void *item, const void *key) {
-  return ((const struct symbol *)item)->address <= *(const uint64_t *)key ? -1 : 1;
+  return ((const struct denet_symbol *)item)->address <= *(const uint64_t *)key ? -1 : 1;
 }
 
 const char *denet_symbols_find(const struct denet_symbols *symbols, uint64_t address) {
   size_t behind = denet_array_lower_bound(symbols->all, symbols->count, sizeof(*symbols->all),
                                           &address, compare_with_address);
   for (size_t back = 1; back <= behind && back <= NESTED_MOST; back++) {
-    const struct symbol *symbol = &symbols->all[behind - back];
+    const struct denet_symbol *symbol = &symbols->all[behind - back];
     uint64_t bytes = symbol->bytes || back > 1 ? symbol->bytes : UNSIZED_MOST;
     if (address - symbol->address < bytes)
       return symbols->names.bytes + symbol->name;

@@ -93,15 +93,13 @@ static int open_mapped(const char *proc_path, int process_fd, const struct denet
 static struct denet_dso *find_dso(const struct denet_address_space *space, int process_fd,
                                   const struct denet_maps *maps,
                                   const struct denet_mapping *mapping) {
-  char name[DENET_MAPPING_NAME_MOST + 1];
   if (mapping->inode == 0)
     return NULL;
   struct denet_dso *dso = denet_dsos_find(space->dsos, mapping->device, mapping->inode);
   if (dso)
     return dso;
-  denet_mapping_name(maps, mapping, name);
   int fd = open_mapped(space->proc_path, process_fd, mapping, denet_mapping_path(maps, mapping));
-  return fd < 0 || denet_dsos_open(space->dsos, fd, mapping->device, name, &dso) ? NULL : dso;
+  return fd < 0 || denet_dsos_open(space->dsos, fd, mapping->device, &dso) ? NULL : dso;
 }
 
 int denet_address_space_read(struct denet_address_space *space) {
@@ -187,16 +185,21 @@ int denet_address_space_append_name(struct denet_address_space *space, uint64_t 
   *out_certain = true;
   if (mapping && strcmp(denet_mapping_path(&space->maps, mapping), "[vdso]") == 0)
     return denet_buffer_append_string(out, "[vdso]");
-  if (denet_address_space_find(space, address, &dso, &file_address) && dso && dso->is_elf)
-    return denet_dsos_append_name(space->dsos, dso, file_address, out);
-  const char *name = find_in_perf_map(space, address);
-  *out_certain = name != NULL;
-  if (name)
-    return denet_buffer_append_string(out, name);
+  denet_address_space_find(space, address, &dso, &file_address);
+  if (dso && dso->is_elf) {
+    int error = denet_dsos_append_name(space->dsos, dso, file_address, out);
+    if (error != -ENOENT)
+      return error;
+  } else {
+    const char *name = find_in_perf_map(space, address);
+    *out_certain = name != NULL;
+    if (name)
+      return denet_buffer_append_string(out, name);
+  }
   snprintf(text, sizeof(text), "0x%" PRIx64, address);
   if (mapping && mapping->inode) {
     denet_mapping_name(&space->maps, mapping, file);
-    snprintf(text, sizeof(text), "%s+0x%" PRIx64, file, address - mapping->start + mapping->offset);
+    snprintf(text, sizeof(text), "%s+0x%" PRIx64, file, file_address);
   }
   return denet_buffer_append_string(out, text);
 }

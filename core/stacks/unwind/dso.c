@@ -47,8 +47,8 @@ static bool is_same_file(const struct denet_dso *dso) {
 
 /* Frees what was read; it can be read again. */
 static void unload(struct denet_dsos *dsos, struct denet_dso *dso) {
-  denet_unwind_table_free(DENET_TAKE(dso->table));
-  denet_symbols_free(DENET_TAKE(dso->symbols));
+  denet_unwind_table_done(&dso->table);
+  denet_symbols_done(&dso->symbols);
   denet_line_table_free(DENET_TAKE(dso->lines));
   for (size_t i = 0; dso->names && i < NAMES; i++)
     free(dso->names[i].text);
@@ -101,18 +101,6 @@ static bool has_memory(const struct denet_dso *dso) { return dso->memory_bytes >
 
 static bool has_file(const struct denet_dso *dso) { return dso->fd >= 0; }
 
-static void keep_to_budget(struct denet_dsos *dsos, const struct denet_dso *keep) {
-  while (dsos->memory_bytes > dsos->budget_bytes) {
-    struct denet_dso *dso = find_victim(dsos, keep, has_memory);
-    if (!dso)
-      return;
-    if (dso->users)
-      unload(dsos, dso);
-    else
-      remove_dso(dsos, dso);
-  }
-}
-
 struct denet_dso *denet_dsos_find(struct denet_dsos *dsos, uint64_t mapped_device, uint64_t inode) {
   for (struct denet_dso *dso = *bucket_of(dsos, inode); dso; dso = dso->next) {
     /* An inode that is held open is not another file's. */
@@ -134,12 +122,11 @@ static void read_loads(struct denet_dso *dso) {
   for (size_t i = 0; i < file.program_count && dso->load_count < DENET_DSO_LOADS_MOST; i++) {
     const Elf64_Phdr *program = &file.programs[i];
     if (program->p_type == PT_LOAD)
-      dso->loads[dso->load_count++] =
-          (struct denet_dso_load){program->p_offset, program->p_filesz, program->p_vaddr};
+      dso->loads[dso->load_count++] = *program;
   }
 }
 
-int denet_dsos_open(struct denet_dsos *dsos, int fd, uint64_t mapped_device, const char *name,
+int denet_dsos_open(struct denet_dsos *dsos, int fd, uint64_t mapped_device,
                     struct denet_dso **out_dso) {
   DENET_CLOSE int owned = fd;
   struct denet_dso_key key = {0};
@@ -155,7 +142,6 @@ int denet_dsos_open(struct denet_dsos *dsos, int fd, uint64_t mapped_device, con
     if (!dso)
       return -ENOMEM;
     *dso = (struct denet_dso){.key = key, .fd = -1, .next = *bucket};
-    snprintf(dso->name, sizeof(dso->name), "%s", name);
     *bucket = dso;
   }
   if (dso->fd < 0) {
@@ -191,10 +177,10 @@ bool denet_dso_needs_file(const struct denet_dso *dso) {
 
 bool denet_dso_address(const struct denet_dso *dso, uint64_t offset, uint64_t *out_address) {
   for (size_t i = 0; i < dso->load_count; i++) {
-    const struct denet_dso_load *load = &dso->loads[i];
-    if (offset - load->offset >= load->bytes)
+    const Elf64_Phdr *load = &dso->loads[i];
+    if (offset - load->p_offset >= load->p_filesz)
       continue;
-    *out_address = offset - load->offset + load->address;
+    *out_address = offset - load->p_offset + load->p_vaddr;
     return true;
   }
   return false;
@@ -204,24 +190,27 @@ bool denet_dso_address(const struct denet_dso *dso, uint64_t offset, uint64_t *o
 static void add_memory(struct denet_dsos *dsos, struct denet_dso *dso, uint64_t bytes) {
   dso->memory_bytes += bytes;
   dsos->memory_bytes += bytes;
-  keep_to_budget(dsos, dso);
-}
-
-/* Opens the file as an ELF file, if it is still the one that was mapped. */
-static int open_elf(const struct denet_dso *dso, struct denet_elf_file *out_file) {
-  return is_same_file(dso) ? denet_elf_file_open(dso->fd, out_file) : -ESTALE;
+  while (dsos->memory_bytes > dsos->budget_bytes) {
+    struct denet_dso *victim = find_victim(dsos, dso, has_memory);
+    if (!victim)
+      return;
+    if (victim->users)
+      unload(dsos, victim);
+    else
+      remove_dso(dsos, victim);
+  }
 }
 
 const struct denet_unwind_table *denet_dsos_table(struct denet_dsos *dsos, struct denet_dso *dso) {
   dso->used = ++dsos->clock;
-  if (dso->table_tried || dso->fd < 0 || !dso->is_elf)
-    return dso->table;
-  dso->table_tried = true;
-  DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file file = {.fd = -1};
-  if (open_elf(dso, &file) || denet_unwind_table_new(&file, dsos->budget_bytes / 2, &dso->table))
-    return NULL;
-  add_memory(dsos, dso, denet_unwind_table_bytes(dso->table));
-  return dso->table;
+  if (!dso->table_tried && dso->fd >= 0 && dso->is_elf) {
+    DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file file = {.fd = -1};
+    dso->table_tried = true;
+    if (is_same_file(dso) && !denet_elf_file_open(dso->fd, &file) &&
+        !denet_unwind_table_init(&file, dsos->budget_bytes / 2, &dso->table))
+      add_memory(dsos, dso, dso->table.bytes);
+  }
+  return dso->table.bytes ? &dso->table : NULL;
 }
 
 /* Returns whether root alone can write the file. libdw takes gigabytes for a line table that is
@@ -248,13 +237,13 @@ static void read_symbols(struct denet_dsos *dsos, struct denet_dso *dso) {
     return;
   dso->symbols_tried = true;
   DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file file = {.fd = -1}, debug = {.fd = -1};
-  if (open_elf(dso, &file))
+  if (!is_same_file(dso) || denet_elf_file_open(dso->fd, &file))
     return;
   uint64_t limit = dsos->budget_bytes / 4;
   DENET_CLOSE int debug_fd = open_debug_file(&file);
   bool has_debug = debug_fd >= 0 && denet_elf_file_open(debug_fd, &debug) == 0;
-  if (!denet_symbols_new(&file, has_debug ? &debug : NULL, limit, &dso->symbols))
-    add_memory(dsos, dso, denet_symbols_bytes(dso->symbols));
+  if (!denet_symbols_init(&file, has_debug ? &debug : NULL, limit, &dso->symbols))
+    add_memory(dsos, dso, denet_symbols_bytes(&dso->symbols));
   int error = -ENOENT;
   if (has_trusted_lines(dso->fd))
     error = denet_line_table_new(&file, limit, &dso->lines);
@@ -264,31 +253,24 @@ static void read_symbols(struct denet_dsos *dsos, struct denet_dso *dso) {
     add_memory(dsos, dso, denet_line_table_bytes(dso->lines));
 }
 
-static int append_function(const char *symbol, struct denet_buffer *out) {
+static int append_function(struct denet_dso *dso, uint64_t address, struct denet_buffer *out) {
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer name = {0};
+  const char *symbol = denet_symbols_find(&dso->symbols, address), *file;
+  char source[128];
+  int line;
+  if (!symbol)
+    return -ENOENT;
   struct denet_text text = denet_text_of(symbol);
   if (denet_demangle(symbol, &name))
     text = denet_buffer_text(&name);
   bool is_cut = text.length > FUNCTION_MOST;
   int error = denet_buffer_append(out, text.bytes, is_cut ? FUNCTION_MOST : text.length);
-  return error || !is_cut ? error : denet_buffer_append_string(out, "...");
-}
-
-static int append_new_name(const struct denet_dso *dso, uint64_t address,
-                           struct denet_buffer *out) {
-  const char *symbol = dso->symbols ? denet_symbols_find(dso->symbols, address) : NULL;
-  const char *file;
-  char end[128];
-  int line;
-  if (!symbol) {
-    snprintf(end, sizeof(end), "%s+0x%" PRIx64, dso->name, address);
-    return denet_buffer_append_string(out, end);
-  }
-  int error = append_function(symbol, out);
+  if (!error && is_cut)
+    error = denet_buffer_append_string(out, "...");
   if (error || !dso->lines || denet_line_table_find(dso->lines, address, &file, &line))
     return error;
-  snprintf(end, sizeof(end), " (%.64s:%d)", file, line);
-  return denet_buffer_append_string(out, end);
+  snprintf(source, sizeof(source), " (%.64s:%d)", file, line);
+  return denet_buffer_append_string(out, source);
 }
 
 static void keep_name(struct denet_dsos *dsos, struct denet_dso *dso, uint64_t address,
@@ -315,7 +297,7 @@ int denet_dsos_append_name(struct denet_dsos *dsos, struct denet_dso *dso, uint6
   if (known && known->text && known->address == address)
     return denet_buffer_append_string(out, known->text);
   read_symbols(dsos, dso);
-  int error = append_new_name(dso, address, out);
+  int error = append_function(dso, address, out);
   if (error) {
     out->length = start;
     return error;

@@ -9,53 +9,40 @@
 
 #define STACK_DEPTH 16
 
-struct denet_unwind_table {
-  struct denet_elf_copy copy; /* owned */
-  Dwarf_CFI *run_time;        /* of .eh_frame, or NULL; owned */
-  Dwarf_CFI *debug;           /* of .debug_frame, or NULL; copy.dwarf's */
-  uint64_t bytes;
-};
-
-void denet_unwind_table_free(struct denet_unwind_table *table) {
-  if (!table)
-    return;
+void denet_unwind_table_done(struct denet_unwind_table *table) {
   dwarf_cfi_end(table->run_time);
   denet_elf_copy_done(&table->copy);
-  free(table);
+  *table = (struct denet_unwind_table){.bytes = 0};
 }
-
-static void free_tablep(struct denet_unwind_table **table) { denet_unwind_table_free(*table); }
 
 /* Without .eh_frame_hdr, which may lead libdw to bytes that are no entry. */
 static const char *const sections[] = {".eh_frame", ".debug_frame"};
 
-int denet_unwind_table_new(const struct denet_elf_file *file, uint64_t limit,
-                           struct denet_unwind_table **out_table) {
-  DENET_CLEANUP(free_tablep) struct denet_unwind_table *table = calloc(1, sizeof(*table));
-  if (!table)
-    return -ENOMEM;
-  int error = denet_elf_file_copy(file, sections, DENET_COUNT_OF(sections), limit, &table->copy);
+int denet_unwind_table_init(const struct denet_elf_file *file, uint64_t limit,
+                            struct denet_unwind_table *out_table) {
+  DENET_CLEANUP(denet_unwind_table_done) struct denet_unwind_table table = {.bytes = 0};
+  int error = denet_elf_file_copy(file, sections, DENET_COUNT_OF(sections), limit, &table.copy);
   if (error)
     return error;
-  table->bytes = sizeof(*table) + table->copy.bytes;
+  table.bytes = table.copy.bytes;
   for (int i = 0; i < 2; i++) {
     uint64_t bytes = 0;
-    Elf_Scn *section = denet_elf_copy_section(&table->copy, sections[i]);
+    Elf_Scn *section = denet_elf_copy_section(&table.copy, sections[i]);
     Elf_Data *data = elf_getdata(section, NULL);
     if (section && (!data || !data->d_buf || data->d_type == ELF_T_CHDR ||
                     !denet_cfi_check(data, i == 0, &bytes)))
       return -ENOENT;
-    table->bytes += bytes;
+    table.bytes += bytes;
   }
-  table->run_time = dwarf_getcfi_elf(table->copy.elf);
-  table->debug = table->copy.dwarf ? dwarf_getcfi(table->copy.dwarf) : NULL;
-  if (!table->run_time && !table->debug)
+  table.run_time = dwarf_getcfi_elf(table.copy.elf);
+  table.debug = table.copy.dwarf ? dwarf_getcfi(table.copy.dwarf) : NULL;
+  if (!table.run_time && !table.debug)
     return -ENOENT;
-  *out_table = DENET_TAKE(table);
+  *out_table = table;
+  /* NOLINTNEXTLINE(clang-analyzer-deadcode.DeadStores): denet_unwind_table_done() reads it. */
+  table = (struct denet_unwind_table){.bytes = 0};
   return 0;
 }
-
-uint64_t denet_unwind_table_bytes(const struct denet_unwind_table *table) { return table->bytes; }
 
 static void free_frame(Dwarf_Frame **frame) { free(*frame); } /* as libdw.h says */
 

@@ -27,7 +27,6 @@ struct denet_unwinder {
   struct denet_dsos dsos;
   struct denet_unwinder_stats stats;
   struct denet_cursor cursor; /* too large for a thread's stack */
-  struct denet_buffer frames; /* names of the stack that is being unwound */
 };
 
 /* The frames of a stack: addresses within the instruction that called, or that is run. */
@@ -81,7 +80,6 @@ void denet_unwinder_free(struct denet_unwinder *unwinder) {
     return;
   remove_processes(unwinder);
   denet_dsos_done(&unwinder->dsos);
-  denet_buffer_done(&unwinder->frames);
   free(unwinder);
 }
 
@@ -103,49 +101,6 @@ static int read_mappings(struct denet_unwinder *unwinder, struct process *proces
   return 0;
 }
 
-/* Finds or adds the process; NULL: no memory. If there are too many all go: their next stacks open
- * them again. */
-static struct process *get_process(struct denet_unwinder *unwinder, pid_t pid, uint64_t start_ns) {
-  struct process *process = *find_link(unwinder, pid, start_ns);
-  if (process)
-    return process;
-  if (unwinder->stats.processes >= PROCESSES_MOST)
-    remove_processes(unwinder);
-  process = calloc(1, sizeof(*process));
-  if (!process)
-    return NULL;
-  process->space = (struct denet_address_space){
-      .pid = pid, .dsos = &unwinder->dsos, .proc_path = unwinder->proc_path};
-  process->start_ns = start_ns;
-  *find_link(unwinder, pid, start_ns) = process;
-  unwinder->stats.processes++;
-  return process;
-}
-
-/* Opens the process as denet_unwinder_open_process() does, without a look at the memory of all. */
-static int open_process(struct denet_unwinder *unwinder, pid_t pid, uint64_t start_ns,
-                        uint64_t exec_id, pid_t parent_pid, uint64_t parent_start_ns) {
-  struct process *process = get_process(unwinder, pid, start_ns);
-  if (!process)
-    return -ENOMEM;
-  if (process->space.maps.count && process->exec_id == exec_id)
-    return 0;
-  if (process->exec_id != exec_id) {
-    clear_stacks(unwinder, process);
-    denet_address_space_done(&process->space);
-    process->exec_id = exec_id;
-  }
-  int error = read_mappings(unwinder, process);
-  const struct process *parent =
-      error && parent_pid ? *find_link(unwinder, parent_pid, parent_start_ns) : NULL;
-  if (parent && parent->space.maps.count)
-    error = denet_address_space_copy(&parent->space, &process->space);
-  count_space(unwinder, process);
-  if (error)
-    denet_unwinder_close_process(unwinder, pid, start_ns);
-  return error;
-}
-
 /* Closes the largest processes until all take no more memory than they may. Not while a process is
  * in use. */
 static void limit_spaces(struct denet_unwinder *unwinder) {
@@ -161,7 +116,35 @@ static void limit_spaces(struct denet_unwinder *unwinder) {
 
 int denet_unwinder_open_process(struct denet_unwinder *unwinder, pid_t pid, uint64_t start_ns,
                                 uint64_t exec_id, pid_t parent_pid, uint64_t parent_start_ns) {
-  int error = open_process(unwinder, pid, start_ns, exec_id, parent_pid, parent_start_ns);
+  struct process *process = *find_link(unwinder, pid, start_ns);
+  if (process && process->space.maps.count && process->exec_id == exec_id)
+    return 0;
+  if (!process) {
+    /* If there are too many all go: their next stacks open them again. */
+    if (unwinder->stats.processes >= PROCESSES_MOST)
+      remove_processes(unwinder);
+    process = calloc(1, sizeof(*process));
+    if (!process)
+      return -ENOMEM;
+    process->space = (struct denet_address_space){
+        .pid = pid, .dsos = &unwinder->dsos, .proc_path = unwinder->proc_path};
+    process->start_ns = start_ns;
+    *find_link(unwinder, pid, start_ns) = process;
+    unwinder->stats.processes++;
+  }
+  if (process->exec_id != exec_id) {
+    clear_stacks(unwinder, process);
+    denet_address_space_done(&process->space);
+    process->exec_id = exec_id;
+  }
+  int error = read_mappings(unwinder, process);
+  const struct process *parent =
+      error && parent_pid ? *find_link(unwinder, parent_pid, parent_start_ns) : NULL;
+  if (parent && parent->space.maps.count)
+    error = denet_address_space_copy(&parent->space, &process->space);
+  count_space(unwinder, process);
+  if (error)
+    denet_unwinder_close_process(unwinder, pid, start_ns);
   limit_spaces(unwinder);
   return error;
 }
@@ -232,44 +215,39 @@ static void find_path(struct denet_unwinder *unwinder, struct process *process,
     follow_calls(unwinder, process, snapshot, path);
 }
 
-/* Sets unwinder->frames to the path's names. *out_certain: they would be the same later. */
-static int write_names(struct denet_unwinder *unwinder, struct process *process,
-                       const struct path *path, bool *out_certain) {
-  struct denet_buffer *out = &unwinder->frames;
-  int error = 0;
-  denet_buffer_clear(out);
-  *out_certain = true;
-  for (size_t i = 0; i < path->count && !error; i++) {
-    bool is_certain;
-    error = denet_address_space_append_name(&process->space, path->addresses[i], out, &is_certain);
-    if (!error)
-      error = denet_buffer_append(out, "", 1);
-    *out_certain &= is_certain;
-  }
-  if (!error && path->is_truncated)
-    error = denet_buffer_append(out, DENET_TRUNCATED, sizeof(DENET_TRUNCATED));
-  return error;
-}
-
 static int unwind(struct denet_unwinder *unwinder, struct process *process,
                   const struct denet_snapshot *snapshot, struct denet_buffer *out) {
   struct path path;
-  bool is_certain;
+  size_t start = out->length;
+  bool is_certain = true; /* the names would be the same later */
+  int error = 0;
   find_path(unwinder, process, snapshot, &path);
-  int error = write_names(unwinder, process, &path, &is_certain);
-  if (error)
+  for (size_t i = 0; i < path.count && !error; i++) {
+    bool is_one_certain;
+    error =
+        denet_address_space_append_name(&process->space, path.addresses[i], out, &is_one_certain);
+    if (!error)
+      error = denet_buffer_append(out, "", 1);
+    is_certain &= is_one_certain;
+  }
+  if (!error && path.is_truncated)
+    error = denet_buffer_append(out, DENET_TRUNCATED, sizeof(DENET_TRUNCATED));
+  if (error) {
+    out->length = start;
     return error;
+  }
   unwinder->stats.unwound++;
   unwinder->stats.truncated += path.is_truncated ? 1 : 0;
-  if (is_certain && !path.left_mappings) {
-    if (unwinder->stats.cache_bytes > CACHE_BYTES_MOST)
-      clear_stacks(unwinder, process);
-    unwinder->stats.cache_bytes -= process->stacks.bytes;
-    denet_stack_cache_add(&process->stacks, &unwinder->cursor, denet_buffer_text(&unwinder->frames),
-                          path.is_truncated);
-    unwinder->stats.cache_bytes += process->stacks.bytes;
-  }
-  return denet_buffer_append(out, unwinder->frames.bytes, unwinder->frames.length);
+  if (!is_certain || path.left_mappings)
+    return 0;
+  if (unwinder->stats.cache_bytes > CACHE_BYTES_MOST)
+    clear_stacks(unwinder, process);
+  unwinder->stats.cache_bytes -= process->stacks.bytes;
+  denet_stack_cache_add(&process->stacks, &unwinder->cursor,
+                        (struct denet_text){out->bytes + start, out->length - start},
+                        path.is_truncated);
+  unwinder->stats.cache_bytes += process->stacks.bytes;
+  return 0;
 }
 
 int denet_unwinder_append_frames(struct denet_unwinder *unwinder,
@@ -278,13 +256,15 @@ int denet_unwinder_append_frames(struct denet_unwinder *unwinder,
   struct process *process = *find_link(unwinder, snapshot->pid, snapshot->start_ns);
   struct denet_text frames;
   bool truncated, is_late = process && process->exec_id > snapshot->exec_id;
-  int error =
-      is_late ? -ESRCH
-              : open_process(unwinder, snapshot->pid, snapshot->start_ns, snapshot->exec_id, 0, 0);
+  int error = is_late ? -ESRCH
+                      : denet_unwinder_open_process(unwinder, snapshot->pid, snapshot->start_ns,
+                                                    snapshot->exec_id, 0, 0);
   if (error == -ENOMEM)
     return error;
   /* Of a process that exited or exec'd before it was opened the addresses are all there is. */
-  process = error ? &unknown : *find_link(unwinder, snapshot->pid, snapshot->start_ns);
+  process = error ? NULL : *find_link(unwinder, snapshot->pid, snapshot->start_ns);
+  if (!process)
+    process = &unknown;
   if (denet_stack_cache_find(&process->stacks, snapshot, &frames, &truncated)) {
     unwinder->stats.cache_hits++;
     unwinder->stats.truncated += truncated ? 1 : 0;

@@ -124,17 +124,15 @@ static void remove_process(struct process *process) {
 START_TEST(file_is_read_again_when_it_has_changed) {
   DENET_CLEANUP(denet_perf_map_done) struct denet_perf_map map = {0};
   struct process process = new_process();
-  bool is_new = false;
-  ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), -ENOENT);
+  ck_assert_int_eq(denet_perf_map_read(&map, process.fd), -ENOENT);
   write_text(process.map, "1000 10 a\n");
-  ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), 0);
-  ck_assert(is_new);
+  ck_assert_int_eq(denet_perf_map_read(&map, process.fd), 0);
   ck_assert_str_eq(denet_perf_map_find(&map, 0x1000), "a");
-  ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), 0);
-  ck_assert(!is_new);
+  map.count = 0;
+  ck_assert_int_eq(denet_perf_map_read(&map, process.fd), 0);
+  ck_assert_uint_eq(map.count, 0);
   write_text(process.map, "1000 10 a\n2000 10 b\n");
-  ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), 0);
-  ck_assert(is_new);
+  ck_assert_int_eq(denet_perf_map_read(&map, process.fd), 0);
   ck_assert_str_eq(denet_perf_map_find(&map, 0x2000), "b");
   remove_process(&process);
 }
@@ -143,16 +141,15 @@ END_TEST
 START_TEST(file_of_another_user_is_not_read) {
   DENET_CLEANUP(denet_perf_map_done) struct denet_perf_map map = {0};
   struct process process = new_process();
-  bool is_new;
   write_text(process.map, "1000 10 a\n");
   set_user(&process, 1000);
   if (chown(process.map, 1000, 0) == 0) {
-    ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), 0);
+    ck_assert_int_eq(denet_perf_map_read(&map, process.fd), 0);
     ck_assert_int_eq(chown(process.map, 1001, 0), 0);
-    ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), -EACCES);
+    ck_assert_int_eq(denet_perf_map_read(&map, process.fd), -EACCES);
     /* A user's own mount namespace can have files there that only root may read. */
     ck_assert_int_eq(chown(process.map, 0, 0), 0);
-    ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), -EACCES);
+    ck_assert_int_eq(denet_perf_map_read(&map, process.fd), -EACCES);
   }
   remove_process(&process);
 }
@@ -161,16 +158,15 @@ END_TEST
 START_TEST(only_a_regular_file_of_bearable_size_is_read) {
   DENET_CLEANUP(denet_perf_map_done) struct denet_perf_map map = {0};
   struct process process = new_process();
-  bool is_new;
   ck_assert_int_eq(mkfifo(process.map, 0600), 0);
-  ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), -EACCES);
+  ck_assert_int_eq(denet_perf_map_read(&map, process.fd), -EACCES);
   unlink(process.map);
   ck_assert_int_eq(symlink("/etc/passwd", process.map), 0);
-  ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), -ELOOP);
+  ck_assert_int_eq(denet_perf_map_read(&map, process.fd), -ELOOP);
   unlink(process.map);
   write_text(process.map, "1000 10 a\n");
   ck_assert_int_eq(truncate(process.map, (16 << 20) + 1), 0);
-  ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), -EACCES);
+  ck_assert_int_eq(denet_perf_map_read(&map, process.fd), -EACCES);
   remove_process(&process);
 }
 END_TEST
