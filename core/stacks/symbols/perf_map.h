@@ -4,7 +4,6 @@
 
 #include "core/util/buffer.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #define DENET_PERF_NAME_MOST 200

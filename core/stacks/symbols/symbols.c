@@ -137,22 +137,6 @@ static int compare_symbols(const void *left, const void *right, void *context) {
   return strcmp(one, other);
 }
 
-/* Sorts by address and keeps one symbol for each, with a size if any of them has one. */
-static void sort(struct denet_symbols *symbols) {
-  size_t kept = 0;
-  if (symbols->count)
-    qsort_r(symbols->all, symbols->count, sizeof(*symbols->all), compare_symbols,
-            symbols->names.bytes);
-  for (size_t i = 0; i < symbols->count; i++) {
-    const struct denet_symbol *symbol = &symbols->all[i];
-    if (kept == 0 || symbols->all[kept - 1].address != symbol->address)
-      symbols->all[kept++] = *symbol;
-    else if (symbols->all[kept - 1].bytes == 0)
-      symbols->all[kept - 1].bytes = symbol->bytes;
-  }
-  symbols->count = kept;
-}
-
 int denet_symbols_init(const struct denet_elf_file *file, const struct denet_elf_file *debug,
                        uint64_t limit, struct denet_symbols *out_symbols) {
   DENET_CLEANUP(denet_symbols_done)
@@ -163,7 +147,17 @@ int denet_symbols_init(const struct denet_elf_file *file, const struct denet_elf
     return error;
   if (symbols.count == 0)
     return -ENOENT;
-  sort(&symbols);
+  /* One symbol for each address, with a size if any of them has one. */
+  qsort_r(symbols.all, symbols.count, sizeof(*symbols.all), compare_symbols, symbols.names.bytes);
+  size_t kept = 1;
+  for (size_t i = 1; i < symbols.count; i++) {
+    struct denet_symbol *last = &symbols.all[kept - 1];
+    if (last->address != symbols.all[i].address)
+      symbols.all[kept++] = symbols.all[i];
+    else if (last->bytes == 0)
+      last->bytes = symbols.all[i].bytes;
+  }
+  symbols.count = kept;
   denet_buffer_trim(&symbols.names);
   struct denet_symbol *trimmed = reallocarray(symbols.all, symbols.count, sizeof(*trimmed));
   if (trimmed) {

@@ -17,15 +17,15 @@
 #define STAT_MOST 4096
 #define AGAIN_NS UINT64_C(1000000000)
 
-static void release_dsos(struct denet_address_space *space) {
+static void release_maps(struct denet_address_space *space) {
   for (size_t i = 0; i < space->maps.count; i++)
     if (space->maps.all[i].dso)
       denet_dsos_release(space->dsos, space->maps.all[i].dso);
+  denet_maps_done(&space->maps);
 }
 
 void denet_address_space_done(struct denet_address_space *space) {
-  release_dsos(space);
-  denet_maps_done(&space->maps);
+  release_maps(space);
   denet_perf_map_done(&space->perf_map);
   *space = (struct denet_address_space){
       .pid = space->pid, .dsos = space->dsos, .proc_path = space->proc_path};
@@ -74,31 +74,26 @@ static int open_regular(const char *proc_path, int dir_fd, const char *path,
   return readable < 0 ? -errno : readable;
 }
 
-/* Opens the file of a mapping. map_files leads to the file itself, even if it is deleted or in
- * another mount namespace, but needs a capability (proc(5)). */
-static int open_mapped(const char *proc_path, int process_fd, const struct denet_mapping *mapping,
-                       const char *file_path) {
-  char path[PATH_MAX];
-  snprintf(path, sizeof(path), "map_files/%" PRIx64 "-%" PRIx64, mapping->start, mapping->end);
-  int fd = open_regular(proc_path, process_fd, path, NULL);
-  if (fd < 0)
-    fd = open_regular(proc_path, process_fd, "exe", mapping);
-  if (fd < 0 && file_path[0] == '/' &&
-      snprintf(path, sizeof(path), "root%s", file_path) < (int)sizeof(path))
-    fd = open_regular(proc_path, process_fd, path, mapping);
-  return fd;
-}
-
-/* Finds or opens the file of a mapping, with one user more. NULL: there is none to read. */
+/* Finds or opens the file of a mapping, with one user more. map_files leads to the file itself,
+ * even if it is deleted or in another mount namespace, but needs a capability (proc(5)). NULL:
+ * there is none to read. */
 static struct denet_dso *find_dso(const struct denet_address_space *space, int process_fd,
                                   const struct denet_maps *maps,
                                   const struct denet_mapping *mapping) {
+  const char *file_path = denet_mapping_path(maps, mapping);
+  char path[PATH_MAX];
   if (mapping->inode == 0)
     return NULL;
   struct denet_dso *dso = denet_dsos_find(space->dsos, mapping->device, mapping->inode);
   if (dso)
     return dso;
-  int fd = open_mapped(space->proc_path, process_fd, mapping, denet_mapping_path(maps, mapping));
+  snprintf(path, sizeof(path), "map_files/%" PRIx64 "-%" PRIx64, mapping->start, mapping->end);
+  int fd = open_regular(space->proc_path, process_fd, path, NULL);
+  if (fd < 0)
+    fd = open_regular(space->proc_path, process_fd, "exe", mapping);
+  if (fd < 0 && file_path[0] == '/' &&
+      snprintf(path, sizeof(path), "root%s", file_path) < (int)sizeof(path))
+    fd = open_regular(space->proc_path, process_fd, path, mapping);
   return fd < 0 || denet_dsos_open(space->dsos, fd, mapping->device, &dso) ? NULL : dso;
 }
 
@@ -115,8 +110,7 @@ int denet_address_space_read(struct denet_address_space *space) {
     return error == -ENOENT || !error ? -ESRCH : error;
   for (size_t i = 0; i < maps.count && i < DSOS_MOST; i++)
     maps.all[i].dso = find_dso(space, process_fd, &maps, &maps.all[i]);
-  release_dsos(space);
-  denet_maps_done(&space->maps);
+  release_maps(space);
   space->maps = maps;
   maps = (struct denet_maps){0};
   space->read_ns = denet_clock_monotonic_ns();

@@ -83,23 +83,20 @@ void denet_dsos_done(struct denet_dsos *dsos) {
 /* Finds the dso whose file or memory is given back first: one without users, if there is any, else
  * the one that was not used for longest. */
 static struct denet_dso *find_victim(struct denet_dsos *dsos, const struct denet_dso *keep,
-                                     bool (*counts)(const struct denet_dso *)) {
+                                     bool is_of_files) {
   struct denet_dso *found = NULL;
   uint64_t least = UINT64_MAX;
   for (size_t i = 0; i < DENET_DSO_BUCKETS; i++)
     for (struct denet_dso *dso = dsos->buckets[i]; dso; dso = dso->next) {
       uint64_t worth = dso->used + (dso->users ? UINT64_MAX / 2 : 0);
-      if (dso == keep || !counts(dso) || worth >= least)
+      bool has_any = is_of_files ? dso->fd >= 0 : dso->memory_bytes > 0;
+      if (dso == keep || !has_any || worth >= least)
         continue;
       found = dso;
       least = worth;
     }
   return found;
 }
-
-static bool has_memory(const struct denet_dso *dso) { return dso->memory_bytes > 0; }
-
-static bool has_file(const struct denet_dso *dso) { return dso->fd >= 0; }
 
 struct denet_dso *denet_dsos_find(struct denet_dsos *dsos, uint64_t mapped_device, uint64_t inode) {
   for (struct denet_dso *dso = *bucket_of(dsos, inode); dso; dso = dso->next) {
@@ -145,8 +142,7 @@ int denet_dsos_open(struct denet_dsos *dsos, int fd, uint64_t mapped_device,
     *bucket = dso;
   }
   if (dso->fd < 0) {
-    struct denet_dso *other =
-        dsos->open_count >= OPEN_MOST ? find_victim(dsos, dso, has_file) : NULL;
+    struct denet_dso *other = dsos->open_count >= OPEN_MOST ? find_victim(dsos, dso, true) : NULL;
     if (other)
       close_file(dsos, other);
     dso->fd = DENET_TAKE_FD(owned);
@@ -191,7 +187,7 @@ static void add_memory(struct denet_dsos *dsos, struct denet_dso *dso, uint64_t 
   dso->memory_bytes += bytes;
   dsos->memory_bytes += bytes;
   while (dsos->memory_bytes > dsos->budget_bytes) {
-    struct denet_dso *victim = find_victim(dsos, dso, has_memory);
+    struct denet_dso *victim = find_victim(dsos, dso, false);
     if (!victim)
       return;
     if (victim->users)

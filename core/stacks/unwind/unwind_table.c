@@ -136,15 +136,6 @@ static bool run(struct computation *computation, const Dwarf_Op *operations, siz
 
 /* --- A step --- */
 
-/* Returns whether the rule is that the value is in another register of this frame. */
-static bool is_register(const Dwarf_Op *operations, size_t count, unsigned *out_number) {
-  if (count != 1)
-    return false;
-  uint8_t atom = operations[0].atom;
-  *out_number = atom == DW_OP_regx ? (unsigned)operations[0].number : (unsigned)atom - DW_OP_reg0;
-  return atom == DW_OP_regx || (atom >= DW_OP_reg0 && atom <= DW_OP_reg31);
-}
-
 /* Sets the caller's register, if its value can be found. libdw: no operations and a pointer: the
  * value is lost; neither: it is the same as in this frame. */
 static void find_register(Dwarf_Frame *frame, struct denet_cursor *cursor, unsigned number,
@@ -152,13 +143,17 @@ static void find_register(Dwarf_Frame *frame, struct denet_cursor *cursor, unsig
   struct computation computation = {.cursor = cursor, .frame = frame_address};
   Dwarf_Op memory[3], *operations;
   size_t count;
-  unsigned other = number;
   uint64_t result;
   if (dwarf_frame_register(frame, (int)number, memory, &operations, &count) ||
       (!count && operations))
     return;
-  if (!count || is_register(operations, count, &other))
-    denet_cursor_copy_register(cursor, other, number, caller);
+  unsigned atom = count == 1 ? operations[0].atom : 0;
+  if (!count)
+    denet_cursor_copy_register(cursor, number, number, caller);
+  else if (atom >= DW_OP_reg0 && atom <= DW_OP_reg31)
+    denet_cursor_copy_register(cursor, atom - DW_OP_reg0, number, caller);
+  else if (atom == DW_OP_regx)
+    denet_cursor_copy_register(cursor, (unsigned)operations[0].number, number, caller);
   else if (!run(&computation, operations, count, &result))
     return;
   else if (computation.is_value)

@@ -202,26 +202,21 @@ static void follow_calls(struct denet_unwinder *unwinder, struct process *proces
   path->is_truncated = outcome != DENET_STEP_END;
 }
 
-/* Finds the frames. Where their addresses have left the mappings, these are read again, at most
+/* Appends the frames. Where their addresses have left the mappings, these are read again, at most
  * once a second, and the frames are looked for again. */
-static void find_path(struct denet_unwinder *unwinder, struct process *process,
-                      const struct denet_snapshot *snapshot, struct path *path) {
-  follow_calls(unwinder, process, snapshot, path);
-  uint64_t now_ns = denet_clock_monotonic_ns();
-  if (!path->left_mappings || now_ns - process->space.read_ns < REFRESH_NS)
-    return;
-  process->space.read_ns = now_ns; /* also if it cannot be read any more */
-  if (read_mappings(unwinder, process) == 0)
-    follow_calls(unwinder, process, snapshot, path);
-}
-
 static int unwind(struct denet_unwinder *unwinder, struct process *process,
                   const struct denet_snapshot *snapshot, struct denet_buffer *out) {
   struct path path;
   size_t start = out->length;
   bool is_certain = true; /* the names would be the same later */
   int error = 0;
-  find_path(unwinder, process, snapshot, &path);
+  follow_calls(unwinder, process, snapshot, &path);
+  uint64_t now_ns = denet_clock_monotonic_ns();
+  if (path.left_mappings && now_ns - process->space.read_ns >= REFRESH_NS) {
+    process->space.read_ns = now_ns; /* also if it cannot be read any more */
+    if (read_mappings(unwinder, process) == 0)
+      follow_calls(unwinder, process, snapshot, &path);
+  }
   for (size_t i = 0; i < path.count && !error; i++) {
     bool is_one_certain;
     error =

@@ -5,9 +5,6 @@
 #include "core/stacks/unwind/cursor.h"
 #include "core/util/buffer.h"
 
-#include <stdint.h>
-#include <sys/types.h>
-
 #define DENET_FRAMES_MOST 128
 /* The last name of a stack that could not be followed to the thread's start. */
 #define DENET_TRUNCATED "[truncated]"
