@@ -47,28 +47,22 @@ static inline void wait_until_blocked(pid_t pid) {
   ck_abort_msg("it does not block");
 }
 
-/* Starts path with one argument, in the root folder if one is given. */
-static inline void start_in(struct field *field, const char *root, const char *path,
-                            const char *argument) {
+/* Starts a program of the tests, or the one at a path, with one argument. */
+static inline void start(struct field *field, const char *program, const char *argument) {
+  char path[512];
   int ends[2];
+  snprintf(path, sizeof(path), "%s/%s", DENET_PROGRAMS, program);
   ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
   field->pid = fork();
   ck_assert_int_ge(field->pid, 0);
   if (field->pid == 0) {
     dup2(ends[0], 0);
-    if (!root || (chroot(root) == 0 && chdir("/") == 0))
-      execl(path, path, argument, NULL);
+    execl(program[0] == '/' ? program : path, program, argument, NULL);
     _exit(127);
   }
   close(ends[0]);
   field->input = ends[1];
   wait_until_blocked(field->pid);
-}
-
-static inline void start(struct field *field, const char *program, const char *argument) {
-  char path[512];
-  snprintf(path, sizeof(path), "%s/%s", DENET_PROGRAMS, program);
-  start_in(field, NULL, program[0] == '/' ? program : path, argument);
 }
 
 static inline void set_registers(const struct user_regs_struct *from, uint64_t *to) {
@@ -131,4 +125,3 @@ static inline void tell(struct denet_unwinder *unwinder, const struct denet_snap
     if (out->bytes[i] == '\0')
       out->bytes[i] = '\n';
 }
-
