@@ -104,7 +104,7 @@ static bool instructions_are_sane(struct rest rest) {
     const char *kinds = kind == 0 ? operands[instruction] : kind == DW_CFA_offset ? "n" : "";
     remembered += instruction == DW_CFA_remember_state ? 1 : 0;
     remembered -= instruction == DW_CFA_restore_state && remembered ? 1 : 0;
-    if (!kinds || !skip_operands(&rest, kinds) || remembered > REMEMBERED_MOST)
+    if (!kinds || (*kinds && !skip_operands(&rest, kinds)) || remembered > REMEMBERED_MOST)
       return false;
   }
   return true;
