@@ -65,14 +65,6 @@ static inline void start(struct field *field, const char *program, const char *a
   wait_until_blocked(field->pid);
 }
 
-static inline void set_registers(const struct user_regs_struct *from, uint64_t *to) {
-  const uint64_t registers[DENET_REGISTERS] = {
-      from->rax, from->rdx, from->rcx, from->rbx, from->rsi, from->rdi,
-      from->rbp, from->rsp, from->r8,  from->r9,  from->r10, from->r11,
-      from->r12, from->r13, from->r14, from->r15, from->rip};
-  memcpy(to, registers, sizeof(registers));
-}
-
 /* Reads the registers and at most stack_bytes of the stack. */
 static inline void take_snapshot(struct field *field, size_t stack_bytes) {
   struct user_regs_struct registers;
@@ -83,7 +75,11 @@ static inline void take_snapshot(struct field *field, size_t stack_bytes) {
   ck_assert_int_eq(ptrace(PTRACE_GETREGS, field->pid, NULL, &registers), 0);
   field->snapshot = (struct denet_snapshot){
       .pid = field->pid, .start_ns = 7, .exec_id = 1, .stack = field->stack};
-  set_registers(&registers, field->snapshot.registers);
+  const uint64_t values[DENET_REGISTERS] = {
+      registers.rax, registers.rdx, registers.rcx, registers.rbx, registers.rsi, registers.rdi,
+      registers.rbp, registers.rsp, registers.r8,  registers.r9,  registers.r10, registers.r11,
+      registers.r12, registers.r13, registers.r14, registers.r15, registers.rip};
+  memcpy(field->snapshot.registers, values, sizeof(values));
   if (stack_bytes > sizeof(field->stack))
     stack_bytes = sizeof(field->stack);
   /* Page by page, up to the end of the stack. */
