@@ -175,7 +175,7 @@ int denet_address_space_append_name(struct denet_address_space *space, uint64_t 
   const struct denet_mapping *mapping = denet_maps_find(&space->maps, address);
   char text[DENET_MAPPING_NAME_MOST + 32], file[DENET_MAPPING_NAME_MOST + 1];
   struct denet_dso *dso = NULL;
-  uint64_t file_address;
+  uint64_t file_address = 0;
   *out_certain = true;
   if (mapping && strcmp(denet_mapping_path(&space->maps, mapping), "[vdso]") == 0)
     return denet_buffer_append_string(out, "[vdso]");

@@ -75,7 +75,7 @@ static void expect(const struct scene *scene, const char *has, const char *has_n
  * would be a SIGBUS. */
 static const struct {
   const char *command, *frames;
-  bool is_opened, is_told, is_stopped; /* before the command */
+  bool is_opened, is_unwound, is_stopped; /* before the command */
 } changes[] = {
     {"rm \"$f\"", WHOLE_CHAIN, false, false, false},
     {"cp /bin/sh \"$f.new\" && mv \"$f.new\" \"$f\"", WHOLE_CHAIN, false, false, false},
@@ -90,7 +90,7 @@ START_TEST(executable_may_be_changed_and_its_process_may_exit) {
   begin_copy(&scene, "chain_plain");
   if (changes[_i].is_opened)
     ck_assert_int_eq(open_process(&scene), 0);
-  if (changes[_i].is_told)
+  if (changes[_i].is_unwound)
     expect(&scene, WHOLE_CHAIN, DENET_TRUNCATED);
   if (changes[_i].is_stopped)
     stop(&scene.field);
