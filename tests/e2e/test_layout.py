@@ -18,7 +18,7 @@ FOREIGN = {"yajl": ("yajl/", {"util/json.c"}), "regex": ("regex.h", {"rules/patt
            "elfutils": ("elfutils/", {"stacks/symbols/elf_file.c", "stacks/symbols/line_table.c",
                                       "stacks/unwind/cfi_check.c",
                                       "stacks/unwind/unwind_table.c"}),
-           "lzma": ("lzma.h", {"stacks/symbols/xz.c"})}
+           "lzma": ("lzma.h", {"stacks/symbols/symbols.c"})}
 
 # The order of core's folders: each with those whose headers it may include besides its own. What
 # these may include is not included for them: an arrow is named or it is not there.

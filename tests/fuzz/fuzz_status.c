@@ -33,13 +33,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
                                      NULL};
   struct denet_text text = fuzz_copy(bytes, length);
   struct denet_perf_map map = {0};
-  bool is_new = false;
   if (!folder[0])
     make_folder();
   claim_keys(text, keys);
   CLAIM(ftruncate(status_fd, 0) == 0);
   CLAIM(pwrite(status_fd, text.bytes, length, 0) == (ssize_t)length);
-  CLAIM(denet_perf_map_read(&map, folder_fd, &is_new) == -ENOENT && !is_new);
+  CLAIM(denet_perf_map_read(&map, folder_fd) == -ENOENT && !map.count);
   free((char *)text.bytes);
   return 0;
 }

@@ -47,36 +47,22 @@ static inline void wait_until_blocked(pid_t pid) {
   ck_abort_msg("it does not block");
 }
 
-/* Starts path with one argument, in the root folder if one is given. */
-static inline void start_in(struct field *field, const char *root, const char *path,
-                            const char *argument) {
+/* Starts a program of the tests, or the one at a path, with one argument. */
+static inline void start(struct field *field, const char *program, const char *argument) {
+  char path[512];
   int ends[2];
+  snprintf(path, sizeof(path), "%s/%s", DENET_PROGRAMS, program);
   ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
   field->pid = fork();
   ck_assert_int_ge(field->pid, 0);
   if (field->pid == 0) {
     dup2(ends[0], 0);
-    if (!root || (chroot(root) == 0 && chdir("/") == 0))
-      execl(path, path, argument, NULL);
+    execl(program[0] == '/' ? program : path, program, argument, NULL);
     _exit(127);
   }
   close(ends[0]);
   field->input = ends[1];
   wait_until_blocked(field->pid);
-}
-
-static inline void start(struct field *field, const char *program, const char *argument) {
-  char path[512];
-  snprintf(path, sizeof(path), "%s/%s", DENET_PROGRAMS, program);
-  start_in(field, NULL, program[0] == '/' ? program : path, argument);
-}
-
-static inline void set_registers(const struct user_regs_struct *from, uint64_t *to) {
-  const uint64_t registers[DENET_REGISTERS] = {
-      from->rax, from->rdx, from->rcx, from->rbx, from->rsi, from->rdi,
-      from->rbp, from->rsp, from->r8,  from->r9,  from->r10, from->r11,
-      from->r12, from->r13, from->r14, from->r15, from->rip};
-  memcpy(to, registers, sizeof(registers));
 }
 
 /* Reads the registers and at most stack_bytes of the stack. */
@@ -89,7 +75,11 @@ static inline void take_snapshot(struct field *field, size_t stack_bytes) {
   ck_assert_int_eq(ptrace(PTRACE_GETREGS, field->pid, NULL, &registers), 0);
   field->snapshot = (struct denet_snapshot){
       .pid = field->pid, .start_ns = 7, .exec_id = 1, .stack = field->stack};
-  set_registers(&registers, field->snapshot.registers);
+  const uint64_t values[DENET_REGISTERS] = {
+      registers.rax, registers.rdx, registers.rcx, registers.rbx, registers.rsi, registers.rdi,
+      registers.rbp, registers.rsp, registers.r8,  registers.r9,  registers.r10, registers.r11,
+      registers.r12, registers.r13, registers.r14, registers.r15, registers.rip};
+  memcpy(field->snapshot.registers, values, sizeof(values));
   if (stack_bytes > sizeof(field->stack))
     stack_bytes = sizeof(field->stack);
   /* Page by page, up to the end of the stack. */
@@ -130,10 +120,4 @@ static inline void tell(struct denet_unwinder *unwinder, const struct denet_snap
   for (size_t i = 0; i < out->length; i++)
     if (out->bytes[i] == '\0')
       out->bytes[i] = '\n';
-}
-
-static inline struct denet_unwinder_stats stats_of(const struct denet_unwinder *unwinder) {
-  struct denet_unwinder_stats stats;
-  denet_unwinder_stats(unwinder, &stats);
-  return stats;
 }

@@ -40,8 +40,7 @@ static size_t length_without_hash(const char *name) {
 bool denet_demangle(const char *mangled, struct denet_buffer *out) {
   if (strncmp(mangled, "_Z", 2) != 0 || !stays_short(mangled))
     return false;
-  int status;
-  DENET_FREE char *name = __cxa_demangle(mangled, NULL, NULL, &status);
+  DENET_FREE char *name = __cxa_demangle(mangled, NULL, NULL, NULL);
   if (!name)
     return false;
   size_t length = length_without_hash(name);

@@ -40,15 +40,13 @@ static void free_linesp(struct denet_line_table **lines) { denet_line_table_free
 
 int denet_line_table_new(const struct denet_elf_file *file, uint64_t limit,
                          struct denet_line_table **out_lines) {
-  if (!denet_elf_file_section(file, ".debug_line") || !denet_elf_file_section(file, ".debug_info"))
-    return -ENOENT;
   DENET_CLEANUP(free_linesp) struct denet_line_table *lines = calloc(1, sizeof(*lines));
   if (!lines)
     return -ENOMEM;
   int error = denet_elf_file_copy(file, sections, DENET_COUNT_OF(sections), limit, &lines->copy);
   if (error)
     return error;
-  lines->table = denet_elf_copy_section(&lines->copy, ".debug_line");
+  lines->table = elf_rawdata(denet_elf_copy_section(&lines->copy, ".debug_line"), NULL);
   if (!lines->copy.dwarf || !lines->table)
     return -ENOENT;
   lines->left_bytes = limit / 8;
@@ -64,21 +62,14 @@ uint64_t denet_line_table_bytes(const struct denet_line_table *lines) {
  * time is limited, since a file may be made to take long. */
 static bool find_unit_slowly(struct denet_line_table *lines, uint64_t address,
                              Dwarf_Die *out_unit) {
-  Dwarf *dwarf = lines->copy.dwarf;
-  Dwarf_Off offset = 0, next;
-  size_t header_bytes;
-  bool is_found = false, has_more = true;
-  uint64_t now_ns = denet_clock_monotonic_ns();
-  for (int unit = 0; unit < UNITS_SEARCHED_MOST && has_more && !is_found; unit++) {
-    if (lines->searched_ns > SEARCH_NS)
+  uint64_t start_ns = denet_clock_monotonic_ns() - lines->searched_ns;
+  Dwarf_CU *unit = NULL;
+  bool is_found = false;
+  for (int i = 0; i < UNITS_SEARCHED_MOST && lines->searched_ns <= SEARCH_NS && !is_found; i++) {
+    if (dwarf_get_units(lines->copy.dwarf, unit, &unit, NULL, NULL, out_unit, NULL))
       return false;
-    has_more = !dwarf_nextcu(dwarf, offset, &next, &header_bytes, NULL, NULL, NULL);
-    is_found = has_more && dwarf_offdie(dwarf, offset + header_bytes, out_unit) &&
-               dwarf_haspc(out_unit, address) == 1;
-    offset = next;
-    uint64_t before_ns = now_ns;
-    now_ns = denet_clock_monotonic_ns();
-    lines->searched_ns += now_ns - before_ns;
+    is_found = dwarf_haspc(out_unit, address) == 1;
+    lines->searched_ns = denet_clock_monotonic_ns() - start_ns;
   }
   return is_found;
 }
@@ -105,17 +96,16 @@ static bool may_read(struct denet_line_table *lines, Dwarf_Die *unit) {
 int denet_line_table_find(struct denet_line_table *lines, uint64_t address, const char **out_file,
                           int *out_line) {
   Dwarf_Die unit;
-  if (!dwarf_addrdie(lines->copy.dwarf, address, &unit) && !find_unit_slowly(lines, address, &unit))
-    return -ENOENT;
-  if (!may_read(lines, &unit))
+  bool is_found =
+      dwarf_addrdie(lines->copy.dwarf, address, &unit) || find_unit_slowly(lines, address, &unit);
+  if (!is_found || !may_read(lines, &unit))
     return -ENOENT;
   Dwarf_Line *line = dwarf_getsrc_die(&unit, address);
   const char *file = line ? dwarf_linesrc(line, NULL, NULL) : NULL;
   int number;
   if (!file || dwarf_lineno(line, &number) || number <= 0)
     return -ENOENT;
-  const char *slash = strrchr(file, '/');
-  *out_file = slash ? slash + 1 : file;
+  *out_file = basename(file);
   *out_line = number;
   return 0;
 }

@@ -3,8 +3,6 @@
 
 #include "core/stacks/symbols/elf_file.h"
 
-#include <stdint.h>
-
 struct denet_line_table;
 
 /* Reads the file's debugging information, which may take limit bytes of memory. 0, then the caller

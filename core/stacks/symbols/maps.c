@@ -2,6 +2,7 @@
 
 #include "core/util/array.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,30 +22,32 @@ bool denet_maps_take_line(struct denet_text *text, struct denet_text *out_line) 
   return taken > 0;
 }
 
-static unsigned digit_of(char byte) {
-  if (byte >= '0' && byte <= '9')
-    return (unsigned)(byte - '0');
-  byte |= 0x20;
-  return byte >= 'a' && byte <= 'f' ? (unsigned)(byte - 'a') + 10 : UINT32_MAX;
-}
-
 bool denet_maps_take_number(struct denet_text *text, unsigned base, char end,
                             uint64_t *out_number) {
   uint64_t number = 0;
   size_t length = 0;
   for (; length < text->length; length++) {
-    unsigned digit = digit_of(text->bytes[length]);
-    if (digit >= base)
+    unsigned byte = (unsigned char)text->bytes[length];
+    unsigned digit = isdigit((int)byte) ? byte - '0' : (byte | 0x20) - 'a' + 10;
+    if (!isxdigit((int)byte) || digit >= base)
       break;
-    if (number > (UINT64_MAX - digit) / base)
+    if (__builtin_mul_overflow(number, base, &number) ||
+        __builtin_add_overflow(number, digit, &number))
       return false;
-    number = number * base + digit;
   }
   if (length == 0 || length == text->length || text->bytes[length] != end)
     return false;
-  *text = (struct denet_text){text->bytes + length + 1, text->length - length - 1};
+  for (length++; length < text->length && text->bytes[length] == ' ';)
+    length++;
+  *text = (struct denet_text){text->bytes + length, text->length - length};
   *out_number = number;
   return true;
+}
+
+void denet_maps_make_safe(char *bytes, size_t length) {
+  for (size_t i = 0; i < length; i++)
+    if ((unsigned char)bytes[i] < ' ' || bytes[i] == 0x7f)
+      bytes[i] = '?';
 }
 
 /* Parses "START-END rwxp OFFSET MAJOR:MINOR INODE" and leaves the path, if any, in *line. */
@@ -62,8 +65,6 @@ static bool parse_line(struct denet_text *line, struct denet_mapping *out, bool 
       !denet_maps_take_number(line, 10, ' ', &out->inode))
     return false;
   out->device = major << 32 | minor;
-  while (line->length && line->bytes[0] == ' ')
-    *line = (struct denet_text){line->bytes + 1, line->length - 1};
   return true;
 }
 
@@ -84,14 +85,13 @@ int denet_maps_parse(struct denet_text text, struct denet_maps *maps) {
   maps->count = 0;
   denet_buffer_clear(&maps->texts);
   while (maps->count < DENET_MAPS_MOST && denet_maps_take_line(&text, &line)) {
-    struct denet_mapping mapping;
+    struct denet_mapping mapping = {.path = maps->texts.length};
     bool executes;
     uint64_t before = maps->count ? maps->all[maps->count - 1].end : 0;
     if (!parse_line(&line, &mapping, &executes) || !executes || mapping.start < before)
       continue;
     if (denet_array_reserve(&maps->all, &maps->capacity, maps->count + 1, sizeof(*maps->all)))
       return -ENOMEM;
-    mapping.path = maps->texts.length;
     maps->all[maps->count++] = mapping;
     if (append_path(maps, line))
       return -ENOMEM;
@@ -100,7 +100,6 @@ int denet_maps_parse(struct denet_text text, struct denet_maps *maps) {
 }
 
 int denet_maps_copy(const struct denet_maps *from, struct denet_maps *maps) {
-  denet_maps_done(maps);
   if (denet_array_reserve(&maps->all, &maps->capacity, from->count, sizeof(*maps->all)) ||
       denet_buffer_append(&maps->texts, from->texts.bytes, from->texts.length)) {
     denet_maps_done(maps);
@@ -129,16 +128,13 @@ const char *denet_mapping_path(const struct denet_maps *maps, const struct denet
 
 void denet_mapping_name(const struct denet_maps *maps, const struct denet_mapping *mapping,
                         char out[DENET_MAPPING_NAME_MOST + 1]) {
-  const char *path = denet_mapping_path(maps, mapping), *slash = strrchr(path, '/');
-  const char *name = slash ? slash + 1 : path;
+  const char *name = basename(denet_mapping_path(maps, mapping));
   size_t length = strlen(name), suffix = strlen(" (deleted)");
   if (length > suffix && strcmp(name + length - suffix, " (deleted)") == 0)
     length -= suffix;
   if (length > DENET_MAPPING_NAME_MOST)
     length = DENET_MAPPING_NAME_MOST;
   memcpy(out, name, length);
-  for (size_t i = 0; i < length; i++)
-    if ((unsigned char)name[i] < ' ' || name[i] == 0x7f)
-      out[i] = '?';
+  denet_maps_make_safe(out, length);
   out[length] = '\0';
 }

@@ -23,24 +23,17 @@ void denet_perf_map_done(struct denet_perf_map *map) {
 static bool take_number(struct denet_text *text, uint64_t *out_number) {
   if (text->length > 2 && !memcmp(text->bytes, "0x", 2))
     *text = (struct denet_text){text->bytes + 2, text->length - 2};
-  if (!denet_maps_take_number(text, 16, ' ', out_number))
-    return false;
-  while (text->length && text->bytes[0] == ' ')
-    *text = (struct denet_text){text->bytes + 1, text->length - 1};
-  return true;
+  return denet_maps_take_number(text, 16, ' ', out_number);
 }
 
 static int append_name(struct denet_perf_map *map, struct denet_text name) {
   size_t start = map->names.length;
-  if (name.length > DENET_PERF_NAME_MOST)
-    name.length = DENET_PERF_NAME_MOST;
-  int error = denet_buffer_append(&map->names, name.bytes, name.length);
-  if (!error)
-    error = denet_buffer_append(&map->names, "", 1);
-  for (size_t i = start; i + 1 < map->names.length && !error; i++)
-    if ((unsigned char)map->names.bytes[i] < ' ' || map->names.bytes[i] == 0x7f)
-      map->names.bytes[i] = '?';
-  return error;
+  size_t length = name.length < DENET_PERF_NAME_MOST ? name.length : DENET_PERF_NAME_MOST;
+  int error = denet_buffer_append(&map->names, name.bytes, length);
+  if (error)
+    return error;
+  denet_maps_make_safe(map->names.bytes + start, length);
+  return denet_buffer_append(&map->names, "", 1);
 }
 
 static int compare_entries(const void *left, const void *right) {
@@ -48,18 +41,9 @@ static int compare_entries(const void *left, const void *right) {
   return a->start < b->start ? -1 : a->start > b->start;
 }
 
-static void sort(struct denet_perf_map *map) {
-  uint64_t reach = 0;
-  if (map->count)
-    qsort(map->entries, map->count, sizeof(*map->entries), compare_entries);
-  for (size_t i = 0; i < map->count; i++) {
-    reach = map->entries[i].end > reach ? map->entries[i].end : reach;
-    map->entries[i].reach = reach;
-  }
-}
-
 int denet_perf_map_parse(struct denet_text text, struct denet_perf_map *map) {
   struct denet_text line;
+  uint64_t reach = 0;
   map->count = 0;
   denet_buffer_clear(&map->names);
   while (map->count < ENTRIES_MOST && denet_maps_take_line(&text, &line)) {
@@ -74,7 +58,12 @@ int denet_perf_map_parse(struct denet_text text, struct denet_perf_map *map) {
     if (append_name(map, line))
       return -ENOMEM;
   }
-  sort(map);
+  if (map->count)
+    qsort(map->entries, map->count, sizeof(*map->entries), compare_entries);
+  for (size_t i = 0; i < map->count; i++) {
+    reach = map->entries[i].end > reach ? map->entries[i].end : reach;
+    map->entries[i].reach = reach;
+  }
   return 0;
 }
 
@@ -97,37 +86,24 @@ const char *denet_perf_map_find(const struct denet_perf_map *map, uint64_t addre
   return found ? map->names.bytes + found->name : NULL;
 }
 
-/* Finds the line of the status that begins with key, and the first or the last number in it. */
-static bool find_number(const char *status, const char *key, bool is_last, uint64_t *out_number) {
-  const char *line = strstr(status, key);
-  if (!line)
-    return false;
-  char *at = (char *)line + strlen(key), *end;
-  for (;;) {
-    while (*at == ' ' || *at == '\t')
-      at++;
-    uint64_t number = strtoull(at, &end, 10);
-    if (*at < '0' || *at > '9')
-      return is_last && end == at && at > line + strlen(key) + 1;
-    *out_number = number;
-    at = end;
-    if (!is_last)
-      return true;
-  }
-}
-
-/* Reads the process's user, and its pid in its own namespace, which is in the name of its file. */
+/* Reads the process's user, and its pid in its own namespace, which is in the name of its file:
+ * the last of those in the line. */
 static int read_status(int process_fd, uint64_t *out_pid, uint64_t *out_uid) {
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer status = {0};
   int error = denet_buffer_read_path(&status, process_fd, "status", STATUS_MOST);
   if (error)
     return error;
-  bool is_whole = status.length && find_number(status.bytes, "\nUid:", false, out_uid) &&
-                  find_number(status.bytes, "\nNSpid:", true, out_pid);
-  return is_whole ? 0 : -ENOENT;
+  const char *text = denet_buffer_text(&status).bytes;
+  const char *uid = strstr(text, "\nUid:\t"), *pids = strstr(text, "\nNSpid:\t");
+  if (!uid || !pids)
+    return -ENOENT;
+  const char *end = strchrnul(pids + 1, '\n');
+  *out_uid = strtoull(uid + strlen("\nUid:\t"), NULL, 10);
+  *out_pid = strtoull((const char *)memrchr(pids, '\t', (size_t)(end - pids)) + 1, NULL, 10);
+  return 0;
 }
 
-int denet_perf_map_read(struct denet_perf_map *map, int process_fd, bool *out_new) {
+int denet_perf_map_read(struct denet_perf_map *map, int process_fd) {
   uint64_t pid = 0, uid = 0;
   char path[64];
   int error = read_status(process_fd, &pid, &uid);
@@ -136,10 +112,8 @@ int denet_perf_map_read(struct denet_perf_map *map, int process_fd, bool *out_ne
   snprintf(path, sizeof(path), "root/tmp/perf-%lu.map", pid);
   DENET_CLOSE int fd =
       openat(process_fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-  if (fd < 0)
-    return -errno;
   struct stat status;
-  if (fstat(fd, &status))
+  if (fd < 0 || fstat(fd, &status))
     return -errno;
   /* A user in a mount namespace of its own can put any file in its place, also one that only other
    * users may read. */
@@ -147,19 +121,17 @@ int denet_perf_map_read(struct denet_perf_map *map, int process_fd, bool *out_ne
     return -EACCES;
   uint64_t modified_ns =
       (uint64_t)status.st_mtim.tv_sec * 1000000000 + (uint64_t)status.st_mtim.tv_nsec;
-  bool is_new = map->bytes != (uint64_t)status.st_size || map->modified_ns != modified_ns ||
-                map->inode != status.st_ino;
-  if (is_new) {
-    DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
-    error = denet_buffer_read(&text, fd, FILE_MOST);
-    if (!error)
-      error = denet_perf_map_parse(denet_buffer_text(&text), map);
-    if (error)
-      return error;
-    map->bytes = (uint64_t)status.st_size;
-    map->modified_ns = modified_ns;
-    map->inode = status.st_ino;
-  }
-  *out_new = is_new;
+  if (map->bytes == (uint64_t)status.st_size && map->modified_ns == modified_ns &&
+      map->inode == status.st_ino)
+    return 0;
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
+  error = denet_buffer_read(&text, fd, FILE_MOST);
+  if (!error)
+    error = denet_perf_map_parse(denet_buffer_text(&text), map);
+  if (error)
+    return error;
+  map->bytes = (uint64_t)status.st_size;
+  map->modified_ns = modified_ns;
+  map->inode = status.st_ino;
   return 0;
 }

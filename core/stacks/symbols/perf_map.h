@@ -4,7 +4,6 @@
 
 #include "core/util/buffer.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #define DENET_PERF_NAME_MOST 200
@@ -36,6 +35,6 @@ int denet_perf_map_parse(struct denet_text text, struct denet_perf_map *map);
 const char *denet_perf_map_find(const struct denet_perf_map *map, uint64_t address);
 
 /* Reads the file of the process whose directory in /proc is open, if it has changed since the last
- * time. Only a regular file of the process's user of at most 16 MiB is read. 0, and *out_new says
- * whether it was read; -errno where there is no such file. */
-int denet_perf_map_read(struct denet_perf_map *map, int process_fd, bool *out_new);
+ * time. Only a regular file of the process's user of at most 16 MiB is read. 0; -errno where there
+ * is no such file. */
+int denet_perf_map_read(struct denet_perf_map *map, int process_fd);

@@ -1,62 +1,25 @@
 #include "core/stacks/symbols/symbols.h"
 
-#include "core/stacks/symbols/xz.h"
 #include "core/util/array.h"
 #include "core/util/cleanup.h"
 
 #include <errno.h>
+#include <gelf.h>
+#include <lzma.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* Functions before an address that are looked at for one that has it. */
 #define NESTED_MOST 8
 /* Bytes of a function of assembler code whose size the file does not have. */
 #define UNSIZED_MOST 4096
+#define DECOMPRESSED_MOST (UINT64_C(64) << 20)
 
-struct symbol {
+struct denet_symbol {
   uint64_t address;
   uint32_t bytes; /* 0: up to the next one */
   uint32_t name : 31, is_local : 1;
 };
-
-struct denet_symbols {
-  struct symbol *all; /* by address, one for each; owned, as are the names */
-  size_t count, capacity;
-  char *names;
-  size_t names_bytes, names_capacity;
-  uint64_t limit;
-};
-
-/* One table of a file, with its names. */
-struct table {
-  const struct denet_elf_file *file;
-  unsigned char *entries, *names;
-  size_t count, names_bytes;
-};
-
-static void free_table(struct table *table) {
-  free(table->entries);
-  free(table->names);
-}
-
-static int read_table(const struct denet_elf_file *file, const char *name, uint64_t limit,
-                      struct table *out_table) {
-  const Elf64_Shdr *section = denet_elf_file_section(file, name);
-  const Elf64_Shdr *names = section ? denet_elf_file_section_at(file, section->sh_link) : NULL;
-  if (!names || section->sh_flags & SHF_COMPRESSED || names->sh_flags & SHF_COMPRESSED)
-    return -ENOENT;
-  DENET_CLEANUP(free_table) struct table table = {.file = file};
-  int error = denet_elf_file_read(file, section, limit, &table.entries);
-  if (!error)
-    error = denet_elf_file_read(file, names, limit, &table.names);
-  if (error)
-    return error;
-  table.count = section->sh_size / sizeof(Elf64_Sym);
-  table.names_bytes = names->sh_size;
-  *out_table = table;
-  /* NOLINTNEXTLINE(clang-analyzer-deadcode.DeadStores): free_table() reads it. */
-  table = (struct table){0};
-  return 0;
-}
 
 /* Labels of assembler code have no type; they are functions if their section has code. */
 static bool is_function(const struct denet_elf_file *file, const Elf64_Sym *symbol) {
@@ -71,175 +34,164 @@ static bool is_function(const struct denet_elf_file *file, const Elf64_Sym *symb
 
 static int add(struct denet_symbols *symbols, const Elf64_Sym *entry, const char *name,
                size_t length) {
+  size_t at = symbols->names.length;
   if (denet_array_reserve(&symbols->all, &symbols->capacity, symbols->count + 1,
                           sizeof(*symbols->all)) ||
-      denet_array_reserve(&symbols->names, &symbols->names_capacity,
-                          symbols->names_bytes + length + 1, 1))
+      denet_buffer_append(&symbols->names, name, length) ||
+      denet_buffer_append(&symbols->names, "", 1))
     return -ENOMEM;
   if (denet_symbols_bytes(symbols) > symbols->limit)
     return -EFBIG;
-  symbols->all[symbols->count++] = (struct symbol){
+  symbols->all[symbols->count++] = (struct denet_symbol){
       .address = entry->st_value,
       .bytes = entry->st_size > UINT32_MAX ? UINT32_MAX : (uint32_t)entry->st_size,
-      .name = symbols->names_bytes & 0x7fffffff,
+      .name = at & 0x7fffffff,
       .is_local = ELF64_ST_BIND(entry->st_info) == STB_LOCAL,
   };
-  memcpy(symbols->names + symbols->names_bytes, name, length);
-  symbols->names_bytes += length;
-  symbols->names[symbols->names_bytes++] = '\0';
   return 0;
 }
 
-static int add_table(struct denet_symbols *symbols, const struct table *table) {
-  for (size_t i = 0; i < table->count; i++) {
-    Elf64_Sym entry;
-    memcpy(&entry, table->entries + i * sizeof(entry), sizeof(entry));
-    if (!is_function(table->file, &entry) || entry.st_name >= table->names_bytes)
+/* Adds the functions of a table: .symtab or .dynsym. -ENOENT: there is none. */
+static int add_table(struct denet_symbols *symbols, const struct denet_elf_file *file,
+                     const char *name) {
+  DENET_CLEANUP(denet_elf_copy_done) struct denet_elf_copy copy = {0};
+  GElf_Shdr header;
+  int error = denet_elf_file_copy(file, &name, 1, 2 * symbols->limit, &copy);
+  if (error)
+    return error;
+  Elf_Scn *section = denet_elf_copy_section(&copy, name);
+  Elf_Scn *link = gelf_getshdr(section, &header) ? elf_getscn(copy.elf, header.sh_link) : NULL;
+  const Elf_Data *entries = elf_rawdata(section, NULL), *names = elf_rawdata(link, NULL);
+  if (!entries || !names || header.sh_flags & SHF_COMPRESSED)
+    return -ENOENT;
+  for (size_t i = 0; i < entries->d_size / sizeof(Elf64_Sym) && !error; i++) {
+    const Elf64_Sym *entry = (const Elf64_Sym *)entries->d_buf + i;
+    if (!is_function(file, entry) || entry->st_name >= names->d_size)
       continue;
-    const char *name = (const char *)table->names + entry.st_name;
-    size_t length = strcspn(name, "@"); /* clock_nanosleep@@GLIBC_2.17 */
-    if (length == 0)
-      continue;
-    int error = add(symbols, &entry, name, length);
-    if (error)
-      return error;
+    const char *function = (const char *)names->d_buf + entry->st_name;
+    size_t length = strcspn(function, "@"); /* clock_nanosleep@@GLIBC_2.17 */
+    if (length)
+      error = add(symbols, entry, function, length);
   }
-  return 0;
+  return error;
 }
 
-static int add_from(struct denet_symbols *symbols, const struct denet_elf_file *file,
-                    const char *name) {
-  DENET_CLEANUP(free_table) struct table table = {0};
-  int error = read_table(file, name, symbols->limit, &table);
-  return error ? error : add_table(symbols, &table);
+/* Decompresses .xz data into a file that is only in memory. Returns its descriptor, which the
+ * caller owns; -ENOMEM; another -errno if the data is broken, or more than limit bytes come out or
+ * are needed. */
+static int decompress(const Elf_Data *data, uint64_t limit) {
+  size_t in = 0, out = 0, room = limit < DECOMPRESSED_MOST ? limit : DECOMPRESSED_MOST;
+  DENET_FREE unsigned char *content = malloc(room);
+  if (!content)
+    return -ENOMEM;
+  lzma_ret outcome = lzma_stream_buffer_decode(&limit, 0, NULL, data->d_buf, &in, data->d_size,
+                                               content, &out, room);
+  if (outcome != LZMA_OK)
+    return outcome == LZMA_MEM_ERROR ? -ENOMEM : -ENOEXEC;
+  DENET_CLOSE int fd = memfd_create("denet", MFD_CLOEXEC);
+  return fd >= 0 && write(fd, content, out) == (ssize_t)out ? DENET_TAKE_FD(fd) : -ENOMEM;
 }
 
 /* Adds the symbols that .dynsym lacks, from a compressed ELF file in the file: Fedora has it in
  * programs whose .symtab is elsewhere. */
 static int add_compressed(struct denet_symbols *symbols, const struct denet_elf_file *file) {
-  DENET_FREE unsigned char *compressed = NULL;
-  const Elf64_Shdr *section = denet_elf_file_section(file, ".gnu_debugdata");
-  if (!section)
-    return 0;
-  int error = denet_elf_file_read(file, section, symbols->limit, &compressed);
-  if (error)
-    return error == -EFBIG ? 0 : error;
+  static const char *const name = ".gnu_debugdata";
+  DENET_CLEANUP(denet_elf_copy_done) struct denet_elf_copy copy = {0};
   DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file inner = {.fd = -1};
-  DENET_CLOSE int fd = denet_xz_decompress(compressed, section->sh_size, symbols->limit);
-  if (fd < 0 || denet_elf_file_open(fd, &inner))
-    return fd == -ENOMEM ? fd : 0;
-  error = add_from(symbols, &inner, ".symtab");
-  return error == -ENOMEM ? error : 0;
+  int error = denet_elf_file_copy(file, &name, 1, symbols->limit, &copy);
+  const Elf_Data *data = error ? NULL : elf_rawdata(denet_elf_copy_section(&copy, name), NULL);
+  DENET_CLOSE int fd = data ? decompress(data, symbols->limit) : -1;
+  if (fd >= 0)
+    error = denet_elf_file_open(fd, &inner);
+  if (fd >= 0 && !error)
+    error = add_table(symbols, &inner, ".symtab");
+  return error == -ENOMEM || fd == -ENOMEM ? -ENOMEM : 0;
 }
 
 static int add_all(struct denet_symbols *symbols, const struct denet_elf_file *file,
                    const struct denet_elf_file *debug) {
-  int error = add_from(symbols, file, ".symtab");
+  int error = add_table(symbols, file, ".symtab");
   if (error == -ENOENT && debug)
-    error = add_from(symbols, debug, ".symtab");
+    error = add_table(symbols, debug, ".symtab");
   if (error != -ENOENT)
     return error;
-  error = add_from(symbols, file, ".dynsym");
+  error = add_table(symbols, file, ".dynsym");
   return error && error != -ENOENT ? error : add_compressed(symbols, file);
 }
 
-/* Compares two names of one address, the one to show first: without underscores in front, global,
- * short. */
-static int compare_names(const struct denet_symbols *symbols, const struct symbol *a,
-                         const struct symbol *b) {
-  const char *left = symbols->names + a->name, *right = symbols->names + b->name;
-  size_t left_marks = strspn(left, "_"), right_marks = strspn(right, "_");
-  if (left_marks != right_marks)
-    return left_marks < right_marks ? -1 : 1;
-  if (a->is_local != b->is_local)
-    return a->is_local ? 1 : -1;
-  size_t left_length = strlen(left), right_length = strlen(right);
-  if (left_length != right_length)
-    return left_length < right_length ? -1 : 1;
-  return strcmp(left, right);
-}
-
+/* Compares two symbols by address. Of several names of one address the one to show is first: that
+ * with fewer underscores in front, global, short. */
 static int compare_symbols(const void *left, const void *right, void *context) {
-  const struct symbol *a = left, *b = right;
+  const struct denet_symbol *a = left, *b = right;
+  const char *names = context, *one = names + a->name, *other = names + b->name;
   if (a->address != b->address)
     return a->address < b->address ? -1 : 1;
-  return compare_names(context, a, b);
+  size_t marks = strspn(one, "_"), other_marks = strspn(other, "_");
+  if (marks != other_marks)
+    return marks < other_marks ? -1 : 1;
+  if (a->is_local != b->is_local)
+    return a->is_local ? 1 : -1;
+  size_t length = strlen(one), other_length = strlen(other);
+  if (length != other_length)
+    return length < other_length ? -1 : 1;
+  return strcmp(one, other);
 }
 
-/* Sorts by address and keeps one symbol for each, with a size if any of them has one. */
-static void sort(struct denet_symbols *symbols) {
-  size_t kept = 0;
-  if (symbols->count)
-    qsort_r(symbols->all, symbols->count, sizeof(*symbols->all), compare_symbols, symbols);
-  for (size_t i = 0; i < symbols->count; i++) {
-    const struct symbol *symbol = &symbols->all[i];
-    if (kept == 0 || symbols->all[kept - 1].address != symbol->address)
-      symbols->all[kept++] = *symbol;
-    else if (symbols->all[kept - 1].bytes == 0)
-      symbols->all[kept - 1].bytes = symbol->bytes;
-  }
-  symbols->count = kept;
-}
-
-static void trim(struct denet_symbols *symbols) {
-  struct symbol *all = reallocarray(symbols->all, symbols->count, sizeof(*all));
-  char *names = realloc(symbols->names, symbols->names_bytes);
-  if (all) {
-    symbols->all = all;
-    symbols->capacity = symbols->count;
-  }
-  if (names) {
-    symbols->names = names;
-    symbols->names_capacity = symbols->names_bytes;
-  }
-}
-
-static void free_symbolsp(struct denet_symbols **symbols) { denet_symbols_free(*symbols); }
-
-int denet_symbols_new(const struct denet_elf_file *file, const struct denet_elf_file *debug,
-                      uint64_t limit, struct denet_symbols **out_symbols) {
-  DENET_CLEANUP(free_symbolsp) struct denet_symbols *symbols = calloc(1, sizeof(*symbols));
-  if (!symbols)
-    return -ENOMEM;
-  symbols->limit = limit < INT32_MAX ? limit : INT32_MAX; /* names are found by 31 bits */
-  int error = add_all(symbols, file, debug);
+int denet_symbols_init(const struct denet_elf_file *file, const struct denet_elf_file *debug,
+                       uint64_t limit, struct denet_symbols *out_symbols) {
+  DENET_CLEANUP(denet_symbols_done)
+  struct denet_symbols symbols = {
+      .limit = limit < INT32_MAX ? limit : INT32_MAX}; /* names are found by 31 bits */
+  int error = add_all(&symbols, file, debug);
   if (error)
     return error;
-  if (symbols->count == 0)
+  if (symbols.count == 0)
     return -ENOENT;
-  sort(symbols);
-  trim(symbols);
-  *out_symbols = DENET_TAKE(symbols);
+  /* One symbol for each address, with a size if any of them has one. */
+  qsort_r(symbols.all, symbols.count, sizeof(*symbols.all), compare_symbols, symbols.names.bytes);
+  size_t kept = 1;
+  for (size_t i = 1; i < symbols.count; i++) {
+    struct denet_symbol *last = &symbols.all[kept - 1];
+    if (last->address != symbols.all[i].address)
+      symbols.all[kept++] = symbols.all[i];
+    else if (last->bytes == 0)
+      last->bytes = symbols.all[i].bytes;
+  }
+  symbols.count = kept;
+  denet_buffer_trim(&symbols.names);
+  struct denet_symbol *trimmed = reallocarray(symbols.all, symbols.count, sizeof(*trimmed));
+  if (trimmed) {
+    symbols.all = trimmed;
+    symbols.capacity = symbols.count;
+  }
+  *out_symbols = symbols;
+  symbols = (struct denet_symbols){0};
   return 0;
 }
 
-void denet_symbols_free(struct denet_symbols *symbols) {
-  if (!symbols)
-    return;
+void denet_symbols_done(struct denet_symbols *symbols) {
   free(symbols->all);
-  free(symbols->names);
-  free(symbols);
+  denet_buffer_done(&symbols->names);
+  *symbols = (struct denet_symbols){0};
 }
 
 uint64_t denet_symbols_bytes(const struct denet_symbols *symbols) {
-  return sizeof(*symbols) + symbols->capacity * sizeof(*symbols->all) + symbols->names_capacity;
+  return sizeof(*symbols) + symbols->capacity * sizeof(*symbols->all) + symbols->names.capacity;
 }
-
-size_t denet_symbols_count(const struct denet_symbols *symbols) { return symbols->count; }
 
 /* Sorts the key behind a symbol with its address. */
 static int compare_with_address(const void *item, const void *key) {
-  return ((const struct symbol *)item)->address <= *(const uint64_t *)key ? -1 : 1;
+  return ((const struct denet_symbol *)item)->address <= *(const uint64_t *)key ? -1 : 1;
 }
 
 const char *denet_symbols_find(const struct denet_symbols *symbols, uint64_t address) {
   size_t behind = denet_array_lower_bound(symbols->all, symbols->count, sizeof(*symbols->all),
                                           &address, compare_with_address);
   for (size_t back = 1; back <= behind && back <= NESTED_MOST; back++) {
-    const struct symbol *symbol = &symbols->all[behind - back];
+    const struct denet_symbol *symbol = &symbols->all[behind - back];
     uint64_t bytes = symbol->bytes || back > 1 ? symbol->bytes : UNSIZED_MOST;
     if (address - symbol->address < bytes)
-      return symbols->names + symbol->name;
+      return symbols->names.bytes + symbol->name;
   }
   return NULL;
 }

@@ -14,10 +14,8 @@ struct denet_address_space {
   struct denet_dsos *dsos; /* borrowed, as is the next */
   const char *proc_path;
   /* Zero at first: */
-  uint64_t start_ticks; /* of the process that was read first; 0: none was */
-  struct denet_maps maps;
-  struct denet_dso **mapped; /* one for each mapping; NULL where there is no file to read */
-  size_t mapped_count;
+  uint64_t start_ticks;   /* of the process that was there first; 0: none was */
+  struct denet_maps maps; /* with their files; NULL where there is no file to read */
   struct denet_perf_map perf_map;
   uint64_t read_ns, perf_map_read_ns; /* when, monotonic clock */
 };
@@ -29,7 +27,7 @@ void denet_address_space_done(struct denet_address_space *space);
  * then nothing has changed: -ESRCH when the process has exited or another one has its pid. */
 int denet_address_space_read(struct denet_address_space *space);
 
-/* Copies another's mappings, as a fork does. 0 or -ENOMEM. */
+/* Copies another's mappings into a space that has none, as a fork does. 0 or -ENOMEM. */
 int denet_address_space_copy(const struct denet_address_space *from,
                              struct denet_address_space *space);
 

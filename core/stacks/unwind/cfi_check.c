@@ -54,97 +54,67 @@ static bool take_number(struct rest *rest, uint64_t *out_number) {
   return false;
 }
 
-static bool skip_number(struct rest *rest) { return take_number(rest, &(uint64_t){0}); }
-
-static bool skip_registers(struct rest *rest, unsigned count) {
-  uint64_t number;
-  for (; count > 0; count--)
-    if (!take_number(rest, &number) || number >= DENET_CFI_REGISTERS)
-      return false;
-  return true;
-}
-
-static bool skip_block(struct rest *rest) {
-  uint64_t bytes;
-  return take_number(rest, &bytes) && skip(rest, bytes);
-}
-
-/* Skips the operands of an instruction (DWARF 5, section 6.4.2). DW_CFA_set_loc, which no compiler
+/* The operands of the instructions that have any (DWARF 5, section 6.4.2): 1, 2, 4: so many bytes;
+ * r: a register; n: a number; b: a block, length and bytes. DW_CFA_set_loc, which no compiler
  * makes, is refused. */
-static bool skip_operands(struct rest *rest, uint8_t instruction) {
-  switch (instruction) {
-  case DW_CFA_nop:
-  case DW_CFA_remember_state:
-  case DW_CFA_restore_state:
-    return true;
-  case DW_CFA_advance_loc1:
-    return skip(rest, 1);
-  case DW_CFA_advance_loc2:
-    return skip(rest, 2);
-  case DW_CFA_advance_loc4:
-    return skip(rest, 4);
-  case DW_CFA_offset_extended:
-  case DW_CFA_offset_extended_sf:
-  case DW_CFA_GNU_negative_offset_extended:
-  case DW_CFA_val_offset:
-  case DW_CFA_val_offset_sf:
-  case DW_CFA_def_cfa:
-  case DW_CFA_def_cfa_sf:
-    return skip_registers(rest, 1) && skip_number(rest);
-  case DW_CFA_register:
-    return skip_registers(rest, 2);
-  case DW_CFA_restore_extended:
-  case DW_CFA_undefined:
-  case DW_CFA_same_value:
-  case DW_CFA_def_cfa_register:
-    return skip_registers(rest, 1);
-  case DW_CFA_def_cfa_offset:
-  case DW_CFA_def_cfa_offset_sf:
-  case DW_CFA_GNU_args_size:
-    return skip_number(rest);
-  case DW_CFA_def_cfa_expression:
-    return skip_block(rest);
-  case DW_CFA_expression:
-  case DW_CFA_val_expression:
-    return skip_registers(rest, 1) && skip_block(rest);
-  default:
-    return false;
+static const char *const operands[DW_CFA_high_user + 1] = {
+    [DW_CFA_nop] = "",
+    [DW_CFA_remember_state] = "",
+    [DW_CFA_restore_state] = "",
+    [DW_CFA_advance_loc1] = "1",
+    [DW_CFA_advance_loc2] = "2",
+    [DW_CFA_advance_loc4] = "4",
+    [DW_CFA_offset_extended] = "rn",
+    [DW_CFA_offset_extended_sf] = "rn",
+    [DW_CFA_GNU_negative_offset_extended] = "rn",
+    [DW_CFA_val_offset] = "rn",
+    [DW_CFA_val_offset_sf] = "rn",
+    [DW_CFA_def_cfa] = "rn",
+    [DW_CFA_def_cfa_sf] = "rn",
+    [DW_CFA_register] = "rr",
+    [DW_CFA_restore_extended] = "r",
+    [DW_CFA_undefined] = "r",
+    [DW_CFA_same_value] = "r",
+    [DW_CFA_def_cfa_register] = "r",
+    [DW_CFA_def_cfa_offset] = "n",
+    [DW_CFA_def_cfa_offset_sf] = "n",
+    [DW_CFA_GNU_args_size] = "n",
+    [DW_CFA_def_cfa_expression] = "b",
+    [DW_CFA_expression] = "rb",
+    [DW_CFA_val_expression] = "rb",
+};
+
+static bool skip_operands(struct rest *rest, const char *kinds) {
+  for (; *kinds; kinds++) {
+    uint64_t number = (uint64_t)*kinds - '0';
+    bool is_number = *kinds > '9';
+    if (is_number && !take_number(rest, &number))
+      return false;
+    if (*kinds == 'r' ? number >= DENET_CFI_REGISTERS : *kinds != 'n' && !skip(rest, number))
+      return false;
   }
+  return true;
 }
 
 static bool instructions_are_sane(struct rest rest) {
   unsigned remembered = 0;
   while (rest.at < rest.end) {
     uint8_t instruction = *rest.at++, kind = instruction & 0xc0;
-    bool is_fine = kind == 0               ? skip_operands(&rest, instruction)
-                   : kind == DW_CFA_offset ? skip_number(&rest)
-                                           : true; /* advance_loc, restore: no operands */
+    /* The others of the three kinds with an operand inside, advance_loc and restore, have none. */
+    const char *kinds = kind == 0 ? operands[instruction] : kind == DW_CFA_offset ? "n" : "";
     remembered += instruction == DW_CFA_remember_state ? 1 : 0;
     remembered -= instruction == DW_CFA_restore_state && remembered ? 1 : 0;
-    if (!is_fine || remembered > REMEMBERED_MOST)
+    if (!kinds || (*kinds && !skip_operands(&rest, kinds)) || remembered > REMEMBERED_MOST)
       return false;
   }
   return true;
 }
 
-/* Returns the bytes of an address by its encoding (Linux Standard Base, Core, section 10.5.1);
- * 0: unknown. */
-static size_t size_of(uint8_t encoding) {
-  switch (encoding & 0x0f) {
-  case DW_EH_PE_absptr:
-  case DW_EH_PE_udata8:
-  case DW_EH_PE_sdata8:
-    return 8;
-  case DW_EH_PE_udata4:
-  case DW_EH_PE_sdata4:
-    return 4;
-  case DW_EH_PE_udata2:
-  case DW_EH_PE_sdata2:
-    return 2;
-  default:
-    return 0;
-  }
-}
+/* The bytes of an address by its encoding (Linux Standard Base, Core, section 10.5.1); 0: unknown.
+ */
+static const uint8_t address_sizes[16] = {
+    [DW_EH_PE_absptr] = 8, [DW_EH_PE_udata2] = 2, [DW_EH_PE_udata4] = 4, [DW_EH_PE_udata8] = 8,
+    [DW_EH_PE_sdata2] = 2, [DW_EH_PE_sdata4] = 4, [DW_EH_PE_sdata8] = 8};
 
 /* Returns the bytes of an address in the CIE's FDEs, by its augmentation; 0: unknown. */
 static size_t find_address_bytes(const Dwarf_CIE *cie) {
@@ -159,15 +129,16 @@ static size_t find_address_bytes(const Dwarf_CIE *cie) {
       continue;
     if (!strchr("LPR", *letter) || rest.at == rest.end)
       return 0;
-    uint8_t encoding = *rest.at++;
+    size_t bytes = address_sizes[*rest.at++ & 0x0f];
     if (*letter == 'R')
-      address_bytes = size_of(encoding);
-    if (*letter == 'P' && (!size_of(encoding) || !skip(&rest, size_of(encoding))))
+      address_bytes = bytes;
+    if (*letter == 'P' && (!bytes || !skip(&rest, bytes)))
       return 0;
   }
   return address_bytes;
 }
 
+/* Returns false if the CIE is not sane. */
 static bool add_cie(struct cies *cies, Dwarf_Off offset, const Dwarf_CIE *cie) {
   size_t address_bytes = find_address_bytes(cie);
   struct rest rest = {cie->initial_instructions, cie->initial_instructions_end};
@@ -178,26 +149,18 @@ static bool add_cie(struct cies *cies, Dwarf_Off offset, const Dwarf_CIE *cie) {
   return true;
 }
 
-static int compare_offsets(const void *item, const void *key) {
-  Dwarf_Off a = ((const struct cie *)item)->offset, b = *(const Dwarf_Off *)key;
+static int compare_offsets(const void *key, const void *item) {
+  Dwarf_Off a = *(const Dwarf_Off *)key, b = ((const struct cie *)item)->offset;
   return a < b ? -1 : a > b;
 }
 
 static bool fde_is_sane(const struct cies *cies, const Dwarf_FDE *fde) {
-  size_t at = denet_array_lower_bound(cies->items, cies->count, sizeof(*cies->items),
-                                      &fde->CIE_pointer, compare_offsets);
-  const struct cie *cie = at < cies->count ? &cies->items[at] : NULL;
+  const struct cie *cie = cies->count ? bsearch(&fde->CIE_pointer, cies->items, cies->count,
+                                                sizeof(*cies->items), compare_offsets)
+                                      : NULL;
   struct rest rest = {fde->start, fde->end};
-  return cie && cie->offset == fde->CIE_pointer && skip(&rest, 2 * cie->address_bytes) &&
-         (!cie->has_block || skip_block(&rest)) && instructions_are_sane(rest);
-}
-
-static bool entry_is_sane(struct cies *cies, Dwarf_Off offset, Dwarf_Off next,
-                          Dwarf_CFI_Entry *entry) {
-  if (next <= offset || next - offset > ENTRY_MOST)
-    return false;
-  return dwarf_cfi_cie_p(entry) ? add_cie(cies, offset, &entry->cie)
-                                : fde_is_sane(cies, &entry->fde);
+  return cie && skip(&rest, 2 * cie->address_bytes) &&
+         (!cie->has_block || skip_operands(&rest, "b")) && instructions_are_sane(rest);
 }
 
 /* Goes from entry to entry as libdw does when it looks for an address, also behind their end mark.
@@ -208,16 +171,15 @@ bool denet_cfi_check(Elf_Data *section, bool is_eh_frame, uint64_t *out_bytes) {
   static const Dwarf_Off none = (Dwarf_Off)-1;
   DENET_CLEANUP(free_cies) struct cies cies = {0};
   Dwarf_Off offset = 0, next;
-  uint64_t count = 0;
-  for (; offset != none; offset = next, count++) {
+  for (*out_bytes = 0; offset != none; offset = next, *out_bytes += KEPT_BYTES) {
     Dwarf_CFI_Entry entry;
     next = none;
     int outcome = dwarf_next_cfi(ident, section, is_eh_frame, offset, &next, &entry);
-    if (outcome < 0 || (outcome > 0 && next != none && next <= offset))
+    if (outcome < 0 || next <= offset || (outcome == 0 && next - offset > ENTRY_MOST))
       return false;
-    if (outcome == 0 && !entry_is_sane(&cies, offset, next, &entry))
+    if (outcome == 0 && !(dwarf_cfi_cie_p(&entry) ? add_cie(&cies, offset, &entry.cie)
+                                                  : fde_is_sane(&cies, &entry.fde)))
       return false;
   }
-  *out_bytes = count * KEPT_BYTES;
   return true;
 }

@@ -28,10 +28,13 @@ struct denet_cursor_dependency {
   uint64_t value;
 };
 
+/* Origins of values that are not addresses on the stack. */
+enum { DENET_FROM_SNAPSHOT = 0, DENET_COMPUTED = 1 };
+
 struct denet_registers {
   uint64_t value[DENET_REGISTERS];
-  uint64_t origin[DENET_REGISTERS]; /* address on the stack; 0: the snapshot; 1: computed */
-  uint32_t known;                   /* bit r: register r has a value */
+  uint64_t origin[DENET_REGISTERS];
+  uint32_t known; /* bit r: register r has a value */
 };
 
 struct denet_cursor {
@@ -55,13 +58,22 @@ void denet_cursor_start(struct denet_cursor *cursor, const struct denet_snapshot
 bool denet_cursor_use_word(struct denet_cursor *cursor, uint64_t address, uint64_t *out_value);
 bool denet_cursor_use_register(struct denet_cursor *cursor, unsigned number, uint64_t *out_value);
 
-/* Sets the caller's register to the value of a register of this frame, to the word at an address of
- * the stack, or to a computed value. Nothing happens where the value is not known. */
+/* Sets the caller's register to a value with its origin, to the value of a register of this frame,
+ * or to the word at an address of the stack. Nothing happens where the value is not known. */
+void denet_cursor_set_register(struct denet_registers *caller, unsigned to, uint64_t value,
+                               uint64_t origin);
 void denet_cursor_copy_register(const struct denet_cursor *cursor, unsigned from, unsigned to,
                                 struct denet_registers *caller);
 void denet_cursor_load_register(const struct denet_cursor *cursor, uint64_t address, unsigned to,
                                 struct denet_registers *caller);
-void denet_cursor_set_register(struct denet_registers *caller, unsigned to, uint64_t value);
 
-/* Moves to the caller along the chain of frame pointers. False where the chain ends. */
-bool denet_cursor_step_by_frame_pointer(struct denet_cursor *cursor);
+enum denet_step {
+  DENET_STEP_DONE,    /* the cursor is at the caller */
+  DENET_STEP_END,     /* there is no caller: the thread begins here */
+  DENET_STEP_CUT,     /* the stack does not hold what is needed */
+  DENET_STEP_UNKNOWN, /* it is not known how to find the caller */
+};
+
+/* Moves to the caller along the chain of frame pointers. The chain ends with 0, except at the leaf,
+ * where there may be none. */
+enum denet_step denet_cursor_step_by_frame_pointer(struct denet_cursor *cursor, bool is_leaf);

@@ -13,13 +13,10 @@
 #define OPEN_MOST 256
 #define NAMES 512
 #define FUNCTION_MOST 400 /* bytes of a name; those of templates can be any length */
-#define BUILD_ID_MOST 20
 
-struct denet_dso_names {
-  struct {
-    uint64_t address;
-    char *text; /* owned; NULL: none */
-  } slots[NAMES];
+struct denet_dso_name {
+  uint64_t address;
+  char *text; /* owned; NULL: none */
 };
 
 static struct denet_dso **bucket_of(struct denet_dsos *dsos, uint64_t inode) {
@@ -42,19 +39,19 @@ static int read_key(int fd, struct denet_dso_key *out_key) {
   return 0;
 }
 
-/* Returns whether fd leads to the dso's file, with the content that it had. */
-static bool is_same_file(const struct denet_dso *dso, int fd) {
+/* Returns whether the dso's file is open and has the content that it had. */
+static bool is_same_file(const struct denet_dso *dso) {
   struct denet_dso_key key = {0};
-  return !read_key(fd, &key) && !memcmp(&key, &dso->key, sizeof(key));
+  return dso->fd >= 0 && !read_key(dso->fd, &key) && !memcmp(&key, &dso->key, sizeof(key));
 }
 
 /* Frees what was read; it can be read again. */
 static void unload(struct denet_dsos *dsos, struct denet_dso *dso) {
-  denet_unwind_table_free(DENET_TAKE(dso->table));
-  denet_symbols_free(DENET_TAKE(dso->symbols));
+  denet_unwind_table_done(&dso->table);
+  denet_symbols_done(&dso->symbols);
   denet_line_table_free(DENET_TAKE(dso->lines));
   for (size_t i = 0; dso->names && i < NAMES; i++)
-    free(dso->names->slots[i].text);
+    free(dso->names[i].text);
   free(DENET_TAKE(dso->names));
   dsos->memory_bytes -= dso->memory_bytes;
   dso->memory_bytes = 0;
@@ -75,7 +72,6 @@ static void remove_dso(struct denet_dsos *dsos, struct denet_dso *dso) {
   unload(dsos, dso);
   close_file(dsos, dso);
   free(dso);
-  dsos->count--;
 }
 
 void denet_dsos_done(struct denet_dsos *dsos) {
@@ -87,49 +83,25 @@ void denet_dsos_done(struct denet_dsos *dsos) {
 /* Finds the dso whose file or memory is given back first: one without users, if there is any, else
  * the one that was not used for longest. */
 static struct denet_dso *find_victim(struct denet_dsos *dsos, const struct denet_dso *keep,
-                                     bool (*counts)(const struct denet_dso *)) {
+                                     bool is_of_files) {
   struct denet_dso *found = NULL;
+  uint64_t least = UINT64_MAX;
   for (size_t i = 0; i < DENET_DSO_BUCKETS; i++)
     for (struct denet_dso *dso = dsos->buckets[i]; dso; dso = dso->next) {
-      if (dso == keep || !counts(dso))
+      uint64_t worth = dso->used + (dso->users ? UINT64_MAX / 2 : 0);
+      bool has_any = is_of_files ? dso->fd >= 0 : dso->memory_bytes > 0;
+      if (dso == keep || !has_any || worth >= least)
         continue;
-      bool is_used = dso->users > 0, found_is_used = found && found->users > 0;
-      if (!found || (is_used == found_is_used ? dso->used < found->used : found_is_used))
-        found = dso;
+      found = dso;
+      least = worth;
     }
   return found;
-}
-
-static bool has_memory(const struct denet_dso *dso) { return dso->memory_bytes > 0; }
-
-static bool has_file(const struct denet_dso *dso) { return dso->fd >= 0; }
-
-static void keep_to_budget(struct denet_dsos *dsos, const struct denet_dso *keep) {
-  while (dsos->memory_bytes > dsos->budget_bytes) {
-    struct denet_dso *dso = find_victim(dsos, keep, has_memory);
-    if (!dso)
-      return;
-    if (dso->users)
-      unload(dsos, dso);
-    else
-      remove_dso(dsos, dso);
-  }
-}
-
-static void set_file(struct denet_dsos *dsos, struct denet_dso *dso, int fd) {
-  struct denet_dso *other = dsos->open_count >= OPEN_MOST ? find_victim(dsos, dso, has_file) : NULL;
-  if (other)
-    close_file(dsos, other);
-  close_file(dsos, dso);
-  dso->fd = fd;
-  dsos->open_count++;
 }
 
 struct denet_dso *denet_dsos_find(struct denet_dsos *dsos, uint64_t mapped_device, uint64_t inode) {
   for (struct denet_dso *dso = *bucket_of(dsos, inode); dso; dso = dso->next) {
     /* An inode that is held open is not another file's. */
-    if (dso->key.inode != inode || dso->mapped_device != mapped_device || dso->fd < 0 ||
-        !is_same_file(dso, dso->fd))
+    if (dso->key.inode != inode || dso->mapped_device != mapped_device || !is_same_file(dso))
       continue;
     dso->users++;
     dso->used = ++dsos->clock;
@@ -147,55 +119,43 @@ static void read_loads(struct denet_dso *dso) {
   for (size_t i = 0; i < file.program_count && dso->load_count < DENET_DSO_LOADS_MOST; i++) {
     const Elf64_Phdr *program = &file.programs[i];
     if (program->p_type == PT_LOAD)
-      dso->loads[dso->load_count++] =
-          (struct denet_dso_load){program->p_offset, program->p_filesz, program->p_vaddr};
+      dso->loads[dso->load_count++] = *program;
   }
 }
 
-/* Adds a dso, which takes over the file; NULL: no memory, and the file is not taken over. */
-static struct denet_dso *add(struct denet_dsos *dsos, const struct denet_dso_key *key, int fd,
-                             const char *name) {
-  struct denet_dso *dso = calloc(1, sizeof(*dso));
-  if (!dso)
-    return NULL;
-  dso->key = *key;
-  dso->fd = -1;
-  snprintf(dso->name, sizeof(dso->name), "%s", name);
-  set_file(dsos, dso, fd);
-  read_loads(dso);
-  struct denet_dso **bucket = bucket_of(dsos, key->inode);
-  dso->next = *bucket;
-  *bucket = dso;
-  dsos->count++;
-  return dso;
-}
-
-int denet_dsos_open(struct denet_dsos *dsos, int fd, uint64_t mapped_device, const char *name,
+int denet_dsos_open(struct denet_dsos *dsos, int fd, uint64_t mapped_device,
                     struct denet_dso **out_dso) {
   DENET_CLOSE int owned = fd;
   struct denet_dso_key key = {0};
   int error = read_key(owned, &key);
   if (error)
     return error;
-  struct denet_dso *dso = *bucket_of(dsos, key.inode);
+  struct denet_dso **bucket = bucket_of(dsos, key.inode), *dso = *bucket;
   while (dso && memcmp(&dso->key, &key, sizeof(key)) != 0)
     dso = dso->next;
-  if (!dso)
-    dso = add(dsos, &key, owned, name);
-  else if (dso->fd < 0)
-    set_file(dsos, dso, owned);
-  if (!dso)
-    return -ENOMEM;
-  if (dso->fd == owned)
-    DENET_TAKE_FD(owned);
+  bool is_new = !dso;
+  if (is_new) {
+    dso = malloc(sizeof(*dso));
+    if (!dso)
+      return -ENOMEM;
+    *dso = (struct denet_dso){.key = key, .fd = -1, .next = *bucket};
+    *bucket = dso;
+  }
+  if (dso->fd < 0) {
+    struct denet_dso *other = dsos->open_count >= OPEN_MOST ? find_victim(dsos, dso, true) : NULL;
+    if (other)
+      close_file(dsos, other);
+    dso->fd = DENET_TAKE_FD(owned);
+    dsos->open_count++;
+  }
+  if (is_new)
+    read_loads(dso);
   dso->mapped_device = mapped_device;
   dso->users++;
   dso->used = ++dsos->clock;
   *out_dso = dso;
   return 0;
 }
-
-void denet_dso_retain(struct denet_dso *dso) { dso->users++; }
 
 void denet_dsos_release(struct denet_dsos *dsos, struct denet_dso *dso) {
   if (--dso->users)
@@ -211,19 +171,12 @@ bool denet_dso_needs_file(const struct denet_dso *dso) {
   return dso->fd < 0 && dso->is_elf && !(dso->table_tried && dso->symbols_tried);
 }
 
-void denet_dsos_reopen(struct denet_dsos *dsos, struct denet_dso *dso, int fd) {
-  if (is_same_file(dso, fd))
-    set_file(dsos, dso, fd);
-  else
-    close(fd);
-}
-
 bool denet_dso_address(const struct denet_dso *dso, uint64_t offset, uint64_t *out_address) {
   for (size_t i = 0; i < dso->load_count; i++) {
-    const struct denet_dso_load *load = &dso->loads[i];
-    if (offset - load->offset >= load->bytes)
+    const Elf64_Phdr *load = &dso->loads[i];
+    if (offset - load->p_offset >= load->p_filesz)
       continue;
-    *out_address = offset - load->offset + load->address;
+    *out_address = offset - load->p_offset + load->p_vaddr;
     return true;
   }
   return false;
@@ -233,145 +186,119 @@ bool denet_dso_address(const struct denet_dso *dso, uint64_t offset, uint64_t *o
 static void add_memory(struct denet_dsos *dsos, struct denet_dso *dso, uint64_t bytes) {
   dso->memory_bytes += bytes;
   dsos->memory_bytes += bytes;
-  keep_to_budget(dsos, dso);
-}
-
-/* Opens the file as an ELF file, if it is still the one that was mapped. */
-static int open_elf(const struct denet_dso *dso, struct denet_elf_file *out_file) {
-  return is_same_file(dso, dso->fd) ? denet_elf_file_open(dso->fd, out_file) : -ESTALE;
+  while (dsos->memory_bytes > dsos->budget_bytes) {
+    struct denet_dso *victim = find_victim(dsos, dso, false);
+    if (!victim)
+      return;
+    if (victim->users)
+      unload(dsos, victim);
+    else
+      remove_dso(dsos, victim);
+  }
 }
 
 const struct denet_unwind_table *denet_dsos_table(struct denet_dsos *dsos, struct denet_dso *dso) {
   dso->used = ++dsos->clock;
-  if (dso->table_tried || dso->fd < 0 || !dso->is_elf)
-    return dso->table;
-  dso->table_tried = true;
-  DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file file = {.fd = -1};
-  if (open_elf(dso, &file) || denet_unwind_table_new(&file, dsos->budget_bytes / 2, &dso->table))
-    return NULL;
-  add_memory(dsos, dso, denet_unwind_table_bytes(dso->table));
-  return dso->table;
+  if (!dso->table_tried && dso->fd >= 0 && dso->is_elf) {
+    DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file file = {.fd = -1};
+    dso->table_tried = true;
+    if (is_same_file(dso) && !denet_elf_file_open(dso->fd, &file) &&
+        !denet_unwind_table_init(&file, dsos->budget_bytes / 2, &dso->table))
+      add_memory(dsos, dso, dso->table.bytes);
+  }
+  return dso->table.bytes ? &dso->table : NULL;
+}
+
+/* Returns whether root alone can write the file. libdw takes gigabytes for a line table that is
+ * made up of a few KB, and where there is no memory it ends the whole process. */
+static bool has_trusted_lines(int fd) {
+  struct stat status;
+  return fd >= 0 && !fstat(fd, &status) && S_ISREG(status.st_mode) && status.st_uid == 0 &&
+         !(status.st_mode & S_IWOTH) && (status.st_gid == 0 || !(status.st_mode & S_IWGRP));
 }
 
 /* Opens the file's separate debugging information, as distributions install it (by build-id).
  * Returns a descriptor or -1. */
 static int open_debug_file(const struct denet_elf_file *file) {
-  unsigned char id[BUILD_ID_MOST];
-  size_t length = denet_elf_file_build_id(file, id, sizeof(id));
-  char path[128];
-  struct stat status;
-  if (length < 2)
+  char id[DENET_BUILD_ID_BYTES], path[128];
+  if (!denet_elf_file_build_id(file, id))
     return -1;
-  int at = snprintf(path, sizeof(path), "/usr/lib/debug/.build-id/%02x/", id[0]);
-  for (size_t i = 1; i < length; i++)
-    at += snprintf(path + at, sizeof(path) - (size_t)at, "%02x", id[i]);
-  snprintf(path + at, sizeof(path) - (size_t)at, ".debug");
+  snprintf(path, sizeof(path), "/usr/lib/debug/.build-id/%.2s/%s.debug", id, id + 2);
   DENET_CLOSE int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-  bool counts = fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
-                status.st_uid == 0 && (uint64_t)status.st_size <= FILE_MOST;
-  return counts ? DENET_TAKE_FD(fd) : -1;
-}
-
-/* Reads the lines, from the file only if root alone can write it. libdw takes gigabytes for a line
- * table that is made up of a few KB, and where there is no memory it ends the whole process. */
-static void read_lines(struct denet_dsos *dsos, struct denet_dso *dso,
-                       const struct denet_elf_file *file, const struct denet_elf_file *debug) {
-  uint64_t limit = dsos->budget_bytes / 4;
-  int error = -ENOENT;
-  struct stat status;
-  if (!fstat(file->fd, &status) && status.st_uid == 0 && !(status.st_mode & S_IWOTH) &&
-      (status.st_gid == 0 || !(status.st_mode & S_IWGRP)))
-    error = denet_line_table_new(file, limit, &dso->lines);
-  if (error == -ENOENT && debug)
-    error = denet_line_table_new(debug, limit, &dso->lines);
-  if (!error)
-    add_memory(dsos, dso, denet_line_table_bytes(dso->lines));
+  return has_trusted_lines(fd) ? DENET_TAKE_FD(fd) : -1;
 }
 
 static void read_symbols(struct denet_dsos *dsos, struct denet_dso *dso) {
   if (dso->symbols_tried || dso->fd < 0 || !dso->is_elf)
     return;
   dso->symbols_tried = true;
-  DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file file = {.fd = -1};
-  DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file debug = {.fd = -1};
-  if (open_elf(dso, &file))
+  DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file file = {.fd = -1}, debug = {.fd = -1};
+  if (!is_same_file(dso) || denet_elf_file_open(dso->fd, &file))
     return;
+  uint64_t limit = dsos->budget_bytes / 4;
   DENET_CLOSE int debug_fd = open_debug_file(&file);
   bool has_debug = debug_fd >= 0 && denet_elf_file_open(debug_fd, &debug) == 0;
-  if (denet_symbols_new(&file, has_debug ? &debug : NULL, dsos->budget_bytes / 4, &dso->symbols) ==
-      0)
-    add_memory(dsos, dso, denet_symbols_bytes(dso->symbols));
-  read_lines(dsos, dso, &file, has_debug ? &debug : NULL);
+  if (!denet_symbols_init(&file, has_debug ? &debug : NULL, limit, &dso->symbols))
+    add_memory(dsos, dso, denet_symbols_bytes(&dso->symbols));
+  int error = -ENOENT;
+  if (has_trusted_lines(dso->fd))
+    error = denet_line_table_new(&file, limit, &dso->lines);
+  if (error == -ENOENT && has_debug)
+    error = denet_line_table_new(&debug, limit, &dso->lines);
+  if (!error)
+    add_memory(dsos, dso, denet_line_table_bytes(dso->lines));
 }
 
-/* Appends bytes of a file; control bytes become '?'. */
-static int append_safe(struct denet_buffer *out, const char *text, size_t length) {
-  size_t start = out->length;
-  int error = denet_buffer_append(out, text, length);
-  for (size_t i = start; i < out->length && !error; i++)
-    if ((unsigned char)out->bytes[i] < ' ' || out->bytes[i] == 0x7f)
-      out->bytes[i] = '?';
-  return error;
-}
-
-static int append_function(const char *symbol, struct denet_buffer *out) {
+static int append_function(struct denet_dso *dso, uint64_t address, struct denet_buffer *out) {
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer name = {0};
+  const char *symbol = denet_symbols_find(&dso->symbols, address), *file;
+  char source[128];
+  int line;
+  if (!symbol)
+    return -ENOENT;
   struct denet_text text = denet_text_of(symbol);
   if (denet_demangle(symbol, &name))
     text = denet_buffer_text(&name);
   bool is_cut = text.length > FUNCTION_MOST;
-  int error = append_safe(out, text.bytes, is_cut ? FUNCTION_MOST : text.length);
-  return error || !is_cut ? error : denet_buffer_append_string(out, "...");
-}
-
-static int append_new_name(const struct denet_dso *dso, uint64_t address,
-                           struct denet_buffer *out) {
-  const char *symbol = dso->symbols ? denet_symbols_find(dso->symbols, address) : NULL;
-  const char *file;
-  char end[128];
-  int line;
-  if (!symbol) {
-    snprintf(end, sizeof(end), "%s+0x%" PRIx64, dso->name, address);
-    return denet_buffer_append_string(out, end);
-  }
-  int error = append_function(symbol, out);
+  int error = denet_buffer_append(out, text.bytes, is_cut ? FUNCTION_MOST : text.length);
+  if (!error && is_cut)
+    error = denet_buffer_append_string(out, "...");
   if (error || !dso->lines || denet_line_table_find(dso->lines, address, &file, &line))
     return error;
-  snprintf(end, sizeof(end), " (%.64s:%d)", file, line);
-  return append_safe(out, end, strlen(end));
+  snprintf(source, sizeof(source), " (%.64s:%d)", file, line);
+  return denet_buffer_append_string(out, source);
 }
 
 static void keep_name(struct denet_dsos *dsos, struct denet_dso *dso, uint64_t address,
                       struct denet_text text) {
   if (!dso->names) {
-    dso->names = calloc(1, sizeof(*dso->names));
-    if (!dso->names)
-      return;
-    add_memory(dsos, dso, sizeof(*dso->names));
+    dso->names = calloc(NAMES, sizeof(*dso->names));
+    add_memory(dsos, dso, dso->names ? NAMES * sizeof(*dso->names) : 0);
   }
-  char *copy = strndup(text.bytes, text.length);
+  char *copy = dso->names ? strndup(text.bytes, text.length) : NULL;
   if (!copy)
     return;
-  size_t slot = address % NAMES;
-  char *before = dso->names->slots[slot].text;
-  uint64_t before_bytes = before ? strlen(before) + 1 : 0;
-  free(before);
-  dso->names->slots[slot].text = copy;
-  dso->names->slots[slot].address = address;
+  struct denet_dso_name *name = &dso->names[address % NAMES];
+  uint64_t before_bytes = name->text ? strlen(name->text) + 1 : 0;
+  free(name->text);
+  *name = (struct denet_dso_name){address, copy};
   add_memory(dsos, dso, text.length + 1 - before_bytes);
 }
 
 int denet_dsos_append_name(struct denet_dsos *dsos, struct denet_dso *dso, uint64_t address,
                            struct denet_buffer *out) {
-  size_t start = out->length, slot = address % NAMES;
+  size_t start = out->length;
+  const struct denet_dso_name *known = dso->names ? &dso->names[address % NAMES] : NULL;
   dso->used = ++dsos->clock;
-  if (dso->names && dso->names->slots[slot].text && dso->names->slots[slot].address == address)
-    return denet_buffer_append_string(out, dso->names->slots[slot].text);
+  if (known && known->text && known->address == address)
+    return denet_buffer_append_string(out, known->text);
   read_symbols(dsos, dso);
-  int error = append_new_name(dso, address, out);
-  if (error)
+  int error = append_function(dso, address, out);
+  if (error) {
     out->length = start;
-  else
-    keep_name(dsos, dso, address, (struct denet_text){out->bytes + start, out->length - start});
-  return error;
+    return error;
+  }
+  denet_maps_make_safe(out->bytes + start, out->length - start);
+  keep_name(dsos, dso, address, (struct denet_text){out->bytes + start, out->length - start});
+  return 0;
 }

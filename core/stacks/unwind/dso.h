@@ -16,12 +16,7 @@ struct denet_dso_key {
   uint64_t device, inode, bytes, modified_ns;
 };
 
-/* A part of the file that is in memory when it runs. */
-struct denet_dso_load {
-  uint64_t offset, bytes, address;
-};
-
-struct denet_dso_names; /* names by address that were made before */
+struct denet_dso_name; /* of an address, made before */
 
 struct denet_dso {
   struct denet_dso_key key;
@@ -29,17 +24,16 @@ struct denet_dso {
   int fd;                 /* owned; -1 when it has been given back */
   unsigned users;         /* mappings of open processes */
   uint64_t used;          /* when it was used last, on the dsos' clock */
-  char name[DENET_MAPPING_NAME_MOST + 1]; /* of the file, without directories */
   bool is_elf;
   size_t load_count;
-  struct denet_dso_load loads[DENET_DSO_LOADS_MOST];
+  Elf64_Phdr loads[DENET_DSO_LOADS_MOST]; /* the parts that are in memory when it runs */
 
-  /* Read when they are needed first; NULL, and tried, where there is none. */
+  /* Read when they are needed first; zeroed, and tried, where there is none. */
   bool table_tried, symbols_tried;
-  struct denet_unwind_table *table;
-  struct denet_symbols *symbols;
+  struct denet_unwind_table table;
+  struct denet_symbols symbols;
   struct denet_line_table *lines; /* tried with the symbols */
-  struct denet_dso_names *names;
+  struct denet_dso_name *names;
   uint64_t memory_bytes;  /* of these four */
   struct denet_dso *next; /* of the same bucket */
 };
@@ -50,7 +44,7 @@ struct denet_dsos {
   struct denet_dso *buckets[DENET_DSO_BUCKETS]; /* by inode */
   uint64_t budget_bytes, memory_bytes;
   uint64_t clock; /* counts uses */
-  size_t count, open_count;
+  size_t open_count;
 };
 
 /* Frees all; they must not be used by any mapping after it. */
@@ -60,20 +54,16 @@ void denet_dsos_done(struct denet_dsos *dsos);
  * known, not open or has changed: then the file must be opened. */
 struct denet_dso *denet_dsos_find(struct denet_dsos *dsos, uint64_t mapped_device, uint64_t inode);
 
-/* Finds or makes the dso of an open file, with one user more. fd is taken over in any case. name is
- * the file's, to be shown. 0 or -errno: -EFBIG above 4 GiB. */
-int denet_dsos_open(struct denet_dsos *dsos, int fd, uint64_t mapped_device, const char *name,
+/* Finds or makes the dso of an open file, with one user more; it is open then. fd is taken over in
+ * any case. 0 or -errno: -EFBIG above 4 GiB. */
+int denet_dsos_open(struct denet_dsos *dsos, int fd, uint64_t mapped_device,
                     struct denet_dso **out_dso);
 
-/* Adds a user; removes one. A dso without users may be gone at once. */
-void denet_dso_retain(struct denet_dso *dso);
+/* Removes a user. A dso without users may be gone at once. */
 void denet_dsos_release(struct denet_dsos *dsos, struct denet_dso *dso);
 
 /* Returns whether the file must be opened again before more of it can be read. */
 bool denet_dso_needs_file(const struct denet_dso *dso);
-
-/* Takes over fd as the dso's file, if it is the same file, unchanged. */
-void denet_dsos_reopen(struct denet_dsos *dsos, struct denet_dso *dso, int fd);
 
 /* Gets the file's own address of what is at an offset in it; false if that is not in memory. */
 bool denet_dso_address(const struct denet_dso *dso, uint64_t offset, uint64_t *out_address);
@@ -81,7 +71,7 @@ bool denet_dso_address(const struct denet_dso *dso, uint64_t offset, uint64_t *o
 /* Returns the unwind tables; NULL where the file has none. Valid until another dso is used. */
 const struct denet_unwind_table *denet_dsos_table(struct denet_dsos *dsos, struct denet_dso *dso);
 
-/* Appends "function (file.c:12)", "function" or "module+0x1f" for an address of the file. 0 or
- * -ENOMEM, then out is as before. */
+/* Appends "function (file.c:12)" or "function" for an address of the file. 0; -ENOENT if the
+ * function has no name, or -ENOMEM: then out is as before. */
 int denet_dsos_append_name(struct denet_dsos *dsos, struct denet_dso *dso, uint64_t address,
                            struct denet_buffer *out);

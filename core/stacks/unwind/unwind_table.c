@@ -9,61 +9,39 @@
 
 #define STACK_DEPTH 16
 
-struct denet_unwind_table {
-  struct denet_elf_copy copy; /* owned */
-  Dwarf_CFI *run_time;        /* of .eh_frame, or NULL; owned */
-  Dwarf_CFI *debug;           /* of .debug_frame, or NULL; copy.dwarf's */
-  uint64_t bytes;
-};
-
-void denet_unwind_table_free(struct denet_unwind_table *table) {
-  if (!table)
-    return;
+void denet_unwind_table_done(struct denet_unwind_table *table) {
   dwarf_cfi_end(table->run_time);
   denet_elf_copy_done(&table->copy);
-  free(table);
+  *table = (struct denet_unwind_table){.bytes = 0};
 }
-
-static void free_tablep(struct denet_unwind_table **table) { denet_unwind_table_free(*table); }
 
 /* Without .eh_frame_hdr, which may lead libdw to bytes that are no entry. */
 static const char *const sections[] = {".eh_frame", ".debug_frame"};
 
-int denet_unwind_table_new(const struct denet_elf_file *file, uint64_t limit,
-                           struct denet_unwind_table **out_table) {
-  DENET_CLEANUP(free_tablep) struct denet_unwind_table *table = calloc(1, sizeof(*table));
-  if (!table)
-    return -ENOMEM;
-  int error = denet_elf_file_copy(file, sections, DENET_COUNT_OF(sections), limit, &table->copy);
+int denet_unwind_table_init(const struct denet_elf_file *file, uint64_t limit,
+                            struct denet_unwind_table *out_table) {
+  DENET_CLEANUP(denet_unwind_table_done) struct denet_unwind_table table = {.bytes = 0};
+  int error = denet_elf_file_copy(file, sections, DENET_COUNT_OF(sections), limit, &table.copy);
   if (error)
     return error;
-  table->bytes = sizeof(*table) + table->copy.bytes;
+  table.bytes = table.copy.bytes;
   for (int i = 0; i < 2; i++) {
     uint64_t bytes = 0;
-    Elf_Data *data = denet_elf_copy_section(&table->copy, sections[i]);
-    if (denet_elf_file_section(file, sections[i]) &&
-        (!data || !data->d_buf || !denet_cfi_check(data, i == 0, &bytes)))
+    Elf_Scn *section = denet_elf_copy_section(&table.copy, sections[i]);
+    Elf_Data *data = elf_getdata(section, NULL);
+    if (section && (!data || !data->d_buf || data->d_type == ELF_T_CHDR ||
+                    !denet_cfi_check(data, i == 0, &bytes)))
       return -ENOENT;
-    table->bytes += bytes;
+    table.bytes += bytes;
   }
-  table->run_time = dwarf_getcfi_elf(table->copy.elf);
-  table->debug = table->copy.dwarf ? dwarf_getcfi(table->copy.dwarf) : NULL;
-  if (!table->run_time && !table->debug)
+  table.run_time = dwarf_getcfi_elf(table.copy.elf);
+  table.debug = table.copy.dwarf ? dwarf_getcfi(table.copy.dwarf) : NULL;
+  if (!table.run_time && !table.debug)
     return -ENOENT;
-  *out_table = DENET_TAKE(table);
+  *out_table = table;
+  /* NOLINTNEXTLINE(clang-analyzer-deadcode.DeadStores): denet_unwind_table_done() reads it. */
+  table = (struct denet_unwind_table){.bytes = 0};
   return 0;
-}
-
-uint64_t denet_unwind_table_bytes(const struct denet_unwind_table *table) { return table->bytes; }
-
-/* A program may have both kinds, each for some of its functions. */
-static Dwarf_Frame *find_frame(const struct denet_unwind_table *table, uint64_t address) {
-  Dwarf_Frame *frame = NULL;
-  if (table->run_time && !dwarf_cfi_addrframe(table->run_time, address, &frame))
-    return frame;
-  if (table->debug && !dwarf_cfi_addrframe(table->debug, address, &frame))
-    return frame;
-  return NULL;
 }
 
 static void free_frame(Dwarf_Frame **frame) { free(*frame); } /* as libdw.h says */
@@ -96,54 +74,26 @@ static bool run_pair(struct computation *computation, uint8_t operation) {
   if (computation->depth < 2)
     return false;
   uint64_t right = computation->stack[--computation->depth];
-  uint64_t *left = &computation->stack[computation->depth - 1];
-  int64_t a = (int64_t)*left, b = (int64_t)right;
+  uint64_t left = computation->stack[--computation->depth];
   switch (operation) {
   case DW_OP_plus:
-    *left += right;
-    return true;
+    return push(computation, left + right);
   case DW_OP_minus:
-    *left -= right;
-    return true;
+    return push(computation, left - right);
   case DW_OP_and:
-    *left &= right;
-    return true;
+    return push(computation, left & right);
   case DW_OP_shl:
-    *left = right < 64 ? *left << right : 0;
-    return true;
+    return push(computation, right < 64 ? left << right : 0);
   case DW_OP_ge:
-    *left = a >= b;
-    return true;
+    return push(computation, (int64_t)left >= (int64_t)right);
   case DW_OP_gt:
-    *left = a > b;
-    return true;
+    return push(computation, (int64_t)left > (int64_t)right);
   case DW_OP_le:
-    *left = a <= b;
-    return true;
+    return push(computation, (int64_t)left <= (int64_t)right);
   case DW_OP_lt:
-    *left = a < b;
-    return true;
+    return push(computation, (int64_t)left < (int64_t)right);
   default:
     return false;
-  }
-}
-
-/* Runs an operation that changes the value on top. */
-static bool run_top(struct computation *computation, const Dwarf_Op *operation) {
-  if (!computation->depth)
-    return false;
-  uint64_t *top = &computation->stack[computation->depth - 1];
-  switch (operation->atom) {
-  case DW_OP_plus_uconst:
-    *top += operation->number;
-    return true;
-  case DW_OP_deref:
-    return denet_cursor_use_word(computation->cursor, *top, top);
-  case DW_OP_stack_value:
-    computation->is_value = true;
-    return true;
-  default:
-    return run_pair(computation, operation->atom);
   }
 }
 
@@ -159,7 +109,18 @@ static bool run_operation(struct computation *computation, const Dwarf_Op *opera
     return push_register(computation, (unsigned)operation->number, operation->number2);
   if (atom == DW_OP_call_frame_cfa)
     return computation->frame && push(computation, *computation->frame);
-  return run_top(computation, operation);
+  if (!computation->depth)
+    return false;
+  uint64_t *top = &computation->stack[computation->depth - 1];
+  if (atom == DW_OP_deref)
+    return denet_cursor_use_word(computation->cursor, *top, top);
+  if (atom == DW_OP_plus_uconst)
+    *top += operation->number;
+  else if (atom == DW_OP_stack_value)
+    computation->is_value = true;
+  else
+    return run_pair(computation, atom);
+  return true;
 }
 
 static bool run(struct computation *computation, const Dwarf_Op *operations, size_t count,
@@ -175,15 +136,6 @@ static bool run(struct computation *computation, const Dwarf_Op *operations, siz
 
 /* --- A step --- */
 
-/* Returns whether the rule is that the value is in another register of this frame. */
-static bool is_register(const Dwarf_Op *operations, size_t count, unsigned *out_number) {
-  if (count != 1)
-    return false;
-  uint8_t atom = operations[0].atom;
-  *out_number = atom == DW_OP_regx ? (unsigned)operations[0].number : (unsigned)atom - DW_OP_reg0;
-  return atom == DW_OP_regx || (atom >= DW_OP_reg0 && atom <= DW_OP_reg31);
-}
-
 /* Sets the caller's register, if its value can be found. libdw: no operations and a pointer: the
  * value is lost; neither: it is the same as in this frame. */
 static void find_register(Dwarf_Frame *frame, struct denet_cursor *cursor, unsigned number,
@@ -191,36 +143,34 @@ static void find_register(Dwarf_Frame *frame, struct denet_cursor *cursor, unsig
   struct computation computation = {.cursor = cursor, .frame = frame_address};
   Dwarf_Op memory[3], *operations;
   size_t count;
-  unsigned other = number;
   uint64_t result;
   if (dwarf_frame_register(frame, (int)number, memory, &operations, &count) ||
       (!count && operations))
     return;
-  if (!count || is_register(operations, count, &other))
-    denet_cursor_copy_register(cursor, other, number, caller);
+  unsigned atom = count == 1 ? operations[0].atom : 0;
+  if (!count)
+    denet_cursor_copy_register(cursor, number, number, caller);
+  else if (atom >= DW_OP_reg0 && atom <= DW_OP_reg31)
+    denet_cursor_copy_register(cursor, atom - DW_OP_reg0, number, caller);
+  else if (atom == DW_OP_regx)
+    denet_cursor_copy_register(cursor, (unsigned)operations[0].number, number, caller);
   else if (!run(&computation, operations, count, &result))
     return;
   else if (computation.is_value)
-    denet_cursor_set_register(caller, number, result);
+    denet_cursor_set_register(caller, number, result, DENET_COMPUTED);
   else
     denet_cursor_load_register(cursor, result, number, caller);
-}
-
-/* Returns whether the return address is lost, as in the first frame of a thread. */
-static bool is_first_frame(Dwarf_Frame *frame) {
-  Dwarf_Op memory[3], *operations;
-  size_t count;
-  return !dwarf_frame_register(frame, DENET_PROGRAM_COUNTER, memory, &operations, &count) &&
-         !count && operations;
 }
 
 static enum denet_step step(Dwarf_Frame *frame, struct denet_cursor *cursor) {
   struct denet_registers caller = {.known = 0};
   struct computation computation = {.cursor = cursor};
   uint64_t frame_address;
-  Dwarf_Op *operations;
+  Dwarf_Op memory[3], *operations;
   size_t count;
-  if (is_first_frame(frame))
+  /* In the first frame of a thread the return address is lost. */
+  if (!dwarf_frame_register(frame, DENET_PROGRAM_COUNTER, memory, &operations, &count) && !count &&
+      operations)
     return DENET_STEP_END;
   if (dwarf_frame_cfa(frame, &operations, &count) ||
       !run(&computation, operations, count, &frame_address))
@@ -233,12 +183,13 @@ static enum denet_step step(Dwarf_Frame *frame, struct denet_cursor *cursor) {
   return DENET_STEP_DONE;
 }
 
-bool denet_unwind_table_step(const struct denet_unwind_table *table, uint64_t address,
-                             struct denet_cursor *cursor, bool *out_is_signal,
-                             enum denet_step *out_step) {
-  DENET_CLEANUP(free_frame) Dwarf_Frame *frame = find_frame(table, address);
-  if (!frame || dwarf_frame_info(frame, NULL, NULL, out_is_signal) != DENET_PROGRAM_COUNTER)
-    return false;
-  *out_step = step(frame, cursor);
-  return true;
+enum denet_step denet_unwind_table_step(const struct denet_unwind_table *table, uint64_t address,
+                                        struct denet_cursor *cursor, bool *out_is_signal) {
+  DENET_CLEANUP(free_frame) Dwarf_Frame *frame = NULL;
+  /* A program may have both kinds, each for some of its functions. */
+  bool is_found = (table->run_time && !dwarf_cfi_addrframe(table->run_time, address, &frame)) ||
+                  (table->debug && !dwarf_cfi_addrframe(table->debug, address, &frame));
+  if (!is_found || dwarf_frame_info(frame, NULL, NULL, out_is_signal) != DENET_PROGRAM_COUNTER)
+    return DENET_STEP_UNKNOWN;
+  return step(frame, cursor);
 }

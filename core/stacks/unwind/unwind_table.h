@@ -5,28 +5,25 @@
 #include "core/stacks/symbols/elf_file.h"
 #include "core/stacks/unwind/cursor.h"
 
-struct denet_unwind_table;
+typedef struct Dwarf_CFI_s Dwarf_CFI; /* elfutils/libdw.h */
 
-/* Reads the tables, which may take limit bytes of memory. 0, then the caller owns *out_table and
- * the file is not needed any more; -ENOENT if the file has none; -EFBIG; as denet_elf_file_copy.
- */
-int denet_unwind_table_new(const struct denet_elf_file *file, uint64_t limit,
-                           struct denet_unwind_table **out_table);
-
-void denet_unwind_table_free(struct denet_unwind_table *table); /* NULL is fine */
-
-/* Returns the memory it takes. */
-uint64_t denet_unwind_table_bytes(const struct denet_unwind_table *table);
-
-enum denet_step {
-  DENET_STEP_DONE, /* the cursor is at the caller */
-  DENET_STEP_END,  /* there is no caller: the thread begins here */
-  DENET_STEP_CUT,  /* the stack does not hold what is needed */
+struct denet_unwind_table {
+  struct denet_elf_copy copy; /* owned */
+  Dwarf_CFI *run_time;        /* of .eh_frame, or NULL; owned */
+  Dwarf_CFI *debug;           /* of .debug_frame, or NULL; copy.dwarf's */
+  uint64_t bytes;             /* the memory that all this may take; 0: nothing was read */
 };
 
-/* Moves the cursor from the frame that is at an address of the file to its caller. Returns false if
- * the tables do not have the address. *out_is_signal: the kernel made the frame to run a signal's
- * handler. */
-bool denet_unwind_table_step(const struct denet_unwind_table *table, uint64_t address,
-                             struct denet_cursor *cursor, bool *out_is_signal,
-                             enum denet_step *out_step);
+/* Reads the tables, which may take limit bytes of memory. 0, then the caller owns what is in
+ * *out_table and the file is not needed any more; -ENOENT if the file has none; -EFBIG; as
+ * denet_elf_file_copy. */
+int denet_unwind_table_init(const struct denet_elf_file *file, uint64_t limit,
+                            struct denet_unwind_table *out_table);
+
+void denet_unwind_table_done(struct denet_unwind_table *table); /* zeroed is fine */
+
+/* Moves the cursor from the frame that is at an address of the file to its caller.
+ * DENET_STEP_UNKNOWN if the tables do not have the address. *out_is_signal: the kernel made the
+ * frame to run a signal's handler. */
+enum denet_step denet_unwind_table_step(const struct denet_unwind_table *table, uint64_t address,
+                                        struct denet_cursor *cursor, bool *out_is_signal);

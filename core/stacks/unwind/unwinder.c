@@ -15,7 +15,6 @@
 
 struct process {
   uint64_t start_ns, exec_id;
-  bool has_mappings;
   uint64_t space_bytes; /* as counted in the stats */
   struct denet_address_space space;
   struct denet_stack_cache stacks;
@@ -23,12 +22,11 @@ struct process {
 };
 
 struct denet_unwinder {
-  char *proc_path;
+  const char *proc_path;
   struct process *buckets[BUCKETS]; /* by pid */
   struct denet_dsos dsos;
   struct denet_unwinder_stats stats;
   struct denet_cursor cursor; /* too large for a thread's stack */
-  struct denet_buffer frames; /* names of the stack that is being unwound */
 };
 
 /* The frames of a stack: addresses within the instruction that called, or that is run. */
@@ -42,13 +40,9 @@ struct path {
 int denet_unwinder_new(const char *proc_path, uint64_t symbol_bytes,
                        struct denet_unwinder **out_unwinder) {
   struct denet_unwinder *unwinder = calloc(1, sizeof(*unwinder));
-  char *path = strdup(proc_path);
-  if (!unwinder || !path) {
-    free(unwinder);
-    free(path);
+  if (!unwinder)
     return -ENOMEM;
-  }
-  unwinder->proc_path = path;
+  unwinder->proc_path = proc_path;
   unwinder->dsos.budget_bytes = symbol_bytes;
   *out_unwinder = unwinder;
   return 0;
@@ -86,8 +80,6 @@ void denet_unwinder_free(struct denet_unwinder *unwinder) {
     return;
   remove_processes(unwinder);
   denet_dsos_done(&unwinder->dsos);
-  denet_buffer_done(&unwinder->frames);
-  free(unwinder->proc_path);
   free(unwinder);
 }
 
@@ -106,60 +98,7 @@ static int read_mappings(struct denet_unwinder *unwinder, struct process *proces
     return error;
   unwinder->stats.mappings_read++;
   clear_stacks(unwinder, process);
-  process->has_mappings = true;
   return 0;
-}
-
-static int copy_parent(struct denet_unwinder *unwinder, struct process *process, pid_t parent_pid,
-                       uint64_t parent_start_ns) {
-  const struct process *parent = *find_link(unwinder, parent_pid, parent_start_ns);
-  if (parent_pid == 0 || !parent || !parent->has_mappings)
-    return -ESRCH;
-  int error = denet_address_space_copy(&parent->space, &process->space);
-  process->has_mappings = !error;
-  return error;
-}
-
-/* Finds or adds the process; NULL: no memory. If there are too many all go: their next stacks open
- * them again. */
-static struct process *get_process(struct denet_unwinder *unwinder, pid_t pid, uint64_t start_ns) {
-  struct process *process = *find_link(unwinder, pid, start_ns);
-  if (process)
-    return process;
-  if (unwinder->stats.processes >= PROCESSES_MOST)
-    remove_processes(unwinder);
-  process = calloc(1, sizeof(*process));
-  if (!process)
-    return NULL;
-  process->space = (struct denet_address_space){
-      .pid = pid, .dsos = &unwinder->dsos, .proc_path = unwinder->proc_path};
-  process->start_ns = start_ns;
-  *find_link(unwinder, pid, start_ns) = process;
-  unwinder->stats.processes++;
-  return process;
-}
-
-/* Opens the process as denet_unwinder_open_process() does, without a look at the memory of all. */
-static int open_process(struct denet_unwinder *unwinder, pid_t pid, uint64_t start_ns,
-                        uint64_t exec_id, pid_t parent_pid, uint64_t parent_start_ns) {
-  struct process *process = get_process(unwinder, pid, start_ns);
-  if (!process)
-    return -ENOMEM;
-  if (process->has_mappings && process->exec_id == exec_id)
-    return 0;
-  if (process->exec_id != exec_id) {
-    clear_stacks(unwinder, process);
-    denet_address_space_done(&process->space);
-    process->has_mappings = false;
-    process->exec_id = exec_id;
-  }
-  int error = read_mappings(unwinder, process);
-  if (error && copy_parent(unwinder, process, parent_pid, parent_start_ns) == 0)
-    error = 0;
-  count_space(unwinder, process);
-  if (error)
-    denet_unwinder_close_process(unwinder, pid, start_ns);
-  return error;
 }
 
 /* Closes the largest processes until all take no more memory than they may. Not while a process is
@@ -177,7 +116,35 @@ static void limit_spaces(struct denet_unwinder *unwinder) {
 
 int denet_unwinder_open_process(struct denet_unwinder *unwinder, pid_t pid, uint64_t start_ns,
                                 uint64_t exec_id, pid_t parent_pid, uint64_t parent_start_ns) {
-  int error = open_process(unwinder, pid, start_ns, exec_id, parent_pid, parent_start_ns);
+  struct process *process = *find_link(unwinder, pid, start_ns);
+  if (process && process->space.maps.count && process->exec_id == exec_id)
+    return 0;
+  if (!process) {
+    /* If there are too many all go: their next stacks open them again. */
+    if (unwinder->stats.processes >= PROCESSES_MOST)
+      remove_processes(unwinder);
+    process = calloc(1, sizeof(*process));
+    if (!process)
+      return -ENOMEM;
+    process->space = (struct denet_address_space){
+        .pid = pid, .dsos = &unwinder->dsos, .proc_path = unwinder->proc_path};
+    process->start_ns = start_ns;
+    *find_link(unwinder, pid, start_ns) = process;
+    unwinder->stats.processes++;
+  }
+  if (process->exec_id != exec_id) {
+    clear_stacks(unwinder, process);
+    denet_address_space_done(&process->space);
+    process->exec_id = exec_id;
+  }
+  int error = read_mappings(unwinder, process);
+  const struct process *parent =
+      error && parent_pid ? *find_link(unwinder, parent_pid, parent_start_ns) : NULL;
+  if (parent && parent->space.maps.count)
+    error = denet_address_space_copy(&parent->space, &process->space);
+  count_space(unwinder, process);
+  if (error)
+    denet_unwinder_close_process(unwinder, pid, start_ns);
   limit_spaces(unwinder);
   return error;
 }
@@ -190,16 +157,6 @@ void denet_unwinder_close_process(struct denet_unwinder *unwinder, pid_t pid, ui
 
 /* --- Frames --- */
 
-/* Moves to the caller by frame pointers. Where a chain of them is kept it ends with 0. */
-static enum denet_step step_by_frame_pointer(struct denet_cursor *cursor, size_t depth) {
-  uint64_t frame;
-  if (denet_cursor_step_by_frame_pointer(cursor))
-    return DENET_STEP_DONE;
-  bool is_end =
-      depth > 0 && denet_cursor_use_register(cursor, DENET_FRAME_POINTER, &frame) && frame == 0;
-  return is_end ? DENET_STEP_END : DENET_STEP_CUT;
-}
-
 /* Adds the frame that the cursor is at to the path, and moves to its caller. *is_exact: the frame's
  * address is of the instruction itself, not behind a call. */
 static enum denet_step step(struct denet_unwinder *unwinder, struct process *process,
@@ -210,7 +167,6 @@ static enum denet_step step(struct denet_unwinder *unwinder, struct process *pro
   denet_cursor_use_register(cursor, DENET_PROGRAM_COUNTER, &pc);
   uint64_t address = pc - (*is_exact ? 0 : 1);
   bool is_signal = false;
-  enum denet_step outcome;
   bool is_mapped = denet_address_space_find(&process->space, address, &dso, &file_address);
   if (pc == 0 && path->count > 0)
     return DENET_STEP_END;
@@ -221,8 +177,10 @@ static enum denet_step step(struct denet_unwinder *unwinder, struct process *pro
   uint64_t *shown = &path->addresses[path->count++];
   *shown = address;
   const struct denet_unwind_table *table = dso ? denet_dsos_table(&unwinder->dsos, dso) : NULL;
-  if (!table || !denet_unwind_table_step(table, file_address, cursor, &is_signal, &outcome))
-    outcome = step_by_frame_pointer(cursor, path->count - 1);
+  enum denet_step outcome =
+      table ? denet_unwind_table_step(table, file_address, cursor, &is_signal) : DENET_STEP_UNKNOWN;
+  if (outcome == DENET_STEP_UNKNOWN)
+    outcome = denet_cursor_step_by_frame_pointer(cursor, path->count == 1);
   if (is_signal) /* entered by the kernel, at its first instruction */
     *shown = pc;
   if (outcome == DENET_STEP_DONE && cursor->now.value[DENET_STACK_POINTER] < stack_pointer &&
@@ -244,57 +202,47 @@ static void follow_calls(struct denet_unwinder *unwinder, struct process *proces
   path->is_truncated = outcome != DENET_STEP_END;
 }
 
-/* Finds the frames. Where their addresses have left the mappings, these are read again, at most
+/* Appends the frames. Where their addresses have left the mappings, these are read again, at most
  * once a second, and the frames are looked for again. */
-static void find_path(struct denet_unwinder *unwinder, struct process *process,
-                      const struct denet_snapshot *snapshot, struct path *path) {
-  follow_calls(unwinder, process, snapshot, path);
-  uint64_t now_ns = denet_clock_monotonic_ns();
-  if (!path->left_mappings || now_ns - process->space.read_ns < REFRESH_NS)
-    return;
-  process->space.read_ns = now_ns; /* also if it cannot be read any more */
-  if (read_mappings(unwinder, process) == 0)
-    follow_calls(unwinder, process, snapshot, path);
-}
-
-/* Sets unwinder->frames to the path's names. *out_certain: they would be the same later. */
-static int write_names(struct denet_unwinder *unwinder, struct process *process,
-                       const struct path *path, bool *out_certain) {
-  struct denet_buffer *out = &unwinder->frames;
-  int error = 0;
-  denet_buffer_clear(out);
-  *out_certain = true;
-  for (size_t i = 0; i < path->count && !error; i++) {
-    bool is_certain;
-    error = denet_address_space_append_name(&process->space, path->addresses[i], out, &is_certain);
-    if (!error)
-      error = denet_buffer_append(out, "", 1);
-    *out_certain &= is_certain;
-  }
-  if (!error && path->is_truncated)
-    error = denet_buffer_append(out, DENET_TRUNCATED, sizeof(DENET_TRUNCATED));
-  return error;
-}
-
 static int unwind(struct denet_unwinder *unwinder, struct process *process,
                   const struct denet_snapshot *snapshot, struct denet_buffer *out) {
   struct path path;
-  bool is_certain;
-  find_path(unwinder, process, snapshot, &path);
-  int error = write_names(unwinder, process, &path, &is_certain);
-  if (error)
+  size_t start = out->length;
+  bool is_certain = true; /* the names would be the same later */
+  int error = 0;
+  follow_calls(unwinder, process, snapshot, &path);
+  uint64_t now_ns = denet_clock_monotonic_ns();
+  if (path.left_mappings && now_ns - process->space.read_ns >= REFRESH_NS) {
+    process->space.read_ns = now_ns; /* also if it cannot be read any more */
+    if (read_mappings(unwinder, process) == 0)
+      follow_calls(unwinder, process, snapshot, &path);
+  }
+  for (size_t i = 0; i < path.count && !error; i++) {
+    bool is_one_certain;
+    error =
+        denet_address_space_append_name(&process->space, path.addresses[i], out, &is_one_certain);
+    if (!error)
+      error = denet_buffer_append(out, "", 1);
+    is_certain &= is_one_certain;
+  }
+  if (!error && path.is_truncated)
+    error = denet_buffer_append(out, DENET_TRUNCATED, sizeof(DENET_TRUNCATED));
+  if (error) {
+    out->length = start;
     return error;
+  }
   unwinder->stats.unwound++;
   unwinder->stats.truncated += path.is_truncated ? 1 : 0;
-  if (is_certain && !path.left_mappings) {
-    if (unwinder->stats.cache_bytes > CACHE_BYTES_MOST)
-      clear_stacks(unwinder, process);
-    unwinder->stats.cache_bytes -= process->stacks.bytes;
-    denet_stack_cache_add(&process->stacks, &unwinder->cursor, denet_buffer_text(&unwinder->frames),
-                          path.is_truncated);
-    unwinder->stats.cache_bytes += process->stacks.bytes;
-  }
-  return denet_buffer_append(out, unwinder->frames.bytes, unwinder->frames.length);
+  if (!is_certain || path.left_mappings)
+    return 0;
+  if (unwinder->stats.cache_bytes > CACHE_BYTES_MOST)
+    clear_stacks(unwinder, process);
+  unwinder->stats.cache_bytes -= process->stacks.bytes;
+  denet_stack_cache_add(&process->stacks, &unwinder->cursor,
+                        (struct denet_text){out->bytes + start, out->length - start},
+                        path.is_truncated);
+  unwinder->stats.cache_bytes += process->stacks.bytes;
+  return 0;
 }
 
 int denet_unwinder_append_frames(struct denet_unwinder *unwinder,
@@ -303,13 +251,15 @@ int denet_unwinder_append_frames(struct denet_unwinder *unwinder,
   struct process *process = *find_link(unwinder, snapshot->pid, snapshot->start_ns);
   struct denet_text frames;
   bool truncated, is_late = process && process->exec_id > snapshot->exec_id;
-  int error =
-      is_late ? -ESRCH
-              : open_process(unwinder, snapshot->pid, snapshot->start_ns, snapshot->exec_id, 0, 0);
+  int error = is_late ? -ESRCH
+                      : denet_unwinder_open_process(unwinder, snapshot->pid, snapshot->start_ns,
+                                                    snapshot->exec_id, 0, 0);
   if (error == -ENOMEM)
     return error;
   /* Of a process that exited or exec'd before it was opened the addresses are all there is. */
-  process = error ? &unknown : *find_link(unwinder, snapshot->pid, snapshot->start_ns);
+  process = error ? NULL : *find_link(unwinder, snapshot->pid, snapshot->start_ns);
+  if (!process)
+    process = &unknown;
   if (denet_stack_cache_find(&process->stacks, snapshot, &frames, &truncated)) {
     unwinder->stats.cache_hits++;
     unwinder->stats.truncated += truncated ? 1 : 0;
@@ -322,9 +272,8 @@ int denet_unwinder_append_frames(struct denet_unwinder *unwinder,
   return error;
 }
 
-void denet_unwinder_stats(const struct denet_unwinder *unwinder,
-                          struct denet_unwinder_stats *out_stats) {
-  *out_stats = unwinder->stats;
-  out_stats->files = unwinder->dsos.count;
-  out_stats->symbol_bytes = unwinder->dsos.memory_bytes;
+struct denet_unwinder_stats denet_unwinder_stats(const struct denet_unwinder *unwinder) {
+  struct denet_unwinder_stats stats = unwinder->stats;
+  stats.symbol_bytes = unwinder->dsos.memory_bytes;
+  return stats;
 }

@@ -5,9 +5,6 @@
 #include "core/stacks/unwind/cursor.h"
 #include "core/util/buffer.h"
 
-#include <stdint.h>
-#include <sys/types.h>
-
 #define DENET_FRAMES_MOST 128
 /* The last name of a stack that could not be followed to the thread's start. */
 #define DENET_TRUNCATED "[truncated]"
@@ -24,13 +21,12 @@ struct denet_unwinder_stats {
   uint64_t truncated;     /* stacks that ended with DENET_TRUNCATED, those of the cache included */
   uint64_t mappings_read; /* times that a process's mappings were read */
   uint64_t processes;     /* open now */
-  uint64_t files;         /* ELF files known now, of all processes */
   uint64_t symbol_bytes;  /* memory held by the symbols of those files */
   uint64_t cache_bytes;   /* memory held by the frames of known stacks */
   uint64_t space_bytes;   /* memory held by mappings and perf maps */
 };
 
-/* proc_path: where /proc is (copied); symbol_bytes: budget for the symbols of all files. 0, then
+/* proc_path: where /proc is (borrowed); symbol_bytes: budget for the symbols of all files. 0, then
  * the caller owns *out_unwinder, or -ENOMEM. */
 int denet_unwinder_new(const char *proc_path, uint64_t symbol_bytes,
                        struct denet_unwinder **out_unwinder);
@@ -54,5 +50,4 @@ void denet_unwinder_close_process(struct denet_unwinder *unwinder, pid_t pid, ui
 int denet_unwinder_append_frames(struct denet_unwinder *unwinder,
                                  const struct denet_snapshot *snapshot, struct denet_buffer *out);
 
-void denet_unwinder_stats(const struct denet_unwinder *unwinder,
-                          struct denet_unwinder_stats *out_stats);
+struct denet_unwinder_stats denet_unwinder_stats(const struct denet_unwinder *unwinder);

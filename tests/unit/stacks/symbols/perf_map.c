@@ -6,10 +6,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define TEN "0123456789"
@@ -83,94 +83,73 @@ END_TEST
 
 /* A directory like /proc/PID, with the map of process 5 of an inner namespace. */
 struct process {
-  char dir[64], map[128];
+  char dir[64];
   int fd;
 };
 
-static void write_text(const char *path, const char *text) {
-  FILE *file = fopen(path, "w");
-  ck_assert_ptr_nonnull(file);
-  fputs(text, file);
-  ck_assert_int_eq(fclose(file), 0);
+/* Runs a command in the directory. Returns whether it succeeded. */
+static bool run(const struct process *process, const char *command) {
+  char line[512];
+  snprintf(line, sizeof(line), "cd %s && m=root/tmp/perf-5.map && %s", process->dir, command);
+  return system(line) == 0;
 }
 
-static void set_user(const struct process *process, unsigned uid) {
-  char path[128], text[128];
-  snprintf(path, sizeof(path), "%s/status", process->dir);
-  snprintf(text, sizeof(text), "Name:\tjava\nUid:\t%u\t7\t7\t7\nNSpid:\t77\t5\nVmSize:\t8 kB\n",
-           uid);
-  write_text(path, text);
-}
-
-static struct process new_process(void) {
+static struct process new_process(unsigned uid) {
   struct process process = {.dir = "/tmp/denet-perf-map-XXXXXX"};
-  char path[128];
+  char command[256];
   ck_assert_ptr_nonnull(mkdtemp(process.dir));
-  snprintf(path, sizeof(path), "mkdir -p %s/root/tmp", process.dir);
-  ck_assert_int_eq(system(path), 0);
-  set_user(&process, geteuid());
-  snprintf(process.map, sizeof(process.map), "%s/root/tmp/perf-5.map", process.dir);
+  snprintf(command, sizeof(command),
+           "mkdir -p root/tmp && printf 'Name:\\tjava\\nUid:\\t%u\\t7\\t7\\t7\\n"
+           "NSpid:\\t77\\t5\\nVmSize:\\t8 kB\\n' >status",
+           uid);
+  ck_assert(run(&process, command));
   process.fd = open(process.dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
   return process;
 }
 
 static void remove_process(struct process *process) {
-  char command[128];
   close(process->fd);
-  snprintf(command, sizeof(command), "rm -rf %s", process->dir);
-  ck_assert_int_eq(system(command), 0);
+  ck_assert(run(process, "rm -rf $PWD"));
 }
 
 START_TEST(file_is_read_again_when_it_has_changed) {
   DENET_CLEANUP(denet_perf_map_done) struct denet_perf_map map = {0};
-  struct process process = new_process();
-  bool is_new = false;
-  ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), -ENOENT);
-  write_text(process.map, "1000 10 a\n");
-  ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), 0);
-  ck_assert(is_new);
+  struct process process = new_process(geteuid());
+  ck_assert_int_eq(denet_perf_map_read(&map, process.fd), -ENOENT);
+  ck_assert(run(&process, "echo 1000 10 a >$m"));
+  ck_assert_int_eq(denet_perf_map_read(&map, process.fd), 0);
   ck_assert_str_eq(denet_perf_map_find(&map, 0x1000), "a");
-  ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), 0);
-  ck_assert(!is_new);
-  write_text(process.map, "1000 10 a\n2000 10 b\n");
-  ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), 0);
-  ck_assert(is_new);
+  map.count = 0;
+  ck_assert_int_eq(denet_perf_map_read(&map, process.fd), 0);
+  ck_assert_uint_eq(map.count, 0);
+  ck_assert(run(&process, "echo 2000 10 b >>$m"));
+  ck_assert_int_eq(denet_perf_map_read(&map, process.fd), 0);
   ck_assert_str_eq(denet_perf_map_find(&map, 0x2000), "b");
   remove_process(&process);
 }
 END_TEST
 
-START_TEST(file_of_another_user_is_not_read) {
-  DENET_CLEANUP(denet_perf_map_done) struct denet_perf_map map = {0};
-  struct process process = new_process();
-  bool is_new;
-  write_text(process.map, "1000 10 a\n");
-  set_user(&process, 1000);
-  if (chown(process.map, 1000, 0) == 0) {
-    ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), 0);
-    ck_assert_int_eq(chown(process.map, 1001, 0), 0);
-    ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), -EACCES);
-    /* A user's own mount namespace can have files there that only root may read. */
-    ck_assert_int_eq(chown(process.map, 0, 0), 0);
-    ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), -EACCES);
-  }
-  remove_process(&process);
-}
-END_TEST
+/* The process has this user more than the test. A user's own mount namespace can have files there
+ * that only root may read. */
+static const struct {
+  const char *command;
+  unsigned user;
+  int outcome;
+} files[] = {
+    {"echo 1000 10 a >$m", 0, 0},
+    {"mkfifo $m", 0, -EACCES},
+    {"ln -s /etc/passwd $m", 0, -ELOOP},
+    {"truncate -s 16777217 $m", 0, -EACCES},
+    {"echo 1000 10 a >$m && chown $(($(id -u) + 1)) $m", 1, 0},
+    {"echo 1000 10 a >$m && chown $(($(id -u) + 2)) $m", 1, -EACCES},
+    {"echo 1000 10 a >$m", 1, -EACCES},
+};
 
-START_TEST(only_a_regular_file_of_bearable_size_is_read) {
+START_TEST(only_a_regular_file_of_the_user_and_of_bearable_size_is_read) {
   DENET_CLEANUP(denet_perf_map_done) struct denet_perf_map map = {0};
-  struct process process = new_process();
-  bool is_new;
-  ck_assert_int_eq(mkfifo(process.map, 0600), 0);
-  ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), -EACCES);
-  unlink(process.map);
-  ck_assert_int_eq(symlink("/etc/passwd", process.map), 0);
-  ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), -ELOOP);
-  unlink(process.map);
-  write_text(process.map, "1000 10 a\n");
-  ck_assert_int_eq(truncate(process.map, (16 << 20) + 1), 0);
-  ck_assert_int_eq(denet_perf_map_read(&map, process.fd, &is_new), -EACCES);
+  struct process process = new_process(geteuid() + files[_i].user);
+  if (run(&process, files[_i].command) || geteuid() == 0) /* to chown needs root */
+    ck_assert_int_eq(denet_perf_map_read(&map, process.fd), files[_i].outcome);
   remove_process(&process);
 }
 END_TEST
@@ -179,6 +158,5 @@ void add_cases(Suite *suite) {
   ADD_TABLE(suite, address_has_the_last_name_that_was_given, rows);
   ADD_TEST(suite, search_of_an_address_is_bounded);
   ADD_TEST(suite, file_is_read_again_when_it_has_changed);
-  ADD_TEST(suite, file_of_another_user_is_not_read);
-  ADD_TEST(suite, only_a_regular_file_of_bearable_size_is_read);
+  ADD_TABLE(suite, only_a_regular_file_of_the_user_and_of_bearable_size_is_read, files);
 }

@@ -17,66 +17,42 @@ static void assert_frames(const char *frames, const char *const *patterns) {
   ck_assert_msg(!patterns[wanted], "%s is not in:\n%s", patterns[wanted], frames);
 }
 
+#define UPPER "wait_for_ever", "tenth", "ninth"
+#define LOWER "sixth", "fifth", "fourth", "third", "second", "first", "main"
+#define NAMELESS "chain_stripped+0x*"
+#define NAMELESS_4 NAMELESS, NAMELESS, NAMELESS, NAMELESS
+
 static const struct {
-  const char *program, *argument, *leaf;
-  const char *frames[16];
+  const char *program, *argument, *frames[16];
 } chains[] = {
     {"chain",
      "",
-     "*read*",
-     {"wait_for_ever (chain.c:*)", "tenth (chain.c:*)", "ninth (chain.c:*)",
+     {"*read*", "wait_for_ever (chain.c:*)", "tenth (chain.c:*)", "ninth (chain.c:*)",
       "future::poll (chain.c:*)", "shop::Till<int>::open(std::* const&) (chain.c:*)",
       "sixth (chain.c:*)", "fifth (chain.c:*)", "fourth (chain.c:*)", "third (chain.c:*)",
       "second (chain.c:*)", "first (chain.c:*)", "main (chain.c:*)"}},
-    {"chain_plain",
-     "",
-     "*read*",
-     {"wait_for_ever", "tenth", "ninth", "future::poll", "shop::Till<int>::open(*", "sixth",
-      "fifth", "fourth", "third", "second", "first", "main"}},
-    {"chain_plain",
-     "sleep",
-     "clock_nanosleep*",
-     {"*usleep*", "tenth", "ninth", "future::poll", "*", "sixth", "fifth"}},
+    {"chain_plain", "", {"*read*", UPPER, "future::poll", "shop::Till<int>::open(*", LOWER}},
+    {"chain_plain", "sleep", {"clock_nanosleep*", "*nanosleep*", "*usleep*", "tenth", "ninth"}},
     {"chain_plain",
      "signal",
-     "*read*",
-     {"wait_for_ever", "handle_signal", "__restore_rt", "*kill*", "*raise*", "send_signal", "tenth",
-      "ninth"}},
-    {"chain_plain", "deep20", "*read*", {"wait_for_ever", "recurse", "recurse", "recurse"}},
-    {"chain_no_pie",
-     "",
-     "*read*",
-     {"wait_for_ever", "tenth", "ninth", "future::poll", "*", "sixth", "fifth", "fourth", "third",
-      "second", "first", "main"}},
-    {"chain_static", "", "*read*", {"wait_for_ever", "tenth", "ninth", "*", "*", "sixth", "fifth"}},
-    {"chain_static_pie",
-     "",
-     "*read*",
-     {"wait_for_ever", "tenth", "ninth", "*", "*", "sixth", "fifth"}},
+     {"*read*", "wait_for_ever", "handle_signal", "__restore_rt", "*kill*", "*raise*",
+      "send_signal", "tenth", "ninth"}},
+    {"chain_plain", "deep20", {"*read*", "wait_for_ever", "recurse", "recurse", "recurse"}},
+    {"chain_no_pie", "", {"*read*", UPPER, "future::poll", "*", LOWER}},
+    {"chain_static", "", {"*read*", UPPER, "*", "*", "sixth", "fifth"}},
+    {"chain_static_pie", "", {"*read*", UPPER, "*", "*", "sixth", "fifth"}},
     {"chain_debug_frame",
      "",
-     "*read*",
-     {"wait_for_ever (chain.c:*)", "tenth (chain.c:*)", "ninth (chain.c:*)", "*", "*",
+     {"*read*", "wait_for_ever (chain.c:*)", "tenth (chain.c:*)", "ninth (chain.c:*)", "*", "*",
       "sixth (chain.c:*)", "fifth (chain.c:*)", "fourth*", "third*", "second*", "first*",
       "main (chain.c:*)"}},
     /* No tables of its own: by frame pointers, and by tables again behind them. */
-    {"chain_frame_pointer",
-     "",
-     "*read*",
-     {"wait_for_ever", "tenth", "ninth", "future::poll", "*", "sixth", "fifth", "fourth", "third",
-      "second", "first", "main", "__libc_start*"}},
-    {"chain_stripped",
-     "",
-     "*read*",
-     {"chain_stripped+0x*", "chain_stripped+0x*", "chain_stripped+0x*", "chain_stripped+0x*",
-      "chain_stripped+0x*", "chain_stripped+0x*", "chain_stripped+0x*", "chain_stripped+0x*",
-      "chain_stripped+0x*", "chain_stripped+0x*", "chain_stripped+0x*", "chain_stripped+0x*",
-      "*libc_start*"}},
+    {"chain_frame_pointer", "", {"*read*", UPPER, "future::poll", "*", LOWER, "__libc_start*"}},
+    {"chain_stripped", "", {"*read*", NAMELESS_4, NAMELESS_4, NAMELESS_4, "*libc_start*"}},
     {"computed",
      "",
-     "*read*",
-     {"wait_for_ever", "by_sum", "by_difference", "by_shift", "by_comparison", "by_constant",
-      "by_memory", "by_base_pointer", "main", "*libc_start*"}},
+     {"*read*", "wait_for_ever", "by_sum", "by_difference", "by_shift", "by_comparison",
+      "by_constant", "by_memory", "by_base_pointer", "main", "*libc_start*"}},
 };
 
 START_TEST(every_frame_has_its_name) {
@@ -89,8 +65,6 @@ START_TEST(every_frame_has_its_name) {
   stop(&field);
   if (getenv("SHOW"))
     fprintf(stderr, "== %s %s\n%s", chains[_i].program, chains[_i].argument, frames.bytes);
-  const char *leaf[] = {chains[_i].leaf, NULL};
-  assert_frames(frames.bytes, leaf);
   assert_frames(frames.bytes, chains[_i].frames);
   ck_assert_ptr_null(strstr(frames.bytes, DENET_TRUNCATED));
   ck_assert_ptr_nonnull(strstr(frames.bytes, "_start"));
