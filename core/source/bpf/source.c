@@ -3,7 +3,7 @@
  * counts come from /proc. */
 #include "core/source/bpf/source.h"
 
-#include "core/source/procfs/procfs.h"
+#include "core/source/bpf/records.h"
 #include "core/util/cleanup.h"
 
 #include <errno.h>
@@ -23,11 +23,6 @@
 #define CHECK_NS UINT64_C(20000000)
 /* Events of one pass, three or four for each process. The others wait in the kernel. */
 #define EVENTS_MOST 16000
-
-struct denet_lifecycle_entry *denet_bpf_source_entry(const struct denet_bpf_source *bpf,
-                                                     const struct denet_process *process) {
-  return denet_lifecycle_find(&bpf->lifecycle, process->pid, process->born_ns);
-}
 
 /* The process leaves the table without its final usage, which is dropped when it comes. */
 static void give_up(struct denet_bpf_source *bpf, const struct denet_process *process) {
@@ -139,11 +134,6 @@ static int upsert_process(struct denet_bpf_source *bpf, struct denet_process_tab
   return error;
 }
 
-static void set_full(struct denet_bpf_source *bpf, struct denet_process *process, bool is_full) {
-  denet_loader_set_full(bpf->loader, process->pid, is_full);
-  process->notes.bpf.wants_full = is_full;
-}
-
 /* The process runs another program than at the last pass. */
 static void take_exec(const struct denet_bpf_source *bpf, struct denet_process *process,
                       const char name[DENET_BPF_COMM], uint64_t exec_id) {
@@ -166,7 +156,6 @@ static int take_compact(struct denet_bpf_source *bpf, struct denet_process_table
     return 0;
   }
   process->notes.bpf.missed_ns = 0;
-  process->notes.bpf.wants_full = false;
   if (process->exec_stamp != compact->exec_id)
     take_exec(bpf, process, compact->name, compact->exec_id);
   if (strncmp(process->name, compact->name, sizeof(process->name)) != 0) {
@@ -190,6 +179,13 @@ static void take_exit(const struct denet_lifecycle_entry *entry, struct denet_pr
   }
 }
 
+static void set_record(const struct denet_bpf_source *bpf, struct denet_process *process,
+                       struct denet_bpf_process *record) {
+  process->notes.bpf.record = record;
+  process->notes.bpf.list = bpf->lists;
+  process->notes.bpf.listed_threads = 1;
+}
+
 static int take_process(struct denet_bpf_source *bpf, struct denet_process_table *table,
                         struct denet_bpf_process *record) {
   struct denet_process *process;
@@ -205,10 +201,11 @@ static int take_process(struct denet_bpf_source *bpf, struct denet_process_table
     process->parent_pid = entry->parent_pid; /* it may have another parent by now */
   /* A process that counts in no group needs no full records. */
   if (!process->members)
-    set_full(bpf, process, false);
+    denet_loader_set_full(bpf->loader, process->pid, false);
   if (entry && is_ending)
     take_exit(entry, process, record);
-  return denet_task_sums_add(&bpf->task_sums, record);
+  set_record(bpf, process, record);
+  return 0;
 }
 
 /* Takes the events of one process: its exec, and its final usage. A process that was born and freed
@@ -232,12 +229,44 @@ static int take_entry(struct denet_bpf_source *bpf, struct denet_process_table *
   return error;
 }
 
+/* Adds the usage of a thread to the record of its process. */
+static void add_thread(struct denet_process *process, struct denet_bpf_process *record,
+                       const struct denet_bpf_thread *thread) {
+  /* A usage consists of counters only. */
+  denet_u64 *sums = (denet_u64 *)&record->usage;
+  const denet_u64 *parts = (const denet_u64 *)&thread->usage;
+  for (size_t i = 0; i < sizeof(record->usage) / sizeof(*sums); i++)
+    sums[i] += parts[i];
+  process->notes.bpf.listed_threads++;
+  record->identity.state |= thread->state & DENET_BPF_ON_CPU;
+  if (!record->vm_pages) { /* the main thread has no mm_struct any more */
+    record->rss_pages = thread->rss_pages;
+    record->vm_pages = thread->vm_pages;
+  }
+}
+
+/* Adds the threads of the last list to their processes. The iterator lists tasks by their ids: a
+ * thread may come before its process. */
+static void add_threads(struct denet_bpf_source *bpf) {
+  size_t offset = 0;
+  const struct denet_bpf_head *head;
+  struct denet_process *process = NULL;
+  while ((head = denet_records_next_task(&bpf->records, &offset))) {
+    if (head->kind != DENET_BPF_THREAD)
+      continue;
+    if (!process || process->pid != (pid_t)head->pid)
+      process = denet_process_table_find(bpf->source.table, (pid_t)head->pid);
+    struct denet_bpf_process *record = process ? denet_bpf_source_record(bpf, process) : NULL;
+    if (record)
+      add_thread(process, record, (const struct denet_bpf_thread *)head);
+  }
+}
+
 static int fill_table(struct denet_bpf_source *bpf, struct denet_process_table *table) {
   size_t offset = 0;
   struct denet_bpf_head *head;
-  denet_task_sums_clear(&bpf->task_sums);
   int error = denet_process_table_begin(table);
-  while (!error && (head = denet_task_sums_next(&bpf->records, &offset)))
+  while (!error && (head = denet_records_next_task(&bpf->records, &offset)))
     if (head->kind == DENET_BPF_PROCESS)
       error = take_process(bpf, table, (struct denet_bpf_process *)head);
     else if (head->kind == DENET_BPF_COMPACT)
@@ -245,8 +274,10 @@ static int fill_table(struct denet_bpf_source *bpf, struct denet_process_table *
   if (!error)
     error = pass_unseen(bpf, table, INT32_MAX);
   for (size_t i = 0; i < bpf->lifecycle.count && !error; i++)
-    error = take_entry(bpf, table, bpf->lifecycle.entries[i]);
+    if (bpf->lifecycle.entries[i]->listed_ns) /* else it has come while the table was filled */
+      error = take_entry(bpf, table, bpf->lifecycle.entries[i]);
   denet_process_table_end(table, !error);
+  add_threads(bpf);
   return error;
 }
 
@@ -254,21 +285,22 @@ static int fill_table(struct denet_bpf_source *bpf, struct denet_process_table *
  * have matched the new program, or the process is unknown and its last event was lost. By begun_ns
  * of the last pass: at least two passes have looked for it, however far apart they are. */
 static void remove_used(struct denet_bpf_source *bpf, const struct denet_process_table *table) {
-  for (size_t i = 0; i < bpf->lifecycle.count; i++) {
-    struct denet_lifecycle_entry *entry = bpf->lifecycle.entries[i];
+  for (size_t i = bpf->lifecycle.count; i-- > 0;) {
+    const struct denet_lifecycle_entry *entry = bpf->lifecycle.entries[i];
+    if (!entry->listed_ns) /* it has come since the last pass */
+      continue;
     const struct denet_process *process = denet_process_table_find(table, entry->pid);
     bool is_there = process && process->born_ns == entry->start_ns;
     bool is_newer = entry->texts && is_there && entry->texts->exec_id > process->exec_stamp;
     bool is_needed = (entry->has_exited || entry->was_freed) && !(is_there && process->ended);
     bool is_matched = is_there && !process->changed && !is_newer && !is_needed;
-    bool is_stale = entry->listed_ns && bpf->begun_ns - entry->listed_ns > ENTRY_NS;
+    bool is_stale = bpf->begun_ns - entry->listed_ns > ENTRY_NS;
     bool is_lost = !is_there && !entry->is_applied && is_stale;
     if (is_lost && is_needed && !entry->was_given_up)
       bpf->events_lost++;
     if (entry->is_applied || is_matched || is_lost)
-      denet_lifecycle_remove(&bpf->lifecycle, entry);
+      denet_lifecycle_remove(&bpf->lifecycle, i);
   }
-  bpf->lifecycle.count = 0;
 }
 
 static int take_event(void *context, const void *event, size_t size) {
@@ -285,10 +317,9 @@ void denet_bpf_source_drain(struct denet_bpf_source *bpf) {
   denet_loader_drain(bpf->loader, take_event, bpf);
 }
 
-/* Lists the entries, and requests the final usage of processes that this pass does not list: those
- * that exited before it began, and those that were given up, for which the kernel keeps a task. */
-static int list_entries(struct denet_bpf_source *bpf) {
-  int error = denet_lifecycle_list(&bpf->lifecycle);
+/* Requests the final usage of processes that this pass does not list: those that exited before it
+ * began, and those that were given up, for which the kernel keeps a task. */
+static void request_exits(struct denet_bpf_source *bpf) {
   for (size_t i = 0; i < bpf->lifecycle.count; i++) {
     struct denet_lifecycle_entry *entry = bpf->lifecycle.entries[i];
     bool has_exited = entry->has_exited && entry->exit.exit_ns < bpf->begun_ns;
@@ -297,19 +328,13 @@ static int list_entries(struct denet_bpf_source *bpf) {
     if ((has_exited || entry->was_given_up) && !entry->was_freed)
       denet_loader_request_exit(bpf->loader, entry->pid, entry->start_ns);
   }
-  return error;
 }
 
-static int read_pass(struct denet_bpf_source *bpf) {
-  uint64_t full_since_ns = bpf->complete_ns > FORK_NS ? bpf->complete_ns - FORK_NS : 0;
+/* Lists all tasks; older records are not valid any more. */
+static int list_tasks(struct denet_bpf_source *bpf, uint64_t full_since_ns) {
+  bpf->lists++;
   bpf->is_full = full_since_ns == 0;
-  denet_task_sums_clear(&bpf->task_sums); /* they point into the records */
-  int error = denet_loader_list(bpf->loader, full_since_ns, &bpf->records);
-  denet_bpf_source_drain(bpf);
-  int list_error = list_entries(bpf);
-  denet_bpf_source_drain(bpf);
-  bpf->source.lost = denet_loader_lost(bpf->loader) + bpf->events_lost;
-  return error ? error : list_error;
+  return denet_loader_list(bpf->loader, full_since_ns, &bpf->records);
 }
 
 static int scan(struct denet_source *source, struct denet_process_table *table,
@@ -321,13 +346,16 @@ static int scan(struct denet_source *source, struct denet_process_table *table,
   bpf->note_failure = 0;
   bpf->events = 0;
   bpf->has_missed = false;
-  int failure = read_pass(bpf);
+  int failure = list_tasks(bpf, bpf->complete_ns > FORK_NS ? bpf->complete_ns - FORK_NS : 0);
+  denet_bpf_source_drain(bpf);
+  request_exits(bpf);
+  denet_bpf_source_drain(bpf);
+  source->lost = denet_loader_lost(bpf->loader) + bpf->events_lost;
   if (failure)
     return denet_error_set(error, failure, "the task iterator cannot be read: %s",
                            strerror(-failure));
   failure = fill_table(bpf, table);
-  denet_task_sums_add_threads(&bpf->task_sums, &bpf->records);
-  denet_procfs_forget_nets(bpf->procfs);
+  bpf->procfs->net_count = 0; /* the counts of the last pass */
   bpf->complete_ns = failure || bpf->has_missed ? 0 : bpf->begun_ns;
   failure = failure ? failure : bpf->note_failure;
   if (failure)
@@ -336,23 +364,12 @@ static int scan(struct denet_source *source, struct denet_process_table *table,
   return 0;
 }
 
-/* Makes a process of what the entry says, for the rules. */
-static struct denet_process from_entry(const struct denet_lifecycle_entry *entry) {
-  struct denet_process process = {.pid = entry->pid,
-                                  .parent_pid = entry->parent_pid,
-                                  .born_ns = entry->start_ns,
-                                  .exec_stamp = entry->texts->exec_id,
-                                  .vanished = true};
-  memcpy(process.name, entry->texts->name, sizeof(process.name));
-  return process;
-}
-
 static bool drain_events(struct denet_source *source,
                          bool (*is_wanted)(void *context, struct denet_process *process),
                          void *context) {
   struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
   denet_bpf_source_drain(bpf);
-  if (bpf->events > EVENTS_MOST / 2 || denet_lifecycle_list(&bpf->lifecycle))
+  if (bpf->events > EVENTS_MOST / 2)
     return true;
   uint64_t deadline_ns = bpf->env->boot_ns(bpf->env->context) + CHECK_NS;
   for (size_t i = 0; i < bpf->lifecycle.count; i++) {
@@ -360,7 +377,12 @@ static bool drain_events(struct denet_source *source,
     if (!entry->texts || entry->is_checked)
       continue;
     entry->is_checked = true;
-    struct denet_process process = from_entry(entry);
+    struct denet_process process = {.pid = entry->pid,
+                                    .parent_pid = entry->parent_pid,
+                                    .born_ns = entry->start_ns,
+                                    .exec_stamp = entry->texts->exec_id,
+                                    .vanished = true};
+    memcpy(process.name, entry->texts->name, sizeof(process.name));
     if (!entry->has_exited && is_wanted(context, &process))
       return true;
     if (bpf->env->boot_ns(bpf->env->context) > deadline_ns)
@@ -369,50 +391,31 @@ static bool drain_events(struct denet_source *source,
   return false;
 }
 
-/* Lists all processes again, with full records: a process with a compact record counts in a group
- * from now on. The next pass has its full record. */
-static void rescan(struct denet_bpf_source *bpf) {
+void denet_bpf_source_list_in_full(struct denet_bpf_source *bpf,
+                                   const struct denet_process *process) {
+  denet_loader_set_full(bpf->loader, process->pid, true);
+  if (bpf->is_full || denet_bpf_source_record(bpf, process) || list_tasks(bpf, 0))
+    return;
   size_t offset = 0;
   struct denet_bpf_head *head;
-  if (bpf->is_full)
-    return;
-  bpf->is_full = true;
-  if (denet_loader_list(bpf->loader, 0, &bpf->rescanned))
-    return; /* the sums of the pass stay */
-  struct denet_buffer before = bpf->records;
-  bpf->records = bpf->rescanned;
-  bpf->rescanned = before;
-  denet_task_sums_clear(&bpf->task_sums);
-  int error = 0;
-  while (!error && (head = denet_task_sums_next(&bpf->records, &offset)))
-    if (head->kind == DENET_BPF_PROCESS)
-      error = denet_task_sums_add(&bpf->task_sums, (struct denet_bpf_process *)head);
-  denet_task_sums_add_threads(&bpf->task_sums, &bpf->records);
-  if (error) /* a process without its threads would be a jump later */
-    denet_task_sums_clear(&bpf->task_sums);
-}
-
-const struct denet_task_sum *denet_bpf_source_find_sum(struct denet_bpf_source *bpf,
-                                                       struct denet_process *process) {
-  if (!process->notes.bpf.wants_full)
-    set_full(bpf, process, true);
-  const struct denet_task_sum *sum = denet_task_sums_find(&bpf->task_sums, process->pid);
-  if (!sum) {
-    rescan(bpf);
-    sum = denet_task_sums_find(&bpf->task_sums, process->pid);
+  while ((head = denet_records_next_task(&bpf->records, &offset))) {
+    struct denet_process *listed =
+        head->kind == DENET_BPF_PROCESS
+            ? denet_process_table_find(bpf->source.table, (pid_t)head->pid)
+            : NULL;
+    if (listed && listed->born_ns == head->start_ns) /* another process may have the pid by now */
+      set_record(bpf, listed, (struct denet_bpf_process *)head);
   }
-  bool is_its = sum && sum->record->identity.compact.head.start_ns == process->born_ns;
-  return is_its ? sum : NULL; /* another process may have the pid by now */
+  add_threads(bpf);
 }
 
 static void free_bpf(struct denet_source *source) {
   struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
   denet_loader_free(bpf->loader);
-  denet_source_free(bpf->procfs);
+  if (bpf->procfs)
+    denet_source_free(&bpf->procfs->source);
   denet_lifecycle_done(&bpf->lifecycle);
   denet_buffer_done(&bpf->records);
-  denet_buffer_done(&bpf->rescanned);
-  denet_task_sums_done(&bpf->task_sums);
   free(bpf);
 }
 
@@ -429,7 +432,7 @@ static int check_pids(const struct denet_bpf_source *bpf, struct denet_error *er
     return denet_error_set(error, -ENOTSUP,
                            "collectd runs in a pid namespace of its own, and BPF names processes "
                            "by the pids of the host");
-  if (!denet_procfs_has_own_pids(bpf->procfs))
+  if (!bpf->procfs->own_pids)
     return denet_error_set(error, -ENOTSUP,
                            "%s has the pids of another pid namespace, which are not those that "
                            "BPF names processes by",
@@ -443,7 +446,9 @@ int denet_bpf_open(const struct denet_env *env, struct denet_error *error,
   if (!bpf)
     return denet_error_set(error, -ENOMEM, "there is no memory");
   bpf->env = env;
-  int failure = denet_procfs_open(env, error, &bpf->procfs);
+  struct denet_source *procfs = NULL;
+  int failure = denet_procfs_open(env, error, &procfs);
+  bpf->procfs = (struct denet_procfs *)procfs;
   if (!failure)
     failure = check_pids(bpf, error);
   if (!failure)
@@ -453,8 +458,8 @@ int denet_bpf_open(const struct denet_env *env, struct denet_error *error,
   bpf->opened_ns = env->boot_ns(env->context);
   bpf->source = (struct denet_source){.name = "bpf",
                                       .source_id = DENET_SOURCE_ID_BPF,
-                                      .unavailable = bpf->procfs->unavailable,
-                                      .seen_unavailable = bpf->procfs->unavailable,
+                                      .unavailable = procfs->unavailable,
+                                      .seen_unavailable = procfs->unavailable,
                                       .event_fd = denet_loader_event_fd(bpf->loader),
                                       .scan = scan,
                                       .drain_events = drain_events,

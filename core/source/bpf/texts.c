@@ -37,8 +37,9 @@ static bool is_in_exec(const struct denet_bpf_source *bpf, const struct denet_pr
  * or if it is empty because the process exits or is in its exec. */
 static int read_proc(struct denet_bpf_source *bpf, struct denet_process *process,
                      enum denet_text_kind kind, struct denet_buffer *out) {
-  int outcome = bpf->procfs->read_text(bpf->procfs, process, kind, out);
-  bpf->source.seen_unavailable |= bpf->procfs->seen_unavailable & DENET_UNAVAILABLE_EXECUTABLE;
+  struct denet_source *procfs = &bpf->procfs->source;
+  int outcome = procfs->read_text(procfs, process, kind, out);
+  bpf->source.seen_unavailable |= procfs->seen_unavailable & DENET_UNAVAILABLE_EXECUTABLE;
   denet_bpf_source_drain(bpf);
   const struct denet_lifecycle_entry *entry = denet_bpf_source_entry(bpf, process);
   bool has_execd = entry && entry->texts && entry->texts->exec_id > process->exec_stamp;
@@ -76,15 +77,13 @@ int denet_bpf_source_read_text(struct denet_source *source, struct denet_process
 int denet_bpf_source_read_uid(struct denet_source *source, const struct denet_process *process,
                               uid_t *out_uid) {
   const struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
-  const struct denet_task_sum *task_sum = denet_task_sums_find(&bpf->task_sums, process->pid);
-  if (task_sum && task_sum->record->identity.compact.head.start_ns == process->born_ns) {
-    *out_uid = task_sum->record->uid;
-    return 0;
-  }
+  const struct denet_bpf_process *record = denet_bpf_source_record(bpf, process);
   const struct denet_lifecycle_entry *entry = denet_bpf_source_entry(bpf, process);
-  if (entry && (entry->was_freed || entry->texts)) {
+  if (record)
+    *out_uid = record->uid;
+  else if (entry && (entry->was_freed || entry->texts))
     *out_uid = entry->was_freed ? entry->final.uid : entry->texts->uid;
-    return 0;
-  }
-  return bpf->procfs->read_uid(bpf->procfs, process, out_uid);
+  else
+    return denet_procfs_read_uid(&bpf->procfs->source, process, out_uid);
+  return 0;
 }

@@ -345,9 +345,8 @@ static const struct denet_procfs_net *find_net(struct denet_procfs *procfs, uint
   return net;
 }
 
-void denet_procfs_measure_net(struct denet_source *source, struct denet_process *process,
+void denet_procfs_measure_net(struct denet_procfs *procfs, struct denet_process *process,
                               const struct denet_metric_set *wanted) {
-  struct denet_procfs *procfs = (struct denet_procfs *)source;
   const struct denet_procfs_plan *plan = &procfs->plan[DENET_FILE_NET_DEV];
   struct denet_usage *usage = process->usage;
   if (!denet_metric_set_meets(wanted, &plan->metrics) || !usage->net_namespace)
@@ -431,6 +430,6 @@ void denet_procfs_measure(struct denet_source *source, struct denet_process *pro
   if (may_differ && denet_metric_set_meets(wanted, &plan[DENET_FILE_NET_DEV].metrics) &&
       !process->no_mm)
     measure_net_namespace(procfs, process);
-  denet_procfs_measure_net(source, process, wanted);
+  denet_procfs_measure_net(procfs, process, wanted);
   process->has_run = procfs->read_failure != 0; /* the next pass reads again */
 }

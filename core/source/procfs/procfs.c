@@ -101,14 +101,6 @@ int denet_procfs_read_listed(struct denet_procfs *procfs, pid_t pid, pid_t tid, 
   return denet_procfs_file_text(procfs, index, out_text);
 }
 
-bool denet_procfs_has_own_pids(const struct denet_source *source) {
-  return ((const struct denet_procfs *)source)->own_pids;
-}
-
-void denet_procfs_forget_nets(struct denet_source *source) {
-  ((struct denet_procfs *)source)->net_count = 0;
-}
-
 pid_t denet_procfs_parse_pid(const char *name) {
   if (name[0] < '1' || name[0] > '9')
     return 0;

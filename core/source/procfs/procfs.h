@@ -115,16 +115,12 @@ void denet_procfs_measure_stat(struct denet_procfs *procfs, struct denet_process
 /* Returns the pid in the name of a directory, 0 if it is none. */
 pid_t denet_procfs_parse_pid(const char *name);
 
-/* For a source that has its processes from elsewhere. */
-bool denet_procfs_has_own_pids(const struct denet_source *source);
-void denet_procfs_forget_nets(struct denet_source *source); /* at the start of a pass */
-
 /* Updates cpu_ns and measured_ns from the CPU clock of the process. 0; DENET_GONE; -ENOTSUP if pids
  * are not of the own namespace. */
-int denet_procfs_read_cpu(struct denet_source *source, struct denet_process *process);
+int denet_procfs_read_cpu(const struct denet_procfs *procfs, struct denet_process *process);
 
 /* Reads the network counts of the process's namespace, if they are wanted. */
-void denet_procfs_measure_net(struct denet_source *source, struct denet_process *process,
+void denet_procfs_measure_net(struct denet_procfs *procfs, struct denet_process *process,
                               const struct denet_metric_set *wanted);
 
 /* The functions of the source, see source.h. */

@@ -41,9 +41,9 @@ static int read_cpu(const struct denet_procfs *procfs, pid_t pid, uint64_t *out_
   return 0;
 }
 
-int denet_procfs_read_cpu(struct denet_source *source, struct denet_process *process) {
+int denet_procfs_read_cpu(const struct denet_procfs *procfs, struct denet_process *process) {
   uint64_t cpu_ns, now_ns;
-  int outcome = read_cpu((struct denet_procfs *)source, process->pid, &cpu_ns, &now_ns);
+  int outcome = read_cpu(procfs, process->pid, &cpu_ns, &now_ns);
   if (outcome)
     return outcome;
   if (cpu_ns > process->usage->cpu_ns)
@@ -102,7 +102,7 @@ static void take_values(const struct denet_procfs *procfs, struct denet_process 
 void denet_procfs_measure_stat(struct denet_procfs *procfs, struct denet_process *process) {
   struct denet_text text;
   struct denet_stat stat;
-  if (procfs->own_pids && denet_procfs_read_cpu(&procfs->source, process))
+  if (procfs->own_pids && denet_procfs_read_cpu(procfs, process))
     return;
   denet_read_worker_begin(procfs->numbers);
   int outcome = denet_procfs_read_listed(procfs, process->pid, 0, "stat", &text);
@@ -279,7 +279,7 @@ static int scan_chunk(struct denet_procfs *procfs, struct denet_process_table *t
 int denet_procfs_scan(struct denet_source *source, struct denet_process_table *table,
                       struct denet_error *error) {
   struct denet_procfs *procfs = (struct denet_procfs *)source;
-  denet_procfs_forget_nets(source);
+  procfs->net_count = 0;
   source->table = table;
   int failure = list_processes(procfs);
   if (failure)

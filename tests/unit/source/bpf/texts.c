@@ -112,7 +112,7 @@ static int read_proc(struct denet_source *source, struct denet_process *process,
 }
 
 START_TEST(arguments_are_those_of_the_program_in_the_pass) {
-  struct denet_source procfs = {.read_text = read_proc};
+  struct denet_procfs procfs = {.source.read_text = read_proc};
   struct denet_process process = {.pid = PID,
                                   .parent_pid = PARENT,
                                   .born_ns = reads[_i].born_ns,

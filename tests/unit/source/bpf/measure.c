@@ -1,6 +1,6 @@
-#include "core/source/bpf/record_values.h"
+/* What the record of a process makes of its values. */
+#include "core/source/bpf/source.h"
 
-#include "core/source/source.h"
 #include "core/util/cleanup.h"
 #include "tests/unit/unit.h"
 
@@ -53,11 +53,23 @@ static const struct {
     {DENET_DISK_WRITE, 17, DENET_UNAVAILABLE_IO_ACCOUNTING},
 };
 
-/* Takes the record, as of a process that counts. Returns its values. */
+/* Replaces it (the linker's --wrap): the process has a record. */
+void __wrap_denet_bpf_source_list_in_full(struct denet_bpf_source *, const struct denet_process *);
+void __wrap_denet_bpf_source_list_in_full(struct denet_bpf_source *bpf,
+                                          const struct denet_process *process) {
+  (void)bpf, (void)process;
+}
+
+/* Measures a process with this record, as one that counts. Returns its values. */
 static const struct denet_values *take(struct denet_process *process,
                                        struct denet_bpf_process record, unsigned unavailable) {
+  static const struct denet_env env = {.page_bytes = PAGE};
+  static struct denet_procfs procfs;
+  struct denet_bpf_source bpf = {.source.unavailable = unavailable, .env = &env, .procfs = &procfs};
+  process->notes.bpf.record = &record;
+  process->notes.bpf.listed_threads = 1;
   ck_assert_ptr_nonnull(denet_process_use(process));
-  denet_record_values_take(process, &record, PAGE, unavailable);
+  denet_bpf_source_measure(&bpf.source, process, &(struct denet_metric_set){0}, false);
   return &process->usage->now;
 }
 
