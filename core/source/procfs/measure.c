@@ -15,27 +15,16 @@
 #define CHUNK_MOST 64              /* threads */
 _Static_assert(3 * CHUNK_MOST <= DENET_READ_WORKER_FILES, "stat, io and stat again of each");
 
-static void take_fields(const struct denet_procfs_plan *plan, struct denet_text text,
-                        struct denet_values *out) {
-  uint64_t value;
-  for (unsigned i = 0; i < plan->count; i++)
-    if (denet_parse_field(text, plan->index[i], &value))
-      denet_values_set(out, plan->metric[i], value * plan->unit[i]);
-}
-
-static void take_keys(const struct denet_procfs_plan *plan, struct denet_text text,
+/* Takes the metrics of a file, whose numbers have keys or are the fields of one line. */
+static void take_file(const struct denet_procfs_plan *plan, struct denet_text text,
                       struct denet_values *out) {
-  uint64_t values[DENET_COUNT_OF(plan->key)];
-  uint64_t found = denet_parse_keys(text, plan->key, plan->count, values);
+  uint64_t values[DENET_COUNT_OF(plan->key)], found = 0;
+  bool has_keys = !plan->index[0];
+  if (has_keys)
+    found = denet_parse_keys(text, plan->key, plan->count, values);
   for (unsigned i = 0; i < plan->count; i++)
-    if (found >> i & 1)
+    if (has_keys ? found >> i & 1 : denet_parse_field(text, plan->index[i], &values[i]))
       denet_values_set(out, plan->metric[i], values[i] * plan->unit[i]);
-}
-
-/* text is "net:[4026531840]". */
-static void take_net_namespace(struct denet_process *process, struct denet_text text) {
-  const char *number = strchr(text.bytes, '[');
-  denet_usage_enter_net(process->usage, number ? strtoull(number + 1, NULL, 10) : 0);
 }
 
 /* --- Threads --- */
@@ -84,6 +73,15 @@ static int list_missing_threads(struct denet_procfs *procfs, const struct denet_
   return error;
 }
 
+/* A visit of all threads of a process. */
+struct visit {
+  struct denet_procfs *procfs;
+  struct denet_process *process;
+  struct denet_thread_sums *sums; /* of the process */
+  bool wants_status, wants_io, wants_off_cpu;
+  bool reads_all; /* also the counters of threads that have not run */
+};
+
 /* What is read of a thread. */
 struct thread {
   pid_t tid;
@@ -94,13 +92,10 @@ struct thread {
 };
 
 /* Reads the times of a thread, and appends its other files on which a read may stall. */
-static void begin_thread(struct denet_procfs *procfs, const struct denet_process *process,
-                         const struct denet_metric_set *wanted, struct thread *thread) {
-  const struct denet_thread_sums *sums = process->usage->threads;
-  pid_t pid = process->pid, tid = thread->tid;
-  bool begins_io = process->has_reaped && !process->usage->io_by_thread;
+static void begin_thread(const struct visit *visit, struct thread *thread) {
+  struct denet_procfs *procfs = visit->procfs;
+  pid_t pid = visit->process->pid, tid = thread->tid;
   struct denet_text text = {0};
-  thread->stat = thread->io = DENET_PROCFS_NOT_READ;
   if (procfs->has_schedstat)
     thread->outcome = denet_procfs_read(procfs, pid, tid, "schedstat", &text);
   if (thread->outcome)
@@ -108,27 +103,25 @@ static void begin_thread(struct denet_procfs *procfs, const struct denet_process
   denet_parse_field(text, 1, &thread->times.run_ns);
   denet_parse_field(text, 2, &thread->times.delay_ns);
   denet_parse_field(text, 3, &thread->times.timeslices);
-  take_fields(&procfs->plan[DENET_FILE_THREAD_SCHEDSTAT], text, &thread->counters);
-  if (procfs->has_schedstat && denet_metric_set_has(wanted, DENET_OFF_CPU) && tid != pid &&
-      denet_thread_sums_lacks_start(sums, tid))
+  take_file(&procfs->plan[DENET_FILE_THREAD_SCHEDSTAT], text, &thread->counters);
+  if (visit->wants_off_cpu && tid != pid && denet_thread_sums_lacks_start(visit->sums, tid))
     thread->stat = denet_procfs_add_file(procfs, pid, tid, "stat");
-  bool may_have_run = !procfs->has_schedstat || begins_io ||
-                      denet_thread_sums_may_have_run(sums, tid, &thread->times);
-  if (may_have_run && process->has_reaped &&
-      denet_metric_set_meets(wanted, &procfs->plan[DENET_FILE_IO].metrics))
+  if (visit->wants_io &&
+      (visit->reads_all || denet_thread_sums_may_have_run(visit->sums, tid, &thread->times)))
     thread->io = denet_procfs_add_file(procfs, pid, tid, "io");
 }
 
-/* Begins the blocked time of the thread visited last, if it has none yet. stat has the
- * clock tick in which the thread started; the middle of it is right on average. 0 or the outcome of
- * its stat. */
-static int start_blocked(struct denet_procfs *procfs, const struct denet_process *process,
-                         const struct thread *thread) {
+/* Begins the blocked time of the thread visited last, if it has none yet. stat has the clock tick
+ * in which the thread started; the middle of it is right on average. 0 or the outcome of its stat.
+ */
+static int start_blocked(const struct visit *visit, const struct thread *thread) {
+  struct denet_procfs *procfs = visit->procfs;
+  const struct denet_process *process = visit->process;
   struct denet_text text;
   struct denet_stat stat;
   uint64_t start_ticks = process->start_ticks, tick_ns = procfs->env->tick_ns;
   bool is_main = thread->tid == process->pid;
-  if (!denet_thread_sums_lacks_start(process->usage->threads, thread->tid) ||
+  if (!denet_thread_sums_lacks_start(visit->sums, thread->tid) ||
       (is_main && (process->ended || process->no_mm)))
     return 0;
   if (!is_main) {
@@ -142,96 +135,91 @@ static int start_blocked(struct denet_procfs *procfs, const struct denet_process
       return outcome;
     start_ticks = stat.field[DENET_STAT_START_TICKS];
   }
-  denet_thread_sums_start(process->usage->threads, start_ticks * tick_ns + tick_ns / 2);
+  denet_thread_sums_start(visit->sums, start_ticks * tick_ns + tick_ns / 2);
   return 0;
 }
 
 /* Adds the increase of the counters of the thread visited last. 0 or a transient error. */
-static int add_counters(struct denet_procfs *procfs, struct denet_process *process,
-                        struct thread *thread, const struct denet_metric_set *wanted) {
-  const struct denet_procfs_plan *status = &procfs->plan[DENET_FILE_THREAD_STATUS];
+static int add_counters(const struct visit *visit, struct thread *thread) {
+  struct denet_procfs *procfs = visit->procfs;
   struct denet_text text;
   int outcome = 0;
-  if (denet_metric_set_meets(wanted, &status->metrics)) {
-    outcome = denet_procfs_read(procfs, process->pid, thread->tid, "status", &text);
+  if (visit->wants_status) {
+    outcome = denet_procfs_read(procfs, visit->process->pid, thread->tid, "status", &text);
     if (!outcome)
-      take_keys(status, text, &thread->counters);
+      take_file(&procfs->plan[DENET_FILE_THREAD_STATUS], text, &thread->counters);
   }
   if (!denet_error_is_transient(outcome) && thread->io != DENET_PROCFS_NOT_READ) {
     outcome = denet_procfs_file_text(procfs, thread->io, &text);
-    denet_procfs_note_denied(procfs, process, outcome, DENET_UNAVAILABLE_IO);
+    denet_procfs_note_denied(procfs, visit->process, outcome, DENET_UNAVAILABLE_IO);
     if (!outcome)
-      take_keys(&procfs->plan[DENET_FILE_IO], text, &thread->counters);
+      take_file(&procfs->plan[DENET_FILE_IO], text, &thread->counters);
   }
   if (denet_error_is_transient(outcome))
     return outcome;
-  denet_thread_sums_add(process->usage->threads, &thread->counters);
+  denet_thread_sums_add(visit->sums, &thread->counters);
   return 0;
 }
 
 /* Visits a thread. If it has not run, its counters are not read. 0 or -errno; threads that are gone
  * or not permitted are passed over. */
-static int measure_thread(struct denet_procfs *procfs, struct denet_process *process,
-                          struct thread *thread, const struct denet_metric_set *wanted) {
+static int measure_thread(const struct visit *visit, struct thread *thread) {
   if (thread->outcome)
     return thread->outcome;
-  int has_run = denet_thread_sums_visit(process->usage->threads, thread->tid, &thread->times);
+  int has_run = denet_thread_sums_visit(visit->sums, thread->tid, &thread->times);
   if (has_run < 0)
     return has_run;
-  int outcome = 0;
-  if (procfs->has_schedstat && denet_metric_set_has(wanted, DENET_OFF_CPU))
-    outcome = start_blocked(procfs, process, thread);
-  bool begins_io = process->has_reaped && !process->usage->io_by_thread;
-  bool is_idle = procfs->has_schedstat && !has_run && !begins_io;
-  if (!is_idle && !denet_error_is_transient(outcome))
-    outcome = add_counters(procfs, process, thread, wanted);
+  int outcome = visit->wants_off_cpu ? start_blocked(visit, thread) : 0;
+  bool is_read = has_run || visit->reads_all;
+  if (is_read && !denet_error_is_transient(outcome))
+    outcome = add_counters(visit, thread);
   if (!denet_error_is_transient(outcome))
     return 0;
-  if (!is_idle)
-    denet_thread_sums_note_unread(process->usage->threads);
+  if (is_read)
+    denet_thread_sums_note_unread(visit->sums);
   return outcome;
 }
 
 /* Measures the listed threads in chunks, so that one list of files has those of many. 0 or -errno.
  */
-static int measure_listed_threads(struct denet_procfs *procfs, struct denet_process *process,
-                                  const struct denet_metric_set *wanted) {
+static int measure_listed_threads(const struct visit *visit) {
+  struct denet_procfs *procfs = visit->procfs;
   struct thread threads[CHUNK_MOST];
   int outcome = 0;
   for (size_t from = 0; from < procfs->tid_count && outcome >= 0; from += CHUNK_MOST) {
-    size_t count = procfs->tid_count - from;
-    if (count > CHUNK_MOST)
-      count = CHUNK_MOST;
+    size_t left = procfs->tid_count - from, count = left < CHUNK_MOST ? left : CHUNK_MOST;
     denet_read_worker_begin(procfs->numbers);
     for (size_t i = 0; i < count; i++) {
-      threads[i] = (struct thread){.tid = procfs->tids[from + i]};
-      begin_thread(procfs, process, wanted, &threads[i]);
+      threads[i] = (struct thread){.tid = procfs->tids[from + i],
+                                   .stat = DENET_PROCFS_NOT_READ,
+                                   .io = DENET_PROCFS_NOT_READ};
+      begin_thread(visit, &threads[i]);
     }
     denet_read_worker_read(procfs->numbers);
     for (size_t i = 0; i < count && outcome >= 0; i++)
-      outcome = measure_thread(procfs, process, &threads[i], wanted);
+      outcome = measure_thread(visit, &threads[i]);
   }
   return outcome < 0 ? outcome : 0;
 }
 
 /* Visits all threads of the process. 0; DENET_GONE; -errno. */
-static int visit_threads(struct denet_procfs *procfs, struct denet_process *process,
-                         const struct denet_metric_set *wanted, uint64_t now_ns) {
-  struct denet_thread_sums *sums = process->usage->threads;
-  denet_thread_sums_begin(sums, now_ns);
-  denet_thread_sums_note_main(sums, process->pid, process->exec_stamp,
+static int visit_threads(const struct visit *visit, uint64_t now_ns) {
+  const struct denet_process *process = visit->process;
+  struct denet_procfs *procfs = visit->procfs;
+  denet_thread_sums_begin(visit->sums, now_ns);
+  denet_thread_sums_note_main(visit->sums, process->pid, process->exec_stamp,
                               process->ended || process->no_mm);
   procfs->tid_count = 0;
   int outcome = denet_values_get(&process->usage->now, DENET_THREADS) == 1
                     ? append_tid(procfs, process->pid)
                     : list_threads(procfs, process->pid);
   if (!outcome)
-    outcome = measure_listed_threads(procfs, process, wanted);
+    outcome = measure_listed_threads(visit);
   if (!outcome)
-    outcome = list_missing_threads(procfs, sums);
+    outcome = list_missing_threads(procfs, visit->sums);
   if (!outcome)
-    outcome = measure_listed_threads(procfs, process, wanted);
-  denet_thread_sums_end(sums, !outcome);
+    outcome = measure_listed_threads(visit);
+  denet_thread_sums_end(visit->sums, !outcome);
   return outcome;
 }
 
@@ -246,11 +234,21 @@ static void take_blocked(struct denet_usage *usage, uint64_t now_ns) {
  * other threads would come as a jump. */
 static void measure_threads(struct denet_procfs *procfs, struct denet_process *process,
                             const struct denet_metric_set *wanted) {
+  const struct denet_procfs_plan *plan = procfs->plan;
   struct denet_usage *usage = process->usage;
   uint64_t now_ns = procfs->env->boot_ns(procfs->env->context);
   if (!usage->threads)
     usage->threads = denet_thread_sums_new();
-  int outcome = usage->threads ? visit_threads(procfs, process, wanted, now_ns) : -ENOMEM;
+  struct visit visit = {
+      .procfs = procfs,
+      .process = process,
+      .sums = usage->threads,
+      .wants_status = denet_metric_set_meets(wanted, &plan[DENET_FILE_THREAD_STATUS].metrics),
+      .wants_io =
+          process->has_reaped && denet_metric_set_meets(wanted, &plan[DENET_FILE_IO].metrics),
+      .wants_off_cpu = procfs->has_schedstat && denet_metric_set_has(wanted, DENET_OFF_CPU),
+      .reads_all = !procfs->has_schedstat || (process->has_reaped && !usage->io_by_thread)};
+  int outcome = usage->threads ? visit_threads(&visit, now_ns) : -ENOMEM;
   if (denet_error_is_transient(outcome)) {
     procfs->read_failure = outcome;
     return;
@@ -260,9 +258,9 @@ static void measure_threads(struct denet_procfs *procfs, struct denet_process *p
     take_blocked(usage, now_ns);
   denet_thread_sums_raise(usage->threads, &usage->now);
   const struct denet_values *sums = denet_thread_sums_sums(usage->threads);
-  for (unsigned m = 0; m < DENET_METRICS; m++)
-    if (denet_values_has(sums, m))
-      denet_values_set(&usage->now, m, sums->value[m]);
+  struct denet_metric_set rest = sums->present;
+  for (unsigned m; denet_metric_set_take(&rest, &m);)
+    denet_values_set(&usage->now, m, sums->value[m]);
 }
 
 /* --- The process --- */
@@ -276,7 +274,7 @@ static int measure_memory_of(struct denet_procfs *procfs, struct denet_process *
   /* A process that has exited since the scan has no memory; its last values stay. */
   bool has_memory = !outcome && denet_parse_field(text, 1, &vm_pages) && vm_pages;
   if (has_memory || (!outcome && (process->kernel_thread || process->ended)))
-    take_fields(&procfs->plan[DENET_FILE_STATM], text, &process->usage->now);
+    take_file(&procfs->plan[DENET_FILE_STATM], text, &process->usage->now);
   return outcome;
 }
 
@@ -290,34 +288,6 @@ static void measure_memory(struct denet_procfs *procfs, struct denet_process *pr
   for (size_t i = 0; i < procfs->tid_count; i++)
     if (procfs->tids[i] != process->pid && !measure_memory_of(procfs, process, procfs->tids[i]))
       return;
-}
-
-static void measure_io(struct denet_procfs *procfs, struct denet_process *process) {
-  struct denet_text text;
-  int outcome = denet_procfs_note_failure(procfs, process->notes.procfs.io_outcome);
-  if (outcome == DENET_LATER) {
-    denet_read_worker_begin(procfs->numbers);
-    outcome = denet_procfs_read_listed(procfs, process->pid, 0, "io", &text);
-    if (!outcome)
-      take_keys(&procfs->plan[DENET_FILE_IO], text, &process->usage->now);
-  }
-  denet_procfs_note_denied(procfs, process, outcome, DENET_UNAVAILABLE_IO);
-}
-
-/* Reads the number of the network namespace. After a transient error it stays as it was; otherwise
- * a namespace that cannot be read is unknown. */
-static void measure_net_namespace(struct denet_procfs *procfs, struct denet_process *process) {
-  struct denet_text text;
-  int outcome = denet_procfs_note_failure(procfs, process->notes.procfs.net_outcome);
-  if (outcome == DENET_LATER) {
-    denet_read_worker_begin(procfs->numbers);
-    outcome = denet_procfs_read_listed(procfs, process->pid, 0, "ns/net", &text);
-    if (!outcome)
-      take_net_namespace(process, text);
-  }
-  denet_procfs_note_denied(procfs, process, outcome, DENET_UNAVAILABLE_NAMESPACES);
-  if (outcome && !denet_error_is_transient(outcome))
-    denet_usage_enter_net(process->usage, 0);
 }
 
 /* Returns the interface sums of a network namespace, read once a pass from the first process
@@ -357,41 +327,80 @@ void denet_procfs_measure_net(struct denet_procfs *procfs, struct denet_process 
       denet_values_set(&usage->now, plan->metric[i], net->value[i]);
 }
 
+/* The files that the scan reads with stat. */
+static const struct {
+  const char *name;
+  enum denet_proc_file file; /* that has the metrics */
+  enum denet_unavailable denied;
+} others[DENET_PROCFS_OTHERS] = {
+    [DENET_PROCFS_IO] = {"io", DENET_FILE_IO, DENET_UNAVAILABLE_IO},
+    [DENET_PROCFS_NET_NAMESPACE] = {"ns/net", DENET_FILE_NET_DEV, DENET_UNAVAILABLE_NAMESPACES},
+};
+
+/* Returns whether the values of the file are right. When a process waits for a child, the kernel
+ * adds the child's I/O to its own (wait_task_zombie, kernel/exit.c), so that a tree would count it
+ * twice. The files of its threads do not have that. Until then the file of the process is right,
+ * and includes threads that exited. */
+static bool is_right(const struct denet_process *process, unsigned other) {
+  return other == DENET_PROCFS_IO ? !process->has_reaped : !process->no_mm;
+}
+
+static void take_other(struct denet_procfs *procfs, struct denet_process *process, unsigned other,
+                       unsigned index) {
+  struct denet_text text;
+  int outcome = denet_procfs_file_text(procfs, index, &text);
+  process->notes.procfs.outcomes[other] = outcome;
+  if (outcome)
+    return;
+  if (other == DENET_PROCFS_IO) {
+    take_file(&procfs->plan[DENET_FILE_IO], text, &process->usage->now);
+    return;
+  }
+  const char *number = strchr(text.bytes, '['); /* "net:[4026531840]" */
+  denet_usage_enter_net(process->usage, number ? strtoull(number + 1, NULL, 10) : 0);
+}
+
 void denet_procfs_add_files(struct denet_procfs *procfs, pid_t pid,
                             const struct denet_process *process,
                             struct denet_procfs_files *out_files) {
   static const struct denet_metric_set none = {0};
-  const struct denet_procfs_plan *plan = procfs->plan;
   const struct denet_metric_set *wanted = &procfs->wanted;
-  bool wants_all = !process && procfs->wants_all;
   if (process)
     wanted = process->usage ? &process->usage->wanted : &none;
-  bool wants_io = (wants_all || denet_metric_set_meets(wanted, &plan[DENET_FILE_IO].metrics)) &&
-                  !(process && process->has_reaped);
-  bool wants_net =
-      (wants_all || denet_metric_set_meets(wanted, &plan[DENET_FILE_NET_DEV].metrics)) &&
-      !(process && process->no_mm);
   out_files->stat = denet_procfs_add_file(procfs, pid, 0, "stat");
-  out_files->io = wants_io ? denet_procfs_add_file(procfs, pid, 0, "io") : DENET_PROCFS_NOT_READ;
-  out_files->net_namespace =
-      wants_net ? denet_procfs_add_file(procfs, pid, 0, "ns/net") : DENET_PROCFS_NOT_READ;
+  for (unsigned i = 0; i < DENET_PROCFS_OTHERS; i++) {
+    bool is_wanted = (!process && procfs->wants_all) ||
+                     denet_metric_set_meets(wanted, &procfs->plan[others[i].file].metrics);
+    out_files->others[i] = is_wanted && !(process && !is_right(process, i))
+                               ? denet_procfs_add_file(procfs, pid, 0, others[i].name)
+                               : DENET_PROCFS_NOT_READ;
+  }
 }
 
 void denet_procfs_take_files(struct denet_procfs *procfs, struct denet_process *process,
                              const struct denet_procfs_files *files) {
-  struct denet_procfs_notes *notes = &process->notes.procfs;
-  struct denet_text text;
-  notes->io_outcome = notes->net_outcome = DENET_LATER;
-  if (files->io != DENET_PROCFS_NOT_READ && !process->has_reaped) {
-    notes->io_outcome = denet_procfs_file_text(procfs, files->io, &text);
-    if (!notes->io_outcome)
-      take_keys(&procfs->plan[DENET_FILE_IO], text, &process->usage->now);
+  for (unsigned i = 0; i < DENET_PROCFS_OTHERS; i++) {
+    process->notes.procfs.outcomes[i] = DENET_LATER;
+    if (files->others[i] != DENET_PROCFS_NOT_READ && is_right(process, i))
+      take_other(procfs, process, i, files->others[i]);
   }
-  if (files->net_namespace != DENET_PROCFS_NOT_READ && !process->no_mm) {
-    notes->net_outcome = denet_procfs_file_text(procfs, files->net_namespace, &text);
-    if (!notes->net_outcome)
-      take_net_namespace(process, text);
+}
+
+/* Reads a file that the scan has not read, and notes a failure. After a transient error the network
+ * namespace stays as it was; otherwise one that cannot be read is unknown. */
+static void measure_other(struct denet_procfs *procfs, struct denet_process *process,
+                          unsigned other) {
+  const int *outcome = &process->notes.procfs.outcomes[other];
+  if (*outcome == DENET_LATER) {
+    denet_read_worker_begin(procfs->numbers);
+    unsigned index = denet_procfs_add_file(procfs, process->pid, 0, others[other].name);
+    denet_read_worker_read(procfs->numbers);
+    take_other(procfs, process, other, index);
   }
+  denet_procfs_note_failure(procfs, *outcome);
+  denet_procfs_note_denied(procfs, process, *outcome, others[other].denied);
+  if (other == DENET_PROCFS_NET_NAMESPACE && *outcome && !denet_error_is_transient(*outcome))
+    denet_usage_enter_net(process->usage, 0);
 }
 
 void denet_procfs_measure(struct denet_source *source, struct denet_process *process,
@@ -416,20 +425,16 @@ void denet_procfs_measure(struct denet_source *source, struct denet_process *pro
     denet_procfs_measure_stat(procfs, process);
   if (denet_metric_set_meets(wanted, &plan[DENET_FILE_STATM].metrics))
     measure_memory(procfs, process);
-  /* When a process waits for a child, the kernel adds the child's I/O to its own (wait_task_zombie,
-   * kernel/exit.c), so that a tree would count it twice. The files of its threads do not have that.
-   * Until then the file of the process is right, and includes threads that exited. */
   if (process->has_reaped)
-    denet_metric_set_add_all(&of_threads, &plan[DENET_FILE_IO].metrics);
-  else if (may_differ && denet_metric_set_meets(wanted, &plan[DENET_FILE_IO].metrics))
-    measure_io(procfs, process);
+    denet_metric_set_add_all(&of_threads, of_io);
+  for (unsigned i = 0; i < DENET_PROCFS_OTHERS; i++)
+    if (may_differ && is_right(process, i) &&
+        denet_metric_set_meets(wanted, &plan[others[i].file].metrics))
+      measure_other(procfs, process, i);
   if (may_differ && denet_metric_set_meets(wanted, &of_threads))
     measure_threads(procfs, process, wanted);
   else if (denet_metric_set_has(wanted, DENET_OFF_CPU)) /* no thread has run since */
     take_blocked(usage, usage->measured_ns);
-  if (may_differ && denet_metric_set_meets(wanted, &plan[DENET_FILE_NET_DEV].metrics) &&
-      !process->no_mm)
-    measure_net_namespace(procfs, process);
   denet_procfs_measure_net(procfs, process, wanted);
   process->has_run = procfs->read_failure != 0; /* the next pass reads again */
 }

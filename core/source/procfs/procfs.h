@@ -92,10 +92,9 @@ int denet_procfs_read_listed(struct denet_procfs *procfs, pid_t pid, pid_t tid, 
                              struct denet_text *out_text);
 
 /* The files of a process that the scan reads, as indices in the list of procfs->numbers. */
-#define DENET_PROCFS_FILES_MOST 3
 #define DENET_PROCFS_NOT_READ UINT_MAX
 struct denet_procfs_files {
-  unsigned stat, io, net_namespace;
+  unsigned stat, others[DENET_PROCFS_OTHERS];
 };
 
 /* Appends stat of a process, and io and ns/net if their metrics were wanted before. process is NULL

@@ -226,7 +226,8 @@ static int take_entry(struct denet_procfs *procfs, struct denet_process_table *t
   denet_process_drop_usage(process); /* it was read in the last pass, and is no member */
   if (!entry->is_idle)
     return take_stat(procfs, table, process, entry);
-  process->notes.procfs.io_outcome = process->notes.procfs.net_outcome = DENET_LATER;
+  for (unsigned i = 0; i < DENET_PROCFS_OTHERS; i++)
+    process->notes.procfs.outcomes[i] = DENET_LATER;
   if (process->usage)
     process->usage->measured_ns = entry->now_ns;
   return 0;
@@ -266,7 +267,7 @@ static int scan_chunk(struct denet_procfs *procfs, struct denet_process_table *t
   int scanned = 0, failure = 0;
   denet_read_worker_begin(procfs->numbers);
   while ((size_t)scanned < count && scanned < CHUNK_MOST &&
-         denet_read_worker_room(procfs->numbers) >= DENET_PROCFS_FILES_MOST) {
+         denet_read_worker_room(procfs->numbers) >= 1 + DENET_PROCFS_OTHERS) {
     entries[scanned] = (struct entry){.listed = &listed[scanned]};
     begin_entry(procfs, table, &entries[scanned++]);
   }
