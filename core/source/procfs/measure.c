@@ -345,61 +345,54 @@ static bool is_right(const struct denet_process *process, unsigned other) {
   return other == DENET_PROCFS_IO ? !process->has_reaped : !process->no_mm;
 }
 
-static void take_other(struct denet_procfs *procfs, struct denet_process *process, unsigned other,
-                       unsigned index) {
+void denet_procfs_add_others(struct denet_procfs *procfs, const struct denet_process *process,
+                             const struct denet_metric_set *wanted,
+                             unsigned out_indices[DENET_PROCFS_OTHERS]) {
+  for (unsigned i = 0; i < DENET_PROCFS_OTHERS; i++) {
+    bool is_wanted = denet_metric_set_meets(wanted, &procfs->plan[others[i].file].metrics);
+    out_indices[i] = is_wanted && is_right(process, i)
+                         ? denet_procfs_add_file(procfs, process->pid, 0, others[i].name)
+                         : DENET_PROCFS_NOT_READ;
+  }
+}
+
+void denet_procfs_take_others(struct denet_procfs *procfs, struct denet_process *process,
+                              const unsigned indices[DENET_PROCFS_OTHERS]) {
   struct denet_text text;
-  int outcome = denet_procfs_file_text(procfs, index, &text);
-  process->notes.procfs.outcomes[other] = outcome;
-  if (outcome)
-    return;
-  if (other == DENET_PROCFS_IO) {
-    take_file(&procfs->plan[DENET_FILE_IO], text, &process->usage->now);
-    return;
-  }
-  const char *number = strchr(text.bytes, '['); /* "net:[4026531840]" */
-  denet_usage_enter_net(process->usage, number ? strtoull(number + 1, NULL, 10) : 0);
-}
-
-void denet_procfs_add_files(struct denet_procfs *procfs, pid_t pid,
-                            const struct denet_process *process,
-                            struct denet_procfs_files *out_files) {
-  static const struct denet_metric_set none = {0};
-  const struct denet_metric_set *wanted = &procfs->wanted;
-  if (process)
-    wanted = process->usage ? &process->usage->wanted : &none;
-  out_files->stat = denet_procfs_add_file(procfs, pid, 0, "stat");
   for (unsigned i = 0; i < DENET_PROCFS_OTHERS; i++) {
-    bool is_wanted = (!process && procfs->wants_all) ||
-                     denet_metric_set_meets(wanted, &procfs->plan[others[i].file].metrics);
-    out_files->others[i] = is_wanted && !(process && !is_right(process, i))
-                               ? denet_procfs_add_file(procfs, pid, 0, others[i].name)
-                               : DENET_PROCFS_NOT_READ;
+    int *outcome = &process->notes.procfs.outcomes[i];
+    if (indices[i] == DENET_PROCFS_NOT_READ || !is_right(process, i))
+      continue;
+    *outcome = denet_procfs_file_text(procfs, indices[i], &text);
+    if (!*outcome && i == DENET_PROCFS_IO)
+      take_file(&procfs->plan[DENET_FILE_IO], text, &process->usage->now);
+    const char *number = *outcome ? NULL : strchr(text.bytes, '['); /* "net:[4026531840]" */
+    if (!*outcome && i == DENET_PROCFS_NET_NAMESPACE)
+      denet_usage_enter_net(process->usage, number ? strtoull(number + 1, NULL, 10) : 0);
   }
 }
 
-void denet_procfs_take_files(struct denet_procfs *procfs, struct denet_process *process,
-                             const struct denet_procfs_files *files) {
+/* Reads what is wanted and the scan has not read, and notes failures. After a transient error the
+ * network namespace stays as it was; otherwise one that cannot be read is unknown. */
+static void measure_others(struct denet_procfs *procfs, struct denet_process *process,
+                           const struct denet_metric_set *wanted) {
+  const int *outcomes = process->notes.procfs.outcomes;
+  unsigned indices[DENET_PROCFS_OTHERS];
+  struct denet_metric_set missing = *wanted;
+  for (unsigned i = 0; i < DENET_PROCFS_OTHERS; i++)
+    if (outcomes[i] != DENET_LATER)
+      denet_metric_set_remove_all(&missing, &procfs->plan[others[i].file].metrics);
+  denet_read_worker_begin(procfs->numbers);
+  denet_procfs_add_others(procfs, process, &missing, indices);
+  denet_read_worker_read(procfs->numbers);
+  denet_procfs_take_others(procfs, process, indices);
   for (unsigned i = 0; i < DENET_PROCFS_OTHERS; i++) {
-    process->notes.procfs.outcomes[i] = DENET_LATER;
-    if (files->others[i] != DENET_PROCFS_NOT_READ && is_right(process, i))
-      take_other(procfs, process, i, files->others[i]);
+    if (outcomes[i] != DENET_LATER)
+      denet_procfs_note_failure(procfs, outcomes[i]);
+    denet_procfs_note_denied(procfs, process, outcomes[i], others[i].denied);
   }
-}
-
-/* Reads a file that the scan has not read, and notes a failure. After a transient error the network
- * namespace stays as it was; otherwise one that cannot be read is unknown. */
-static void measure_other(struct denet_procfs *procfs, struct denet_process *process,
-                          unsigned other) {
-  const int *outcome = &process->notes.procfs.outcomes[other];
-  if (*outcome == DENET_LATER) {
-    denet_read_worker_begin(procfs->numbers);
-    unsigned index = denet_procfs_add_file(procfs, process->pid, 0, others[other].name);
-    denet_read_worker_read(procfs->numbers);
-    take_other(procfs, process, other, index);
-  }
-  denet_procfs_note_failure(procfs, *outcome);
-  denet_procfs_note_denied(procfs, process, *outcome, others[other].denied);
-  if (other == DENET_PROCFS_NET_NAMESPACE && *outcome && !denet_error_is_transient(*outcome))
+  int net_outcome = outcomes[DENET_PROCFS_NET_NAMESPACE];
+  if (net_outcome < 0 ? !denet_error_is_transient(net_outcome) : net_outcome == DENET_GONE)
     denet_usage_enter_net(process->usage, 0);
 }
 
@@ -412,12 +405,6 @@ void denet_procfs_measure(struct denet_source *source, struct denet_process *pro
   denet_metric_set_add_all(&of_threads, &plan[DENET_FILE_THREAD_SCHEDSTAT].metrics);
   denet_metric_set_add(&of_threads, DENET_OFF_CPU);
   bool may_differ = first || process->has_run;
-  procfs->wants_all = false;
-  denet_metric_set_add_all(&procfs->wanted, wanted);
-  /* I/O that was read with stat, and that no rule of this process wants, is not to be counted. */
-  const struct denet_metric_set *of_io = &plan[DENET_FILE_IO].metrics;
-  if (!denet_metric_set_meets(wanted, of_io) && !denet_metric_set_meets(&usage->wanted, of_io))
-    denet_metric_set_remove_all(&usage->now.present, of_io);
   if (process->vanished || process->notes.procfs.is_unread) /* the pid may be another process's */
     return;
   procfs->read_failure = 0;
@@ -426,11 +413,9 @@ void denet_procfs_measure(struct denet_source *source, struct denet_process *pro
   if (denet_metric_set_meets(wanted, &plan[DENET_FILE_STATM].metrics))
     measure_memory(procfs, process);
   if (process->has_reaped)
-    denet_metric_set_add_all(&of_threads, of_io);
-  for (unsigned i = 0; i < DENET_PROCFS_OTHERS; i++)
-    if (may_differ && is_right(process, i) &&
-        denet_metric_set_meets(wanted, &plan[others[i].file].metrics))
-      measure_other(procfs, process, i);
+    denet_metric_set_add_all(&of_threads, &plan[DENET_FILE_IO].metrics);
+  if (may_differ)
+    measure_others(procfs, process, wanted);
   if (may_differ && denet_metric_set_meets(wanted, &of_threads))
     measure_threads(procfs, process, wanted);
   else if (denet_metric_set_has(wanted, DENET_OFF_CPU)) /* no thread has run since */

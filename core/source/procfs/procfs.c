@@ -196,7 +196,6 @@ int denet_procfs_open(const struct denet_env *env, struct denet_error *error,
                                          .read_uid = denet_procfs_read_uid,
                                          .free = free_procfs};
   procfs->env = env;
-  procfs->wants_all = true;
   procfs->folder = folder;
   procfs->proc_fd = dirfd(folder);
   procfs->own_pids = has_own_pids(procfs->proc_fd);

@@ -51,8 +51,6 @@ struct denet_procfs {
   struct denet_procfs_net *nets; /* read in this pass */
   size_t net_count, net_capacity;
   struct denet_buffer net_text;
-  bool wants_all;                    /* nothing was measured yet: any metric may be wanted */
-  struct denet_metric_set wanted;    /* of any process so far */
   struct denet_read_worker *texts;   /* reads cmdline and exe */
   struct denet_read_worker *numbers; /* reads stat, io and ns/net */
   pid_t *tids;                       /* of the process that is measured */
@@ -91,21 +89,16 @@ int denet_procfs_file_text(struct denet_procfs *procfs, unsigned index,
 int denet_procfs_read_listed(struct denet_procfs *procfs, pid_t pid, pid_t tid, const char *name,
                              struct denet_text *out_text);
 
-/* The files of a process that the scan reads, as indices in the list of procfs->numbers. */
+/* Appends those of io and ns/net that have wanted metrics, and whose values are right. Stores their
+ * indices in the list of procfs->numbers, DENET_PROCFS_NOT_READ of the others. */
 #define DENET_PROCFS_NOT_READ UINT_MAX
-struct denet_procfs_files {
-  unsigned stat, others[DENET_PROCFS_OTHERS];
-};
+void denet_procfs_add_others(struct denet_procfs *procfs, const struct denet_process *process,
+                             const struct denet_metric_set *wanted,
+                             unsigned out_indices[DENET_PROCFS_OTHERS]);
 
-/* Appends stat of a process, and io and ns/net if their metrics were wanted before. process is NULL
- * for a new one. */
-void denet_procfs_add_files(struct denet_procfs *procfs, pid_t pid,
-                            const struct denet_process *process,
-                            struct denet_procfs_files *out_files);
-
-/* Takes the values of io and ns/net. */
-void denet_procfs_take_files(struct denet_procfs *procfs, struct denet_process *process,
-                             const struct denet_procfs_files *files);
+/* Takes the values of those that were appended, and notes the outcomes in the process. */
+void denet_procfs_take_others(struct denet_procfs *procfs, struct denet_process *process,
+                              const unsigned indices[DENET_PROCFS_OTHERS]);
 
 /* Reads the values of stat, and the CPU clock. The scan does so for a process that has run; this is
  * for a process that comes to be measured while it sleeps. */

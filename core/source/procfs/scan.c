@@ -153,7 +153,7 @@ struct entry {
   bool has_cpu; /* the CPU clock was read */
   uint64_t cpu_ns, now_ns;
   bool is_idle; /* it has not run since the last pass: no file is read */
-  struct denet_procfs_files files;
+  unsigned stat, others[DENET_PROCFS_OTHERS]; /* indices in the list of files */
 };
 
 /* Handles a process of which stat could not be read. It is removed if it is gone or new; after a
@@ -180,13 +180,19 @@ static int keep_unread(struct denet_procfs *procfs, struct denet_process_table *
   return 0;
 }
 
+/* Notes that io and ns/net were not read in this pass. */
+static void reset_others(struct denet_process *process) {
+  for (unsigned i = 0; i < DENET_PROCFS_OTHERS; i++)
+    process->notes.procfs.outcomes[i] = DENET_LATER;
+}
+
 /* Takes stat and what was read with it. The process may turn out to be a new one with the pid of a
  * known one. */
 static int take_stat(struct denet_procfs *procfs, struct denet_process_table *table,
                      struct denet_process *process, struct entry *entry) {
   struct denet_text text;
   struct denet_stat stat;
-  int outcome = denet_procfs_file_text(procfs, entry->files.stat, &text);
+  int outcome = denet_procfs_file_text(procfs, entry->stat, &text);
   if (!outcome)
     outcome = denet_parse_stat(text, &stat);
   if (outcome)
@@ -204,6 +210,7 @@ static int take_stat(struct denet_procfs *procfs, struct denet_process_table *ta
     entry->cpu_ns = cpu_ns;
     entry->now_ns = now_ns;
   }
+  reset_others(process);
   process->notes.procfs.inode = entry->listed->inode;
   process->notes.procfs.cpu_ns = entry->cpu_ns;
   process->has_run = true;
@@ -212,7 +219,7 @@ static int take_stat(struct denet_procfs *procfs, struct denet_process_table *ta
   process->usage->measured_ns = entry->now_ns;
   process->usage->cpu_ns = entry->cpu_ns;
   take_values(procfs, process, &stat);
-  denet_procfs_take_files(procfs, process, &entry->files);
+  denet_procfs_take_others(procfs, process, entry->others);
   return 0;
 }
 
@@ -226,8 +233,7 @@ static int take_entry(struct denet_procfs *procfs, struct denet_process_table *t
   denet_process_drop_usage(process); /* it was read in the last pass, and is no member */
   if (!entry->is_idle)
     return take_stat(procfs, table, process, entry);
-  for (unsigned i = 0; i < DENET_PROCFS_OTHERS; i++)
-    process->notes.procfs.outcomes[i] = DENET_LATER;
+  reset_others(process);
   if (process->usage)
     process->usage->measured_ns = entry->now_ns;
   return 0;
@@ -248,6 +254,7 @@ static bool must_read_idle(const struct denet_process_table *table,
 /* Reads the CPU clock of a process, and appends the files that must be read. */
 static void begin_entry(struct denet_procfs *procfs, const struct denet_process_table *table,
                         struct entry *entry) {
+  static const struct denet_metric_set none = {0};
   pid_t pid = entry->listed->pid;
   entry->has_cpu = !read_cpu(procfs, pid, &entry->cpu_ns, &entry->now_ns);
   const struct denet_process *process = denet_process_table_peek(table, pid);
@@ -255,8 +262,12 @@ static void begin_entry(struct denet_procfs *procfs, const struct denet_process_
     process = NULL;
   entry->is_idle = process && entry->has_cpu && process->notes.procfs.cpu_ns == entry->cpu_ns &&
                    !must_read_idle(table, process);
-  if (!entry->is_idle)
-    denet_procfs_add_files(procfs, pid, process, &entry->files);
+  if (entry->is_idle)
+    return;
+  const struct denet_metric_set *wanted =
+      process && process->usage ? &process->usage->wanted : &none;
+  entry->stat = denet_procfs_add_file(procfs, pid, 0, "stat");
+  denet_procfs_add_others(procfs, process, wanted, entry->others);
 }
 
 /* Scans a chunk of the list: as many processes as one list of files has room for. Returns how many,
