@@ -42,6 +42,8 @@ static struct {
   bool answers; /* requests for final usage */
   struct slot slots[SLOTS];
   struct events events, traced;
+  int (*take)(void *context, void *event, size_t size);
+  void *context;
 } kernel;
 
 /* --- Steps of the script --- */
@@ -286,8 +288,11 @@ const struct denet_env kernel_host = {.proc_path = "/proc",
 
 /* --- core/source/bpf/loader.h --- */
 
-int denet_loader_open(struct denet_error *error, struct denet_loader **out_loader) {
+int denet_loader_open(int (*take)(void *context, void *event, size_t size), void *context,
+                      struct denet_error *error, struct denet_loader **out_loader) {
   (void)error;
+  kernel.take = take;
+  kernel.context = context;
   *out_loader = NULL;
   return 0;
 }
@@ -334,14 +339,12 @@ int denet_loader_list(struct denet_loader *loader, uint64_t full_since_ns,
   return 0;
 }
 
-int denet_loader_drain(struct denet_loader *loader,
-                       int (*take)(void *context, const void *event, size_t size), void *context) {
+void denet_loader_drain(struct denet_loader *loader) {
   (void)loader;
   int outcome = 0;
   for (size_t i = 0; i < kernel.events.count && !outcome; i++)
-    outcome = take(context, kernel.events.all[i].bytes, kernel.events.all[i].size);
+    outcome = kernel.take(kernel.context, kernel.events.all[i].bytes, kernel.events.all[i].size);
   clear(&kernel.events);
-  return outcome;
 }
 
 void denet_loader_request_exit(struct denet_loader *loader, pid_t pid, uint64_t start_ns) {

@@ -24,14 +24,6 @@
 /* Events of one pass, three or four for each process. The others wait in the kernel. */
 #define EVENTS_MOST 16000
 
-/* The process leaves the table without its final usage, which is dropped when it comes. */
-static void give_up(struct denet_bpf_source *bpf, const struct denet_process *process) {
-  struct denet_lifecycle_entry *entry =
-      denet_lifecycle_add(&bpf->lifecycle, process->pid, process->born_ns);
-  if (entry)
-    entry->was_given_up = true;
-}
-
 static void identify(const struct denet_bpf_source *bpf, struct denet_process *process,
                      const struct denet_bpf_process *record) {
   const struct denet_bpf_compact *compact = &record->identity.compact;
@@ -76,107 +68,57 @@ static void take_final(const struct denet_bpf_source *bpf, struct denet_process 
     process->ended_ns = entry->exit.exit_ns;
 }
 
-/* Gives the process its final usage. Returns false if the kernel does not have it yet. */
-static bool try_final(struct denet_bpf_source *bpf, struct denet_process *process) {
+/* Gives its final usage to a process that no pass lists any more. Returns whether it stays in the
+ * table to wait for that, if it may; else what comes is dropped. */
+static bool awaits_final(struct denet_bpf_source *bpf, struct denet_process *process,
+                         bool may_wait) {
   struct denet_lifecycle_entry *entry = denet_bpf_source_entry(bpf, process);
   if (!entry || !entry->was_freed) {
     denet_loader_request_exit(bpf->loader, process->pid, process->born_ns);
-    denet_bpf_source_drain(bpf);
+    denet_loader_drain(bpf->loader);
     entry = denet_bpf_source_entry(bpf, process);
   }
-  if (!entry || !entry->was_freed)
+  if (entry && entry->was_freed) {
+    take_final(bpf, process, entry);
     return false;
-  take_final(bpf, process, entry);
-  return true;
-}
-
-/* Returns whether a process that the pass does not list stays in the table, to wait for its final
- * usage. */
-static bool awaits_final(struct denet_bpf_source *bpf, struct denet_process *process) {
-  if (try_final(bpf, process))
-    return false;
+  }
   if (!process->notes.bpf.missed_ns)
     process->notes.bpf.missed_ns = bpf->begun_ns;
-  if (!process->ended && bpf->begun_ns - process->notes.bpf.missed_ns < FINAL_NS)
+  if (may_wait && !process->ended && bpf->begun_ns - process->notes.bpf.missed_ns < FINAL_NS)
     return true;
-  give_up(bpf, process);
+  entry = denet_lifecycle_add(&bpf->lifecycle, process->pid, process->born_ns);
+  if (entry)
+    entry->was_given_up = true;
   return false;
 }
 
-static int pass_unseen(struct denet_bpf_source *bpf, struct denet_process_table *table,
-                       pid_t limit) {
+/* Handles the processes below the limit that the pass does not list. */
+static int pass_unseen(struct denet_bpf_source *bpf, pid_t limit) {
   struct denet_process *process;
   int error = 0;
-  while (!error && (process = denet_process_table_next_unseen(table, limit))) {
-    if (awaits_final(bpf, process))
-      error = denet_process_table_upsert(table, process->pid, &process);
+  while (!error && (process = denet_process_table_next_unseen(bpf->table, limit))) {
+    if (awaits_final(bpf, process, true))
+      error = denet_process_table_upsert(bpf->table, process->pid, &process);
     else
-      denet_process_table_remove(table);
+      denet_process_table_remove(bpf->table);
   }
   return error;
 }
 
-/* Finds or adds the process of a record. */
-static int upsert_process(struct denet_bpf_source *bpf, struct denet_process_table *table,
-                          const struct denet_bpf_head *head, struct denet_process **out_process) {
-  struct denet_process *process;
-  int error = pass_unseen(bpf, table, (pid_t)head->pid);
-  if (!error)
-    error = denet_process_table_upsert(table, (pid_t)head->pid, &process);
-  if (error)
-    return error;
-  if (!process->is_new && process->born_ns != head->start_ns) {
-    if (!try_final(bpf, process))
-      give_up(bpf, process);
-    error = denet_process_table_replace(table, &process);
-  }
-  *out_process = process;
-  return error;
-}
-
-/* The process runs another program than at the last pass. */
-static void take_exec(const struct denet_bpf_source *bpf, struct denet_process *process,
-                      const char name[DENET_BPF_COMM], uint64_t exec_id) {
+/* Takes over what program a known process runs, and its name. */
+static void take_program(const struct denet_bpf_source *bpf, struct denet_process *process,
+                         const char name[DENET_BPF_COMM], uint64_t exec_id) {
+  bool has_execd = process->exec_stamp != exec_id;
+  if (!has_execd && !strncmp(process->name, name, sizeof(process->name)))
+    return;
   snprintf(process->name, sizeof(process->name), "%.*s", DENET_COMM_BYTES - 1, name);
+  process->changed = true;
+  if (!has_execd)
+    return;
   process->exec_stamp = exec_id;
   process->never_execd = false;
-  process->execd = process->changed = true;
+  process->execd = true;
   process->notes.bpf.execd_ns = bpf->begun_ns;
-}
-
-static int take_compact(struct denet_bpf_source *bpf, struct denet_process_table *table,
-                        const struct denet_bpf_compact *compact) {
-  struct denet_process *process;
-  int error = upsert_process(bpf, table, &compact->head, &process);
-  if (error)
-    return error;
-  if (process->is_new) { /* an earlier pass missed it: the next one has full records only */
-    denet_process_table_undo(table);
-    bpf->has_missed = true;
-    return 0;
-  }
-  process->notes.bpf.missed_ns = 0;
-  if (process->exec_stamp != compact->exec_id)
-    take_exec(bpf, process, compact->name, compact->exec_id);
-  if (strncmp(process->name, compact->name, sizeof(process->name)) != 0) {
-    snprintf(process->name, sizeof(process->name), "%.*s", DENET_COMM_BYTES - 1, compact->name);
-    process->changed = true;
-  }
-  return 0;
-}
-
-/* Puts the exit event into a process that exits or is a zombie, and into its record: when it
- * exited, and the memory that it had. */
-static void take_exit(const struct denet_lifecycle_entry *entry, struct denet_process *process,
-                      struct denet_bpf_process *record) {
-  record->usage.age_ns += entry->exit.main_age_ns;
-  if (!entry->has_exited)
-    return;
-  process->ended_ns = entry->exit.exit_ns;
-  if (!record->vm_pages && entry->exit.rss_pages) {
-    record->rss_pages = entry->exit.rss_pages;
-    record->vm_pages = entry->exit.vm_pages;
-  }
 }
 
 static void set_record(const struct denet_bpf_source *bpf, struct denet_process *process,
@@ -186,13 +128,10 @@ static void set_record(const struct denet_bpf_source *bpf, struct denet_process 
   process->notes.bpf.listed_threads = 1;
 }
 
-static int take_process(struct denet_bpf_source *bpf, struct denet_process_table *table,
-                        struct denet_bpf_process *record) {
-  struct denet_process *process;
-  int error = upsert_process(bpf, table, &record->identity.compact.head, &process);
-  if (error)
-    return error;
-  process->notes.bpf.missed_ns = 0;
+/* Takes a full record. The exit event of a process that exits or is a zombie says when it exited,
+ * and the memory that it had. */
+static void take_full(struct denet_bpf_source *bpf, struct denet_process *process,
+                      struct denet_bpf_process *record) {
   identify(bpf, process, record);
   bool is_ending = process->ended || process->no_mm;
   const struct denet_lifecycle_entry *entry =
@@ -202,28 +141,57 @@ static int take_process(struct denet_bpf_source *bpf, struct denet_process_table
   /* A process that counts in no group needs no full records. */
   if (!process->members)
     denet_loader_set_full(bpf->loader, process->pid, false);
-  if (entry && is_ending)
-    take_exit(entry, process, record);
   set_record(bpf, process, record);
+  if (!entry || !is_ending)
+    return;
+  record->usage.age_ns += entry->exit.main_age_ns;
+  if (entry->has_exited)
+    process->ended_ns = entry->exit.exit_ns;
+  if (!record->vm_pages && entry->exit.rss_pages) {
+    record->rss_pages = entry->exit.rss_pages;
+    record->vm_pages = entry->exit.vm_pages;
+  }
+}
+
+/* Takes a record of a process, full or compact. */
+static int take_process(struct denet_bpf_source *bpf, struct denet_bpf_head *head) {
+  const struct denet_bpf_compact *compact = (const void *)head;
+  struct denet_process *process;
+  int error = pass_unseen(bpf, (pid_t)head->pid);
+  if (!error)
+    error = denet_process_table_upsert(bpf->table, (pid_t)head->pid, &process);
+  if (!error && !process->is_new && process->born_ns != head->start_ns) {
+    awaits_final(bpf, process, false);
+    error = denet_process_table_replace(bpf->table, &process);
+  }
+  if (error)
+    return error;
+  process->notes.bpf.missed_ns = 0;
+  if (head->kind == DENET_BPF_PROCESS) {
+    take_full(bpf, process, (struct denet_bpf_process *)head);
+  } else if (!process->is_new) {
+    take_program(bpf, process, compact->name, compact->exec_id);
+  } else { /* an earlier pass missed it: the next one has full records only */
+    denet_process_table_undo(bpf->table);
+    bpf->has_missed = true;
+  }
   return 0;
 }
 
 /* Takes the events of one process: its exec, and its final usage. A process that was born and freed
  * between two passes is in no record. */
-static int take_entry(struct denet_bpf_source *bpf, struct denet_process_table *table,
-                      struct denet_lifecycle_entry *entry) {
-  struct denet_process *process = denet_process_table_find(table, entry->pid);
+static int take_entry(struct denet_bpf_source *bpf, struct denet_lifecycle_entry *entry) {
+  struct denet_process *process = denet_process_table_find(bpf->table, entry->pid);
   bool is_known = process && process->born_ns == entry->start_ns;
   if (is_known && !entry->was_freed && entry->texts && entry->texts->exec_id > process->exec_stamp)
-    take_exec(bpf, process, entry->texts->name, entry->texts->exec_id);
+    take_program(bpf, process, entry->texts->name, entry->texts->exec_id);
   if (!entry->was_freed || entry->is_applied)
     return 0;
-  bool was_before_us = !is_known && entry->start_ns < bpf->opened_ns;
-  if (entry->was_given_up || was_before_us) {
+  if (entry->was_given_up || (!is_known && entry->start_ns < bpf->opened_ns)) {
     entry->is_applied = true;
     return 0;
   }
-  int error = is_known ? 0 : denet_process_table_add_gone(table, entry->pid, &process);
+  int error = is_known ? 0 : denet_process_table_add_gone(bpf->table, entry->pid, &process);
   if (!error)
     take_final(bpf, process, entry);
   return error;
@@ -255,28 +223,25 @@ static void add_threads(struct denet_bpf_source *bpf) {
     if (head->kind != DENET_BPF_THREAD)
       continue;
     if (!process || process->pid != (pid_t)head->pid)
-      process = denet_process_table_find(bpf->source.table, (pid_t)head->pid);
+      process = denet_process_table_find(bpf->table, (pid_t)head->pid);
     struct denet_bpf_process *record = process ? denet_bpf_source_record(bpf, process) : NULL;
     if (record)
       add_thread(process, record, (const struct denet_bpf_thread *)head);
   }
 }
 
-static int fill_table(struct denet_bpf_source *bpf, struct denet_process_table *table) {
+static int fill_table(struct denet_bpf_source *bpf) {
   size_t offset = 0;
   struct denet_bpf_head *head;
-  int error = denet_process_table_begin(table);
+  int error = denet_process_table_begin(bpf->table);
   while (!error && (head = denet_records_next_task(&bpf->records, &offset)))
-    if (head->kind == DENET_BPF_PROCESS)
-      error = take_process(bpf, table, (struct denet_bpf_process *)head);
-    else if (head->kind == DENET_BPF_COMPACT)
-      error = take_compact(bpf, table, (const struct denet_bpf_compact *)head);
+    error = head->kind == DENET_BPF_THREAD ? 0 : take_process(bpf, head);
   if (!error)
-    error = pass_unseen(bpf, table, INT32_MAX);
+    error = pass_unseen(bpf, INT32_MAX);
   for (size_t i = 0; i < bpf->lifecycle.count && !error; i++)
     if (bpf->lifecycle.entries[i]->listed_ns) /* else it has come while the table was filled */
-      error = take_entry(bpf, table, bpf->lifecycle.entries[i]);
-  denet_process_table_end(table, !error);
+      error = take_entry(bpf, bpf->lifecycle.entries[i]);
+  denet_process_table_end(bpf->table, !error);
   add_threads(bpf);
   return error;
 }
@@ -303,7 +268,7 @@ static void remove_used(struct denet_bpf_source *bpf, const struct denet_process
   }
 }
 
-static int take_event(void *context, const void *event, size_t size) {
+static int take_event(void *context, void *event, size_t size) {
   struct denet_bpf_source *bpf = context;
   int error = denet_lifecycle_note(&bpf->lifecycle, event, size);
   if (error) {
@@ -311,10 +276,6 @@ static int take_event(void *context, const void *event, size_t size) {
     bpf->events_lost++;
   }
   return ++bpf->events < EVENTS_MOST ? 0 : -ENOBUFS;
-}
-
-void denet_bpf_source_drain(struct denet_bpf_source *bpf) {
-  denet_loader_drain(bpf->loader, take_event, bpf);
 }
 
 /* Requests the final usage of processes that this pass does not list: those that exited before it
@@ -342,19 +303,19 @@ static int scan(struct denet_source *source, struct denet_process_table *table,
   struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
   remove_used(bpf, table);
   bpf->begun_ns = bpf->env->boot_ns(bpf->env->context);
-  source->table = table;
+  source->table = bpf->table = table;
   bpf->note_failure = 0;
   bpf->events = 0;
   bpf->has_missed = false;
   int failure = list_tasks(bpf, bpf->complete_ns > FORK_NS ? bpf->complete_ns - FORK_NS : 0);
-  denet_bpf_source_drain(bpf);
+  denet_loader_drain(bpf->loader);
   request_exits(bpf);
-  denet_bpf_source_drain(bpf);
+  denet_loader_drain(bpf->loader);
   source->lost = denet_loader_lost(bpf->loader) + bpf->events_lost;
   if (failure)
     return denet_error_set(error, failure, "the task iterator cannot be read: %s",
                            strerror(-failure));
-  failure = fill_table(bpf, table);
+  failure = fill_table(bpf);
   bpf->procfs->net_count = 0; /* the counts of the last pass */
   bpf->complete_ns = failure || bpf->has_missed ? 0 : bpf->begun_ns;
   failure = failure ? failure : bpf->note_failure;
@@ -368,7 +329,7 @@ static bool drain_events(struct denet_source *source,
                          bool (*is_wanted)(void *context, struct denet_process *process),
                          void *context) {
   struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
-  denet_bpf_source_drain(bpf);
+  denet_loader_drain(bpf->loader);
   if (bpf->events > EVENTS_MOST / 2)
     return true;
   uint64_t deadline_ns = bpf->env->boot_ns(bpf->env->context) + CHECK_NS;
@@ -399,10 +360,9 @@ void denet_bpf_source_list_in_full(struct denet_bpf_source *bpf,
   size_t offset = 0;
   struct denet_bpf_head *head;
   while ((head = denet_records_next_task(&bpf->records, &offset))) {
-    struct denet_process *listed =
-        head->kind == DENET_BPF_PROCESS
-            ? denet_process_table_find(bpf->source.table, (pid_t)head->pid)
-            : NULL;
+    struct denet_process *listed = head->kind == DENET_BPF_PROCESS
+                                       ? denet_process_table_find(bpf->table, (pid_t)head->pid)
+                                       : NULL;
     if (listed && listed->born_ns == head->start_ns) /* another process may have the pid by now */
       set_record(bpf, listed, (struct denet_bpf_process *)head);
   }
@@ -452,7 +412,7 @@ int denet_bpf_open(const struct denet_env *env, struct denet_error *error,
   if (!failure)
     failure = check_pids(bpf, error);
   if (!failure)
-    failure = denet_loader_open(error, &bpf->loader);
+    failure = denet_loader_open(take_event, bpf, error, &bpf->loader);
   if (failure)
     return failure;
   bpf->opened_ns = env->boot_ns(env->context);

@@ -13,6 +13,7 @@ struct denet_bpf_source {
   const struct denet_env *env;
   struct denet_procfs *procfs; /* owned, like all below */
   struct denet_loader *loader;
+  struct denet_process_table *table; /* of the last pass; borrowed. NULL: there was none */
   struct denet_lifecycle lifecycle;
   struct denet_buffer records; /* as the task iterator listed them last */
   uint64_t lists;              /* so often were they listed; older records are not valid */
@@ -38,9 +39,6 @@ static inline struct denet_bpf_process *
 denet_bpf_source_record(const struct denet_bpf_source *bpf, const struct denet_process *process) {
   return process->notes.bpf.list == bpf->lists ? process->notes.bpf.record : NULL;
 }
-
-/* Notes the events since the last call. */
-void denet_bpf_source_drain(struct denet_bpf_source *bpf);
 
 /* Has later passes list the process in full. If the last list has no full record of it, lists all
  * processes again. */

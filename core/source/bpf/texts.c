@@ -40,7 +40,7 @@ static int read_proc(struct denet_bpf_source *bpf, struct denet_process *process
   struct denet_source *procfs = &bpf->procfs->source;
   int outcome = procfs->read_text(procfs, process, kind, out);
   bpf->source.seen_unavailable |= procfs->seen_unavailable & DENET_UNAVAILABLE_EXECUTABLE;
-  denet_bpf_source_drain(bpf);
+  denet_loader_drain(bpf->loader);
   const struct denet_lifecycle_entry *entry = denet_bpf_source_entry(bpf, process);
   bool has_execd = entry && entry->texts && entry->texts->exec_id > process->exec_stamp;
   bool has_event = has_texts_of(entry, process);

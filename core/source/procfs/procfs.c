@@ -15,52 +15,39 @@
 
 int denet_procfs_outcome(void) { return errno == ENOENT || errno == ESRCH ? DENET_GONE : -errno; }
 
-struct path {
-  char text[64];
-};
+#define PATH_BYTES 64
 
-/* Returns the path of a file of the process, or of its thread if tid is not 0. */
-static struct path make_path(pid_t pid, pid_t tid, const char *name) {
-  struct path path;
+/* Writes the path of a file of the process, or of its thread if tid is not 0. */
+static void make_path(char out[PATH_BYTES], pid_t pid, pid_t tid, const char *name) {
   if (tid)
-    snprintf(path.text, sizeof(path.text), "%d/task/%d/%s", (int)pid, (int)tid, name);
+    snprintf(out, PATH_BYTES, "%d/task/%d/%s", (int)pid, (int)tid, name);
   else
-    snprintf(path.text, sizeof(path.text), "%d/%s", (int)pid, name);
-  return path;
+    snprintf(out, PATH_BYTES, "%d/%s", (int)pid, name);
 }
 
 int denet_procfs_open_file(const struct denet_procfs *procfs, pid_t pid, pid_t tid,
                            const char *name, int flags) {
-  struct path path = make_path(pid, tid, name);
-  return openat(procfs->proc_fd, path.text, flags | O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-}
-
-/* Reads a file to its end, usually with one read(2): the kernel gives the text of one process or
- * thread in one piece. A file of one line is complete with its newline. */
-static int read_whole(int fd, const char *name, char *out, size_t *out_length) {
-  bool is_line = !strcmp(name, "statm") || !strcmp(name, "schedstat") || !strcmp(name, "stat");
-  size_t length = 0;
-  while (length < DENET_PROCFS_TEXT && !(is_line && length && out[length - 1] == '\n')) {
-    ssize_t got = read(fd, out + length, DENET_PROCFS_TEXT - length);
-    if (got < 0 && errno == EINTR)
-      continue;
-    if (got < 0)
-      return denet_procfs_outcome();
-    if (got == 0)
-      break;
-    length += (size_t)got;
-  }
-  *out_length = length;
-  return length < DENET_PROCFS_TEXT ? 0 : -EMSGSIZE;
+  char path[PATH_BYTES];
+  make_path(path, pid, tid, name);
+  return openat(procfs->proc_fd, path, flags | O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
 }
 
 int denet_procfs_read(struct denet_procfs *procfs, pid_t pid, pid_t tid, const char *name,
                       struct denet_text *out_text) {
+  /* A file of one line is complete with its newline; it is usually read in one piece. */
+  bool has_lines = !strcmp(name, "status") || !strcmp(name, "cgroup"), is_complete = false;
   size_t length = 0;
   DENET_CLOSE int fd = denet_procfs_open_file(procfs, pid, tid, name, 0);
-  int outcome = fd < 0 ? denet_procfs_outcome() : read_whole(fd, name, procfs->text, &length);
-  if (outcome)
-    return denet_procfs_note_failure(procfs, outcome);
+  while (!is_complete) {
+    char *at = procfs->text + length;
+    ssize_t got = fd < 0 ? -1 : read(fd, at, DENET_PROCFS_TEXT - length);
+    if (got < 0)
+      return denet_procfs_note_failure(procfs, denet_procfs_outcome());
+    length += (size_t)got;
+    is_complete = !got || (!has_lines && at[got - 1] == '\n');
+  }
+  if (length == DENET_PROCFS_TEXT)
+    return denet_procfs_note_failure(procfs, -EMSGSIZE);
   procfs->text[length] = '\0';
   *out_text = (struct denet_text){procfs->text, length};
   return 0;
@@ -82,8 +69,9 @@ void denet_procfs_note_denied(struct denet_procfs *procfs, struct denet_process 
 
 unsigned denet_procfs_add_file(struct denet_procfs *procfs, pid_t pid, pid_t tid,
                                const char *name) {
-  struct path path = make_path(pid, tid, name);
-  return denet_read_worker_add(procfs->numbers, pid, path.text, LISTED_BYTES);
+  char path[PATH_BYTES];
+  make_path(path, pid, tid, name);
+  return denet_read_worker_add(procfs->numbers, pid, path, LISTED_BYTES);
 }
 
 int denet_procfs_file_text(struct denet_procfs *procfs, unsigned index,

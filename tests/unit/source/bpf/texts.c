@@ -93,9 +93,9 @@ static void exit_now(void) {
 }
 
 /* Replaces the drain (the linker's --wrap): the row has the events. */
-void __wrap_denet_bpf_source_drain(struct denet_bpf_source *source);
-void __wrap_denet_bpf_source_drain(struct denet_bpf_source *source) {
-  ck_assert_ptr_eq(source, &bpf);
+void __wrap_denet_loader_drain(struct denet_loader *loader);
+void __wrap_denet_loader_drain(struct denet_loader *loader) {
+  ck_assert_ptr_null(loader);
   if (reads[row].event == MEANWHILE)
     send_texts();
   if (reads[row].exits)
