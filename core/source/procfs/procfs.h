@@ -1,5 +1,5 @@
-/* The /proc source, as its files share it: procfs.c opens it and reads files, scan.c lists the
- * processes, measure.c reads values, texts.c texts. The BPF source includes this too: it takes from
+/* The /proc source, as its files share it: procfs.c opens it and reads files and texts, scan.c
+ * lists the processes, measure.c reads values. The BPF source includes this too: it takes from
  * /proc what the kernel programs do not have. */
 #pragma once
 
@@ -37,6 +37,7 @@ struct denet_procfs_net {
 struct denet_procfs {
   struct denet_source source; /* first: a pointer to it is one to this struct */
   const struct denet_env *env;
+  struct denet_process_table *table; /* of the last pass; borrowed. NULL: there was none */
   DIR *folder;
   int proc_fd;        /* of folder */
   bool sees_all;      /* all of stat of other users' processes may be read */
@@ -120,7 +121,5 @@ int denet_procfs_scan(struct denet_source *source, struct denet_process_table *t
                       struct denet_error *error);
 void denet_procfs_measure(struct denet_source *source, struct denet_process *process,
                           const struct denet_metric_set *wanted, bool first);
-int denet_procfs_read_text(struct denet_source *source, struct denet_process *process,
-                           enum denet_text_kind kind, struct denet_buffer *out);
 int denet_procfs_read_uid(struct denet_source *source, const struct denet_process *process,
                           uid_t *out_uid);
