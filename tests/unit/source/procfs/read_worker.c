@@ -3,7 +3,7 @@
 #include "core/util/clock.h"
 #include "core/util/error.h"
 
-#include "tests/unit/proc_scene.h"
+#include "tests/unit/proc_writer.h"
 
 #include <stdlib.h>
 #include <unistd.h>
