@@ -21,13 +21,11 @@ struct denet_read_worker {
   } files[DENET_READ_WORKER_FILES];
 };
 
-int denet_read_worker_new(int dir, struct denet_read_worker **out_worker) {
+struct denet_read_worker *denet_read_worker_new(int dir) {
   struct denet_read_worker *worker = calloc(1, sizeof(*worker));
-  if (!worker)
-    return -ENOMEM;
-  worker->dir = dir;
-  *out_worker = worker;
-  return 0;
+  if (worker)
+    worker->dir = dir;
+  return worker;
 }
 
 void denet_read_worker_free(struct denet_read_worker *worker) {

@@ -2,20 +2,6 @@
  * its CPU clock. metrics.def has the field of each metric in a record. */
 #include "core/source/bpf/source.h"
 
-#include <string.h>
-
-static uint64_t read_field(const struct denet_bpf_process *record,
-                           const struct denet_metric_info *info) {
-  const char *at = (const char *)record + info->bpf.offset;
-  denet_u32 narrow;
-  denet_u64 wide;
-  memcpy(&narrow, at, sizeof(narrow));
-  if (info->bpf.bytes == sizeof(narrow))
-    return narrow;
-  memcpy(&wide, at, sizeof(wide));
-  return wide;
-}
-
 /* Sets the metrics that the record has and that this kernel counts. A counter never falls: it would
  * if a thread exits between the times at which its own counts and the process's sums are read. A
  * process without memory keeps its last values of it. */
@@ -27,7 +13,9 @@ static void take_metrics(const struct denet_bpf_source *bpf, const struct denet_
     const struct denet_metric_info *info = &denet_metric_info[m];
     if (!info->bpf.bytes || info->bpf.needs & bpf->source.unavailable)
       continue;
-    uint64_t value = read_field(record, info);
+    const void *field = (const char *)record + info->bpf.offset;
+    bool is_narrow = info->bpf.bytes == sizeof(denet_u32);
+    uint64_t value = is_narrow ? *(const denet_u32 *)field : *(const denet_u64 *)field;
     if (info->bpf.unit == DENET_PAGES)
       value *= bpf->env->page_bytes;
     bool is_known = denet_values_has(now, m) || (process->vanished && !value);

@@ -29,37 +29,17 @@ static void take_file(const struct denet_procfs_plan *plan, struct denet_text te
 
 /* --- Threads --- */
 
-static int append_tid(struct denet_procfs *procfs, pid_t tid) {
-  if (denet_array_reserve(&procfs->tids, &procfs->tid_capacity, procfs->tid_count + 1,
-                          sizeof(*procfs->tids)))
-    return -ENOMEM;
-  procfs->tids[procfs->tid_count++] = tid;
-  return 0;
-}
-
-static void close_folder(DIR **folder) {
-  if (*folder)
-    closedir(*folder);
-}
-
 /* Lists the threads of a process. 0; DENET_GONE; -errno. */
 static int list_threads(struct denet_procfs *procfs, pid_t pid) {
-  procfs->tid_count = 0;
+  procfs->threads.count = 0;
   DENET_CLOSE int fd = denet_procfs_open_file(procfs, pid, 0, "task", O_DIRECTORY);
-  DENET_CLEANUP(close_folder) DIR *tasks = fd < 0 ? NULL : fdopendir(fd);
+  DIR *tasks = fd < 0 ? NULL : fdopendir(fd);
   if (!tasks)
-    return denet_procfs_note_failure(procfs, denet_procfs_outcome());
+    return denet_procfs_note(procfs, NULL, denet_procfs_outcome(), 0);
   DENET_TAKE_FD(fd);
-  int error = 0;
-  while (!error) {
-    errno = 0;
-    struct dirent *entry = readdir(tasks);
-    if (!entry)
-      return errno && denet_procfs_outcome() < 0 ? -errno : 0;
-    pid_t tid = denet_procfs_parse_pid(entry->d_name);
-    error = tid ? append_tid(procfs, tid) : 0;
-  }
-  return error;
+  int outcome = denet_procfs_list(&procfs->threads, tasks);
+  closedir(tasks);
+  return outcome == -ENOENT || outcome == -ESRCH ? 0 : outcome;
 }
 
 /* Lists the known threads that were not in the directory. The kernel leaves out some when one exits
@@ -67,9 +47,9 @@ static int list_threads(struct denet_procfs *procfs, pid_t pid) {
 static int list_missing_threads(struct denet_procfs *procfs, const struct denet_thread_sums *sums) {
   int error = 0;
   pid_t tid = 0;
-  procfs->tid_count = 0;
+  procfs->threads.count = 0;
   while (!error && (tid = denet_thread_sums_next_missing(sums, tid)))
-    error = append_tid(procfs, tid);
+    error = denet_procfs_append(&procfs->threads, tid, 0);
   return error;
 }
 
@@ -139,19 +119,20 @@ static int start_blocked(const struct visit *visit, const struct thread *thread)
   return 0;
 }
 
-/* Adds the increase of the counters of the thread visited last. 0 or a transient error. */
+/* Reads the counters of the thread visited last, and adds their increase. 0 or a transient error.
+ */
 static int add_counters(const struct visit *visit, struct thread *thread) {
   struct denet_procfs *procfs = visit->procfs;
   struct denet_text text;
-  int outcome = 0;
-  if (visit->wants_status) {
-    outcome = denet_procfs_read(procfs, visit->process->pid, thread->tid, "status", &text);
-    if (!outcome)
-      take_file(&procfs->plan[DENET_FILE_THREAD_STATUS], text, &thread->counters);
-  }
+  int outcome = visit->wants_status
+                    ? denet_procfs_read(procfs, visit->process->pid, thread->tid, "status", &text)
+                    : DENET_LATER;
+  if (!outcome)
+    take_file(&procfs->plan[DENET_FILE_THREAD_STATUS], text, &thread->counters);
   if (!denet_error_is_transient(outcome) && thread->io != DENET_PROCFS_NOT_READ) {
-    outcome = denet_procfs_file_text(procfs, thread->io, &text);
-    denet_procfs_note_denied(procfs, visit->process, outcome, DENET_UNAVAILABLE_IO);
+    outcome =
+        denet_procfs_note(procfs, visit->process, denet_procfs_file_text(procfs, thread->io, &text),
+                          DENET_UNAVAILABLE_IO);
     if (!outcome)
       take_file(&procfs->plan[DENET_FILE_IO], text, &thread->counters);
   }
@@ -170,14 +151,13 @@ static int measure_thread(const struct visit *visit, struct thread *thread) {
   if (has_run < 0)
     return has_run;
   int outcome = visit->wants_off_cpu ? start_blocked(visit, thread) : 0;
-  bool is_read = has_run || visit->reads_all;
-  if (is_read && !denet_error_is_transient(outcome))
-    outcome = add_counters(visit, thread);
-  if (!denet_error_is_transient(outcome))
-    return 0;
-  if (is_read)
-    denet_thread_sums_note_unread(visit->sums);
-  return outcome;
+  if (has_run || visit->reads_all) {
+    if (!denet_error_is_transient(outcome))
+      outcome = add_counters(visit, thread);
+    if (denet_error_is_transient(outcome))
+      denet_thread_sums_note_unread(visit->sums);
+  }
+  return denet_error_is_transient(outcome) ? outcome : 0;
 }
 
 /* Measures the listed threads in chunks, so that one list of files has those of many. 0 or -errno.
@@ -186,11 +166,11 @@ static int measure_listed_threads(const struct visit *visit) {
   struct denet_procfs *procfs = visit->procfs;
   struct thread threads[CHUNK_MOST];
   int outcome = 0;
-  for (size_t from = 0; from < procfs->tid_count && outcome >= 0; from += CHUNK_MOST) {
-    size_t left = procfs->tid_count - from, count = left < CHUNK_MOST ? left : CHUNK_MOST;
+  for (size_t from = 0; from < procfs->threads.count && outcome >= 0; from += CHUNK_MOST) {
+    size_t left = procfs->threads.count - from, count = left < CHUNK_MOST ? left : CHUNK_MOST;
     denet_read_worker_begin(procfs->numbers);
     for (size_t i = 0; i < count; i++) {
-      threads[i] = (struct thread){.tid = procfs->tids[from + i],
+      threads[i] = (struct thread){.tid = procfs->threads.items[from + i].pid,
                                    .stat = DENET_PROCFS_NOT_READ,
                                    .io = DENET_PROCFS_NOT_READ};
       begin_thread(visit, &threads[i]);
@@ -200,27 +180,6 @@ static int measure_listed_threads(const struct visit *visit) {
       outcome = measure_thread(visit, &threads[i]);
   }
   return outcome < 0 ? outcome : 0;
-}
-
-/* Visits all threads of the process. 0; DENET_GONE; -errno. */
-static int visit_threads(const struct visit *visit, uint64_t now_ns) {
-  const struct denet_process *process = visit->process;
-  struct denet_procfs *procfs = visit->procfs;
-  denet_thread_sums_begin(visit->sums, now_ns);
-  denet_thread_sums_note_main(visit->sums, process->pid, process->exec_stamp,
-                              process->ended || process->no_mm);
-  procfs->tid_count = 0;
-  int outcome = denet_values_get(&process->usage->now, DENET_THREADS) == 1
-                    ? append_tid(procfs, process->pid)
-                    : list_threads(procfs, process->pid);
-  if (!outcome)
-    outcome = measure_listed_threads(visit);
-  if (!outcome)
-    outcome = list_missing_threads(procfs, visit->sums);
-  if (!outcome)
-    outcome = measure_listed_threads(visit);
-  denet_thread_sums_end(visit->sums, !outcome);
-  return outcome;
 }
 
 /* Takes the time that the threads were blocked until now_ns, if it is known. */
@@ -248,7 +207,23 @@ static void measure_threads(struct denet_procfs *procfs, struct denet_process *p
           process->has_reaped && denet_metric_set_meets(wanted, &plan[DENET_FILE_IO].metrics),
       .wants_off_cpu = procfs->has_schedstat && denet_metric_set_has(wanted, DENET_OFF_CPU),
       .reads_all = !procfs->has_schedstat || (process->has_reaped && !usage->io_by_thread)};
-  int outcome = usage->threads ? visit_threads(&visit, now_ns) : -ENOMEM;
+  int outcome = -ENOMEM;
+  procfs->threads.count = 0;
+  if (visit.sums) {
+    denet_thread_sums_begin(visit.sums, now_ns);
+    denet_thread_sums_note_main(visit.sums, process->pid, process->exec_stamp,
+                                process->ended || process->no_mm);
+    outcome = denet_values_get(&usage->now, DENET_THREADS) == 1
+                  ? denet_procfs_append(&procfs->threads, process->pid, 0)
+                  : list_threads(procfs, process->pid);
+    if (!outcome)
+      outcome = measure_listed_threads(&visit);
+    if (!outcome)
+      outcome = list_missing_threads(procfs, visit.sums);
+    if (!outcome)
+      outcome = measure_listed_threads(&visit);
+    denet_thread_sums_end(visit.sums, !outcome);
+  }
   if (denet_error_is_transient(outcome)) {
     procfs->read_failure = outcome;
     return;
@@ -285,8 +260,9 @@ static void measure_memory(struct denet_procfs *procfs, struct denet_process *pr
     return;
   }
   list_threads(procfs, process->pid);
-  for (size_t i = 0; i < procfs->tid_count; i++)
-    if (procfs->tids[i] != process->pid && !measure_memory_of(procfs, process, procfs->tids[i]))
+  for (size_t i = 0; i < procfs->threads.count; i++)
+    if (procfs->threads.items[i].pid != process->pid &&
+        !measure_memory_of(procfs, process, procfs->threads.items[i].pid))
       return;
 }
 
@@ -386,11 +362,8 @@ static void measure_others(struct denet_procfs *procfs, struct denet_process *pr
   denet_procfs_add_others(procfs, process, &missing, indices);
   denet_read_worker_read(procfs->numbers);
   denet_procfs_take_others(procfs, process, indices);
-  for (unsigned i = 0; i < DENET_PROCFS_OTHERS; i++) {
-    if (outcomes[i] != DENET_LATER)
-      denet_procfs_note_failure(procfs, outcomes[i]);
-    denet_procfs_note_denied(procfs, process, outcomes[i], others[i].denied);
-  }
+  for (unsigned i = 0; i < DENET_PROCFS_OTHERS; i++)
+    denet_procfs_note(procfs, process, outcomes[i], others[i].denied);
   int net_outcome = outcomes[DENET_PROCFS_NET_NAMESPACE];
   if (net_outcome < 0 ? !denet_error_is_transient(net_outcome) : net_outcome == DENET_GONE)
     denet_usage_enter_net(process->usage, 0);

@@ -2,6 +2,7 @@
 #include "core/source/procfs/procfs.h"
 
 #include "core/source/procfs/parse.h"
+#include "core/util/array.h"
 #include "core/util/cleanup.h"
 
 #include <dirent.h>
@@ -45,29 +46,27 @@ int denet_procfs_read(struct denet_procfs *procfs, pid_t pid, pid_t tid, const c
     char *at = procfs->text + length;
     ssize_t got = fd < 0 ? -1 : read(fd, at, DENET_PROCFS_TEXT - length);
     if (got < 0)
-      return denet_procfs_note_failure(procfs, denet_procfs_outcome());
+      return denet_procfs_note(procfs, NULL, denet_procfs_outcome(), 0);
     length += (size_t)got;
     is_complete = !got || (!has_lines && at[got - 1] == '\n');
   }
   if (length == DENET_PROCFS_TEXT)
-    return denet_procfs_note_failure(procfs, -EMSGSIZE);
+    return denet_procfs_note(procfs, NULL, -EMSGSIZE, 0);
   procfs->text[length] = '\0';
   *out_text = (struct denet_text){procfs->text, length};
   return 0;
 }
 
-int denet_procfs_note_failure(struct denet_procfs *procfs, int outcome) {
-  if (outcome < 0 && outcome != -EACCES && outcome != -EPERM)
+int denet_procfs_note(struct denet_procfs *procfs, struct denet_process *process, int outcome,
+                      enum denet_unavailable what) {
+  bool is_denied = outcome == -EACCES || outcome == -EPERM;
+  if (outcome < 0 && !is_denied)
     procfs->read_failure = outcome;
+  if (is_denied && process) {
+    process->unavailable |= what;
+    procfs->source.seen_unavailable |= what;
+  }
   return outcome;
-}
-
-void denet_procfs_note_denied(struct denet_procfs *procfs, struct denet_process *process,
-                              int outcome, enum denet_unavailable what) {
-  if (outcome != -EACCES && outcome != -EPERM)
-    return;
-  process->unavailable |= what;
-  procfs->source.seen_unavailable |= what;
 }
 
 unsigned denet_procfs_add_file(struct denet_procfs *procfs, pid_t pid, pid_t tid,
@@ -82,7 +81,7 @@ int denet_procfs_file_text(struct denet_procfs *procfs, unsigned index,
   int outcome = denet_read_worker_text(procfs->numbers, index, out_text);
   if (outcome == -ENOENT || outcome == -ESRCH)
     return DENET_GONE;
-  return denet_procfs_note_failure(procfs, outcome == DENET_LATER ? -EAGAIN : outcome);
+  return denet_procfs_note(procfs, NULL, outcome == DENET_LATER ? -EAGAIN : outcome, 0);
 }
 
 int denet_procfs_read_listed(struct denet_procfs *procfs, pid_t pid, pid_t tid, const char *name,
@@ -92,13 +91,47 @@ int denet_procfs_read_listed(struct denet_procfs *procfs, pid_t pid, pid_t tid, 
   return denet_procfs_file_text(procfs, index, out_text);
 }
 
-pid_t denet_procfs_parse_pid(const char *name) {
+/* Returns the pid in the name of a directory, 0 if it is none. */
+static pid_t parse_pid(const char *name) {
   if (name[0] < '1' || name[0] > '9')
     return 0;
   char *end;
   errno = 0;
   long pid = strtol(name, &end, 10);
   return *end || errno || pid > INT32_MAX ? 0 : (pid_t)pid;
+}
+
+int denet_procfs_append(struct denet_procfs_list *list, pid_t pid, uint64_t inode) {
+  int error =
+      denet_array_reserve(&list->items, &list->capacity, list->count + 1, sizeof(*list->items));
+  if (!error)
+    list->items[list->count++] = (struct denet_procfs_listed){pid, inode};
+  return error;
+}
+
+static int compare_pids(const void *a, const void *b) {
+  const struct denet_procfs_listed *left = a, *right = b;
+  return (left->pid > right->pid) - (left->pid < right->pid);
+}
+
+int denet_procfs_list(struct denet_procfs_list *list, DIR *folder) {
+  const struct dirent *entry;
+  bool is_sorted = true;
+  int error = 0;
+  list->count = 0;
+  do {
+    errno = 0;
+    entry = readdir(folder);
+    error = entry ? 0 : -errno;
+    pid_t pid = entry ? parse_pid(entry->d_name) : 0;
+    size_t count = list->count;
+    is_sorted = is_sorted && (!pid || !count || list->items[count - 1].pid < pid);
+    if (pid)
+      error = denet_procfs_append(list, pid, entry->d_ino);
+  } while (entry && !error);
+  if (!is_sorted)
+    qsort(list->items, list->count, sizeof(*list->items), compare_pids);
+  return error;
 }
 
 /* --- Texts --- */
@@ -116,8 +149,8 @@ static int read_file(struct denet_procfs *procfs, const struct denet_process *pr
 static int read_executable(struct denet_procfs *procfs, struct denet_process *process,
                            struct denet_buffer *out) {
   static const char deleted[] = " (deleted)"; /* d_path, fs/d_path.c */
-  int outcome = read_file(procfs, process, "exe", PATH_MAX, out);
-  denet_procfs_note_denied(procfs, process, outcome, DENET_UNAVAILABLE_EXECUTABLE);
+  int outcome = denet_procfs_note(procfs, process, read_file(procfs, process, "exe", PATH_MAX, out),
+                                  DENET_UNAVAILABLE_EXECUTABLE);
   if (outcome)
     return outcome;
   size_t cut = sizeof(deleted) - 1;
@@ -189,9 +222,9 @@ static void free_procfs(struct denet_source *source) {
   denet_read_worker_free(procfs->numbers);
   if (procfs->folder)
     closedir(procfs->folder); /* closes proc_fd */
-  free(procfs->listed);
+  free(procfs->processes.items);
   free(procfs->nets);
-  free(procfs->tids);
+  free(procfs->threads.items);
   denet_buffer_done(&procfs->net_text);
   free(procfs);
 }
@@ -222,7 +255,7 @@ static bool has_own_pids(int proc_fd) {
   if (length < 0)
     return false;
   link[length] = '\0';
-  return denet_procfs_parse_pid(link) == getpid();
+  return parse_pid(link) == getpid();
 }
 
 /* Returns whether stat of pid 1, a process of another user, may be read in full. */
@@ -252,12 +285,16 @@ int denet_procfs_open(const struct denet_env *env, struct denet_error *error,
     return denet_error_set(error, -errno, "ProcPath \"%s\" cannot be opened: %s", env->proc_path,
                            strerror(errno));
   struct denet_procfs *procfs = calloc(1, sizeof(*procfs));
-  if (!procfs || denet_read_worker_new(dirfd(folder), &procfs->texts) ||
-      denet_read_worker_new(dirfd(folder), &procfs->numbers)) {
+  if (procfs) {
+    procfs->folder = folder;
+    procfs->texts = denet_read_worker_new(dirfd(folder));
+    procfs->numbers = denet_read_worker_new(dirfd(folder));
+  }
+  if (!procfs || !procfs->texts || !procfs->numbers) {
     if (procfs)
-      denet_read_worker_free(procfs->texts);
-    free(procfs);
-    closedir(folder);
+      free_procfs(&procfs->source);
+    else
+      closedir(folder);
     return denet_error_set(error, -ENOMEM, "there is no memory");
   }
   procfs->source = (struct denet_source){.name = "procfs",
@@ -269,7 +306,6 @@ int denet_procfs_open(const struct denet_env *env, struct denet_error *error,
                                          .read_uid = denet_procfs_read_uid,
                                          .free = free_procfs};
   procfs->env = env;
-  procfs->folder = folder;
   procfs->proc_fd = dirfd(folder);
   procfs->own_pids = has_own_pids(procfs->proc_fd);
   struct stat own_net;

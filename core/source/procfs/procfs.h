@@ -19,9 +19,12 @@ struct denet_procfs_plan {
   struct denet_metric_set metrics;
 };
 
-struct denet_procfs_listed {
-  pid_t pid;
-  uint64_t inode; /* of /proc/PID */
+struct denet_procfs_list {
+  struct denet_procfs_listed {
+    pid_t pid;
+    uint64_t inode; /* of /proc/PID */
+  } * items;        /* owned */
+  size_t count, capacity;
 };
 
 /* The interface sums of one network namespace. */
@@ -45,29 +48,25 @@ struct denet_procfs {
   bool own_pids;      /* pids there are of the own pid namespace: clock_gettime() takes them */
   uint64_t own_net;   /* the own network namespace if own_pids; else 0 */
   struct denet_procfs_plan plan[DENET_FILES];
-  struct denet_procfs_listed *listed; /* ascending pids */
-  size_t listed_count, listed_capacity;
-  int read_failure;              /* the last outcome that denet_procfs_note_failure() kept */
-  int scan_failure;              /* of this pass: a failure other than a process that is gone */
-  struct denet_procfs_net *nets; /* read in this pass */
+  struct denet_procfs_list processes;
+  struct denet_procfs_list threads; /* of the process that is measured */
+  int read_failure;                 /* the last failure that denet_procfs_note() kept */
+  int scan_failure;                 /* of this pass: a failure other than a process that is gone */
+  struct denet_procfs_net *nets;    /* read in this pass */
   size_t net_count, net_capacity;
   struct denet_buffer net_text;
   struct denet_read_worker *texts;   /* reads cmdline and exe */
   struct denet_read_worker *numbers; /* reads stat, io and ns/net */
-  pid_t *tids;                       /* of the process that is measured */
-  size_t tid_count, tid_capacity;
   char text[DENET_PROCFS_TEXT + 1];
 };
 
 /* Returns the outcome of a failed system call on a file of a process: DENET_GONE or -errno. */
 int denet_procfs_outcome(void);
 
-/* Notes an outcome, unless it is that a process is gone or a file not permitted. Returns it. */
-int denet_procfs_note_failure(struct denet_procfs *procfs, int outcome);
-
-/* Notes what may not be read of the process if the outcome says so (EACCES, EPERM). */
-void denet_procfs_note_denied(struct denet_procfs *procfs, struct denet_process *process,
-                              int outcome, enum denet_unavailable what);
+/* Notes an outcome: a failure, unless the process is gone; if it is not permitted (EACCES, EPERM),
+ * what may not be read of the process, if one is given. Returns the outcome. */
+int denet_procfs_note(struct denet_procfs *procfs, struct denet_process *process, int outcome,
+                      enum denet_unavailable what);
 
 /* Opens a file of the process, or of its thread if tid is not 0. A descriptor, or -1 with errno. */
 int denet_procfs_open_file(const struct denet_procfs *procfs, pid_t pid, pid_t tid,
@@ -105,8 +104,11 @@ void denet_procfs_take_others(struct denet_procfs *procfs, struct denet_process 
  * for a process that comes to be measured while it sleeps. */
 void denet_procfs_measure_stat(struct denet_procfs *procfs, struct denet_process *process);
 
-/* Returns the pid in the name of a directory, 0 if it is none. */
-pid_t denet_procfs_parse_pid(const char *name);
+/* Appends a pid. 0 or -ENOMEM. */
+int denet_procfs_append(struct denet_procfs_list *list, pid_t pid, uint64_t inode);
+
+/* Replaces the list by the pids that are names in the folder, ascending. 0; DENET_GONE; -errno. */
+int denet_procfs_list(struct denet_procfs_list *list, DIR *folder);
 
 /* Updates cpu_ns and measured_ns from the CPU clock of the process. 0; DENET_GONE; -ENOTSUP if pids
  * are not of the own namespace. */

@@ -112,12 +112,8 @@ static struct thread *start_thread(int dir) {
   if (!thread)
     return NULL;
   pthread_t id;
-  pthread_condattr_t attributes;
-  pthread_condattr_init(&attributes);
-  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
   pthread_mutex_init(&thread->lock, NULL);
-  pthread_cond_init(&thread->has_changed, &attributes);
-  pthread_condattr_destroy(&attributes);
+  pthread_cond_init(&thread->has_changed, NULL);
   thread->dir = fcntl(dir, F_DUPFD_CLOEXEC, 0);
   if (thread->dir < 0 || denet_thread_start(&id, "denet-read", run, thread)) {
     free_thread(thread);
@@ -163,7 +159,7 @@ static unsigned wait_for(struct thread *thread, uint64_t wait_ns) {
     struct timespec until = {(time_t)(until_ns / 1000000000), (long)(until_ns % 1000000000)};
     int error = 0;
     while (thread->is_busy && !error)
-      error = pthread_cond_timedwait(&thread->has_changed, &thread->lock, &until);
+      error = pthread_cond_clockwait(&thread->has_changed, &thread->lock, CLOCK_MONOTONIC, &until);
     if (!thread->is_busy || thread->at != at)
       continue;
     pid_t tid = thread->tid;
@@ -177,13 +173,11 @@ static unsigned wait_for(struct thread *thread, uint64_t wait_ns) {
   return at;
 }
 
-int denet_read_worker_new(int dir, struct denet_read_worker **out_worker) {
+struct denet_read_worker *denet_read_worker_new(int dir) {
   struct denet_read_worker *worker = calloc(1, sizeof(*worker));
-  if (!worker)
-    return -ENOMEM;
-  worker->dir = dir;
-  *out_worker = worker;
-  return 0;
+  if (worker)
+    worker->dir = dir;
+  return worker;
 }
 
 void denet_read_worker_free(struct denet_read_worker *worker) {

@@ -25,8 +25,8 @@ struct denet_read_key {
 };
 
 /* Makes a worker for files below the directory dir, which is borrowed; a thread has a duplicate of
- * it. The first read starts a thread. 0 or -ENOMEM. */
-int denet_read_worker_new(int dir, struct denet_read_worker **out_worker);
+ * it. The first read starts a thread. NULL: there is no memory. */
+struct denet_read_worker *denet_read_worker_new(int dir);
 
 /* Does not wait for a thread that stalls: the thread ends when its read does. NULL is accepted. */
 void denet_read_worker_free(struct denet_read_worker *worker);

@@ -52,39 +52,6 @@ int denet_procfs_read_cpu(const struct denet_procfs *procfs, struct denet_proces
   return 0;
 }
 
-static int compare_listed(const void *a, const void *b) {
-  const struct denet_procfs_listed *left = a, *right = b;
-  return (left->pid > right->pid) - (left->pid < right->pid);
-}
-
-/* Lists the pids of all processes, ascending. */
-static int list_processes(struct denet_procfs *procfs) {
-  bool is_sorted = true;
-  procfs->listed_count = 0;
-  rewinddir(procfs->folder);
-  for (;;) {
-    errno = 0;
-    struct dirent *entry = readdir(procfs->folder);
-    if (!entry)
-      break;
-    pid_t pid = denet_procfs_parse_pid(entry->d_name);
-    if (!pid)
-      continue;
-    size_t i = procfs->listed_count;
-    if (denet_array_reserve(&procfs->listed, &procfs->listed_capacity, i + 1,
-                            sizeof(struct denet_procfs_listed)))
-      return -ENOMEM;
-    is_sorted = is_sorted && (!i || procfs->listed[i - 1].pid < pid);
-    procfs->listed[i] = (struct denet_procfs_listed){pid, entry->d_ino};
-    procfs->listed_count++;
-  }
-  if (errno)
-    return -errno;
-  if (!is_sorted)
-    qsort(procfs->listed, procfs->listed_count, sizeof(struct denet_procfs_listed), compare_listed);
-  return 0;
-}
-
 /* Takes the values of stat. With a CPU clock the CPU times in ticks only give the ratio of user and
  * system time. */
 static void take_values(const struct denet_procfs *procfs, struct denet_process *process,
@@ -266,10 +233,10 @@ static int scan_chunk(struct denet_procfs *procfs, size_t *at) {
   unsigned count = 0;
   int failure = 0;
   denet_read_worker_begin(procfs->numbers);
-  for (; *at < procfs->listed_count && count < CHUNK_MOST &&
+  for (; *at < procfs->processes.count && count < CHUNK_MOST &&
          denet_read_worker_room(procfs->numbers) >= 1 + DENET_PROCFS_OTHERS;
        ++*at) {
-    entries[count] = (struct entry){.listed = &procfs->listed[*at]};
+    entries[count] = (struct entry){.listed = &procfs->processes.items[*at]};
     begin_entry(procfs, &entries[count++]);
   }
   denet_read_worker_read(procfs->numbers);
@@ -283,13 +250,14 @@ int denet_procfs_scan(struct denet_source *source, struct denet_process_table *t
   struct denet_procfs *procfs = (struct denet_procfs *)source;
   procfs->net_count = 0;
   source->table = procfs->table = table;
-  int failure = list_processes(procfs);
+  rewinddir(procfs->folder);
+  int failure = denet_procfs_list(&procfs->processes, procfs->folder);
   if (failure)
     return denet_error_set(error, failure, "%s cannot be listed: %s", procfs->env->proc_path,
                            strerror(-failure));
   procfs->scan_failure = 0;
   failure = denet_process_table_begin(table);
-  for (size_t at = 0; at < procfs->listed_count && !failure;)
+  for (size_t at = 0; at < procfs->processes.count && !failure;)
     failure = scan_chunk(procfs, &at);
   denet_process_table_end(table, !failure);
   failure = failure ? failure : procfs->scan_failure;

@@ -28,7 +28,8 @@ static void make_place(void) {
   proc_write(place.path, "file", "some text", 9);
   ck_assert_int_eq(symlink("file (deleted)", proc_join(place.path, "link", link)), 0);
   ck_assert_int_eq(mkfifo(proc_join(place.path, "fifo", fifo), 0600), 0);
-  ck_assert_int_eq(denet_read_worker_new(place.dir, &place.worker), 0);
+  place.worker = denet_read_worker_new(place.dir);
+  ck_assert_ptr_nonnull(place.worker);
 }
 
 static void remove_place(void) {
