@@ -1,5 +1,5 @@
-/* What the files of the BPF source share: source.c scans, measure.c takes over the values of the
- * records, texts.c reads texts. Nothing else includes this. */
+/* What the files of the BPF source share: source.c scans and reads texts, measure.c takes over the
+ * values of the records. Nothing else includes this. */
 #pragma once
 
 #include "bpf/process_records.h"
@@ -45,10 +45,6 @@ denet_bpf_source_record(const struct denet_bpf_source *bpf, const struct denet_p
 void denet_bpf_source_list_in_full(struct denet_bpf_source *bpf,
                                    const struct denet_process *process);
 
-/* The source's functions, see source.h. */
+/* A function of the source, see source.h. */
 void denet_bpf_source_measure(struct denet_source *source, struct denet_process *process,
                               const struct denet_metric_set *wanted, bool first);
-int denet_bpf_source_read_text(struct denet_source *source, struct denet_process *process,
-                               enum denet_text_kind kind, struct denet_buffer *out);
-int denet_bpf_source_read_uid(struct denet_source *source, const struct denet_process *process,
-                              uid_t *out_uid);

@@ -240,30 +240,22 @@ static void measure_threads(struct denet_procfs *procfs, struct denet_process *p
 
 /* --- The process --- */
 
-/* Reads memory from statm of a process or one of its threads. Returns the outcome. */
-static int measure_memory_of(struct denet_procfs *procfs, struct denet_process *process,
-                             pid_t tid) {
+/* When the main thread has exited, its statm has zeros, but those of the other threads do not. */
+static void measure_memory(struct denet_procfs *procfs, struct denet_process *process) {
   struct denet_text text;
   uint64_t vm_pages;
-  int outcome = denet_procfs_read(procfs, process->pid, tid, "statm", &text);
+  int outcome =
+      process->no_mm ? DENET_GONE : denet_procfs_read(procfs, process->pid, 0, "statm", &text);
+  if (process->no_mm)
+    list_threads(procfs, process->pid);
+  for (size_t i = 0; process->no_mm && outcome && i < procfs->threads.count; i++)
+    if (procfs->threads.items[i].pid != process->pid)
+      outcome =
+          denet_procfs_read(procfs, process->pid, procfs->threads.items[i].pid, "statm", &text);
   /* A process that has exited since the scan has no memory; its last values stay. */
   bool has_memory = !outcome && denet_parse_field(text, 1, &vm_pages) && vm_pages;
   if (has_memory || (!outcome && (process->kernel_thread || process->ended)))
     take_file(&procfs->plan[DENET_FILE_STATM], text, &process->usage->now);
-  return outcome;
-}
-
-/* When the main thread has exited, its statm has zeros, but those of the other threads do not. */
-static void measure_memory(struct denet_procfs *procfs, struct denet_process *process) {
-  if (!process->no_mm) {
-    measure_memory_of(procfs, process, 0);
-    return;
-  }
-  list_threads(procfs, process->pid);
-  for (size_t i = 0; i < procfs->threads.count; i++)
-    if (procfs->threads.items[i].pid != process->pid &&
-        !measure_memory_of(procfs, process, procfs->threads.items[i].pid))
-      return;
 }
 
 /* Returns the interface sums of a network namespace, read once a pass from the first process

@@ -1,10 +1,12 @@
-/* Passes: what the records of threads add to their processes, and processes that start and end
- * between two passes, which only events report. */
+/* Passes: what the records of threads add to their processes, processes that start and end between
+ * two passes, which only events report, and whether the text of a process comes from the event of
+ * its exec or from /proc. */
 #include "core/source/bpf/source.h"
 
 #include "core/util/cleanup.h"
 #include "tests/unit/unit.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -366,6 +368,121 @@ START_TEST(sum_that_has_a_thread_twice_is_taken_only_if_there_are_no_values) {
 }
 END_TEST
 
+/* --- Texts --- */
+
+#define EXEC 3
+#define OPENED (START_NS - 100 * SECOND)
+#define YOUNG (START_NS - SECOND / 100)
+#define OLD (OPENED - SECOND)
+
+/* When the event of an exec comes. */
+enum { NEVER, BEFORE, MEANWHILE };
+
+/* When the process exec'd: not since its birth, in this pass, in an earlier one. */
+enum { UNSEEN, SEEN, LONG_AGO };
+static const uint64_t execs_ns[] = {0, START_NS, START_NS - 5 * SECOND};
+
+/* One read of a process's arguments. */
+static const struct {
+  const char *what;
+  uint64_t born_ns;
+  int execd;
+  const char *proc; /* the arguments in /proc */
+  int outcome;      /* of reading those */
+  int event;        /* when the event comes, with this text */
+  uint64_t event_exec;
+  const char *text;
+  bool exits;        /* while /proc is read */
+  int expected;      /* outcome; DENET_GONE: as if the process were gone */
+  const char *taken; /* NULL: none */
+} reads[] = {
+    {"event before", YOUNG, UNSEEN, "other", 0, BEFORE, EXEC, "job 7", 0, 0, "job 7"},
+    {"event before, /proc stalls", YOUNG, UNSEEN, "", DENET_LATER, BEFORE, EXEC, "job 7", 0, 0,
+     "job 7"},
+    {"in its exec, event meanwhile", YOUNG, UNSEEN, "", 0, MEANWHILE, EXEC, "job 7", 0, 0, "job 7"},
+    {"/proc stalls, event meanwhile", YOUNG, UNSEEN, "", DENET_LATER, MEANWHILE, EXEC, "job 7",
+     false, 0, "job 7"},
+    {"no memory, event meanwhile", YOUNG, UNSEEN, "", -ENOMEM, MEANWHILE, EXEC, "job 7", 0, 0,
+     "job 7"},
+    {"event meanwhile", YOUNG, UNSEEN, "job 7", 0, MEANWHILE, EXEC, "job 7", 0, 0, "job 7"},
+    {"in its exec, no event yet", YOUNG, UNSEEN, "", 0, NEVER, 0, "", 0, DENET_GONE, NULL},
+    {"no event yet", YOUNG, UNSEEN, "job 7", 0, NEVER, 0, "", 0, DENET_GONE, NULL},
+    {"was there before", OLD, UNSEEN, "job 7", 0, NEVER, 0, "", 0, 0, "job 7"},
+    {"was there before, has cleared its title", OLD, UNSEEN, "", 0, NEVER, 0, "", 0, 0, ""},
+    {"was there before, in its exec", OLD, SEEN, "", 0, NEVER, 0, "", 0, DENET_GONE, NULL},
+    {"was there before, execs, event meanwhile", OLD, SEEN, "", 0, MEANWHILE, EXEC, "job 7", false,
+     0, "job 7"},
+    {"the event of its exec was lost", OLD, LONG_AGO, "job 7", 0, NEVER, 0, "", 0, 0, "job 7"},
+    {"event of an older exec, none of this one", OLD, LONG_AGO, "job 7", 0, BEFORE, EXEC - 1,
+     "shell", 0, 0, "job 7"},
+    {"event of an older exec, none of this one yet", OLD, SEEN, "", 0, BEFORE, EXEC - 1, "shell",
+     false, DENET_GONE, NULL},
+    {"execs the next program", OLD, UNSEEN, "next", 0, MEANWHILE, EXEC + 1, "next", 0, DENET_GONE,
+     NULL},
+    {"exits", OLD, UNSEEN, "", 0, NEVER, 0, "", 1, DENET_GONE, NULL},
+    {"exits, event meanwhile", YOUNG, UNSEEN, "", 0, MEANWHILE, EXEC, "job 7", 1, 0, "job 7"},
+    {"vanishes, event meanwhile", YOUNG, UNSEEN, "", DENET_GONE, MEANWHILE, EXEC, "job 7", 1, 0,
+     "job 7"},
+    {"empty in the event", YOUNG, UNSEEN, "job 7", 0, BEFORE, EXEC, "", 0, 0, "job 7"},
+    {"empty in the event, gone from /proc", YOUNG, UNSEEN, "", DENET_GONE, BEFORE, EXEC, "", true,
+     0, ""},
+    {"empty in the event, /proc stalls", YOUNG, UNSEEN, "", DENET_LATER, BEFORE, EXEC, "", 0,
+     DENET_LATER, NULL},
+    {"empty in the event, no descriptor", YOUNG, UNSEEN, "", -EMFILE, BEFORE, EXEC, "", 0, -EMFILE,
+     NULL},
+};
+
+static int row;
+
+static void send_texts(void) {
+  struct denet_bpf_texts texts = {.head = {DENET_BPF_TEXTS, PID, reads[row].born_ns},
+                                  .exec_id = reads[row].event_exec,
+                                  .argument_bytes = (denet_u32)strlen(reads[row].text)};
+  char event[128];
+  memcpy(event, &texts, sizeof(texts));
+  strcpy(event + sizeof(texts), reads[row].text);
+  send(event, sizeof(texts) + texts.argument_bytes);
+}
+
+/* Replaces that of /proc. Meanwhile events come, as the row says. */
+static int read_proc(struct denet_source *procfs, struct denet_process *process,
+                     enum denet_text_kind kind, struct denet_buffer *out) {
+  struct denet_bpf_exit exit = {.head = {DENET_BPF_EXIT, PID, reads[row].born_ns}};
+  (void)procfs, (void)process;
+  ck_assert_int_eq(kind, DENET_TEXT_ARGUMENTS);
+  if (reads[row].event == MEANWHILE)
+    send_texts();
+  if (reads[row].exits)
+    send(&exit, sizeof(exit));
+  denet_buffer_clear(out);
+  ck_assert_int_eq(denet_buffer_append_string(out, reads[row].proc), 0);
+  return reads[row].outcome;
+}
+
+START_TEST(arguments_are_those_of_the_program_in_the_pass) {
+  struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
+  struct denet_process process = {.pid = PID,
+                                  .parent_pid = PARENT,
+                                  .born_ns = reads[_i].born_ns,
+                                  .exec_stamp = EXEC,
+                                  .execd = true,
+                                  .notes.bpf.execd_ns = execs_ns[reads[_i].execd]};
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
+  row = _i;
+  bpf->procfs->source.read_text = read_proc;
+  bpf->opened_ns = OPENED;
+  bpf->begun_ns = START_NS;
+  if (reads[_i].event == BEFORE)
+    send_texts();
+  denet_loader_drain(NULL);
+  int outcome = source->read_text(source, &process, DENET_TEXT_ARGUMENTS, &text);
+  ck_assert_msg(outcome == reads[_i].expected, "%s: %d", reads[_i].what, outcome);
+  if (reads[_i].taken)
+    ck_assert_msg(strcmp(denet_buffer_text(&text).bytes, reads[_i].taken) == 0, "%s: \"%s\"",
+                  reads[_i].what, denet_buffer_text(&text).bytes);
+}
+END_TEST
+
 static void add(Suite *suite, const TTest *test, int rows) {
   TCase *cases = tcase_create(test->name);
   tcase_add_checked_fixture(cases, begin, end);
@@ -376,6 +493,7 @@ static void add(Suite *suite, const TTest *test, int rows) {
 void add_cases(Suite *suite) {
   add(suite, process_between_two_passes_is_listed_however_far_apart_they_are,
       DENET_COUNT_OF(lives));
+  add(suite, arguments_are_those_of_the_program_in_the_pass, DENET_COUNT_OF(reads));
   add(suite, process_without_final_usage_counts_as_lost, 1);
   add(suite, final_usage_of_a_zombie_that_was_given_up_is_requested, 1);
   add(suite, usage_of_threads_is_added_to_their_processes_in_any_order, DENET_COUNT_OF(orders));
