@@ -375,11 +375,12 @@ END_TEST
 #define YOUNG (START_NS - SECOND / 100)
 #define OLD (OPENED - SECOND)
 
-/* When the event of an exec comes. */
-enum { NEVER, BEFORE, MEANWHILE };
+/* When the event of an exec comes: during the read of /proc. */
+enum { NEVER, BEFORE, DURING };
 
 /* When the process exec'd: not since its birth, in this pass, in an earlier one. */
-enum { UNSEEN, SEEN, LONG_AGO };
+enum { UNSEEN, SEEN, LONG };
+enum { GONE = DENET_GONE, LATER = DENET_LATER };
 static const uint64_t execs_ns[] = {0, START_NS, START_NS - 5 * SECOND};
 
 /* One read of a process's arguments. */
@@ -393,43 +394,36 @@ static const struct {
   uint64_t event_exec;
   const char *text;
   bool exits;        /* while /proc is read */
-  int expected;      /* outcome; DENET_GONE: as if the process were gone */
+  int expected;      /* outcome; GONE: as if the process were gone */
   const char *taken; /* NULL: none */
 } reads[] = {
     {"event before", YOUNG, UNSEEN, "other", 0, BEFORE, EXEC, "job 7", 0, 0, "job 7"},
-    {"event before, /proc stalls", YOUNG, UNSEEN, "", DENET_LATER, BEFORE, EXEC, "job 7", 0, 0,
+    {"event before, /proc stalls", YOUNG, UNSEEN, "", LATER, BEFORE, EXEC, "job 7", 0, 0, "job 7"},
+    {"in its exec, event during it", YOUNG, UNSEEN, "", 0, DURING, EXEC, "job 7", 0, 0, "job 7"},
+    {"/proc stalls, event during it", YOUNG, UNSEEN, "", LATER, DURING, EXEC, "job 7", 0, 0,
      "job 7"},
-    {"in its exec, event meanwhile", YOUNG, UNSEEN, "", 0, MEANWHILE, EXEC, "job 7", 0, 0, "job 7"},
-    {"/proc stalls, event meanwhile", YOUNG, UNSEEN, "", DENET_LATER, MEANWHILE, EXEC, "job 7",
-     false, 0, "job 7"},
-    {"no memory, event meanwhile", YOUNG, UNSEEN, "", -ENOMEM, MEANWHILE, EXEC, "job 7", 0, 0,
+    {"no memory, event during it", YOUNG, UNSEEN, "", -ENOMEM, DURING, EXEC, "job 7", 0, 0,
      "job 7"},
-    {"event meanwhile", YOUNG, UNSEEN, "job 7", 0, MEANWHILE, EXEC, "job 7", 0, 0, "job 7"},
-    {"in its exec, no event yet", YOUNG, UNSEEN, "", 0, NEVER, 0, "", 0, DENET_GONE, NULL},
-    {"no event yet", YOUNG, UNSEEN, "job 7", 0, NEVER, 0, "", 0, DENET_GONE, NULL},
-    {"was there before", OLD, UNSEEN, "job 7", 0, NEVER, 0, "", 0, 0, "job 7"},
-    {"was there before, has cleared its title", OLD, UNSEEN, "", 0, NEVER, 0, "", 0, 0, ""},
-    {"was there before, in its exec", OLD, SEEN, "", 0, NEVER, 0, "", 0, DENET_GONE, NULL},
-    {"was there before, execs, event meanwhile", OLD, SEEN, "", 0, MEANWHILE, EXEC, "job 7", false,
+    {"event during it", YOUNG, UNSEEN, "job 7", 0, DURING, EXEC, "job 7", 0, 0, "job 7"},
+    {"in its exec, no event yet", YOUNG, UNSEEN, "", 0, NEVER, 0, "", 0, GONE, NULL},
+    {"no event yet", YOUNG, UNSEEN, "job 7", 0, NEVER, 0, "", 0, GONE, NULL},
+    {"old", OLD, UNSEEN, "job 7", 0, NEVER, 0, "", 0, 0, "job 7"},
+    {"old, has cleared its title", OLD, UNSEEN, "", 0, NEVER, 0, "", 0, 0, ""},
+    {"old, in its exec", OLD, SEEN, "", 0, NEVER, 0, "", 0, GONE, NULL},
+    {"old, execs, event during it", OLD, SEEN, "", 0, DURING, EXEC, "job 7", 0, 0, "job 7"},
+    {"the event of its exec was lost", OLD, LONG, "job 7", 0, NEVER, 0, "", 0, 0, "job 7"},
+    {"event of an old exec, none of this one", OLD, LONG, "job 7", 0, BEFORE, EXEC - 1, "shell", 0,
      0, "job 7"},
-    {"the event of its exec was lost", OLD, LONG_AGO, "job 7", 0, NEVER, 0, "", 0, 0, "job 7"},
-    {"event of an older exec, none of this one", OLD, LONG_AGO, "job 7", 0, BEFORE, EXEC - 1,
-     "shell", 0, 0, "job 7"},
-    {"event of an older exec, none of this one yet", OLD, SEEN, "", 0, BEFORE, EXEC - 1, "shell",
-     false, DENET_GONE, NULL},
-    {"execs the next program", OLD, UNSEEN, "next", 0, MEANWHILE, EXEC + 1, "next", 0, DENET_GONE,
-     NULL},
-    {"exits", OLD, UNSEEN, "", 0, NEVER, 0, "", 1, DENET_GONE, NULL},
-    {"exits, event meanwhile", YOUNG, UNSEEN, "", 0, MEANWHILE, EXEC, "job 7", 1, 0, "job 7"},
-    {"vanishes, event meanwhile", YOUNG, UNSEEN, "", DENET_GONE, MEANWHILE, EXEC, "job 7", 1, 0,
-     "job 7"},
-    {"empty in the event", YOUNG, UNSEEN, "job 7", 0, BEFORE, EXEC, "", 0, 0, "job 7"},
-    {"empty in the event, gone from /proc", YOUNG, UNSEEN, "", DENET_GONE, BEFORE, EXEC, "", true,
-     0, ""},
-    {"empty in the event, /proc stalls", YOUNG, UNSEEN, "", DENET_LATER, BEFORE, EXEC, "", 0,
-     DENET_LATER, NULL},
-    {"empty in the event, no descriptor", YOUNG, UNSEEN, "", -EMFILE, BEFORE, EXEC, "", 0, -EMFILE,
-     NULL},
+    {"event of an old exec, none of this one yet", OLD, SEEN, "", 0, BEFORE, EXEC - 1, "shell", 0,
+     GONE, NULL},
+    {"execs the next program", OLD, UNSEEN, "next", 0, DURING, EXEC + 1, "next", 0, GONE, NULL},
+    {"exits", OLD, UNSEEN, "", 0, NEVER, 0, "", 1, GONE, NULL},
+    {"exits, event during it", YOUNG, UNSEEN, "", 0, DURING, EXEC, "job 7", 1, 0, "job 7"},
+    {"vanishes, event during it", YOUNG, UNSEEN, "", GONE, DURING, EXEC, "job 7", 1, 0, "job 7"},
+    {"empty event", YOUNG, UNSEEN, "job 7", 0, BEFORE, EXEC, "", 0, 0, "job 7"},
+    {"empty event, gone from /proc", YOUNG, UNSEEN, "", GONE, BEFORE, EXEC, "", 1, 0, ""},
+    {"empty event, /proc stalls", YOUNG, UNSEEN, "", LATER, BEFORE, EXEC, "", 0, LATER, NULL},
+    {"empty event, no descriptor", YOUNG, UNSEEN, "", -EMFILE, BEFORE, EXEC, "", 0, -EMFILE, NULL},
 };
 
 static int row;
@@ -450,7 +444,7 @@ static int read_proc(struct denet_source *procfs, struct denet_process *process,
   struct denet_bpf_exit exit = {.head = {DENET_BPF_EXIT, PID, reads[row].born_ns}};
   (void)procfs, (void)process;
   ck_assert_int_eq(kind, DENET_TEXT_ARGUMENTS);
-  if (reads[row].event == MEANWHILE)
+  if (reads[row].event == DURING)
     send_texts();
   if (reads[row].exits)
     send(&exit, sizeof(exit));
