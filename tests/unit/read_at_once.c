@@ -45,10 +45,6 @@ unsigned denet_read_worker_add(struct denet_read_worker *worker, pid_t pid, cons
   return worker->count++;
 }
 
-unsigned denet_read_worker_room(const struct denet_read_worker *worker) {
-  return DENET_READ_WORKER_FILES - worker->count;
-}
-
 void denet_read_worker_read(struct denet_read_worker *worker) {
   for (; worker->done < worker->count; worker->done++) {
     struct file *file = &worker->files[worker->done];

@@ -83,12 +83,10 @@ static bool is_whole(const struct denet_bpf_head *head, size_t size) {
 
 static int note_texts(struct denet_lifecycle_entry *entry, const struct denet_bpf_texts *texts) {
   size_t size = sizeof(*texts) + count_texts(texts);
-  struct denet_bpf_texts *copy = malloc(size);
+  struct denet_bpf_texts *copy = realloc(entry->texts, size);
   if (!copy)
     return -ENOMEM;
-  memcpy(copy, texts, size);
-  free(entry->texts);
-  entry->texts = copy;
+  entry->texts = memcpy(copy, texts, size);
   entry->is_checked = false;
   return 0;
 }

@@ -78,11 +78,14 @@ static void measure_cpu(struct denet_bpf_source *bpf, struct denet_process *proc
                         const struct denet_bpf_process *record) {
   struct denet_usage *usage = process->usage;
   struct denet_values *now = &usage->now;
-  const uint64_t before_ns = usage->measured_ns;
-  if (denet_procfs_read_cpu(bpf->procfs, process))
+  uint64_t cpu_ns, now_ns;
+  if (denet_procfs_read_cpu(bpf->procfs, process->pid, &cpu_ns, &now_ns))
     return;
-  if (usage->measured_ns > before_ns)
-    usage->age_ns += now->value[DENET_THREADS] * (usage->measured_ns - before_ns);
+  if (usage->cpu_ns < cpu_ns)
+    usage->cpu_ns = cpu_ns;
+  if (usage->measured_ns < now_ns)
+    usage->age_ns += now->value[DENET_THREADS] * (now_ns - usage->measured_ns);
+  usage->measured_ns = now_ns;
   denet_usage_derive_off_cpu(usage);
   denet_values_split_cpu(now, usage->cpu_ns,
                          record ? record->usage.user_ns : now->value[DENET_CPU_USER],

@@ -35,11 +35,11 @@ static int list_threads(struct denet_procfs *procfs, pid_t pid) {
   DENET_CLOSE int fd = denet_procfs_open_file(procfs, pid, 0, "task", O_DIRECTORY);
   DIR *tasks = fd < 0 ? NULL : fdopendir(fd);
   if (!tasks)
-    return denet_procfs_note(procfs, NULL, denet_procfs_outcome(), 0);
+    return denet_procfs_note(procfs, NULL, denet_procfs_outcome(-errno), 0);
   DENET_TAKE_FD(fd);
-  int outcome = denet_procfs_list(&procfs->threads, tasks);
+  int outcome = denet_procfs_outcome(denet_procfs_list(&procfs->threads, tasks));
   closedir(tasks);
-  return outcome == -ENOENT || outcome == -ESRCH ? 0 : outcome;
+  return outcome < 0 ? outcome : 0;
 }
 
 /* Lists the known threads that were not in the directory. The kernel leaves out some when one exits
@@ -95,11 +95,10 @@ static void begin_thread(const struct visit *visit, struct thread *thread) {
  * in which the thread started; the middle of it is right on average. 0 or the outcome of its stat.
  */
 static int start_blocked(const struct visit *visit, const struct thread *thread) {
-  struct denet_procfs *procfs = visit->procfs;
   const struct denet_process *process = visit->process;
+  uint64_t tick_ns = visit->procfs->env->tick_ns, start_ticks = process->start_ticks;
   struct denet_text text;
   struct denet_stat stat;
-  uint64_t start_ticks = process->start_ticks, tick_ns = procfs->env->tick_ns;
   bool is_main = thread->tid == process->pid;
   if (!denet_thread_sums_lacks_start(visit->sums, thread->tid) ||
       (is_main && (process->ended || process->no_mm)))
@@ -107,8 +106,8 @@ static int start_blocked(const struct visit *visit, const struct thread *thread)
   if (!is_main) {
     /* stat was not appended if the visit showed that another thread has the number now. */
     int outcome = thread->stat == DENET_PROCFS_NOT_READ
-                      ? denet_procfs_read_listed(procfs, process->pid, thread->tid, "stat", &text)
-                      : denet_procfs_file_text(procfs, thread->stat, &text);
+                      ? -EAGAIN
+                      : denet_procfs_file_text(visit->procfs, thread->stat, &text);
     if (!outcome)
       outcome = denet_parse_stat(text, &stat);
     if (outcome)
@@ -313,15 +312,19 @@ static bool is_right(const struct denet_process *process, unsigned other) {
   return other == DENET_PROCFS_IO ? !process->has_reaped : !process->no_mm;
 }
 
-void denet_procfs_add_others(struct denet_procfs *procfs, const struct denet_process *process,
-                             const struct denet_metric_set *wanted,
-                             unsigned out_indices[DENET_PROCFS_OTHERS]) {
+unsigned denet_procfs_add_others(struct denet_procfs *procfs, const struct denet_process *process,
+                                 const struct denet_metric_set *wanted,
+                                 unsigned out_indices[DENET_PROCFS_OTHERS]) {
+  unsigned count = 0;
   for (unsigned i = 0; i < DENET_PROCFS_OTHERS; i++) {
-    bool is_wanted = denet_metric_set_meets(wanted, &procfs->plan[others[i].file].metrics);
-    out_indices[i] = is_wanted && is_right(process, i)
-                         ? denet_procfs_add_file(procfs, process->pid, 0, others[i].name)
-                         : DENET_PROCFS_NOT_READ;
+    out_indices[i] = DENET_PROCFS_NOT_READ;
+    if (!denet_metric_set_meets(wanted, &procfs->plan[others[i].file].metrics) ||
+        !is_right(process, i))
+      continue;
+    out_indices[i] = denet_procfs_add_file(procfs, process->pid, 0, others[i].name);
+    count++;
   }
+  return count;
 }
 
 void denet_procfs_take_others(struct denet_procfs *procfs, struct denet_process *process,

@@ -17,7 +17,9 @@
 /* The rest is cut: a user's arguments must not fill the memory of this process. */
 #define ARGUMENTS_MOST (1 << 18)
 
-int denet_procfs_outcome(void) { return errno == ENOENT || errno == ESRCH ? DENET_GONE : -errno; }
+int denet_procfs_outcome(int outcome) {
+  return outcome == -ENOENT || outcome == -ESRCH ? DENET_GONE : outcome;
+}
 
 #define PATH_BYTES 64
 
@@ -33,7 +35,7 @@ int denet_procfs_open_file(const struct denet_procfs *procfs, pid_t pid, pid_t t
                            const char *name, int flags) {
   char path[PATH_BYTES];
   make_path(path, pid, tid, name);
-  return openat(procfs->proc_fd, path, flags | O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
+  return openat(dirfd(procfs->folder), path, flags | O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
 }
 
 int denet_procfs_read(struct denet_procfs *procfs, pid_t pid, pid_t tid, const char *name,
@@ -46,7 +48,7 @@ int denet_procfs_read(struct denet_procfs *procfs, pid_t pid, pid_t tid, const c
     char *at = procfs->text + length;
     ssize_t got = fd < 0 ? -1 : read(fd, at, DENET_PROCFS_TEXT - length);
     if (got < 0)
-      return denet_procfs_note(procfs, NULL, denet_procfs_outcome(), 0);
+      return denet_procfs_note(procfs, NULL, denet_procfs_outcome(-errno), 0);
     length += (size_t)got;
     is_complete = !got || (!has_lines && at[got - 1] == '\n');
   }
@@ -78,17 +80,8 @@ unsigned denet_procfs_add_file(struct denet_procfs *procfs, pid_t pid, pid_t tid
 
 int denet_procfs_file_text(struct denet_procfs *procfs, unsigned index,
                            struct denet_text *out_text) {
-  int outcome = denet_read_worker_text(procfs->numbers, index, out_text);
-  if (outcome == -ENOENT || outcome == -ESRCH)
-    return DENET_GONE;
+  int outcome = denet_procfs_outcome(denet_read_worker_text(procfs->numbers, index, out_text));
   return denet_procfs_note(procfs, NULL, outcome == DENET_LATER ? -EAGAIN : outcome, 0);
-}
-
-int denet_procfs_read_listed(struct denet_procfs *procfs, pid_t pid, pid_t tid, const char *name,
-                             struct denet_text *out_text) {
-  unsigned index = denet_procfs_add_file(procfs, pid, tid, name);
-  denet_read_worker_read(procfs->numbers);
-  return denet_procfs_file_text(procfs, index, out_text);
 }
 
 /* Returns the pid in the name of a directory, 0 if it is none. */
@@ -177,7 +170,7 @@ static int read_arguments(struct denet_procfs *procfs, const struct denet_proces
     return DENET_GONE;
   if (!outcome)
     out->length = denet_parse_arguments(denet_buffer_text(out)).length;
-  return outcome == -ENOENT || outcome == -ESRCH ? DENET_GONE : outcome;
+  return denet_procfs_outcome(outcome);
 }
 
 static int read_text(struct denet_source *source, struct denet_process *process,
@@ -221,7 +214,7 @@ static void free_procfs(struct denet_source *source) {
   denet_read_worker_free(procfs->texts);
   denet_read_worker_free(procfs->numbers);
   if (procfs->folder)
-    closedir(procfs->folder); /* closes proc_fd */
+    closedir(procfs->folder);
   free(procfs->processes.items);
   free(procfs->nets);
   free(procfs->threads.items);
@@ -237,7 +230,7 @@ static void make_plans(struct denet_procfs *procfs) {
   for (unsigned m = 0; m < DENET_METRICS; m++) {
     const struct denet_metric_info *info = &denet_metric_info[m];
     struct denet_procfs_plan *plan = &procfs->plan[info->procfs.file];
-    if (info->procfs.file == DENET_FILE_NONE || plan->count == DENET_COUNT_OF(plan->metric))
+    if (info->procfs.file == DENET_FILE_NONE)
       continue;
     unsigned i = plan->count++;
     plan->metric[i] = m;
@@ -269,7 +262,7 @@ static bool can_see_all(struct denet_procfs *procfs) {
 /* Returns whether the kernel keeps run queue times. Without CONFIG_SCHED_INFO there is no file, or
  * it has zeros, also for this thread, which has run. */
 static bool has_run_queue_times(struct denet_procfs *procfs) {
-  DENET_CLOSE int fd = openat(procfs->proc_fd, "self/schedstat", O_RDONLY | O_CLOEXEC);
+  DENET_CLOSE int fd = openat(dirfd(procfs->folder), "self/schedstat", O_RDONLY | O_CLOEXEC);
   if (fd < 0)
     return errno != ENOENT;
   ssize_t got = read(fd, procfs->text, DENET_PROCFS_TEXT);
@@ -306,16 +299,15 @@ int denet_procfs_open(const struct denet_env *env, struct denet_error *error,
                                          .read_uid = denet_procfs_read_uid,
                                          .free = free_procfs};
   procfs->env = env;
-  procfs->proc_fd = dirfd(folder);
-  procfs->own_pids = has_own_pids(procfs->proc_fd);
+  procfs->own_pids = has_own_pids(dirfd(folder));
   struct stat own_net;
-  if (procfs->own_pids && !fstatat(procfs->proc_fd, "self/ns/net", &own_net, 0))
+  if (procfs->own_pids && !fstatat(dirfd(folder), "self/ns/net", &own_net, 0))
     procfs->own_net = own_net.st_ino;
-  bool has_self = !faccessat(procfs->proc_fd, "self/stat", F_OK, 0);
+  bool has_self = !faccessat(dirfd(folder), "self/stat", F_OK, 0);
   procfs->has_schedstat = !has_self || has_run_queue_times(procfs);
   if (!procfs->has_schedstat)
     procfs->source.unavailable |= DENET_UNAVAILABLE_SCHEDSTAT;
-  if (has_self && faccessat(procfs->proc_fd, "self/io", F_OK, 0))
+  if (has_self && faccessat(dirfd(folder), "self/io", F_OK, 0))
     procfs->source.unavailable |= DENET_UNAVAILABLE_IO_ACCOUNTING;
   procfs->source.seen_unavailable = procfs->source.unavailable;
   procfs->sees_all = can_see_all(procfs);

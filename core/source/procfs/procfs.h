@@ -9,7 +9,7 @@
 #include <dirent.h>
 #include <limits.h>
 
-/* The metrics in one file of /proc, from metrics.def. */
+/* The metrics in one file of /proc, from metrics.def: at most 8. */
 struct denet_procfs_plan {
   unsigned count;
   enum denet_metric metric[8];
@@ -42,7 +42,6 @@ struct denet_procfs {
   const struct denet_env *env;
   struct denet_process_table *table; /* of the last pass; borrowed. NULL: there was none */
   DIR *folder;
-  int proc_fd;        /* of folder */
   bool sees_all;      /* all of stat of other users' processes may be read */
   bool has_schedstat; /* the kernel keeps run queue times */
   bool own_pids;      /* pids there are of the own pid namespace: clock_gettime() takes them */
@@ -60,8 +59,8 @@ struct denet_procfs {
   char text[DENET_PROCFS_TEXT + 1];
 };
 
-/* Returns the outcome of a failed system call on a file of a process: DENET_GONE or -errno. */
-int denet_procfs_outcome(void);
+/* Returns DENET_GONE if the -errno says that there is no such process, else the same outcome. */
+int denet_procfs_outcome(int outcome);
 
 /* Notes an outcome: a failure, unless the process is gone; if it is not permitted (EACCES, EPERM),
  * what may not be read of the process, if one is given. Returns the outcome. */
@@ -85,16 +84,12 @@ unsigned denet_procfs_add_file(struct denet_procfs *procfs, pid_t pid, pid_t tid
 int denet_procfs_file_text(struct denet_procfs *procfs, unsigned index,
                            struct denet_text *out_text);
 
-/* Appends one file, reads the list, and returns as denet_procfs_file_text() does. */
-int denet_procfs_read_listed(struct denet_procfs *procfs, pid_t pid, pid_t tid, const char *name,
-                             struct denet_text *out_text);
-
 /* Appends those of io and ns/net that have wanted metrics, and whose values are right. Stores their
- * indices in the list of procfs->numbers, DENET_PROCFS_NOT_READ of the others. */
+ * indices in the list of procfs->numbers, DENET_PROCFS_NOT_READ of the others. Returns how many. */
 #define DENET_PROCFS_NOT_READ UINT_MAX
-void denet_procfs_add_others(struct denet_procfs *procfs, const struct denet_process *process,
-                             const struct denet_metric_set *wanted,
-                             unsigned out_indices[DENET_PROCFS_OTHERS]);
+unsigned denet_procfs_add_others(struct denet_procfs *procfs, const struct denet_process *process,
+                                 const struct denet_metric_set *wanted,
+                                 unsigned out_indices[DENET_PROCFS_OTHERS]);
 
 /* Takes the values of those that were appended, and notes the outcomes in the process. */
 void denet_procfs_take_others(struct denet_procfs *procfs, struct denet_process *process,
@@ -107,12 +102,15 @@ void denet_procfs_measure_stat(struct denet_procfs *procfs, struct denet_process
 /* Appends a pid. 0 or -ENOMEM. */
 int denet_procfs_append(struct denet_procfs_list *list, pid_t pid, uint64_t inode);
 
-/* Replaces the list by the pids that are names in the folder, ascending. 0; DENET_GONE; -errno. */
+/* Replaces the list by the pids that are names in the folder, ascending. 0 or -errno. */
 int denet_procfs_list(struct denet_procfs_list *list, DIR *folder);
 
-/* Updates cpu_ns and measured_ns from the CPU clock of the process. 0; DENET_GONE; -ENOTSUP if pids
- * are not of the own namespace. */
-int denet_procfs_read_cpu(const struct denet_procfs *procfs, struct denet_process *process);
+/* Reads the CPU time of all threads of the process, exited ones included, ns, which the kernel sums
+ * (posix_cpu_clock_get, kernel/time/posix-cpu-timers.c), and the time of the reading, boot clock.
+ * 0; DENET_GONE if there is no such process; -ENOTSUP if pids are not of the own namespace. The
+ * time is stored always. */
+int denet_procfs_read_cpu(const struct denet_procfs *procfs, pid_t pid, uint64_t *out_cpu_ns,
+                          uint64_t *out_now_ns);
 
 /* Reads the network counts of the process's namespace, if they are wanted. */
 void denet_procfs_measure_net(struct denet_procfs *procfs, struct denet_process *process,

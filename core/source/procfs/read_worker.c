@@ -232,10 +232,6 @@ unsigned denet_read_worker_add(struct denet_read_worker *worker, pid_t pid, cons
   return worker->count - 1;
 }
 
-unsigned denet_read_worker_room(const struct denet_read_worker *worker) {
-  return DENET_READ_WORKER_FILES - worker->count;
-}
-
 /* Reads until all files are read or the thread stalls. Then it is left behind, and all files of the
  * same process are skipped. Returns false if there is no thread. */
 static bool read_in_thread(struct denet_read_worker *worker) {

@@ -39,9 +39,6 @@ void denet_read_worker_begin(struct denet_read_worker *worker);
 unsigned denet_read_worker_add(struct denet_read_worker *worker, pid_t pid, const char *path,
                                size_t limit);
 
-/* Returns how many files can still be appended. */
-unsigned denet_read_worker_room(const struct denet_read_worker *worker);
-
 /* Reads the files that were appended since the last call, except those of processes on which a
  * thread stalls. If 64 threads stall, or none can be started, the caller reads and may stall. */
 void denet_read_worker_read(struct denet_read_worker *worker);

@@ -18,13 +18,11 @@
 #define CLOCK_ATTEMPTS 3
 #define CHUNK_MOST 256 /* processes; most are idle, so that no file of them is read */
 
-/* Reads the CPU time of all threads of the process, exited ones included, ns, which the kernel sums
- * (posix_cpu_clock_get, kernel/time/posix-cpu-timers.c), and the time of the reading. If this
- * thread loses its CPU between the two clocks they are read again, as the difference would be an
- * error of the CPU use. 0; DENET_GONE if there is no such process; -ENOTSUP; the time always. */
-static int read_cpu(const struct denet_procfs *procfs, pid_t pid, uint64_t *out_cpu_ns,
-                    uint64_t *out_now_ns) {
+int denet_procfs_read_cpu(const struct denet_procfs *procfs, pid_t pid, uint64_t *out_cpu_ns,
+                          uint64_t *out_now_ns) {
   const struct denet_env *env = procfs->env;
+  /* If this thread loses its CPU between the two clocks they are read again, as the difference
+   * would be an error of the CPU use. */
   for (int attempt = 0; attempt < CLOCK_ATTEMPTS; attempt++) {
     clockid_t clock;
     struct timespec time;
@@ -38,17 +36,6 @@ static int read_cpu(const struct denet_procfs *procfs, pid_t pid, uint64_t *out_
     if (*out_now_ns - before_ns < CLOCK_SKEW_NS)
       break;
   }
-  return 0;
-}
-
-int denet_procfs_read_cpu(const struct denet_procfs *procfs, struct denet_process *process) {
-  uint64_t cpu_ns, now_ns;
-  int outcome = read_cpu(procfs, process->pid, &cpu_ns, &now_ns);
-  if (outcome)
-    return outcome;
-  if (cpu_ns > process->usage->cpu_ns)
-    process->usage->cpu_ns = cpu_ns;
-  process->usage->measured_ns = now_ns;
   return 0;
 }
 
@@ -67,13 +54,16 @@ static void take_values(const struct denet_procfs *procfs, struct denet_process 
 }
 
 void denet_procfs_measure_stat(struct denet_procfs *procfs, struct denet_process *process) {
+  struct denet_usage *usage = process->usage;
   struct denet_text text;
   struct denet_stat stat;
-  if (procfs->own_pids && denet_procfs_read_cpu(procfs, process))
+  if (denet_procfs_read_cpu(procfs, process->pid, &usage->cpu_ns, &usage->measured_ns) &&
+      procfs->own_pids)
     return;
   denet_read_worker_begin(procfs->numbers);
-  int outcome = denet_procfs_read_listed(procfs, process->pid, 0, "stat", &text);
-  if (!outcome && !denet_parse_stat(text, &stat) &&
+  unsigned index = denet_procfs_add_file(procfs, process->pid, 0, "stat");
+  denet_read_worker_read(procfs->numbers);
+  if (!denet_procfs_file_text(procfs, index, &text) && !denet_parse_stat(text, &stat) &&
       stat.field[DENET_STAT_START_TICKS] == process->start_ticks)
     take_values(procfs, process, &stat);
 }
@@ -151,8 +141,8 @@ static int take_stat(struct denet_procfs *procfs, struct denet_process *process,
   uint64_t cpu_ns, now_ns;
   take_identity(procfs, process, stat);
   /* The clock of a zombie still works. No later pass reads the time since the first reading. */
-  if (process->ended && entry->has_cpu && !read_cpu(procfs, process->pid, &cpu_ns, &now_ns) &&
-      cpu_ns >= entry->cpu_ns) {
+  if (process->ended && entry->has_cpu &&
+      !denet_procfs_read_cpu(procfs, process->pid, &cpu_ns, &now_ns) && cpu_ns >= entry->cpu_ns) {
     entry->cpu_ns = cpu_ns;
     entry->now_ns = now_ns;
   }
@@ -202,11 +192,11 @@ static int take_entry(struct denet_procfs *procfs, struct entry *entry) {
 
 /* Reads the CPU clock of a process, and appends the files that must be read: of a known process
  * that has not run, if the last pass could not read them, or its parent has ended, so that it has
- * another one. */
-static void begin_entry(struct denet_procfs *procfs, struct entry *entry) {
+ * another one. Returns how many. */
+static unsigned begin_entry(struct denet_procfs *procfs, struct entry *entry) {
   static const struct denet_metric_set none = {0};
   pid_t pid = entry->listed->pid;
-  entry->has_cpu = !read_cpu(procfs, pid, &entry->cpu_ns, &entry->now_ns);
+  entry->has_cpu = !denet_procfs_read_cpu(procfs, pid, &entry->cpu_ns, &entry->now_ns);
   const struct denet_process *process = denet_process_table_peek(procfs->table, pid);
   if (process && process->notes.procfs.inode != entry->listed->inode)
     process = NULL;
@@ -221,23 +211,22 @@ static void begin_entry(struct denet_procfs *procfs, struct entry *entry) {
     entry->is_idle = !is_unread && !is_orphan;
   }
   if (entry->is_idle)
-    return;
+    return 0;
   entry->stat = denet_procfs_add_file(procfs, pid, 0, "stat");
-  denet_procfs_add_others(procfs, process, wanted, entry->others);
+  return 1 + denet_procfs_add_others(procfs, process, wanted, entry->others);
 }
 
 /* Scans a chunk of the list: as many processes as one list of files has room for. Adds how many to
  * *at. 0 or -ENOMEM. */
 static int scan_chunk(struct denet_procfs *procfs, size_t *at) {
   struct entry entries[CHUNK_MOST];
-  unsigned count = 0;
+  unsigned count = 0, room = DENET_READ_WORKER_FILES;
   int failure = 0;
   denet_read_worker_begin(procfs->numbers);
-  for (; *at < procfs->processes.count && count < CHUNK_MOST &&
-         denet_read_worker_room(procfs->numbers) >= 1 + DENET_PROCFS_OTHERS;
-       ++*at) {
-    entries[count] = (struct entry){.listed = &procfs->processes.items[*at]};
-    begin_entry(procfs, &entries[count++]);
+  while (*at < procfs->processes.count && count < CHUNK_MOST && room > DENET_PROCFS_OTHERS) {
+    struct entry *entry = &entries[count++];
+    *entry = (struct entry){.listed = &procfs->processes.items[(*at)++]};
+    room -= begin_entry(procfs, entry);
   }
   denet_read_worker_read(procfs->numbers);
   for (unsigned i = 0; i < count && !failure; i++)
