@@ -13,16 +13,14 @@ struct denet_bpf_process;        /* bpf/process_records.h */
 struct denet_member;             /* tree.h */
 struct denet_process_wait_stats; /* wait_stats.h */
 
-enum denet_procfs_other { DENET_PROCFS_IO, DENET_PROCFS_NET_NAMESPACE, DENET_PROCFS_OTHERS };
-
 /* State of a process that only the source in use reads and writes. */
 union denet_source_notes {
   struct denet_procfs_notes {
-    uint64_t inode;                    /* of /proc/PID: another one, another process */
-    uint64_t cpu_ns;                   /* its CPU clock at the last pass */
-    bool is_unread;                    /* this pass could not read its stat */
-    bool hides_exit;                   /* its exit status is hidden from this user */
-    int outcomes[DENET_PROCFS_OTHERS]; /* of reading these with its stat; DENET_LATER: not read */
+    uint64_t inode;  /* of /proc/PID: another one, another process */
+    uint64_t cpu_ns; /* its CPU clock at the last pass */
+    bool is_unread;  /* this pass could not read its stat */
+    bool hides_exit; /* its exit status is hidden from this user */
+    bool has_others; /* this pass has read its I/O and network namespace, if they are wanted */
   } procfs;
   struct denet_bpf_notes {
     uint64_t execd_ns;  /* the pass that saw its last exec, boot clock; 0: none did */

@@ -327,41 +327,26 @@ unsigned denet_procfs_add_others(struct denet_procfs *procfs, const struct denet
   return count;
 }
 
-void denet_procfs_take_others(struct denet_procfs *procfs, struct denet_process *process,
+/* After a transient error the network namespace stays as it was; otherwise one that cannot be read
+ * is unknown. */
+bool denet_procfs_take_others(struct denet_procfs *procfs, struct denet_process *process,
                               const unsigned indices[DENET_PROCFS_OTHERS]) {
-  struct denet_text text;
+  bool is_complete = true;
   for (unsigned i = 0; i < DENET_PROCFS_OTHERS; i++) {
-    int *outcome = &process->notes.procfs.outcomes[i];
+    struct denet_text text = {0};
     if (indices[i] == DENET_PROCFS_NOT_READ || !is_right(process, i))
       continue;
-    *outcome = denet_procfs_file_text(procfs, indices[i], &text);
-    if (!*outcome && i == DENET_PROCFS_IO)
-      take_file(&procfs->plan[DENET_FILE_IO], text, &process->usage->now);
-    const char *number = *outcome ? NULL : strchr(text.bytes, '['); /* "net:[4026531840]" */
-    if (!*outcome && i == DENET_PROCFS_NET_NAMESPACE)
+    int outcome = denet_procfs_note(
+        procfs, process, denet_procfs_file_text(procfs, indices[i], &text), others[i].denied);
+    const char *number = outcome ? NULL : strchr(text.bytes, '['); /* "net:[4026531840]" */
+    if (denet_error_is_transient(outcome))
+      is_complete = false;
+    else if (i == DENET_PROCFS_NET_NAMESPACE)
       denet_usage_enter_net(process->usage, number ? strtoull(number + 1, NULL, 10) : 0);
+    else if (!outcome)
+      take_file(&procfs->plan[DENET_FILE_IO], text, &process->usage->now);
   }
-}
-
-/* Reads what is wanted and the scan has not read, and notes failures. After a transient error the
- * network namespace stays as it was; otherwise one that cannot be read is unknown. */
-static void measure_others(struct denet_procfs *procfs, struct denet_process *process,
-                           const struct denet_metric_set *wanted) {
-  const int *outcomes = process->notes.procfs.outcomes;
-  unsigned indices[DENET_PROCFS_OTHERS];
-  struct denet_metric_set missing = *wanted;
-  for (unsigned i = 0; i < DENET_PROCFS_OTHERS; i++)
-    if (outcomes[i] != DENET_LATER)
-      denet_metric_set_remove_all(&missing, &procfs->plan[others[i].file].metrics);
-  denet_read_worker_begin(procfs->numbers);
-  denet_procfs_add_others(procfs, process, &missing, indices);
-  denet_read_worker_read(procfs->numbers);
-  denet_procfs_take_others(procfs, process, indices);
-  for (unsigned i = 0; i < DENET_PROCFS_OTHERS; i++)
-    denet_procfs_note(procfs, process, outcomes[i], others[i].denied);
-  int net_outcome = outcomes[DENET_PROCFS_NET_NAMESPACE];
-  if (net_outcome < 0 ? !denet_error_is_transient(net_outcome) : net_outcome == DENET_GONE)
-    denet_usage_enter_net(process->usage, 0);
+  return is_complete;
 }
 
 void denet_procfs_measure(struct denet_source *source, struct denet_process *process,
@@ -372,6 +357,7 @@ void denet_procfs_measure(struct denet_source *source, struct denet_process *pro
   struct denet_metric_set of_threads = plan[DENET_FILE_THREAD_STATUS].metrics;
   denet_metric_set_add_all(&of_threads, &plan[DENET_FILE_THREAD_SCHEDSTAT].metrics);
   denet_metric_set_add(&of_threads, DENET_OFF_CPU);
+  unsigned others_read[DENET_PROCFS_OTHERS];
   bool may_differ = first || process->has_run;
   if (process->vanished || process->notes.procfs.is_unread) /* the pid may be another process's */
     return;
@@ -382,8 +368,12 @@ void denet_procfs_measure(struct denet_source *source, struct denet_process *pro
     measure_memory(procfs, process);
   if (process->has_reaped)
     denet_metric_set_add_all(&of_threads, &plan[DENET_FILE_IO].metrics);
-  if (may_differ)
-    measure_others(procfs, process, wanted);
+  if (may_differ && (first || !process->notes.procfs.has_others)) {
+    denet_read_worker_begin(procfs->numbers);
+    denet_procfs_add_others(procfs, process, wanted, others_read);
+    denet_read_worker_read(procfs->numbers);
+    denet_procfs_take_others(procfs, process, others_read);
+  }
   if (may_differ && denet_metric_set_meets(wanted, &of_threads))
     measure_threads(procfs, process, wanted);
   else if (denet_metric_set_has(wanted, DENET_OFF_CPU)) /* no thread has run since */

@@ -84,15 +84,18 @@ unsigned denet_procfs_add_file(struct denet_procfs *procfs, pid_t pid, pid_t tid
 int denet_procfs_file_text(struct denet_procfs *procfs, unsigned index,
                            struct denet_text *out_text);
 
-/* Appends those of io and ns/net that have wanted metrics, and whose values are right. Stores their
- * indices in the list of procfs->numbers, DENET_PROCFS_NOT_READ of the others. Returns how many. */
+/* The files of a process that are read in one list with stat. */
+enum denet_procfs_other { DENET_PROCFS_IO, DENET_PROCFS_NET_NAMESPACE, DENET_PROCFS_OTHERS };
 #define DENET_PROCFS_NOT_READ UINT_MAX
+
+/* Appends those that have wanted metrics, and whose values are right. Stores their indices in the
+ * list of procfs->numbers, DENET_PROCFS_NOT_READ of the others. Returns how many. */
 unsigned denet_procfs_add_others(struct denet_procfs *procfs, const struct denet_process *process,
                                  const struct denet_metric_set *wanted,
                                  unsigned out_indices[DENET_PROCFS_OTHERS]);
 
-/* Takes the values of those that were appended, and notes the outcomes in the process. */
-void denet_procfs_take_others(struct denet_procfs *procfs, struct denet_process *process,
+/* Takes the values of those that were appended. Returns false after a transient error. */
+bool denet_procfs_take_others(struct denet_procfs *procfs, struct denet_process *process,
                               const unsigned indices[DENET_PROCFS_OTHERS]);
 
 /* Reads the values of stat, and the CPU clock. The scan does so for a process that has run; this is

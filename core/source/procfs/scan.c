@@ -154,7 +154,7 @@ static int take_stat(struct denet_procfs *procfs, struct denet_process *process,
   process->usage->cpu_ns = entry->cpu_ns;
   process->usage->measured_ns = entry->now_ns;
   take_values(procfs, process, stat);
-  denet_procfs_take_others(procfs, process, entry->others);
+  process->notes.procfs.has_others = denet_procfs_take_others(procfs, process, entry->others);
   return 0;
 }
 
@@ -166,28 +166,23 @@ static int take_entry(struct denet_procfs *procfs, struct entry *entry) {
   int error = denet_process_table_upsert(procfs->table, entry->listed->pid, &process);
   if (error)
     return error;
-  process->notes.procfs.is_unread = false;
+  process->notes.procfs.is_unread = process->notes.procfs.has_others = false;
   denet_process_drop_usage(process); /* it was read in the last pass, and is no member */
-  int outcome = entry->is_idle ? 0 : denet_procfs_file_text(procfs, entry->stat, &text);
-  if (!outcome && !entry->is_idle)
+  if (entry->is_idle) {
+    if (process->usage)
+      process->usage->measured_ns = entry->now_ns;
+    return 0;
+  }
+  int outcome = denet_procfs_file_text(procfs, entry->stat, &text);
+  if (!outcome)
     outcome = denet_parse_stat(text, &stat);
   if (outcome) {
     keep_unread(procfs, process, entry, outcome);
     return 0;
   }
-  bool is_other = !entry->is_idle && !process->is_new &&
-                  process->start_ticks != stat.field[DENET_STAT_START_TICKS];
-  if (is_other)
+  if (!process->is_new && process->start_ticks != stat.field[DENET_STAT_START_TICKS])
     error = denet_process_table_replace(procfs->table, &process);
-  if (error)
-    return error;
-  for (unsigned i = 0; i < DENET_PROCFS_OTHERS; i++)
-    process->notes.procfs.outcomes[i] = DENET_LATER;
-  if (!entry->is_idle)
-    return take_stat(procfs, process, entry, &stat);
-  if (process->usage)
-    process->usage->measured_ns = entry->now_ns;
-  return 0;
+  return error ? error : take_stat(procfs, process, entry, &stat);
 }
 
 /* Reads the CPU clock of a process, and appends the files that must be read: of a known process
@@ -198,11 +193,10 @@ static unsigned begin_entry(struct denet_procfs *procfs, struct entry *entry) {
   pid_t pid = entry->listed->pid;
   entry->has_cpu = !denet_procfs_read_cpu(procfs, pid, &entry->cpu_ns, &entry->now_ns);
   const struct denet_process *process = denet_process_table_peek(procfs->table, pid);
-  if (process && process->notes.procfs.inode != entry->listed->inode)
-    process = NULL;
+  bool is_known = process && process->notes.procfs.inode == entry->listed->inode;
   const struct denet_metric_set *wanted =
       process && process->usage ? &process->usage->wanted : &none;
-  if (process && entry->has_cpu && process->notes.procfs.cpu_ns == entry->cpu_ns) {
+  if (is_known && entry->has_cpu && process->notes.procfs.cpu_ns == entry->cpu_ns) {
     pid_t parent = process->parent_pid;
     bool is_orphan = parent && !denet_process_table_find(procfs->table, parent) &&
                      !denet_process_table_peek(procfs->table, parent);
