@@ -373,34 +373,19 @@ void denet_bpf_source_list_in_full(struct denet_bpf_source *bpf,
 
 /* --- Texts --- */
 
-static bool has_texts_of(const struct denet_lifecycle_entry *entry,
-                         const struct denet_process *process) {
-  return entry && entry->texts && entry->texts->exec_id == process->exec_stamp;
-}
-
 /* Reads the text from the event of the program that the process runs, or ran at its end. Returns
  * DENET_GONE if there is no such event. */
 static int read_event(const struct denet_bpf_source *bpf, const struct denet_process *process,
                       enum denet_text_kind kind, struct denet_buffer *out) {
   const struct denet_lifecycle_entry *entry = denet_bpf_source_entry(bpf, process);
-  if (!has_texts_of(entry, process))
+  if (!entry || !entry->texts || entry->texts->exec_id != process->exec_stamp)
     return DENET_GONE;
   denet_buffer_clear(out);
   return denet_lifecycle_entry_text(entry, kind, out);
 }
 
-/* Returns whether the process is in an exec whose event has not come yet. */
-static bool is_in_exec(const struct denet_bpf_source *bpf, const struct denet_process *process,
-                       const struct denet_lifecycle_entry *entry) {
-  bool is_ours = process->notes.bpf.execd_ns || process->born_ns > bpf->opened_ns;
-  uint64_t since_ns = process->notes.bpf.execd_ns ? process->notes.bpf.execd_ns : process->born_ns;
-  bool is_due = is_ours && bpf->begun_ns < since_ns + EXEC_NS && !bpf->source.lost;
-  bool has_event = entry && entry->texts && entry->texts->exec_id >= process->exec_stamp;
-  return is_due && process->execd && !process->never_execd && !has_event;
-}
-
 /* Reads the text from /proc. Returns DENET_GONE if it may be of another program than the pass saw,
- * or if it is empty because the process exits or is in its exec. */
+ * or if it is empty because the process exits or is in its exec, whose event has not come yet. */
 static int read_proc(struct denet_bpf_source *bpf, struct denet_process *process,
                      enum denet_text_kind kind, struct denet_buffer *out) {
   struct denet_source *procfs = &bpf->procfs->source;
@@ -408,10 +393,16 @@ static int read_proc(struct denet_bpf_source *bpf, struct denet_process *process
   bpf->source.seen_unavailable |= procfs->seen_unavailable & DENET_UNAVAILABLE_EXECUTABLE;
   denet_loader_drain(bpf->loader);
   const struct denet_lifecycle_entry *entry = denet_bpf_source_entry(bpf, process);
-  bool has_execd = entry && entry->texts && entry->texts->exec_id > process->exec_stamp;
-  bool has_event = has_texts_of(entry, process);
+  const struct denet_bpf_texts *texts = entry ? entry->texts : NULL;
+  uint64_t execd_ns = process->notes.bpf.execd_ns;
+  uint64_t since_ns = execd_ns ? execd_ns : process->born_ns;
+  bool is_ours = execd_ns || process->born_ns > bpf->opened_ns;
+  bool is_due = is_ours && bpf->begun_ns < since_ns + EXEC_NS && !bpf->source.lost;
+  bool has_execd = texts && texts->exec_id > process->exec_stamp;
+  bool has_event = texts && texts->exec_id == process->exec_stamp;
+  bool is_in_exec = is_due && process->execd && !process->never_execd && !has_event;
   bool is_emptied = entry && (entry->has_exited || has_event) && !outcome && !out->length;
-  return has_execd || is_emptied || is_in_exec(bpf, process, entry) ? DENET_GONE : outcome;
+  return has_execd || is_emptied || is_in_exec ? DENET_GONE : outcome;
 }
 
 /* Returns whether /proc may have more than the event: the arguments are cut or were not resident,
