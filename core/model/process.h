@@ -9,6 +9,7 @@
 
 #define DENET_COMM_BYTES 16 /* with the NUL: TASK_COMM_LEN, include/linux/sched.h */
 
+struct denet_bpf_process;        /* bpf/process_records.h */
 struct denet_member;             /* tree.h */
 struct denet_process_wait_stats; /* wait_stats.h */
 
@@ -19,13 +20,14 @@ union denet_source_notes {
     uint64_t cpu_ns; /* its CPU clock at the last pass */
     bool is_unread;  /* this pass could not read its stat */
     bool hides_exit; /* its exit status is hidden from this user */
-    int io_outcome;  /* of reading its I/O with its stat; DENET_LATER: was not read */
-    int net_outcome; /* likewise, of its network namespace */
+    bool has_others; /* this pass has read its I/O and network namespace, if they are wanted */
   } procfs;
   struct denet_bpf_notes {
     uint64_t execd_ns;  /* the pass that saw its last exec, boot clock; 0: none did */
     uint64_t missed_ns; /* since when no pass lists it, though its end is yet to come; 0: listed */
-    bool wants_full;    /* the kernel has been asked to list it in full */
+    struct denet_bpf_process *record; /* with the usage of all its threads; borrowed */
+    uint64_t list;                    /* the list of tasks that record is of, by number */
+    unsigned listed_threads;          /* in that list, the main one included */
   } bpf;
 };
 

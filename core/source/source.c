@@ -51,31 +51,15 @@ static bool run_same_program(const struct denet_process *one, const struct denet
   return have_stamps ? one->exec_stamp == other->exec_stamp : !strcmp(one->name, other->name);
 }
 
-/* Returns the parent of a process that never exec'd if it still runs the program that it ran at the
- * fork, or NULL. */
-static struct denet_process *find_parent_of_fork(const struct denet_process_table *table,
-                                                 const struct denet_process *process) {
-  if (!table || !process->never_execd)
-    return NULL;
-  struct denet_process *parent = denet_process_table_find_parent(table, process);
-  return parent && run_same_program(parent, process) ? parent : NULL;
-}
-
 /* Returns whether the process has lost this text in its exit: its executable is the first to go,
  * and the arguments of a zombie are empty. */
 static bool has_lost(const struct denet_process *process, enum denet_text_kind kind, int outcome,
                      const struct denet_buffer *text) {
-  bool has_exited = process->ended || process->no_mm;
-  switch (kind) {
-  case DENET_TEXT_EXECUTABLE:
-    has_exited |= outcome == -ENOENT && !process->kernel_thread;
-    return outcome == DENET_GONE || (has_exited && outcome);
-  case DENET_TEXT_ARGUMENTS:
-    return outcome == DENET_GONE || (has_exited && (outcome || !text->length));
-  case DENET_TEXT_CGROUP:
-    break;
-  }
-  return outcome == DENET_GONE;
+  bool is_executable = kind == DENET_TEXT_EXECUTABLE, is_arguments = kind == DENET_TEXT_ARGUMENTS;
+  bool is_exiting = process->ended || process->no_mm ||
+                    (is_executable && outcome == -ENOENT && !process->kernel_thread);
+  bool is_missing = (is_executable && outcome) || (is_arguments && (outcome || !text->length));
+  return outcome == DENET_GONE || (is_exiting && is_missing);
 }
 
 int denet_source_read_text(struct denet_source *source, struct denet_process *process,
@@ -83,9 +67,11 @@ int denet_source_read_text(struct denet_source *source, struct denet_process *pr
   int own = source->read_text(source, process, kind, out), outcome = own;
   struct denet_process *at = process;
   for (int i = 0; i < ANCESTORS_MOST && has_lost(at, kind, outcome, out); i++) {
-    at = find_parent_of_fork(source->table, at);
-    if (!at || !run_same_program(at, process))
+    struct denet_process *parent =
+        at->never_execd ? denet_process_table_find_parent(source->table, at) : NULL;
+    if (!parent || !run_same_program(parent, at) || !run_same_program(parent, process))
       return own;
+    at = parent;
     outcome = source->read_text(source, at, kind, out);
   }
   return outcome;

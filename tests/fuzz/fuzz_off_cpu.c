@@ -3,7 +3,7 @@
 #include "bpf/off_cpu_records.h"
 #include "core/model/wait_stats.h"
 #include "core/record/record_off_cpu.h"
-#include "core/source/bpf/task_sums.h"
+#include "core/source/bpf/records.h"
 #include "core/stacks/trace_records.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -87,7 +87,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
   claim_line(&scene);
   denet_wait_stats_leave(&scene.off_cpu, 1);
   claim_line(&scene);
-  for (size_t offset = 0; denet_task_sums_next(&records, &offset);)
+  for (size_t offset = 0; denet_records_next_task(&records, &offset);)
     CLAIM(offset <= length);
   denet_stack_counts_done(&scene.tree.stacks);
   denet_wait_stats_done(&scene.off_cpu);

@@ -42,6 +42,8 @@ static struct {
   bool answers; /* requests for final usage */
   struct slot slots[SLOTS];
   struct events events, traced;
+  int (*take)(void *context, void *event, size_t size);
+  void *context;
 } kernel;
 
 /* --- Steps of the script --- */
@@ -170,9 +172,7 @@ static void end_process(struct denet_text *rest) {
     send_free(slot);
 }
 
-static void claim_texts(struct denet_lifecycle *lifecycle) {
-  CLAIM(denet_lifecycle_list(lifecycle) == 0 && lifecycle->count == 1);
-  const struct denet_lifecycle_entry *entry = lifecycle->entries[0];
+static void claim_texts(const struct denet_lifecycle_entry *entry) {
   for (int kind = DENET_TEXT_ARGUMENTS; kind <= DENET_TEXT_CGROUP; kind++) {
     DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
     int outcome = denet_lifecycle_entry_text(entry, kind, &text);
@@ -190,9 +190,9 @@ static void send_raw(struct denet_text *rest) {
   struct denet_text copy = fuzz_copy(bytes, size);
   int outcome = denet_lifecycle_note(&lifecycle, copy.bytes, size);
   CLAIM(outcome == 0 || outcome == -EINVAL);
-  CLAIM(lifecycle.size == (outcome == 0));
+  CLAIM(lifecycle.count == (outcome == 0));
   if (outcome == 0)
-    claim_texts(&lifecycle);
+    claim_texts(lifecycle.entries[0]);
   denet_lifecycle_done(&lifecycle);
   free((char *)copy.bytes);
 }
@@ -288,8 +288,11 @@ const struct denet_env kernel_host = {.proc_path = "/proc",
 
 /* --- core/source/bpf/loader.h --- */
 
-int denet_loader_open(struct denet_error *error, struct denet_loader **out_loader) {
+int denet_loader_open(int (*take)(void *context, void *event, size_t size), void *context,
+                      struct denet_error *error, struct denet_loader **out_loader) {
   (void)error;
+  kernel.take = take;
+  kernel.context = context;
   *out_loader = NULL;
   return 0;
 }
@@ -336,14 +339,12 @@ int denet_loader_list(struct denet_loader *loader, uint64_t full_since_ns,
   return 0;
 }
 
-int denet_loader_drain(struct denet_loader *loader,
-                       int (*take)(void *context, const void *event, size_t size), void *context) {
+void denet_loader_drain(struct denet_loader *loader) {
   (void)loader;
   int outcome = 0;
   for (size_t i = 0; i < kernel.events.count && !outcome; i++)
-    outcome = take(context, kernel.events.all[i].bytes, kernel.events.all[i].size);
+    outcome = kernel.take(kernel.context, kernel.events.all[i].bytes, kernel.events.all[i].size);
   clear(&kernel.events);
-  return outcome;
 }
 
 void denet_loader_request_exit(struct denet_loader *loader, pid_t pid, uint64_t start_ns) {

@@ -2,16 +2,9 @@
  * tick, and a /proc with symbolic links to those of one tick. */
 #pragma once
 
-#include "core/util/cleanup.h"
-#include "tests/unit/unit.h"
+#include "tests/unit/proc_writer.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <string.h>
-#include <sys/stat.h>
+#include <stdarg.h>
 
 /* A process from its first tick to its last one. A later row with the same pid continues it. */
 struct fake {
@@ -36,33 +29,6 @@ struct proc_scene {
   pid_t vanished; /* the process that is hidden from now on; or 0 */
 };
 
-typedef char proc_path[160];
-
-static inline const char *proc_join(const char *folder, const char *name, proc_path out) {
-  int length = snprintf(out, sizeof(proc_path), "%s/%s", folder, name);
-  ck_assert_int_lt(length, (int)sizeof(proc_path));
-  return out;
-}
-
-static inline void proc_write(const char *folder, const char *name, const char *text,
-                              size_t length) {
-  proc_path path;
-  DENET_CLOSE int fd = open(proc_join(folder, name, path), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-  ck_assert_msg(fd >= 0, "%s: %m", path);
-  ck_assert_int_eq(write(fd, text, length), (ssize_t)length);
-}
-
-static inline void proc_make(const char *folder, const char *name) {
-  proc_path path;
-  ck_assert_int_eq(mkdir(proc_join(folder, name, path), 0700), 0);
-}
-
-#define PROC_PRINT(folder, name, ...)                                                              \
-  do {                                                                                             \
-    char text_[1024];                                                                              \
-    proc_write(folder, name, text_, (size_t)snprintf(text_, sizeof(text_), __VA_ARGS__));          \
-  } while (0)
-
 /* Returns the number from which all counters of a process or thread are derived. */
 static inline unsigned proc_amount(const struct fake *fake, unsigned tick) {
   if (fake->state == 'Z')
@@ -70,84 +36,45 @@ static inline unsigned proc_amount(const struct fake *fake, unsigned tick) {
   return fake->is_still ? 0 : 10 * (unsigned)fake->pid + tick;
 }
 
-static inline void proc_write_counts(const char *folder, const struct fake *fake, unsigned tick,
-                                     unsigned parts) {
-  unsigned amount = proc_amount(fake, tick) * 100;
-  PROC_PRINT(folder, "status",
-             "Name:\t%s\nPid:\t%d\nUid:\t7\t7\t7\t7\nvoluntary_ctxt_switches:\t%u\n"
-             "nonvoluntary_ctxt_switches:\t%u\n",
-             fake->name, (int)fake->pid, amount, amount / 10);
-  PROC_PRINT(folder, "io",
-             "rchar: %u\nwchar: %u\nsyscr: %u\nsyscw: %u\nread_bytes: %u\nwrite_bytes: %u\n"
-             "cancelled_write_bytes: 0\n",
-             parts * amount, parts * amount * 2, parts * amount / 10, parts * amount / 5,
-             parts * amount * 4, parts * amount * 8);
+/* Passes a line to the writer. It stays until 128 more have come. */
+__attribute__((format(printf, 2, 3))) static inline void proc_line(struct proc_writer *writer,
+                                                                   const char *format, ...) {
+  static char lines[128][512];
+  static unsigned count;
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(lines[++count % 128], sizeof(lines[0]), format, arguments);
+  va_end(arguments);
+  ck_assert(proc_writer_read(writer, lines[count % 128]));
 }
 
-static inline void proc_write_stat(const char *folder, const struct fake *fake, unsigned tick) {
-  unsigned amount = proc_amount(fake, tick), bytes = fake->state == 'Z' ? 0 : 4096000;
-  PROC_PRINT(folder, "stat",
-             "%d (%s) %c %d 1 1 0 -1 4194304 %u %u 0 0 %u %u 0 0 20 0 %u 0 %u %u 100 1844674 "
-             "4194304 4198400 %u 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 1 1 1 1 1 1 1 %u\n",
-             (int)fake->pid, fake->name, fake->state, (int)fake->parent, amount * 7,
-             fake->has_reaped, amount, amount / 2, fake->has_second + 1u, fake->start_ticks, bytes,
-             fake->stack, fake->exit_code);
-}
+#define PROC_IO "rchar=%u wchar=%u read_bytes=%u write_bytes=%u"
+#define PROC_IO_VALUES(n) (n), (n)*2, (n)*4, (n)*8
 
-static inline void proc_write_thread(const char *tasks, const struct fake *fake, unsigned tick,
-                                     pid_t tid) {
-  proc_path folder;
-  char name[16];
-  unsigned amount = proc_amount(fake, tick);
-  snprintf(name, sizeof(name), "%d", (int)tid);
-  proc_make(tasks, name);
-  proc_join(tasks, name, folder);
-  proc_write_counts(folder, fake, tick, 1);
-  proc_write_stat(folder, fake, tick);
-  PROC_PRINT(folder, "schedstat", "%u %u %u\n", amount * 1000000, amount * 1000, amount);
-}
-
-static inline void proc_write_texts(const char *folder, const struct fake *fake) {
-  proc_path path;
-  char command[256];
-  size_t length = strlen(fake->command) + 1;
-  memcpy(command, fake->command, length);
-  for (size_t i = 0; i < length; i++)
-    command[i] = command[i] == ' ' ? '\0' : command[i];
-  proc_write(folder, "cmdline", command, length);
-  PROC_PRINT(folder, "cgroup", "0::%s\n", fake->cgroup);
-  ck_assert_int_eq(symlink(fake->executable, proc_join(folder, "exe", path)), 0);
-  proc_make(folder, "ns");
+/* Adds a process as it is in a tick. Its threads have the same counters, except I/O. */
+static inline void proc_add(struct proc_writer *writer, const struct fake *fake, unsigned tick) {
+  unsigned amount = proc_amount(fake, tick), threads = fake->has_second + 1u;
+  unsigned network = tick < 3 ? tick : 3; /* so that it does not change when new ones appear */
+  int pid = fake->pid;
+  char command[128] = "", *end = command;
+  for (const char *at = fake->command; *at; at++)
+    end = *at == ' ' ? stpcpy(end, "\\0") : stpncpy(end, at, 1);
+  proc_line(writer, "process %d ppid=%d comm=%s cmdline=\"%s\\0\" exe=%s cgroup=%s uid=7 state=%c",
+            pid, (int)fake->parent, fake->name, command, fake->executable, fake->cgroup,
+            fake->state);
+  proc_line(writer, "process %d starttime=%u startstack=%u exit_code=%u num_threads=%u cminflt=%d",
+            pid, fake->start_ticks, fake->stack, fake->exit_code, threads, fake->has_reaped);
+  proc_line(writer, "process %d utime=%u stime=%u minflt=%u processor=1 rss=%d", pid, amount,
+            amount / 2, amount * 7, 100 + pid);
+  proc_line(writer,
+            "process %d run_ns=%u wait_ns=%u voluntary_ctxt_switches=%u "
+            "nonvoluntary_ctxt_switches=%u " PROC_IO,
+            pid, amount * 1000000, amount * 1000, amount * 100, amount * 10,
+            PROC_IO_VALUES(threads * amount * 100));
   if (fake->state != 'Z')
-    ck_assert_int_eq(symlink("net:[4026531840]", proc_join(folder, "ns/net", path)), 0);
-  proc_make(folder, "net");
-}
-
-static inline void proc_write_process(const char *tick_folder, const struct fake *fake,
-                                      unsigned tick) {
-  proc_path folder, tasks;
-  char name[16];
-  /* Network counters begin with the first sample, so they do not change when new ones appear. */
-  unsigned network = tick < 3 ? tick : 3;
-  snprintf(name, sizeof(name), "%d", (int)fake->pid);
-  proc_make(tick_folder, name);
-  proc_join(tick_folder, name, folder);
-  proc_write_stat(folder, fake, tick);
-  if (fake->state == 'Z')
-    PROC_PRINT(folder, "statm", "0 0 0 0 0 0 0\n");
-  else
-    PROC_PRINT(folder, "statm", "1000 %d 50 10 0 80 0\n", 100 + (int)fake->pid);
-  proc_write_counts(folder, fake, tick, fake->has_second + 1);
-  proc_write_texts(folder, fake);
-  PROC_PRINT(folder, "net/dev",
-             "Inter-|   Receive  |  Transmit\n face |bytes    packets errs drop fifo frame "
-             "compressed multicast|bytes    packets\n  eth0:  %u 9 0 0 0 0 0 0 %u 9 0 0 0 0 0 0\n",
-             network * 1000, network * 2000);
-  proc_make(folder, "task");
-  proc_join(folder, "task", tasks);
-  proc_write_thread(tasks, fake, tick, fake->pid);
-  if (fake->has_second)
-    proc_write_thread(tasks, fake, tick, fake->pid + 5);
+    proc_line(writer, "process %d net=\"eth0:%u/%u\"", pid, network * 1000, network * 2000);
+  for (unsigned i = 0; i < threads; i++)
+    proc_line(writer, "thread %d/%d " PROC_IO, pid, pid + 5 * (int)i, PROC_IO_VALUES(amount * 100));
 }
 
 static inline bool proc_shows(const struct fake *fake, unsigned tick) {
@@ -192,23 +119,16 @@ static inline void proc_begin(struct proc_scene *scene, const struct fake *fakes
   snprintf(scene->proc, sizeof(scene->proc), "%s/proc", scene->top);
   proc_make(scene->top, "proc");
   for (unsigned tick = 1; tick <= ticks; tick++) {
+    struct proc_writer writer = {0};
     proc_path folder;
     char name[16];
     snprintf(name, sizeof(name), "tick%u", tick);
     proc_make(scene->top, name);
-    proc_join(scene->top, name, folder);
     for (size_t i = 0; i < count; i++)
       if (proc_shows(&fakes[i], tick))
-        proc_write_process(folder, &fakes[i], tick);
+        proc_add(&writer, &fakes[i], tick);
+    proc_writer_write(&writer, proc_join(scene->top, name, folder));
   }
-}
-
-static inline int proc_remove_entry(const char *path, const struct stat *status, int type,
-                                    struct FTW *walk) {
-  (void)status;
-  (void)type;
-  (void)walk;
-  return remove(path);
 }
 
 static inline void proc_end(struct proc_scene *scene) {

@@ -1,8 +1,5 @@
 #include "tests/unit/proc_writer.h"
 
-#include "core/util/cleanup.h"
-#include "tests/unit/proc_scene.h"
-
 #include <inttypes.h>
 #include <stdio.h>
 

@@ -12,8 +12,16 @@
 #pragma once
 
 #include "core/util/buffer.h"
+#include "core/util/cleanup.h"
+#include "tests/unit/unit.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
 #include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
 
 #define PROC_KEYS 33
 
@@ -27,7 +35,7 @@ struct proc_entry {
 
 /* Zero is the start. The entries refer to each other: do not copy. */
 struct proc_writer {
-  struct proc_entry entries[16];
+  struct proc_entry entries[40];
   size_t count;
   const char *boot_id;
 };
@@ -42,3 +50,40 @@ bool proc_writer_read(struct proc_writer *writer, char *line);
 
 /* Writes all files below folder, after removing what is there. The folder itself stays. */
 void proc_writer_write(struct proc_writer *writer, const char *folder);
+
+/* --- Files --- */
+
+typedef char proc_path[160];
+
+static inline const char *proc_join(const char *folder, const char *name, proc_path out) {
+  int length = snprintf(out, sizeof(proc_path), "%s/%s", folder, name);
+  ck_assert_int_lt(length, (int)sizeof(proc_path));
+  return out;
+}
+
+static inline void proc_write(const char *folder, const char *name, const char *text,
+                              size_t length) {
+  proc_path path;
+  DENET_CLOSE int fd = open(proc_join(folder, name, path), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  ck_assert_msg(fd >= 0, "%s: %m", path);
+  ck_assert_int_eq(write(fd, text, length), (ssize_t)length);
+}
+
+static inline void proc_make(const char *folder, const char *name) {
+  proc_path path;
+  ck_assert_int_eq(mkdir(proc_join(folder, name, path), 0700), 0);
+}
+
+#define PROC_PRINT(folder, name, ...)                                                              \
+  do {                                                                                             \
+    char text_[1024];                                                                              \
+    proc_write(folder, name, text_, (size_t)snprintf(text_, sizeof(text_), __VA_ARGS__));          \
+  } while (0)
+
+static inline int proc_remove_entry(const char *path, const struct stat *status, int type,
+                                    struct FTW *walk) {
+  (void)status;
+  (void)type;
+  (void)walk;
+  return remove(path);
+}

@@ -21,13 +21,11 @@ struct denet_read_worker {
   } files[DENET_READ_WORKER_FILES];
 };
 
-int denet_read_worker_new(int dir, struct denet_read_worker **out_worker) {
+struct denet_read_worker *denet_read_worker_new(int dir) {
   struct denet_read_worker *worker = calloc(1, sizeof(*worker));
-  if (!worker)
-    return -ENOMEM;
-  worker->dir = dir;
-  *out_worker = worker;
-  return 0;
+  if (worker)
+    worker->dir = dir;
+  return worker;
 }
 
 void denet_read_worker_free(struct denet_read_worker *worker) {
@@ -45,10 +43,6 @@ unsigned denet_read_worker_add(struct denet_read_worker *worker, pid_t pid, cons
   snprintf(file->path, sizeof(file->path), "%s", path);
   file->limit = limit;
   return worker->count++;
-}
-
-unsigned denet_read_worker_room(const struct denet_read_worker *worker) {
-  return DENET_READ_WORKER_FILES - worker->count;
 }
 
 void denet_read_worker_read(struct denet_read_worker *worker) {

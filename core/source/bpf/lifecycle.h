@@ -13,11 +13,12 @@
 
 struct denet_lifecycle_entry {
   pid_t pid;
-  uint64_t start_ns;  /* boot clock; with the pid: the key */
-  uint64_t listed_ns; /* start of the first pass that listed the entry, boot clock; 0: none has */
-  bool is_applied;    /* the table's process has the final usage, or nobody wants it */
-  bool is_checked;    /* the rules have seen the texts */
-  bool was_given_up;  /* the table does not wait for the final usage any more */
+  uint64_t start_ns; /* boot clock; with the pid: the key */
+  uint64_t
+      listed_ns;     /* start of the first pass that looked at the entry, boot clock; 0: none has */
+  bool is_applied;   /* the table's process has the final usage, or nobody wants it */
+  bool is_checked;   /* the rules have seen the texts */
+  bool was_given_up; /* the table does not wait for the final usage any more */
   bool was_forked, has_exited, was_freed; /* which events have come */
   pid_t parent_pid;                       /* if was_forked */
   struct denet_bpf_texts *texts;          /* the newest, its bytes behind it; NULL: none. Owned */
@@ -26,9 +27,7 @@ struct denet_lifecycle_entry {
 };
 
 struct denet_lifecycle {
-  void *tree;                             /* of struct denet_lifecycle_entry, tsearch(3); owned */
-  size_t size;                            /* of the tree */
-  struct denet_lifecycle_entry **entries; /* by pid and start, as of the last list; owned */
+  struct denet_lifecycle_entry **entries; /* by pid and start; owned */
   size_t count, capacity;
 };
 
@@ -39,19 +38,16 @@ void denet_lifecycle_done(struct denet_lifecycle *lifecycle);
 struct denet_lifecycle_entry *denet_lifecycle_add(struct denet_lifecycle *lifecycle, pid_t pid,
                                                   uint64_t start_ns);
 
-/* Adds an event to the entry of its process. Returns 0, -EINVAL if the bytes are no event, or
- * -ENOMEM. */
+/* Adds an event, aligned to 8 bytes as in a ring buffer, to the entry of its process. Returns 0,
+ * -EINVAL if the bytes are no event, or -ENOMEM. */
 int denet_lifecycle_note(struct denet_lifecycle *lifecycle, const void *event, size_t size);
 
 /* Returns the entry of the process, valid until it is removed; NULL: there is none. */
 struct denet_lifecycle_entry *denet_lifecycle_find(const struct denet_lifecycle *lifecycle,
                                                    pid_t pid, uint64_t start_ns);
 
-/* Brings lifecycle->entries up to date. Returns 0 or -ENOMEM. */
-int denet_lifecycle_list(struct denet_lifecycle *lifecycle);
-
-/* Removes and frees an entry. lifecycle->entries keeps the invalid pointer until the next list. */
-void denet_lifecycle_remove(struct denet_lifecycle *lifecycle, struct denet_lifecycle_entry *entry);
+/* Removes and frees the entry with this index. */
+void denet_lifecycle_remove(struct denet_lifecycle *lifecycle, size_t index);
 
 /* Appends a text of the program that the process ran. Returns 0, -ENOENT if the entry does not have
  * it, or -ENOMEM. */

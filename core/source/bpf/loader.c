@@ -17,8 +17,6 @@ struct denet_loader {
   struct process_bpf *bpf; /* owned, like all below */
   struct bpf_link *tasks;
   struct ring_buffer *events, *wakeups;
-  int (*take)(void *context, const void *event, size_t size); /* set by denet_loader_drain() */
-  void *context;
 };
 
 int denet_bpf_read_iterator(int link_fd, struct denet_buffer *records) {
@@ -48,11 +46,6 @@ int denet_bpf_explain(int failure, struct denet_error *error) {
                          strerror(-failure));
 }
 
-static int take_event(void *context, void *event, size_t size) {
-  struct denet_loader *loader = context;
-  return loader->take(loader->context, event, size);
-}
-
 static int take_wakeup(void *context, void *event, size_t size) {
   (void)context, (void)event, (void)size;
   return 0;
@@ -64,15 +57,11 @@ int denet_loader_list(struct denet_loader *loader, uint64_t full_since_ns,
   return denet_bpf_read_iterator(bpf_link__fd(loader->tasks), records);
 }
 
-int denet_loader_drain(struct denet_loader *loader,
-                       int (*take)(void *context, const void *event, size_t size), void *context) {
-  loader->take = take;
-  loader->context = context;
+void denet_loader_drain(struct denet_loader *loader) {
   ring_buffer__consume(loader->wakeups);
   /* Before the events are read: an event after this wakes up again. */
   __atomic_store_n(&loader->bpf->bss->has_woken, 0, __ATOMIC_RELEASE);
-  int outcome = ring_buffer__consume(loader->events);
-  return outcome < 0 ? outcome : 0;
+  ring_buffer__consume(loader->events);
 }
 
 void denet_loader_set_full(struct denet_loader *loader, pid_t pid, bool is_full) {
@@ -109,10 +98,6 @@ void denet_loader_free(struct denet_loader *loader) {
 
 static void free_loaderp(struct denet_loader **loader) { denet_loader_free(*loader); }
 
-static void destroy_linkp(struct bpf_link **link) { bpf_link__destroy(*link); }
-
-static void free_btfp(struct btf **btf) { btf__free(*btf); }
-
 /* Sets cpu_offset[], which the programs need to read per-CPU counters. */
 static int set_cpu_offsets(struct process_bpf *bpf) {
   struct bpf_map_info info = {0};
@@ -121,9 +106,9 @@ static int set_cpu_offsets(struct process_bpf *bpf) {
   if (bpf_obj_get_info_by_fd(bpf_map__fd(bpf->maps.probe), &info, &length))
     return -errno;
   bpf->bss->probe_id = info.id;
-  DENET_CLEANUP(destroy_linkp)
   struct bpf_link *link = bpf_program__attach_iter(bpf->progs.find_cpu_offsets, NULL);
   int error = link ? denet_bpf_read_iterator(bpf_link__fd(link), &nothing) : -errno;
+  bpf_link__destroy(link);
   if (error)
     return error;
   for (denet_u32 cpu = 0; cpu < bpf->rodata->cpu_count; cpu++)
@@ -147,9 +132,8 @@ static int tag_kept_task(const struct process_bpf *bpf) {
 }
 
 /* keeps_tasks: with the programs that keep the main task of a process that has exited, which need
- * Linux 6.3. Since Linux 6.2 there is no struct mm_rss_stat: RSS counters are per CPU. */
-static int load(struct denet_loader *loader, const struct btf *kernel, bool keeps_tasks) {
-  bool has_percpu_rss = btf__find_by_name_kind(kernel, "mm_rss_stat", BTF_KIND_STRUCT) < 0;
+ * Linux 6.3. */
+static int load(struct denet_loader *loader, bool has_percpu_rss, bool keeps_tasks) {
   struct process_bpf *bpf = loader->bpf = process_bpf__open();
   int cpus = libbpf_num_possible_cpus();
   if (!bpf)
@@ -170,9 +154,10 @@ static int load(struct denet_loader *loader, const struct btf *kernel, bool keep
   return error || !has_percpu_rss ? error : set_cpu_offsets(bpf);
 }
 
-static int attach(struct denet_loader *loader) {
+static int attach(struct denet_loader *loader, int (*take)(void *context, void *event, size_t size),
+                  void *context) {
   struct process_bpf *bpf = loader->bpf;
-  loader->events = ring_buffer__new(bpf_map__fd(bpf->maps.events), take_event, loader, NULL);
+  loader->events = ring_buffer__new(bpf_map__fd(bpf->maps.events), take, context, NULL);
   loader->wakeups = ring_buffer__new(bpf_map__fd(bpf->maps.wakeups), take_wakeup, NULL, NULL);
   loader->tasks = bpf_program__attach_iter(bpf->progs.list_tasks, NULL);
   if (!loader->events || !loader->wakeups || !loader->tasks)
@@ -180,22 +165,26 @@ static int attach(struct denet_loader *loader) {
   return process_bpf__attach(bpf);
 }
 
-int denet_loader_open(struct denet_error *error, struct denet_loader **out_loader) {
+int denet_loader_open(int (*take)(void *context, void *event, size_t size), void *context,
+                      struct denet_error *error, struct denet_loader **out_loader) {
   DENET_CLEANUP(free_loaderp) struct denet_loader *loader = calloc(1, sizeof(*loader));
   if (!loader)
     return denet_error_set(error, -ENOMEM, "there is no memory");
   libbpf_set_print(NULL); /* denet_bpf_explain() has a sentence instead */
-  DENET_CLEANUP(free_btfp) struct btf *kernel = btf__load_vmlinux_btf();
+  struct btf *kernel = btf__load_vmlinux_btf();
   if (!kernel)
     return denet_error_set(
         error, -ENOTSUP, "the kernel does not describe its types: it needs CONFIG_DEBUG_INFO_BTF");
-  int failure = load(loader, kernel, true);
+  /* Since Linux 6.2 there is no struct mm_rss_stat: RSS counters are per CPU. */
+  bool has_percpu_rss = btf__find_by_name_kind(kernel, "mm_rss_stat", BTF_KIND_STRUCT) < 0;
+  btf__free(kernel);
+  int failure = load(loader, has_percpu_rss, true);
   if (failure) {
     process_bpf__destroy(DENET_TAKE(loader->bpf));
-    failure = load(loader, kernel, false);
+    failure = load(loader, has_percpu_rss, false);
   }
   if (!failure)
-    failure = attach(loader);
+    failure = attach(loader, take, context);
   if (failure)
     return denet_bpf_explain(failure, error);
   *out_loader = DENET_TAKE(loader);

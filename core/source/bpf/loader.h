@@ -11,9 +11,11 @@
 
 struct denet_loader;
 
-/* Loads and attaches the programs. Returns 0, or -errno with a sentence that names the missing
- * capability or kernel feature. */
-int denet_loader_open(struct denet_error *error, struct denet_loader **out_loader);
+/* Loads and attaches the programs. denet_loader_drain() passes events to take(), which returns 0,
+ * or -errno to leave the other events for the next call. Returns 0, or -errno with a sentence that
+ * names the missing capability or kernel feature. */
+int denet_loader_open(int (*take)(void *context, void *event, size_t size), void *context,
+                      struct denet_error *error, struct denet_loader **out_loader);
 void denet_loader_free(struct denet_loader *loader); /* NULL is fine */
 
 /* Runs the task iterator once: replaces the content of records with one record for each task of the
@@ -22,10 +24,8 @@ void denet_loader_free(struct denet_loader *loader); /* NULL is fine */
 int denet_loader_list(struct denet_loader *loader, uint64_t full_since_ns,
                       struct denet_buffer *records);
 
-/* Passes each event since the last call to take(). take() returns 0, or -errno to leave the other
- * events for the next call; this returns the same. */
-int denet_loader_drain(struct denet_loader *loader,
-                       int (*take)(void *context, const void *event, size_t size), void *context);
+/* Passes each event since the last call to take(). */
+void denet_loader_drain(struct denet_loader *loader);
 
 /* Requests the DENET_BPF_FREE event of a process that has exited and is not in the last pass. If
  * the kernel has it, the next drain gives it. */

@@ -3,7 +3,7 @@
  * counts come from /proc. */
 #include "core/source/bpf/source.h"
 
-#include "core/source/procfs/procfs.h"
+#include "core/source/bpf/records.h"
 #include "core/util/cleanup.h"
 
 #include <errno.h>
@@ -21,21 +21,10 @@
 #define ENTRY_NS UINT64_C(30000000000)
 /* How long the rules may check the programs of one drain. */
 #define CHECK_NS UINT64_C(20000000)
+/* How long the event of an exec may take to come; after that it was lost. */
+#define EXEC_NS UINT64_C(2000000000)
 /* Events of one pass, three or four for each process. The others wait in the kernel. */
 #define EVENTS_MOST 16000
-
-struct denet_lifecycle_entry *denet_bpf_source_entry(const struct denet_bpf_source *bpf,
-                                                     const struct denet_process *process) {
-  return denet_lifecycle_find(&bpf->lifecycle, process->pid, process->born_ns);
-}
-
-/* The process leaves the table without its final usage, which is dropped when it comes. */
-static void give_up(struct denet_bpf_source *bpf, const struct denet_process *process) {
-  struct denet_lifecycle_entry *entry =
-      denet_lifecycle_add(&bpf->lifecycle, process->pid, process->born_ns);
-  if (entry)
-    entry->was_given_up = true;
-}
 
 static void identify(const struct denet_bpf_source *bpf, struct denet_process *process,
                      const struct denet_bpf_process *record) {
@@ -81,122 +70,70 @@ static void take_final(const struct denet_bpf_source *bpf, struct denet_process 
     process->ended_ns = entry->exit.exit_ns;
 }
 
-/* Gives the process its final usage. Returns false if the kernel does not have it yet. */
-static bool try_final(struct denet_bpf_source *bpf, struct denet_process *process) {
+/* Gives its final usage to a process that no pass lists any more. Returns whether it stays in the
+ * table to wait for that, if it may; else what comes is dropped. */
+static bool awaits_final(struct denet_bpf_source *bpf, struct denet_process *process,
+                         bool may_wait) {
   struct denet_lifecycle_entry *entry = denet_bpf_source_entry(bpf, process);
   if (!entry || !entry->was_freed) {
     denet_loader_request_exit(bpf->loader, process->pid, process->born_ns);
-    denet_bpf_source_drain(bpf);
+    denet_loader_drain(bpf->loader);
     entry = denet_bpf_source_entry(bpf, process);
   }
-  if (!entry || !entry->was_freed)
+  if (entry && entry->was_freed) {
+    take_final(bpf, process, entry);
     return false;
-  take_final(bpf, process, entry);
-  return true;
-}
-
-/* Returns whether a process that the pass does not list stays in the table, to wait for its final
- * usage. */
-static bool awaits_final(struct denet_bpf_source *bpf, struct denet_process *process) {
-  if (try_final(bpf, process))
-    return false;
+  }
   if (!process->notes.bpf.missed_ns)
     process->notes.bpf.missed_ns = bpf->begun_ns;
-  if (!process->ended && bpf->begun_ns - process->notes.bpf.missed_ns < FINAL_NS)
+  if (may_wait && !process->ended && bpf->begun_ns - process->notes.bpf.missed_ns < FINAL_NS)
     return true;
-  give_up(bpf, process);
+  entry = denet_lifecycle_add(&bpf->lifecycle, process->pid, process->born_ns);
+  if (entry)
+    entry->was_given_up = true;
   return false;
 }
 
-static int pass_unseen(struct denet_bpf_source *bpf, struct denet_process_table *table,
-                       pid_t limit) {
+/* Handles the processes below the limit that the pass does not list. */
+static int pass_unseen(struct denet_bpf_source *bpf, pid_t limit) {
   struct denet_process *process;
   int error = 0;
-  while (!error && (process = denet_process_table_next_unseen(table, limit))) {
-    if (awaits_final(bpf, process))
-      error = denet_process_table_upsert(table, process->pid, &process);
+  while (!error && (process = denet_process_table_next_unseen(bpf->table, limit))) {
+    if (awaits_final(bpf, process, true))
+      error = denet_process_table_upsert(bpf->table, process->pid, &process);
     else
-      denet_process_table_remove(table);
+      denet_process_table_remove(bpf->table);
   }
   return error;
 }
 
-/* Finds or adds the process of a record. */
-static int upsert_process(struct denet_bpf_source *bpf, struct denet_process_table *table,
-                          const struct denet_bpf_head *head, struct denet_process **out_process) {
-  struct denet_process *process;
-  int error = pass_unseen(bpf, table, (pid_t)head->pid);
-  if (!error)
-    error = denet_process_table_upsert(table, (pid_t)head->pid, &process);
-  if (error)
-    return error;
-  if (!process->is_new && process->born_ns != head->start_ns) {
-    if (!try_final(bpf, process))
-      give_up(bpf, process);
-    error = denet_process_table_replace(table, &process);
-  }
-  *out_process = process;
-  return error;
-}
-
-static void set_full(struct denet_bpf_source *bpf, struct denet_process *process, bool is_full) {
-  denet_loader_set_full(bpf->loader, process->pid, is_full);
-  process->notes.bpf.wants_full = is_full;
-}
-
-/* The process runs another program than at the last pass. */
-static void take_exec(const struct denet_bpf_source *bpf, struct denet_process *process,
-                      const char name[DENET_BPF_COMM], uint64_t exec_id) {
+/* Takes over what program a known process runs, and its name. */
+static void take_program(const struct denet_bpf_source *bpf, struct denet_process *process,
+                         const char name[DENET_BPF_COMM], uint64_t exec_id) {
+  bool has_execd = process->exec_stamp != exec_id;
+  if (!has_execd && !strncmp(process->name, name, sizeof(process->name)))
+    return;
   snprintf(process->name, sizeof(process->name), "%.*s", DENET_COMM_BYTES - 1, name);
+  process->changed = true;
+  if (!has_execd)
+    return;
   process->exec_stamp = exec_id;
   process->never_execd = false;
-  process->execd = process->changed = true;
+  process->execd = true;
   process->notes.bpf.execd_ns = bpf->begun_ns;
 }
 
-static int take_compact(struct denet_bpf_source *bpf, struct denet_process_table *table,
-                        const struct denet_bpf_compact *compact) {
-  struct denet_process *process;
-  int error = upsert_process(bpf, table, &compact->head, &process);
-  if (error)
-    return error;
-  if (process->is_new) { /* an earlier pass missed it: the next one has full records only */
-    denet_process_table_undo(table);
-    bpf->has_missed = true;
-    return 0;
-  }
-  process->notes.bpf.missed_ns = 0;
-  process->notes.bpf.wants_full = false;
-  if (process->exec_stamp != compact->exec_id)
-    take_exec(bpf, process, compact->name, compact->exec_id);
-  if (strncmp(process->name, compact->name, sizeof(process->name)) != 0) {
-    snprintf(process->name, sizeof(process->name), "%.*s", DENET_COMM_BYTES - 1, compact->name);
-    process->changed = true;
-  }
-  return 0;
+static void set_record(const struct denet_bpf_source *bpf, struct denet_process *process,
+                       struct denet_bpf_process *record) {
+  process->notes.bpf.record = record;
+  process->notes.bpf.list = bpf->lists;
+  process->notes.bpf.listed_threads = 1;
 }
 
-/* Puts the exit event into a process that exits or is a zombie, and into its record: when it
- * exited, and the memory that it had. */
-static void take_exit(const struct denet_lifecycle_entry *entry, struct denet_process *process,
+/* Takes a full record. The exit event of a process that exits or is a zombie says when it exited,
+ * and the memory that it had. */
+static void take_full(struct denet_bpf_source *bpf, struct denet_process *process,
                       struct denet_bpf_process *record) {
-  record->usage.age_ns += entry->exit.main_age_ns;
-  if (!entry->has_exited)
-    return;
-  process->ended_ns = entry->exit.exit_ns;
-  if (!record->vm_pages && entry->exit.rss_pages) {
-    record->rss_pages = entry->exit.rss_pages;
-    record->vm_pages = entry->exit.vm_pages;
-  }
-}
-
-static int take_process(struct denet_bpf_source *bpf, struct denet_process_table *table,
-                        struct denet_bpf_process *record) {
-  struct denet_process *process;
-  int error = upsert_process(bpf, table, &record->identity.compact.head, &process);
-  if (error)
-    return error;
-  process->notes.bpf.missed_ns = 0;
   identify(bpf, process, record);
   bool is_ending = process->ended || process->no_mm;
   const struct denet_lifecycle_entry *entry =
@@ -205,48 +142,109 @@ static int take_process(struct denet_bpf_source *bpf, struct denet_process_table
     process->parent_pid = entry->parent_pid; /* it may have another parent by now */
   /* A process that counts in no group needs no full records. */
   if (!process->members)
-    set_full(bpf, process, false);
-  if (entry && is_ending)
-    take_exit(entry, process, record);
-  return denet_task_sums_add(&bpf->task_sums, record);
+    denet_loader_set_full(bpf->loader, process->pid, false);
+  set_record(bpf, process, record);
+  if (!entry || !is_ending)
+    return;
+  record->usage.age_ns += entry->exit.main_age_ns;
+  if (entry->has_exited)
+    process->ended_ns = entry->exit.exit_ns;
+  if (!record->vm_pages && entry->exit.rss_pages) {
+    record->rss_pages = entry->exit.rss_pages;
+    record->vm_pages = entry->exit.vm_pages;
+  }
+}
+
+/* Takes a record of a process, full or compact. */
+static int take_process(struct denet_bpf_source *bpf, struct denet_bpf_head *head) {
+  const struct denet_bpf_compact *compact = (const void *)head;
+  struct denet_process *process;
+  int error = pass_unseen(bpf, (pid_t)head->pid);
+  if (!error)
+    error = denet_process_table_upsert(bpf->table, (pid_t)head->pid, &process);
+  if (!error && !process->is_new && process->born_ns != head->start_ns) {
+    awaits_final(bpf, process, false);
+    error = denet_process_table_replace(bpf->table, &process);
+  }
+  if (error)
+    return error;
+  process->notes.bpf.missed_ns = 0;
+  if (head->kind == DENET_BPF_PROCESS) {
+    take_full(bpf, process, (struct denet_bpf_process *)head);
+  } else if (!process->is_new) {
+    take_program(bpf, process, compact->name, compact->exec_id);
+  } else { /* an earlier pass missed it: the next one has full records only */
+    denet_process_table_undo(bpf->table);
+    bpf->has_missed = true;
+  }
+  return 0;
 }
 
 /* Takes the events of one process: its exec, and its final usage. A process that was born and freed
  * between two passes is in no record. */
-static int take_entry(struct denet_bpf_source *bpf, struct denet_process_table *table,
-                      struct denet_lifecycle_entry *entry) {
-  struct denet_process *process = denet_process_table_find(table, entry->pid);
+static int take_entry(struct denet_bpf_source *bpf, struct denet_lifecycle_entry *entry) {
+  struct denet_process *process = denet_process_table_find(bpf->table, entry->pid);
   bool is_known = process && process->born_ns == entry->start_ns;
   if (is_known && !entry->was_freed && entry->texts && entry->texts->exec_id > process->exec_stamp)
-    take_exec(bpf, process, entry->texts->name, entry->texts->exec_id);
+    take_program(bpf, process, entry->texts->name, entry->texts->exec_id);
   if (!entry->was_freed || entry->is_applied)
     return 0;
-  bool was_before_us = !is_known && entry->start_ns < bpf->opened_ns;
-  if (entry->was_given_up || was_before_us) {
+  if (entry->was_given_up || (!is_known && entry->start_ns < bpf->opened_ns)) {
     entry->is_applied = true;
     return 0;
   }
-  int error = is_known ? 0 : denet_process_table_add_gone(table, entry->pid, &process);
+  int error = is_known ? 0 : denet_process_table_add_gone(bpf->table, entry->pid, &process);
   if (!error)
     take_final(bpf, process, entry);
   return error;
 }
 
-static int fill_table(struct denet_bpf_source *bpf, struct denet_process_table *table) {
+/* Adds the usage of a thread to the record of its process. */
+static void add_thread(struct denet_process *process, struct denet_bpf_process *record,
+                       const struct denet_bpf_thread *thread) {
+  /* A usage consists of counters only. */
+  denet_u64 *sums = (denet_u64 *)&record->usage;
+  const denet_u64 *parts = (const denet_u64 *)&thread->usage;
+  for (size_t i = 0; i < sizeof(record->usage) / sizeof(*sums); i++)
+    sums[i] += parts[i];
+  process->notes.bpf.listed_threads++;
+  record->identity.state |= thread->state & DENET_BPF_ON_CPU;
+  if (!record->vm_pages) { /* the main thread has no mm_struct any more */
+    record->rss_pages = thread->rss_pages;
+    record->vm_pages = thread->vm_pages;
+  }
+}
+
+/* Adds the threads of the last list to their processes. The iterator lists tasks by their ids: a
+ * thread may come before its process. */
+static void add_threads(struct denet_bpf_source *bpf) {
+  size_t offset = 0;
+  const struct denet_bpf_head *head;
+  struct denet_process *process = NULL;
+  while ((head = denet_records_next_task(&bpf->records, &offset))) {
+    if (head->kind != DENET_BPF_THREAD)
+      continue;
+    if (!process || process->pid != (pid_t)head->pid)
+      process = denet_process_table_find(bpf->table, (pid_t)head->pid);
+    struct denet_bpf_process *record = process ? denet_bpf_source_record(bpf, process) : NULL;
+    if (record)
+      add_thread(process, record, (const struct denet_bpf_thread *)head);
+  }
+}
+
+static int fill_table(struct denet_bpf_source *bpf) {
   size_t offset = 0;
   struct denet_bpf_head *head;
-  denet_task_sums_clear(&bpf->task_sums);
-  int error = denet_process_table_begin(table);
-  while (!error && (head = denet_task_sums_next(&bpf->records, &offset)))
-    if (head->kind == DENET_BPF_PROCESS)
-      error = take_process(bpf, table, (struct denet_bpf_process *)head);
-    else if (head->kind == DENET_BPF_COMPACT)
-      error = take_compact(bpf, table, (const struct denet_bpf_compact *)head);
+  int error = denet_process_table_begin(bpf->table);
+  while (!error && (head = denet_records_next_task(&bpf->records, &offset)))
+    error = head->kind == DENET_BPF_THREAD ? 0 : take_process(bpf, head);
   if (!error)
-    error = pass_unseen(bpf, table, INT32_MAX);
+    error = pass_unseen(bpf, INT32_MAX);
   for (size_t i = 0; i < bpf->lifecycle.count && !error; i++)
-    error = take_entry(bpf, table, bpf->lifecycle.entries[i]);
-  denet_process_table_end(table, !error);
+    if (bpf->lifecycle.entries[i]->listed_ns) /* else it has come while the table was filled */
+      error = take_entry(bpf, bpf->lifecycle.entries[i]);
+  denet_process_table_end(bpf->table, !error);
+  add_threads(bpf);
   return error;
 }
 
@@ -254,24 +252,25 @@ static int fill_table(struct denet_bpf_source *bpf, struct denet_process_table *
  * have matched the new program, or the process is unknown and its last event was lost. By begun_ns
  * of the last pass: at least two passes have looked for it, however far apart they are. */
 static void remove_used(struct denet_bpf_source *bpf, const struct denet_process_table *table) {
-  for (size_t i = 0; i < bpf->lifecycle.count; i++) {
-    struct denet_lifecycle_entry *entry = bpf->lifecycle.entries[i];
+  for (size_t i = bpf->lifecycle.count; i-- > 0;) {
+    const struct denet_lifecycle_entry *entry = bpf->lifecycle.entries[i];
+    if (!entry->listed_ns) /* it has come since the last pass */
+      continue;
     const struct denet_process *process = denet_process_table_find(table, entry->pid);
     bool is_there = process && process->born_ns == entry->start_ns;
     bool is_newer = entry->texts && is_there && entry->texts->exec_id > process->exec_stamp;
     bool is_needed = (entry->has_exited || entry->was_freed) && !(is_there && process->ended);
     bool is_matched = is_there && !process->changed && !is_newer && !is_needed;
-    bool is_stale = entry->listed_ns && bpf->begun_ns - entry->listed_ns > ENTRY_NS;
+    bool is_stale = bpf->begun_ns - entry->listed_ns > ENTRY_NS;
     bool is_lost = !is_there && !entry->is_applied && is_stale;
     if (is_lost && is_needed && !entry->was_given_up)
       bpf->events_lost++;
     if (entry->is_applied || is_matched || is_lost)
-      denet_lifecycle_remove(&bpf->lifecycle, entry);
+      denet_lifecycle_remove(&bpf->lifecycle, i);
   }
-  bpf->lifecycle.count = 0;
 }
 
-static int take_event(void *context, const void *event, size_t size) {
+static int take_event(void *context, void *event, size_t size) {
   struct denet_bpf_source *bpf = context;
   int error = denet_lifecycle_note(&bpf->lifecycle, event, size);
   if (error) {
@@ -281,14 +280,9 @@ static int take_event(void *context, const void *event, size_t size) {
   return ++bpf->events < EVENTS_MOST ? 0 : -ENOBUFS;
 }
 
-void denet_bpf_source_drain(struct denet_bpf_source *bpf) {
-  denet_loader_drain(bpf->loader, take_event, bpf);
-}
-
-/* Lists the entries, and requests the final usage of processes that this pass does not list: those
- * that exited before it began, and those that were given up, for which the kernel keeps a task. */
-static int list_entries(struct denet_bpf_source *bpf) {
-  int error = denet_lifecycle_list(&bpf->lifecycle);
+/* Requests the final usage of processes that this pass does not list: those that exited before it
+ * began, and those that were given up, for which the kernel keeps a task. */
+static void request_exits(struct denet_bpf_source *bpf) {
   for (size_t i = 0; i < bpf->lifecycle.count; i++) {
     struct denet_lifecycle_entry *entry = bpf->lifecycle.entries[i];
     bool has_exited = entry->has_exited && entry->exit.exit_ns < bpf->begun_ns;
@@ -297,19 +291,13 @@ static int list_entries(struct denet_bpf_source *bpf) {
     if ((has_exited || entry->was_given_up) && !entry->was_freed)
       denet_loader_request_exit(bpf->loader, entry->pid, entry->start_ns);
   }
-  return error;
 }
 
-static int read_pass(struct denet_bpf_source *bpf) {
-  uint64_t full_since_ns = bpf->complete_ns > FORK_NS ? bpf->complete_ns - FORK_NS : 0;
+/* Lists all tasks; older records are not valid any more. */
+static int list_tasks(struct denet_bpf_source *bpf, uint64_t full_since_ns) {
+  bpf->lists++;
   bpf->is_full = full_since_ns == 0;
-  denet_task_sums_clear(&bpf->task_sums); /* they point into the records */
-  int error = denet_loader_list(bpf->loader, full_since_ns, &bpf->records);
-  denet_bpf_source_drain(bpf);
-  int list_error = list_entries(bpf);
-  denet_bpf_source_drain(bpf);
-  bpf->source.lost = denet_loader_lost(bpf->loader) + bpf->events_lost;
-  return error ? error : list_error;
+  return denet_loader_list(bpf->loader, full_since_ns, &bpf->records);
 }
 
 static int scan(struct denet_source *source, struct denet_process_table *table,
@@ -317,17 +305,20 @@ static int scan(struct denet_source *source, struct denet_process_table *table,
   struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
   remove_used(bpf, table);
   bpf->begun_ns = bpf->env->boot_ns(bpf->env->context);
-  source->table = table;
+  source->table = bpf->table = table;
   bpf->note_failure = 0;
   bpf->events = 0;
   bpf->has_missed = false;
-  int failure = read_pass(bpf);
+  int failure = list_tasks(bpf, bpf->complete_ns > FORK_NS ? bpf->complete_ns - FORK_NS : 0);
+  denet_loader_drain(bpf->loader);
+  request_exits(bpf);
+  denet_loader_drain(bpf->loader);
+  source->lost = denet_loader_lost(bpf->loader) + bpf->events_lost;
   if (failure)
     return denet_error_set(error, failure, "the task iterator cannot be read: %s",
                            strerror(-failure));
-  failure = fill_table(bpf, table);
-  denet_task_sums_add_threads(&bpf->task_sums, &bpf->records);
-  denet_procfs_forget_nets(bpf->procfs);
+  failure = fill_table(bpf);
+  bpf->procfs->net_count = 0; /* the counts of the last pass */
   bpf->complete_ns = failure || bpf->has_missed ? 0 : bpf->begun_ns;
   failure = failure ? failure : bpf->note_failure;
   if (failure)
@@ -336,23 +327,12 @@ static int scan(struct denet_source *source, struct denet_process_table *table,
   return 0;
 }
 
-/* Makes a process of what the entry says, for the rules. */
-static struct denet_process from_entry(const struct denet_lifecycle_entry *entry) {
-  struct denet_process process = {.pid = entry->pid,
-                                  .parent_pid = entry->parent_pid,
-                                  .born_ns = entry->start_ns,
-                                  .exec_stamp = entry->texts->exec_id,
-                                  .vanished = true};
-  memcpy(process.name, entry->texts->name, sizeof(process.name));
-  return process;
-}
-
 static bool drain_events(struct denet_source *source,
                          bool (*is_wanted)(void *context, struct denet_process *process),
                          void *context) {
   struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
-  denet_bpf_source_drain(bpf);
-  if (bpf->events > EVENTS_MOST / 2 || denet_lifecycle_list(&bpf->lifecycle))
+  denet_loader_drain(bpf->loader);
+  if (bpf->events > EVENTS_MOST / 2)
     return true;
   uint64_t deadline_ns = bpf->env->boot_ns(bpf->env->context) + CHECK_NS;
   for (size_t i = 0; i < bpf->lifecycle.count; i++) {
@@ -360,7 +340,12 @@ static bool drain_events(struct denet_source *source,
     if (!entry->texts || entry->is_checked)
       continue;
     entry->is_checked = true;
-    struct denet_process process = from_entry(entry);
+    struct denet_process process = {.pid = entry->pid,
+                                    .parent_pid = entry->parent_pid,
+                                    .born_ns = entry->start_ns,
+                                    .exec_stamp = entry->texts->exec_id,
+                                    .vanished = true};
+    memcpy(process.name, entry->texts->name, sizeof(process.name));
     if (!entry->has_exited && is_wanted(context, &process))
       return true;
     if (bpf->env->boot_ns(bpf->env->context) > deadline_ns)
@@ -369,50 +354,106 @@ static bool drain_events(struct denet_source *source,
   return false;
 }
 
-/* Lists all processes again, with full records: a process with a compact record counts in a group
- * from now on. The next pass has its full record. */
-static void rescan(struct denet_bpf_source *bpf) {
+void denet_bpf_source_list_in_full(struct denet_bpf_source *bpf,
+                                   const struct denet_process *process) {
+  denet_loader_set_full(bpf->loader, process->pid, true);
+  if (bpf->is_full || denet_bpf_source_record(bpf, process) || list_tasks(bpf, 0))
+    return;
   size_t offset = 0;
   struct denet_bpf_head *head;
-  if (bpf->is_full)
-    return;
-  bpf->is_full = true;
-  if (denet_loader_list(bpf->loader, 0, &bpf->rescanned))
-    return; /* the sums of the pass stay */
-  struct denet_buffer before = bpf->records;
-  bpf->records = bpf->rescanned;
-  bpf->rescanned = before;
-  denet_task_sums_clear(&bpf->task_sums);
-  int error = 0;
-  while (!error && (head = denet_task_sums_next(&bpf->records, &offset)))
-    if (head->kind == DENET_BPF_PROCESS)
-      error = denet_task_sums_add(&bpf->task_sums, (struct denet_bpf_process *)head);
-  denet_task_sums_add_threads(&bpf->task_sums, &bpf->records);
-  if (error) /* a process without its threads would be a jump later */
-    denet_task_sums_clear(&bpf->task_sums);
+  while ((head = denet_records_next_task(&bpf->records, &offset))) {
+    struct denet_process *listed = head->kind == DENET_BPF_PROCESS
+                                       ? denet_process_table_find(bpf->table, (pid_t)head->pid)
+                                       : NULL;
+    if (listed && listed->born_ns == head->start_ns) /* another process may have the pid by now */
+      set_record(bpf, listed, (struct denet_bpf_process *)head);
+  }
+  add_threads(bpf);
 }
 
-const struct denet_task_sum *denet_bpf_source_find_sum(struct denet_bpf_source *bpf,
-                                                       struct denet_process *process) {
-  if (!process->notes.bpf.wants_full)
-    set_full(bpf, process, true);
-  const struct denet_task_sum *sum = denet_task_sums_find(&bpf->task_sums, process->pid);
-  if (!sum) {
-    rescan(bpf);
-    sum = denet_task_sums_find(&bpf->task_sums, process->pid);
-  }
-  bool is_its = sum && sum->record->identity.compact.head.start_ns == process->born_ns;
-  return is_its ? sum : NULL; /* another process may have the pid by now */
+/* --- Texts --- */
+
+/* Reads the text from the event of the program that the process runs, or ran at its end. Returns
+ * DENET_GONE if there is no such event. */
+static int read_event(const struct denet_bpf_source *bpf, const struct denet_process *process,
+                      enum denet_text_kind kind, struct denet_buffer *out) {
+  const struct denet_lifecycle_entry *entry = denet_bpf_source_entry(bpf, process);
+  if (!entry || !entry->texts || entry->texts->exec_id != process->exec_stamp)
+    return DENET_GONE;
+  denet_buffer_clear(out);
+  return denet_lifecycle_entry_text(entry, kind, out);
 }
+
+/* Reads the text from /proc. Returns DENET_GONE if it may be of another program than the pass saw,
+ * or if it is empty because the process exits or is in its exec, whose event has not come yet. */
+static int read_proc(struct denet_bpf_source *bpf, struct denet_process *process,
+                     enum denet_text_kind kind, struct denet_buffer *out) {
+  struct denet_source *procfs = &bpf->procfs->source;
+  int outcome = procfs->read_text(procfs, process, kind, out);
+  bpf->source.seen_unavailable |= procfs->seen_unavailable & DENET_UNAVAILABLE_EXECUTABLE;
+  denet_loader_drain(bpf->loader);
+  const struct denet_lifecycle_entry *entry = denet_bpf_source_entry(bpf, process);
+  const struct denet_bpf_texts *texts = entry ? entry->texts : NULL;
+  uint64_t execd_ns = process->notes.bpf.execd_ns;
+  uint64_t since_ns = execd_ns ? execd_ns : process->born_ns;
+  bool is_ours = execd_ns || process->born_ns > bpf->opened_ns;
+  bool is_due = is_ours && bpf->begun_ns < since_ns + EXEC_NS && !bpf->source.lost;
+  bool has_execd = texts && texts->exec_id > process->exec_stamp;
+  bool has_event = texts && texts->exec_id == process->exec_stamp;
+  bool is_in_exec = is_due && process->execd && !process->never_execd && !has_event;
+  bool is_emptied = entry && (entry->has_exited || has_event) && !outcome && !out->length;
+  return has_execd || is_emptied || is_in_exec ? DENET_GONE : outcome;
+}
+
+/* Returns whether /proc may have more than the event: the arguments are cut or were not resident,
+ * or the path was too deep. */
+static bool is_partial(enum denet_text_kind kind, int outcome, const struct denet_buffer *text) {
+  size_t most = DENET_BPF_ARGUMENT_BYTES - 2; /* without a NUL at the end */
+  bool is_cut = !text->length || text->length >= most;
+  return outcome == -ENOENT || (kind == DENET_TEXT_ARGUMENTS && is_cut);
+}
+
+static int read_text(struct denet_source *source, struct denet_process *process,
+                     enum denet_text_kind kind, struct denet_buffer *out) {
+  struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
+  int from_event = read_event(bpf, process, kind, out);
+  bool wants_proc = from_event == DENET_GONE || is_partial(kind, from_event, out);
+  if (!wants_proc || process->vanished)
+    return from_event;
+  int outcome = read_proc(bpf, process, kind, out);
+  if (!outcome)
+    return 0;
+  /* The text of an event, which may have come meanwhile, is better than none. An empty one is not,
+   * if /proc may have more at another time. */
+  from_event = read_event(bpf, process, kind, out);
+  bool may_come = outcome == DENET_LATER || denet_error_is_transient(outcome);
+  bool is_empty = from_event || !out->length;
+  return from_event == DENET_GONE || (may_come && is_empty) ? outcome : from_event;
+}
+
+static int read_uid(struct denet_source *source, const struct denet_process *process,
+                    uid_t *out_uid) {
+  const struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
+  const struct denet_bpf_process *record = denet_bpf_source_record(bpf, process);
+  const struct denet_lifecycle_entry *entry = denet_bpf_source_entry(bpf, process);
+  if (record)
+    *out_uid = record->uid;
+  else if (entry && (entry->was_freed || entry->texts))
+    *out_uid = entry->was_freed ? entry->final.uid : entry->texts->uid;
+  else
+    return denet_procfs_read_uid(&bpf->procfs->source, process, out_uid);
+  return 0;
+}
+
+/* --- The source --- */
 
 static void free_bpf(struct denet_source *source) {
   struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
   denet_loader_free(bpf->loader);
-  denet_source_free(bpf->procfs);
+  if (bpf->procfs)
+    denet_source_free(&bpf->procfs->source);
   denet_lifecycle_done(&bpf->lifecycle);
   denet_buffer_done(&bpf->records);
-  denet_buffer_done(&bpf->rescanned);
-  denet_task_sums_done(&bpf->task_sums);
   free(bpf);
 }
 
@@ -429,7 +470,7 @@ static int check_pids(const struct denet_bpf_source *bpf, struct denet_error *er
     return denet_error_set(error, -ENOTSUP,
                            "collectd runs in a pid namespace of its own, and BPF names processes "
                            "by the pids of the host");
-  if (!denet_procfs_has_own_pids(bpf->procfs))
+  if (!bpf->procfs->own_pids)
     return denet_error_set(error, -ENOTSUP,
                            "%s has the pids of another pid namespace, which are not those that "
                            "BPF names processes by",
@@ -443,24 +484,26 @@ int denet_bpf_open(const struct denet_env *env, struct denet_error *error,
   if (!bpf)
     return denet_error_set(error, -ENOMEM, "there is no memory");
   bpf->env = env;
-  int failure = denet_procfs_open(env, error, &bpf->procfs);
+  struct denet_source *procfs = NULL;
+  int failure = denet_procfs_open(env, error, &procfs);
+  bpf->procfs = (struct denet_procfs *)procfs;
   if (!failure)
     failure = check_pids(bpf, error);
   if (!failure)
-    failure = denet_loader_open(error, &bpf->loader);
+    failure = denet_loader_open(take_event, bpf, error, &bpf->loader);
   if (failure)
     return failure;
   bpf->opened_ns = env->boot_ns(env->context);
   bpf->source = (struct denet_source){.name = "bpf",
                                       .source_id = DENET_SOURCE_ID_BPF,
-                                      .unavailable = bpf->procfs->unavailable,
-                                      .seen_unavailable = bpf->procfs->unavailable,
+                                      .unavailable = procfs->unavailable,
+                                      .seen_unavailable = procfs->unavailable,
                                       .event_fd = denet_loader_event_fd(bpf->loader),
                                       .scan = scan,
                                       .drain_events = drain_events,
                                       .measure = denet_bpf_source_measure,
-                                      .read_text = denet_bpf_source_read_text,
-                                      .read_uid = denet_bpf_source_read_uid,
+                                      .read_text = read_text,
+                                      .read_uid = read_uid,
                                       .free = free_bpf};
   *out_source = &DENET_TAKE(bpf)->source;
   return 0;

@@ -38,9 +38,9 @@ static bool take_until(struct denet_text *rest, char end, struct denet_text *out
   return true;
 }
 
-static bool starts_with(struct denet_text text, const char *prefix) {
-  size_t length = strlen(prefix);
-  return text.length >= length && !memcmp(text.bytes, prefix, length);
+static bool equals(struct denet_text text, const char *string) {
+  size_t length = strlen(string);
+  return text.length == length && !memcmp(text.bytes, string, length);
 }
 
 int denet_parse_stat(struct denet_text text, struct denet_stat *out_stat) {
@@ -82,14 +82,13 @@ bool denet_parse_field(struct denet_text text, unsigned index, uint64_t *out_val
 uint64_t denet_parse_keys(struct denet_text text, const char *const *keys, unsigned count,
                           uint64_t *out_values) {
   uint64_t found = 0;
-  struct denet_text line;
+  struct denet_text line, key;
   while (take_until(&text, '\n', &line)) {
+    if (!take_until(&line, ':', &key))
+      continue;
     for (unsigned i = 0; i < count; i++) {
-      size_t length = strlen(keys[i]);
-      if (!starts_with(line, keys[i]) || line.length == length || line.bytes[length] != ':')
-        continue;
-      struct denet_text rest = text_after(line, length + 1);
-      if (take_number(&rest, &out_values[i]))
+      struct denet_text rest = line;
+      if (equals(key, keys[i]) && take_number(&rest, &out_values[i]))
         found |= UINT64_C(1) << i;
     }
   }
@@ -99,19 +98,14 @@ uint64_t denet_parse_keys(struct denet_text text, const char *const *keys, unsig
 bool denet_parse_net_dev(struct denet_text text, unsigned index, uint64_t *out_sum) {
   uint64_t sum = 0, value;
   bool is_table = false;
-  struct denet_text line;
+  struct denet_text line, name;
   while (take_until(&text, '\n', &line)) {
-    while (starts_with(line, " "))
-      line = text_after(line, 1);
-    const char *colon = memchr(line.bytes, ':', line.length);
-    if (!colon)
+    if (!take_until(&line, ':', &name) || !denet_parse_field(line, index, &value))
       continue;
-    struct denet_text rest = text_after(line, (size_t)(colon + 1 - line.bytes));
-    if (!denet_parse_field(rest, index, &value))
-      continue;
+    while (name.length && name.bytes[0] == ' ')
+      name = text_after(name, 1);
     is_table = true;
-    if (!starts_with(line, "lo:"))
-      sum += value;
+    sum += equals(name, "lo") ? 0 : value;
   }
   if (is_table)
     *out_sum = sum;
@@ -119,16 +113,14 @@ bool denet_parse_net_dev(struct denet_text text, unsigned index, uint64_t *out_s
 }
 
 struct denet_text denet_parse_cgroup(struct denet_text text) {
-  struct denet_text unified = {0}, systemd = {0}, line;
+  struct denet_text unified = {0}, systemd = {0}, line, id, controllers;
   while (take_until(&text, '\n', &line)) {
-    if (starts_with(line, "0::"))
-      unified = text_after(line, strlen("0::"));
-    const char *colon = memchr(line.bytes, ':', line.length);
-    if (!colon)
+    if (!take_until(&line, ':', &id) || !take_until(&line, ':', &controllers))
       continue;
-    struct denet_text rest = text_after(line, (size_t)(colon + 1 - line.bytes));
-    if (starts_with(rest, "name=systemd:"))
-      systemd = text_after(rest, strlen("name=systemd:"));
+    if (equals(id, "0") && !controllers.length)
+      unified = line;
+    if (equals(controllers, "name=systemd"))
+      systemd = line;
   }
   bool is_below_root = unified.bytes && unified.length > strlen("/");
   return is_below_root || !systemd.bytes ? unified : systemd;

@@ -1,115 +1,91 @@
-/* The /proc source: opens and frees it, and reads files. */
+/* The /proc source: opens and frees it, and reads files and texts. */
 #include "core/source/procfs/procfs.h"
 
 #include "core/source/procfs/parse.h"
+#include "core/util/array.h"
 #include "core/util/cleanup.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #define LISTED_BYTES 2048 /* stat has 52 numbers and a name, io seven lines */
+/* The rest is cut: a user's arguments must not fill the memory of this process. */
+#define ARGUMENTS_MOST (1 << 18)
 
-int denet_procfs_outcome(void) { return errno == ENOENT || errno == ESRCH ? DENET_GONE : -errno; }
+int denet_procfs_outcome(int outcome) {
+  return outcome == -ENOENT || outcome == -ESRCH ? DENET_GONE : outcome;
+}
 
-struct path {
-  char text[64];
-};
+#define PATH_BYTES 64
 
-/* Returns the path of a file of the process, or of its thread if tid is not 0. */
-static struct path make_path(pid_t pid, pid_t tid, const char *name) {
-  struct path path;
+/* Writes the path of a file of the process, or of its thread if tid is not 0. */
+static void make_path(char out[PATH_BYTES], pid_t pid, pid_t tid, const char *name) {
   if (tid)
-    snprintf(path.text, sizeof(path.text), "%d/task/%d/%s", (int)pid, (int)tid, name);
+    snprintf(out, PATH_BYTES, "%d/task/%d/%s", (int)pid, (int)tid, name);
   else
-    snprintf(path.text, sizeof(path.text), "%d/%s", (int)pid, name);
-  return path;
+    snprintf(out, PATH_BYTES, "%d/%s", (int)pid, name);
 }
 
 int denet_procfs_open_file(const struct denet_procfs *procfs, pid_t pid, pid_t tid,
                            const char *name, int flags) {
-  struct path path = make_path(pid, tid, name);
-  return openat(procfs->proc_fd, path.text, flags | O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-}
-
-/* Reads a file to its end, usually with one read(2): the kernel gives the text of one process or
- * thread in one piece. A file of one line is complete with its newline. */
-static int read_whole(int fd, const char *name, char *out, size_t *out_length) {
-  bool is_line = !strcmp(name, "statm") || !strcmp(name, "schedstat") || !strcmp(name, "stat");
-  size_t length = 0;
-  while (length < DENET_PROCFS_TEXT && !(is_line && length && out[length - 1] == '\n')) {
-    ssize_t got = read(fd, out + length, DENET_PROCFS_TEXT - length);
-    if (got < 0 && errno == EINTR)
-      continue;
-    if (got < 0)
-      return denet_procfs_outcome();
-    if (got == 0)
-      break;
-    length += (size_t)got;
-  }
-  *out_length = length;
-  return length < DENET_PROCFS_TEXT ? 0 : -EMSGSIZE;
+  char path[PATH_BYTES];
+  make_path(path, pid, tid, name);
+  return openat(dirfd(procfs->folder), path, flags | O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
 }
 
 int denet_procfs_read(struct denet_procfs *procfs, pid_t pid, pid_t tid, const char *name,
                       struct denet_text *out_text) {
+  /* A file of one line is complete with its newline; it is usually read in one piece. */
+  bool has_lines = !strcmp(name, "status") || !strcmp(name, "cgroup"), is_complete = false;
   size_t length = 0;
   DENET_CLOSE int fd = denet_procfs_open_file(procfs, pid, tid, name, 0);
-  int outcome = fd < 0 ? denet_procfs_outcome() : read_whole(fd, name, procfs->text, &length);
-  if (outcome)
-    return denet_procfs_note_failure(procfs, outcome);
+  while (!is_complete) {
+    char *at = procfs->text + length;
+    ssize_t got = fd < 0 ? -1 : read(fd, at, DENET_PROCFS_TEXT - length);
+    if (got < 0)
+      return denet_procfs_note(procfs, NULL, denet_procfs_outcome(-errno), 0);
+    length += (size_t)got;
+    is_complete = !got || (!has_lines && at[got - 1] == '\n');
+  }
+  if (length == DENET_PROCFS_TEXT)
+    return denet_procfs_note(procfs, NULL, -EMSGSIZE, 0);
   procfs->text[length] = '\0';
   *out_text = (struct denet_text){procfs->text, length};
   return 0;
 }
 
-int denet_procfs_note_failure(struct denet_procfs *procfs, int outcome) {
-  if (outcome < 0 && outcome != -EACCES && outcome != -EPERM)
+int denet_procfs_note(struct denet_procfs *procfs, struct denet_process *process, int outcome,
+                      enum denet_unavailable what) {
+  bool is_denied = outcome == -EACCES || outcome == -EPERM;
+  if (outcome < 0 && !is_denied)
     procfs->read_failure = outcome;
+  if (is_denied && process) {
+    process->unavailable |= what;
+    procfs->source.seen_unavailable |= what;
+  }
   return outcome;
-}
-
-void denet_procfs_note_denied(struct denet_procfs *procfs, struct denet_process *process,
-                              int outcome, enum denet_unavailable what) {
-  if (outcome != -EACCES && outcome != -EPERM)
-    return;
-  process->unavailable |= what;
-  procfs->source.seen_unavailable |= what;
 }
 
 unsigned denet_procfs_add_file(struct denet_procfs *procfs, pid_t pid, pid_t tid,
                                const char *name) {
-  struct path path = make_path(pid, tid, name);
-  return denet_read_worker_add(procfs->numbers, pid, path.text, LISTED_BYTES);
+  char path[PATH_BYTES];
+  make_path(path, pid, tid, name);
+  return denet_read_worker_add(procfs->numbers, pid, path, LISTED_BYTES);
 }
 
 int denet_procfs_file_text(struct denet_procfs *procfs, unsigned index,
                            struct denet_text *out_text) {
-  int outcome = denet_read_worker_text(procfs->numbers, index, out_text);
-  if (outcome == -ENOENT || outcome == -ESRCH)
-    return DENET_GONE;
-  return denet_procfs_note_failure(procfs, outcome == DENET_LATER ? -EAGAIN : outcome);
+  int outcome = denet_procfs_outcome(denet_read_worker_text(procfs->numbers, index, out_text));
+  return denet_procfs_note(procfs, NULL, outcome == DENET_LATER ? -EAGAIN : outcome, 0);
 }
 
-int denet_procfs_read_listed(struct denet_procfs *procfs, pid_t pid, pid_t tid, const char *name,
-                             struct denet_text *out_text) {
-  unsigned index = denet_procfs_add_file(procfs, pid, tid, name);
-  denet_read_worker_read(procfs->numbers);
-  return denet_procfs_file_text(procfs, index, out_text);
-}
-
-bool denet_procfs_has_own_pids(const struct denet_source *source) {
-  return ((const struct denet_procfs *)source)->own_pids;
-}
-
-void denet_procfs_forget_nets(struct denet_source *source) {
-  ((struct denet_procfs *)source)->net_count = 0;
-}
-
-pid_t denet_procfs_parse_pid(const char *name) {
+/* Returns the pid in the name of a directory, 0 if it is none. */
+static pid_t parse_pid(const char *name) {
   if (name[0] < '1' || name[0] > '9')
     return 0;
   char *end;
@@ -118,15 +94,130 @@ pid_t denet_procfs_parse_pid(const char *name) {
   return *end || errno || pid > INT32_MAX ? 0 : (pid_t)pid;
 }
 
+int denet_procfs_append(struct denet_procfs_list *list, pid_t pid, uint64_t inode) {
+  int error =
+      denet_array_reserve(&list->items, &list->capacity, list->count + 1, sizeof(*list->items));
+  if (!error)
+    list->items[list->count++] = (struct denet_procfs_listed){pid, inode};
+  return error;
+}
+
+static int compare_pids(const void *a, const void *b) {
+  const struct denet_procfs_listed *left = a, *right = b;
+  return (left->pid > right->pid) - (left->pid < right->pid);
+}
+
+int denet_procfs_list(struct denet_procfs_list *list, DIR *folder) {
+  const struct dirent *entry;
+  bool is_sorted = true;
+  int error = 0;
+  list->count = 0;
+  do {
+    errno = 0;
+    entry = readdir(folder);
+    error = entry ? 0 : -errno;
+    pid_t pid = entry ? parse_pid(entry->d_name) : 0;
+    size_t count = list->count;
+    is_sorted = is_sorted && (!pid || !count || list->items[count - 1].pid < pid);
+    if (pid)
+      error = denet_procfs_append(list, pid, entry->d_ino);
+  } while (entry && !error);
+  if (!is_sorted)
+    qsort(list->items, list->count, sizeof(*list->items), compare_pids);
+  return error;
+}
+
+/* --- Texts --- */
+
+/* Reads a symbolic link or a file of the process on which a read may stall. */
+static int read_file(struct denet_procfs *procfs, const struct denet_process *process,
+                     const char *name, size_t limit, struct denet_buffer *out) {
+  struct denet_read_key key = {process->pid, process->start_ticks, process->exec_stamp,
+                               process->never_execd};
+  char path[32];
+  snprintf(path, sizeof(path), "%d/%s", (int)process->pid, name);
+  return denet_read_worker_read_text(procfs->texts, &key, path, limit, out);
+}
+
+static int read_executable(struct denet_procfs *procfs, struct denet_process *process,
+                           struct denet_buffer *out) {
+  static const char deleted[] = " (deleted)"; /* d_path, fs/d_path.c */
+  int outcome = denet_procfs_note(procfs, process, read_file(procfs, process, "exe", PATH_MAX, out),
+                                  DENET_UNAVAILABLE_EXECUTABLE);
+  if (outcome)
+    return outcome;
+  size_t cut = sizeof(deleted) - 1;
+  if (out->length > cut && !memcmp(out->bytes + out->length - cut, deleted, cut))
+    out->length -= cut;
+  out->bytes[out->length] = '\0';
+  return 0;
+}
+
+/* Returns whether the process has lost its memory since the scan, in its exit. */
+static bool has_ended(struct denet_procfs *procfs, const struct denet_process *process) {
+  struct denet_text text;
+  uint64_t vm_pages;
+  if (process->kernel_thread || process->ended || process->no_mm)
+    return false;
+  int outcome = denet_procfs_read(procfs, process->pid, 0, "statm", &text);
+  return outcome == DENET_GONE || (!outcome && denet_parse_field(text, 1, &vm_pages) && !vm_pages);
+}
+
+static int read_arguments(struct denet_procfs *procfs, const struct denet_process *process,
+                          struct denet_buffer *out) {
+  int outcome = read_file(procfs, process, "cmdline", ARGUMENTS_MOST, out);
+  if (!outcome && !out->length && has_ended(procfs, process))
+    return DENET_GONE;
+  if (!outcome)
+    out->length = denet_parse_arguments(denet_buffer_text(out)).length;
+  return denet_procfs_outcome(outcome);
+}
+
+static int read_text(struct denet_source *source, struct denet_process *process,
+                     enum denet_text_kind kind, struct denet_buffer *out) {
+  struct denet_procfs *procfs = (struct denet_procfs *)source;
+  denet_buffer_clear(out);
+  if (process->vanished) /* another process may have the pid */
+    return DENET_GONE;
+  if (kind == DENET_TEXT_EXECUTABLE)
+    return read_executable(procfs, process, out);
+  if (kind == DENET_TEXT_ARGUMENTS)
+    return read_arguments(procfs, process, out);
+  struct denet_text file, path;
+  int outcome = denet_procfs_read(procfs, process->pid, 0, "cgroup", &file);
+  if (outcome)
+    return outcome;
+  path = denet_parse_cgroup(file);
+  return path.bytes ? denet_buffer_append(out, path.bytes, path.length) : -ENOENT;
+}
+
+int denet_procfs_read_uid(struct denet_source *source, const struct denet_process *process,
+                          uid_t *out_uid) {
+  static const char *const uid_key[] = {"Uid"};
+  struct denet_text text;
+  uint64_t uid;
+  if (process->vanished)
+    return DENET_GONE;
+  int outcome = denet_procfs_read((struct denet_procfs *)source, process->pid, 0, "status", &text);
+  if (outcome)
+    return outcome;
+  if (!denet_parse_keys(text, uid_key, 1, &uid))
+    return -ENOENT;
+  *out_uid = (uid_t)uid;
+  return 0;
+}
+
+/* --- The source --- */
+
 static void free_procfs(struct denet_source *source) {
   struct denet_procfs *procfs = (struct denet_procfs *)source;
   denet_read_worker_free(procfs->texts);
   denet_read_worker_free(procfs->numbers);
   if (procfs->folder)
-    closedir(procfs->folder); /* closes proc_fd */
-  free(procfs->listed);
+    closedir(procfs->folder);
+  free(procfs->processes.items);
   free(procfs->nets);
-  free(procfs->tids);
+  free(procfs->threads.items);
   denet_buffer_done(&procfs->net_text);
   free(procfs);
 }
@@ -139,7 +230,7 @@ static void make_plans(struct denet_procfs *procfs) {
   for (unsigned m = 0; m < DENET_METRICS; m++) {
     const struct denet_metric_info *info = &denet_metric_info[m];
     struct denet_procfs_plan *plan = &procfs->plan[info->procfs.file];
-    if (info->procfs.file == DENET_FILE_NONE || plan->count == DENET_COUNT_OF(plan->metric))
+    if (info->procfs.file == DENET_FILE_NONE)
       continue;
     unsigned i = plan->count++;
     plan->metric[i] = m;
@@ -157,7 +248,7 @@ static bool has_own_pids(int proc_fd) {
   if (length < 0)
     return false;
   link[length] = '\0';
-  return denet_procfs_parse_pid(link) == getpid();
+  return parse_pid(link) == getpid();
 }
 
 /* Returns whether stat of pid 1, a process of another user, may be read in full. */
@@ -171,7 +262,7 @@ static bool can_see_all(struct denet_procfs *procfs) {
 /* Returns whether the kernel keeps run queue times. Without CONFIG_SCHED_INFO there is no file, or
  * it has zeros, also for this thread, which has run. */
 static bool has_run_queue_times(struct denet_procfs *procfs) {
-  DENET_CLOSE int fd = openat(procfs->proc_fd, "self/schedstat", O_RDONLY | O_CLOEXEC);
+  DENET_CLOSE int fd = openat(dirfd(procfs->folder), "self/schedstat", O_RDONLY | O_CLOEXEC);
   if (fd < 0)
     return errno != ENOENT;
   ssize_t got = read(fd, procfs->text, DENET_PROCFS_TEXT);
@@ -187,12 +278,16 @@ int denet_procfs_open(const struct denet_env *env, struct denet_error *error,
     return denet_error_set(error, -errno, "ProcPath \"%s\" cannot be opened: %s", env->proc_path,
                            strerror(errno));
   struct denet_procfs *procfs = calloc(1, sizeof(*procfs));
-  if (!procfs || denet_read_worker_new(dirfd(folder), &procfs->texts) ||
-      denet_read_worker_new(dirfd(folder), &procfs->numbers)) {
+  if (procfs) {
+    procfs->folder = folder;
+    procfs->texts = denet_read_worker_new(dirfd(folder));
+    procfs->numbers = denet_read_worker_new(dirfd(folder));
+  }
+  if (!procfs || !procfs->texts || !procfs->numbers) {
     if (procfs)
-      denet_read_worker_free(procfs->texts);
-    free(procfs);
-    closedir(folder);
+      free_procfs(&procfs->source);
+    else
+      closedir(folder);
     return denet_error_set(error, -ENOMEM, "there is no memory");
   }
   procfs->source = (struct denet_source){.name = "procfs",
@@ -200,22 +295,19 @@ int denet_procfs_open(const struct denet_env *env, struct denet_error *error,
                                          .event_fd = -1,
                                          .scan = denet_procfs_scan,
                                          .measure = denet_procfs_measure,
-                                         .read_text = denet_procfs_read_text,
+                                         .read_text = read_text,
                                          .read_uid = denet_procfs_read_uid,
                                          .free = free_procfs};
   procfs->env = env;
-  procfs->wants_all = true;
-  procfs->folder = folder;
-  procfs->proc_fd = dirfd(folder);
-  procfs->own_pids = has_own_pids(procfs->proc_fd);
+  procfs->own_pids = has_own_pids(dirfd(folder));
   struct stat own_net;
-  if (procfs->own_pids && !fstatat(procfs->proc_fd, "self/ns/net", &own_net, 0))
+  if (procfs->own_pids && !fstatat(dirfd(folder), "self/ns/net", &own_net, 0))
     procfs->own_net = own_net.st_ino;
-  bool has_self = !faccessat(procfs->proc_fd, "self/stat", F_OK, 0);
+  bool has_self = !faccessat(dirfd(folder), "self/stat", F_OK, 0);
   procfs->has_schedstat = !has_self || has_run_queue_times(procfs);
   if (!procfs->has_schedstat)
     procfs->source.unavailable |= DENET_UNAVAILABLE_SCHEDSTAT;
-  if (has_self && faccessat(procfs->proc_fd, "self/io", F_OK, 0))
+  if (has_self && faccessat(dirfd(folder), "self/io", F_OK, 0))
     procfs->source.unavailable |= DENET_UNAVAILABLE_IO_ACCOUNTING;
   procfs->source.seen_unavailable = procfs->source.unavailable;
   procfs->sees_all = can_see_all(procfs);

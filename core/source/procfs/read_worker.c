@@ -20,7 +20,6 @@
 #define LONG_WAITS_NS UINT64_C(20000000)
 #define TEXT_WAITS_NS UINT64_C(40000000)
 #define STALLED_MOST 64              /* threads that are left behind */
-#define UNKNOWN_MOST 10              /* so often in a row a thread's state may be unreadable */
 #define KEEP_NS UINT64_C(2000000000) /* how long a text waits for the call that takes it */
 
 struct file {
@@ -31,17 +30,16 @@ struct file {
   int outcome; /* DENET_LATER before a read: the file is skipped */
 };
 
-/* One thread. It has a file of its own, so that it can be left behind. */
+/* One thread, detached. It has a file of its own, so that it can be left behind. */
 struct thread {
-  pthread_t id;
   int dir;              /* owned */
   struct file own;      /* copy of the file that is read, with the text */
   pthread_mutex_t lock; /* of all below */
   pthread_cond_t has_changed;
   pid_t tid;
   bool is_busy;
-  bool is_stalled; /* left behind: once the read is over, the outcome stays in own */
-  bool is_over, frees_itself;
+  bool is_stalled;    /* left behind: once the read is over, the outcome stays in own */
+  bool is_over;       /* it frees itself, after a read that may stall */
   struct file *files; /* of the worker */
   unsigned at, count; /* the file that is read; all files */
   uint64_t done_ns;   /* CLOCK_MONOTONIC */
@@ -104,10 +102,8 @@ static void *run(void *context) {
     else
       pthread_cond_wait(&thread->has_changed, &thread->lock);
   }
-  bool frees_itself = thread->frees_itself;
   pthread_mutex_unlock(&thread->lock);
-  if (frees_itself)
-    free_thread(thread);
+  free_thread(thread);
   return NULL;
 }
 
@@ -115,34 +111,24 @@ static struct thread *start_thread(int dir) {
   struct thread *thread = calloc(1, sizeof(*thread));
   if (!thread)
     return NULL;
-  pthread_condattr_t attributes;
-  pthread_condattr_init(&attributes);
-  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+  pthread_t id;
   pthread_mutex_init(&thread->lock, NULL);
-  pthread_cond_init(&thread->has_changed, &attributes);
-  pthread_condattr_destroy(&attributes);
+  pthread_cond_init(&thread->has_changed, NULL);
   thread->dir = fcntl(dir, F_DUPFD_CLOEXEC, 0);
-  if (thread->dir >= 0 && !denet_thread_start(&thread->id, "denet-read", run, thread))
-    return thread;
-  free_thread(thread);
-  return NULL;
+  if (thread->dir < 0 || denet_thread_start(&id, "denet-read", run, thread)) {
+    free_thread(thread);
+    return NULL;
+  }
+  pthread_detach(id);
+  return thread;
 }
 
-/* Ends a thread. One that stalls is not waited for: it frees itself. */
+/* Ends a thread, and does not wait for it. */
 static void dismiss(struct thread *thread) {
-  pthread_t id = thread->id;
   pthread_mutex_lock(&thread->lock);
-  bool is_busy = thread->is_busy;
   thread->is_over = true;
-  thread->frees_itself = is_busy;
   pthread_cond_signal(&thread->has_changed);
   pthread_mutex_unlock(&thread->lock);
-  if (is_busy) {
-    pthread_detach(id);
-    return;
-  }
-  pthread_join(id, NULL);
-  free_thread(thread);
 }
 
 /* Returns since when the thread is idle, CLOCK_MONOTONIC; 0 if it is not. */
@@ -153,23 +139,19 @@ static uint64_t read_done_ns(struct thread *thread) {
   return done_ns;
 }
 
-/* Returns the state of a thread of this process (proc_pid_stat(5)); 0 if it cannot be read. */
-static char read_state(pid_t tid) {
+/* Returns whether a thread of this process waits for something other than a CPU (its state in
+ * proc_pid_stat(5)), or its state cannot be read. tid: 0 if it has not run yet. */
+static bool is_blocked(pid_t tid) {
   char path[48], text[64] = "", state;
-  if (!tid)
-    return 'R'; /* it has not run yet */
   snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)tid);
-  DENET_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0 ||
-      sscanf(text, "%*d (%*[^)]) %c", &state) != 1)
-    return '\0';
-  return state;
+  DENET_CLOSE int fd = tid ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+  bool is_read = fd >= 0 && read(fd, text, sizeof(text) - 1) > 0;
+  return tid && !(is_read && sscanf(text, "%*d (%*[^)]) %c", &state) == 1 && state == 'R');
 }
 
 /* Waits until the thread is done, or stalls. Returns the index of the file on which it stalls, or
  * the number of files. */
 static unsigned wait_for(struct thread *thread, uint64_t wait_ns) {
-  unsigned unknown = 0;
   pthread_mutex_lock(&thread->lock);
   while (thread->is_busy && !thread->is_stalled) {
     unsigned at = thread->at;
@@ -177,29 +159,25 @@ static unsigned wait_for(struct thread *thread, uint64_t wait_ns) {
     struct timespec until = {(time_t)(until_ns / 1000000000), (long)(until_ns % 1000000000)};
     int error = 0;
     while (thread->is_busy && !error)
-      error = pthread_cond_timedwait(&thread->has_changed, &thread->lock, &until);
+      error = pthread_cond_clockwait(&thread->has_changed, &thread->lock, CLOCK_MONOTONIC, &until);
     if (!thread->is_busy || thread->at != at)
       continue;
     pid_t tid = thread->tid;
     pthread_mutex_unlock(&thread->lock);
-    char state = read_state(tid);
+    bool blocks = is_blocked(tid);
     pthread_mutex_lock(&thread->lock);
-    unknown = state ? 0 : unknown + 1;
-    bool is_waiting = state ? state != 'R' : unknown == UNKNOWN_MOST;
-    thread->is_stalled = is_waiting && thread->is_busy && thread->at == at;
+    thread->is_stalled = blocks && thread->is_busy && thread->at == at;
   }
   unsigned at = thread->at;
   pthread_mutex_unlock(&thread->lock);
   return at;
 }
 
-int denet_read_worker_new(int dir, struct denet_read_worker **out_worker) {
+struct denet_read_worker *denet_read_worker_new(int dir) {
   struct denet_read_worker *worker = calloc(1, sizeof(*worker));
-  if (!worker)
-    return -ENOMEM;
-  worker->dir = dir;
-  *out_worker = worker;
-  return 0;
+  if (worker)
+    worker->dir = dir;
+  return worker;
 }
 
 void denet_read_worker_free(struct denet_read_worker *worker) {
@@ -214,24 +192,26 @@ void denet_read_worker_free(struct denet_read_worker *worker) {
   free(worker);
 }
 
-/* Begins a list, and dismisses threads whose stalls were over keep_ns ago. */
-static void begin(struct denet_read_worker *worker, uint64_t keep_ns) {
+/* Removes a thread of those that stalled. */
+static void remove_stalled(struct denet_read_worker *worker, unsigned i) {
+  dismiss(worker->stalled[i]);
+  worker->stalled[i] = worker->stalled[--worker->stalled_count];
+}
+
+void denet_read_worker_begin(struct denet_read_worker *worker) {
   uint64_t now_ns = denet_clock_monotonic_ns();
+  uint64_t keep_ns = worker->stalled_count < STALLED_MOST ? KEEP_NS : 0;
   if (now_ns - worker->period_ns >= PERIOD_NS) {
     worker->period_ns = now_ns;
     worker->waited_ns = 0;
   }
   for (unsigned i = worker->stalled_count; i-- > 0;) {
     uint64_t done_ns = read_done_ns(worker->stalled[i]);
-    if (!done_ns || now_ns < done_ns || now_ns - done_ns < keep_ns)
-      continue;
-    dismiss(worker->stalled[i]);
-    worker->stalled[i] = worker->stalled[--worker->stalled_count];
+    if (done_ns && now_ns >= done_ns && now_ns - done_ns >= keep_ns)
+      remove_stalled(worker, i);
   }
   worker->done = worker->count = 0;
 }
-
-void denet_read_worker_begin(struct denet_read_worker *worker) { begin(worker, 0); }
 
 static struct file *add(struct denet_read_worker *worker, const struct denet_read_key *key,
                         const char *path, size_t limit) {
@@ -247,13 +227,9 @@ unsigned denet_read_worker_add(struct denet_read_worker *worker, pid_t pid, cons
                                size_t limit) {
   struct file *file = add(worker, &(struct denet_read_key){.pid = pid}, path, limit);
   for (unsigned i = 0; i < worker->stalled_count; i++)
-    if (worker->stalled[i]->own.key.pid == pid)
+    if (worker->stalled[i]->own.key.pid == pid && !read_done_ns(worker->stalled[i]))
       file->outcome = DENET_LATER;
   return worker->count - 1;
-}
-
-unsigned denet_read_worker_room(const struct denet_read_worker *worker) {
-  return DENET_READ_WORKER_FILES - worker->count;
 }
 
 /* Reads until all files are read or the thread stalls. Then it is left behind, and all files of the
@@ -315,11 +291,10 @@ int denet_read_worker_read_text(struct denet_read_worker *worker, const struct d
       return DENET_LATER;
     int outcome = thread->own.outcome;
     swap(&thread->own.text, out);
-    dismiss(thread);
-    worker->stalled[i] = worker->stalled[--worker->stalled_count];
+    remove_stalled(worker, i);
     return outcome;
   }
-  begin(worker, worker->stalled_count < STALLED_MOST ? KEEP_NS : 0);
+  denet_read_worker_begin(worker);
   if (worker->waited_ns >= TEXT_WAITS_NS)
     return DENET_LATER;
   struct file *file = add(worker, key, path, limit);

@@ -25,8 +25,8 @@ struct denet_read_key {
 };
 
 /* Makes a worker for files below the directory dir, which is borrowed; a thread has a duplicate of
- * it. The first read starts a thread. 0 or -ENOMEM. */
-int denet_read_worker_new(int dir, struct denet_read_worker **out_worker);
+ * it. The first read starts a thread. NULL: there is no memory. */
+struct denet_read_worker *denet_read_worker_new(int dir);
 
 /* Does not wait for a thread that stalls: the thread ends when its read does. NULL is accepted. */
 void denet_read_worker_free(struct denet_read_worker *worker);
@@ -38,9 +38,6 @@ void denet_read_worker_begin(struct denet_read_worker *worker);
  * limit bytes are read. Returns the index of the file. */
 unsigned denet_read_worker_add(struct denet_read_worker *worker, pid_t pid, const char *path,
                                size_t limit);
-
-/* Returns how many files can still be appended. */
-unsigned denet_read_worker_room(const struct denet_read_worker *worker);
 
 /* Reads the files that were appended since the last call, except those of processes on which a
  * thread stalls. If 64 threads stall, or none can be started, the caller reads and may stall. */

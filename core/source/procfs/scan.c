@@ -18,13 +18,11 @@
 #define CLOCK_ATTEMPTS 3
 #define CHUNK_MOST 256 /* processes; most are idle, so that no file of them is read */
 
-/* Reads the CPU time of all threads of the process, exited ones included, ns, which the kernel sums
- * (posix_cpu_clock_get, kernel/time/posix-cpu-timers.c), and the time of the reading. If this
- * thread loses its CPU between the two clocks they are read again, as the difference would be an
- * error of the CPU use. 0; DENET_GONE if there is no such process; -ENOTSUP; the time always. */
-static int read_cpu(const struct denet_procfs *procfs, pid_t pid, uint64_t *out_cpu_ns,
-                    uint64_t *out_now_ns) {
+int denet_procfs_read_cpu(const struct denet_procfs *procfs, pid_t pid, uint64_t *out_cpu_ns,
+                          uint64_t *out_now_ns) {
   const struct denet_env *env = procfs->env;
+  /* If this thread loses its CPU between the two clocks they are read again, as the difference
+   * would be an error of the CPU use. */
   for (int attempt = 0; attempt < CLOCK_ATTEMPTS; attempt++) {
     clockid_t clock;
     struct timespec time;
@@ -38,50 +36,6 @@ static int read_cpu(const struct denet_procfs *procfs, pid_t pid, uint64_t *out_
     if (*out_now_ns - before_ns < CLOCK_SKEW_NS)
       break;
   }
-  return 0;
-}
-
-int denet_procfs_read_cpu(struct denet_source *source, struct denet_process *process) {
-  uint64_t cpu_ns, now_ns;
-  int outcome = read_cpu((struct denet_procfs *)source, process->pid, &cpu_ns, &now_ns);
-  if (outcome)
-    return outcome;
-  if (cpu_ns > process->usage->cpu_ns)
-    process->usage->cpu_ns = cpu_ns;
-  process->usage->measured_ns = now_ns;
-  return 0;
-}
-
-static int compare_listed(const void *a, const void *b) {
-  const struct denet_procfs_listed *left = a, *right = b;
-  return (left->pid > right->pid) - (left->pid < right->pid);
-}
-
-/* Lists the pids of all processes, ascending. */
-static int list_processes(struct denet_procfs *procfs) {
-  bool is_sorted = true;
-  procfs->listed_count = 0;
-  rewinddir(procfs->folder);
-  for (;;) {
-    errno = 0;
-    struct dirent *entry = readdir(procfs->folder);
-    if (!entry)
-      break;
-    pid_t pid = denet_procfs_parse_pid(entry->d_name);
-    if (!pid)
-      continue;
-    size_t i = procfs->listed_count;
-    if (denet_array_reserve(&procfs->listed, &procfs->listed_capacity, i + 1,
-                            sizeof(struct denet_procfs_listed)))
-      return -ENOMEM;
-    is_sorted = is_sorted && (!i || procfs->listed[i - 1].pid < pid);
-    procfs->listed[i] = (struct denet_procfs_listed){pid, entry->d_ino};
-    procfs->listed_count++;
-  }
-  if (errno)
-    return -errno;
-  if (!is_sorted)
-    qsort(procfs->listed, procfs->listed_count, sizeof(struct denet_procfs_listed), compare_listed);
   return 0;
 }
 
@@ -100,13 +54,16 @@ static void take_values(const struct denet_procfs *procfs, struct denet_process 
 }
 
 void denet_procfs_measure_stat(struct denet_procfs *procfs, struct denet_process *process) {
+  struct denet_usage *usage = process->usage;
   struct denet_text text;
   struct denet_stat stat;
-  if (procfs->own_pids && denet_procfs_read_cpu(&procfs->source, process))
+  if (denet_procfs_read_cpu(procfs, process->pid, &usage->cpu_ns, &usage->measured_ns) &&
+      procfs->own_pids)
     return;
   denet_read_worker_begin(procfs->numbers);
-  int outcome = denet_procfs_read_listed(procfs, process->pid, 0, "stat", &text);
-  if (!outcome && !denet_parse_stat(text, &stat) &&
+  unsigned index = denet_procfs_add_file(procfs, process->pid, 0, "stat");
+  denet_read_worker_read(procfs->numbers);
+  if (!denet_procfs_file_text(procfs, index, &text) && !denet_parse_stat(text, &stat) &&
       stat.field[DENET_STAT_START_TICKS] == process->start_ticks)
     take_values(procfs, process, &stat);
 }
@@ -153,54 +110,39 @@ struct entry {
   bool has_cpu; /* the CPU clock was read */
   uint64_t cpu_ns, now_ns;
   bool is_idle; /* it has not run since the last pass: no file is read */
-  struct denet_procfs_files files;
+  unsigned stat, others[DENET_PROCFS_OTHERS]; /* indices in the list of files */
 };
 
 /* Handles a process of which stat could not be read. It is removed if it is gone or new; after a
  * stall or another failure a known process stays as it was. */
-static int keep_unread(struct denet_procfs *procfs, struct denet_process_table *table,
-                       struct denet_process *process, const struct entry *entry, int outcome) {
+static void keep_unread(struct denet_procfs *procfs, struct denet_process *process,
+                        const struct entry *entry, int outcome) {
+  struct denet_usage *usage = process->usage;
   /* With hidepid (proc(5)) processes may be listed that may not be read. */
   bool is_gone =
       outcome == DENET_GONE || outcome == -EINVAL || outcome == -EACCES || outcome == -EPERM;
   if (!is_gone && outcome != -EAGAIN)
     procfs->scan_failure = outcome;
   if (is_gone || process->is_new) {
-    denet_process_table_undo(table); /* which may free it */
-    return 0;
+    denet_process_table_undo(procfs->table); /* which may free it */
+    return;
   }
   process->has_run = process->notes.procfs.is_unread = true;
-  struct denet_usage *usage = process->usage;
-  bool is_same = process->notes.procfs.inode == entry->listed->inode; /* not a reused pid */
-  if (usage && entry->has_cpu && is_same) { /* the clock needs no descriptor */
-    denet_values_split_cpu(&usage->now, entry->cpu_ns, usage->now.value[DENET_CPU_USER],
-                           usage->now.value[DENET_CPU_SYSTEM]);
-    usage->measured_ns = entry->now_ns;
-  }
-  return 0;
+  if (!usage || !entry->has_cpu || process->notes.procfs.inode != entry->listed->inode)
+    return; /* the last: the pid was reused */
+  denet_values_split_cpu(&usage->now, entry->cpu_ns, usage->now.value[DENET_CPU_USER],
+                         usage->now.value[DENET_CPU_SYSTEM]); /* the clock needs no descriptor */
+  usage->measured_ns = entry->now_ns;
 }
 
-/* Takes stat and what was read with it. The process may turn out to be a new one with the pid of a
- * known one. */
-static int take_stat(struct denet_procfs *procfs, struct denet_process_table *table,
-                     struct denet_process *process, struct entry *entry) {
-  struct denet_text text;
-  struct denet_stat stat;
-  int outcome = denet_procfs_file_text(procfs, entry->files.stat, &text);
-  if (!outcome)
-    outcome = denet_parse_stat(text, &stat);
-  if (outcome)
-    return keep_unread(procfs, table, process, entry, outcome);
-  if (!process->is_new && process->start_ticks != stat.field[DENET_STAT_START_TICKS]) {
-    int error = denet_process_table_replace(table, &process);
-    if (error)
-      return error;
-  }
-  take_identity(procfs, process, &stat);
+/* Takes stat and what was read with it. */
+static int take_stat(struct denet_procfs *procfs, struct denet_process *process,
+                     struct entry *entry, const struct denet_stat *stat) {
   uint64_t cpu_ns, now_ns;
+  take_identity(procfs, process, stat);
   /* The clock of a zombie still works. No later pass reads the time since the first reading. */
-  if (process->ended && entry->has_cpu && !read_cpu(procfs, process->pid, &cpu_ns, &now_ns) &&
-      cpu_ns >= entry->cpu_ns) {
+  if (process->ended && entry->has_cpu &&
+      !denet_procfs_read_cpu(procfs, process->pid, &cpu_ns, &now_ns) && cpu_ns >= entry->cpu_ns) {
     entry->cpu_ns = cpu_ns;
     entry->now_ns = now_ns;
   }
@@ -209,89 +151,97 @@ static int take_stat(struct denet_procfs *procfs, struct denet_process_table *ta
   process->has_run = true;
   if (!denet_process_use(process))
     return -ENOMEM;
-  process->usage->measured_ns = entry->now_ns;
   process->usage->cpu_ns = entry->cpu_ns;
-  take_values(procfs, process, &stat);
-  denet_procfs_take_files(procfs, process, &entry->files);
+  process->usage->measured_ns = entry->now_ns;
+  take_values(procfs, process, stat);
+  process->notes.procfs.has_others = denet_procfs_take_others(procfs, process, entry->others);
   return 0;
 }
 
-static int take_entry(struct denet_procfs *procfs, struct denet_process_table *table,
-                      struct entry *entry) {
+/* Takes one entry. The process may turn out to be a new one with the pid of a known one. */
+static int take_entry(struct denet_procfs *procfs, struct entry *entry) {
   struct denet_process *process;
-  int error = denet_process_table_upsert(table, entry->listed->pid, &process);
+  struct denet_text text;
+  struct denet_stat stat;
+  int error = denet_process_table_upsert(procfs->table, entry->listed->pid, &process);
   if (error)
     return error;
-  process->notes.procfs.is_unread = false;
+  process->notes.procfs.is_unread = process->notes.procfs.has_others = false;
   denet_process_drop_usage(process); /* it was read in the last pass, and is no member */
-  if (!entry->is_idle)
-    return take_stat(procfs, table, process, entry);
-  process->notes.procfs.io_outcome = process->notes.procfs.net_outcome = DENET_LATER;
-  if (process->usage)
-    process->usage->measured_ns = entry->now_ns;
-  return 0;
+  if (entry->is_idle) {
+    if (process->usage)
+      process->usage->measured_ns = entry->now_ns;
+    return 0;
+  }
+  int outcome = denet_procfs_file_text(procfs, entry->stat, &text);
+  if (!outcome)
+    outcome = denet_parse_stat(text, &stat);
+  if (outcome) {
+    keep_unread(procfs, process, entry, outcome);
+    return 0;
+  }
+  if (!process->is_new && process->start_ticks != stat.field[DENET_STAT_START_TICKS])
+    error = denet_process_table_replace(procfs->table, &process);
+  return error ? error : take_stat(procfs, process, entry, &stat);
 }
 
-/* Returns whether files of a known process that has not run must be read: the last pass could not
- * read them, or its parent has ended, so that it has another one. */
-static bool must_read_idle(const struct denet_process_table *table,
-                           const struct denet_process *process) {
-  bool is_measured = process->usage && !denet_metric_set_is_empty(&process->usage->wanted);
-  if (process->notes.procfs.is_unread || (process->has_run && is_measured))
-    return true;
-  pid_t parent = process->parent_pid;
-  return parent && !denet_process_table_find(table, parent) &&
-         !denet_process_table_peek(table, parent);
-}
-
-/* Reads the CPU clock of a process, and appends the files that must be read. */
-static void begin_entry(struct denet_procfs *procfs, const struct denet_process_table *table,
-                        struct entry *entry) {
+/* Reads the CPU clock of a process, and appends the files that must be read: of a known process
+ * that has not run, if the last pass could not read them, or its parent has ended, so that it has
+ * another one. Returns how many. */
+static unsigned begin_entry(struct denet_procfs *procfs, struct entry *entry) {
+  static const struct denet_metric_set none = {0};
   pid_t pid = entry->listed->pid;
-  entry->has_cpu = !read_cpu(procfs, pid, &entry->cpu_ns, &entry->now_ns);
-  const struct denet_process *process = denet_process_table_peek(table, pid);
-  if (process && process->notes.procfs.inode != entry->listed->inode)
-    process = NULL;
-  entry->is_idle = process && entry->has_cpu && process->notes.procfs.cpu_ns == entry->cpu_ns &&
-                   !must_read_idle(table, process);
-  if (!entry->is_idle)
-    denet_procfs_add_files(procfs, pid, process, &entry->files);
+  entry->has_cpu = !denet_procfs_read_cpu(procfs, pid, &entry->cpu_ns, &entry->now_ns);
+  const struct denet_process *process = denet_process_table_peek(procfs->table, pid);
+  bool is_known = process && process->notes.procfs.inode == entry->listed->inode;
+  const struct denet_metric_set *wanted =
+      process && process->usage ? &process->usage->wanted : &none;
+  if (is_known && entry->has_cpu && process->notes.procfs.cpu_ns == entry->cpu_ns) {
+    pid_t parent = process->parent_pid;
+    bool is_orphan = parent && !denet_process_table_find(procfs->table, parent) &&
+                     !denet_process_table_peek(procfs->table, parent);
+    bool is_unread =
+        process->notes.procfs.is_unread || (process->has_run && !denet_metric_set_is_empty(wanted));
+    entry->is_idle = !is_unread && !is_orphan;
+  }
+  if (entry->is_idle)
+    return 0;
+  entry->stat = denet_procfs_add_file(procfs, pid, 0, "stat");
+  return 1 + denet_procfs_add_others(procfs, process, wanted, entry->others);
 }
 
-/* Scans a chunk of the list: as many processes as one list of files has room for. Returns how many,
- * or -ENOMEM. */
-static int scan_chunk(struct denet_procfs *procfs, struct denet_process_table *table,
-                      const struct denet_procfs_listed *listed, size_t count) {
+/* Scans a chunk of the list: as many processes as one list of files has room for. Adds how many to
+ * *at. 0 or -ENOMEM. */
+static int scan_chunk(struct denet_procfs *procfs, size_t *at) {
   struct entry entries[CHUNK_MOST];
-  int scanned = 0, failure = 0;
+  unsigned count = 0, room = DENET_READ_WORKER_FILES;
+  int failure = 0;
   denet_read_worker_begin(procfs->numbers);
-  while ((size_t)scanned < count && scanned < CHUNK_MOST &&
-         denet_read_worker_room(procfs->numbers) >= DENET_PROCFS_FILES_MOST) {
-    entries[scanned] = (struct entry){.listed = &listed[scanned]};
-    begin_entry(procfs, table, &entries[scanned++]);
+  while (*at < procfs->processes.count && count < CHUNK_MOST && room > DENET_PROCFS_OTHERS) {
+    struct entry *entry = &entries[count++];
+    *entry = (struct entry){.listed = &procfs->processes.items[(*at)++]};
+    room -= begin_entry(procfs, entry);
   }
   denet_read_worker_read(procfs->numbers);
-  for (int i = 0; i < scanned && !failure; i++)
-    failure = take_entry(procfs, table, &entries[i]);
-  return failure ? failure : scanned;
+  for (unsigned i = 0; i < count && !failure; i++)
+    failure = take_entry(procfs, &entries[i]);
+  return failure;
 }
 
 int denet_procfs_scan(struct denet_source *source, struct denet_process_table *table,
                       struct denet_error *error) {
   struct denet_procfs *procfs = (struct denet_procfs *)source;
-  denet_procfs_forget_nets(source);
-  source->table = table;
-  int failure = list_processes(procfs);
+  procfs->net_count = 0;
+  source->table = procfs->table = table;
+  rewinddir(procfs->folder);
+  int failure = denet_procfs_list(&procfs->processes, procfs->folder);
   if (failure)
     return denet_error_set(error, failure, "%s cannot be listed: %s", procfs->env->proc_path,
                            strerror(-failure));
   procfs->scan_failure = 0;
   failure = denet_process_table_begin(table);
-  for (size_t i = 0; i < procfs->listed_count && !failure;) {
-    int scanned = scan_chunk(procfs, table, &procfs->listed[i], procfs->listed_count - i);
-    failure = scanned < 0 ? scanned : 0;
-    i += scanned > 0 ? (size_t)scanned : 0;
-  }
+  for (size_t at = 0; at < procfs->processes.count && !failure;)
+    failure = scan_chunk(procfs, &at);
   denet_process_table_end(table, !failure);
   failure = failure ? failure : procfs->scan_failure;
   if (failure)

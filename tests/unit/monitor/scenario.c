@@ -16,7 +16,6 @@
  * begins with # is a comment. With DENET_SCENARIO_PRINT all written lines are printed. */
 #include "core/monitor/monitor.h"
 
-#include "tests/unit/proc_scene.h"
 #include "tests/unit/proc_writer.h"
 
 #include <ctype.h>

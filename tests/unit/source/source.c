@@ -9,46 +9,43 @@
 
 enum { GRANDPARENT = 75, PARENT, CHILD };
 enum { EXE = DENET_TEXT_EXECUTABLE, ARGS = DENET_TEXT_ARGUMENTS };
-enum { ALIVE, ENDED, NO_MM };
+enum { ALIVE = 0, ENDED = 1, NO_MM = 2, KERNEL = 4, EXECD = 8 };
+enum { GONE = DENET_GONE, LATER = DENET_LATER };
 
 /* stamps: exec stamps of the child, its parent and its grandparent; 0: not known. The names of the
  * others are "". */
 static const struct {
   const char *what;
   int kind, state;
-  bool is_kernel_thread, has_execd;
   const char *stamps, *name;
   int outcome; /* of reading the child's text */
   const char *own;
   int parent_outcome, expected;
   const char *text;
 } rows[] = {
-    {"alive", EXE, ALIVE, 0, 0, "333", "", 0, "child", 0, 0, "child"},
-    {"exits", EXE, ALIVE, 0, 0, "333", "", -ENOENT, "", 0, 0, "parent"},
-    {"gone", EXE, ALIVE, 0, 0, "333", "", DENET_GONE, "", 0, 0, "parent"},
-    {"gone, and its parent", EXE, ALIVE, 0, 0, "333", "", DENET_GONE, "", DENET_GONE, 0,
-     "grandparent"},
-    {"parent not permitted", EXE, ALIVE, 0, 0, "333", "", DENET_GONE, "", -EACCES, -EACCES, ""},
-    {"not permitted", EXE, ALIVE, 0, 0, "333", "", -EACCES, "", 0, -EACCES, ""},
-    {"stalled", EXE, ALIVE, 0, 0, "333", "", DENET_LATER, "", 0, DENET_LATER, ""},
-    {"stalled until its end", EXE, ENDED, 0, 0, "333", "", DENET_LATER, "", 0, 0, "parent"},
-    {"has exec'd, exits", EXE, ALIVE, 0, 1, "433", "", -ENOENT, "", 0, -ENOENT, ""},
-    {"has exec'd, gone", EXE, ALIVE, 0, 1, "433", "", DENET_GONE, "", 0, DENET_GONE, ""},
-    {"kernel thread", EXE, ALIVE, 1, 0, "333", "", -ENOENT, "", 0, -ENOENT, ""},
-    {"parent has exec'd", EXE, ENDED, 0, 0, "344", "", -ENOENT, "", 0, -ENOENT, ""},
-    {"zombie when first seen", EXE, ENDED, 0, 0, "044", "", -ENOENT, "", 0, 0, "parent"},
-    {"zombie when first seen, by another name", EXE, ENDED, 0, 0, "044", "worker", -ENOENT, "", 0,
+    {"alive", EXE, ALIVE, "333", "", 0, "child", 0, 0, "child"},
+    {"exits", EXE, ALIVE, "333", "", -ENOENT, "", 0, 0, "parent"},
+    {"gone", EXE, ALIVE, "333", "", GONE, "", 0, 0, "parent"},
+    {"gone, and its parent", EXE, ALIVE, "333", "", GONE, "", GONE, 0, "grandparent"},
+    {"parent not permitted", EXE, ALIVE, "333", "", GONE, "", -EACCES, -EACCES, ""},
+    {"not permitted", EXE, ALIVE, "333", "", -EACCES, "", 0, -EACCES, ""},
+    {"stalled", EXE, ALIVE, "333", "", LATER, "", 0, LATER, ""},
+    {"stalled until its end", EXE, ENDED, "333", "", LATER, "", 0, 0, "parent"},
+    {"has exec'd, exits", EXE, EXECD, "433", "", -ENOENT, "", 0, -ENOENT, ""},
+    {"has exec'd, gone", EXE, EXECD, "433", "", GONE, "", 0, GONE, ""},
+    {"kernel thread", EXE, KERNEL, "333", "", -ENOENT, "", 0, -ENOENT, ""},
+    {"parent has exec'd", EXE, ENDED, "344", "", -ENOENT, "", 0, -ENOENT, ""},
+    {"zombie when first seen", EXE, ENDED, "044", "", -ENOENT, "", 0, 0, "parent"},
+    {"zombie when first seen, by another name", EXE, ENDED, "044", "worker", -ENOENT, "", 0,
      -ENOENT, ""},
-    {"another program in between", EXE, ENDED, 0, 0, "304", "", -ENOENT, "", DENET_GONE, -ENOENT,
-     ""},
-    {"zombie when first seen, ancestors", EXE, ENDED, 0, 0, "034", "", -ENOENT, "", DENET_GONE,
-     -ENOENT, ""},
-    {"zombie of an exec", EXE, ENDED, 0, 1, "044", "", -ENOENT, "", 0, -ENOENT, ""},
-    {"without arguments", ARGS, ALIVE, 0, 0, "333", "", 0, "", 0, 0, ""},
-    {"zombie", ARGS, ENDED, 0, 0, "333", "", 0, "", 0, 0, "parent"},
-    {"other threads run", ARGS, NO_MM, 0, 0, "333", "", 0, "", 0, 0, "parent"},
-    {"zombie of an exec", ARGS, ENDED, 0, 1, "433", "", 0, "", 0, 0, ""},
-    {"read in its end", ARGS, ENDED, 0, 0, "333", "", 0, "child", 0, 0, "child"},
+    {"another program in between", EXE, ENDED, "304", "", -ENOENT, "", GONE, -ENOENT, ""},
+    {"zombie when first seen, ancestors", EXE, ENDED, "034", "", -ENOENT, "", GONE, -ENOENT, ""},
+    {"zombie of an exec", EXE, ENDED | EXECD, "044", "", -ENOENT, "", 0, -ENOENT, ""},
+    {"without arguments", ARGS, ALIVE, "333", "", 0, "", 0, 0, ""},
+    {"zombie", ARGS, ENDED, "333", "", 0, "", 0, 0, "parent"},
+    {"other threads run", ARGS, NO_MM, "333", "", 0, "", 0, 0, "parent"},
+    {"zombie of an exec", ARGS, ENDED | EXECD, "433", "", 0, "", 0, 0, ""},
+    {"read in its end", ARGS, ENDED, "333", "", 0, "child", 0, 0, "child"},
 };
 
 static int row;
@@ -85,10 +82,10 @@ START_TEST(text_of_a_fork_that_has_lost_it_is_of_its_parent) {
   struct denet_process *child = add(&table, CHILD, rows[_i].stamps[0]);
   denet_process_table_end(&table, true);
   strcpy(child->name, rows[_i].name);
-  child->never_execd = !rows[_i].has_execd;
-  child->kernel_thread = rows[_i].is_kernel_thread;
-  child->ended = rows[_i].state == ENDED;
-  child->no_mm = rows[_i].state == NO_MM;
+  child->never_execd = !(rows[_i].state & EXECD);
+  child->kernel_thread = rows[_i].state & KERNEL;
+  child->ended = rows[_i].state & ENDED;
+  child->no_mm = rows[_i].state & NO_MM;
   int outcome = denet_source_read_text(&source, child, (enum denet_text_kind)rows[_i].kind, &text);
   ck_assert_msg(outcome == rows[_i].expected, "%s: %d", rows[_i].what, outcome);
   ck_assert_msg(!strcmp(denet_buffer_text(&text).bytes, rows[_i].text), "%s: \"%s\"", rows[_i].what,

@@ -1,9 +1,12 @@
-/* Processes that start and end between two passes: only events report them. */
+/* Passes: what the records of threads add to their processes, processes that start and end between
+ * two passes, which only events report, and whether the text of a process comes from the event of
+ * its exec or from /proc. */
 #include "core/source/bpf/source.h"
 
 #include "core/util/cleanup.h"
 #include "tests/unit/unit.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -22,13 +25,14 @@ struct event {
 /* Stands in for the kernel: this file has the functions of loader.c, which is not linked. */
 static struct {
   uint64_t now_ns;
-  struct denet_bpf_process listed; /* if it has a pid */
-  struct denet_bpf_thread thread;  /* likewise, behind it */
-  struct denet_bpf_exit exit;      /* comes while the next pass is read, if it has a pid */
+  struct denet_buffer records; /* of all tasks */
+  struct denet_bpf_exit exit;  /* comes while the next pass is read, if it has a pid */
   struct event events[EVENTS_MOST];
   size_t count;
   unsigned requests; /* so many requests for the final usage were made */
   unsigned refusals; /* so many of the next ones have no answer */
+  int (*take)(void *context, void *event, size_t size);
+  void *context;
 } kernel;
 
 static void send(const void *event, size_t size) {
@@ -37,8 +41,11 @@ static void send(const void *event, size_t size) {
   kernel.events[kernel.count++].size = size;
 }
 
-int denet_loader_open(struct denet_error *error, struct denet_loader **out_loader) {
+int denet_loader_open(int (*take)(void *context, void *event, size_t size), void *context,
+                      struct denet_error *error, struct denet_loader **out_loader) {
   (void)error;
+  kernel.take = take;
+  kernel.context = context;
   *out_loader = NULL;
   return 0;
 }
@@ -52,20 +59,15 @@ int denet_loader_list(struct denet_loader *loader, uint64_t full_since_ns,
   if (kernel.exit.head.pid)
     send(&kernel.exit, sizeof(kernel.exit));
   kernel.exit.head.pid = 0;
-  if (kernel.listed.identity.compact.head.pid)
-    ck_assert_int_eq(denet_buffer_append(records, &kernel.listed, sizeof(kernel.listed)), 0);
-  if (kernel.thread.head.pid)
-    ck_assert_int_eq(denet_buffer_append(records, &kernel.thread, sizeof(kernel.thread)), 0);
-  return denet_buffer_reserve(records, 1);
+  ck_assert_int_eq(denet_buffer_append(records, kernel.records.bytes, kernel.records.length), 0);
+  return 0;
 }
 
-int denet_loader_drain(struct denet_loader *loader,
-                       int (*take)(void *context, const void *event, size_t size), void *context) {
+void denet_loader_drain(struct denet_loader *loader) {
   (void)loader;
   for (size_t i = 0; i < kernel.count; i++)
-    ck_assert_int_eq(take(context, kernel.events[i].bytes, kernel.events[i].size), 0);
+    ck_assert_int_eq(kernel.take(kernel.context, kernel.events[i].bytes, kernel.events[i].size), 0);
   kernel.count = 0;
-  return 0;
 }
 
 void denet_loader_request_exit(struct denet_loader *loader, pid_t pid, uint64_t start_ns) {
@@ -114,22 +116,37 @@ static bool want_none(void *context, struct denet_process *process) {
 static const struct denet_env env = {
     .proc_path = "/proc", .tick_ns = SECOND / 100, .page_bytes = 4096, .boot_ns = boot_ns};
 
-static struct denet_source *open_source(void) {
-  struct denet_source *source;
+static struct denet_source *source;
+static struct denet_process_table table;
+
+static void begin(void) {
   struct denet_error error = {0};
-  memset(&kernel, 0, sizeof(kernel));
   kernel.now_ns = START_NS;
   ck_assert_msg(denet_bpf_open(&env, &error, &source) == 0, "%s", error.text);
-  return source;
+}
+
+static void end(void) {
+  denet_source_free(source);
+  denet_process_table_done(&table);
+  denet_buffer_done(&kernel.records);
+}
+
+static void list(const void *record, size_t size) {
+  ck_assert_int_eq(denet_buffer_append(&kernel.records, record, size), 0);
+}
+
+static struct denet_bpf_process make_process(denet_u32 pid) {
+  return (struct denet_bpf_process){
+      .identity = {.compact = {.head = {DENET_BPF_PROCESS, pid, START_NS - SECOND}, .name = "job"},
+                   .threads = 3}};
 }
 
 /* Makes a pass and returns how many processes are gone in it. */
-static size_t pass_at(struct denet_source *source, struct denet_process_table *table,
-                      uint64_t now_ns) {
+static size_t pass_at(uint64_t now_ns) {
   struct denet_error error = {0};
   kernel.now_ns = now_ns;
-  ck_assert_msg(source->scan(source, table, &error) == 0, "%s", error.text);
-  return table->gone_count;
+  ck_assert_msg(source->scan(source, &table, &error) == 0, "%s", error.text);
+  return table.gone_count;
 }
 
 /* Sends the fork and the exec of a process that starts now, and returns an exit for it. */
@@ -158,10 +175,8 @@ static const struct {
 };
 
 START_TEST(process_between_two_passes_is_listed_however_far_apart_they_are) {
-  DENET_CLEANUP(denet_process_table_done) struct denet_process_table table = {0};
-  struct denet_source *source = open_source();
   uint64_t apart_ns = lives[_i].apart_ns;
-  pass_at(source, &table, START_NS);
+  pass_at(START_NS);
   kernel.now_ns += apart_ns / 2;
   struct denet_bpf_exit exit = start_process();
   if (!lives[_i].exits_while_listed)
@@ -172,50 +187,160 @@ START_TEST(process_between_two_passes_is_listed_however_far_apart_they_are) {
     kernel.exit.exit_ns = START_NS + apart_ns + 1;
   }
   kernel.refusals = lives[_i].refusals;
-  size_t gone = pass_at(source, &table, START_NS + apart_ns);
+  size_t gone = pass_at(START_NS + apart_ns);
   if (!gone)
-    gone = pass_at(source, &table, START_NS + 2 * apart_ns);
+    gone = pass_at(START_NS + 2 * apart_ns);
   ck_assert_msg(gone == 1, "%s: it is not listed", lives[_i].how);
   ck_assert_int_eq(table.gone[0]->parent_pid, PARENT);
   ck_assert_uint_eq(source->lost, 0);
-  denet_source_free(source);
 }
 END_TEST
 
 START_TEST(process_without_final_usage_counts_as_lost) {
-  DENET_CLEANUP(denet_process_table_done) struct denet_process_table table = {0};
-  struct denet_source *source = open_source();
-  pass_at(source, &table, START_NS);
+  pass_at(START_NS);
   struct denet_bpf_exit exit = start_process();
   send(&exit, sizeof(exit));
   kernel.refusals = UINT32_MAX;
   for (uint64_t i = 1; i < 10; i++)
-    ck_assert_uint_eq(pass_at(source, &table, START_NS + i * 10 * SECOND), 0);
+    ck_assert_uint_eq(pass_at(START_NS + i * 10 * SECOND), 0);
   ck_assert_uint_eq(source->lost, 1);
-  denet_source_free(source);
 }
 END_TEST
 
 /* Without a request the kernel keeps the task. */
 START_TEST(final_usage_of_a_zombie_that_was_given_up_is_requested) {
-  DENET_CLEANUP(denet_process_table_done) struct denet_process_table table = {0};
-  struct denet_source *source = open_source();
-  kernel.listed.identity = (struct denet_bpf_identity){
-      .compact = {.head = {DENET_BPF_PROCESS, PID, START_NS - SECOND}, .name = "job"},
-      .state = DENET_BPF_ZOMBIE,
-      .threads = 1};
-  ck_assert_uint_eq(pass_at(source, &table, START_NS), 0);
-  kernel.listed.identity.compact.head.pid = 0;
+  struct denet_bpf_process zombie = make_process(PID);
+  zombie.identity.state = DENET_BPF_ZOMBIE;
+  zombie.identity.threads = 1;
+  list(&zombie, sizeof(zombie));
+  ck_assert_uint_eq(pass_at(START_NS), 0);
+  denet_buffer_clear(&kernel.records);
   kernel.refusals = 1;
-  ck_assert_uint_eq(pass_at(source, &table, START_NS + SECOND), 1);
+  ck_assert_uint_eq(pass_at(START_NS + SECOND), 1);
   ck_assert_uint_eq(kernel.requests, 1);
-  ck_assert_uint_eq(pass_at(source, &table, START_NS + 2 * SECOND), 0);
+  ck_assert_uint_eq(pass_at(START_NS + 2 * SECOND), 0);
   ck_assert_uint_eq(kernel.requests, 2);
   for (uint64_t i = 3; i < 60; i++)
-    ck_assert_uint_eq(pass_at(source, &table, START_NS + i * SECOND), 0);
+    ck_assert_uint_eq(pass_at(START_NS + i * SECOND), 0);
   ck_assert_uint_eq(kernel.requests, 2); /* the second one had an answer */
   ck_assert_uint_eq(source->lost, 0);
-  denet_source_free(source);
+}
+END_TEST
+
+/* --- Threads --- */
+
+#define COUNTERS (sizeof(struct denet_bpf_usage) / sizeof(denet_u64))
+
+/* Returns a usage with another number in each counter. */
+static struct denet_bpf_usage make_usage(denet_u64 n) {
+  denet_u64 counters[COUNTERS];
+  struct denet_bpf_usage usage;
+  for (size_t i = 0; i < COUNTERS; i++)
+    counters[i] = (i + 7) * n;
+  memcpy(&usage, counters, sizeof(usage));
+  return usage;
+}
+
+static void list_thread(denet_u32 pid, const struct denet_bpf_thread *values) {
+  struct denet_bpf_thread thread = *values;
+  thread.head = (struct denet_bpf_head){DENET_BPF_THREAD, pid, 0};
+  list(&thread, sizeof(thread));
+}
+
+static const struct denet_bpf_process *find_record(pid_t pid) {
+  const struct denet_process *process = denet_process_table_find(&table, pid);
+  return process ? denet_bpf_source_record((struct denet_bpf_source *)source, process) : NULL;
+}
+
+/* Records in the order of the iterator. Capital letters are processes, small ones their threads. */
+static const struct {
+  const char *records;
+  denet_u64 n[3]; /* sum of the usages; 0: not listed */
+} orders[] = {
+    {"A", {1, 0, 0}},
+    {"ABC", {1, 1, 1}},
+    {"Aa", {3, 0, 0}},
+    {"aA", {3, 0, 0}},
+    {"aaAaa", {9, 0, 0}},
+    {"AaBbCc", {3, 3, 3}},
+    {"abcABC", {3, 3, 3}},
+    {"ABCcba", {3, 3, 3}},
+    {"AbBacCbb", {3, 7, 3}},
+    /* Threads of processes without a full record, or without a record. */
+    {"aBb", {0, 3, 0}},
+    {"AcaBb", {3, 3, 0}},
+    {"AzaBz", {3, 1, 0}},
+};
+
+/* Each of two passes lists the tasks anew, and a third one has compact records only. */
+START_TEST(usage_of_threads_is_added_to_their_processes_in_any_order) {
+  const struct denet_bpf_thread thread = {.usage = make_usage(2)};
+  for (const char *letter = orders[_i].records; *letter; letter++) {
+    struct denet_bpf_process process = make_process((denet_u32)(*letter & 31) * 10);
+    process.usage = make_usage(1);
+    if (*letter >= 'a')
+      list_thread(process.identity.compact.head.pid, &thread);
+    else
+      list(&process, sizeof(process));
+  }
+  for (uint64_t pass = 0; pass < 3; pass++) {
+    if (pass == 2)
+      denet_buffer_clear(&kernel.records);
+    for (denet_u32 pid = 10; pass == 2 && pid <= 30; pid += 10) {
+      struct denet_bpf_compact compact = make_process(pid).identity.compact;
+      compact.head.kind = DENET_BPF_COMPACT;
+      list(&compact, sizeof(compact));
+    }
+    pass_at(START_NS + pass * SECOND);
+    for (int i = 0; i < 3; i++) {
+      const struct denet_bpf_process *record = find_record((i + 1) * 10);
+      struct denet_bpf_usage expected = make_usage(orders[_i].n[i]);
+      ck_assert_int_eq(record != NULL, pass < 2 && orders[_i].n[i] != 0);
+      ck_assert(!record || !memcmp(&record->usage, &expected, sizeof(expected)));
+    }
+  }
+}
+END_TEST
+
+/* Memory and state: of the main thread, of two others, and of the process. */
+struct part {
+  denet_u64 rss_pages, vm_pages;
+  denet_u32 state;
+};
+#define ON_CPU DENET_BPF_ON_CPU
+#define NO_MM DENET_BPF_NO_MM
+
+static const struct part parts[][4] = {
+    {{5, 50, 0}, {0, 0, 0}, {0, 0, 0}, {5, 50, 0}},
+    {{5, 50, 0}, {4, 40, 0}, {4, 40, 0}, {5, 50, 0}},
+    {{0, 50, 0}, {0, 0, 0}, {0, 0, 0}, {0, 50, 0}},
+    {{0, 0, 0}, {7, 70, 0}, {7, 70, 0}, {7, 70, 0}},
+    {{0, 0, NO_MM}, {7, 70, ON_CPU}, {0, 0, 0}, {7, 70, NO_MM | ON_CPU}},
+    {{0, 0, NO_MM}, {0, 0, 0}, {7, 70, 0}, {7, 70, NO_MM}},
+    {{0, 0, NO_MM | DENET_BPF_HAS_REAPED},
+     {0, 0, 0},
+     {0, 0, 0},
+     {0, 0, NO_MM | DENET_BPF_HAS_REAPED}},
+    {{5, 50, ON_CPU}, {0, 0, 0}, {0, 0, 0}, {5, 50, ON_CPU}},
+    {{5, 50, 0}, {0, 0, 0}, {0, 0, ON_CPU}, {5, 50, ON_CPU}},
+    {{5, 50, ON_CPU}, {0, 0, ON_CPU}, {0, 0, 0}, {5, 50, ON_CPU}},
+};
+
+START_TEST(memory_is_that_of_the_main_thread_or_of_another_one_and_any_thread_may_be_on_a_cpu) {
+  struct denet_bpf_process process = make_process(PID);
+  process.rss_pages = parts[_i][0].rss_pages;
+  process.vm_pages = parts[_i][0].vm_pages;
+  process.identity.state = parts[_i][0].state;
+  list(&process, sizeof(process));
+  for (size_t i = 1; i < 3; i++)
+    list_thread(PID, &(struct denet_bpf_thread){.rss_pages = parts[_i][i].rss_pages,
+                                                .vm_pages = parts[_i][i].vm_pages,
+                                                .state = parts[_i][i].state});
+  pass_at(START_NS);
+  const struct denet_bpf_process *record = find_record(PID);
+  ck_assert_uint_eq(record->rss_pages, parts[_i][3].rss_pages);
+  ck_assert_uint_eq(record->vm_pages, parts[_i][3].vm_pages);
+  ck_assert_uint_eq(record->identity.state, parts[_i][3].state);
 }
 END_TEST
 
@@ -224,35 +349,155 @@ static const struct {
   denet_u32 threads[3];
   denet_u64 run_ns[3], taken_ns[3];
 } sums[] = {
-    {{2, 2, 2}, {10, 20, 30}, {15, 25, 35}},
+    {{2, 2, 3}, {10, 20, 30}, {15, 25, 35}},
     /* The thread had exited when the process was listed: its usage is in the sum twice. */
     {{2, 1, 2}, {10, 20, 30}, {15, 15, 35}},
     {{1, 2, 1}, {10, 20, 30}, {15, 25, 25}},
 };
 
 START_TEST(sum_that_has_a_thread_twice_is_taken_only_if_there_are_no_values) {
-  DENET_CLEANUP(denet_process_table_done) struct denet_process_table table = {0};
-  struct denet_source *source = open_source();
-  struct denet_metric_set none = {0};
-  kernel.listed.identity.compact.head =
-      (struct denet_bpf_head){DENET_BPF_PROCESS, PID, START_NS - SECOND};
-  kernel.thread = (struct denet_bpf_thread){.head = {DENET_BPF_THREAD, PID, 0}, .usage.run_ns = 5};
+  const struct denet_bpf_thread thread = {.usage.run_ns = 5};
   for (uint64_t i = 0; i < 3; i++) {
-    kernel.listed.identity.threads = sums[_i].threads[i];
-    kernel.listed.usage.run_ns = sums[_i].run_ns[i];
-    pass_at(source, &table, START_NS + i * SECOND);
+    struct denet_bpf_process listed = make_process(PID);
+    listed.identity.threads = sums[_i].threads[i];
+    listed.usage.run_ns = sums[_i].run_ns[i];
+    denet_buffer_clear(&kernel.records);
+    list(&listed, sizeof(listed));
+    list_thread(PID, &thread);
+    pass_at(START_NS + i * SECOND);
     struct denet_process *process = denet_process_table_find(&table, PID);
     ck_assert(process && denet_process_use(process));
-    source->measure(source, process, &none, i == 0);
+    source->measure(source, process, &(struct denet_metric_set){0}, i == 0);
     ck_assert_uint_eq(denet_values_cpu_ns(&process->usage->now), sums[_i].taken_ns[i]);
   }
-  denet_source_free(source);
 }
 END_TEST
 
+/* --- Texts --- */
+
+#define EXEC 3
+#define OPENED (START_NS - 100 * SECOND)
+#define YOUNG (START_NS - SECOND / 100)
+#define OLD (OPENED - SECOND)
+
+/* When the event of an exec comes: during the read of /proc. */
+enum { NEVER, BEFORE, DURING };
+
+/* When the process exec'd: not since its birth, in this pass, in an earlier one. */
+enum { UNSEEN, SEEN, LONG };
+enum { GONE = DENET_GONE, LATER = DENET_LATER };
+static const uint64_t execs_ns[] = {0, START_NS, START_NS - 5 * SECOND};
+
+/* One read of a process's arguments. */
+static const struct {
+  const char *what;
+  uint64_t born_ns;
+  int execd;
+  const char *proc; /* the arguments in /proc */
+  int outcome;      /* of reading those */
+  int event;        /* when the event comes, with this text */
+  uint64_t event_exec;
+  const char *text;
+  bool exits;        /* while /proc is read */
+  int expected;      /* outcome; GONE: as if the process were gone */
+  const char *taken; /* NULL: none */
+} reads[] = {
+    {"event before", YOUNG, UNSEEN, "other", 0, BEFORE, EXEC, "job 7", 0, 0, "job 7"},
+    {"event before, /proc stalls", YOUNG, UNSEEN, "", LATER, BEFORE, EXEC, "job 7", 0, 0, "job 7"},
+    {"in its exec, event during it", YOUNG, UNSEEN, "", 0, DURING, EXEC, "job 7", 0, 0, "job 7"},
+    {"/proc stalls, event during it", YOUNG, UNSEEN, "", LATER, DURING, EXEC, "job 7", 0, 0,
+     "job 7"},
+    {"no memory, event during it", YOUNG, UNSEEN, "", -ENOMEM, DURING, EXEC, "job 7", 0, 0,
+     "job 7"},
+    {"event during it", YOUNG, UNSEEN, "job 7", 0, DURING, EXEC, "job 7", 0, 0, "job 7"},
+    {"in its exec, no event yet", YOUNG, UNSEEN, "", 0, NEVER, 0, "", 0, GONE, NULL},
+    {"no event yet", YOUNG, UNSEEN, "job 7", 0, NEVER, 0, "", 0, GONE, NULL},
+    {"old", OLD, UNSEEN, "job 7", 0, NEVER, 0, "", 0, 0, "job 7"},
+    {"old, has cleared its title", OLD, UNSEEN, "", 0, NEVER, 0, "", 0, 0, ""},
+    {"old, in its exec", OLD, SEEN, "", 0, NEVER, 0, "", 0, GONE, NULL},
+    {"old, execs, event during it", OLD, SEEN, "", 0, DURING, EXEC, "job 7", 0, 0, "job 7"},
+    {"the event of its exec was lost", OLD, LONG, "job 7", 0, NEVER, 0, "", 0, 0, "job 7"},
+    {"event of an old exec, none of this one", OLD, LONG, "job 7", 0, BEFORE, EXEC - 1, "shell", 0,
+     0, "job 7"},
+    {"event of an old exec, none of this one yet", OLD, SEEN, "", 0, BEFORE, EXEC - 1, "shell", 0,
+     GONE, NULL},
+    {"execs the next program", OLD, UNSEEN, "next", 0, DURING, EXEC + 1, "next", 0, GONE, NULL},
+    {"exits", OLD, UNSEEN, "", 0, NEVER, 0, "", 1, GONE, NULL},
+    {"exits, event during it", YOUNG, UNSEEN, "", 0, DURING, EXEC, "job 7", 1, 0, "job 7"},
+    {"vanishes, event during it", YOUNG, UNSEEN, "", GONE, DURING, EXEC, "job 7", 1, 0, "job 7"},
+    {"empty event", YOUNG, UNSEEN, "job 7", 0, BEFORE, EXEC, "", 0, 0, "job 7"},
+    {"empty event, gone from /proc", YOUNG, UNSEEN, "", GONE, BEFORE, EXEC, "", 1, 0, ""},
+    {"empty event, /proc stalls", YOUNG, UNSEEN, "", LATER, BEFORE, EXEC, "", 0, LATER, NULL},
+    {"empty event, no descriptor", YOUNG, UNSEEN, "", -EMFILE, BEFORE, EXEC, "", 0, -EMFILE, NULL},
+};
+
+static int row;
+
+static void send_texts(void) {
+  struct denet_bpf_texts texts = {.head = {DENET_BPF_TEXTS, PID, reads[row].born_ns},
+                                  .exec_id = reads[row].event_exec,
+                                  .argument_bytes = (denet_u32)strlen(reads[row].text)};
+  char event[128];
+  memcpy(event, &texts, sizeof(texts));
+  strcpy(event + sizeof(texts), reads[row].text);
+  send(event, sizeof(texts) + texts.argument_bytes);
+}
+
+/* Replaces that of /proc. Meanwhile events come, as the row says. */
+static int read_proc(struct denet_source *procfs, struct denet_process *process,
+                     enum denet_text_kind kind, struct denet_buffer *out) {
+  struct denet_bpf_exit exit = {.head = {DENET_BPF_EXIT, PID, reads[row].born_ns}};
+  (void)procfs, (void)process;
+  ck_assert_int_eq(kind, DENET_TEXT_ARGUMENTS);
+  if (reads[row].event == DURING)
+    send_texts();
+  if (reads[row].exits)
+    send(&exit, sizeof(exit));
+  denet_buffer_clear(out);
+  ck_assert_int_eq(denet_buffer_append_string(out, reads[row].proc), 0);
+  return reads[row].outcome;
+}
+
+START_TEST(arguments_are_those_of_the_program_in_the_pass) {
+  struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
+  struct denet_process process = {.pid = PID,
+                                  .parent_pid = PARENT,
+                                  .born_ns = reads[_i].born_ns,
+                                  .exec_stamp = EXEC,
+                                  .execd = true,
+                                  .notes.bpf.execd_ns = execs_ns[reads[_i].execd]};
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
+  row = _i;
+  bpf->procfs->source.read_text = read_proc;
+  bpf->opened_ns = OPENED;
+  bpf->begun_ns = START_NS;
+  if (reads[_i].event == BEFORE)
+    send_texts();
+  denet_loader_drain(NULL);
+  int outcome = source->read_text(source, &process, DENET_TEXT_ARGUMENTS, &text);
+  ck_assert_msg(outcome == reads[_i].expected, "%s: %d", reads[_i].what, outcome);
+  if (reads[_i].taken)
+    ck_assert_msg(strcmp(denet_buffer_text(&text).bytes, reads[_i].taken) == 0, "%s: \"%s\"",
+                  reads[_i].what, denet_buffer_text(&text).bytes);
+}
+END_TEST
+
+static void add(Suite *suite, const TTest *test, int rows) {
+  TCase *cases = tcase_create(test->name);
+  tcase_add_checked_fixture(cases, begin, end);
+  tcase_add_loop_test(cases, test, 0, rows);
+  suite_add_tcase(suite, cases);
+}
+
 void add_cases(Suite *suite) {
-  ADD_TABLE(suite, process_between_two_passes_is_listed_however_far_apart_they_are, lives);
-  ADD_TABLE(suite, sum_that_has_a_thread_twice_is_taken_only_if_there_are_no_values, sums);
-  ADD_TEST(suite, process_without_final_usage_counts_as_lost);
-  ADD_TEST(suite, final_usage_of_a_zombie_that_was_given_up_is_requested);
+  add(suite, process_between_two_passes_is_listed_however_far_apart_they_are,
+      DENET_COUNT_OF(lives));
+  add(suite, arguments_are_those_of_the_program_in_the_pass, DENET_COUNT_OF(reads));
+  add(suite, process_without_final_usage_counts_as_lost, 1);
+  add(suite, final_usage_of_a_zombie_that_was_given_up_is_requested, 1);
+  add(suite, usage_of_threads_is_added_to_their_processes_in_any_order, DENET_COUNT_OF(orders));
+  add(suite, memory_is_that_of_the_main_thread_or_of_another_one_and_any_thread_may_be_on_a_cpu,
+      DENET_COUNT_OF(parts));
+  add(suite, sum_that_has_a_thread_twice_is_taken_only_if_there_are_no_values,
+      DENET_COUNT_OF(sums));
 }
