@@ -9,14 +9,6 @@
 /* A file begins without texts that cannot be read for so long. */
 #define TEXTS_WAIT_NS UINT64_C(1000000000)
 
-int denet_emitter_init(struct denet_emitter *emitter, const struct denet_record_origin *origin,
-                       denet_sink sink, void *sink_context) {
-  *emitter = (struct denet_emitter){
-      .origin = *origin, .sink = sink, .sink_context = sink_context, .is_on = sink != NULL};
-  emitter->json = denet_json_new();
-  return emitter->json ? 0 : -ENOMEM;
-}
-
 static void drop_file(struct denet_open_file **file) {
   struct denet_open_file *dropped = *file;
   *file = dropped->next;
@@ -26,8 +18,7 @@ static void drop_file(struct denet_open_file **file) {
 void denet_emitter_done(struct denet_emitter *emitter) {
   while (emitter->unfinished)
     drop_file(&emitter->unfinished);
-  denet_json_free(emitter->json);
-  emitter->json = NULL;
+  denet_json_done(&emitter->json);
 }
 
 static int send(struct denet_emitter *emitter, const struct denet_line *line) {
@@ -63,7 +54,7 @@ static int note_file(struct denet_tree *tree) {
 /* Sends the metadata line. On failure it is due again before the next line. */
 static int send_metadata(struct denet_emitter *emitter, struct denet_tree *tree) {
   struct denet_text json;
-  int error = denet_record_metadata(emitter->json, &emitter->origin, tree, &json);
+  int error = denet_record_metadata(&emitter->json, &emitter->origin, tree, &json);
   if (!error)
     error = note_file(tree);
   if (error)
@@ -94,7 +85,7 @@ static int send_sample(struct denet_emitter *emitter, struct denet_tree *tree, u
   memcpy(in_lines_ns, tree->stacks.in_lines_ns, sizeof(in_lines_ns));
   int error = tree->wants_metadata ? send_metadata(emitter, tree) : 0;
   if (!error)
-    error = denet_record_sample(emitter->json, tree, ts_ms, now_ns, &json);
+    error = denet_record_sample(&emitter->json, tree, ts_ms, now_ns, &json);
   if (error)
     return error;
   struct denet_line line = line_of(tree, tree->is_over ? DENET_LINE_LAST : DENET_LINE_SAMPLE, json);

@@ -14,7 +14,6 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
-#include <yajl/yajl_gen.h>
 
 static struct fault fault;
 static atomic_bool is_armed, is_paused;
@@ -173,27 +172,4 @@ ssize_t __wrap_writev(int fd, const struct iovec *pieces, int count) {
     return write(fd, pieces[0].iov_base, (pieces[0].iov_len + 1) / 2);
   errno = fault.error;
   return -1;
-}
-
-/* Allocations of yajl. Its first small one may not fail: yajl does not check it. */
-static void *allocate(void *context, size_t size) {
-  (void)context;
-  return size < 64 ? __real_malloc(size) : __wrap_malloc(size);
-}
-
-static void *resize(void *context, void *old, size_t size) {
-  (void)context;
-  return __wrap_realloc(old, size);
-}
-
-static void release(void *context, void *old) {
-  (void)context;
-  free(old);
-}
-
-yajl_gen __real_yajl_gen_alloc(const yajl_alloc_funcs *functions);
-yajl_gen __wrap_yajl_gen_alloc(const yajl_alloc_funcs *functions);
-yajl_gen __wrap_yajl_gen_alloc(const yajl_alloc_funcs *functions) {
-  static const yajl_alloc_funcs failing = {.malloc = allocate, .realloc = resize, .free = release};
-  return __real_yajl_gen_alloc(functions ? functions : &failing);
 }
