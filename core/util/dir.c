@@ -20,19 +20,15 @@ static void make_parents(const char *path) {
   }
 }
 
-int denet_dir_open(const char *path) {
+int denet_dir_open(const char *path, bool is_made) {
   int fd = open(path, FLAGS);
+  if (fd < 0 && errno == ENOENT && is_made) {
+    make_parents(path);
+    if (mkdir(path, MODE) && errno != EEXIST)
+      return -errno;
+    fd = open(path, FLAGS);
+  }
   return fd < 0 ? -errno : fd;
-}
-
-int denet_dir_make(const char *path) {
-  int fd = denet_dir_open(path);
-  if (fd != -ENOENT)
-    return fd;
-  make_parents(path);
-  if (mkdir(path, MODE) && errno != EEXIST)
-    return -errno;
-  return denet_dir_open(path);
 }
 
 int denet_dir_open_below(int folder, const char *name, bool is_made) {

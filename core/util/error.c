@@ -28,6 +28,7 @@ int denet_error_set(struct denet_error *error, int code, const char *format, ...
   if (!error)
     return code;
   va_list arguments;
+  errno = -code;
   va_start(arguments, format);
   denet_error_write(error, format, arguments);
   va_end(arguments);
