@@ -25,12 +25,11 @@ struct denet_queue {
   struct denet_buffer draining;
   size_t limit_bytes;
   uint64_t oldest_ns;    /* CLOCK_MONOTONIC of the push of filling's first line */
-  uint64_t pushed_count; /* lines accepted */
   uint64_t wanted_count; /* a flush waits until given_count is this */
   uint64_t stuck_count;  /* given_count when a flush timed out */
-  uint64_t dropped_count;
   bool is_closed;
-  atomic_uint_fast64_t given_count; /* accepted lines that each() has returned for */
+  atomic_uint_fast64_t pushed_count; /* lines accepted */
+  atomic_uint_fast64_t given_count;  /* of those, lines that each() has returned for */
 };
 
 /* Waits until deadline_ns at most; like any such wait it may end earlier without a reason. */
@@ -76,33 +75,27 @@ void denet_queue_free(struct denet_queue *queue) {
   free(queue);
 }
 
-static int pack_line(struct denet_buffer *buffer, const struct denet_line *line, size_t limit) {
-  struct packed packed = {.line = *line, .instance_bytes = strlen(line->instance) + 1};
-  size_t needed = sizeof(packed) + packed.instance_bytes + line->json.length;
-  if (needed > limit)
-    return -EMSGSIZE;
-  if (buffer->length > limit - needed)
-    return -ENOBUFS;
-  /* These cannot fail: the buffer has a capacity of limit bytes. */
-  denet_buffer_append(buffer, &packed, sizeof(packed));
-  denet_buffer_append(buffer, line->instance, packed.instance_bytes);
-  denet_buffer_append(buffer, line->json.bytes, line->json.length);
-  return 0;
-}
-
 static bool is_half_full(const struct denet_queue *queue) {
-  return queue->filling.length && queue->filling.length >= queue->limit_bytes / 2;
+  return queue->filling.length >= queue->limit_bytes / 2;
 }
 
 static int push_locked(struct denet_queue *queue, const struct denet_line *line) {
+  struct denet_buffer *filling = &queue->filling;
+  struct packed packed = {.line = *line, .instance_bytes = strlen(line->instance) + 1};
+  size_t needed = sizeof(packed) + packed.instance_bytes + line->json.length;
+  size_t reserved = line->kind == DENET_LINE_SAMPLE ? queue->limit_bytes / 8 : 0;
+  size_t limit = queue->limit_bytes - reserved;
+  bool was_empty = !filling->length, was_half_full = is_half_full(queue);
   if (queue->is_closed)
     return -EPIPE;
-  size_t reserved = line->kind == DENET_LINE_SAMPLE ? queue->limit_bytes / 8 : 0;
-  bool was_empty = !queue->filling.length;
-  bool was_half_full = is_half_full(queue);
-  int error = pack_line(&queue->filling, line, queue->limit_bytes - reserved);
-  if (error)
-    return error;
+  if (needed > limit)
+    return -EMSGSIZE;
+  if (filling->length > limit - needed)
+    return -ENOBUFS;
+  /* These cannot fail: the buffer has a capacity of limit_bytes. */
+  denet_buffer_append(filling, &packed, sizeof(packed));
+  denet_buffer_append(filling, line->instance, packed.instance_bytes);
+  denet_buffer_append(filling, line->json.bytes, line->json.length);
   queue->pushed_count++;
   if (was_empty)
     queue->oldest_ns = denet_clock_monotonic_ns();
@@ -115,17 +108,8 @@ static int push_locked(struct denet_queue *queue, const struct denet_line *line)
 int denet_queue_push(struct denet_queue *queue, const struct denet_line *line) {
   pthread_mutex_lock(&queue->lock);
   int error = push_locked(queue, line);
-  if (error && error != -EMSGSIZE && line->kind != DENET_LINE_END)
-    queue->dropped_count++;
   pthread_mutex_unlock(&queue->lock);
   return error;
-}
-
-uint64_t denet_queue_dropped(struct denet_queue *queue) {
-  pthread_mutex_lock(&queue->lock);
-  uint64_t dropped = queue->dropped_count;
-  pthread_mutex_unlock(&queue->lock);
-  return dropped;
 }
 
 static void wait_for_lines(struct denet_queue *queue, uint64_t wait_ns) {
@@ -151,7 +135,7 @@ static void give_lines(struct denet_queue *queue, const struct denet_buffer *lin
     line.instance = next + sizeof(packed);
     line.json.bytes = line.instance + packed.instance_bytes;
     each(context, &line);
-    atomic_fetch_add(&queue->given_count, 1);
+    queue->given_count++;
     next = line.json.bytes + line.json.length;
   }
 }
@@ -200,11 +184,8 @@ int denet_queue_flush(struct denet_queue *queue, uint64_t timeout_ns) {
   return is_given ? 0 : -ETIMEDOUT;
 }
 
-uint64_t denet_queue_waiting(struct denet_queue *queue) {
-  pthread_mutex_lock(&queue->lock);
-  uint64_t waiting = queue->pushed_count - queue->given_count;
-  pthread_mutex_unlock(&queue->lock);
-  return waiting;
+uint64_t denet_queue_waiting(const struct denet_queue *queue) {
+  return queue->pushed_count - queue->given_count;
 }
 
 void denet_queue_close(struct denet_queue *queue) {

@@ -32,12 +32,9 @@ static struct denet_writer *new_writer(uint64_t queue_bytes) {
 
 static int start(struct denet_writer *writer, const struct scene *scene,
                  struct denet_error *error) {
-  const struct denet_writer_settings settings = {.path = scene->folder,
-                                                 .host = HOST,
-                                                 .file_bytes = PLENTY,
-                                                 .total_bytes = PLENTY,
-                                                 .flush_ns = 3600 * SECOND};
-  return denet_writer_start(writer, &settings, error);
+  const struct denet_store_settings settings = {
+      .path = scene->folder, .host = HOST, .file_bytes = PLENTY, .total_bytes = PLENTY};
+  return denet_writer_start(writer, &settings, 3600 * SECOND, error);
 }
 
 static int push(struct denet_writer *writer, pid_t pid, enum denet_line_kind kind,
@@ -95,7 +92,8 @@ END_TEST
 START_TEST(a_writer_without_a_path_takes_no_lines) {
   struct denet_writer *writer = new_writer(1 << 20);
   struct denet_error error = {0};
-  ck_assert_int_eq(denet_writer_start(writer, &(struct denet_writer_settings){0}, &error), -EINVAL);
+  ck_assert_int_eq(denet_writer_start(writer, &(struct denet_store_settings){0}, SECOND, &error),
+                   -EINVAL);
   ck_assert_int_eq(push(writer, 1, DENET_LINE_METADATA, HEADER), ENOENT);
   ck_assert(denet_writer_stop(writer, 60));
 }
