@@ -9,32 +9,25 @@
 /* A file begins without texts that cannot be read for so long. */
 #define TEXTS_WAIT_NS UINT64_C(1000000000)
 
-static void drop_file(struct denet_open_file **file) {
-  struct denet_open_file *dropped = *file;
-  *file = dropped->next;
+static void drop_unfinished(struct denet_emitter *emitter) {
+  struct denet_open_file *dropped = emitter->unfinished;
+  emitter->unfinished = dropped->next;
   free(dropped);
 }
 
 void denet_emitter_done(struct denet_emitter *emitter) {
   while (emitter->unfinished)
-    drop_file(&emitter->unfinished);
+    drop_unfinished(emitter);
   denet_json_done(&emitter->json);
 }
 
-static int send(struct denet_emitter *emitter, const struct denet_line *line) {
-  int outcome = emitter->sink(emitter->sink_context, line);
+static int send(struct denet_emitter *emitter, const struct denet_open_file *file,
+                enum denet_line_kind kind, struct denet_text json) {
+  const struct denet_line line = {kind, file->instance, file->pid, file->t0_ms, json};
+  int outcome = emitter->sink(emitter->sink_context, &line);
   if (outcome == ENOENT)
     emitter->is_on = false;
   return outcome;
-}
-
-static struct denet_line line_of(const struct denet_tree *tree, enum denet_line_kind kind,
-                                 struct denet_text json) {
-  return (struct denet_line){.kind = kind,
-                             .instance = tree->group->name,
-                             .pid = tree->pid,
-                             .t0_ms = tree->t0_ms,
-                             .json = json};
 }
 
 /* Notes that the tree has a file, before the sink makes it: its END must need no memory. 0 or
@@ -59,9 +52,8 @@ static int send_metadata(struct denet_emitter *emitter, struct denet_tree *tree)
     error = note_file(tree);
   if (error)
     return error;
-  struct denet_line line = line_of(tree, DENET_LINE_METADATA, json);
   /* An unfinished file may have the same key. */
-  error = emitter->unfinished ? ENOBUFS : send(emitter, &line);
+  error = emitter->unfinished ? ENOBUFS : send(emitter, tree->file, DENET_LINE_METADATA, json);
   if (error == EMSGSIZE)
     tree->is_silent = true; /* there will be no file */
   if (error)
@@ -88,8 +80,7 @@ static int send_sample(struct denet_emitter *emitter, struct denet_tree *tree, u
     error = denet_record_sample(&emitter->json, tree, ts_ms, now_ns, &json);
   if (error)
     return error;
-  struct denet_line line = line_of(tree, tree->is_over ? DENET_LINE_LAST : DENET_LINE_SAMPLE, json);
-  error = send(emitter, &line);
+  error = send(emitter, tree->file, tree->is_over ? DENET_LINE_LAST : DENET_LINE_SAMPLE, json);
   if (error)
     memcpy(tree->stacks.in_lines_ns, in_lines_ns, sizeof(in_lines_ns));
   else if (tree->is_over)
@@ -97,23 +88,10 @@ static int send_sample(struct denet_emitter *emitter, struct denet_tree *tree, u
   return error;
 }
 
-static void leave_unfinished(struct denet_emitter *emitter, struct denet_tree *tree) {
-  tree->file->next = emitter->unfinished;
-  emitter->unfinished = tree->file;
-  tree->file = NULL;
-}
-
 void denet_emitter_finish_files(struct denet_emitter *emitter) {
-  while (emitter->unfinished) {
-    struct denet_line line = {.kind = DENET_LINE_END,
-                              .instance = emitter->unfinished->instance,
-                              .pid = emitter->unfinished->pid,
-                              .t0_ms = emitter->unfinished->t0_ms,
-                              .json = {"", 0}};
-    if (send(emitter, &line))
-      return;
-    drop_file(&emitter->unfinished);
-  }
+  while (emitter->unfinished &&
+         !send(emitter, emitter->unfinished, DENET_LINE_END, denet_text_of("")))
+    drop_unfinished(emitter);
 }
 
 void denet_emitter_write(struct denet_emitter *emitter, struct denet_tree *tree, uint64_t ts_ms,
@@ -126,6 +104,8 @@ void denet_emitter_write(struct denet_emitter *emitter, struct denet_tree *tree,
     if (emitter->is_on)
       *(error ? &emitter->dropped : &emitter->records) += 1;
   }
-  if (tree->is_over && tree->file)
-    leave_unfinished(emitter, tree);
+  if (tree->is_over && tree->file) {
+    tree->file->next = emitter->unfinished;
+    emitter->unfinished = DENET_TAKE(tree->file);
+  }
 }

@@ -84,13 +84,6 @@ static void write_threads(struct denet_json *json, const struct tree_thread *thr
   denet_json_object_close(json);
 }
 
-static void write_reasons(struct denet_json *json, const uint64_t time_ns[DENET_REASONS]) {
-  denet_json_object_open(json, "by_reason");
-  for (int i = 0; i < DENET_REASONS; i++)
-    denet_json_unsigned(json, denet_reason_names[i], time_ns[i]);
-  denet_json_object_close(json);
-}
-
 /* frames: names, a NUL behind each. */
 static void write_stack(struct denet_json *json, const struct denet_stack *stack,
                         struct denet_text frames) {
@@ -171,15 +164,6 @@ static void write_losses(struct denet_json *json, const struct denet_tree *tree)
   denet_json_object_close(json);
 }
 
-/* Returns longest and shortest of the members and of those that have left. */
-static struct denet_wait_stats find_extremes(const struct denet_tree *tree) {
-  struct denet_wait_stats extremes = tree->extremes;
-  for (const struct denet_member *m = tree->first; m; m = m->next)
-    if (m->process->off_cpu)
-      denet_wait_stats_add(&extremes, &m->process->off_cpu->stats);
-  return extremes;
-}
-
 void denet_record_off_cpu(struct denet_json *json, struct denet_tree *tree,
                           const struct denet_values *totals) {
   bool is_asked_for = tree->active_rule->rule.off_cpu == DENET_OFF_CPU_STACKS;
@@ -187,7 +171,10 @@ void denet_record_off_cpu(struct denet_json *json, struct denet_tree *tree,
     return;
   uint64_t time_ns[DENET_REASONS], total_ns = denet_wait_stats_reasons(totals, time_ns);
   uint64_t events = totals->value[DENET_OFF_CPU_EVENTS];
-  struct denet_wait_stats extremes = find_extremes(tree);
+  struct denet_wait_stats extremes = tree->extremes; /* of members that have left */
+  for (const struct denet_member *m = tree->first; m; m = m->next)
+    if (m->process->off_cpu)
+      denet_wait_stats_add(&extremes, &m->process->off_cpu->stats);
   size_t count;
   DENET_FREE struct tree_thread *threads = list_threads(tree, &count);
   denet_json_object_open(json, "ebpf");
@@ -197,7 +184,10 @@ void denet_record_off_cpu(struct denet_json *json, struct denet_tree *tree,
   write_times(json, total_ns, events, extremes.longest_ns, extremes.shortest_ns);
   write_top_threads(json, threads, count, total_ns);
   write_threads(json, threads, count);
-  write_reasons(json, time_ns);
+  denet_json_object_open(json, "by_reason");
+  for (int i = 0; i < DENET_REASONS; i++)
+    denet_json_unsigned(json, denet_reason_names[i], time_ns[i]);
+  denet_json_object_close(json);
   write_stacks(json, tree, time_ns);
   write_losses(json, tree);
   denet_json_object_close(json);

@@ -39,39 +39,22 @@ uint64_t denet_repair_torn_bytes(const struct denet_repair *repair) {
   return is_found(repair) ? repair->behind_bytes : repair->seen_bytes;
 }
 
-/* Reads length bytes at offset. 0; -errno; -EIO if the file has become shorter. */
-static int read_block(int fd, char *bytes, size_t length, off_t offset) {
-  size_t filled = 0;
-  while (filled < length) {
-    ssize_t got = pread(fd, bytes + filled, length - filled, offset + (off_t)filled);
-    if (got < 0 && errno == EINTR)
-      continue;
-    if (got <= 0)
-      return got < 0 ? -errno : -EIO;
-    filled += (size_t)got;
-  }
-  return 0;
-}
-
-/* Searches a file of size bytes until a whole line is found. */
+/* Searches a file of size bytes until a whole line is found. 0 or -errno; -EIO if the file has
+ * become shorter. */
 static int search_file(int fd, uint64_t size, struct denet_repair *repair) {
-  char block[BLOCK_BYTES];
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer block = {0};
   bool is_done = false;
   for (uint64_t left = size; left && !is_done;) {
-    size_t length = left < sizeof(block) ? (size_t)left : sizeof(block);
+    size_t length = left < BLOCK_BYTES ? (size_t)left : BLOCK_BYTES;
     left -= length;
-    int error = read_block(fd, block, length, (off_t)left);
-    if (error)
-      return error;
-    is_done = denet_repair_scan(repair, (struct denet_text){block, length});
+    if (lseek(fd, (off_t)left, SEEK_SET) < 0)
+      return -errno;
+    int error = denet_buffer_read(&block, fd, length);
+    if (error || block.length < length)
+      return error ? error : -EIO;
+    is_done = denet_repair_scan(repair, denet_buffer_text(&block));
   }
   return 0;
-}
-
-/* Cuts the file. The time of change stays, since retention removes files in its order. */
-static int cut_file(int fd, const struct stat *status, uint64_t size) {
-  const struct timespec times[] = {status->st_atim, status->st_mtim};
-  return ftruncate(fd, (off_t)size) || futimens(fd, times) ? -errno : 0;
 }
 
 int denet_repair_file(int dir, const char *name, uint64_t *out_bytes) {
@@ -89,9 +72,10 @@ int denet_repair_file(int dir, const char *name, uint64_t *out_bytes) {
   uint64_t whole_bytes = size - denet_repair_torn_bytes(&repair);
   if (!whole_bytes)
     return unlinkat(dir, name, 0) ? -errno : DENET_GONE;
-  if (whole_bytes < size)
-    error = cut_file(fd, &status, whole_bytes);
-  if (!error)
-    *out_bytes = whole_bytes;
-  return error;
+  /* The time of change stays, since retention removes files in its order. */
+  const struct timespec times[] = {status.st_atim, status.st_mtim};
+  if (whole_bytes < size && (ftruncate(fd, (off_t)whole_bytes) || futimens(fd, times)))
+    return -errno;
+  *out_bytes = whole_bytes;
+  return 0;
 }

@@ -43,11 +43,8 @@ static int compare_instances(const void *left, const void *right) {
 
 static int compare_processes(const void *left, const void *right) {
   const struct denet_finished_file *a = left, *b = right;
-  if (a->id.pid != b->id.pid)
-    return a->id.pid < b->id.pid ? -1 : 1;
-  if (a->id.t0_ms != b->id.t0_ms)
-    return a->id.t0_ms < b->id.t0_ms ? -1 : 1;
-  return compare_instances(a->instance, b->instance);
+  int order = denet_segment_compare(&a->id, &b->id);
+  return order ? order : compare_instances(a->instance, b->instance);
 }
 
 static void set_names(struct instance *instance, const char *host, const char *name) {

@@ -14,7 +14,6 @@
 #include <sys/uio.h>
 #include <time.h>
 
-#define ENDING ".jsonl"
 /* O_NONBLOCK: a FIFO in the file's place must not stop the writer. */
 #define WRITE_FLAGS (O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
 
@@ -30,14 +29,18 @@ static int open_high(int dir, const char *name, int flags) {
 }
 
 void denet_segment_name_of(const struct denet_segment_id *id, denet_segment_name out_name) {
-  int length =
-      snprintf(out_name, sizeof(denet_segment_name), "%d-%" PRIu64, (int)id->pid, id->t0_ms);
-  char *end = out_name + length;
-  size_t left = sizeof(denet_segment_name) - (size_t)length;
-  if (id->number == 1)
-    snprintf(end, left, ENDING);
-  else
-    snprintf(end, left, "_%04u" ENDING, id->number);
+  char number[16] = "";
+  if (id->number != 1)
+    snprintf(number, sizeof(number), "_%04u", id->number);
+  snprintf(out_name, sizeof(denet_segment_name), "%d-%" PRIu64 "%s.jsonl", (int)id->pid, id->t0_ms,
+           number);
+}
+
+int denet_segment_compare(const struct denet_segment_id *left,
+                          const struct denet_segment_id *right) {
+  if (left->pid != right->pid)
+    return left->pid < right->pid ? -1 : 1;
+  return left->t0_ms < right->t0_ms ? -1 : left->t0_ms > right->t0_ms;
 }
 
 bool denet_segment_parse(const char *name, struct denet_segment_id *out_id) {
@@ -73,8 +76,8 @@ bool denet_segment_is_dir(const char *name) {
 static int note_greater(void *context, int dir, const char *name) {
   (void)dir;
   struct denet_segment_id *latest = context, found;
-  if (denet_segment_parse(name, &found) && found.pid == latest->pid &&
-      found.t0_ms == latest->t0_ms && found.number > latest->number)
+  if (denet_segment_parse(name, &found) && !denet_segment_compare(&found, latest) &&
+      found.number > latest->number)
     latest->number = found.number;
   return 0;
 }
@@ -183,5 +186,3 @@ int denet_segment_append(struct denet_segment *segment, struct denet_text line) 
   (void)!ftruncate(segment->fd, (off_t)segment->bytes);
   return error;
 }
-
-void denet_segment_close(struct denet_segment *segment) { denet_closep(&segment->fd); }

@@ -11,8 +11,8 @@
 #include <sys/types.h>
 
 struct denet_segment_id {
-  uint64_t t0_ms;
   pid_t pid;
+  uint64_t t0_ms;
   unsigned number; /* 1, 2, ... */
 };
 
@@ -28,11 +28,16 @@ struct denet_segment {
   uint64_t header_bytes; /* of those, the metadata line with its newline */
   dev_t device;
   ino_t inode;
-  int fd; /* -1: closed, but lines may still come. FD_SETSIZE or more where the limit allows */
+  int fd; /* owned; -1: closed, but lines may still come. FD_SETSIZE or more where the limit allows
+           */
 };
 
 /* Writes the name of a file. id->number is not 0. */
 void denet_segment_name_of(const struct denet_segment_id *id, denet_segment_name out_name);
+
+/* Compares the processes of two segments, pid and t0_ms, as bsearch(3) needs it. */
+int denet_segment_compare(const struct denet_segment_id *left,
+                          const struct denet_segment_id *right);
 
 /* Returns whether denet_segment_name_of() gives this name, and fills in the id that it has. */
 bool denet_segment_parse(const char *name, struct denet_segment_id *out_id);
@@ -64,6 +69,3 @@ int denet_segment_check(const struct denet_segment *segment);
 /* Writes the line and a newline with one write. 0 or -errno; after a failure the file ends with the
  * line before. */
 int denet_segment_append(struct denet_segment *segment, struct denet_text line);
-
-/* Closes the descriptor; the segment may be opened again. */
-void denet_segment_close(struct denet_segment *segment);

@@ -3,7 +3,6 @@
 #include "core/store/retention.h"
 #include "core/store/segment.h"
 #include "core/util/cleanup.h"
-#include "core/util/clock.h"
 #include "core/util/dir.h"
 #include "core/util/name.h"
 
@@ -53,11 +52,8 @@ struct denet_store {
 
 static int compare_streams(const void *left, const void *right) {
   const struct stream *a = left, *b = right;
-  if (a->segment.id.pid != b->segment.id.pid)
-    return a->segment.id.pid < b->segment.id.pid ? -1 : 1;
-  if (a->segment.id.t0_ms != b->segment.id.t0_ms)
-    return a->segment.id.t0_ms < b->segment.id.t0_ms ? -1 : 1;
-  return strcmp(a->instance, b->instance);
+  int order = denet_segment_compare(&a->segment.id, &b->segment.id);
+  return order ? order : strcmp(a->instance, b->instance);
 }
 
 /* Returns a new stream; NULL without memory. */
@@ -67,7 +63,7 @@ static struct stream *add_stream(struct denet_store *store, const struct denet_l
   if (!stream)
     return NULL;
   stream->instance = memcpy(stream->name, line->instance, bytes);
-  stream->segment = (struct denet_segment){{line->t0_ms, line->pid, 0}, .fd = -1};
+  stream->segment = (struct denet_segment){{line->pid, line->t0_ms, 0}, .fd = -1};
   if (!tsearch(stream, &store->streams, compare_streams)) {
     free(stream);
     return NULL;
@@ -81,7 +77,7 @@ static void close_segment(struct denet_store *store, struct stream *stream) {
     return;
   TAILQ_REMOVE(&store->recent, stream, recent);
   store->open_count--;
-  denet_segment_close(&stream->segment);
+  denet_closep(&stream->segment.fd);
 }
 
 static void drop_stream(struct denet_store *store, struct stream *stream) {
@@ -257,7 +253,7 @@ static int begin_segment(struct denet_store *store, const struct denet_line *lin
 }
 
 static int write_line(struct denet_store *store, const struct denet_line *line) {
-  const struct stream key = {.instance = line->instance, .segment.id = {line->t0_ms, line->pid, 0}};
+  const struct stream key = {.instance = line->instance, .segment.id = {line->pid, line->t0_ms, 0}};
   struct stream **found = tfind(&key, &store->streams, compare_streams);
   struct stream *stream = found ? *found : NULL;
   if (line->kind == DENET_LINE_METADATA)
@@ -317,8 +313,6 @@ static int open_store(struct denet_store *store, const struct denet_store_settin
   TAILQ_INIT(&store->recent);
   store->host_lock = store->dir = -1;
   store->settings = *settings;
-  if (!settings->unix_ms)
-    store->settings.unix_ms = denet_clock_unix_ms;
   denet_name_safe(denet_text_of(settings->host), store->host);
   store->path = strdup(settings->path);
   if (!store->path)

@@ -18,7 +18,7 @@ struct denet_store_settings {
                            first, open ones never */
   unsigned open_files;  /* descriptors kept, at least 1; other files are opened for each write */
   unsigned block_bytes; /* of the file system: a file takes a whole number of these; 0: 1 */
-  uint64_t (*unix_ms)(void); /* the wall clock, for the day; NULL: denet_clock_unix_ms() */
+  uint64_t (*unix_ms)(void); /* the wall clock, for the day */
 };
 
 /* Makes the folder (mode 0750, with its parents) and tests whether a file can be made in it. A full

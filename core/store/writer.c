@@ -137,6 +137,7 @@ int denet_writer_start(struct denet_writer *writer, const struct denet_store_set
   struct denet_store_settings store = *settings;
   store.open_files = choose_open_files();
   store.block_bytes = DISK_BLOCK_BYTES;
+  store.unix_ms = denet_clock_unix_ms;
   writer->flush_ns = flush_ns;
   int outcome = store.path ? denet_store_open(&store, error, &writer->store) : -EINVAL;
   if (!outcome) {

@@ -17,7 +17,7 @@ int denet_writer_new(uint64_t queue_bytes, const struct denet_log *log,
                      struct denet_writer **out_writer);
 
 /* Opens the store and starts the thread "denet-writer". settings.path may be NULL, which is a
- * failure; open_files and block_bytes are not used: the writer chooses them, and raises
+ * failure; the fields below total_bytes are not used: the writer chooses them, and raises
  * RLIMIT_NOFILE of the process as far as permitted, since files stay open. A line waits in memory
  * for flush_ns at most. 0 or -errno with a sentence; after a failure the writer takes no lines. */
 int denet_writer_start(struct denet_writer *writer, const struct denet_store_settings *settings,

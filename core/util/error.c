@@ -4,17 +4,8 @@
 #include <stdio.h>
 
 bool denet_error_is_transient(int outcome) {
-  switch (-outcome) {
-  case EAGAIN:
-  case EINTR:
-  case EIO:
-  case EMFILE:
-  case ENFILE:
-  case ENOMEM:
-    return true;
-  default:
-    return false;
-  }
+  return outcome == -EAGAIN || outcome == -EINTR || outcome == -EIO || outcome == -EMFILE ||
+         outcome == -ENFILE || outcome == -ENOMEM;
 }
 
 void denet_error_write(struct denet_error *error, const char *format, va_list arguments) {
