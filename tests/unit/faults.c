@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <fts.h>
 #include <regex.h>
 #include <search.h>
 #include <stdarg.h>
@@ -81,9 +80,6 @@ WRAP(FAULT_ALLOCATE, REG_ESPACE, int, regcomp, (regex_t * regex, const char *tex
      (regex, text, flags))
 WRAP(FAULT_OPEN, NULL, DIR *, opendir, (const char *path), (path))
 WRAP(FAULT_OPEN, NULL, DIR *, fdopendir, (int fd), (fd))
-WRAP(FAULT_OPEN, NULL, FTS *, fts_open,
-     (char *const *paths, int options, int (*compare)(const FTSENT **, const FTSENT **)),
-     (paths, options, compare))
 WRAP(FAULT_LIST, NULL, struct dirent *, readdir, (DIR * folder), (folder))
 WRAP(FAULT_LINK, -1, ssize_t, readlinkat, (int folder, const char *path, char *out, size_t size),
      (folder, path, out, size))
@@ -95,22 +91,8 @@ WRAP(FAULT_MAKE, -1, int, mkdirat, (int folder, const char *path, mode_t mode),
      (folder, path, mode))
 WRAP(FAULT_REMOVE, -1, int, unlinkat, (int folder, const char *path, int flags),
      (folder, path, flags))
-WRAP(FAULT_RENAME, -1, int, renameat2,
-     (int from, const char *path, int to, const char *name, unsigned flags),
-     (from, path, to, name, flags))
 WRAP(FAULT_CUT, -1, int, ftruncate, (int fd, off_t length), (fd, length))
 WRAP(FAULT_SEEK, -1, off_t, lseek, (int fd, off_t offset, int whence), (fd, offset, whence))
-
-int __wrap_asprintf(char **out_text, const char *format, ...) __attribute__((format(printf, 2, 3)));
-int __wrap_asprintf(char **out_text, const char *format, ...) {
-  va_list arguments;
-  if (fails(FAULT_ALLOCATE))
-    return -1;
-  va_start(arguments, format);
-  int length = vasprintf(out_text, format, arguments);
-  va_end(arguments);
-  return length;
-}
 
 /* Declares mode, which is given with O_CREAT only. */
 #define TAKE_MODE(flags)                                                                           \

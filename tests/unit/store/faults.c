@@ -11,7 +11,7 @@
 #define FAULTY_LINES (PROCESSES * 5) /* a fault that lasts is over then */
 #define CALLS                                                                                      \
   (FAULT_OPEN | FAULT_READ | FAULT_LIST | FAULT_STATUS | FAULT_MAKE | FAULT_REMOVE | FAULT_WRITE | \
-   FAULT_CUT)
+   FAULT_CUT | FAULT_SEEK)
 
 /* Each process has several segments, and not all of their descriptors are kept. */
 static const struct limits limits = {.file_bytes = 300, .open_files = 2};
