@@ -4,7 +4,6 @@
 #include "core/util/cleanup.h"
 #include "core/util/dir.h"
 #include "core/util/error.h"
-#include "core/util/name.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,81 +14,44 @@
 
 #define NS_PER_SECOND INT64_C(1000000000)
 
-/* The folder of an instance that has finished files. */
-struct instance {
-  denet_name host, name;
-  size_t file_count;
-};
-
 struct denet_finished_file {
-  struct instance *instance;
-  struct denet_segment_id id;
+  const char *host, *instance; /* in texts, except in the key of a search */
   denet_segment_dir dir;
+  struct denet_segment_id id;
   uint64_t bytes;
   ino_t inode;
   int64_t changed_ns; /* Unix time; only a scan sets it */
   STAILQ_ENTRY(denet_finished_file) next_by_age;
+  char texts[];
 };
 
 uint64_t denet_retention_space(const struct denet_retention *retention, uint64_t bytes) {
   return (bytes + retention->block_bytes - 1) / retention->block_bytes * retention->block_bytes;
 }
 
-static int compare_instances(const void *left, const void *right) {
-  const struct instance *a = left, *b = right;
-  int order = strcmp(a->name, b->name);
-  return order ? order : strcmp(a->host, b->host);
-}
-
 static int compare_processes(const void *left, const void *right) {
   const struct denet_finished_file *a = left, *b = right;
   int order = denet_segment_compare(&a->id, &b->id);
-  return order ? order : compare_instances(a->instance, b->instance);
+  order = order ? order : strcmp(a->instance, b->instance);
+  return order ? order : strcmp(a->host, b->host);
 }
 
-static void set_names(struct instance *instance, const char *host, const char *name) {
-  snprintf(instance->host, sizeof(instance->host), "%s", host);
-  snprintf(instance->name, sizeof(instance->name), "%s", name);
-}
-
-/* Returns the instance, made if there is none; NULL without memory. */
-static struct instance *get_instance(struct denet_retention *retention, const char *host,
-                                     const char *name) {
-  struct instance *instance = calloc(1, sizeof(*instance));
-  if (!instance)
-    return NULL;
-  set_names(instance, host, name);
-  struct instance **found = tsearch(instance, &retention->instances, compare_instances);
-  if (!found || *found != instance)
-    free(instance);
-  return found ? *found : NULL;
-}
-
-static void drop_if_empty(struct denet_retention *retention, struct instance *instance) {
-  if (!instance || instance->file_count)
-    return;
-  tdelete(instance, &retention->instances, compare_instances);
-  free(instance);
-}
-
-/* Adds a copy of file as the last one to be removed. 0 or -ENOMEM. */
-static int add_file(struct denet_retention *retention, const char *host, const char *instance,
-                    const struct denet_finished_file *file) {
-  struct denet_finished_file *added = malloc(sizeof(*added)), **latest = NULL;
+/* Adds a copy of file and of its texts as the last one to be removed. 0 or -ENOMEM. */
+static int add_file(struct denet_retention *retention, const struct denet_finished_file *file) {
+  size_t host_bytes = strlen(file->host) + 1, instance_bytes = strlen(file->instance) + 1;
+  struct denet_finished_file *added = malloc(sizeof(*added) + host_bytes + instance_bytes);
   if (!added)
     return -ENOMEM;
   *added = *file;
-  added->instance = get_instance(retention, host, instance);
-  if (added->instance)
-    latest = tsearch(added, &retention->latest, compare_processes);
+  added->host = memcpy(added->texts, file->host, host_bytes);
+  added->instance = memcpy(added->texts + host_bytes, file->instance, instance_bytes);
+  struct denet_finished_file **latest = tsearch(added, &retention->latest, compare_processes);
   if (!latest) {
-    drop_if_empty(retention, added->instance);
     free(added);
     return -ENOMEM;
   }
   if ((*latest)->id.number < added->id.number)
     *latest = added;
-  added->instance->file_count++;
   STAILQ_INSERT_TAIL(&retention->files, added, next_by_age);
   retention->file_count++;
   return 0;
@@ -104,8 +66,6 @@ static void drop_oldest(struct denet_retention *retention) {
   STAILQ_REMOVE_HEAD(&retention->files, next_by_age);
   retention->file_count--;
   retention->total_bytes -= denet_retention_space(retention, file->bytes);
-  file->instance->file_count--;
-  drop_if_empty(retention, file->instance);
   free(file);
 }
 
@@ -116,18 +76,19 @@ void denet_retention_done(struct denet_retention *retention) {
 
 void denet_retention_finish(struct denet_retention *retention, const char *instance,
                             const struct denet_segment *segment) {
-  struct denet_finished_file file = {
-      .id = segment->id, .bytes = segment->bytes, .inode = segment->inode};
+  struct denet_finished_file file = {.host = retention->host,
+                                     .instance = instance,
+                                     .id = segment->id,
+                                     .bytes = segment->bytes,
+                                     .inode = segment->inode};
   memcpy(file.dir, segment->dir, sizeof(file.dir));
-  if (add_file(retention, retention->host, instance, &file))
+  if (add_file(retention, &file))
     retention->total_bytes -= denet_retention_space(retention, segment->bytes);
 }
 
 unsigned denet_retention_latest(const struct denet_retention *retention, const char *instance,
                                 const struct denet_segment_id *id) {
-  struct instance at;
-  set_names(&at, retention->host, instance);
-  const struct denet_finished_file key = {.instance = &at, .id = *id};
+  const struct denet_finished_file key = {.host = retention->host, .instance = instance, .id = *id};
   struct denet_finished_file **latest = tfind(&key, &retention->latest, compare_processes);
   return latest ? (*latest)->id.number : 0;
 }
@@ -149,20 +110,19 @@ static int unlink_unchanged(int dir, const struct denet_finished_file *file) {
 /* Removes a file, and folders above it that are empty then: rmdir(2) refuses all others. */
 static int remove_file(const struct denet_retention *retention,
                        const struct denet_finished_file *file) {
-  const struct instance *at = file->instance;
   DENET_CLOSE int top = denet_dir_open(retention->path, false);
-  DENET_CLOSE int host = denet_dir_open_below(top, at->host, false);
-  DENET_CLOSE int instance = denet_dir_open_below(host, at->name, false);
+  DENET_CLOSE int host = denet_dir_open_below(top, file->host, false);
+  DENET_CLOSE int instance = denet_dir_open_below(host, file->instance, false);
   DENET_CLOSE int dir = denet_dir_open_below(instance, *file->dir ? file->dir : ".", false);
   int outcome = dir < 0 ? dir : unlink_unchanged(dir, file);
   if (instance < 0)
     return outcome;
   if (*file->dir)
     unlinkat(instance, file->dir, AT_REMOVEDIR);
-  bool is_removed = !unlinkat(host, at->name, AT_REMOVEDIR);
+  bool is_removed = !unlinkat(host, file->instance, AT_REMOVEDIR);
   /* The lock of a store is on the folder of its host. */
-  if (is_removed && strcmp(at->host, retention->host) != 0 && !flock(host, LOCK_EX | LOCK_NB))
-    unlinkat(top, at->host, AT_REMOVEDIR);
+  if (is_removed && strcmp(file->host, retention->host) != 0 && !flock(host, LOCK_EX | LOCK_NB))
+    unlinkat(top, file->host, AT_REMOVEDIR);
   return outcome;
 }
 
@@ -198,17 +158,19 @@ static int scan_file(const struct scan *scan, int dir, const char *name,
   if (fstatat(dir, name, &status, AT_SYMLINK_NOFOLLOW) || !S_ISREG(status.st_mode))
     return 0;
   uint64_t bytes = (uint64_t)status.st_size;
-  if (scan->repairs && !strcmp(scan->name[0], retention->host) &&
+  if (scan->repairs && !strcmp(scan->name[LEVEL_HOSTS], retention->host) &&
       denet_repair_file(dir, name, &bytes) == DENET_GONE)
     return 0;
-  struct denet_finished_file file = {.id = *id,
+  struct denet_finished_file file = {.host = scan->name[LEVEL_HOSTS],
+                                     .instance = scan->name[LEVEL_INSTANCES],
+                                     .id = *id,
                                      .bytes = bytes,
                                      .inode = status.st_ino,
                                      .changed_ns = status.st_mtim.tv_sec * NS_PER_SECOND +
                                                    status.st_mtim.tv_nsec};
   if (scan->level == LEVEL_DIR)
     snprintf(file.dir, sizeof(file.dir), "%s", scan->name[LEVEL_INSTANCE]);
-  int error = add_file(retention, scan->name[0], scan->name[1], &file);
+  int error = add_file(retention, &file);
   if (!error)
     retention->total_bytes += denet_retention_space(retention, bytes);
   return error;
@@ -220,8 +182,7 @@ static int scan_entry(void *context, int dir, const char *name) {
   struct denet_segment_id id;
   if (scan->level >= LEVEL_INSTANCE && denet_segment_parse(name, &id))
     return scan_file(scan, dir, name, &id);
-  if (scan->level == LEVEL_DIR || strlen(name) >= sizeof(denet_name) ||
-      (scan->level == LEVEL_INSTANCE && !denet_segment_is_dir(name)))
+  if (scan->level == LEVEL_DIR || (scan->level == LEVEL_INSTANCE && !denet_segment_is_dir(name)))
     return 0;
   DENET_CLOSE int below = denet_dir_open_below(dir, name, false);
   if (below < 0)

@@ -20,19 +20,17 @@ struct denet_retention {
   uint64_t block_bytes; /* a file takes a whole number of these; not 0 */
 
   uint64_t total_bytes; /* of finished and open files; the writer of an open file adds to it */
-  /* Owned; the trees are those of tsearch(3). */
-  struct denet_finished_list files; /* the oldest first */
+  struct denet_finished_list files; /* owned; the oldest first */
   size_t file_count;
-  void *latest;    /* of each process the file with the greatest number */
-  void *instances; /* those that have files */
+  void *latest; /* tsearch(3): of each process the file with the greatest number */
 };
 
 /* Returns what a file of so many bytes takes. */
 uint64_t denet_retention_space(const struct denet_retention *retention, uint64_t bytes);
 
 /* Takes the files below the path as finished ones, the longest unchanged first. Symbolic links are
- * not followed, and what cannot be read is skipped. repairs: files of the own host, which nobody
- * else may be writing then, lose their torn ends (repair.h). 0 or -errno. */
+ * not followed, and what cannot be read is skipped. repairs: files of the own host, which no
+ * other store may be writing then, lose their torn ends (repair.h). 0 or -errno. */
 int denet_retention_scan(struct denet_retention *retention, bool repairs);
 
 void denet_retention_done(struct denet_retention *retention);
@@ -50,7 +48,7 @@ unsigned denet_retention_latest(const struct denet_retention *retention, const c
 /* Makes room for a file of so many bytes that gets more bytes; returns what it takes more then.
  * Removes finished files, the oldest first, until that fits or none is left, and the folders that
  * this leaves empty. A file that is gone, cannot be removed, or has changed since it
- * was finished (somebody uses it) stays and counts no more. If descriptors or memory are short, the
+ * was finished (others use it) stays and counts no more. If descriptors or memory are short, the
  * files stay and count until a later call. */
 uint64_t denet_retention_make_room(struct denet_retention *retention, uint64_t bytes,
                                    uint64_t more_bytes);

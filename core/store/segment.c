@@ -123,35 +123,27 @@ int denet_segment_start(struct denet_segment *segment, int dir, struct denet_tex
   return 0;
 }
 
-static bool is_same_file(const struct denet_segment *segment, const struct stat *status) {
-  return S_ISREG(status->st_mode) && status->st_dev == segment->device &&
-         status->st_ino == segment->inode;
-}
-
-int denet_segment_find(const struct denet_segment *segment, int dir) {
+int denet_segment_find(struct denet_segment *segment, int dir) {
+  bool is_open = segment->fd >= 0;
   struct stat status;
   denet_segment_name name;
   denet_segment_name_of(&segment->id, name);
-  if (fstatat(dir, name, &status, AT_SYMLINK_NOFOLLOW))
-    return errno == ENOENT ? DENET_GONE : -errno;
-  return is_same_file(segment, &status) ? 0 : DENET_GONE;
-}
-
-int denet_segment_reopen(struct denet_segment *segment, int dir) {
-  denet_segment_name name;
-  denet_segment_name_of(&segment->id, name);
-  DENET_CLOSE int fd = open_high(dir, name, WRITE_FLAGS);
+  DENET_CLOSE int fd = is_open ? -1 : open_high(dir, name, WRITE_FLAGS);
+  int error = 0;
+  if (!is_open && fd < 0)
+    error = fd;
+  else if (is_open ? fstatat(dir, name, &status, AT_SYMLINK_NOFOLLOW) : fstat(fd, &status))
+    error = -errno;
   /* ELOOP: a symbolic link; ENXIO: a FIFO; EISDIR: a folder. */
-  if (fd == -ENOENT || fd == -ELOOP || fd == -ENXIO || fd == -EISDIR)
+  if (error == -ENOENT || error == -ELOOP || error == -ENXIO || error == -EISDIR)
     return DENET_GONE;
-  if (fd < 0)
-    return fd;
-  struct stat status;
-  if (fstat(fd, &status))
-    return -errno;
-  if (!is_same_file(segment, &status))
+  if (error)
+    return error;
+  if (!S_ISREG(status.st_mode) || status.st_dev != segment->device ||
+      status.st_ino != segment->inode)
     return DENET_GONE;
-  segment->fd = DENET_TAKE_FD(fd);
+  if (!is_open)
+    segment->fd = DENET_TAKE_FD(fd);
   return 0;
 }
 

@@ -54,15 +54,11 @@ bool denet_segment_is_dir(const char *name);
  * the caller. 0 or -errno, then there is no new file. */
 int denet_segment_start(struct denet_segment *segment, int dir, struct denet_text header);
 
-/* Opens a closed segment again. 0; DENET_GONE if the name in dir is gone or leads to another file;
- * -errno. */
-int denet_segment_reopen(struct denet_segment *segment, int dir);
+/* Checks that the segment's name in dir leads to its file, and opens a closed one again. 0;
+ * DENET_GONE if not; -errno if that cannot be found out. */
+int denet_segment_find(struct denet_segment *segment, int dir);
 
-/* Checks that the segment's name in dir leads to its file. 0; DENET_GONE if not; -errno if that
- * cannot be found out. */
-int denet_segment_find(const struct denet_segment *segment, int dir);
-
-/* Checks that the file of an open segment is as the last append left it. 0; DENET_GONE if somebody
+/* Checks that the file of an open segment is as the last append left it. 0; DENET_GONE if others
  * removed it, cut it or wrote to it; -errno if that cannot be found out. */
 int denet_segment_check(const struct denet_segment *segment);
 

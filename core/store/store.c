@@ -185,7 +185,7 @@ static int find_segment(struct denet_store *store, struct stream *stream) {
   if (dir == -ENOENT || dir == -ELOOP || dir == -ENOTDIR)
     outcome = DENET_GONE;
   else if (dir >= 0)
-    outcome = is_open ? denet_segment_find(segment, dir) : denet_segment_reopen(segment, dir);
+    outcome = denet_segment_find(segment, dir);
   if (is_open)
     stream->checked_in = store->batch;
   else if (!outcome)
