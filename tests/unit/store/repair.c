@@ -34,6 +34,7 @@ static const struct {
     {TEXT(LINE "{\"n\"\0\0\0\0}\n"), 10},
     {TEXT(LINE "{\"n\"\0\0\0\0}\n" LINE), 0},
     {TEXT(LINE "\0\0\0\0\"n\":1}\n"), 11},
+    {TEXT(LINE "{\"n\"\0{\"a\":1}\n"), 13},
     {TEXT(LINE "\"n\":1}\n"), 7},
     {TEXT(LINE "{\"n\":\n"), 6},
     {TEXT(LINE "\n"), 1},
@@ -47,26 +48,6 @@ static const struct {
     {TEXT("n\":1}\n" LINE), 0},
     {TEXT(LINE "\xff\xfe"), 2},
 };
-
-/* Returns the torn bytes that a search in blocks of block_bytes finds. */
-static uint64_t search_in_blocks(struct denet_text text, size_t block_bytes) {
-  struct denet_repair repair = {0};
-  for (size_t left = text.length; left > 0;) {
-    size_t length = left < block_bytes ? left : block_bytes;
-    left -= length;
-    if (denet_repair_scan(&repair, (struct denet_text){text.bytes + left, length}))
-      break;
-  }
-  return denet_repair_torn_bytes(&repair);
-}
-
-START_TEST(the_search_ends_at_the_line_before_a_whole_one) {
-  struct denet_repair repair = {0};
-  ck_assert(!denet_repair_scan(&repair, (struct denet_text)TEXT(LINE)));
-  ck_assert(denet_repair_scan(&repair, (struct denet_text)TEXT("\n")));
-  ck_assert_uint_eq(denet_repair_torn_bytes(&repair), 0);
-}
-END_TEST
 
 /* A folder with the file "f" in it. */
 struct scene {
@@ -101,8 +82,6 @@ START_TEST(bytes_after_the_last_whole_line_are_cut_off_and_the_time_of_change_st
   struct denet_text text = ends[_i].text;
   const struct timespec times[] = {{1000, 0}, {2000, 5}};
   uint64_t whole_bytes = text.length - ends[_i].torn_bytes, bytes = 12345;
-  for (size_t block_bytes = 1; block_bytes <= text.length + 1; block_bytes++)
-    ck_assert_uint_eq(search_in_blocks(text, block_bytes), ends[_i].torn_bytes);
   struct scene scene = begin(text);
   ck_assert_int_eq(utimensat(scene.folder, "f", times, 0), 0);
   int outcome = denet_repair_file(scene.folder, "f", &bytes);
@@ -117,6 +96,19 @@ START_TEST(bytes_after_the_last_whole_line_are_cut_off_and_the_time_of_change_st
     ck_assert_int_eq(faccessat(scene.folder, "f", F_OK, AT_SYMLINK_NOFOLLOW), -1);
   }
   end(&scene);
+}
+END_TEST
+
+/* The end of a file may begin anywhere in a line. */
+START_TEST(an_end_has_no_other_whole_lines_than_the_file) {
+  struct denet_text text = ends[_i].text;
+  size_t whole = text.length - ends[_i].torn_bytes;
+  ck_assert_uint_eq(denet_repair_whole_bytes(text, true), whole);
+  for (size_t from = 0; from < text.length; from++) {
+    struct denet_text end = {text.bytes + from, text.length - from};
+    size_t found = denet_repair_whole_bytes(end, false);
+    ck_assert(!found || from + found == whole);
+  }
 }
 END_TEST
 
@@ -167,7 +159,7 @@ END_TEST
 
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, bytes_after_the_last_whole_line_are_cut_off_and_the_time_of_change_stays, ends);
-  ADD_TEST(suite, the_search_ends_at_the_line_before_a_whole_one);
+  ADD_TABLE(suite, an_end_has_no_other_whole_lines_than_the_file, ends);
   ADD_TEST(suite, lines_may_be_megabytes_long);
   ADD_TEST(suite, only_regular_files_are_touched);
 }
