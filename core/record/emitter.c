@@ -30,28 +30,21 @@ static int send(struct denet_emitter *emitter, const struct denet_open_file *fil
   return outcome;
 }
 
-/* Notes that the tree has a file, before the sink makes it: its END must need no memory. 0 or
- * -ENOMEM. */
-static int note_file(struct denet_tree *tree) {
-  if (tree->file)
-    return 0;
-  size_t bytes = strlen(tree->group->name) + 1;
-  tree->file = malloc(sizeof(*tree->file) + bytes);
-  if (!tree->file)
-    return -ENOMEM;
-  *tree->file = (struct denet_open_file){.pid = tree->pid, .t0_ms = tree->t0_ms};
-  memcpy(tree->file->instance, tree->group->name, bytes);
-  return 0;
-}
-
 /* Sends the metadata line. On failure it is due again before the next line. */
 static int send_metadata(struct denet_emitter *emitter, struct denet_tree *tree) {
   struct denet_text json;
+  size_t bytes = strlen(tree->group->name) + 1;
   int error = denet_record_metadata(&emitter->json, &emitter->origin, tree, &json);
-  if (!error)
-    error = note_file(tree);
   if (error)
     return error;
+  /* Noted before the sink makes the file: its END must need no memory. */
+  if (!tree->file) {
+    tree->file = malloc(sizeof(*tree->file) + bytes);
+    if (!tree->file)
+      return -ENOMEM;
+    *tree->file = (struct denet_open_file){.pid = tree->pid, .t0_ms = tree->t0_ms};
+    memcpy(tree->file->instance, tree->group->name, bytes);
+  }
   /* An unfinished file may have the same key. */
   error = emitter->unfinished ? ENOBUFS : send(emitter, tree->file, DENET_LINE_METADATA, json);
   if (error == EMSGSIZE)
@@ -64,12 +57,6 @@ static int send_metadata(struct denet_emitter *emitter, struct denet_tree *tree)
   return 0;
 }
 
-/* Returns whether the texts for the metadata line may still be read soon. */
-static bool waits_for_texts(const struct denet_tree *tree, uint64_t now_ns) {
-  return tree->wants_metadata && tree->lacks_texts_ns && !tree->is_over &&
-         now_ns < tree->lacks_texts_ns + TEXTS_WAIT_NS;
-}
-
 static int send_sample(struct denet_emitter *emitter, struct denet_tree *tree, uint64_t ts_ms,
                        uint64_t now_ns) {
   struct denet_text json;
@@ -78,9 +65,8 @@ static int send_sample(struct denet_emitter *emitter, struct denet_tree *tree, u
   int error = tree->wants_metadata ? send_metadata(emitter, tree) : 0;
   if (!error)
     error = denet_record_sample(&emitter->json, tree, ts_ms, now_ns, &json);
-  if (error)
-    return error;
-  error = send(emitter, tree->file, tree->is_over ? DENET_LINE_LAST : DENET_LINE_SAMPLE, json);
+  if (!error)
+    error = send(emitter, tree->file, tree->is_over ? DENET_LINE_LAST : DENET_LINE_SAMPLE, json);
   if (error)
     memcpy(tree->stacks.in_lines_ns, in_lines_ns, sizeof(in_lines_ns));
   else if (tree->is_over)
@@ -97,9 +83,12 @@ void denet_emitter_finish_files(struct denet_emitter *emitter) {
 void denet_emitter_write(struct denet_emitter *emitter, struct denet_tree *tree, uint64_t ts_ms,
                          uint64_t now_ns) {
   bool has_lines = emitter->is_on && !tree->is_silent && tree->active_rule->rule.records;
+  /* The texts for the metadata line may still be read soon. */
+  bool waits_for_texts = tree->wants_metadata && tree->lacks_texts_ns && !tree->is_over &&
+                         now_ns < tree->lacks_texts_ns + TEXTS_WAIT_NS;
   if (!has_lines)
     denet_stack_counts_clear(&tree->stacks);
-  else if (!waits_for_texts(tree, now_ns)) {
+  else if (!waits_for_texts) {
     int error = send_sample(emitter, tree, ts_ms, now_ns);
     if (emitter->is_on)
       *(error ? &emitter->dropped : &emitter->records) += 1;

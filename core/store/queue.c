@@ -33,10 +33,10 @@ struct denet_queue {
 };
 
 /* Waits until deadline_ns at most; like any such wait it may end earlier without a reason. */
-static void wait_until(pthread_cond_t *condition, pthread_mutex_t *lock, uint64_t deadline_ns) {
-  struct timespec deadline = {.tv_sec = (time_t)(deadline_ns / NS_PER_SECOND),
-                              .tv_nsec = (long)(deadline_ns % NS_PER_SECOND)};
-  pthread_cond_timedwait(condition, lock, &deadline);
+static void wait_until(struct denet_queue *queue, pthread_cond_t *condition, uint64_t deadline_ns) {
+  struct timespec deadline = {(time_t)(deadline_ns / NS_PER_SECOND),
+                              (long)(deadline_ns % NS_PER_SECOND)};
+  pthread_cond_clockwait(condition, &queue->lock, CLOCK_MONOTONIC, &deadline);
 }
 
 int denet_queue_new(size_t bytes, struct denet_queue **out_queue) {
@@ -46,12 +46,8 @@ int denet_queue_new(size_t bytes, struct denet_queue **out_queue) {
   queue->limit_bytes = bytes;
   queue->stuck_count = NEVER;
   /* glibc's locks and conditions own nothing, and to make them cannot fail. */
-  pthread_condattr_t attributes;
-  pthread_condattr_init(&attributes);
-  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-  pthread_cond_init(&queue->taker_wakes, &attributes);
-  pthread_cond_init(&queue->flusher_wakes, &attributes);
-  pthread_condattr_destroy(&attributes);
+  pthread_cond_init(&queue->taker_wakes, NULL);
+  pthread_cond_init(&queue->flusher_wakes, NULL);
   pthread_mutex_init(&queue->lock, NULL);
   /* All memory at once, so that no push waits for realloc() to move megabytes; the kernel provides
    * pages at their first use. */
@@ -118,7 +114,7 @@ static void wait_for_lines(struct denet_queue *queue, uint64_t wait_ns) {
     if (!queue->filling.length)
       pthread_cond_wait(&queue->taker_wakes, &queue->lock);
     else if (denet_clock_monotonic_ns() < deadline_ns)
-      wait_until(&queue->taker_wakes, &queue->lock, deadline_ns);
+      wait_until(queue, &queue->taker_wakes, deadline_ns);
     else
       return;
   }
@@ -168,7 +164,7 @@ static bool wait_for_taker(struct denet_queue *queue, uint64_t wanted, uint64_t 
     if (denet_clock_monotonic_ns() >= deadline_ns)
       queue->stuck_count = queue->given_count;
     else
-      wait_until(&queue->flusher_wakes, &queue->lock, deadline_ns);
+      wait_until(queue, &queue->flusher_wakes, deadline_ns);
   }
   return queue->given_count >= wanted;
 }

@@ -88,16 +88,12 @@ static void drop_stream(struct denet_store *store, struct stream *stream) {
   free(stream);
 }
 
-/* Closes descriptors until one more may be opened. */
-static void limit_descriptors(struct denet_store *store) {
-  while (store->open_count && store->open_count >= store->settings.open_files)
-    close_segment(store, TAILQ_LAST(&store->recent, stream_list));
-}
-
+/* Notes a new descriptor, and closes others beyond the limit. */
 static void note_opened(struct denet_store *store, struct stream *stream) {
   TAILQ_INSERT_HEAD(&store->recent, stream, recent);
-  store->open_count++;
   stream->checked_in = store->batch;
+  if (++store->open_count > store->settings.open_files)
+    close_segment(store, TAILQ_LAST(&store->recent, stream_list));
 }
 
 /* Ends the segment, which gets no more lines. Its file is finished then; it counts no more if it is
@@ -149,7 +145,6 @@ static int make_segment(struct denet_store *store, struct stream *stream) {
   struct denet_text header = denet_buffer_text(&stream->header);
   if (store->refusal)
     return store->refusal;
-  limit_descriptors(store);
   uint64_t space = denet_retention_make_room(&store->retention, 0, header.length + 1);
   /* The numbers go on after those of an earlier run or an earlier time of the process. */
   if (!segment->id.number)
@@ -179,8 +174,6 @@ static int find_segment(struct denet_store *store, struct stream *stream) {
   bool is_open = segment->fd >= 0;
   if (is_open && store->batch - stream->checked_in < BATCHES_PER_CHECK)
     return 0;
-  if (!is_open)
-    limit_descriptors(store);
   int dir = open_dir(store, stream->instance, segment->dir, false), outcome = dir;
   if (dir == -ENOENT || dir == -ELOOP || dir == -ENOTDIR)
     outcome = DENET_GONE;

@@ -16,7 +16,8 @@ struct denet_store_settings {
   uint64_t file_bytes;  /* a segment of this length gets no more lines; see denet_store_write() */
   uint64_t total_bytes; /* limit of what all files below path take; the oldest finished are removed
                            first, open ones never */
-  unsigned open_files;  /* descriptors kept, at least 1; other files are opened for each write */
+  unsigned open_files;  /* descriptors kept, at least 1; other files are opened for each write, one
+                           at a time */
   unsigned block_bytes; /* of the file system: a file takes a whole number of these; 0: 1 */
   uint64_t (*unix_ms)(void); /* the wall clock, for the day */
 };

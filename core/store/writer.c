@@ -121,12 +121,12 @@ static unsigned choose_open_files(void) {
   struct rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit))
     return OPEN_FILES_MIN;
-  rlim_t wanted = FD_SETSIZE + OPEN_FILES_MAX;
+  rlim_t wanted = FD_SETSIZE + OPEN_FILES_MAX + 1; /* the last one is opened for a write */
   struct rlimit raised = {limit.rlim_max < wanted ? limit.rlim_max : wanted, limit.rlim_max};
   if (raised.rlim_cur > limit.rlim_cur && !setrlimit(RLIMIT_NOFILE, &raised))
     limit = raised;
-  rlim_t count =
-      limit.rlim_cur > (rlim_t)2 * FD_SETSIZE ? limit.rlim_cur - FD_SETSIZE : limit.rlim_cur / 4;
+  rlim_t count = limit.rlim_cur > (rlim_t)2 * FD_SETSIZE ? limit.rlim_cur - FD_SETSIZE - 1
+                                                         : limit.rlim_cur / 4;
   if (count < OPEN_FILES_MIN)
     return OPEN_FILES_MIN;
   return count < OPEN_FILES_MAX ? (unsigned)count : OPEN_FILES_MAX;
