@@ -45,7 +45,7 @@ int denet_queue_new(size_t bytes, struct denet_queue **out_queue) {
     return -ENOMEM;
   queue->limit_bytes = bytes;
   queue->stuck_count = NEVER;
-  /* glibc's locks and conditions own nothing, and to make them cannot fail. */
+  /* To make these cannot fail, and they own nothing (glibc). */
   pthread_cond_init(&queue->taker_wakes, NULL);
   pthread_cond_init(&queue->flusher_wakes, NULL);
   pthread_mutex_init(&queue->lock, NULL);
@@ -63,9 +63,6 @@ int denet_queue_new(size_t bytes, struct denet_queue **out_queue) {
 void denet_queue_free(struct denet_queue *queue) {
   if (!queue)
     return;
-  pthread_cond_destroy(&queue->flusher_wakes);
-  pthread_cond_destroy(&queue->taker_wakes);
-  pthread_mutex_destroy(&queue->lock);
   denet_buffer_done(&queue->filling);
   denet_buffer_done(&queue->draining);
   free(queue);

@@ -44,16 +44,14 @@ int denet_segment_compare(const struct denet_segment_id *left,
 }
 
 bool denet_segment_parse(const char *name, struct denet_segment_id *out_id) {
-  int pid;
   struct denet_segment_id id = {.number = 1};
   /* No number of these widths overflows; the comparison below refuses all other forms. */
   /* NOLINTNEXTLINE(cert-err34-c): well defined with these widths. */
-  if (sscanf(name, "%9d-%19" SCNu64 "_%9u", &pid, &id.t0_ms, &id.number) < 2)
+  if (sscanf(name, "%9d-%19" SCNu64 "_%9u", &id.pid, &id.t0_ms, &id.number) < 2)
     return false;
-  id.pid = pid;
   denet_segment_name expected;
   denet_segment_name_of(&id, expected);
-  if (pid <= 0 || !id.number || strcmp(name, expected) != 0)
+  if (id.pid <= 0 || !id.number || strcmp(name, expected) != 0)
     return false;
   *out_id = id;
   return true;

@@ -1,7 +1,6 @@
-/* One file of lines while it is written. The lines of a process go to segments,
- * <pid>-<t0_ms>.jsonl, then <pid>-<t0_ms>_0002.jsonl and so on, each in the folder of the day on
- * which it was made. The order of the names (C locale, up to segment 9999) is the order of time. A
- * segment always ends with a whole line. */
+/* One file of lines while it is written. The lines of a process go to segments (README.md). The
+ * order of their names (C locale, up to segment 9999) is the order of time. A segment always ends
+ * with a whole line. */
 #pragma once
 
 #include "core/util/buffer.h"
@@ -50,8 +49,8 @@ bool denet_segment_is_dir(const char *name);
 
 /* Makes the next segment's file in the open folder dir (O_EXCL | O_NOFOLLOW, mode 0640) and writes
  * the header, a line without its newline. The number follows segment->id.number; if that name is
- * taken, it follows the greatest number in dir. The segment must be closed. Leaves segment->dir to
- * the caller. 0 or -errno, then there is no new file. */
+ * taken, it follows the greatest number in dir. The segment must be closed; segment->dir is the
+ * caller's. 0 or -errno, then there is no new file. */
 int denet_segment_start(struct denet_segment *segment, int dir, struct denet_text header);
 
 /* Checks that the segment's name in dir leads to its file, and opens a closed one again. 0;
