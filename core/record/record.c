@@ -1,6 +1,5 @@
 #include "core/record/record.h"
 
-#include "core/record/record_off_cpu.h"
 #include "core/source/procfs/parse.h"
 
 #include <string.h>
@@ -12,7 +11,7 @@
 static void write_capability(struct denet_json *json, const char *key, bool is_available,
                              const char *detail) {
   denet_json_object_open(json, key);
-  denet_json_bool(json, "available", is_available);
+  denet_json_literal(json, "available", is_available ? "true" : "false");
   if (detail)
     denet_json_string(json, is_available ? "name" : "reason", denet_text_of(detail));
   denet_json_object_close(json);
@@ -86,9 +85,8 @@ static void write_metrics(struct denet_json *json, const struct denet_values *va
     denet_json_decimal(json, "cpu_usage", cpu_usage);
   for (unsigned m = 0; m < DENET_METRICS; m++) {
     const struct denet_metric_info *info = &denet_metric_info[m];
-    if (info->json.scope != DENET_EVERY && info->json.scope != scope)
-      continue;
-    if (denet_values_has(values, m) && denet_metric_set_has(wanted, m))
+    bool is_in_scope = info->json.scope == DENET_EVERY || info->json.scope == scope;
+    if (is_in_scope && denet_values_has(values, m) && denet_metric_set_has(wanted, m))
       denet_json_unsigned(json, info->json.key, values->value[m] / info->json.divisor);
   }
 }
@@ -118,15 +116,6 @@ static void write_children(struct denet_json *json, struct denet_tree *tree, uin
   denet_json_array_close(json);
 }
 
-/* When the tree's CPU time was read last. */
-static uint64_t find_moment(const struct denet_tree *tree, uint64_t now_ns) {
-  uint64_t moment_ns = 0;
-  for (const struct denet_member *m = tree->first; m; m = m->next)
-    if (m->process->usage->measured_ns > moment_ns)
-      moment_ns = m->process->usage->measured_ns;
-  return moment_ns ? moment_ns : now_ns;
-}
-
 static void write_tree(struct denet_json *json, struct denet_tree *tree, uint64_t ts_ms,
                        uint64_t now_ns) {
   denet_json_unsigned(json, "ts_ms", ts_ms);
@@ -135,12 +124,16 @@ static void write_tree(struct denet_json *json, struct denet_tree *tree, uint64_
     write_member(json, tree->root, ts_ms);
     denet_json_object_close(json);
   } else {
-    denet_json_null(json, "parent");
+    denet_json_literal(json, "parent", "null");
   }
   write_children(json, tree, ts_ms);
+  uint64_t measured_ns = 0; /* when the tree's CPU time was read last */
+  for (const struct denet_member *m = tree->first; m; m = m->next)
+    if (m->process->usage->measured_ns > measured_ns)
+      measured_ns = m->process->usage->measured_ns;
   struct denet_values totals;
   denet_tree_totals(tree, &totals);
-  double usage = take_cpu_usage(find_moment(tree, now_ns), denet_values_cpu_ns(&totals),
+  double usage = take_cpu_usage(measured_ns ? measured_ns : now_ns, denet_values_cpu_ns(&totals),
                                 &tree->line_ns, &tree->line_cpu_ns, &tree->line_usage);
   denet_json_object_open(json, "aggregated");
   write_metrics(json, &totals, &tree->active_rule->wanted, ts_ms, usage, DENET_AGGREGATED);
@@ -162,7 +155,7 @@ static void write_exit(struct denet_json *json, const struct denet_tree *tree) {
   else
     denet_json_unsigned(json, "signal", (uint64_t)WTERMSIG(status));
   if (WIFSIGNALED(status) && (is_of_root ? root->oom_killed : tree->oom_killed))
-    denet_json_bool(json, "oom", true);
+    denet_json_literal(json, "oom", "true");
   denet_json_object_close(json);
 }
 

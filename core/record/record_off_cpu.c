@@ -1,4 +1,4 @@
-#include "core/record/record_off_cpu.h"
+#include "core/record/record.h"
 
 #include "core/model/wait_stats.h"
 #include "core/util/array.h"
@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+/* The only frame of off-CPU time that no stack of the lines stands for. */
+#define NOT_SAMPLED "[not sampled]"
 #define TOP_THREADS 10
 #define THREADS_MOST 200 /* those with the most time */
 #define STACKS_MOST 20   /* likewise */
@@ -109,7 +111,7 @@ static void write_stack(struct denet_json *json, const struct denet_stack *stack
  */
 static void write_not_sampled(struct denet_json *json, struct denet_tree *tree,
                               const uint64_t time_ns[DENET_REASONS]) {
-  static const struct denet_text frames = {DENET_NOT_SAMPLED, sizeof(DENET_NOT_SAMPLED)};
+  static const struct denet_text frames = {NOT_SAMPLED, sizeof(NOT_SAMPLED)};
   struct denet_stack_counts *set = &tree->stacks;
   bool is_first = set->lines++ == 0, is_due = tree->is_over || set->lines == MISSING_LINES;
   for (int i = 0; i < DENET_REASONS; i++) {

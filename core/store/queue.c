@@ -153,26 +153,21 @@ bool denet_queue_take(struct denet_queue *queue, uint64_t wait_ns,
   return !is_over;
 }
 
-/* Waits until the lines up to wanted have been given; not at all if the taker has given none since
- * another flush timed out. */
-static bool wait_for_taker(struct denet_queue *queue, uint64_t wanted, uint64_t timeout_ns) {
+int denet_queue_flush(struct denet_queue *queue, uint64_t timeout_ns) {
   uint64_t deadline_ns = denet_clock_monotonic_ns() + timeout_ns;
+  pthread_mutex_lock(&queue->lock);
+  uint64_t wanted = queue->pushed_count;
+  if (wanted > queue->wanted_count)
+    queue->wanted_count = wanted;
+  pthread_cond_signal(&queue->taker_wakes);
+  /* Not at all if the taker has given none since another flush timed out. */
   while (queue->given_count < wanted && queue->given_count != queue->stuck_count) {
     if (denet_clock_monotonic_ns() >= deadline_ns)
       queue->stuck_count = queue->given_count;
     else
       wait_until(queue, &queue->flusher_wakes, deadline_ns);
   }
-  return queue->given_count >= wanted;
-}
-
-int denet_queue_flush(struct denet_queue *queue, uint64_t timeout_ns) {
-  pthread_mutex_lock(&queue->lock);
-  uint64_t wanted = queue->pushed_count;
-  if (wanted > queue->wanted_count)
-    queue->wanted_count = wanted;
-  pthread_cond_signal(&queue->taker_wakes);
-  bool is_given = wait_for_taker(queue, wanted, timeout_ns);
+  bool is_given = queue->given_count >= wanted;
   pthread_mutex_unlock(&queue->lock);
   return is_given ? 0 : -ETIMEDOUT;
 }

@@ -261,16 +261,12 @@ static int write_line(struct denet_store *store, const struct denet_line *line) 
   return error;
 }
 
-/* Safe names have no leading dot, which excludes "." and "..". */
-static bool is_safe(const char *name) {
-  return *name && *name != '.' && !strchr(name, '/') && strlen(name) < sizeof(denet_name);
-}
-
 int denet_store_write(struct denet_store *store, const struct denet_line *line,
                       struct denet_error *error) {
-  if (!line->instance || !is_safe(line->instance))
-    return denet_error_set(error, -EINVAL, "\"%s\" is no name for a folder",
-                           line->instance ? line->instance : "");
+  const char *name = line->instance;
+  /* Safe names have no leading dot, which excludes "." and "..". */
+  if (!*name || *name == '.' || strchr(name, '/') || strlen(name) >= sizeof(denet_name))
+    return denet_error_set(error, -EINVAL, "\"%s\" is no name for a folder", name);
   int outcome = write_line(store, line);
   if (outcome >= 0)
     return outcome;
@@ -321,7 +317,7 @@ static int open_store(struct denet_store *store, const struct denet_store_settin
       .path = store->path,
       .host = store->host,
       .limit_bytes = settings->total_bytes,
-      .block_bytes = settings->block_bytes ? settings->block_bytes : 1,
+      .block_bytes = settings->block_bytes,
   };
   int error = denet_retention_scan(&store->retention, is_locked);
   if (!error)

@@ -18,7 +18,7 @@ struct denet_store_settings {
                            first, open ones never */
   unsigned open_files;  /* descriptors kept, at least 1; other files are opened for each write, one
                            at a time */
-  unsigned block_bytes; /* of the file system: a file takes a whole number of these; 0: 1 */
+  unsigned block_bytes; /* of the file system: a file takes a whole number of these; not 0 */
   uint64_t (*unix_ms)(void); /* the wall clock, for the day */
 };
 

@@ -1,6 +1,7 @@
 #include "core/util/json.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,8 +16,7 @@ static void append_string(struct denet_json *json, const char *string) {
   append(json, string, strlen(string));
 }
 
-/* Writes a member of an object or, without a key, an element of an array. */
-static void write_item(struct denet_json *json, const char *key, const char *value) {
+void denet_json_literal(struct denet_json *json, const char *key, const char *value) {
   const struct denet_buffer *text = &json->text;
   if (text->length && !strchr("{[", text->bytes[text->length - 1]))
     append_string(json, ",");
@@ -42,12 +42,14 @@ int denet_json_end(struct denet_json *json, struct denet_text *out_text) {
 }
 
 void denet_json_object_open(struct denet_json *json, const char *key) {
-  write_item(json, key, "{");
+  denet_json_literal(json, key, "{");
 }
 
 void denet_json_object_close(struct denet_json *json) { append_string(json, "}"); }
 
-void denet_json_array_open(struct denet_json *json, const char *key) { write_item(json, key, "["); }
+void denet_json_array_open(struct denet_json *json, const char *key) {
+  denet_json_literal(json, key, "[");
+}
 
 void denet_json_array_close(struct denet_json *json) { append_string(json, "]"); }
 
@@ -94,7 +96,7 @@ static void append_escape(struct denet_json *json, unsigned char byte) {
 }
 
 void denet_json_string(struct denet_json *json, const char *key, struct denet_text text) {
-  write_item(json, key, "\"");
+  denet_json_literal(json, key, "\"");
   for (size_t at = 0; at < text.length;) {
     size_t plain = plain_length((struct denet_text){text.bytes + at, text.length - at});
     append(json, text.bytes + at, plain);
@@ -108,7 +110,7 @@ void denet_json_string(struct denet_json *json, const char *key, struct denet_te
 void denet_json_unsigned(struct denet_json *json, const char *key, uint64_t value) {
   char digits[24];
   snprintf(digits, sizeof(digits), "%" PRIu64, value);
-  write_item(json, key, digits);
+  denet_json_literal(json, key, digits);
 }
 
 void denet_json_decimal(struct denet_json *json, const char *key, double value) {
@@ -117,11 +119,5 @@ void denet_json_decimal(struct denet_json *json, const char *key, double value) 
   uint64_t hundredths = value < 1e15 ? (uint64_t)(value * 100 + 0.5) : UINT64_MAX;
   snprintf(digits, sizeof(digits), "%" PRIu64 ".%02u", hundredths / 100,
            (unsigned)(hundredths % 100));
-  write_item(json, key, digits);
+  denet_json_literal(json, key, digits);
 }
-
-void denet_json_bool(struct denet_json *json, const char *key, bool value) {
-  write_item(json, key, value ? "true" : "false");
-}
-
-void denet_json_null(struct denet_json *json, const char *key) { write_item(json, key, "null"); }

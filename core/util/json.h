@@ -5,7 +5,6 @@
 
 #include "core/util/buffer.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 
 /* Starts zeroed, ends with denet_json_done(). */
@@ -32,5 +31,5 @@ void denet_json_string(struct denet_json *json, const char *key, struct denet_te
 void denet_json_unsigned(struct denet_json *json, const char *key, uint64_t value);
 /* Writes two decimals; value is finite and not negative. */
 void denet_json_decimal(struct denet_json *json, const char *key, double value);
-void denet_json_bool(struct denet_json *json, const char *key, bool value);
-void denet_json_null(struct denet_json *json, const char *key);
+/* Writes a value as it stands: true, false, null. */
+void denet_json_literal(struct denet_json *json, const char *key, const char *value);

@@ -1,18 +1,16 @@
 #include "core/util/name.h"
 
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 
 #define DIGITS_LENGTH 17 /* "-" and 16 hexadecimal digits */
 #define FNV_OFFSET UINT64_C(14695981039346656037)
 #define FNV_PRIME UINT64_C(1099511628211)
 
 /* Not isalnum(), which goes by the locale. */
-static bool byte_is_safe(char byte) {
-  return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
-         (byte >= '0' && byte <= '9') || byte == '_' || byte == '.' || byte == '-';
-}
+static const char safe_bytes[] =
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
 
 uint64_t denet_name_hash(struct denet_text raw) {
   uint64_t hash = FNV_OFFSET;
@@ -26,7 +24,7 @@ static void write_safe(struct denet_text raw, const uint64_t *hash, denet_name o
   size_t limit = hash ? DENET_NAME_MAX - DIGITS_LENGTH : DENET_NAME_MAX;
   size_t length = raw.length < limit ? raw.length : limit;
   for (size_t i = 0; i < length; i++)
-    out_name[i] = byte_is_safe(raw.bytes[i]) ? raw.bytes[i] : '_';
+    out_name[i] = raw.bytes[i] && strchr(safe_bytes, raw.bytes[i]) ? raw.bytes[i] : '_';
   if (!length || out_name[0] == '.')
     out_name[0] = '_';
   length += !length;

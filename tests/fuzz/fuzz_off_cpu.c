@@ -2,7 +2,7 @@
  * what a line says of it. */
 #include "bpf/off_cpu_records.h"
 #include "core/model/wait_stats.h"
-#include "core/record/record_off_cpu.h"
+#include "core/record/record.h"
 #include "core/source/bpf/task_sums.h"
 #include "core/stacks/trace_records.h"
 #include "tests/fuzz/fuzz.h"

@@ -1,4 +1,4 @@
-#include "core/record/record_off_cpu.h"
+#include "core/record/record.h"
 
 #include "core/record/emitter.h"
 #include "core/util/cleanup.h"

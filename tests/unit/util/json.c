@@ -152,9 +152,9 @@ START_TEST(line_has_no_white_space_and_the_next_starts_afresh) {
     denet_json_array_open(&json, "a");
     denet_json_unsigned(&json, NULL, 1);
     denet_json_decimal(&json, NULL, 2.5);
-    denet_json_bool(&json, NULL, true);
-    denet_json_bool(&json, NULL, false);
-    denet_json_null(&json, NULL);
+    denet_json_literal(&json, NULL, "true");
+    denet_json_literal(&json, NULL, "false");
+    denet_json_literal(&json, NULL, "null");
     denet_json_object_open(&json, NULL);
     denet_json_object_close(&json);
     denet_json_array_open(&json, NULL);
@@ -163,7 +163,7 @@ START_TEST(line_has_no_white_space_and_the_next_starts_afresh) {
     denet_json_string(&json, "b", denet_text_of("{"));
     denet_json_object_open(&json, "c");
     denet_json_string(&json, "d", denet_text_of("["));
-    denet_json_null(&json, "e");
+    denet_json_literal(&json, "e", "null");
     denet_json_object_close(&json);
     expect_line(
         "{\"a\":[1,2.50,true,false,null,{},[]],\"b\":\"{\",\"c\":{\"d\":\"[\",\"e\":null}}");
