@@ -168,8 +168,8 @@ static void write_losses(struct denet_json *json, const struct denet_tree *tree)
 
 void denet_record_off_cpu(struct denet_json *json, struct denet_tree *tree,
                           const struct denet_values *totals) {
-  bool is_asked_for = tree->active_rule->rule.off_cpu == DENET_OFF_CPU_STACKS;
-  if (!is_asked_for || !denet_values_has(totals, DENET_OFF_CPU_EVENTS))
+  if (tree->active_rule->rule.off_cpu != DENET_OFF_CPU_STACKS ||
+      !denet_values_has(totals, DENET_OFF_CPU_EVENTS))
     return;
   uint64_t time_ns[DENET_REASONS], total_ns = denet_wait_stats_reasons(totals, time_ns);
   uint64_t events = totals->value[DENET_OFF_CPU_EVENTS];

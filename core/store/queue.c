@@ -9,7 +9,6 @@
 #include <string.h>
 
 #define NS_PER_SECOND UINT64_C(1000000000)
-#define NEVER UINT64_MAX
 
 /* Precedes each line's texts in the buffer. It is not aligned there: copied in and out. */
 struct packed {
@@ -44,7 +43,7 @@ int denet_queue_new(size_t bytes, struct denet_queue **out_queue) {
   if (!queue)
     return -ENOMEM;
   queue->limit_bytes = bytes;
-  queue->stuck_count = NEVER;
+  queue->stuck_count = UINT64_MAX; /* never */
   /* To make these cannot fail, and they own nothing (glibc). */
   pthread_cond_init(&queue->taker_wakes, NULL);
   pthread_cond_init(&queue->flusher_wakes, NULL);

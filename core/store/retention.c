@@ -198,9 +198,8 @@ static int compare_age(const void *left, const void *right) {
   const struct denet_finished_file *b = *(struct denet_finished_file *const *)right;
   if (a->changed_ns != b->changed_ns)
     return a->changed_ns < b->changed_ns ? -1 : 1;
-  if (a->id.t0_ms != b->id.t0_ms)
-    return a->id.t0_ms < b->id.t0_ms ? -1 : 1;
-  return a->id.number < b->id.number ? -1 : a->id.number > b->id.number;
+  int order = denet_segment_compare(&a->id, &b->id);
+  return order ? order : a->id.number < b->id.number ? -1 : a->id.number > b->id.number;
 }
 
 /* 0 or -ENOMEM. */

@@ -1,12 +1,11 @@
 /* The limit of what the files below a folder may take together. Finished files stand in the list in
  * the order of their removal; files that are still open only count. What an operation costs hardly
- * grows with the number of files. Files are <path>/<host>/<instance>/<dir>/<name>, with the
- * names of segment.h; other files are neither counted nor removed. */
+ * grows with the number of files. Files are <path>/<host>/<instance>/<dir>/<name>, with the names
+ * of segment.h; other files are neither counted nor removed. */
 #pragma once
 
 #include "core/store/segment.h"
 
-#include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
 
@@ -47,8 +46,8 @@ unsigned denet_retention_latest(const struct denet_retention *retention, const c
 
 /* Makes room for a file of so many bytes that gets more bytes; returns what it takes more then.
  * Removes finished files, the oldest first, until that fits or none is left, and the folders that
- * this leaves empty. A file that is gone, cannot be removed, or has changed since it
- * was finished (others use it) stays and counts no more. If descriptors or memory are short, the
- * files stay and count until a later call. */
+ * this leaves empty. A file that is gone, cannot be removed, or has changed since it was finished
+ * (others use it) stays and counts no more. If descriptors or memory are short, the files stay and
+ * count until a later call. */
 uint64_t denet_retention_make_room(struct denet_retention *retention, uint64_t bytes,
                                    uint64_t more_bytes);

@@ -38,9 +38,9 @@ void denet_segment_name_of(const struct denet_segment_id *id, denet_segment_name
 
 int denet_segment_compare(const struct denet_segment_id *left,
                           const struct denet_segment_id *right) {
-  if (left->pid != right->pid)
-    return left->pid < right->pid ? -1 : 1;
-  return left->t0_ms < right->t0_ms ? -1 : left->t0_ms > right->t0_ms;
+  if (left->t0_ms != right->t0_ms)
+    return left->t0_ms < right->t0_ms ? -1 : 1;
+  return left->pid < right->pid ? -1 : left->pid > right->pid;
 }
 
 bool denet_segment_parse(const char *name, struct denet_segment_id *out_id) {

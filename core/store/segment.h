@@ -34,7 +34,7 @@ struct denet_segment {
 /* Writes the name of a file. id->number is not 0. */
 void denet_segment_name_of(const struct denet_segment_id *id, denet_segment_name out_name);
 
-/* Compares the processes of two segments, pid and t0_ms, as bsearch(3) needs it. */
+/* Compares the processes of two segments, t0_ms before pid, as bsearch(3) needs it. */
 int denet_segment_compare(const struct denet_segment_id *left,
                           const struct denet_segment_id *right);
 

@@ -127,9 +127,8 @@ static unsigned choose_open_files(void) {
     limit = raised;
   rlim_t count = limit.rlim_cur > (rlim_t)2 * FD_SETSIZE ? limit.rlim_cur - FD_SETSIZE - 1
                                                          : limit.rlim_cur / 4;
-  if (count < OPEN_FILES_MIN)
-    return OPEN_FILES_MIN;
-  return count < OPEN_FILES_MAX ? (unsigned)count : OPEN_FILES_MAX;
+  count = count < OPEN_FILES_MAX ? count : OPEN_FILES_MAX;
+  return count < OPEN_FILES_MIN ? OPEN_FILES_MIN : (unsigned)count;
 }
 
 int denet_writer_start(struct denet_writer *writer, const struct denet_store_settings *settings,
