@@ -129,6 +129,23 @@ START_TEST(lines_that_cannot_be_written_are_logged_once_and_counted) {
 }
 END_TEST
 
+START_TEST(metadata_that_the_store_keeps_is_not_lost) {
+  struct scene scene = begin_closed();
+  struct denet_writer *writer = new_writer(1 << 20);
+  path in_the_way;
+  ck_assert_int_eq(start(writer, scene.folder), 0);
+  fclose(fopen(path_of(&scene, HOST "/web", in_the_way), "w"));
+  ck_assert_int_eq(push(writer, 1, DENET_LINE_METADATA, HEADER), 0);
+  ck_assert_int_eq(denet_writer_flush(writer, 60 * SECOND), 0);
+  ck_assert_int_eq(remove(in_the_way), 0);
+  ck_assert_int_eq(push(writer, 1, DENET_LINE_LAST, LINE), 0);
+  ck_assert(denet_writer_stop(writer, 60));
+  expect_file(&scene, find_file(&scene), HEADER "\n" LINE "\n");
+  ck_assert_uint_eq(logged.count, 1); /* that lines are being lost */
+  end(&scene);
+}
+END_TEST
+
 START_TEST(a_writer_that_never_started_stops_at_once) {
   struct denet_writer *writer = new_writer(1024);
   push(writer, 1, DENET_LINE_METADATA, HEADER);
@@ -142,5 +159,6 @@ void add_cases(Suite *suite) {
   ADD_TEST(suite, a_writer_that_cannot_start_takes_no_lines);
   ADD_TEST(suite, drops_are_logged_once_and_counted_at_the_end);
   ADD_TEST(suite, lines_that_cannot_be_written_are_logged_once_and_counted);
+  ADD_TEST(suite, metadata_that_the_store_keeps_is_not_lost);
   ADD_TEST(suite, a_writer_that_never_started_stops_at_once);
 }
