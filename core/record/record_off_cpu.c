@@ -9,10 +9,9 @@
 /* The only frame of off-CPU time that no stack of the lines stands for. */
 #define NOT_SAMPLED "[not sampled]"
 #define TOP_THREADS 10
-#define THREADS_MOST 200 /* those with the most time */
-#define STACKS_MOST 20   /* likewise */
-/* ns: less may still be on the way to the next stack (StackPeriod). */
-#define NOT_SAMPLED_LEAST 1000000
+#define THREADS_MOST 200          /* those with the most time */
+#define STACKS_MOST 20            /* likewise */
+#define NOT_SAMPLED_LEAST 1000000 /* ns: less may still be on the way to the next stack */
 #define MISSING_LINES 8
 
 /* A thread of one of the tree's processes. */

@@ -118,8 +118,7 @@ static void wait_for_lines(struct denet_queue *queue, uint64_t wait_ns) {
 
 static void give_lines(struct denet_queue *queue, const struct denet_buffer *lines,
                        void (*each)(void *context, const struct denet_line *line), void *context) {
-  const char *next = lines->bytes;
-  const char *end = next + lines->length;
+  const char *next = lines->bytes, *end = next + lines->length;
   while (next < end) {
     struct packed packed;
     memcpy(&packed, next, sizeof(packed));

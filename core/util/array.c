@@ -14,6 +14,8 @@ int denet_array_reserve(void *items, size_t *capacity, size_t wanted, size_t ite
     return 0;
   while (grown < wanted)
     grown = grown > SIZE_MAX / 2 ? wanted : 2 * grown;
+  if (grown > SIZE_MAX / item_bytes)
+    return -ENOMEM;
   memcpy(&array, items, sizeof(array));
   void *resized = reallocarray(array, grown, item_bytes);
   if (!resized)

@@ -116,7 +116,7 @@ static void split_pids(char *word, const char **out_instance, pid_t *out_first, 
   if (slash)
     *slash = '\0';
   *out_instance = slash ? word : "web";
-  *out_first = (pid_t)number(dash ? strndup(pids, (size_t)(dash - pids)) : pids);
+  *out_first = (pid_t)strtol(pids, NULL, 10);
   *out_last = dash ? (pid_t)number(dash + 1) : *out_first;
 }
 
