@@ -11,7 +11,6 @@
 #include <search.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 
 #define PROBE_NAME ".probe"
 #define PROBE_FLAGS (O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC)

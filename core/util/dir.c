@@ -20,27 +20,28 @@ static void make_parents(const char *path) {
   }
 }
 
-static int open_folder(int folder, const char *name, int flags, bool is_made) {
-  int fd = openat(folder, name, FLAGS | flags);
+int denet_dir_open(const char *path, bool is_made) {
+  int fd = open(path, FLAGS);
   if (fd < 0 && errno == ENOENT && is_made) {
-    if (mkdirat(folder, name, MODE) && errno != EEXIST)
+    make_parents(path);
+    if (mkdir(path, MODE) && errno != EEXIST)
       return -errno;
-    fd = openat(folder, name, FLAGS | flags);
+    fd = open(path, FLAGS);
   }
   return fd < 0 ? -errno : fd;
 }
 
-int denet_dir_open(const char *path, bool is_made) {
-  int fd = open_folder(AT_FDCWD, path, 0, false);
-  if (fd != -ENOENT || !is_made)
-    return fd;
-  make_parents(path);
-  return open_folder(AT_FDCWD, path, 0, true);
-}
-
 int denet_dir_open_below(int folder, const char *name, bool is_made) {
   /* openat() cannot check this: one -errno is AT_FDCWD. */
-  return folder < 0 ? folder : open_folder(folder, name, O_NOFOLLOW, is_made);
+  if (folder < 0)
+    return folder;
+  int fd = openat(folder, name, FLAGS | O_NOFOLLOW);
+  if (fd < 0 && errno == ENOENT && is_made) {
+    if (mkdirat(folder, name, MODE) && errno != EEXIST)
+      return -errno;
+    fd = openat(folder, name, FLAGS | O_NOFOLLOW);
+  }
+  return fd < 0 ? -errno : fd;
 }
 
 int denet_dir_each(int folder, int (*each)(void *context, int folder, const char *name),

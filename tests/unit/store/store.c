@@ -373,7 +373,7 @@ START_TEST(a_folder_that_cannot_be_made_is_named_in_the_error) {
 END_TEST
 
 void add_cases(Suite *suite) {
-  glob_t texts;
+  static glob_t texts; /* the names stay in use */
   if (glob(DENET_SCENARIOS "/store/*.txt", 0, NULL, &texts))
     abort();
   for (size_t i = 0; i < texts.gl_pathc; i++)
