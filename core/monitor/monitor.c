@@ -103,11 +103,14 @@ int denet_monitor_new(const struct denet_monitor_settings *settings, const struc
   monitor->env = env;
   snprintf(monitor->host_name, sizeof(monitor->host_name), "%s", settings->host_name);
   read_boot_id(monitor);
-  struct denet_record_origin origin = {monitor->host_name, monitor->boot_id, source,
-                                       settings->no_stacks};
+  monitor->emitter = (struct denet_emitter){
+      .origin = {monitor->host_name, monitor->boot_id, source, settings->no_stacks},
+      .sink = settings->sink,
+      .sink_context = settings->sink_context,
+      .is_on = settings->sink != NULL,
+  };
   monitor->active_rules = calloc(rule_count ? rule_count : 1, sizeof(*monitor->active_rules));
-  if (!monitor->active_rules ||
-      denet_emitter_init(&monitor->emitter, &origin, settings->sink, settings->sink_context)) {
+  if (!monitor->active_rules) {
     denet_monitor_free(monitor);
     return denet_error_set(error, -ENOMEM, "there is no memory");
   }

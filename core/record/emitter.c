@@ -9,68 +9,44 @@
 /* A file begins without texts that cannot be read for so long. */
 #define TEXTS_WAIT_NS UINT64_C(1000000000)
 
-int denet_emitter_init(struct denet_emitter *emitter, const struct denet_record_origin *origin,
-                       denet_sink sink, void *sink_context) {
-  *emitter = (struct denet_emitter){
-      .origin = *origin, .sink = sink, .sink_context = sink_context, .is_on = sink != NULL};
-  emitter->json = denet_json_new();
-  return emitter->json ? 0 : -ENOMEM;
-}
-
-static void drop_file(struct denet_open_file **file) {
-  struct denet_open_file *dropped = *file;
-  *file = dropped->next;
+static void drop_unfinished(struct denet_emitter *emitter) {
+  struct denet_open_file *dropped = emitter->unfinished;
+  emitter->unfinished = dropped->next;
   free(dropped);
 }
 
 void denet_emitter_done(struct denet_emitter *emitter) {
   while (emitter->unfinished)
-    drop_file(&emitter->unfinished);
-  denet_json_free(emitter->json);
-  emitter->json = NULL;
+    drop_unfinished(emitter);
+  denet_json_done(&emitter->json);
 }
 
-static int send(struct denet_emitter *emitter, const struct denet_line *line) {
-  int outcome = emitter->sink(emitter->sink_context, line);
+static int send(struct denet_emitter *emitter, const struct denet_open_file *file,
+                enum denet_line_kind kind, struct denet_text json) {
+  const struct denet_line line = {kind, file->instance, file->pid, file->t0_ms, json};
+  int outcome = emitter->sink(emitter->sink_context, &line);
   if (outcome == ENOENT)
     emitter->is_on = false;
   return outcome;
 }
 
-static struct denet_line line_of(const struct denet_tree *tree, enum denet_line_kind kind,
-                                 struct denet_text json) {
-  return (struct denet_line){.kind = kind,
-                             .instance = tree->group->name,
-                             .pid = tree->pid,
-                             .t0_ms = tree->t0_ms,
-                             .json = json};
-}
-
-/* Notes that the tree has a file, before the sink makes it: its END must need no memory. 0 or
- * -ENOMEM. */
-static int note_file(struct denet_tree *tree) {
-  if (tree->file)
-    return 0;
-  size_t bytes = strlen(tree->group->name) + 1;
-  tree->file = malloc(sizeof(*tree->file) + bytes);
-  if (!tree->file)
-    return -ENOMEM;
-  *tree->file = (struct denet_open_file){.pid = tree->pid, .t0_ms = tree->t0_ms};
-  memcpy(tree->file->instance, tree->group->name, bytes);
-  return 0;
-}
-
 /* Sends the metadata line. On failure it is due again before the next line. */
 static int send_metadata(struct denet_emitter *emitter, struct denet_tree *tree) {
   struct denet_text json;
-  int error = denet_record_metadata(emitter->json, &emitter->origin, tree, &json);
-  if (!error)
-    error = note_file(tree);
+  size_t bytes = strlen(tree->group->name) + 1;
+  int error = denet_record_metadata(&emitter->json, &emitter->origin, tree, &json);
   if (error)
     return error;
-  struct denet_line line = line_of(tree, DENET_LINE_METADATA, json);
+  /* Noted before the sink makes the file: its END must need no memory. */
+  if (!tree->file) {
+    tree->file = malloc(sizeof(*tree->file) + bytes);
+    if (!tree->file)
+      return -ENOMEM;
+    *tree->file = (struct denet_open_file){.pid = tree->pid, .t0_ms = tree->t0_ms};
+    memcpy(tree->file->instance, tree->group->name, bytes);
+  }
   /* An unfinished file may have the same key. */
-  error = emitter->unfinished ? ENOBUFS : send(emitter, &line);
+  error = emitter->unfinished ? ENOBUFS : send(emitter, tree->file, DENET_LINE_METADATA, json);
   if (error == EMSGSIZE)
     tree->is_silent = true; /* there will be no file */
   if (error)
@@ -81,12 +57,6 @@ static int send_metadata(struct denet_emitter *emitter, struct denet_tree *tree)
   return 0;
 }
 
-/* Returns whether the texts for the metadata line may still be read soon. */
-static bool waits_for_texts(const struct denet_tree *tree, uint64_t now_ns) {
-  return tree->wants_metadata && tree->lacks_texts_ns && !tree->is_over &&
-         now_ns < tree->lacks_texts_ns + TEXTS_WAIT_NS;
-}
-
 static int send_sample(struct denet_emitter *emitter, struct denet_tree *tree, uint64_t ts_ms,
                        uint64_t now_ns) {
   struct denet_text json;
@@ -94,11 +64,9 @@ static int send_sample(struct denet_emitter *emitter, struct denet_tree *tree, u
   memcpy(in_lines_ns, tree->stacks.in_lines_ns, sizeof(in_lines_ns));
   int error = tree->wants_metadata ? send_metadata(emitter, tree) : 0;
   if (!error)
-    error = denet_record_sample(emitter->json, tree, ts_ms, now_ns, &json);
-  if (error)
-    return error;
-  struct denet_line line = line_of(tree, tree->is_over ? DENET_LINE_LAST : DENET_LINE_SAMPLE, json);
-  error = send(emitter, &line);
+    error = denet_record_sample(&emitter->json, tree, ts_ms, now_ns, &json);
+  if (!error)
+    error = send(emitter, tree->file, tree->is_over ? DENET_LINE_LAST : DENET_LINE_SAMPLE, json);
   if (error)
     memcpy(tree->stacks.in_lines_ns, in_lines_ns, sizeof(in_lines_ns));
   else if (tree->is_over)
@@ -106,35 +74,27 @@ static int send_sample(struct denet_emitter *emitter, struct denet_tree *tree, u
   return error;
 }
 
-static void leave_unfinished(struct denet_emitter *emitter, struct denet_tree *tree) {
-  tree->file->next = emitter->unfinished;
-  emitter->unfinished = tree->file;
-  tree->file = NULL;
-}
-
 void denet_emitter_finish_files(struct denet_emitter *emitter) {
-  while (emitter->unfinished) {
-    struct denet_line line = {.kind = DENET_LINE_END,
-                              .instance = emitter->unfinished->instance,
-                              .pid = emitter->unfinished->pid,
-                              .t0_ms = emitter->unfinished->t0_ms,
-                              .json = {"", 0}};
-    if (send(emitter, &line))
-      return;
-    drop_file(&emitter->unfinished);
-  }
+  while (emitter->unfinished &&
+         !send(emitter, emitter->unfinished, DENET_LINE_END, denet_text_of("")))
+    drop_unfinished(emitter);
 }
 
 void denet_emitter_write(struct denet_emitter *emitter, struct denet_tree *tree, uint64_t ts_ms,
                          uint64_t now_ns) {
   bool has_lines = emitter->is_on && !tree->is_silent && tree->active_rule->rule.records;
+  /* The texts for the metadata line may still be read soon. */
+  bool waits_for_texts = tree->wants_metadata && tree->lacks_texts_ns && !tree->is_over &&
+                         now_ns < tree->lacks_texts_ns + TEXTS_WAIT_NS;
   if (!has_lines)
     denet_stack_counts_clear(&tree->stacks);
-  else if (!waits_for_texts(tree, now_ns)) {
+  else if (!waits_for_texts) {
     int error = send_sample(emitter, tree, ts_ms, now_ns);
     if (emitter->is_on)
       *(error ? &emitter->dropped : &emitter->records) += 1;
   }
-  if (tree->is_over && tree->file)
-    leave_unfinished(emitter, tree);
+  if (tree->is_over && tree->file) {
+    tree->file->next = emitter->unfinished;
+    emitter->unfinished = DENET_TAKE(tree->file);
+  }
 }

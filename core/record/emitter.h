@@ -9,18 +9,17 @@
 typedef int (*denet_sink)(void *context, const struct denet_line *line);
 
 struct denet_emitter {
-  struct denet_json *json; /* owned */
+  /* Set by the caller; the rest starts zeroed. */
   struct denet_record_origin origin;
   denet_sink sink;
   void *sink_context;
+  bool is_on; /* there is a writer; the emitter clears it when the sink says that there is none */
+
+  struct denet_json json;             /* owned */
   struct denet_open_file *unfinished; /* owned, by next: files that the sink is to finish */
-  bool is_on;                         /* there is a writer */
   uint64_t records, dropped;          /* lines that the sink took, and refused */
 };
 
-/* sink is NULL if there is no writer. 0 or -ENOMEM. */
-int denet_emitter_init(struct denet_emitter *emitter, const struct denet_record_origin *origin,
-                       denet_sink sink, void *sink_context);
 void denet_emitter_done(struct denet_emitter *emitter);
 
 /* Sends END for the files whose last lines the sink refused: else they would stay open. For the

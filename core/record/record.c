@@ -1,6 +1,5 @@
 #include "core/record/record.h"
 
-#include "core/record/record_off_cpu.h"
 #include "core/source/procfs/parse.h"
 
 #include <string.h>
@@ -8,42 +7,22 @@
 
 #define FORMAT 1 /* of the lines, README.md */
 
-static void write_unsigned(struct denet_json *json, const char *key, uint64_t value) {
-  denet_json_key(json, key);
-  denet_json_unsigned(json, value);
-}
-
-static void write_string(struct denet_json *json, const char *key, struct denet_text text) {
-  denet_json_key(json, key);
-  denet_json_string(json, text);
-}
-
 /* Writes {"available":true,"name":...} or {"available":false,"reason":...}. */
 static void write_capability(struct denet_json *json, const char *key, bool is_available,
                              const char *detail) {
-  denet_json_key(json, key);
-  denet_json_object_open(json);
-  denet_json_key(json, "available");
-  denet_json_bool(json, is_available);
+  denet_json_object_open(json, key);
+  denet_json_literal(json, "available", is_available ? "true" : "false");
   if (detail)
-    write_string(json, is_available ? "name" : "reason", denet_text_of(detail));
+    denet_json_string(json, is_available ? "name" : "reason", denet_text_of(detail));
   denet_json_object_close(json);
-}
-
-static void write_stacks_capability(struct denet_json *json, const char *no_stacks,
-                                    const struct denet_rule *rule) {
-  if (rule->off_cpu == DENET_OFF_CPU_STACKS)
-    write_capability(json, "stacks", true, NULL);
-  else if (rule->forgoes_stacks)
-    write_capability(json, "stacks", false, no_stacks);
 }
 
 static void write_capabilities(struct denet_json *json, const struct denet_record_origin *origin,
                                const struct denet_tree *tree) {
   const struct denet_source *source = origin->source;
+  const struct denet_rule *rule = &tree->active_rule->rule;
   unsigned unavailable = source->unavailable | (tree->root ? tree->root->process->unavailable : 0);
-  denet_json_key(json, "capabilities");
-  denet_json_object_open(json);
+  denet_json_object_open(json, "capabilities");
   write_capability(json, "source", true, source->name);
   for (unsigned i = 0; i < DENET_UNAVAILABLE_ROWS;) {
     const char *name = denet_unavailable_info[i].name, *reason = NULL;
@@ -52,36 +31,35 @@ static void write_capabilities(struct denet_json *json, const struct denet_recor
         reason = denet_unavailable_info[i].reason;
     write_capability(json, name, !reason, reason);
   }
-  write_stacks_capability(json, origin->no_stacks, &tree->active_rule->rule);
+  if (rule->off_cpu == DENET_OFF_CPU_STACKS || rule->forgoes_stacks)
+    write_capability(json, "stacks", !rule->forgoes_stacks,
+                     rule->forgoes_stacks ? origin->no_stacks : NULL);
   denet_json_object_close(json);
 }
 
 int denet_record_metadata(struct denet_json *json, const struct denet_record_origin *origin,
                           const struct denet_tree *tree, struct denet_text *out_line) {
-  denet_json_clear(json);
-  denet_json_object_open(json);
-  write_string(json, "kind", denet_text_of("metadata"));
-  write_unsigned(json, "format", FORMAT);
-  write_unsigned(json, "pid", (uint64_t)tree->pid);
-  denet_json_key(json, "cmd");
-  denet_json_array_open(json);
+  denet_json_begin(json);
+  denet_json_string(json, "kind", denet_text_of("metadata"));
+  denet_json_unsigned(json, "format", FORMAT);
+  denet_json_unsigned(json, "pid", (uint64_t)tree->pid);
+  denet_json_array_open(json, "cmd");
   struct denet_text rest = denet_buffer_text(&tree->arguments), argument;
   while (denet_parse_next_argument(&rest, &argument))
-    denet_json_string(json, argument);
+    denet_json_string(json, NULL, argument);
   denet_json_array_close(json);
-  write_string(json, "executable", denet_buffer_text(&tree->executable));
-  write_unsigned(json, "t0_ms", tree->t0_ms);
-  write_string(json, "host", denet_text_of(origin->host));
-  write_string(json, "rule", denet_text_of(tree->active_rule->rule.name));
-  write_string(json, "instance", denet_text_of(tree->group->name));
-  write_unsigned(json, "ppid", (uint64_t)tree->parent_pid);
+  denet_json_string(json, "executable", denet_buffer_text(&tree->executable));
+  denet_json_unsigned(json, "t0_ms", tree->t0_ms);
+  denet_json_string(json, "host", denet_text_of(origin->host));
+  denet_json_string(json, "rule", denet_text_of(tree->active_rule->rule.name));
+  denet_json_string(json, "instance", denet_text_of(tree->group->name));
+  denet_json_unsigned(json, "ppid", (uint64_t)tree->parent_pid);
   if (tree->has_uid)
-    write_unsigned(json, "uid", tree->uid);
+    denet_json_unsigned(json, "uid", tree->uid);
   if (origin->boot_id[0])
-    write_string(json, "boot_id", denet_text_of(origin->boot_id));
+    denet_json_string(json, "boot_id", denet_text_of(origin->boot_id));
   write_capabilities(json, origin, tree);
-  denet_json_object_close(json);
-  return denet_json_text(json, out_line);
+  return denet_json_end(json, out_line);
 }
 
 /* Returns the CPU use in percent of one core since *line_ns, when *line_cpu_ns had been used, and
@@ -102,17 +80,14 @@ static double take_cpu_usage(uint64_t now_ns, uint64_t cpu_ns, uint64_t *line_ns
 static void write_metrics(struct denet_json *json, const struct denet_values *values,
                           const struct denet_metric_set *wanted, uint64_t ts_ms, double cpu_usage,
                           enum denet_scope scope) {
-  write_unsigned(json, "ts_ms", ts_ms);
-  if (denet_values_has(values, DENET_CPU_USER)) {
-    denet_json_key(json, "cpu_usage");
-    denet_json_decimal(json, cpu_usage);
-  }
+  denet_json_unsigned(json, "ts_ms", ts_ms);
+  if (denet_values_has(values, DENET_CPU_USER))
+    denet_json_decimal(json, "cpu_usage", cpu_usage);
   for (unsigned m = 0; m < DENET_METRICS; m++) {
     const struct denet_metric_info *info = &denet_metric_info[m];
-    if (info->json.scope != DENET_EVERY && info->json.scope != scope)
-      continue;
-    if (denet_values_has(values, m) && denet_metric_set_has(wanted, m))
-      write_unsigned(json, info->json.key, values->value[m] / info->json.divisor);
+    bool is_in_scope = info->json.scope == DENET_EVERY || info->json.scope == scope;
+    if (is_in_scope && denet_values_has(values, m) && denet_metric_set_has(wanted, m))
+      denet_json_unsigned(json, info->json.key, values->value[m] / info->json.divisor);
   }
 }
 
@@ -126,16 +101,14 @@ static void write_member(struct denet_json *json, struct denet_member *member, u
 }
 
 static void write_children(struct denet_json *json, struct denet_tree *tree, uint64_t ts_ms) {
-  denet_json_key(json, "children");
-  denet_json_array_open(json);
+  denet_json_array_open(json, "children");
   for (struct denet_member *member = tree->first; member; member = member->next) {
     if (member == tree->root)
       continue;
-    denet_json_object_open(json);
-    write_unsigned(json, "pid", (uint64_t)member->process->pid);
-    write_string(json, "command", denet_text_of(member->process->name));
-    denet_json_key(json, "metrics");
-    denet_json_object_open(json);
+    denet_json_object_open(json, NULL);
+    denet_json_unsigned(json, "pid", (uint64_t)member->process->pid);
+    denet_json_string(json, "command", denet_text_of(member->process->name));
+    denet_json_object_open(json, "metrics");
     write_member(json, member, ts_ms);
     denet_json_object_close(json);
     denet_json_object_close(json);
@@ -143,72 +116,58 @@ static void write_children(struct denet_json *json, struct denet_tree *tree, uin
   denet_json_array_close(json);
 }
 
-/* When the tree's CPU time was read last. */
-static uint64_t find_moment(const struct denet_tree *tree, uint64_t now_ns) {
-  uint64_t moment_ns = 0;
-  for (const struct denet_member *m = tree->first; m; m = m->next)
-    if (m->process->usage->measured_ns > moment_ns)
-      moment_ns = m->process->usage->measured_ns;
-  return moment_ns ? moment_ns : now_ns;
-}
-
 static void write_tree(struct denet_json *json, struct denet_tree *tree, uint64_t ts_ms,
                        uint64_t now_ns) {
-  write_unsigned(json, "ts_ms", ts_ms);
-  denet_json_key(json, "parent");
+  denet_json_unsigned(json, "ts_ms", ts_ms);
   if (tree->root) {
-    denet_json_object_open(json);
+    denet_json_object_open(json, "parent");
     write_member(json, tree->root, ts_ms);
     denet_json_object_close(json);
   } else {
-    denet_json_null(json);
+    denet_json_literal(json, "parent", "null");
   }
   write_children(json, tree, ts_ms);
+  uint64_t measured_ns = 0; /* when the tree's CPU time was read last */
+  for (const struct denet_member *m = tree->first; m; m = m->next)
+    if (m->process->usage->measured_ns > measured_ns)
+      measured_ns = m->process->usage->measured_ns;
   struct denet_values totals;
   denet_tree_totals(tree, &totals);
-  double usage = take_cpu_usage(find_moment(tree, now_ns), denet_values_cpu_ns(&totals),
+  double usage = take_cpu_usage(measured_ns ? measured_ns : now_ns, denet_values_cpu_ns(&totals),
                                 &tree->line_ns, &tree->line_cpu_ns, &tree->line_usage);
-  denet_json_key(json, "aggregated");
-  denet_json_object_open(json);
+  denet_json_object_open(json, "aggregated");
   write_metrics(json, &totals, &tree->active_rule->wanted, ts_ms, usage, DENET_AGGREGATED);
   denet_record_off_cpu(json, tree, &totals);
   denet_json_object_close(json);
 }
 
-/* Writes {"code":N} or {"signal":N}, wait(2), with "oom":true if the OOM killer sent it. */
-static void write_exit(struct denet_json *json, int status, bool oom_killed) {
-  denet_json_key(json, "exit");
-  denet_json_object_open(json);
-  if (WIFSIGNALED(status))
-    write_unsigned(json, "signal", (uint64_t)WTERMSIG(status));
-  else
-    write_unsigned(json, "code", (uint64_t)WEXITSTATUS(status));
-  if (oom_killed && WIFSIGNALED(status)) {
-    denet_json_key(json, "oom");
-    denet_json_bool(json, true);
-  }
-  denet_json_object_close(json);
-}
-
-/* The tree has the exit status of a root that ended before the tree was over. */
-static void write_end(struct denet_json *json, const struct denet_tree *tree) {
+/* Writes {"code":N} or {"signal":N}, wait(2), with "oom":true if the OOM killer sent it. The tree
+ * has the exit status of a root that ended before the tree was over. */
+static void write_exit(struct denet_json *json, const struct denet_tree *tree) {
   const struct denet_process *root = tree->root ? tree->root->process : NULL;
-  if (root && root->has_exit_status)
-    write_exit(json, root->exit_status, root->oom_killed);
-  else if (tree->has_exit_status)
-    write_exit(json, tree->exit_status, tree->oom_killed);
+  bool is_of_root = root && root->has_exit_status;
+  int status = is_of_root ? root->exit_status : tree->exit_status;
+  if (!is_of_root && !tree->has_exit_status)
+    return;
+  denet_json_object_open(json, "exit");
+  if (!WIFSIGNALED(status))
+    denet_json_unsigned(json, "code", (uint64_t)WEXITSTATUS(status));
+  else
+    denet_json_unsigned(json, "signal", (uint64_t)WTERMSIG(status));
+  if (WIFSIGNALED(status) && (is_of_root ? root->oom_killed : tree->oom_killed))
+    denet_json_literal(json, "oom", "true");
+  denet_json_object_close(json);
 }
 
 int denet_record_sample(struct denet_json *json, struct denet_tree *tree, uint64_t ts_ms,
                         uint64_t now_ns, struct denet_text *out_line) {
   bool is_tree = tree->active_rule->rule.children;
-  denet_json_clear(json);
-  denet_json_object_open(json);
-  write_string(json, "kind", denet_text_of(is_tree ? "tree" : "sample"));
+  denet_json_begin(json);
+  denet_json_string(json, "kind", denet_text_of(is_tree ? "tree" : "sample"));
   if (is_tree) {
     write_tree(json, tree, ts_ms, now_ns);
   } else {
-    write_unsigned(json, "pid", (uint64_t)tree->pid);
+    denet_json_unsigned(json, "pid", (uint64_t)tree->pid);
     if (tree->root) {
       struct denet_values totals;
       denet_usage_totals(tree->root->process->usage, &totals);
@@ -217,7 +176,6 @@ int denet_record_sample(struct denet_json *json, struct denet_tree *tree, uint64
     }
   }
   if (tree->is_over)
-    write_end(json, tree);
-  denet_json_object_close(json);
-  return denet_json_text(json, out_line);
+    write_exit(json, tree);
+  return denet_json_end(json, out_line);
 }

@@ -1,15 +1,17 @@
-#include "core/record/record_off_cpu.h"
+#include "core/record/record.h"
 
 #include "core/model/wait_stats.h"
+#include "core/util/array.h"
 #include "core/util/cleanup.h"
 
 #include <string.h>
 
+/* The only frame of off-CPU time that no stack of the lines stands for. */
+#define NOT_SAMPLED "[not sampled]"
 #define TOP_THREADS 10
-#define THREADS_MOST 200 /* those with the most time */
-#define STACKS_MOST 20   /* likewise */
-/* ns: less may still be on the way to the next stack (StackPeriod). */
-#define NOT_SAMPLED_LEAST 1000000
+#define THREADS_MOST 200          /* those with the most time */
+#define STACKS_MOST 20            /* likewise */
+#define NOT_SAMPLED_LEAST 1000000 /* ns: less may still be on the way to the next stack */
 #define MISSING_LINES 8
 
 /* A thread of one of the tree's processes. */
@@ -19,17 +21,12 @@ struct tree_thread {
   uint64_t time_ns;
 };
 
-static void write_unsigned(struct denet_json *json, const char *key, uint64_t value) {
-  denet_json_key(json, key);
-  denet_json_unsigned(json, value);
-}
-
 /* Writes avg_time_ns, max_time_ns and min_time_ns of count intervals of time_ns in all. */
 static void write_times(struct denet_json *json, uint64_t time_ns, uint64_t count,
                         uint64_t longest_ns, uint64_t shortest_ns) {
-  write_unsigned(json, "avg_time_ns", count ? time_ns / count : 0);
-  write_unsigned(json, "max_time_ns", longest_ns);
-  write_unsigned(json, "min_time_ns", shortest_ns);
+  denet_json_unsigned(json, "avg_time_ns", count ? time_ns / count : 0);
+  denet_json_unsigned(json, "max_time_ns", longest_ns);
+  denet_json_unsigned(json, "min_time_ns", shortest_ns);
 }
 
 static int compare_threads(const void *left, const void *right) {
@@ -37,36 +34,35 @@ static int compare_threads(const void *left, const void *right) {
   return a->time_ns < b->time_ns ? 1 : a->time_ns > b->time_ns ? -1 : 0;
 }
 
-/* Returns all threads of the tree, longest first; owned by the caller. NULL: none, or no memory. */
+/* Returns all threads of the tree that there is memory for, longest first; owned by the caller. */
 static struct tree_thread *list_threads(const struct denet_tree *tree, size_t *out_count) {
-  size_t count = 0, filled = 0;
-  for (const struct denet_member *m = tree->first; m; m = m->next)
-    count += m->process->off_cpu ? m->process->off_cpu->count : 0;
-  struct tree_thread *threads = count ? calloc(count, sizeof(*threads)) : NULL;
-  for (const struct denet_member *m = tree->first; m && threads; m = m->next) {
+  struct tree_thread *threads = NULL;
+  size_t count = 0, capacity = 0;
+  for (const struct denet_member *m = tree->first; m; m = m->next) {
     const struct denet_process_wait_stats *off_cpu = m->process->off_cpu;
-    for (size_t i = 0; off_cpu && i < off_cpu->count; i++)
-      threads[filled++] = (struct tree_thread){m->process->pid, &off_cpu->threads[i],
-                                               denet_wait_stats_total(&off_cpu->threads[i].stats)};
+    size_t more = off_cpu ? off_cpu->count : 0;
+    if (denet_array_reserve(&threads, &capacity, count + more, sizeof(*threads)))
+      break;
+    for (size_t i = 0; i < more; i++)
+      threads[count++] = (struct tree_thread){m->process->pid, &off_cpu->threads[i],
+                                              denet_wait_stats_total(&off_cpu->threads[i].stats)};
   }
-  if (threads)
+  if (count)
     qsort(threads, count, sizeof(*threads), compare_threads);
-  *out_count = threads ? count : 0;
+  *out_count = count;
   return threads;
 }
 
 static void write_top_threads(struct denet_json *json, const struct tree_thread *threads,
                               size_t count, uint64_t total_ns) {
-  denet_json_key(json, "top_blocking_threads");
-  denet_json_array_open(json);
+  denet_json_array_open(json, "top_blocking_threads");
   for (size_t i = 0; i < count && i < TOP_THREADS; i++) {
-    denet_json_object_open(json);
-    write_unsigned(json, "pid", (uint64_t)threads[i].pid);
-    write_unsigned(json, "tid", (uint64_t)threads[i].thread->tid);
-    denet_json_key(json, "time_ms");
-    denet_json_decimal(json, (double)threads[i].time_ns / 1e6);
-    denet_json_key(json, "percentage");
-    denet_json_decimal(json, total_ns ? 100.0 * (double)threads[i].time_ns / (double)total_ns : 0);
+    denet_json_object_open(json, NULL);
+    denet_json_unsigned(json, "pid", (uint64_t)threads[i].pid);
+    denet_json_unsigned(json, "tid", (uint64_t)threads[i].thread->tid);
+    denet_json_decimal(json, "time_ms", (double)threads[i].time_ns / 1e6);
+    denet_json_decimal(json, "percentage",
+                       total_ns ? 100.0 * (double)threads[i].time_ns / (double)total_ns : 0);
     denet_json_object_close(json);
   }
   denet_json_array_close(json);
@@ -74,28 +70,18 @@ static void write_top_threads(struct denet_json *json, const struct tree_thread 
 
 static void write_threads(struct denet_json *json, const struct tree_thread *threads,
                           size_t count) {
-  denet_json_key(json, "thread_stats");
-  denet_json_object_open(json);
+  denet_json_object_open(json, "thread_stats");
   for (size_t i = 0; i < count && i < THREADS_MOST; i++) {
     const struct denet_wait_stats *stats = &threads[i].thread->stats;
     char key[32];
     snprintf(key, sizeof(key), "%d:%d", (int)threads[i].pid, (int)threads[i].thread->tid);
-    denet_json_key(json, key);
-    denet_json_object_open(json);
-    write_unsigned(json, "tid", (uint64_t)threads[i].thread->tid);
-    write_unsigned(json, "total_time_ns", threads[i].time_ns);
-    write_unsigned(json, "count", stats->count);
+    denet_json_object_open(json, key);
+    denet_json_unsigned(json, "tid", (uint64_t)threads[i].thread->tid);
+    denet_json_unsigned(json, "total_time_ns", threads[i].time_ns);
+    denet_json_unsigned(json, "count", stats->count);
     write_times(json, threads[i].time_ns, stats->count, stats->longest_ns, stats->shortest_ns);
     denet_json_object_close(json);
   }
-  denet_json_object_close(json);
-}
-
-static void write_reasons(struct denet_json *json, const uint64_t time_ns[DENET_REASONS]) {
-  denet_json_key(json, "by_reason");
-  denet_json_object_open(json);
-  for (int i = 0; i < DENET_REASONS; i++)
-    write_unsigned(json, denet_reason_names[i], time_ns[i]);
   denet_json_object_close(json);
 }
 
@@ -103,18 +89,15 @@ static void write_reasons(struct denet_json *json, const uint64_t time_ns[DENET_
 static void write_stack(struct denet_json *json, const struct denet_stack *stack,
                         struct denet_text frames) {
   struct denet_text thread = {stack->thread, strnlen(stack->thread, sizeof(stack->thread))};
-  denet_json_object_open(json);
-  write_unsigned(json, "time_ns", stack->time_ns);
-  write_unsigned(json, "count", stack->count);
-  denet_json_key(json, "reason");
-  denet_json_string(json, denet_text_of(denet_reason_names[stack->reason]));
-  denet_json_key(json, "tid_name");
-  denet_json_string(json, thread);
-  denet_json_key(json, "frames");
-  denet_json_array_open(json);
+  denet_json_object_open(json, NULL);
+  denet_json_unsigned(json, "time_ns", stack->time_ns);
+  denet_json_unsigned(json, "count", stack->count);
+  denet_json_string(json, "reason", denet_text_of(denet_reason_names[stack->reason]));
+  denet_json_string(json, "tid_name", thread);
+  denet_json_array_open(json, "frames");
   for (size_t at = 0; at < frames.length;) {
     struct denet_text name = {frames.bytes + at, strnlen(frames.bytes + at, frames.length - at)};
-    denet_json_string(json, name);
+    denet_json_string(json, NULL, name);
     at += name.length + 1;
   }
   denet_json_array_close(json);
@@ -127,7 +110,7 @@ static void write_stack(struct denet_json *json, const struct denet_stack *stack
  */
 static void write_not_sampled(struct denet_json *json, struct denet_tree *tree,
                               const uint64_t time_ns[DENET_REASONS]) {
-  static const struct denet_text frames = {DENET_NOT_SAMPLED, sizeof(DENET_NOT_SAMPLED)};
+  static const struct denet_text frames = {NOT_SAMPLED, sizeof(NOT_SAMPLED)};
   struct denet_stack_counts *set = &tree->stacks;
   bool is_first = set->lines++ == 0, is_due = tree->is_over || set->lines == MISSING_LINES;
   for (int i = 0; i < DENET_REASONS; i++) {
@@ -150,8 +133,7 @@ static void write_stacks(struct denet_json *json, struct denet_tree *tree,
                          const uint64_t time_ns[DENET_REASONS]) {
   struct denet_stack_counts *set = &tree->stacks;
   denet_stack_counts_sort(set);
-  denet_json_key(json, "stacks");
-  denet_json_array_open(json);
+  denet_json_array_open(json, "stacks");
   for (size_t i = 0; i < set->count && i < STACKS_MOST; i++) {
     struct denet_stack stack = set->stacks[i];
     uint64_t *in_lines_ns = &set->in_lines_ns[stack.reason], all_ns = time_ns[stack.reason];
@@ -167,57 +149,46 @@ static void write_stacks(struct denet_json *json, struct denet_tree *tree,
 }
 
 static void write_losses(struct denet_json *json, const struct denet_tree *tree) {
-  const struct denet_off_cpu_losses *losses = tree->active_rule->losses;
-  const struct {
-    const char *cause;
-    uint64_t count;
-  } rows[] = {{"threads", losses ? losses->threads : 0},
-              {"processes", losses ? losses->processes : 0},
-              {"stacks", (losses ? losses->stacks : 0) + tree->stacks.lost}};
-  bool is_open = false;
-  for (size_t i = 0; i < DENET_COUNT_OF(rows); i++) {
-    if (!rows[i].count)
-      continue;
-    if (!is_open) {
-      denet_json_key(json, "lost");
-      denet_json_object_open(json);
-      is_open = true;
-    }
-    write_unsigned(json, rows[i].cause, rows[i].count);
-  }
-  if (is_open)
-    denet_json_object_close(json);
-}
-
-/* Returns longest and shortest of the members and of those that have left. */
-static struct denet_wait_stats find_extremes(const struct denet_tree *tree) {
-  struct denet_wait_stats extremes = tree->extremes;
-  for (const struct denet_member *m = tree->first; m; m = m->next)
-    if (m->process->off_cpu)
-      denet_wait_stats_add(&extremes, &m->process->off_cpu->stats);
-  return extremes;
+  struct denet_off_cpu_losses lost = {0};
+  if (tree->active_rule->losses)
+    lost = *tree->active_rule->losses;
+  lost.stacks += tree->stacks.lost;
+  if (!lost.threads && !lost.processes && !lost.stacks)
+    return;
+  denet_json_object_open(json, "lost");
+  if (lost.threads)
+    denet_json_unsigned(json, "threads", lost.threads);
+  if (lost.processes)
+    denet_json_unsigned(json, "processes", lost.processes);
+  if (lost.stacks)
+    denet_json_unsigned(json, "stacks", lost.stacks);
+  denet_json_object_close(json);
 }
 
 void denet_record_off_cpu(struct denet_json *json, struct denet_tree *tree,
                           const struct denet_values *totals) {
-  bool is_asked_for = tree->active_rule->rule.off_cpu == DENET_OFF_CPU_STACKS;
-  if (!is_asked_for || !denet_values_has(totals, DENET_OFF_CPU_EVENTS))
+  if (tree->active_rule->rule.off_cpu != DENET_OFF_CPU_STACKS ||
+      !denet_values_has(totals, DENET_OFF_CPU_EVENTS))
     return;
   uint64_t time_ns[DENET_REASONS], total_ns = denet_wait_stats_reasons(totals, time_ns);
   uint64_t events = totals->value[DENET_OFF_CPU_EVENTS];
-  struct denet_wait_stats extremes = find_extremes(tree);
+  struct denet_wait_stats extremes = tree->extremes; /* of members that have left */
+  for (const struct denet_member *m = tree->first; m; m = m->next)
+    if (m->process->off_cpu)
+      denet_wait_stats_add(&extremes, &m->process->off_cpu->stats);
   size_t count;
   DENET_FREE struct tree_thread *threads = list_threads(tree, &count);
-  denet_json_key(json, "ebpf");
-  denet_json_object_open(json);
-  denet_json_key(json, "offcpu");
-  denet_json_object_open(json);
-  write_unsigned(json, "total_time_ns", total_ns);
-  write_unsigned(json, "total_events", events);
+  denet_json_object_open(json, "ebpf");
+  denet_json_object_open(json, "offcpu");
+  denet_json_unsigned(json, "total_time_ns", total_ns);
+  denet_json_unsigned(json, "total_events", events);
   write_times(json, total_ns, events, extremes.longest_ns, extremes.shortest_ns);
   write_top_threads(json, threads, count, total_ns);
   write_threads(json, threads, count);
-  write_reasons(json, time_ns);
+  denet_json_object_open(json, "by_reason");
+  for (int i = 0; i < DENET_REASONS; i++)
+    denet_json_unsigned(json, denet_reason_names[i], time_ns[i]);
+  denet_json_object_close(json);
   write_stacks(json, tree, time_ns);
   write_losses(json, tree);
   denet_json_object_close(json);

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #define NS_PER_SECOND UINT64_C(1000000000)
-#define NEVER UINT64_MAX
 
 /* Precedes each line's texts in the buffer. It is not aligned there: copied in and out. */
 struct packed {
@@ -25,19 +24,18 @@ struct denet_queue {
   struct denet_buffer draining;
   size_t limit_bytes;
   uint64_t oldest_ns;    /* CLOCK_MONOTONIC of the push of filling's first line */
-  uint64_t pushed_count; /* lines accepted */
   uint64_t wanted_count; /* a flush waits until given_count is this */
   uint64_t stuck_count;  /* given_count when a flush timed out */
-  uint64_t dropped_count;
   bool is_closed;
-  atomic_uint_fast64_t given_count; /* accepted lines that each() has returned for */
+  atomic_uint_fast64_t pushed_count; /* lines accepted */
+  atomic_uint_fast64_t given_count;  /* of those, lines that each() has returned for */
 };
 
 /* Waits until deadline_ns at most; like any such wait it may end earlier without a reason. */
-static void wait_until(pthread_cond_t *condition, pthread_mutex_t *lock, uint64_t deadline_ns) {
-  struct timespec deadline = {.tv_sec = (time_t)(deadline_ns / NS_PER_SECOND),
-                              .tv_nsec = (long)(deadline_ns % NS_PER_SECOND)};
-  pthread_cond_timedwait(condition, lock, &deadline);
+static void wait_until(struct denet_queue *queue, pthread_cond_t *condition, uint64_t deadline_ns) {
+  struct timespec deadline = {(time_t)(deadline_ns / NS_PER_SECOND),
+                              (long)(deadline_ns % NS_PER_SECOND)};
+  pthread_cond_clockwait(condition, &queue->lock, CLOCK_MONOTONIC, &deadline);
 }
 
 int denet_queue_new(size_t bytes, struct denet_queue **out_queue) {
@@ -45,14 +43,10 @@ int denet_queue_new(size_t bytes, struct denet_queue **out_queue) {
   if (!queue)
     return -ENOMEM;
   queue->limit_bytes = bytes;
-  queue->stuck_count = NEVER;
-  /* glibc's locks and conditions own nothing, and to make them cannot fail. */
-  pthread_condattr_t attributes;
-  pthread_condattr_init(&attributes);
-  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-  pthread_cond_init(&queue->taker_wakes, &attributes);
-  pthread_cond_init(&queue->flusher_wakes, &attributes);
-  pthread_condattr_destroy(&attributes);
+  queue->stuck_count = UINT64_MAX; /* never */
+  /* To make these cannot fail, and they own nothing (glibc). */
+  pthread_cond_init(&queue->taker_wakes, NULL);
+  pthread_cond_init(&queue->flusher_wakes, NULL);
   pthread_mutex_init(&queue->lock, NULL);
   /* All memory at once, so that no push waits for realloc() to move megabytes; the kernel provides
    * pages at their first use. */
@@ -68,41 +62,32 @@ int denet_queue_new(size_t bytes, struct denet_queue **out_queue) {
 void denet_queue_free(struct denet_queue *queue) {
   if (!queue)
     return;
-  pthread_cond_destroy(&queue->flusher_wakes);
-  pthread_cond_destroy(&queue->taker_wakes);
-  pthread_mutex_destroy(&queue->lock);
   denet_buffer_done(&queue->filling);
   denet_buffer_done(&queue->draining);
   free(queue);
 }
 
-static int pack_line(struct denet_buffer *buffer, const struct denet_line *line, size_t limit) {
-  struct packed packed = {.line = *line, .instance_bytes = strlen(line->instance) + 1};
-  size_t needed = sizeof(packed) + packed.instance_bytes + line->json.length;
-  if (needed > limit)
-    return -EMSGSIZE;
-  if (buffer->length > limit - needed)
-    return -ENOBUFS;
-  /* These cannot fail: the buffer has a capacity of limit bytes. */
-  denet_buffer_append(buffer, &packed, sizeof(packed));
-  denet_buffer_append(buffer, line->instance, packed.instance_bytes);
-  denet_buffer_append(buffer, line->json.bytes, line->json.length);
-  return 0;
-}
-
 static bool is_half_full(const struct denet_queue *queue) {
-  return queue->filling.length && queue->filling.length >= queue->limit_bytes / 2;
+  return queue->filling.length >= queue->limit_bytes / 2;
 }
 
 static int push_locked(struct denet_queue *queue, const struct denet_line *line) {
+  struct denet_buffer *filling = &queue->filling;
+  struct packed packed = {.line = *line, .instance_bytes = strlen(line->instance) + 1};
+  size_t needed = sizeof(packed) + packed.instance_bytes + line->json.length;
+  size_t reserved = line->kind == DENET_LINE_SAMPLE ? queue->limit_bytes / 8 : 0;
+  size_t limit = queue->limit_bytes - reserved;
+  bool was_empty = !filling->length, was_half_full = is_half_full(queue);
   if (queue->is_closed)
     return -EPIPE;
-  size_t reserved = line->kind == DENET_LINE_SAMPLE ? queue->limit_bytes / 8 : 0;
-  bool was_empty = !queue->filling.length;
-  bool was_half_full = is_half_full(queue);
-  int error = pack_line(&queue->filling, line, queue->limit_bytes - reserved);
-  if (error)
-    return error;
+  if (needed > limit)
+    return -EMSGSIZE;
+  if (filling->length > limit - needed)
+    return -ENOBUFS;
+  /* These cannot fail: the buffer has a capacity of limit_bytes. */
+  denet_buffer_append(filling, &packed, sizeof(packed));
+  denet_buffer_append(filling, line->instance, packed.instance_bytes);
+  denet_buffer_append(filling, line->json.bytes, line->json.length);
   queue->pushed_count++;
   if (was_empty)
     queue->oldest_ns = denet_clock_monotonic_ns();
@@ -115,17 +100,8 @@ static int push_locked(struct denet_queue *queue, const struct denet_line *line)
 int denet_queue_push(struct denet_queue *queue, const struct denet_line *line) {
   pthread_mutex_lock(&queue->lock);
   int error = push_locked(queue, line);
-  if (error && error != -EMSGSIZE && line->kind != DENET_LINE_END)
-    queue->dropped_count++;
   pthread_mutex_unlock(&queue->lock);
   return error;
-}
-
-uint64_t denet_queue_dropped(struct denet_queue *queue) {
-  pthread_mutex_lock(&queue->lock);
-  uint64_t dropped = queue->dropped_count;
-  pthread_mutex_unlock(&queue->lock);
-  return dropped;
 }
 
 static void wait_for_lines(struct denet_queue *queue, uint64_t wait_ns) {
@@ -134,7 +110,7 @@ static void wait_for_lines(struct denet_queue *queue, uint64_t wait_ns) {
     if (!queue->filling.length)
       pthread_cond_wait(&queue->taker_wakes, &queue->lock);
     else if (denet_clock_monotonic_ns() < deadline_ns)
-      wait_until(&queue->taker_wakes, &queue->lock, deadline_ns);
+      wait_until(queue, &queue->taker_wakes, deadline_ns);
     else
       return;
   }
@@ -142,8 +118,7 @@ static void wait_for_lines(struct denet_queue *queue, uint64_t wait_ns) {
 
 static void give_lines(struct denet_queue *queue, const struct denet_buffer *lines,
                        void (*each)(void *context, const struct denet_line *line), void *context) {
-  const char *next = lines->bytes;
-  const char *end = next + lines->length;
+  const char *next = lines->bytes, *end = next + lines->length;
   while (next < end) {
     struct packed packed;
     memcpy(&packed, next, sizeof(packed));
@@ -151,7 +126,7 @@ static void give_lines(struct denet_queue *queue, const struct denet_buffer *lin
     line.instance = next + sizeof(packed);
     line.json.bytes = line.instance + packed.instance_bytes;
     each(context, &line);
-    atomic_fetch_add(&queue->given_count, 1);
+    queue->given_count++;
     next = line.json.bytes + line.json.length;
   }
 }
@@ -176,35 +151,27 @@ bool denet_queue_take(struct denet_queue *queue, uint64_t wait_ns,
   return !is_over;
 }
 
-/* Waits until the lines up to wanted have been given; not at all if the taker has given none since
- * another flush timed out. */
-static bool wait_for_taker(struct denet_queue *queue, uint64_t wanted, uint64_t timeout_ns) {
-  uint64_t deadline_ns = denet_clock_monotonic_ns() + timeout_ns;
-  while (queue->given_count < wanted && queue->given_count != queue->stuck_count) {
-    if (denet_clock_monotonic_ns() >= deadline_ns)
-      queue->stuck_count = queue->given_count;
-    else
-      wait_until(&queue->flusher_wakes, &queue->lock, deadline_ns);
-  }
-  return queue->given_count >= wanted;
-}
-
 int denet_queue_flush(struct denet_queue *queue, uint64_t timeout_ns) {
+  uint64_t deadline_ns = denet_clock_monotonic_ns() + timeout_ns;
   pthread_mutex_lock(&queue->lock);
   uint64_t wanted = queue->pushed_count;
   if (wanted > queue->wanted_count)
     queue->wanted_count = wanted;
   pthread_cond_signal(&queue->taker_wakes);
-  bool is_given = wait_for_taker(queue, wanted, timeout_ns);
+  /* Not at all if the taker has given none since another flush timed out. */
+  while (queue->given_count < wanted && queue->given_count != queue->stuck_count) {
+    if (denet_clock_monotonic_ns() >= deadline_ns)
+      queue->stuck_count = queue->given_count;
+    else
+      wait_until(queue, &queue->flusher_wakes, deadline_ns);
+  }
+  bool is_given = queue->given_count >= wanted;
   pthread_mutex_unlock(&queue->lock);
   return is_given ? 0 : -ETIMEDOUT;
 }
 
-uint64_t denet_queue_waiting(struct denet_queue *queue) {
-  pthread_mutex_lock(&queue->lock);
-  uint64_t waiting = queue->pushed_count - queue->given_count;
-  pthread_mutex_unlock(&queue->lock);
-  return waiting;
+uint64_t denet_queue_waiting(const struct denet_queue *queue) {
+  return queue->pushed_count - queue->given_count;
 }
 
 void denet_queue_close(struct denet_queue *queue) {

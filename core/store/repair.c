@@ -5,93 +5,54 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 
-/* Most files end with a shorter line, so that one read is enough. */
-#define BLOCK_BYTES 4096
+/* Most files end with a shorter line, so that one read is enough; else GROWTH times it is read. */
+#define FIRST_BYTES 4096
+#define GROWTH 16
 /* O_NONBLOCK: a FIFO in the file's place must not stop the scan. */
 #define REPAIR_FLAGS (O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
 
-/* Returns whether the byte searched last is the first one of a whole line. */
-static bool is_found(const struct denet_repair *repair) {
-  return repair->may_be_whole && repair->latest == '{';
-}
-
-bool denet_repair_scan(struct denet_repair *repair, struct denet_text block) {
-  for (size_t left = block.length; left > 0; left--) {
-    char byte = block.bytes[left - 1];
-    if (byte == '\n' && is_found(repair))
-      return true; /* the newline of the line before */
-    if (byte == '\n') {
-      repair->behind_bytes = repair->seen_bytes;
-      repair->may_be_whole = true;
-    }
-    bool is_last = repair->latest == '\n';
-    if (byte == '\0' || (is_last && byte != '\n' && byte != '}'))
-      repair->may_be_whole = false;
-    repair->latest = byte;
-    repair->seen_bytes++;
-  }
-  return false;
-}
-
-uint64_t denet_repair_torn_bytes(const struct denet_repair *repair) {
-  return is_found(repair) ? repair->behind_bytes : repair->seen_bytes;
-}
-
-/* Reads length bytes at offset. 0; -errno; -EIO if the file has become shorter. */
-static int read_block(int fd, char *bytes, size_t length, off_t offset) {
-  size_t filled = 0;
-  while (filled < length) {
-    ssize_t got = pread(fd, bytes + filled, length - filled, offset + (off_t)filled);
-    if (got < 0 && errno == EINTR)
-      continue;
-    if (got <= 0)
-      return got < 0 ? -errno : -EIO;
-    filled += (size_t)got;
+size_t denet_repair_whole_bytes(struct denet_text end, bool is_all) {
+  const char *newline = memrchr(end.bytes, '\n', end.length), *before;
+  for (; newline; newline = before) {
+    before = memrchr(end.bytes, '\n', (size_t)(newline - end.bytes));
+    if (!before && !is_all)
+      return 0;
+    const char *line = before ? before + 1 : end.bytes;
+    size_t length = (size_t)(newline - line);
+    if (length >= 2 && line[0] == '{' && line[length - 1] == '}' && !memchr(line, '\0', length))
+      return (size_t)(newline - end.bytes) + 1;
   }
   return 0;
-}
-
-/* Searches a file of size bytes until a whole line is found. */
-static int search_file(int fd, uint64_t size, struct denet_repair *repair) {
-  char block[BLOCK_BYTES];
-  bool is_done = false;
-  for (uint64_t left = size; left && !is_done;) {
-    size_t length = left < sizeof(block) ? (size_t)left : sizeof(block);
-    left -= length;
-    int error = read_block(fd, block, length, (off_t)left);
-    if (error)
-      return error;
-    is_done = denet_repair_scan(repair, (struct denet_text){block, length});
-  }
-  return 0;
-}
-
-/* Cuts the file. The time of change stays, since retention removes files in its order. */
-static int cut_file(int fd, const struct stat *status, uint64_t size) {
-  const struct timespec times[] = {status->st_atim, status->st_mtim};
-  return ftruncate(fd, (off_t)size) || futimens(fd, times) ? -errno : 0;
 }
 
 int denet_repair_file(int dir, const char *name, uint64_t *out_bytes) {
   DENET_CLOSE int fd = openat(dir, name, REPAIR_FLAGS);
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer end = {0};
   struct stat status;
   if (fd < 0 || fstat(fd, &status))
     return -errno;
   if (!S_ISREG(status.st_mode))
     return -EINVAL;
-  struct denet_repair repair = {0};
-  uint64_t size = (uint64_t)status.st_size;
-  int error = search_file(fd, size, &repair);
-  if (error)
-    return error;
-  uint64_t whole_bytes = size - denet_repair_torn_bytes(&repair);
+  uint64_t size = (uint64_t)status.st_size, from = size, whole_bytes = 0;
+  for (uint64_t length = FIRST_BYTES; from && !whole_bytes; length *= GROWTH) {
+    from = length < size ? size - length : 0;
+    if (lseek(fd, (off_t)from, SEEK_SET) < 0)
+      return -errno;
+    int error = denet_buffer_read(&end, fd, size - from);
+    if (error || end.length < size - from)
+      return error ? error : -EIO; /* it has become shorter */
+    size_t whole = denet_repair_whole_bytes(denet_buffer_text(&end), !from);
+    whole_bytes = whole ? from + whole : 0;
+  }
   if (!whole_bytes)
     return unlinkat(dir, name, 0) ? -errno : DENET_GONE;
-  if (whole_bytes < size)
-    error = cut_file(fd, &status, whole_bytes);
-  if (!error)
-    *out_bytes = whole_bytes;
-  return error;
+  /* The time of change stays, since retention removes files in its order. */
+  const struct timespec times[] = {status.st_atim, status.st_mtim};
+  if (whole_bytes < size && (ftruncate(fd, (off_t)whole_bytes) || futimens(fd, times)))
+    return -errno;
+  *out_bytes = whole_bytes;
+  return 0;
 }

@@ -12,115 +12,47 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
-#define FIRST_BUCKETS 64
 #define NS_PER_SECOND INT64_C(1000000000)
 
-/* The folder of an instance that has finished files. */
-struct instance {
-  size_t file_count;
-  const char *name; /* owned, as the host, by the one allocation */
-  char host[];
-};
-
 struct denet_finished_file {
-  struct instance *instance;
-  struct denet_segment_id id;
+  const char *host, *instance; /* in texts, except in the key of a search */
   denet_segment_dir dir;
+  struct denet_segment_id id;
   uint64_t bytes;
   ino_t inode;
   int64_t changed_ns; /* Unix time; only a scan sets it */
   STAILQ_ENTRY(denet_finished_file) next_by_age;
-  struct denet_finished_file *next_in_bucket;
+  char texts[];
 };
 
 uint64_t denet_retention_space(const struct denet_retention *retention, uint64_t bytes) {
   return (bytes + retention->block_bytes - 1) / retention->block_bytes * retention->block_bytes;
 }
 
-static void subtract_space(struct denet_retention *retention, uint64_t bytes) {
-  uint64_t space = denet_retention_space(retention, bytes);
-  retention->total_bytes -= space < retention->total_bytes ? space : retention->total_bytes;
-}
-
-static int compare_instances(const void *left, const void *right) {
-  const struct instance *a = left, *b = right;
-  int order = strcmp(a->name, b->name);
+static int compare_processes(const void *left, const void *right) {
+  const struct denet_finished_file *a = left, *b = right;
+  int order = denet_segment_compare(&a->id, &b->id);
+  order = order ? order : strcmp(a->instance, b->instance);
   return order ? order : strcmp(a->host, b->host);
 }
 
-static struct instance *new_instance(const char *host, const char *name) {
-  size_t host_bytes = strlen(host) + 1, name_bytes = strlen(name) + 1;
-  struct instance *instance = calloc(1, sizeof(*instance) + host_bytes + name_bytes);
-  if (!instance)
-    return NULL;
-  memcpy(instance->host, host, host_bytes);
-  instance->name = memcpy(instance->host + host_bytes, name, name_bytes);
-  return instance;
-}
-
-/* Returns the instance, made if there is none; NULL without memory. */
-static struct instance *get_instance(struct denet_retention *retention, const char *host,
-                                     const char *name) {
-  struct instance *instance = new_instance(host, name);
-  struct instance **found =
-      instance ? tsearch(instance, &retention->instances, compare_instances) : NULL;
-  if (!found || *found != instance)
-    free(instance);
-  return found ? *found : NULL;
-}
-
-static void drop_instance(struct denet_retention *retention, struct instance *instance) {
-  tdelete(instance, &retention->instances, compare_instances);
-  free(instance);
-}
-
-/* Returns the chain of the files of a process. bucket_count is not 0. */
-static struct denet_finished_file **find_bucket(const struct denet_retention *retention,
-                                                const struct instance *instance,
-                                                const struct denet_segment_id *id) {
-  /* 2^64 divided by the golden ratio mixes the bits upwards. */
-  uint64_t hash = ((uintptr_t)instance ^ id->t0_ms ^ ((uint64_t)id->pid << 32));
-  hash *= UINT64_C(0x9e3779b97f4a7c15);
-  return &retention->buckets[(hash >> 32) & (retention->bucket_count - 1)];
-}
-
-static void link_to_bucket(struct denet_retention *retention, struct denet_finished_file *file) {
-  struct denet_finished_file **bucket = find_bucket(retention, file->instance, &file->id);
-  file->next_in_bucket = *bucket;
-  *bucket = file;
-}
-
-/* Keeps at most one file a bucket on average, as long as there is memory. 0 or -ENOMEM. */
-static int reserve_buckets(struct denet_retention *retention) {
-  if (retention->file_count < retention->bucket_count)
-    return 0;
-  size_t count = retention->bucket_count ? 2 * retention->bucket_count : FIRST_BUCKETS;
-  struct denet_finished_file **buckets = calloc(count, sizeof(struct denet_finished_file *));
-  if (!buckets)
-    return retention->bucket_count ? 0 : -ENOMEM;
-  free(retention->buckets);
-  retention->buckets = buckets;
-  retention->bucket_count = count;
-  struct denet_finished_file *file;
-  STAILQ_FOREACH(file, &retention->files, next_by_age) link_to_bucket(retention, file);
-  return 0;
-}
-
-/* Adds a copy of file as the last one to be removed. 0 or -ENOMEM. */
-static int add_file(struct denet_retention *retention, const char *host, const char *instance,
-                    const struct denet_finished_file *file) {
-  struct denet_finished_file *added = reserve_buckets(retention) ? NULL : malloc(sizeof(*added));
+/* Adds a copy of file and of its texts as the last one to be removed. 0 or -ENOMEM. */
+static int add_file(struct denet_retention *retention, const struct denet_finished_file *file) {
+  size_t host_bytes = strlen(file->host) + 1, instance_bytes = strlen(file->instance) + 1;
+  struct denet_finished_file *added = malloc(sizeof(*added) + host_bytes + instance_bytes);
   if (!added)
     return -ENOMEM;
   *added = *file;
-  added->instance = get_instance(retention, host, instance);
-  if (!added->instance) {
+  added->host = memcpy(added->texts, file->host, host_bytes);
+  added->instance = memcpy(added->texts + host_bytes, file->instance, instance_bytes);
+  struct denet_finished_file **latest = tsearch(added, &retention->latest, compare_processes);
+  if (!latest) {
     free(added);
     return -ENOMEM;
   }
-  added->instance->file_count++;
+  if ((*latest)->id.number < added->id.number)
+    *latest = added;
   STAILQ_INSERT_TAIL(&retention->files, added, next_by_age);
-  link_to_bucket(retention, added);
   retention->file_count++;
   return 0;
 }
@@ -128,46 +60,37 @@ static int add_file(struct denet_retention *retention, const char *host, const c
 /* Forgets the oldest file. */
 static void drop_oldest(struct denet_retention *retention) {
   struct denet_finished_file *file = STAILQ_FIRST(&retention->files);
+  struct denet_finished_file **latest = tfind(file, &retention->latest, compare_processes);
+  if (latest && *latest == file)
+    tdelete(file, &retention->latest, compare_processes);
   STAILQ_REMOVE_HEAD(&retention->files, next_by_age);
   retention->file_count--;
-  struct denet_finished_file **link = find_bucket(retention, file->instance, &file->id);
-  while (*link != file)
-    link = &(*link)->next_in_bucket;
-  *link = file->next_in_bucket;
-  subtract_space(retention, file->bytes);
-  if (!--file->instance->file_count)
-    drop_instance(retention, file->instance);
+  retention->total_bytes -= denet_retention_space(retention, file->bytes);
   free(file);
 }
 
 void denet_retention_done(struct denet_retention *retention) {
   while (retention->file_count)
     drop_oldest(retention);
-  free(retention->buckets);
-  retention->buckets = NULL;
-  retention->bucket_count = 0;
 }
 
 void denet_retention_finish(struct denet_retention *retention, const char *instance,
                             const struct denet_segment *segment) {
-  struct denet_finished_file file = {
-      .id = segment->id, .bytes = segment->bytes, .inode = segment->inode};
+  struct denet_finished_file file = {.host = retention->host,
+                                     .instance = instance,
+                                     .id = segment->id,
+                                     .bytes = segment->bytes,
+                                     .inode = segment->inode};
   memcpy(file.dir, segment->dir, sizeof(file.dir));
-  if (add_file(retention, retention->host, instance, &file))
-    subtract_space(retention, segment->bytes);
+  if (add_file(retention, &file))
+    retention->total_bytes -= denet_retention_space(retention, segment->bytes);
 }
 
 unsigned denet_retention_latest(const struct denet_retention *retention, const char *instance,
                                 const struct denet_segment_id *id) {
-  DENET_FREE struct instance *key = new_instance(retention->host, instance);
-  struct instance **found = key ? tfind(key, &retention->instances, compare_instances) : NULL;
-  const struct denet_finished_file *file = found ? *find_bucket(retention, *found, id) : NULL;
-  unsigned latest = 0;
-  for (; file; file = file->next_in_bucket)
-    if (file->instance == *found && file->id.pid == id->pid && file->id.t0_ms == id->t0_ms &&
-        file->id.number > latest)
-      latest = file->id.number;
-  return latest;
+  const struct denet_finished_file key = {.host = retention->host, .instance = instance, .id = *id};
+  struct denet_finished_file **latest = tfind(&key, &retention->latest, compare_processes);
+  return latest ? (*latest)->id.number : 0;
 }
 
 /* Removes the file's name if it still leads to the file, unchanged. 0; DENET_GONE if not; -errno.
@@ -187,35 +110,35 @@ static int unlink_unchanged(int dir, const struct denet_finished_file *file) {
 /* Removes a file, and folders above it that are empty then: rmdir(2) refuses all others. */
 static int remove_file(const struct denet_retention *retention,
                        const struct denet_finished_file *file) {
-  const struct instance *at = file->instance;
-  DENET_CLOSE int top = denet_dir_open(retention->path);
-  DENET_CLOSE int host = denet_dir_open_below(top, at->host, false);
-  DENET_CLOSE int instance = denet_dir_open_below(host, at->name, false);
+  DENET_CLOSE int top = denet_dir_open(retention->path, false);
+  DENET_CLOSE int host = denet_dir_open_below(top, file->host, false);
+  DENET_CLOSE int instance = denet_dir_open_below(host, file->instance, false);
   DENET_CLOSE int dir = denet_dir_open_below(instance, *file->dir ? file->dir : ".", false);
   int outcome = dir < 0 ? dir : unlink_unchanged(dir, file);
   if (instance < 0)
     return outcome;
   if (*file->dir)
     unlinkat(instance, file->dir, AT_REMOVEDIR);
-  bool is_removed = !unlinkat(host, at->name, AT_REMOVEDIR);
+  bool is_removed = !unlinkat(host, file->instance, AT_REMOVEDIR);
   /* The lock of a store is on the folder of its host. */
-  if (is_removed && strcmp(at->host, retention->host) != 0 && !flock(host, LOCK_EX | LOCK_NB))
-    unlinkat(top, at->host, AT_REMOVEDIR);
+  if (is_removed && strcmp(file->host, retention->host) != 0 && !flock(host, LOCK_EX | LOCK_NB))
+    unlinkat(top, file->host, AT_REMOVEDIR);
   return outcome;
 }
 
-/* Returns whether this process or host is short of something, whatever the file is. EIO does not
- * count: it may last, and then one file would keep all younger ones. */
-static bool is_shortage(int error) {
-  return error == -EMFILE || error == -ENFILE || error == -ENOMEM || error == -EINTR;
-}
-
-void denet_retention_make_room(struct denet_retention *retention, uint64_t extra_bytes) {
-  while (retention->file_count && retention->total_bytes + extra_bytes > retention->limit_bytes) {
-    if (is_shortage(remove_file(retention, STAILQ_FIRST(&retention->files))))
-      return;
+uint64_t denet_retention_make_room(struct denet_retention *retention, uint64_t bytes,
+                                   uint64_t more_bytes) {
+  uint64_t growth = denet_retention_space(retention, bytes + more_bytes) -
+                    denet_retention_space(retention, bytes);
+  while (retention->file_count && retention->total_bytes + growth > retention->limit_bytes) {
+    int outcome = remove_file(retention, STAILQ_FIRST(&retention->files));
+    /* This process or host is short of something, whatever the file is. EIO does not count: it may
+     * last, and then one file would keep all younger ones. */
+    if (outcome == -EMFILE || outcome == -ENFILE || outcome == -ENOMEM || outcome == -EINTR)
+      break;
     drop_oldest(retention);
   }
+  return growth;
 }
 
 enum level { LEVEL_HOSTS, LEVEL_INSTANCES, LEVEL_INSTANCE, LEVEL_DIR };
@@ -235,17 +158,19 @@ static int scan_file(const struct scan *scan, int dir, const char *name,
   if (fstatat(dir, name, &status, AT_SYMLINK_NOFOLLOW) || !S_ISREG(status.st_mode))
     return 0;
   uint64_t bytes = (uint64_t)status.st_size;
-  if (scan->repairs && !strcmp(scan->name[0], retention->host) &&
+  if (scan->repairs && !strcmp(scan->name[LEVEL_HOSTS], retention->host) &&
       denet_repair_file(dir, name, &bytes) == DENET_GONE)
     return 0;
-  struct denet_finished_file file = {.id = *id,
+  struct denet_finished_file file = {.host = scan->name[LEVEL_HOSTS],
+                                     .instance = scan->name[LEVEL_INSTANCES],
+                                     .id = *id,
                                      .bytes = bytes,
                                      .inode = status.st_ino,
                                      .changed_ns = status.st_mtim.tv_sec * NS_PER_SECOND +
                                                    status.st_mtim.tv_nsec};
   if (scan->level == LEVEL_DIR)
     snprintf(file.dir, sizeof(file.dir), "%s", scan->name[LEVEL_INSTANCE]);
-  int error = add_file(retention, scan->name[0], scan->name[1], &file);
+  int error = add_file(retention, &file);
   if (!error)
     retention->total_bytes += denet_retention_space(retention, bytes);
   return error;
@@ -273,9 +198,8 @@ static int compare_age(const void *left, const void *right) {
   const struct denet_finished_file *b = *(struct denet_finished_file *const *)right;
   if (a->changed_ns != b->changed_ns)
     return a->changed_ns < b->changed_ns ? -1 : 1;
-  if (a->id.t0_ms != b->id.t0_ms)
-    return a->id.t0_ms < b->id.t0_ms ? -1 : 1;
-  return a->id.number < b->id.number ? -1 : a->id.number > b->id.number;
+  int order = denet_segment_compare(&a->id, &b->id);
+  return order ? order : a->id.number < b->id.number ? -1 : a->id.number > b->id.number;
 }
 
 /* 0 or -ENOMEM. */
@@ -297,7 +221,7 @@ static int sort_by_age(struct denet_retention *retention) {
 int denet_retention_scan(struct denet_retention *retention, bool repairs) {
   struct scan scan = {.retention = retention, .repairs = repairs};
   STAILQ_INIT(&retention->files);
-  DENET_CLOSE int top = denet_dir_open(retention->path);
+  DENET_CLOSE int top = denet_dir_open(retention->path, false);
   int error = top < 0 ? top : denet_dir_each(top, scan_entry, &scan);
   return error ? error : sort_by_age(retention);
 }

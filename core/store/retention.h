@@ -1,12 +1,11 @@
 /* The limit of what the files below a folder may take together. Finished files stand in the list in
- * the order of their removal; files that are still open only count. What an operation costs does
- * not grow with the number of files. Files are <path>/<host>/<instance>/<dir>/<name>, with the
- * names of segment.h; other files are neither counted nor removed. */
+ * the order of their removal; files that are still open only count. What an operation costs hardly
+ * grows with the number of files. Files are <path>/<host>/<instance>/<dir>/<name>, with the names
+ * of segment.h; other files are neither counted nor removed. */
 #pragma once
 
 #include "core/store/segment.h"
 
-#include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
 
@@ -20,20 +19,17 @@ struct denet_retention {
   uint64_t block_bytes; /* a file takes a whole number of these; not 0 */
 
   uint64_t total_bytes; /* of finished and open files; the writer of an open file adds to it */
-  /* Owned. */
-  struct denet_finished_list files; /* the oldest first */
+  struct denet_finished_list files; /* owned; the oldest first */
   size_t file_count;
-  struct denet_finished_file **buckets; /* the same files by instance, pid and t0_ms */
-  size_t bucket_count;                  /* 0 or a power of two */
-  void *instances;                      /* tsearch(3): those that have files */
+  void *latest; /* tsearch(3): of each process the file with the greatest number */
 };
 
 /* Returns what a file of so many bytes takes. */
 uint64_t denet_retention_space(const struct denet_retention *retention, uint64_t bytes);
 
 /* Takes the files below the path as finished ones, the longest unchanged first. Symbolic links are
- * not followed, and what cannot be read is skipped. repairs: files of the own host, which nobody
- * else may be writing then, lose their torn ends (repair.h). 0 or -errno. */
+ * not followed, and what cannot be read is skipped. repairs: files of the own host, which no
+ * other store may be writing then, lose their torn ends (repair.h). 0 or -errno. */
 int denet_retention_scan(struct denet_retention *retention, bool repairs);
 
 void denet_retention_done(struct denet_retention *retention);
@@ -44,12 +40,14 @@ void denet_retention_finish(struct denet_retention *retention, const char *insta
                             const struct denet_segment *segment);
 
 /* Returns the greatest number of the finished segments of a process of the own host, in all folders
- * of the instance; 0 if it has none. id->number is not used. */
+ * of the instance; 0 if that one is removed. id->number is not used. */
 unsigned denet_retention_latest(const struct denet_retention *retention, const char *instance,
                                 const struct denet_segment_id *id);
 
-/* Removes finished files, the oldest first, until extra_bytes more fit or none is left, and the
- * folders that this leaves empty. A file that is gone, cannot be removed, or has changed since it
- * was finished (somebody uses it) stays and counts no more. If descriptors or memory are short, the
- * files stay and count until a later call. */
-void denet_retention_make_room(struct denet_retention *retention, uint64_t extra_bytes);
+/* Makes room for a file of so many bytes that gets more bytes; returns what it takes more then.
+ * Removes finished files, the oldest first, until that fits or none is left, and the folders that
+ * this leaves empty. A file that is gone, cannot be removed, or has changed since it was finished
+ * (others use it) stays and counts no more. If descriptors or memory are short, the files stay and
+ * count until a later call. */
+uint64_t denet_retention_make_room(struct denet_retention *retention, uint64_t bytes,
+                                   uint64_t more_bytes);

@@ -14,7 +14,6 @@
 #include <sys/uio.h>
 #include <time.h>
 
-#define ENDING ".jsonl"
 /* O_NONBLOCK: a FIFO in the file's place must not stop the writer. */
 #define WRITE_FLAGS (O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
 
@@ -30,27 +29,29 @@ static int open_high(int dir, const char *name, int flags) {
 }
 
 void denet_segment_name_of(const struct denet_segment_id *id, denet_segment_name out_name) {
-  int length =
-      snprintf(out_name, sizeof(denet_segment_name), "%d-%" PRIu64, (int)id->pid, id->t0_ms);
-  char *end = out_name + length;
-  size_t left = sizeof(denet_segment_name) - (size_t)length;
-  if (id->number == 1)
-    snprintf(end, left, ENDING);
-  else
-    snprintf(end, left, "_%04u" ENDING, id->number);
+  char number[16] = "";
+  if (id->number != 1)
+    snprintf(number, sizeof(number), "_%04u", id->number);
+  snprintf(out_name, sizeof(denet_segment_name), "%d-%" PRIu64 "%s.jsonl", (int)id->pid, id->t0_ms,
+           number);
+}
+
+int denet_segment_compare(const struct denet_segment_id *left,
+                          const struct denet_segment_id *right) {
+  if (left->t0_ms != right->t0_ms)
+    return left->t0_ms < right->t0_ms ? -1 : 1;
+  return left->pid < right->pid ? -1 : left->pid > right->pid;
 }
 
 bool denet_segment_parse(const char *name, struct denet_segment_id *out_id) {
-  int pid;
   struct denet_segment_id id = {.number = 1};
   /* No number of these widths overflows; the comparison below refuses all other forms. */
   /* NOLINTNEXTLINE(cert-err34-c): well defined with these widths. */
-  if (sscanf(name, "%9d-%19" SCNu64 "_%9u", &pid, &id.t0_ms, &id.number) < 2)
+  if (sscanf(name, "%9d-%19" SCNu64 "_%9u", &id.pid, &id.t0_ms, &id.number) < 2)
     return false;
-  id.pid = pid;
   denet_segment_name expected;
   denet_segment_name_of(&id, expected);
-  if (pid <= 0 || !id.number || strcmp(name, expected) != 0)
+  if (id.pid <= 0 || !id.number || strcmp(name, expected) != 0)
     return false;
   *out_id = id;
   return true;
@@ -73,8 +74,8 @@ bool denet_segment_is_dir(const char *name) {
 static int note_greater(void *context, int dir, const char *name) {
   (void)dir;
   struct denet_segment_id *latest = context, found;
-  if (denet_segment_parse(name, &found) && found.pid == latest->pid &&
-      found.t0_ms == latest->t0_ms && found.number > latest->number)
+  if (denet_segment_parse(name, &found) && !denet_segment_compare(&found, latest) &&
+      found.number > latest->number)
     latest->number = found.number;
   return 0;
 }
@@ -120,35 +121,27 @@ int denet_segment_start(struct denet_segment *segment, int dir, struct denet_tex
   return 0;
 }
 
-static bool is_same_file(const struct denet_segment *segment, const struct stat *status) {
-  return S_ISREG(status->st_mode) && status->st_dev == segment->device &&
-         status->st_ino == segment->inode;
-}
-
-int denet_segment_find(const struct denet_segment *segment, int dir) {
+int denet_segment_find(struct denet_segment *segment, int dir) {
+  bool is_open = segment->fd >= 0;
   struct stat status;
   denet_segment_name name;
   denet_segment_name_of(&segment->id, name);
-  if (fstatat(dir, name, &status, AT_SYMLINK_NOFOLLOW))
-    return errno == ENOENT ? DENET_GONE : -errno;
-  return is_same_file(segment, &status) ? 0 : DENET_GONE;
-}
-
-int denet_segment_reopen(struct denet_segment *segment, int dir) {
-  denet_segment_name name;
-  denet_segment_name_of(&segment->id, name);
-  DENET_CLOSE int fd = open_high(dir, name, WRITE_FLAGS);
+  DENET_CLOSE int fd = is_open ? -1 : open_high(dir, name, WRITE_FLAGS);
+  int error = 0;
+  if (!is_open && fd < 0)
+    error = fd;
+  else if (is_open ? fstatat(dir, name, &status, AT_SYMLINK_NOFOLLOW) : fstat(fd, &status))
+    error = -errno;
   /* ELOOP: a symbolic link; ENXIO: a FIFO; EISDIR: a folder. */
-  if (fd == -ENOENT || fd == -ELOOP || fd == -ENXIO || fd == -EISDIR)
+  if (error == -ENOENT || error == -ELOOP || error == -ENXIO || error == -EISDIR)
     return DENET_GONE;
-  if (fd < 0)
-    return fd;
-  struct stat status;
-  if (fstat(fd, &status))
-    return -errno;
-  if (!is_same_file(segment, &status))
+  if (error)
+    return error;
+  if (!S_ISREG(status.st_mode) || status.st_dev != segment->device ||
+      status.st_ino != segment->inode)
     return DENET_GONE;
-  segment->fd = DENET_TAKE_FD(fd);
+  if (!is_open)
+    segment->fd = DENET_TAKE_FD(fd);
   return 0;
 }
 
@@ -183,5 +176,3 @@ int denet_segment_append(struct denet_segment *segment, struct denet_text line) 
   (void)!ftruncate(segment->fd, (off_t)segment->bytes);
   return error;
 }
-
-void denet_segment_close(struct denet_segment *segment) { denet_closep(&segment->fd); }

@@ -1,7 +1,6 @@
-/* One file of lines while it is written. The lines of a process go to segments,
- * <pid>-<t0_ms>.jsonl, then <pid>-<t0_ms>_0002.jsonl and so on, each in the folder of the day on
- * which it was made. The order of the names (C locale, up to segment 9999) is the order of time. A
- * segment always ends with a whole line. */
+/* One file of lines while it is written. The lines of a process go to segments (README.md). The
+ * order of their names (C locale, up to segment 9999) is the order of time. A segment always ends
+ * with a whole line. */
 #pragma once
 
 #include "core/util/buffer.h"
@@ -11,8 +10,8 @@
 #include <sys/types.h>
 
 struct denet_segment_id {
-  uint64_t t0_ms;
   pid_t pid;
+  uint64_t t0_ms;
   unsigned number; /* 1, 2, ... */
 };
 
@@ -28,11 +27,16 @@ struct denet_segment {
   uint64_t header_bytes; /* of those, the metadata line with its newline */
   dev_t device;
   ino_t inode;
-  int fd; /* -1: closed, but lines may still come. FD_SETSIZE or more where the limit allows */
+  int fd; /* owned; -1: closed, but lines may still come. FD_SETSIZE or more where the limit allows
+           */
 };
 
 /* Writes the name of a file. id->number is not 0. */
 void denet_segment_name_of(const struct denet_segment_id *id, denet_segment_name out_name);
+
+/* Compares the processes of two segments, t0_ms before pid, as bsearch(3) needs it. */
+int denet_segment_compare(const struct denet_segment_id *left,
+                          const struct denet_segment_id *right);
 
 /* Returns whether denet_segment_name_of() gives this name, and fills in the id that it has. */
 bool denet_segment_parse(const char *name, struct denet_segment_id *out_id);
@@ -45,25 +49,18 @@ bool denet_segment_is_dir(const char *name);
 
 /* Makes the next segment's file in the open folder dir (O_EXCL | O_NOFOLLOW, mode 0640) and writes
  * the header, a line without its newline. The number follows segment->id.number; if that name is
- * taken, it follows the greatest number in dir. The segment must be closed. Leaves segment->dir to
- * the caller. 0 or -errno, then there is no new file. */
+ * taken, it follows the greatest number in dir. The segment must be closed; segment->dir is the
+ * caller's. 0 or -errno, then there is no new file. */
 int denet_segment_start(struct denet_segment *segment, int dir, struct denet_text header);
 
-/* Opens a closed segment again. 0; DENET_GONE if the name in dir is gone or leads to another file;
- * -errno. */
-int denet_segment_reopen(struct denet_segment *segment, int dir);
+/* Checks that the segment's name in dir leads to its file, and opens a closed one again. 0;
+ * DENET_GONE if not; -errno if that cannot be found out. */
+int denet_segment_find(struct denet_segment *segment, int dir);
 
-/* Checks that the segment's name in dir leads to its file. 0; DENET_GONE if not; -errno if that
- * cannot be found out. */
-int denet_segment_find(const struct denet_segment *segment, int dir);
-
-/* Checks that the file of an open segment is as the last append left it. 0; DENET_GONE if somebody
+/* Checks that the file of an open segment is as the last append left it. 0; DENET_GONE if others
  * removed it, cut it or wrote to it; -errno if that cannot be found out. */
 int denet_segment_check(const struct denet_segment *segment);
 
 /* Writes the line and a newline with one write. 0 or -errno; after a failure the file ends with the
  * line before. */
 int denet_segment_append(struct denet_segment *segment, struct denet_text line);
-
-/* Closes the descriptor; the segment may be opened again. */
-void denet_segment_close(struct denet_segment *segment);

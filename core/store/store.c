@@ -3,7 +3,6 @@
 #include "core/store/retention.h"
 #include "core/store/segment.h"
 #include "core/util/cleanup.h"
-#include "core/util/clock.h"
 #include "core/util/dir.h"
 #include "core/util/name.h"
 
@@ -12,9 +11,9 @@
 #include <search.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 
 #define PROBE_NAME ".probe"
+#define PROBE_FLAGS (O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC)
 
 /* A segment may be full when its lines take so many times its header, or so many bytes. */
 #define HEADERS_WORTH 8
@@ -24,11 +23,12 @@
 
 /* The lines of one key, from its metadata line to its last line. */
 struct stream {
-  char *instance; /* owned */
   struct denet_segment segment;
   struct denet_buffer header; /* the latest metadata line */
   TAILQ_ENTRY(stream) recent; /* linked while the segment has a descriptor */
   unsigned checked_in;        /* the batch in which the segment's name was checked */
+  const char *instance;       /* name, except in the key of a search */
+  char name[];
 };
 
 struct denet_store {
@@ -51,36 +51,24 @@ struct denet_store {
 
 static int compare_streams(const void *left, const void *right) {
   const struct stream *a = left, *b = right;
-  if (a->segment.id.pid != b->segment.id.pid)
-    return a->segment.id.pid < b->segment.id.pid ? -1 : 1;
-  if (a->segment.id.t0_ms != b->segment.id.t0_ms)
-    return a->segment.id.t0_ms < b->segment.id.t0_ms ? -1 : 1;
-  return strcmp(a->instance, b->instance);
+  int order = denet_segment_compare(&a->segment.id, &b->segment.id);
+  return order ? order : strcmp(a->instance, b->instance);
 }
 
-static struct stream *find_stream(const struct denet_store *store, const struct denet_line *line) {
-  struct stream key = {.instance = (char *)line->instance,
-                       .segment = {.id = {.pid = line->pid, .t0_ms = line->t0_ms}}};
-  struct stream **found = tfind(&key, &store->streams, compare_streams);
-  return found ? *found : NULL;
-}
-
-static int add_stream(struct denet_store *store, const struct denet_line *line,
-                      struct stream **out_stream) {
-  struct stream *stream = calloc(1, sizeof(*stream));
-  if (stream) {
-    stream->segment =
-        (struct denet_segment){.id = {.pid = line->pid, .t0_ms = line->t0_ms}, .fd = -1};
-    stream->instance = strdup(line->instance);
-    if (stream->instance && tsearch(stream, &store->streams, compare_streams)) {
-      store->stream_count++;
-      *out_stream = stream;
-      return 0;
-    }
-    free(stream->instance);
+/* Returns a new stream; NULL without memory. */
+static struct stream *add_stream(struct denet_store *store, const struct denet_line *line) {
+  size_t bytes = strlen(line->instance) + 1;
+  struct stream *stream = calloc(1, sizeof(*stream) + bytes);
+  if (!stream)
+    return NULL;
+  stream->instance = memcpy(stream->name, line->instance, bytes);
+  stream->segment = (struct denet_segment){{line->pid, line->t0_ms, 0}, .fd = -1};
+  if (!tsearch(stream, &store->streams, compare_streams)) {
     free(stream);
+    return NULL;
   }
-  return -ENOMEM;
+  store->stream_count++;
+  return stream;
 }
 
 static void close_segment(struct denet_store *store, struct stream *stream) {
@@ -88,7 +76,7 @@ static void close_segment(struct denet_store *store, struct stream *stream) {
     return;
   TAILQ_REMOVE(&store->recent, stream, recent);
   store->open_count--;
-  denet_segment_close(&stream->segment);
+  denet_closep(&stream->segment.fd);
 }
 
 static void drop_stream(struct denet_store *store, struct stream *stream) {
@@ -96,37 +84,30 @@ static void drop_stream(struct denet_store *store, struct stream *stream) {
   tdelete(stream, &store->streams, compare_streams);
   store->stream_count--;
   denet_buffer_done(&stream->header);
-  free(stream->instance);
   free(stream);
 }
 
-/* Closes descriptors until one more may be opened. */
-static void limit_descriptors(struct denet_store *store) {
-  while (store->open_count && store->open_count >= store->settings.open_files)
+/* Notes a new descriptor, and closes others beyond the limit. */
+static void note_opened(struct denet_store *store, struct stream *stream) {
+  TAILQ_INSERT_HEAD(&store->recent, stream, recent);
+  stream->checked_in = store->batch;
+  if (++store->open_count > store->settings.open_files)
     close_segment(store, TAILQ_LAST(&store->recent, stream_list));
 }
 
-static void note_opened(struct denet_store *store, struct stream *stream) {
-  TAILQ_INSERT_HEAD(&store->recent, stream, recent);
-  store->open_count++;
-  stream->checked_in = store->batch;
-}
-
-/* Makes the segment a finished file, which gets no more lines. */
-static void finish_segment(struct denet_store *store, struct stream *stream) {
-  if (!stream->segment.bytes)
+/* Ends the segment, which gets no more lines. Its file is finished then; it counts no more if it is
+ * gone: removed or used by others. */
+static void end_segment(struct denet_store *store, struct stream *stream, bool is_gone) {
+  struct denet_segment *segment = &stream->segment;
+  if (!segment->bytes)
     return;
   close_segment(store, stream);
-  denet_retention_finish(&store->retention, stream->instance, &stream->segment);
-  stream->segment.bytes = 0;
-  denet_retention_make_room(&store->retention, 0);
-}
-
-/* Forgets a segment whose file others have removed or use. */
-static void abandon_segment(struct denet_store *store, struct stream *stream) {
-  close_segment(store, stream);
-  store->retention.total_bytes -= denet_retention_space(&store->retention, stream->segment.bytes);
-  stream->segment.bytes = 0;
+  if (is_gone)
+    store->retention.total_bytes -= denet_retention_space(&store->retention, segment->bytes);
+  else
+    denet_retention_finish(&store->retention, stream->instance, segment);
+  segment->bytes = 0;
+  denet_retention_make_room(&store->retention, 0, 0);
 }
 
 /* Opens the folder of an instance's files of a day step by step, since others may replace any
@@ -137,7 +118,7 @@ static int open_dir(struct denet_store *store, const char *instance, const char 
   if (store->dir >= 0 && !strcmp(store->dir_instance, instance) && !strcmp(store->dir_day, day))
     return store->dir;
   denet_closep(&store->dir);
-  DENET_CLOSE int top = is_made ? denet_dir_make(store->path) : denet_dir_open(store->path);
+  DENET_CLOSE int top = denet_dir_open(store->path, is_made);
   DENET_CLOSE int host = denet_dir_open_below(top, store->host, is_made);
   if (host < 0 && is_made)
     store->refusal = host;
@@ -163,9 +144,7 @@ static int make_segment(struct denet_store *store, struct stream *stream) {
   struct denet_text header = denet_buffer_text(&stream->header);
   if (store->refusal)
     return store->refusal;
-  limit_descriptors(store);
-  denet_retention_make_room(&store->retention,
-                            denet_retention_space(&store->retention, header.length + 1));
+  uint64_t space = denet_retention_make_room(&store->retention, 0, header.length + 1);
   /* The numbers go on after those of an earlier run or an earlier time of the process. */
   if (!segment->id.number)
     segment->id.number = denet_retention_latest(&store->retention, stream->instance, &segment->id);
@@ -182,40 +161,28 @@ static int make_segment(struct denet_store *store, struct stream *stream) {
   if (error)
     return note_failure(store, error);
   note_opened(store, stream);
-  store->retention.total_bytes += denet_retention_space(&store->retention, segment->bytes);
+  store->retention.total_bytes += space;
   return 0;
 }
 
-/* Opens the folder of the segment, as open_dir(). DENET_GONE if it is no longer there. */
-static int open_segment_dir(struct denet_store *store, const struct stream *stream, int *out_dir) {
-  int dir = open_dir(store, stream->instance, stream->segment.dir, false);
-  if (dir == -ENOENT || dir == -ELOOP || dir == -ENOTDIR)
-    return DENET_GONE;
-  *out_dir = dir;
-  return dir < 0 ? dir : 0;
-}
-
-/* 0; DENET_GONE if the file is no longer there; -errno. */
-static int reopen_segment(struct denet_store *store, struct stream *stream) {
-  limit_descriptors(store);
-  int dir, outcome = open_segment_dir(store, stream, &dir);
-  if (!outcome)
-    outcome = denet_segment_reopen(&stream->segment, dir);
-  if (!outcome)
-    note_opened(store, stream);
-  return outcome;
-}
-
-/* Checks now and then that the name of an open segment leads to its file: DENET_GONE if not. A name
- * that cannot be looked up now counts as being there: 0. */
-static int check_name(struct denet_store *store, struct stream *stream) {
-  if (store->batch - stream->checked_in < BATCHES_PER_CHECK)
+/* Opens the file of a segment that is closed. Of an open one, checks now and then that its name
+ * leads to the file; a name that cannot be looked up now counts as being there. 0; DENET_GONE if
+ * the file is no longer there; -errno. */
+static int find_segment(struct denet_store *store, struct stream *stream) {
+  struct denet_segment *segment = &stream->segment;
+  bool is_open = segment->fd >= 0;
+  if (is_open && store->batch - stream->checked_in < BATCHES_PER_CHECK)
     return 0;
-  stream->checked_in = store->batch;
-  int dir, outcome = open_segment_dir(store, stream, &dir);
-  if (!outcome)
-    outcome = denet_segment_find(&stream->segment, dir);
-  return outcome == DENET_GONE ? outcome : 0;
+  int dir = open_dir(store, stream->instance, segment->dir, false), outcome = dir;
+  if (dir == -ENOENT || dir == -ELOOP || dir == -ENOTDIR)
+    outcome = DENET_GONE;
+  else if (dir >= 0)
+    outcome = denet_segment_find(segment, dir);
+  if (is_open)
+    stream->checked_in = store->batch;
+  else if (!outcome)
+    note_opened(store, stream);
+  return is_open && outcome < 0 ? 0 : outcome;
 }
 
 /* Returns whether the segment gets no more lines. A file takes at least one block in any case. */
@@ -231,24 +198,20 @@ static bool is_full(const struct denet_store *store, const struct denet_segment 
 
 /* Leaves the stream with an open segment that takes lines: the one it has, or the next. */
 static int prepare_segment(struct denet_store *store, struct stream *stream) {
-  struct denet_segment *segment = &stream->segment;
-  if (!segment->bytes)
+  if (!stream->segment.bytes)
     return make_segment(store, stream);
-  int outcome = segment->fd < 0 ? reopen_segment(store, stream) : check_name(store, stream);
+  int outcome = find_segment(store, stream);
   if (outcome < 0)
     return outcome;
   if (!outcome)
-    outcome = denet_segment_check(segment);
-  if (!outcome && !is_full(store, segment)) {
+    outcome = denet_segment_check(&stream->segment);
+  if (!outcome && !is_full(store, &stream->segment)) {
     TAILQ_REMOVE(&store->recent, stream, recent);
     TAILQ_INSERT_HEAD(&store->recent, stream, recent);
     return 0;
   }
   /* A file that could not be checked gets no more lines, and still counts. */
-  if (outcome == DENET_GONE)
-    abandon_segment(store, stream);
-  else
-    finish_segment(store, stream);
+  end_segment(store, stream, outcome == DENET_GONE);
   return make_segment(store, stream);
 }
 
@@ -257,10 +220,8 @@ static int append_line(struct denet_store *store, struct stream *stream, struct 
   int error = store->refusal ? store->refusal : prepare_segment(store, stream);
   if (error)
     return error;
-  uint64_t bytes = stream->segment.bytes;
-  uint64_t growth = denet_retention_space(&store->retention, bytes + json.length + 1) -
-                    denet_retention_space(&store->retention, bytes);
-  denet_retention_make_room(&store->retention, growth);
+  uint64_t growth =
+      denet_retention_make_room(&store->retention, stream->segment.bytes, json.length + 1);
   error = denet_segment_append(&stream->segment, json);
   if (!error)
     store->retention.total_bytes += growth;
@@ -270,12 +231,13 @@ static int append_line(struct denet_store *store, struct stream *stream, struct 
 /* Starts a segment with a METADATA line, of a new stream or of the one there is. */
 static int begin_segment(struct denet_store *store, const struct denet_line *line,
                          struct stream *stream) {
-  int error = stream ? 0 : add_stream(store, line, &stream);
-  if (error)
-    return error;
-  finish_segment(store, stream);
+  if (!stream)
+    stream = add_stream(store, line);
+  if (!stream)
+    return -ENOMEM;
+  end_segment(store, stream, false);
   denet_buffer_done(&stream->header);
-  error = denet_buffer_append(&stream->header, line->json.bytes, line->json.length);
+  int error = denet_buffer_append(&stream->header, line->json.bytes, line->json.length);
   if (!error)
     return make_segment(store, stream);
   drop_stream(store, stream); /* no segment is possible without its header */
@@ -283,33 +245,30 @@ static int begin_segment(struct denet_store *store, const struct denet_line *lin
 }
 
 static int write_line(struct denet_store *store, const struct denet_line *line) {
-  struct stream *stream = find_stream(store, line);
+  const struct stream key = {.instance = line->instance, .segment.id = {line->pid, line->t0_ms, 0}};
+  struct stream **found = tfind(&key, &store->streams, compare_streams);
+  struct stream *stream = found ? *found : NULL;
   if (line->kind == DENET_LINE_METADATA)
     return begin_segment(store, line, stream);
   if (!stream)
     return line->kind == DENET_LINE_END ? 0 : DENET_GONE;
   int error = line->kind == DENET_LINE_END ? 0 : append_line(store, stream, line->json);
   if (line->kind != DENET_LINE_SAMPLE) {
-    finish_segment(store, stream);
+    end_segment(store, stream, false);
     drop_stream(store, stream);
   }
   return error;
 }
 
-/* Safe names have no leading dot, which excludes "." and "..". */
-static bool is_safe(const char *name) {
-  return *name && *name != '.' && !strchr(name, '/') && strlen(name) < sizeof(denet_name);
-}
-
 int denet_store_write(struct denet_store *store, const struct denet_line *line,
                       struct denet_error *error) {
-  if (!line->instance || !is_safe(line->instance))
-    return denet_error_set(error, -EINVAL, "\"%s\" is no name for a folder",
-                           line->instance ? line->instance : "");
+  const char *name = line->instance;
+  /* Safe names have no leading dot, which excludes "." and "..". */
+  if (!*name || *name == '.' || strchr(name, '/') || strlen(name) >= sizeof(denet_name))
+    return denet_error_set(error, -EINVAL, "\"%s\" is no name for a folder", name);
   int outcome = write_line(store, line);
   if (outcome >= 0)
     return outcome;
-  errno = -outcome;
   return denet_error_set(error, outcome, "cannot write to %s/%s/%s: %m", store->path, store->host,
                          line->instance);
 }
@@ -324,22 +283,16 @@ uint64_t denet_store_total_bytes(const struct denet_store *store) {
   return store->retention.total_bytes;
 }
 
-static int try_file(int dir) {
-  unlinkat(dir, PROBE_NAME, 0); /* one that a crash left */
-  DENET_CLOSE int fd =
-      openat(dir, PROBE_NAME, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
-  if (fd < 0)
-    return errno == ENOSPC || errno == EDQUOT ? 0 : -errno;
-  unlinkat(dir, PROBE_NAME, 0);
-  return 0;
-}
-
 int denet_store_check(const char *path, struct denet_error *error) {
-  DENET_CLOSE int fd = denet_dir_make(path);
-  int outcome = fd < 0 ? fd : try_file(fd);
-  if (!outcome)
+  DENET_CLOSE int dir = denet_dir_open(path, true);
+  if (dir >= 0)
+    unlinkat(dir, PROBE_NAME, 0); /* one that a crash left */
+  DENET_CLOSE int fd = dir < 0 ? dir : openat(dir, PROBE_NAME, PROBE_FLAGS, 0640);
+  int outcome = dir < 0 ? dir : fd < 0 ? -errno : 0;
+  if (fd >= 0)
+    unlinkat(dir, PROBE_NAME, 0);
+  if (outcome >= 0 || outcome == -ENOSPC || outcome == -EDQUOT)
     return 0;
-  errno = -outcome;
   return denet_error_set(error, outcome, "cannot make files in %s: %m", path);
 }
 
@@ -348,13 +301,11 @@ static int open_store(struct denet_store *store, const struct denet_store_settin
   TAILQ_INIT(&store->recent);
   store->host_lock = store->dir = -1;
   store->settings = *settings;
-  if (!settings->unix_ms)
-    store->settings.unix_ms = denet_clock_unix_ms;
   denet_name_safe(denet_text_of(settings->host), store->host);
   store->path = strdup(settings->path);
   if (!store->path)
     return -ENOMEM;
-  DENET_CLOSE int top = denet_dir_make(store->path);
+  DENET_CLOSE int top = denet_dir_open(store->path, true);
   store->host_lock = denet_dir_open_below(top, store->host, true);
   if (store->host_lock < 0)
     return store->host_lock;
@@ -365,11 +316,11 @@ static int open_store(struct denet_store *store, const struct denet_store_settin
       .path = store->path,
       .host = store->host,
       .limit_bytes = settings->total_bytes,
-      .block_bytes = settings->block_bytes ? settings->block_bytes : 1,
+      .block_bytes = settings->block_bytes,
   };
   int error = denet_retention_scan(&store->retention, is_locked);
   if (!error)
-    denet_retention_make_room(&store->retention, 0);
+    denet_retention_make_room(&store->retention, 0, 0);
   return error;
 }
 
@@ -382,7 +333,6 @@ int denet_store_open(const struct denet_store_settings *settings, struct denet_e
     return 0;
   }
   denet_store_close(store);
-  errno = -outcome;
   return denet_error_set(error, outcome, "cannot keep files in %s: %m", settings->path);
 }
 

@@ -16,32 +16,26 @@ struct denet_store_settings {
   uint64_t file_bytes;  /* a segment of this length gets no more lines; see denet_store_write() */
   uint64_t total_bytes; /* limit of what all files below path take; the oldest finished are removed
                            first, open ones never */
-  unsigned open_files;  /* descriptors kept, at least 1; other files are opened for each write */
-  unsigned block_bytes; /* of the file system: a file takes a whole number of these; 0: 1 */
-  uint64_t (*unix_ms)(void); /* the wall clock, for the day; NULL: denet_clock_unix_ms() */
+  unsigned open_files;  /* descriptors kept, at least 1; other files are opened for each write, one
+                           at a time */
+  unsigned block_bytes; /* of the file system: a file takes a whole number of these; not 0 */
+  uint64_t (*unix_ms)(void); /* the wall clock, for the day */
 };
 
 /* Makes the folder (mode 0750, with its parents) and tests whether a file can be made in it. A full
  * disk is no failure. 0 or -errno with a sentence that names the folder and the reason. */
 int denet_store_check(const char *path, struct denet_error *error);
 
-/* Makes the folder and <host> in it, and counts the files that are there: files of an earlier run
- * are finished, also those that earlier versions put into <instance>/ or <instance>/000001/. No
- * line is ever added to them; a torn end that a crash left is cut off (repair.h), except while
- * another store has <host> open (flock(2)). 0 or -errno with a sentence that names the folder and
- * the reason. */
+/* Makes the folder and <host> in it, and counts the files that are there as finished ones, also
+ * those of earlier versions (README.md). Torn ends that a crash left are cut off (repair.h), except
+ * while another store has <host> open (flock(2)). 0 or -errno with a sentence that names the folder
+ * and the reason. */
 int denet_store_open(const struct denet_store_settings *settings, struct denet_error *error,
                      struct denet_store **out_store);
 
-/* Writes the line and a newline with one write(2).
- *
- * The first line of a key is METADATA; it makes the first segment (O_EXCL | O_NOFOLLOW, mode 0640).
- * Each further segment begins with the latest METADATA line. The next segment is made for a
- * METADATA line of an open key, and before a line when the segment is full, or was removed, renamed
- * (see denet_store_resume()) or cut by others. LAST and END finish the file.
- *
- * A segment is full at settings.file_bytes, or when all open ones of its length would take more
- * than half of total_bytes; but not before its lines take 8 times as much as its header, or 32 KiB.
+/* Writes the line and a newline with one write(2). The first line of a key is METADATA, and makes
+ * its first segment; LAST and END finish the file. README.md says when the next segment is made; it
+ * begins with the latest METADATA line.
  *
  * 0; DENET_GONE for a key without metadata: nothing is written; -EINVAL if the instance is no safe
  * name; -errno with a sentence: the line is lost, and the file still ends with a whole line. A
@@ -49,14 +43,12 @@ int denet_store_open(const struct denet_store_settings *settings, struct denet_e
 int denet_store_write(struct denet_store *store, const struct denet_line *line,
                       struct denet_error *error);
 
-/* Ends the refusal of lines, and opens the folders anew. For the end of each batch of
- * lines.
+/* Ends the refusal of lines, and opens the folders anew. For the end of each batch of lines.
  *
  * After a failure that concerns all files (a disk that is full, read-only or broken; the path or
- * host folder that cannot be made) the store refuses all lines with the same error and leaves the
- * disk alone until this call, so that thousands of lines do not burden a full disk. METADATA and
- * LAST lines keep their meaning even then. Every tenth call has the names of open files checked:
- * renamed files get no more lines. */
+ * host folder that cannot be made) the store refuses all lines with the same error until this call,
+ * so that thousands of lines do not burden a full disk. METADATA and LAST lines keep their meaning
+ * even then. Every tenth call has the names of open files checked. */
 void denet_store_resume(struct denet_store *store);
 
 /* Returns what the files below the path take, as counted. */

@@ -19,27 +19,25 @@
  * the log. */
 #define QUIET_NS UINT64_C(5000000000)
 
+/* Lines that are being lost for one reason. */
+struct losses {
+  atomic_bool is_going_on;
+  atomic_uint_fast64_t latest_ns; /* CLOCK_MONOTONIC */
+  atomic_uint_fast64_t count;     /* in all */
+  uint64_t logged;                /* those of failures that are over; of the thread */
+};
+
 struct denet_writer {
   struct denet_log log;
   struct denet_queue *queue;
   struct denet_store *store; /* of the thread, which closes it */
   uint64_t flush_ns;
   pthread_t thread;
-  atomic_bool is_running;   /* there is a thread */
-  atomic_bool is_broken;    /* denet_writer_start() failed */
-  atomic_bool is_abandoned; /* the thread outlives denet_writer_stop() and has no log */
-
-  /* Lines that the store could not write. Of the thread, except lost_count. */
-  bool is_failing;
-  uint64_t failed_count; /* since it is failing */
-  uint64_t failed_ns;    /* of the latest one, CLOCK_MONOTONIC */
-  atomic_uint_fast64_t lost_count;
-
-  /* Lines that did not fit into the queue. */
-  atomic_bool is_overflowing;           /* set by a push that drops, cleared by the thread */
-  atomic_uint_fast64_t oversized_count; /* lines that never fit */
-  /* Of the thread: drops seen, when the latest of them was, and those logged. */
-  uint64_t seen_dropped, dropped_ns, logged_dropped;
+  /* NEW: not started. ABANDONED: the thread outlives denet_writer_stop() and has no log. */
+  _Atomic enum { NEW, RUNNING, BROKEN, ABANDONED } state;
+  struct losses failed;                 /* the store could not write them */
+  struct losses dropped;                /* the queue was full */
+  atomic_uint_fast64_t oversized_count; /* lines that never fit into the queue */
 };
 
 int denet_writer_new(uint64_t queue_bytes, const struct denet_log *log,
@@ -54,6 +52,13 @@ int denet_writer_new(uint64_t queue_bytes, const struct denet_log *log,
   return 0;
 }
 
+/* Notes so many lines. Returns whether their loss begins with them. */
+static bool note_loss(struct losses *losses, unsigned count) {
+  losses->count += count;
+  losses->latest_ns = denet_clock_monotonic_ns();
+  return !atomic_exchange(&losses->is_going_on, true);
+}
+
 static void write_line(void *context, const struct denet_line *line) {
   struct denet_writer *writer = context;
   struct denet_error error = {0};
@@ -64,68 +69,47 @@ static void write_line(void *context, const struct denet_line *line) {
   if (outcome == DENET_GONE)
     denet_error_set(&error, outcome, "process %d of %s has no file", (int)line->pid,
                     line->instance);
-  if (!writer->is_failing && !writer->is_abandoned)
+  /* The store keeps metadata and writes it later. */
+  bool begins = note_loss(&writer->failed, line->kind != DENET_LINE_METADATA);
+  if (begins && writer->state != ABANDONED)
     denet_log_write(&writer->log, DENET_SEVERITY_ERROR, "lines are being lost: %s", error.text);
-  writer->is_failing = true;
-  writer->failed_ns = denet_clock_monotonic_ns();
-  if (line->kind == DENET_LINE_METADATA)
-    return; /* the store keeps it and writes it later */
-  writer->failed_count++;
-  writer->lost_count++;
 }
 
-static bool is_quiet(uint64_t latest_ns) {
-  return denet_clock_monotonic_ns() - latest_ns >= QUIET_NS;
+/* Logs a failure that is over. */
+static void log_recovery(const struct denet_writer *writer, struct losses *losses, const char *what,
+                         const char *fate) {
+  if (!losses->is_going_on || denet_clock_monotonic_ns() - losses->latest_ns < QUIET_NS)
+    return;
+  losses->is_going_on = false;
+  uint64_t count = losses->count;
+  denet_log_write(&writer->log, DENET_SEVERITY_NOTICE, "%s; %" PRIu64 " lines were %s", what,
+                  count - losses->logged, fate);
+  losses->logged = count;
 }
 
-/* Logs failures that are over. */
-static void log_recovery(struct denet_writer *writer) {
-  /* In this order: a drop is counted before it sets the mark. */
-  bool is_overflowing = writer->is_overflowing;
-  uint64_t dropped = denet_queue_dropped(writer->queue);
-  if (dropped != writer->seen_dropped)
-    writer->dropped_ns = denet_clock_monotonic_ns();
-  writer->seen_dropped = dropped;
-  if (writer->is_failing && is_quiet(writer->failed_ns)) {
-    denet_log_write(&writer->log, DENET_SEVERITY_NOTICE,
-                    "writing works again; %" PRIu64 " lines were lost", writer->failed_count);
-    writer->is_failing = false;
-    writer->failed_count = 0;
-  }
-  if (is_overflowing && is_quiet(writer->dropped_ns)) {
-    denet_log_write(&writer->log, DENET_SEVERITY_NOTICE,
-                    "the queue has room again; %" PRIu64 " lines were dropped",
-                    dropped - writer->logged_dropped);
-    writer->logged_dropped = dropped;
-    writer->is_overflowing = false;
-  }
-}
-
-/* Logs failures that lasted until the end. */
-static void log_losses(const struct denet_writer *writer) {
-  uint64_t dropped = denet_queue_dropped(writer->queue) - writer->logged_dropped;
-  uint64_t oversized = writer->oversized_count;
-  if (writer->failed_count)
-    denet_log_write(&writer->log, DENET_SEVERITY_ERROR, "%" PRIu64 " lines were lost",
-                    writer->failed_count);
-  if (dropped)
-    denet_log_write(&writer->log, DENET_SEVERITY_WARNING, "%" PRIu64 " lines were dropped",
-                    dropped);
-  if (oversized)
-    denet_log_write(&writer->log, DENET_SEVERITY_WARNING,
-                    "%" PRIu64 " lines were too long for the queue", oversized);
+/* Logs lines that no message has counted yet. */
+static void log_rest(const struct denet_writer *writer, enum denet_severity severity,
+                     uint64_t count, const char *fate) {
+  if (count)
+    denet_log_write(&writer->log, severity, "%" PRIu64 " lines were %s", count, fate);
 }
 
 static void *run(void *context) {
   struct denet_writer *writer = context;
   while (denet_queue_take(writer->queue, writer->flush_ns, write_line, writer)) {
     denet_store_resume(writer->store);
-    if (!writer->is_abandoned)
-      log_recovery(writer);
+    if (writer->state == ABANDONED)
+      continue;
+    log_recovery(writer, &writer->failed, "writing works again", "lost");
+    log_recovery(writer, &writer->dropped, "the queue has room again", "dropped");
   }
-  denet_store_close(DENET_TAKE(writer->store));
-  if (!writer->is_abandoned)
-    log_losses(writer);
+  denet_store_close(writer->store);
+  if (writer->state == ABANDONED)
+    return NULL;
+  log_rest(writer, DENET_SEVERITY_ERROR, writer->failed.count - writer->failed.logged, "lost");
+  log_rest(writer, DENET_SEVERITY_WARNING, writer->dropped.count - writer->dropped.logged,
+           "dropped");
+  log_rest(writer, DENET_SEVERITY_WARNING, writer->oversized_count, "too long for the queue");
   return NULL;
 }
 
@@ -137,60 +121,47 @@ static unsigned choose_open_files(void) {
   struct rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit))
     return OPEN_FILES_MIN;
-  rlim_t wanted = FD_SETSIZE + OPEN_FILES_MAX;
+  rlim_t wanted = FD_SETSIZE + OPEN_FILES_MAX + 1; /* the last one is opened for a write */
   struct rlimit raised = {limit.rlim_max < wanted ? limit.rlim_max : wanted, limit.rlim_max};
   if (raised.rlim_cur > limit.rlim_cur && !setrlimit(RLIMIT_NOFILE, &raised))
     limit = raised;
-  rlim_t count =
-      limit.rlim_cur > (rlim_t)2 * FD_SETSIZE ? limit.rlim_cur - FD_SETSIZE : limit.rlim_cur / 4;
-  if (count < OPEN_FILES_MIN)
-    return OPEN_FILES_MIN;
-  return count < OPEN_FILES_MAX ? (unsigned)count : OPEN_FILES_MAX;
+  rlim_t count = limit.rlim_cur > (rlim_t)2 * FD_SETSIZE ? limit.rlim_cur - FD_SETSIZE - 1
+                                                         : limit.rlim_cur / 4;
+  count = count < OPEN_FILES_MAX ? count : OPEN_FILES_MAX;
+  return count < OPEN_FILES_MIN ? OPEN_FILES_MIN : (unsigned)count;
 }
 
-/* Opens the store and starts the thread. 0 or -errno with a sentence. */
-static int start(struct denet_writer *writer, const struct denet_store_settings *settings,
-                 struct denet_error *error) {
-  int outcome = denet_store_open(settings, error, &writer->store);
-  if (outcome)
-    return outcome;
-  outcome = denet_thread_start(&writer->thread, "denet-writer", run, writer);
-  if (!outcome)
-    return 0;
-  denet_store_close(DENET_TAKE(writer->store));
-  errno = -outcome;
-  return denet_error_set(error, outcome, "cannot start a thread: %m");
-}
-
-int denet_writer_start(struct denet_writer *writer, const struct denet_writer_settings *settings,
-                       struct denet_error *error) {
-  const struct denet_store_settings store = {
-      .path = settings->path,
-      .host = settings->host,
-      .file_bytes = settings->file_bytes,
-      .total_bytes = settings->total_bytes,
-      .open_files = choose_open_files(),
-      .block_bytes = DISK_BLOCK_BYTES,
-  };
-  writer->flush_ns = settings->flush_ns;
-  int outcome = settings->path ? start(writer, &store, error) : -EINVAL;
-  writer->is_running = !outcome;
-  writer->is_broken = outcome != 0;
+int denet_writer_start(struct denet_writer *writer, const struct denet_store_settings *settings,
+                       uint64_t flush_ns, struct denet_error *error) {
+  struct denet_store_settings store = *settings;
+  store.open_files = choose_open_files();
+  store.block_bytes = DISK_BLOCK_BYTES;
+  store.unix_ms = denet_clock_unix_ms;
+  writer->flush_ns = flush_ns;
+  int outcome = store.path ? denet_store_open(&store, error, &writer->store) : -EINVAL;
+  if (!outcome) {
+    outcome = denet_thread_start(&writer->thread, "denet-writer", run, writer);
+    if (outcome) {
+      denet_store_close(writer->store);
+      denet_error_set(error, outcome, "cannot start a thread: %m");
+    }
+  }
+  writer->state = outcome ? BROKEN : RUNNING;
   return outcome;
 }
 
 int denet_writer_push(void *writer, const struct denet_line *line) {
   struct denet_writer *to = writer;
-  if (to->is_broken)
+  if (to->state == BROKEN)
     return ENOENT;
   int error = -denet_queue_push(to->queue, line);
   if (!error || line->kind == DENET_LINE_END)
     return error;
-  if (error != EMSGSIZE && !atomic_exchange(&to->is_overflowing, true))
+  if (error != EMSGSIZE && note_loss(&to->dropped, 1))
     denet_log_write(&to->log, DENET_SEVERITY_WARNING,
                     "the queue is full, lines are being dropped: the disk is too slow or the queue "
                     "too small");
-  if (error == EMSGSIZE && !atomic_fetch_add(&to->oversized_count, 1))
+  if (error == EMSGSIZE && !to->oversized_count++)
     denet_log_write(&to->log, DENET_SEVERITY_WARNING,
                     "the queue is too small for a line of %zu bytes; such lines are dropped",
                     line->json.length);
@@ -198,10 +169,10 @@ int denet_writer_push(void *writer, const struct denet_line *line) {
 }
 
 int denet_writer_flush(struct denet_writer *writer, uint64_t timeout_ns) {
-  return writer->is_running ? denet_queue_flush(writer->queue, timeout_ns) : 0;
+  return writer->state == RUNNING ? denet_queue_flush(writer->queue, timeout_ns) : 0;
 }
 
-uint64_t denet_writer_lost_count(const struct denet_writer *writer) { return writer->lost_count; }
+uint64_t denet_writer_lost_count(const struct denet_writer *writer) { return writer->failed.count; }
 
 bool denet_writer_stop(struct denet_writer *writer, unsigned timeout_s) {
   if (!writer)
@@ -210,8 +181,8 @@ bool denet_writer_stop(struct denet_writer *writer, unsigned timeout_s) {
   struct timespec deadline;
   clock_gettime(CLOCK_REALTIME, &deadline); /* ThreadSanitizer supports no other clock here */
   deadline.tv_sec += timeout_s;
-  if (writer->is_running && pthread_timedjoin_np(writer->thread, NULL, &deadline)) {
-    writer->is_abandoned = true;
+  if (writer->state == RUNNING && pthread_timedjoin_np(writer->thread, NULL, &deadline)) {
+    writer->state = ABANDONED;
     denet_log_write(&writer->log, DENET_SEVERITY_ERROR,
                     "the disk does not answer or is too slow: %" PRIu64 " lines are lost",
                     denet_queue_waiting(writer->queue));

@@ -11,24 +11,17 @@
 
 struct denet_writer; /* owned by the caller of denet_writer_new() */
 
-/* All borrowed during denet_writer_start(). */
-struct denet_writer_settings {
-  const char *path;                 /* the folder of all files */
-  const char *host;                 /* the name of its folder in there */
-  uint64_t file_bytes, total_bytes; /* as in struct denet_store_settings */
-  uint64_t flush_ns;                /* how long a line may wait in memory */
-};
-
 /* Makes the queue, of so many bytes. Lines may be pushed from now on, and wait for
  * denet_writer_start(). log is copied. 0 or -ENOMEM. */
 int denet_writer_new(uint64_t queue_bytes, const struct denet_log *log,
                      struct denet_writer **out_writer);
 
-/* Opens the store and starts the thread "denet-writer". Raises RLIMIT_NOFILE of the process as far
- * as permitted, since files stay open. 0 or -errno with a sentence; after a failure the writer
- * takes no lines. */
-int denet_writer_start(struct denet_writer *writer, const struct denet_writer_settings *settings,
-                       struct denet_error *error);
+/* Opens the store and starts the thread "denet-writer". settings.path may be NULL, which is a
+ * failure; the fields below total_bytes are not used: the writer chooses them, and raises
+ * RLIMIT_NOFILE of the process as far as permitted, since files stay open. A line waits in memory
+ * for flush_ns at most. 0 or -errno with a sentence; after a failure the writer takes no lines. */
+int denet_writer_start(struct denet_writer *writer, const struct denet_store_settings *settings,
+                       uint64_t flush_ns, struct denet_error *error);
 
 /* Copies the line into the queue; never waits for the disk. Any thread may call it. A denet_sink
  * (emitter.h), so the writer (struct denet_writer *) is a void pointer. 0, or as errno: ENOENT if

@@ -15,11 +15,12 @@
 #define DENET_FREE DENET_CLEANUP(denet_freep)
 
 /* The value, leaving behind a variable whose cleanup does nothing. */
-#define DENET_TAKE_FD(fd) denet_take_fd(&(fd))
-#define DENET_TAKE(pointer)                                                                        \
+#define DENET_TAKE(pointer) DENET_EXCHANGE(pointer, NULL)
+#define DENET_TAKE_FD(fd) DENET_EXCHANGE(fd, -1)
+#define DENET_EXCHANGE(variable, value)                                                            \
   ({                                                                                               \
-    __typeof__(pointer) taken_ = (pointer);                                                        \
-    (pointer) = NULL;                                                                              \
+    __typeof__(variable) taken_ = (variable);                                                      \
+    (variable) = (value);                                                                          \
     taken_;                                                                                        \
   })
 
@@ -27,12 +28,6 @@ static inline void denet_closep(int *fd) {
   if (*fd >= 0)
     close(*fd);
   *fd = -1;
-}
-
-static inline int denet_take_fd(int *fd) {
-  int taken = *fd;
-  *fd = -1;
-  return taken;
 }
 
 static inline void denet_freep(void *pointer) {

@@ -20,19 +20,15 @@ static void make_parents(const char *path) {
   }
 }
 
-int denet_dir_open(const char *path) {
+int denet_dir_open(const char *path, bool is_made) {
   int fd = open(path, FLAGS);
+  if (fd < 0 && errno == ENOENT && is_made) {
+    make_parents(path);
+    if (mkdir(path, MODE) && errno != EEXIST)
+      return -errno;
+    fd = open(path, FLAGS);
+  }
   return fd < 0 ? -errno : fd;
-}
-
-int denet_dir_make(const char *path) {
-  int fd = denet_dir_open(path);
-  if (fd != -ENOENT)
-    return fd;
-  make_parents(path);
-  if (mkdir(path, MODE) && errno != EEXIST)
-    return -errno;
-  return denet_dir_open(path);
 }
 
 int denet_dir_open_below(int folder, const char *name, bool is_made) {
@@ -48,16 +44,11 @@ int denet_dir_open_below(int folder, const char *name, bool is_made) {
   return fd < 0 ? -errno : fd;
 }
 
-static void close_entries(DIR **entries) {
-  if (*entries)
-    closedir(*entries);
-}
-
 int denet_dir_each(int folder, int (*each)(void *context, int folder, const char *name),
                    void *context) {
   /* A descriptor of its own, whose offset is at the start. */
   DENET_CLOSE int fd = openat(folder, ".", FLAGS);
-  DENET_CLEANUP(close_entries) DIR *entries = fd < 0 ? NULL : fdopendir(fd);
+  DIR *entries = fd < 0 ? NULL : fdopendir(fd);
   if (!entries)
     return -errno;
   DENET_TAKE_FD(fd); /* the stream owns it now */
@@ -65,5 +56,6 @@ int denet_dir_each(int folder, int (*each)(void *context, int folder, const char
   for (struct dirent *entry; !outcome && (entry = readdir(entries));)
     if (entry->d_name[0] != '.')
       outcome = each(context, folder, entry->d_name);
+  closedir(entries);
   return outcome;
 }

@@ -5,11 +5,8 @@
 #include <stdbool.h>
 
 /* Returns a descriptor of the folder at path, or -errno. The path is the administrator's and may
- * lead through symbolic links. */
-int denet_dir_open(const char *path);
-
-/* The same; the folder is made with its parents if there is none. */
-int denet_dir_make(const char *path);
+ * lead through symbolic links. is_made: makes the folder and its parents if there is none. */
+int denet_dir_open(const char *path, bool is_made);
 
 /* Returns a descriptor of the folder called name in folder, or -errno; follows no symbolic link.
  * is_made: makes the folder if there is none. A negative folder is an error of the step before and

@@ -4,17 +4,8 @@
 #include <stdio.h>
 
 bool denet_error_is_transient(int outcome) {
-  switch (-outcome) {
-  case EAGAIN:
-  case EINTR:
-  case EIO:
-  case EMFILE:
-  case ENFILE:
-  case ENOMEM:
-    return true;
-  default:
-    return false;
-  }
+  return outcome == -EAGAIN || outcome == -EINTR || outcome == -EIO || outcome == -EMFILE ||
+         outcome == -ENFILE || outcome == -ENOMEM;
 }
 
 void denet_error_write(struct denet_error *error, const char *format, va_list arguments) {
@@ -28,6 +19,7 @@ int denet_error_set(struct denet_error *error, int code, const char *format, ...
   if (!error)
     return code;
   va_list arguments;
+  errno = -code;
   va_start(arguments, format);
   denet_error_write(error, format, arguments);
   va_end(arguments);

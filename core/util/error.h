@@ -24,6 +24,7 @@ void denet_error_write(struct denet_error *error, const char *format, va_list ar
     __attribute__((format(printf, 2, 0)));
 
 /* Writes the sentence in the same way and returns code, so that a failure is one line:
- * return denet_error_set(error, -EINVAL, "..."). error may be NULL. */
+ * return denet_error_set(error, -EINVAL, "..."). %m is the text of a code that is a -errno. error
+ * may be NULL. */
 int denet_error_set(struct denet_error *error, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

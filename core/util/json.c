@@ -1,88 +1,57 @@
 #include "core/util/json.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <yajl/yajl_gen.h>
 
-struct denet_json {
-  yajl_gen generator;
-  struct denet_buffer text; /* yajl's own buffer fails badly without memory */
-  struct denet_buffer scrubbed;
-  int error; /* the first one */
-  int depth; /* objects and arrays that are open */
-};
+void denet_json_done(struct denet_json *json) { denet_buffer_done(&json->text); }
 
-static void print(void *context, const char *bytes, size_t length) {
-  struct denet_json *json = context;
+static void append(struct denet_json *json, const char *bytes, size_t length) {
   if (!json->error)
     json->error = denet_buffer_append(&json->text, bytes, length);
 }
 
-struct denet_json *denet_json_new(void) {
-  struct denet_json *json = calloc(1, sizeof(*json));
-  if (!json)
-    return NULL;
-  json->generator = yajl_gen_alloc(NULL);
-  if (json->generator) {
-    yajl_gen_config(json->generator, yajl_gen_print_callback, print, json);
-    return json;
+static void append_string(struct denet_json *json, const char *string) {
+  append(json, string, strlen(string));
+}
+
+void denet_json_literal(struct denet_json *json, const char *key, const char *value) {
+  const struct denet_buffer *text = &json->text;
+  if (text->length && !strchr("{[", text->bytes[text->length - 1]))
+    append_string(json, ",");
+  if (key) {
+    append_string(json, "\"");
+    append_string(json, key);
+    append_string(json, "\":");
   }
-  free(json);
-  return NULL;
+  append_string(json, value);
 }
 
-void denet_json_free(struct denet_json *json) {
-  if (!json)
-    return;
-  yajl_gen_free(json->generator);
-  denet_buffer_done(&json->text);
-  denet_buffer_done(&json->scrubbed);
-  free(json);
-}
-
-void denet_json_clear(struct denet_json *json) {
-  yajl_gen_reset(json->generator, NULL);
+void denet_json_begin(struct denet_json *json) {
   denet_buffer_clear(&json->text);
   json->error = 0;
-  json->depth = 0;
+  denet_json_object_open(json, NULL);
 }
 
-static void check(struct denet_json *json, yajl_gen_status status) {
-  if (status != yajl_gen_status_ok && !json->error)
-    json->error = -EINVAL;
+int denet_json_end(struct denet_json *json, struct denet_text *out_text) {
+  denet_json_object_close(json);
+  if (!json->error)
+    *out_text = denet_buffer_text(&json->text);
+  return json->error;
 }
 
-void denet_json_object_open(struct denet_json *json) {
-  json->depth++;
-  check(json, yajl_gen_map_open(json->generator));
+void denet_json_object_open(struct denet_json *json, const char *key) {
+  denet_json_literal(json, key, "{");
 }
 
-void denet_json_object_close(struct denet_json *json) {
-  json->depth--;
-  check(json, yajl_gen_map_close(json->generator));
+void denet_json_object_close(struct denet_json *json) { append_string(json, "}"); }
+
+void denet_json_array_open(struct denet_json *json, const char *key) {
+  denet_json_literal(json, key, "[");
 }
 
-void denet_json_array_open(struct denet_json *json) {
-  json->depth++;
-  check(json, yajl_gen_array_open(json->generator));
-}
-
-void denet_json_array_close(struct denet_json *json) {
-  json->depth--;
-  check(json, yajl_gen_array_close(json->generator));
-}
-
-static void write_string(struct denet_json *json, struct denet_text text) {
-  check(json, yajl_gen_string(json->generator, (const unsigned char *)text.bytes, text.length));
-}
-
-void denet_json_key(struct denet_json *json, const char *key) {
-  write_string(json, denet_text_of(key));
-}
+void denet_json_array_close(struct denet_json *json) { append_string(json, "]"); }
 
 /* Returns the length of the valid UTF-8 sequence (RFC 3629, section 4) at the start of text, 0 if
  * there is none. */
@@ -103,71 +72,52 @@ static size_t utf8_length(struct denet_text text) {
   return too_long || surrogate || too_large ? 0 : length;
 }
 
-/* Returns the length of the valid start of text. */
-static size_t utf8_prefix(struct denet_text text) {
-  size_t prefix = 0;
-  while (prefix < text.length) {
-    struct denet_text rest = {text.bytes + prefix, text.length - prefix};
-    size_t length = utf8_length(rest);
-    if (!length)
-      return prefix;
-    prefix += length;
+/* Returns how many bytes at the start of text stand for themselves in a string. */
+static size_t plain_length(struct denet_text text) {
+  size_t at = 0, length = 1;
+  for (; length && at < text.length; at += length) {
+    unsigned char byte = (unsigned char)text.bytes[at];
+    bool is_escaped = byte < 0x20 || byte == '"' || byte == '\\';
+    length = is_escaped ? 0 : utf8_length((struct denet_text){text.bytes + at, text.length - at});
   }
-  return prefix;
+  return at;
 }
 
-void denet_json_string(struct denet_json *json, struct denet_text text) {
-  size_t prefix = utf8_prefix(text);
-  if (prefix == text.length) {
-    write_string(json, text.bytes ? text : denet_text_of(""));
-    return;
-  }
-  denet_buffer_clear(&json->scrubbed);
-  int error = 0;
-  while (!error && text.length) {
-    error = denet_buffer_append(&json->scrubbed, text.bytes, prefix);
-    text = (struct denet_text){text.bytes + prefix, text.length - prefix};
-    if (!error && text.length) {
-      error = denet_buffer_append_string(&json->scrubbed, "\xEF\xBF\xBD");
-      text = (struct denet_text){text.bytes + 1, text.length - 1};
-    }
-    prefix = utf8_prefix(text);
-  }
-  if (error && !json->error)
-    json->error = error;
-  write_string(json, denet_buffer_text(&json->scrubbed));
+/* Appends what stands for a byte that cannot stand for itself. */
+static void append_escape(struct denet_json *json, unsigned char byte) {
+  static const char letters[] = {['"'] = '"',  ['\\'] = '\\', ['\b'] = 'b', ['\f'] = 'f',
+                                 ['\n'] = 'n', ['\r'] = 'r',  ['\t'] = 't'};
+  char escape[8] = "\xEF\xBF\xBD"; /* U+FFFD */
+  if (byte < sizeof(letters) && letters[byte])
+    snprintf(escape, sizeof(escape), "\\%c", letters[byte]);
+  else if (byte < 0x20)
+    snprintf(escape, sizeof(escape), "\\u%04X", byte);
+  append_string(json, escape);
 }
 
-static void write_number(struct denet_json *json, const char *digits) {
-  check(json, yajl_gen_number(json->generator, digits, strlen(digits)));
+void denet_json_string(struct denet_json *json, const char *key, struct denet_text text) {
+  denet_json_literal(json, key, "\"");
+  for (size_t at = 0; at < text.length;) {
+    size_t plain = plain_length((struct denet_text){text.bytes + at, text.length - at});
+    append(json, text.bytes + at, plain);
+    at += plain;
+    if (at < text.length)
+      append_escape(json, (unsigned char)text.bytes[at++]);
+  }
+  append_string(json, "\"");
 }
 
-void denet_json_unsigned(struct denet_json *json, uint64_t value) {
+void denet_json_unsigned(struct denet_json *json, const char *key, uint64_t value) {
   char digits[24];
   snprintf(digits, sizeof(digits), "%" PRIu64, value);
-  write_number(json, digits);
+  denet_json_literal(json, key, digits);
 }
 
-void denet_json_decimal(struct denet_json *json, double value) {
+void denet_json_decimal(struct denet_json *json, const char *key, double value) {
   char digits[32];
   /* As whole hundredths, so that no locale writes a decimal comma. */
   uint64_t hundredths = value < 1e15 ? (uint64_t)(value * 100 + 0.5) : UINT64_MAX;
   snprintf(digits, sizeof(digits), "%" PRIu64 ".%02u", hundredths / 100,
            (unsigned)(hundredths % 100));
-  write_number(json, digits);
-}
-
-void denet_json_bool(struct denet_json *json, int value) {
-  check(json, yajl_gen_bool(json->generator, value));
-}
-
-void denet_json_null(struct denet_json *json) { check(json, yajl_gen_null(json->generator)); }
-
-int denet_json_text(struct denet_json *json, struct denet_text *out_text) {
-  if (!json->error && json->depth)
-    return -EINVAL;
-  if (json->error)
-    return json->error;
-  *out_text = denet_buffer_text(&json->text);
-  return 0;
+  denet_json_literal(json, key, digits);
 }

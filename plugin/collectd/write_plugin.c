@@ -127,15 +127,14 @@ static int init(void) {
   check_sizes(&plugin.settings);
   DENET_FREE char *path = get_checked_path(&plugin.settings);
   struct denet_writer *writer = get_writer();
-  const struct denet_writer_settings settings = {
+  const struct denet_store_settings settings = {
       .path = path,
       .host = hostname_g,
       .file_bytes = plugin.settings.file_bytes,
       .total_bytes = plugin.settings.total_bytes,
-      .flush_ns = plugin.settings.flush_ns,
   };
   struct denet_error error = {0};
-  if (!writer || denet_writer_start(writer, &settings, &error)) {
+  if (!writer || denet_writer_start(writer, &settings, plugin.settings.flush_ns, &error)) {
     if (error.text[0])
       ERROR(LOG_NAME "%s.", error.text);
     return -1;

@@ -12,7 +12,7 @@ from harness import COLLECTD, PROJECT, plugins_folder, procfs_only
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+[<"]([^>"]+)[>"]', re.MULTILINE)
 # Of each library how its headers begin, and the sources that know it: one, or one for each noun.
-FOREIGN = {"yajl": ("yajl/", {"util/json.c"}), "regex": ("regex.h", {"rules/pattern.c"}),
+FOREIGN = {"regex": ("regex.h", {"rules/pattern.c"}),
            "tre": ("tre/", {"rules/regex.c"}),
            "libbpf": ("bpf/libbpf.h", {"source/bpf/loader.c", "stacks/tracer.c"}),
            "elfutils": ("elfutils/", {"stacks/symbols/elf_file.c", "stacks/symbols/line_table.c",
@@ -97,7 +97,7 @@ class Includes(unittest.TestCase):
 
     def test_plugin_knows_no_bpf_json_or_regex(self):
         self.assert_none(sources("plugin", ".c", ".h"),
-                         r"yajl|regex\.h|bpf|elf|core/util/json\.h")
+                         r"regex\.h|bpf|elf|core/util/json\.h")
 
     def test_tests_include_no_c_file(self):
         self.assert_none(sources("tests", ".c", ".h"), r"\.c$")

@@ -2,7 +2,7 @@
  * what a line says of it. */
 #include "bpf/off_cpu_records.h"
 #include "core/model/wait_stats.h"
-#include "core/record/record_off_cpu.h"
+#include "core/record/record.h"
 #include "core/source/bpf/records.h"
 #include "core/stacks/trace_records.h"
 #include "tests/fuzz/fuzz.h"
@@ -30,15 +30,13 @@ static void set_up(struct scene *scene) {
 }
 
 static void claim_line(struct scene *scene) {
-  struct denet_json *json = denet_json_new();
+  struct denet_json json = {0};
   struct denet_text line;
-  CLAIM(json);
   denet_wait_stats_take(&scene->off_cpu, &scene->usage.now);
-  denet_json_object_open(json);
-  denet_record_off_cpu(json, &scene->tree, &scene->usage.now);
-  denet_json_object_close(json);
-  CLAIM(denet_json_text(json, &line) == 0 && fuzz_is_json_line(line));
-  denet_json_free(json);
+  denet_json_begin(&json);
+  denet_record_off_cpu(&json, &scene->tree, &scene->usage.now);
+  CLAIM(denet_json_end(&json, &line) == 0 && fuzz_is_json_line(line));
+  denet_json_done(&json);
 }
 
 /* Records follow each other, and none goes beyond the bytes. */

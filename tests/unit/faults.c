@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <fts.h>
 #include <regex.h>
 #include <search.h>
 #include <stdarg.h>
@@ -14,7 +13,6 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
-#include <yajl/yajl_gen.h>
 
 static struct fault fault;
 static atomic_bool is_armed, is_paused;
@@ -82,9 +80,6 @@ WRAP(FAULT_ALLOCATE, REG_ESPACE, int, regcomp, (regex_t * regex, const char *tex
      (regex, text, flags))
 WRAP(FAULT_OPEN, NULL, DIR *, opendir, (const char *path), (path))
 WRAP(FAULT_OPEN, NULL, DIR *, fdopendir, (int fd), (fd))
-WRAP(FAULT_OPEN, NULL, FTS *, fts_open,
-     (char *const *paths, int options, int (*compare)(const FTSENT **, const FTSENT **)),
-     (paths, options, compare))
 WRAP(FAULT_LIST, NULL, struct dirent *, readdir, (DIR * folder), (folder))
 WRAP(FAULT_LINK, -1, ssize_t, readlinkat, (int folder, const char *path, char *out, size_t size),
      (folder, path, out, size))
@@ -96,22 +91,8 @@ WRAP(FAULT_MAKE, -1, int, mkdirat, (int folder, const char *path, mode_t mode),
      (folder, path, mode))
 WRAP(FAULT_REMOVE, -1, int, unlinkat, (int folder, const char *path, int flags),
      (folder, path, flags))
-WRAP(FAULT_RENAME, -1, int, renameat2,
-     (int from, const char *path, int to, const char *name, unsigned flags),
-     (from, path, to, name, flags))
 WRAP(FAULT_CUT, -1, int, ftruncate, (int fd, off_t length), (fd, length))
 WRAP(FAULT_SEEK, -1, off_t, lseek, (int fd, off_t offset, int whence), (fd, offset, whence))
-
-int __wrap_asprintf(char **out_text, const char *format, ...) __attribute__((format(printf, 2, 3)));
-int __wrap_asprintf(char **out_text, const char *format, ...) {
-  va_list arguments;
-  if (fails(FAULT_ALLOCATE))
-    return -1;
-  va_start(arguments, format);
-  int length = vasprintf(out_text, format, arguments);
-  va_end(arguments);
-  return length;
-}
 
 /* Declares mode, which is given with O_CREAT only. */
 #define TAKE_MODE(flags)                                                                           \
@@ -173,27 +154,4 @@ ssize_t __wrap_writev(int fd, const struct iovec *pieces, int count) {
     return write(fd, pieces[0].iov_base, (pieces[0].iov_len + 1) / 2);
   errno = fault.error;
   return -1;
-}
-
-/* Allocations of yajl. Its first small one may not fail: yajl does not check it. */
-static void *allocate(void *context, size_t size) {
-  (void)context;
-  return size < 64 ? __real_malloc(size) : __wrap_malloc(size);
-}
-
-static void *resize(void *context, void *old, size_t size) {
-  (void)context;
-  return __wrap_realloc(old, size);
-}
-
-static void release(void *context, void *old) {
-  (void)context;
-  free(old);
-}
-
-yajl_gen __real_yajl_gen_alloc(const yajl_alloc_funcs *functions);
-yajl_gen __wrap_yajl_gen_alloc(const yajl_alloc_funcs *functions);
-yajl_gen __wrap_yajl_gen_alloc(const yajl_alloc_funcs *functions) {
-  static const yajl_alloc_funcs failing = {.malloc = allocate, .realloc = resize, .free = release};
-  return __real_yajl_gen_alloc(functions ? functions : &failing);
 }

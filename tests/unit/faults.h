@@ -9,7 +9,7 @@
 /* Sets of functions that can fail. */
 enum fault_call {
   FAULT_ALLOCATE = 1 << 0, /* malloc() and the like; errno is always ENOMEM */
-  FAULT_OPEN = 1 << 1,     /* open(), openat(), opendir(), fdopendir(), fts_open() */
+  FAULT_OPEN = 1 << 1,     /* open(), openat(), opendir(), fdopendir() */
   FAULT_READ = 1 << 2,     /* read(), pread() */
   FAULT_LIST = 1 << 3,     /* readdir() */
   FAULT_LINK = 1 << 4,     /* readlinkat() */
@@ -19,7 +19,6 @@ enum fault_call {
   FAULT_WRITE = 1 << 8,    /* writev() */
   FAULT_CUT = 1 << 9,      /* ftruncate() */
   FAULT_SEEK = 1 << 10,    /* lseek() */
-  FAULT_RENAME = 1 << 11,  /* renameat2() */
 };
 
 #define FAULT_ALWAYS UINT_MAX

@@ -57,7 +57,7 @@ static inline int try_open(struct scene *scene, const char *host, struct limits 
       .file_bytes = limits.file_bytes ? limits.file_bytes : PLENTY,
       .total_bytes = limits.total_bytes ? limits.total_bytes : PLENTY,
       .open_files = limits.open_files ? limits.open_files : 16,
-      .block_bytes = limits.block_bytes,
+      .block_bytes = limits.block_bytes ? limits.block_bytes : 1,
       .unix_ms = read_now,
   };
   return denet_store_open(&settings, &scene->error, out_store);
@@ -116,38 +116,13 @@ static inline bool exists(const struct scene *scene, const char *relative) {
   return !lstat(path_of(scene, relative, full), &status);
 }
 
-static inline void write_file(const struct scene *scene, const char *relative, const char *text) {
-  path full;
-  FILE *file = fopen(path_of(scene, relative, full), "w");
-  ck_assert_msg(file != NULL, "%s: %m", full);
-  fputs(text, file);
-  fclose(file);
-}
-
-/* Puts a symbolic link at name that leads out of the store's folder. */
-static inline void plant(const struct scene *scene, const char *name, const char *target) {
-  path link, full;
-  snprintf(full, sizeof(full), "%s/%s", scene->top, target);
-  ck_assert_int_eq(symlink(full, path_of(scene, name, link)), 0);
-}
-
-static inline void set_age(const struct scene *scene, const char *relative, time_t seconds) {
-  path full;
-  time_t changed = time(NULL) - seconds;
-  struct timespec times[] = {{changed, 0}, {changed, 0}};
-  ck_assert_int_eq(utimensat(AT_FDCWD, path_of(scene, relative, full), times, 0), 0);
-}
-
-/* Makes the folder with its parents. */
-static inline void make_folder(const struct scene *scene, const char *relative) {
-  path full;
-  path_of(scene, relative, full);
-  for (char *slash = full; (slash = strchr(slash + 1, '/'));) {
-    *slash = '\0';
-    mkdir(full, 0755);
-    *slash = '/';
+/* Makes the folders above a path. */
+static inline void make_parents(const char *full) {
+  path folder;
+  for (const char *slash = full; (slash = strchr(slash + 1, '/'));) {
+    snprintf(folder, sizeof(folder), "%.*s", (int)(slash - full), full);
+    mkdir(folder, 0755);
   }
-  ck_assert(!mkdir(full, 0755) || errno == EEXIST);
 }
 
 static inline void expect_file(const struct scene *scene, const char *relative,
@@ -168,17 +143,15 @@ static inline int write_key(struct scene *scene, const char *instance, pid_t pid
   return denet_store_write(scene->store, &line, &scene->error);
 }
 
-static inline unsigned count_entries(const char *folder) {
+static inline unsigned count_descriptors(void) {
   unsigned count = 0;
-  DIR *entries = opendir(folder);
-  ck_assert_msg(entries != NULL, "%s: %m", folder);
+  DIR *entries = opendir("/proc/self/fd");
+  ck_assert_ptr_nonnull(entries);
   while (readdir(entries))
     count++;
   closedir(entries);
   return count;
 }
-
-static inline unsigned count_descriptors(void) { return count_entries("/proc/self/fd"); }
 
 static inline void expect_write(struct scene *scene, pid_t pid, enum denet_line_kind kind,
                                 const char *json) {
@@ -195,23 +168,15 @@ static inline void write_whole(struct scene *scene, pid_t pid) {
 
 /* Writes while no file may be longer than that, as on a full disk. Nothing of Check's in between:
  * it keeps its own messages in a file. */
-static inline int try_limited(struct scene *scene, rlim_t file_bytes, pid_t pid,
-                              enum denet_line_kind kind, const char *json) {
+static inline int try_limited(struct scene *scene, rlim_t file_bytes, const char *instance,
+                              pid_t pid, enum denet_line_kind kind, const char *json) {
   struct rlimit before, limited;
   getrlimit(RLIMIT_FSIZE, &before);
   limited = before;
   limited.rlim_cur = file_bytes;
   signal(SIGXFSZ, SIG_IGN);
   setrlimit(RLIMIT_FSIZE, &limited);
-  int error = write_key(scene, "web", pid, kind, json);
+  int error = write_key(scene, instance, pid, kind, json);
   setrlimit(RLIMIT_FSIZE, &before);
-  return error;
-}
-
-/* The same, with what a failure led to being over afterwards. */
-static inline int write_limited(struct scene *scene, rlim_t file_bytes, pid_t pid,
-                                enum denet_line_kind kind, const char *json) {
-  int error = try_limited(scene, file_bytes, pid, kind, json);
-  denet_store_resume(scene->store);
   return error;
 }

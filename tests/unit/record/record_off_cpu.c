@@ -1,4 +1,4 @@
-#include "core/record/record_off_cpu.h"
+#include "core/record/record.h"
 
 #include "core/record/emitter.h"
 #include "core/util/cleanup.h"
@@ -17,26 +17,24 @@ static struct scene {
   struct denet_process processes[PROCESSES];
   struct denet_process_wait_stats off_cpus[PROCESSES];
   struct denet_member members[PROCESSES];
-  struct denet_json *json;
+  struct denet_json json;
 } scene;
 
 static void begin(void) {
-  scene =
-      (struct scene){.active_rule.rule.off_cpu = DENET_OFF_CPU_STACKS, .json = denet_json_new()};
+  scene = (struct scene){.active_rule.rule.off_cpu = DENET_OFF_CPU_STACKS};
   scene.tree = (struct denet_tree){.active_rule = &scene.active_rule, .first = scene.members};
   for (int i = 0; i < PROCESSES; i++) {
     scene.processes[i] = (struct denet_process){.pid = 100 + i, .off_cpu = &scene.off_cpus[i]};
     scene.members[i] = (struct denet_member){.process = &scene.processes[i], .tree = &scene.tree};
   }
   scene.members[0].next = &scene.members[1];
-  ck_assert_ptr_nonnull(scene.json);
 }
 
 static void end(void) {
   for (int i = 0; i < PROCESSES; i++)
     denet_wait_stats_done(&scene.off_cpus[i]);
   denet_stack_counts_done(&scene.tree.stacks);
-  denet_json_free(scene.json);
+  denet_json_done(&scene.json);
 }
 
 static void wait_for(int process, denet_u32 tid, enum denet_reason reason, uint64_t time_ns) {
@@ -66,11 +64,9 @@ static const char *write_line(void) {
     denet_wait_stats_take(&scene.off_cpus[i], &values);
     denet_values_combine(&totals, &values);
   }
-  denet_json_clear(scene.json);
-  denet_json_object_open(scene.json);
-  denet_record_off_cpu(scene.json, &scene.tree, &totals);
-  denet_json_object_close(scene.json);
-  ck_assert_int_eq(denet_json_text(scene.json, &text), 0);
+  denet_json_begin(&scene.json);
+  denet_record_off_cpu(&scene.json, &scene.tree, &totals);
+  ck_assert_int_eq(denet_json_end(&scene.json, &text), 0);
   ck_assert_uint_lt(text.length, sizeof(line));
   snprintf(line, sizeof(line), "%.*s", (int)text.length, text.bytes);
   return line;
@@ -181,8 +177,7 @@ END_TEST
 
 START_TEST(stacks_that_no_file_is_to_have_are_not_kept) {
   begin();
-  struct denet_emitter emitter;
-  ck_assert_int_eq(denet_emitter_init(&emitter, &(struct denet_record_origin){0}, NULL, NULL), 0);
+  struct denet_emitter emitter = {0};
   sample("futex", sizeof("futex"), 50);
   denet_emitter_write(&emitter, &scene.tree, 1, 1);
   ck_assert_uint_eq(scene.tree.stacks.count, 0);

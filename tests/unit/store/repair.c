@@ -34,6 +34,7 @@ static const struct {
     {TEXT(LINE "{\"n\"\0\0\0\0}\n"), 10},
     {TEXT(LINE "{\"n\"\0\0\0\0}\n" LINE), 0},
     {TEXT(LINE "\0\0\0\0\"n\":1}\n"), 11},
+    {TEXT(LINE "{\"n\"\0{\"a\":1}\n"), 13},
     {TEXT(LINE "\"n\":1}\n"), 7},
     {TEXT(LINE "{\"n\":\n"), 6},
     {TEXT(LINE "\n"), 1},
@@ -47,33 +48,6 @@ static const struct {
     {TEXT("n\":1}\n" LINE), 0},
     {TEXT(LINE "\xff\xfe"), 2},
 };
-
-/* Returns the torn bytes that a search in blocks of block_bytes finds. */
-static uint64_t search_in_blocks(struct denet_text text, size_t block_bytes) {
-  struct denet_repair repair = {0};
-  for (size_t left = text.length; left > 0;) {
-    size_t length = left < block_bytes ? left : block_bytes;
-    left -= length;
-    if (denet_repair_scan(&repair, (struct denet_text){text.bytes + left, length}))
-      break;
-  }
-  return denet_repair_torn_bytes(&repair);
-}
-
-START_TEST(bytes_after_the_last_whole_line_are_torn) {
-  struct denet_text text = ends[_i].text;
-  for (size_t block_bytes = 1; block_bytes <= text.length + 1; block_bytes++)
-    ck_assert_uint_eq(search_in_blocks(text, block_bytes), ends[_i].torn_bytes);
-}
-END_TEST
-
-START_TEST(the_search_ends_at_the_line_before_a_whole_one) {
-  struct denet_repair repair = {0};
-  ck_assert(!denet_repair_scan(&repair, (struct denet_text)TEXT(LINE)));
-  ck_assert(denet_repair_scan(&repair, (struct denet_text)TEXT("\n")));
-  ck_assert_uint_eq(denet_repair_torn_bytes(&repair), 0);
-}
-END_TEST
 
 /* A folder with the file "f" in it. */
 struct scene {
@@ -104,20 +78,37 @@ static struct stat get_status(const struct scene *scene) {
   return status;
 }
 
-START_TEST(a_torn_end_is_cut_off) {
+START_TEST(bytes_after_the_last_whole_line_are_cut_off_and_the_time_of_change_stays) {
   struct denet_text text = ends[_i].text;
+  const struct timespec times[] = {{1000, 0}, {2000, 5}};
   uint64_t whole_bytes = text.length - ends[_i].torn_bytes, bytes = 12345;
   struct scene scene = begin(text);
+  ck_assert_int_eq(utimensat(scene.folder, "f", times, 0), 0);
   int outcome = denet_repair_file(scene.folder, "f", &bytes);
+  ck_assert_int_eq(outcome, whole_bytes ? 0 : DENET_GONE);
   if (whole_bytes) {
-    ck_assert_int_eq(outcome, 0);
+    struct stat status = get_status(&scene);
     ck_assert_uint_eq(bytes, whole_bytes);
-    ck_assert_int_eq(get_status(&scene).st_size, (off_t)whole_bytes);
+    ck_assert_int_eq(status.st_size, (off_t)whole_bytes);
+    ck_assert_int_eq(status.st_mtim.tv_sec, 2000);
+    ck_assert_int_eq(status.st_mtim.tv_nsec, 5);
   } else {
-    ck_assert_int_eq(outcome, DENET_GONE);
     ck_assert_int_eq(faccessat(scene.folder, "f", F_OK, AT_SYMLINK_NOFOLLOW), -1);
   }
   end(&scene);
+}
+END_TEST
+
+/* The end of a file may begin anywhere in a line. */
+START_TEST(an_end_has_no_other_whole_lines_than_the_file) {
+  struct denet_text text = ends[_i].text;
+  size_t whole = text.length - ends[_i].torn_bytes;
+  ck_assert_uint_eq(denet_repair_whole_bytes(text, true), whole);
+  for (size_t from = 0; from < text.length; from++) {
+    struct denet_text end = {text.bytes + from, text.length - from};
+    size_t found = denet_repair_whole_bytes(end, false);
+    ck_assert(!found || from + found == whole);
+  }
 }
 END_TEST
 
@@ -147,35 +138,13 @@ START_TEST(lines_may_be_megabytes_long) {
 }
 END_TEST
 
-static const struct denet_text aged_files[] = {TEXT(LINE), TEXT(LINE "{\"n\":")};
-
-START_TEST(a_file_keeps_its_time_of_change) {
-  struct scene scene = begin(aged_files[_i]);
-  const struct timespec times[] = {{1000, 0}, {2000, 5}};
-  ck_assert_int_eq(utimensat(scene.folder, "f", times, 0), 0);
-  uint64_t bytes = 0;
-  ck_assert_int_eq(denet_repair_file(scene.folder, "f", &bytes), 0);
-  struct stat status = get_status(&scene);
-  ck_assert_int_eq(status.st_mtim.tv_sec, 2000);
-  ck_assert_int_eq(status.st_mtim.tv_nsec, 5);
-  end(&scene);
-}
-END_TEST
-
-START_TEST(a_symbolic_link_is_not_followed) {
+START_TEST(only_regular_files_are_touched) {
   struct scene scene = begin((struct denet_text)TEXT(LINE "torn"));
   uint64_t bytes = 0;
   ck_assert_int_eq(symlinkat("f", scene.folder, "link"), 0);
   ck_assert_int_eq(denet_repair_file(scene.folder, "link", &bytes), -ELOOP);
   ck_assert_int_eq(unlinkat(scene.folder, "link", 0), 0);
   ck_assert_int_eq(get_status(&scene).st_size, sizeof(LINE "torn") - 1);
-  end(&scene);
-}
-END_TEST
-
-START_TEST(only_regular_files_are_touched) {
-  struct scene scene = begin((struct denet_text)TEXT(""));
-  uint64_t bytes = 0;
   ck_assert_int_eq(unlinkat(scene.folder, "f", 0), 0);
   ck_assert_int_eq(denet_repair_file(scene.folder, "f", &bytes), -ENOENT);
   ck_assert_int_eq(mkfifoat(scene.folder, "f", 0600), 0);
@@ -189,11 +158,8 @@ START_TEST(only_regular_files_are_touched) {
 END_TEST
 
 void add_cases(Suite *suite) {
-  ADD_TABLE(suite, bytes_after_the_last_whole_line_are_torn, ends);
-  ADD_TEST(suite, the_search_ends_at_the_line_before_a_whole_one);
-  ADD_TABLE(suite, a_torn_end_is_cut_off, ends);
+  ADD_TABLE(suite, bytes_after_the_last_whole_line_are_cut_off_and_the_time_of_change_stays, ends);
+  ADD_TABLE(suite, an_end_has_no_other_whole_lines_than_the_file, ends);
   ADD_TEST(suite, lines_may_be_megabytes_long);
-  ADD_TABLE(suite, a_file_keeps_its_time_of_change, aged_files);
-  ADD_TEST(suite, a_symbolic_link_is_not_followed);
   ADD_TEST(suite, only_regular_files_are_touched);
 }
