@@ -7,19 +7,13 @@
 
 enum denet_metric {
 #define DENET_METRIC(id, ...) DENET_##id,
-#define DENET_DERIVED(...)
 #include "core/model/metrics.def"
-#undef DENET_METRIC
-#undef DENET_DERIVED
   DENET_METRICS
 };
 
 enum denet_derived {
-#define DENET_METRIC(...)
 #define DENET_DERIVED(id, ...) DENET_DERIVED_##id,
 #include "core/model/metrics.def"
-#undef DENET_METRIC
-#undef DENET_DERIVED
   DENET_DERIVEDS
 };
 

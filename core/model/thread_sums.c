@@ -199,12 +199,10 @@ void denet_thread_sums_start(struct denet_thread_sums *threads, uint64_t start_n
 
 void denet_thread_sums_add(struct denet_thread_sums *threads, const struct denet_values *counters) {
   struct thread *thread = threads->threads + threads->current;
-  for (unsigned m = 0; m < DENET_METRICS; m++) {
-    if (!denet_values_has(counters, m))
-      continue;
-    uint64_t now = counters->value[m];
-    uint64_t before = denet_values_has(&thread->counters, m) ? thread->counters.value[m] : 0;
-    uint64_t sum = denet_values_has(&threads->sums, m) ? threads->sums.value[m] : 0;
+  struct denet_metric_set rest = counters->present;
+  for (unsigned m; denet_metric_set_take(&rest, &m);) {
+    uint64_t now = counters->value[m], before = denet_values_get(&thread->counters, m);
+    uint64_t sum = denet_values_get(&threads->sums, m);
     denet_values_set(&threads->sums, m, now > before ? sum + now - before : sum);
     denet_values_set(&thread->counters, m, now);
   }
@@ -229,10 +227,9 @@ void denet_thread_sums_end(struct denet_thread_sums *threads, bool complete) {
 }
 
 void denet_thread_sums_raise(struct denet_thread_sums *threads, const struct denet_values *least) {
-  for (unsigned m = 0; m < DENET_METRICS; m++)
-    if (denet_values_has(&threads->sums, m) && denet_values_has(least, m) &&
-        threads->sums.value[m] < least->value[m])
-      threads->sums.value[m] = least->value[m];
+  struct denet_metric_set rest = threads->sums.present;
+  for (unsigned m; denet_metric_set_take(&rest, &m);)
+    denet_values_raise(&threads->sums, m, denet_values_get(least, m));
 }
 
 const struct denet_values *denet_thread_sums_sums(const struct denet_thread_sums *threads) {

@@ -54,12 +54,13 @@ void denet_usage_totals(const struct denet_usage *usage, struct denet_values *ou
 }
 
 void denet_usage_rate(struct denet_usage *usage, uint64_t window_ns) {
-  uint64_t cpu_ns = denet_usage_cpu_ns(usage), now_ns = usage->measured_ns;
-  bool has_begun = usage->cores_ns != 0;
-  if (has_begun && (now_ns <= usage->cores_ns || now_ns - usage->cores_ns < window_ns))
+  uint64_t cpu_ns =
+      denet_usage_total(usage, DENET_CPU_USER) + denet_usage_total(usage, DENET_CPU_SYSTEM);
+  uint64_t now_ns = usage->measured_ns, last_ns = usage->cores_ns;
+  if (last_ns && (now_ns <= last_ns || now_ns - last_ns < window_ns))
     return;
-  if (has_begun)
-    usage->cpu_cores = (double)(cpu_ns - usage->cores_cpu_ns) / (double)(now_ns - usage->cores_ns);
+  if (last_ns)
+    usage->cpu_cores = (double)(cpu_ns - usage->cores_cpu_ns) / (double)(now_ns - last_ns);
   usage->cores_ns = now_ns;
   usage->cores_cpu_ns = cpu_ns;
 }

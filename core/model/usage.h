@@ -60,11 +60,6 @@ static inline uint64_t denet_usage_total(const struct denet_usage *usage,
   return usage->last[metric] - usage->zero[metric];
 }
 
-/* Returns the total of CPU time, ns. */
-static inline uint64_t denet_usage_cpu_ns(const struct denet_usage *usage) {
-  return denet_usage_total(usage, DENET_CPU_USER) + denet_usage_total(usage, DENET_CPU_SYSTEM);
-}
-
 /* Brings cpu_cores up to date if at least window_ns have passed since it was. */
 void denet_usage_rate(struct denet_usage *usage, uint64_t window_ns);
 
