@@ -1,7 +1,6 @@
 #include "core/model/metric.h"
 
 #include "bpf/process_records.h"
-#include "core/model/metric_set.h"
 #include "core/util/cleanup.h"
 
 #include <errno.h>

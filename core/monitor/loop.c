@@ -75,51 +75,51 @@ static void tick(struct denet_loop *loop, enum denet_tick_scope scope) {
   loop->logged_unavailable |= fresh;
 }
 
-/* Waits until until_ns (boot clock), until there is a request, or until event_fd (-1: none) is
- * readable. Returns whether event_fd is. */
-static bool wait_until(const struct denet_loop *loop, uint64_t until_ns, uint64_t now_ns,
-                       int event_fd) {
-  struct pollfd fds[] = {{.fd = loop->wake_fd, .events = POLLIN},
-                         {.fd = event_fd, .events = POLLIN}};
-  uint64_t ns = until_ns - now_ns;
-  struct timespec time = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
-  eventfd_t count;
-  int ready = ppoll(fds, 2, &time, NULL);
-  if (ready > 0 && fds[0].revents)
-    eventfd_read(loop->wake_fd, &count);
-  return ready > 0 && fds[1].revents;
+static struct timespec to_timespec(uint64_t ns) {
+  return (struct timespec){(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
 }
 
-static bool has_request(struct denet_loop *loop) {
-  pthread_mutex_lock(&loop->lock);
-  bool has_request = loop->request;
-  pthread_mutex_unlock(&loop->lock);
-  return has_request;
+/* Returns until when the thread pauses after work that began at began_ns and ends now. */
+static uint64_t find_rested(uint64_t began_ns) {
+  uint64_t ended_ns = denet_clock_boot_ns();
+  return ended_ns + denet_interval_backoff(ended_ns - began_ns);
+}
+
+/* Reads the events of the source. Returns when they may be read next. */
+static uint64_t drain_events(struct denet_loop *loop) {
+  uint64_t began_ns = denet_clock_boot_ns();
+  denet_monitor_drain_events(loop->monitor);
+  uint64_t rested_ns = find_rested(began_ns), least_ns = denet_clock_boot_ns() + EVENT_INTERVAL_NS;
+  return rested_ns > least_ns ? rested_ns : least_ns;
 }
 
 /* Waits until the next tick is due, but at least until rested_ns, or until there is a request. An
  * event of the source may bring the tick forward. Returns false if the thread is to end. */
 static bool wait_for_tick(struct denet_loop *loop, uint64_t rested_ns,
                           enum denet_tick_scope *out_scope) {
-  int event_fd = denet_monitor_event_fd(loop->monitor);
+  int event_fd = denet_monitor_source(loop->monitor)->event_fd;
+  struct pollfd fds[] = {{.fd = loop->wake_fd, .events = POLLIN}, {.events = POLLIN}};
   uint64_t drain_ns = rested_ns; /* when events may be read next */
   while (!loop->is_stopping) {
     uint64_t next_ns = denet_monitor_next_ns(loop->monitor), now_ns = denet_clock_boot_ns();
     if (next_ns < rested_ns)
       next_ns = rested_ns;
-    bool is_requested = has_request(loop);
-    *out_scope = is_requested ? DENET_TICK_ALL : DENET_TICK_DUE;
-    if (is_requested || now_ns >= next_ns)
+    pthread_mutex_lock(&loop->lock);
+    *out_scope = loop->request ? DENET_TICK_ALL : DENET_TICK_DUE;
+    pthread_mutex_unlock(&loop->lock);
+    if (*out_scope == DENET_TICK_ALL || now_ns >= next_ns)
       return true;
     bool may_drain = now_ns >= drain_ns;
-    uint64_t until_ns = may_drain || next_ns < drain_ns ? next_ns : drain_ns;
-    if (wait_until(loop, until_ns, now_ns, may_drain ? event_fd : -1)) {
-      uint64_t began_ns = denet_clock_boot_ns();
-      denet_monitor_drain_events(loop->monitor);
-      uint64_t ended_ns = denet_clock_boot_ns();
-      uint64_t backoff_ns = denet_interval_backoff(ended_ns - began_ns);
-      drain_ns = ended_ns + (backoff_ns > EVENT_INTERVAL_NS ? backoff_ns : EVENT_INTERVAL_NS);
-    }
+    struct timespec time =
+        to_timespec((may_drain || next_ns < drain_ns ? next_ns : drain_ns) - now_ns);
+    eventfd_t count;
+    fds[1].fd = may_drain ? event_fd : -1;
+    if (ppoll(fds, DENET_COUNT_OF(fds), &time, NULL) <= 0)
+      continue;
+    if (fds[0].revents)
+      eventfd_read(loop->wake_fd, &count);
+    if (fds[1].revents)
+      drain_ns = drain_events(loop);
   }
   return false;
 }
@@ -127,7 +127,7 @@ static bool wait_for_tick(struct denet_loop *loop, uint64_t rested_ns,
 static void *run(void *context) {
   struct denet_loop *loop = context;
   enum denet_tick_scope scope = DENET_TICK_DUE;
-  uint64_t began_ns, rested_ns;
+  uint64_t began_ns;
   do {
     began_ns = denet_clock_boot_ns();
     tick(loop, scope);
@@ -140,9 +140,7 @@ static void *run(void *context) {
       pthread_cond_signal(&loop->answered);
     }
     pthread_mutex_unlock(&loop->lock);
-    uint64_t ended_ns = denet_clock_boot_ns();
-    rested_ns = ended_ns + denet_interval_backoff(ended_ns - began_ns);
-  } while (wait_for_tick(loop, rested_ns, &scope));
+  } while (wait_for_tick(loop, find_rested(began_ns), &scope));
   tick(loop, DENET_TICK_FINAL);
   pthread_mutex_lock(&loop->lock);
   loop->has_ended = true;
@@ -153,8 +151,7 @@ static void *run(void *context) {
 
 /* Wakes the thread, and waits for its answer until timeout_ns have passed. With the lock held. */
 static void wait_for_thread(struct denet_loop *loop, uint64_t timeout_ns) {
-  uint64_t deadline_ns = denet_clock_monotonic_ns() + timeout_ns;
-  struct timespec deadline = {(time_t)(deadline_ns / 1000000000), (long)(deadline_ns % 1000000000)};
+  struct timespec deadline = to_timespec(denet_clock_monotonic_ns() + timeout_ns);
   int error = 0;
   eventfd_write(loop->wake_fd, 1);
   while ((loop->is_stopping ? !loop->has_ended : loop->request != NULL) && !error)
@@ -191,16 +188,14 @@ static struct denet_profiler *open_profiler(struct denet_loop *loop,
     are_wanted |= settings->rules[i].off_cpu == DENET_OFF_CPU_STACKS;
   if (!are_wanted)
     return NULL;
-  int failure = -ENOTSUP;
-  if (source->source_id != DENET_SOURCE_ID_BPF)
-    denet_error_set(error, failure, "they need the bpf source");
-  else
-    failure = denet_profiler_open(&settings->profiler, settings->proc_path, error, &profiler);
-  if (!failure) {
-    if (error->text[0])
-      denet_log_write(&loop->log, DENET_SEVERITY_WARNING, "OffCPU \"stacks\": %s", error->text);
+  int failure =
+      source->source_id == DENET_SOURCE_ID_BPF
+          ? denet_profiler_open(&settings->profiler, settings->proc_path, error, &profiler)
+          : denet_error_set(error, -ENOTSUP, "they need the bpf source");
+  if (!failure && error->text[0])
+    denet_log_write(&loop->log, DENET_SEVERITY_WARNING, "OffCPU \"stacks\": %s", error->text);
+  if (!failure)
     return profiler;
-  }
   denet_log_write(
       &loop->log, DENET_SEVERITY_WARNING,
       "OffCPU \"stacks\" is not available: %s. Off-CPU times are reported without reasons and "

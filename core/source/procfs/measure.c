@@ -258,11 +258,7 @@ static void measure_threads(struct denet_procfs *procfs, struct denet_process *p
   usage->io_by_thread = process->has_reaped;
   if (!outcome && denet_metric_set_has(wanted, DENET_OFF_CPU))
     take_blocked(usage, now_ns);
-  denet_thread_sums_raise(usage->threads, &usage->now);
-  const struct denet_values *sums = denet_thread_sums_sums(usage->threads);
-  for (unsigned m = 0; m < DENET_METRICS; m++)
-    if (denet_values_has(sums, m))
-      denet_values_set(&usage->now, m, sums->value[m]);
+  denet_thread_sums_take(usage->threads, &usage->now);
 }
 
 /* --- The process --- */

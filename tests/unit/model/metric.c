@@ -1,4 +1,4 @@
-#include "core/model/metric_set.h"
+#include "core/model/metric.h"
 
 #include "core/util/buffer.h"
 #include "core/util/cleanup.h"

@@ -1,6 +1,6 @@
 /* A set of more than 64 metrics, which the table does not have yet. */
 #define DENET_METRIC_WORDS 3
-#include "core/model/metric_set.h"
+#include "core/model/metric.h"
 
 #include "core/util/cleanup.h"
 

@@ -20,8 +20,10 @@ static int visit(struct denet_thread_sums *threads, pid_t tid, uint64_t run_ns, 
   return has_run;
 }
 
-static uint64_t total(const struct denet_thread_sums *threads) {
-  return denet_thread_sums_sums(threads)->value[DENET_RUN_DELAY];
+static uint64_t total(struct denet_thread_sums *threads) {
+  struct denet_values sums = {0};
+  denet_thread_sums_take(threads, &sums);
+  return denet_values_get(&sums, DENET_RUN_DELAY);
 }
 
 static const struct {
@@ -35,7 +37,6 @@ static const struct {
 
 START_TEST(visit_and_may_have_run_tell_a_thread_that_has_run) {
   OWN_THREADS threads = denet_thread_sums_new();
-  ck_assert(denet_metric_set_is_empty(&denet_thread_sums_sums(threads)->present));
   for (unsigned i = 0; i < 3; i++) {
     const struct denet_thread_times *times = &visits[_i].times[i];
     ck_assert_int_eq(denet_thread_sums_may_have_run(threads, 5, times), visits[_i].has_run[i]);
@@ -100,7 +101,9 @@ START_TEST(counter_that_comes_later_gains_all_that_it_has) {
   const struct denet_thread_times same = {100, 20, 10};
   ck_assert_int_eq(denet_thread_sums_visit(threads, 2, &same), 0);
   denet_thread_sums_add(threads, &counters);
-  ck_assert_uint_eq(denet_thread_sums_sums(threads)->value[DENET_SYSCALL_READ], 700);
+  struct denet_values sums = {0};
+  denet_thread_sums_take(threads, &sums);
+  ck_assert_uint_eq(sums.value[DENET_SYSCALL_READ], 700);
   ck_assert_uint_eq(total(threads), 20);
 }
 END_TEST
@@ -127,20 +130,25 @@ START_TEST(two_thousand_threads_come_and_go) {
 }
 END_TEST
 
-START_TEST(raise_lifts_a_sum_and_neither_lowers_nor_adds_one) {
+START_TEST(take_lifts_a_sum_to_that_of_the_process_and_neither_lowers_nor_adds_one) {
   OWN_THREADS threads = denet_thread_sums_new();
-  struct denet_values least = {0};
+  struct denet_values now = {0};
+  denet_thread_sums_take(threads, &now);
+  ck_assert(denet_metric_set_is_empty(&now.present));
   visit(threads, 1, 100, 50);
-  denet_values_set(&least, DENET_RSS, 4096);
-  denet_values_set(&least, DENET_RUN_DELAY, 40);
-  denet_thread_sums_raise(threads, &least);
+  denet_values_set(&now, DENET_RSS, 4096);
+  denet_values_set(&now, DENET_RUN_DELAY, 40);
+  denet_thread_sums_take(threads, &now);
+  ck_assert_uint_eq(now.value[DENET_RUN_DELAY], 50);
+  denet_values_set(&now, DENET_RUN_DELAY, 80);
   ck_assert_uint_eq(total(threads), 50);
-  denet_values_set(&least, DENET_RUN_DELAY, 80);
-  denet_thread_sums_raise(threads, &least);
+  denet_thread_sums_take(threads, &now);
   ck_assert_uint_eq(total(threads), 80);
   visit(threads, 1, 110, 53);
   ck_assert_uint_eq(total(threads), 83);
-  ck_assert(!denet_values_has(denet_thread_sums_sums(threads), DENET_RSS));
+  now = (struct denet_values){0};
+  denet_thread_sums_take(threads, &now);
+  ck_assert(!denet_values_has(&now, DENET_RSS));
 }
 END_TEST
 
@@ -401,7 +409,7 @@ void add_cases(Suite *suite) {
   ADD_TABLE(suite, reused_tid_never_goes_backwards, reused);
   ADD_TEST(suite, counter_that_comes_later_gains_all_that_it_has);
   ADD_TEST(suite, two_thousand_threads_come_and_go);
-  ADD_TEST(suite, raise_lifts_a_sum_and_neither_lowers_nor_adds_one);
+  ADD_TEST(suite, take_lifts_a_sum_to_that_of_the_process_and_neither_lowers_nor_adds_one);
   ADD_TEST(suite, blocked_time_is_unknown_without_a_start);
   ADD_TABLE(suite, threads_are_blocked_when_they_neither_run_nor_wait_to, passes);
   ADD_TEST(suite, blocked_time_grows_between_passes);
