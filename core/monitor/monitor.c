@@ -1,7 +1,6 @@
 #include "core/monitor/monitor.h"
 
 #include "core/match/matcher.h"
-#include "core/util/buffer.h"
 #include "core/util/cleanup.h"
 
 #include <errno.h>
@@ -10,8 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BOOT_ID_BYTES 37   /* the text of a UUID, with the NUL */
-#define BOOT_ID_LIMIT 4096 /* of its file */
+#define BOOT_ID_BYTES 37 /* the text of a UUID, with the NUL */
 
 struct denet_monitor {
   struct denet_interval interval;
@@ -36,12 +34,12 @@ struct denet_monitor {
 
 /* Reads the UUID of this boot (random(4)); "" if it is not available. */
 static void read_boot_id(struct denet_monitor *monitor) {
-  DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
   char path[PATH_MAX];
   int length =
       snprintf(path, sizeof(path), "%s/sys/kernel/random/boot_id", monitor->env->proc_path);
-  if (length < (int)sizeof(path) && !denet_buffer_read_path(&text, AT_FDCWD, path, BOOT_ID_LIMIT))
-    snprintf(monitor->boot_id, sizeof(monitor->boot_id), "%s", text.bytes);
+  DENET_CLOSE int fd = length < (int)sizeof(path) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+  if (fd < 0 || read(fd, monitor->boot_id, BOOT_ID_BYTES - 1) < 0)
+    monitor->boot_id[0] = '\0';
 }
 
 /* Makes the group of a rule whose name does not depend on a process: it reports 0 processes from
