@@ -143,8 +143,6 @@ static struct denet_source fake_source = {.name = "fake",
 
 static int keep_line(void *context, const struct denet_line *line) {
   (void)context;
-  if (scene.refusals[line->kind])
-    return scene.refusals[line->kind];
   scene.lines[line->kind]++;
   scene.metadata_bytes += line->kind == DENET_LINE_METADATA ? line->json.length : 0;
   char *kept = line->kind == DENET_LINE_METADATA ? scene.last_metadata : scene.last_line;

@@ -33,7 +33,6 @@ extern struct scene {
   bool are_gone;                            /* nor will they be */
   pid_t zombie;                             /* this process is one, and stays */
   struct denet_monitor *monitor;
-  int refusals[4];            /* by the kind of a line: errno of the sink; 0: it takes the line */
   unsigned members, lines[4]; /* by kind: lines that the sink has taken */
   uint64_t group_cpu_ns, starts, exits, lost;
   double cpu_percent_max;

@@ -2,18 +2,24 @@
  *
  * First come options and rules, one setting a line, as in collectd.conf but without brackets: `Rule
  * NAME` begins a rule. Each line `tick`, or `tick N ms`, begins a tick: 1,000 or N ms after the one
- * before. Below it stand the processes that differ from the tick before, as in proc_writer.h, and
- * then all lines that the tick has to write, in this order:
+ * before; `tick N ms final` the last one, when the monitor stops. Below it stand the processes that
+ * differ from the tick before, as in proc_writer.h, and then all lines that the tick has to write,
+ * in this order:
  *
- *   expect KIND GROUP/PID KEY=VALUE ...   KIND: metadata, sample or last (of its file)
+ *   expect KIND GROUP/PID KEY=VALUE ...   KIND: metadata, sample, last (of its file), or end
  *     parent KEY=VALUE ... | null         members of this object of a tree
  *     child PID KEY=VALUE ...             the metrics of the next child; no child is left out
  *     aggregated KEY=VALUE ...
  *
  * KEY names a member of the JSON line (`exit.code`), and VALUE is its text or `absent`. Members
  * that are not named may have any value. GROUP/PID may be followed by `-` and the start of the
- * process in ms. The first tick is 1,000 s after the boot, at 1,700,000,000,000 ms. A line that
- * begins with # is a comment. With DENET_SCENARIO_PRINT all written lines are printed. */
+ * process in ms. The first tick is 1,000 s after the boot, at 1,700,000,000,000 ms.
+ *
+ *   refuse ERROR KIND ...   from this tick on the sink refuses lines of these kinds, and no others:
+ *                           ENOBUFS: for now; EMSGSIZE: for ever
+ *
+ * A line that begins with # is a comment. With DENET_SCENARIO_PRINT all written lines are printed.
+ */
 #include "core/monitor/monitor.h"
 
 #include "tests/unit/proc_scene.h"
@@ -51,14 +57,30 @@ struct run {
   struct written written[64];
   size_t expected_count, written_count; /* of the present tick */
   unsigned ticks, failures;
+  enum denet_tick_scope scope; /* of the present tick */
+  int refusals[4];             /* by kind: errno of the sink; 0: it takes the line */
 };
 
+static const char *const kinds[] = {[DENET_LINE_METADATA] = "metadata",
+                                    [DENET_LINE_SAMPLE] = "sample",
+                                    [DENET_LINE_LAST] = "last",
+                                    [DENET_LINE_END] = "end"};
+
+static void read_refusals(struct run *run, char *rest) {
+  struct denet_text word;
+  proc_next_word(&rest, &word);
+  proc_next_word(&rest, &word);
+  int error = !strcmp(word.bytes, "EMSGSIZE") ? EMSGSIZE : ENOBUFS;
+  memset(run->refusals, 0, sizeof(run->refusals));
+  while (proc_next_word(&rest, &word))
+    for (size_t i = 0; i < DENET_COUNT_OF(kinds); i++)
+      run->refusals[i] |= strcmp(kinds[i], word.bytes) ? 0 : error;
+}
+
 static int take_line(void *context, const struct denet_line *line) {
-  static const char *const kinds[] = {[DENET_LINE_METADATA] = "metadata",
-                                      [DENET_LINE_SAMPLE] = "sample",
-                                      [DENET_LINE_LAST] = "last",
-                                      [DENET_LINE_END] = "end"};
   struct run *run = context;
+  if (run->refusals[line->kind])
+    return run->refusals[line->kind];
   ck_assert_uint_lt(run->written_count, DENET_COUNT_OF(run->written));
   struct written *written = &run->written[run->written_count++];
   written->kind = kinds[line->kind];
@@ -228,7 +250,7 @@ static void run_tick(struct run *run, const struct denet_env *env, unsigned end_
   proc_writer_write(&run->writer, run->proc);
   if (!run->monitor)
     open_monitor(run, env);
-  int outcome = denet_monitor_tick(run->monitor, DENET_TICK_DUE, &error);
+  int outcome = denet_monitor_tick(run->monitor, run->scope, &error);
   ck_assert_msg(outcome == 0, "%s:%u: %s", run->path, end_line, error.text);
   compare_tick(run, end_line);
 }
@@ -269,6 +291,9 @@ static void read_line(struct run *run, const struct denet_env *env, char *line, 
     uint64_t ms = line[4] ? strtoull(line + 4, NULL, 10) : 1000;
     run->boot_ns += run->ticks ? ms * 1000000 : 0;
     run->unix_ms += run->ticks++ ? ms : 0;
+    run->scope = strstr(line, " final") ? DENET_TICK_FINAL : DENET_TICK_DUE;
+  } else if (!strncmp(line, "refuse ", strlen("refuse "))) {
+    read_refusals(run, line);
   } else if (!proc_writer_read(&run->writer, line)) {
     ck_assert_uint_lt(run->expected_count, DENET_COUNT_OF(run->expected));
     run->expected[run->expected_count++] = (struct expectation){line, number};
