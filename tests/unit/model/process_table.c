@@ -77,8 +77,11 @@ static void visit(struct denet_process_table *table, pid_t pid, char step) {
     ck_assert_ptr_eq(upsert(table, pid), process);
   if (step == 'm')
     denet_process_table_remove(table);
-  if (strchr("dnvwrx", step))
+  const struct denet_process *known = denet_process_table_peek(table, pid);
+  if (strchr("dnvwrx", step)) {
     process = upsert(table, pid);
+    ck_assert_ptr_eq(known, process->is_new ? NULL : process);
+  }
   if (strchr("vw", step))
     denet_process_table_undo(table);
   if (strchr("rx", step)) {
