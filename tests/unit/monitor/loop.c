@@ -1,6 +1,7 @@
 /* The loop over the /proc of this host, with a face in the same process. */
 #include "core/monitor/loop.h"
 
+#include "tests/unit/monitor_scene.h"
 #include "tests/unit/unit.h"
 
 #include <errno.h>
@@ -10,9 +11,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
-
-#define MILLISECOND UINT64_C(1000000)
-#define SECOND (1000 * MILLISECOND)
 
 /* What the face has taken. */
 static struct {
@@ -60,25 +58,22 @@ static void set(struct denet_settings *settings, const char *key, const char *va
 /* Makes settings with one rule, which matches this process. */
 static void make_settings(struct denet_settings *settings) {
   char name[DENET_COMM_BYTES]; /* that no other process has */
-  struct denet_setting comm = {"Comm", DENET_SETTING_STRING, .string = name};
-  struct denet_rule rule;
   snprintf(name, sizeof(name), "loop%d", (int)getpid());
   prctl(PR_SET_NAME, name);
   ck_assert_int_eq(denet_settings_init(settings), 0);
-  ck_assert_int_eq(denet_rule_init(&rule, "me", NULL), 0);
-  ck_assert_int_eq(denet_rule_set(&rule, &comm, NULL), 0);
-  ck_assert_int_eq(denet_rule_finish(&rule, NULL), 0);
+  struct denet_rule rule = scene_rule_for("me", "Comm", name, "me");
   ck_assert_int_eq(denet_settings_add_rule(settings, &rule, NULL), 0);
   set(settings, "Source", "procfs");
   settings->base_interval_ns = settings->max_interval_ns = 10 * MILLISECOND;
   sem_init(&face.release, 0, 0);
 }
 
+/* Starts a loop, and checks that it takes the settings over. */
 static int start(struct denet_settings *settings) {
   struct denet_loop_face it = {
       .host_name = "host", .sink = take_line, .sink_context = &face, .log = {take_sentence, &face}};
   int error = denet_loop_start(settings, &it, &face.loop);
-  ck_assert_ptr_null(settings->rules); /* taken over */
+  ck_assert_ptr_null(settings->rules);
   return error;
 }
 
