@@ -15,8 +15,9 @@
 /* The least time between two reads of the source's events: what happens in between waits. */
 #define EVENT_INTERVAL_NS UINT64_C(20000000)
 
-/* A report that a caller waits for. */
+/* A tick that a caller waits for: of everything with a report, or the final one. */
 struct request {
+  enum denet_tick_scope scope;
   void (*each)(void *context, const struct denet_group_report *report);
   void *context;
   struct denet_monitor_stats *out_stats;
@@ -29,14 +30,13 @@ struct denet_loop {
   struct denet_env env;
   struct denet_error no_stacks; /* why stacks are not available; "" if they are */
   pthread_t thread;
-  int wake_fd; /* eventfd(2): written when there is a request or the thread is to end */
-  atomic_bool is_stopping;
+  int wake_fd;              /* eventfd(2): written when there is a request */
   atomic_bool is_abandoned; /* the thread did not end in time */
 
-  pthread_mutex_t lock;          /* of the next three */
-  pthread_cond_t answered;       /* the request is answered or the thread has ended */
-  const struct request *request; /* borrowed from the caller that waits; NULL: none */
-  bool has_ended;
+  pthread_mutex_t lock; /* of the next three */
+  pthread_cond_t answered;
+  struct request request;
+  bool has_request; /* and it is not answered yet */
 
   bool has_timed_out; /* the last request; logged once. Of the caller */
 
@@ -94,21 +94,20 @@ static uint64_t drain_events(struct denet_loop *loop) {
 }
 
 /* Waits until the next tick is due, but at least until rested_ns, or until there is a request. An
- * event of the source may bring the tick forward. Returns false if the thread is to end. */
-static bool wait_for_tick(struct denet_loop *loop, uint64_t rested_ns,
-                          enum denet_tick_scope *out_scope) {
+ * event of the source may bring the tick forward. Returns the scope of the tick. */
+static enum denet_tick_scope wait_for_tick(struct denet_loop *loop, uint64_t rested_ns) {
   int event_fd = denet_monitor_source(loop->monitor)->event_fd;
   struct pollfd fds[] = {{.fd = loop->wake_fd, .events = POLLIN}, {.events = POLLIN}};
   uint64_t drain_ns = rested_ns; /* when events may be read next */
-  while (!loop->is_stopping) {
+  for (;;) {
     uint64_t next_ns = denet_monitor_next_ns(loop->monitor), now_ns = denet_clock_boot_ns();
     if (next_ns < rested_ns)
       next_ns = rested_ns;
     pthread_mutex_lock(&loop->lock);
-    *out_scope = loop->request ? DENET_TICK_ALL : DENET_TICK_DUE;
+    enum denet_tick_scope scope = loop->has_request ? loop->request.scope : DENET_TICK_DUE;
     pthread_mutex_unlock(&loop->lock);
-    if (*out_scope == DENET_TICK_ALL || now_ns >= next_ns)
-      return true;
+    if (scope != DENET_TICK_DUE || now_ns >= next_ns)
+      return scope;
     bool may_drain = now_ns >= drain_ns;
     struct timespec time =
         to_timespec((may_drain || next_ns < drain_ns ? next_ns : drain_ns) - now_ns);
@@ -121,41 +120,46 @@ static bool wait_for_tick(struct denet_loop *loop, uint64_t rested_ns,
     if (fds[1].revents)
       drain_ns = drain_events(loop);
   }
-  return false;
 }
 
 static void *run(void *context) {
   struct denet_loop *loop = context;
+  const struct request *request = &loop->request;
   enum denet_tick_scope scope = DENET_TICK_DUE;
-  uint64_t began_ns;
-  do {
-    began_ns = denet_clock_boot_ns();
+  for (;;) {
+    uint64_t began_ns = denet_clock_boot_ns();
     tick(loop, scope);
     pthread_mutex_lock(&loop->lock);
     /* The caller may have given up meanwhile. */
-    if (loop->request && scope == DENET_TICK_ALL) {
-      const struct request *request = loop->request;
-      denet_monitor_report(loop->monitor, request->each, request->context, request->out_stats);
-      loop->request = NULL;
+    if (loop->has_request && request->scope == scope) {
+      if (request->each)
+        denet_monitor_report(loop->monitor, request->each, request->context, request->out_stats);
+      loop->has_request = false;
       pthread_cond_signal(&loop->answered);
     }
     pthread_mutex_unlock(&loop->lock);
-  } while (wait_for_tick(loop, find_rested(began_ns), &scope));
-  tick(loop, DENET_TICK_FINAL);
-  pthread_mutex_lock(&loop->lock);
-  loop->has_ended = true;
-  pthread_cond_signal(&loop->answered);
-  pthread_mutex_unlock(&loop->lock);
-  return NULL;
+    if (scope == DENET_TICK_FINAL)
+      return NULL;
+    scope = wait_for_tick(loop, find_rested(began_ns));
+  }
 }
 
-/* Wakes the thread, and waits for its answer until timeout_ns have passed. With the lock held. */
-static void wait_for_thread(struct denet_loop *loop, uint64_t timeout_ns) {
+/* Has the thread answer a request. Returns false if it has not after timeout_ns: the request for a
+ * report is taken back then; that for the end stays. */
+static bool request_answer(struct denet_loop *loop, const struct request *request,
+                           uint64_t timeout_ns) {
   struct timespec deadline = to_timespec(denet_clock_monotonic_ns() + timeout_ns);
   int error = 0;
+  pthread_mutex_lock(&loop->lock);
+  loop->request = *request;
+  loop->has_request = true;
   eventfd_write(loop->wake_fd, 1);
-  while ((loop->is_stopping ? !loop->has_ended : loop->request != NULL) && !error)
+  while (loop->has_request && !error)
     error = pthread_cond_timedwait(&loop->answered, &loop->lock, &deadline);
+  bool is_answered = !loop->has_request;
+  loop->has_request &= request->scope == DENET_TICK_FINAL;
+  pthread_mutex_unlock(&loop->lock);
+  return is_answered;
 }
 
 static int open_source(struct denet_loop *loop, struct denet_source **out_source) {
@@ -282,13 +286,8 @@ int denet_loop_start(struct denet_settings *settings, const struct denet_loop_fa
 int denet_loop_report(struct denet_loop *loop, uint64_t timeout_ns,
                       void (*each)(void *context, const struct denet_group_report *report),
                       void *context, struct denet_monitor_stats *out_stats) {
-  struct request request = {each, context, out_stats};
-  pthread_mutex_lock(&loop->lock);
-  loop->request = &request;
-  wait_for_thread(loop, timeout_ns);
-  bool has_timed_out = loop->request;
-  loop->request = NULL;
-  pthread_mutex_unlock(&loop->lock);
+  struct request request = {DENET_TICK_ALL, each, context, out_stats};
+  bool has_timed_out = !request_answer(loop, &request, timeout_ns);
   if (has_timed_out && !loop->has_timed_out)
     denet_log_write(
         &loop->log, DENET_SEVERITY_ERROR,
@@ -308,19 +307,15 @@ unsigned denet_loop_source_id(const struct denet_loop *loop) {
 bool denet_loop_stop(struct denet_loop *loop, uint64_t timeout_ns) {
   if (!loop)
     return true;
-  pthread_mutex_lock(&loop->lock);
-  loop->is_stopping = true;
-  wait_for_thread(loop, timeout_ns);
-  bool has_ended = loop->has_ended;
-  pthread_mutex_unlock(&loop->lock);
-  if (!has_ended) {
-    denet_log_write(&loop->log, DENET_SEVERITY_ERROR,
-                    "a tick has stalled and does not come to an end: there are no last samples");
-    loop->is_abandoned = true;
-    pthread_detach(loop->thread);
-    return false;
+  struct request request = {.scope = DENET_TICK_FINAL};
+  if (request_answer(loop, &request, timeout_ns)) {
+    pthread_join(loop->thread, NULL);
+    free_loop(loop);
+    return true;
   }
-  pthread_join(loop->thread, NULL);
-  free_loop(loop);
-  return true;
+  denet_log_write(&loop->log, DENET_SEVERITY_ERROR,
+                  "a tick has stalled and does not come to an end: there are no last samples");
+  loop->is_abandoned = true;
+  pthread_detach(loop->thread);
+  return false;
 }
