@@ -49,32 +49,6 @@ START_TEST(visit_and_may_have_run_tell_a_thread_that_has_run) {
 }
 END_TEST
 
-START_TEST(part_of_an_exited_thread_stays_and_its_tid_counts_from_zero) {
-  OWN_THREADS threads = denet_thread_sums_new();
-  denet_thread_sums_begin(threads, 0);
-  visit(threads, 1, 100, 10);
-  visit(threads, 2, 100, 20);
-  denet_thread_sums_end(threads, true);
-  denet_thread_sums_begin(threads, 0);
-  visit(threads, 1, 110, 11);
-  ck_assert_uint_eq(total(threads), 31);
-  for (int i = 0; i < 2; i++) { /* the second pass has no thread at all */
-    denet_thread_sums_end(threads, true);
-    denet_thread_sums_begin(threads, 0);
-  }
-  ck_assert_uint_eq(total(threads), 31);
-  ck_assert_int_eq(visit(threads, 2, 100, 5), 1);
-  ck_assert_uint_eq(total(threads), 36);
-  /* A counter that comes later gains all that it has. */
-  struct denet_values counters = {0}, sums = {0};
-  denet_values_set(&counters, DENET_SYSCALL_READ, 700);
-  denet_thread_sums_add(threads, &counters);
-  denet_thread_sums_take(threads, &sums);
-  ck_assert_uint_eq(sums.value[DENET_SYSCALL_READ], 700);
-  ck_assert_uint_eq(sums.value[DENET_RUN_DELAY], 36);
-}
-END_TEST
-
 /* Between two passes one exited and another got its number. */
 static const struct {
   uint64_t run_ns, delay_ns; /* of the new one; the old one had 100 and 20 */
@@ -91,6 +65,18 @@ START_TEST(reused_tid_never_goes_backwards) {
   ck_assert_uint_eq(total(threads), reused[_i].total);
   visit(threads, 2, reused[_i].run_ns + 10, reused[_i].delay_ns + 3);
   ck_assert_uint_eq(total(threads), reused[_i].total + 3);
+}
+END_TEST
+
+START_TEST(counter_that_comes_later_gains_all_that_it_has) {
+  OWN_THREADS threads = denet_thread_sums_new();
+  struct denet_values counters = {0}, sums = {0};
+  visit(threads, 2, 100, 20);
+  denet_values_set(&counters, DENET_SYSCALL_READ, 700);
+  denet_thread_sums_add(threads, &counters);
+  denet_thread_sums_take(threads, &sums);
+  ck_assert_uint_eq(sums.value[DENET_SYSCALL_READ], 700);
+  ck_assert_uint_eq(sums.value[DENET_RUN_DELAY], 20);
 }
 END_TEST
 
@@ -245,29 +231,6 @@ START_TEST(thread_known_from_half_a_pass_counts_when_it_exits) {
 }
 END_TEST
 
-START_TEST(main_thread_that_exited_is_blocked_no_more) {
-  static const struct reading both[READINGS] = {{10, 0, 0, 0}, {11, 0, 100, 0}};
-  OWN_THREADS threads = denet_thread_sums_new();
-  ck_assert_uint_eq(pass_at(threads, 1000, 1, both), 1900);
-  for (uint64_t now_ns = 2000; now_ns <= 4000; now_ns += 1000) {
-    denet_thread_sums_begin(threads, now_ns);
-    denet_thread_sums_note_main(threads, MAIN, 1, true);
-    const struct denet_thread_times of_main = {0}, of_other = {100, 0, 100};
-    denet_thread_sums_visit(threads, 10, &of_main);
-    ck_assert(!denet_thread_sums_lacks_start(threads, 10));
-    denet_thread_sums_visit(threads, 11, &of_other);
-    denet_thread_sums_end(threads, true);
-    ck_assert_uint_eq(blocked_at(threads, now_ns), now_ns + 900);
-  }
-  /* Exit of the last one leaves nothing to grow. */
-  denet_thread_sums_begin(threads, 5000);
-  denet_thread_sums_note_main(threads, MAIN, 1, true);
-  denet_thread_sums_end(threads, true);
-  ck_assert_uint_eq(blocked_at(threads, 5000), 4900);
-  ck_assert_uint_eq(blocked_at(threads, 9000), 4900);
-}
-END_TEST
-
 /* At 1000 a process has threads that started at 0, 100, 200. At 2000 it has exec'd, and the thread
  * that is left has the number and the start of the main thread. Or at 2000 the main thread has
  * exited, another thread has exec'd at 3000, and no stamp is known. */
@@ -360,15 +323,14 @@ END_TEST
 
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, visit_and_may_have_run_tell_a_thread_that_has_run, visits);
-  ADD_TEST(suite, part_of_an_exited_thread_stays_and_its_tid_counts_from_zero);
   ADD_TABLE(suite, reused_tid_never_goes_backwards, reused);
+  ADD_TEST(suite, counter_that_comes_later_gains_all_that_it_has);
   ADD_TEST(suite, two_thousand_threads_come_and_go);
   ADD_TEST(suite, take_lifts_a_sum_to_that_of_the_process_and_neither_lowers_nor_adds_one);
   ADD_TEST(suite, blocked_time_is_unknown_without_a_start);
   ADD_TABLE(suite, threads_are_blocked_when_they_neither_run_nor_wait_to, passes);
   ADD_TEST(suite, blocked_time_grows_between_passes_also_of_a_thread_that_exits_then);
   ADD_TEST(suite, thread_known_from_half_a_pass_counts_when_it_exits);
-  ADD_TEST(suite, main_thread_that_exited_is_blocked_no_more);
   ADD_TABLE(suite, thread_that_execs_takes_the_place_of_the_main_thread, execs);
   ADD_TEST(suite, stamp_that_becomes_known_is_no_exec);
   ADD_TEST(suite, ten_thousand_threads_of_a_month_fit);
