@@ -12,7 +12,7 @@ struct thread {
   bool is_visited;   /* in this pass */
   bool has_exited;   /* the main thread, which stays until all are gone */
   bool has_start;    /* its blocked time is counted */
-  bool is_unread;    /* it has run, but its counters could not be read */
+  bool is_unread;    /* it has run since its counters were added */
   bool is_successor; /* an earlier thread had its number, and started at start_ns */
   uint64_t start_ns;
   uint64_t visited_ns; /* the begin of the pass that visited it last */
@@ -167,12 +167,8 @@ int denet_thread_sums_visit(struct denet_thread_sums *threads, pid_t tid,
     threads->offset_ns += find_offset(thread) - before;
   thread->is_visited = true;
   thread->visited_ns = threads->now_ns;
-  thread->is_unread = false;
+  thread->is_unread = has_run;
   return has_run;
-}
-
-void denet_thread_sums_note_unread(struct denet_thread_sums *threads) {
-  threads->threads[threads->current].is_unread = true;
 }
 
 bool denet_thread_sums_lacks_start(const struct denet_thread_sums *threads, pid_t tid) {
@@ -196,6 +192,7 @@ void denet_thread_sums_start(struct denet_thread_sums *threads, uint64_t start_n
 void denet_thread_sums_add(struct denet_thread_sums *threads, const struct denet_values *counters) {
   struct thread *thread = threads->threads + threads->current;
   struct denet_metric_set rest = counters->present;
+  thread->is_unread = false;
   for (unsigned m; denet_metric_set_take(&rest, &m);) {
     uint64_t now = counters->value[m], before = denet_values_get(&thread->counters, m);
     uint64_t sum = denet_values_get(&threads->sums, m);

@@ -42,9 +42,6 @@ bool denet_thread_sums_may_have_run(const struct denet_thread_sums *threads, pid
 int denet_thread_sums_visit(struct denet_thread_sums *threads, pid_t tid,
                             const struct denet_thread_times *times);
 
-/* Notes that the counters of the thread visited last were not read: its next visit returns 1. */
-void denet_thread_sums_note_unread(struct denet_thread_sums *threads);
-
 /* Returns whether the start of a thread is needed before its blocked time can be counted. */
 bool denet_thread_sums_lacks_start(const struct denet_thread_sums *threads, pid_t tid);
 

@@ -258,17 +258,17 @@ int denet_loop_start(struct denet_settings *settings, const struct denet_loop_fa
     denet_settings_done(settings);
     return -ENOMEM;
   }
-  loop->settings = *settings;
+  *loop = (struct denet_loop){.settings = *settings,
+                              .face = *face,
+                              .log = {write_log, loop},
+                              .lock = PTHREAD_MUTEX_INITIALIZER,
+                              .wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   *settings = (struct denet_settings){0};
-  loop->face = *face;
-  loop->log = (struct denet_log){write_log, loop};
   pthread_condattr_t attributes;
   pthread_condattr_init(&attributes);
   pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
   pthread_cond_init(&loop->answered, &attributes);
   pthread_condattr_destroy(&attributes);
-  pthread_mutex_init(&loop->lock, NULL);
-  loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   int error = loop->wake_fd < 0 ? -errno : open_monitor(loop);
   if (!error) {
     error = denet_thread_start(&loop->thread, "denet-sampler", run, loop);

@@ -185,11 +185,7 @@ static int measure_thread(struct denet_procfs *procfs, struct denet_process *pro
   bool is_idle = procfs->has_schedstat && !has_run && !begins_io;
   if (!is_idle && !denet_error_is_transient(outcome))
     outcome = add_counters(procfs, process, thread, wanted);
-  if (!denet_error_is_transient(outcome))
-    return 0;
-  if (!is_idle)
-    denet_thread_sums_note_unread(process->usage->threads);
-  return outcome;
+  return denet_error_is_transient(outcome) ? outcome : 0;
 }
 
 /* Measures the listed threads in chunks, so that one list of files has those of many. 0 or -errno.
