@@ -59,7 +59,7 @@ static inline uint64_t denet_usage_total(const struct denet_usage *usage,
   return usage->last[metric] - usage->zero[metric];
 }
 
-/* Brings cpu_cores up to date if at least window_ns have passed since it was. */
+/* Brings cpu_cores up to date if at least window_ns (not 0) have passed since it was. */
 void denet_usage_rate(struct denet_usage *usage, uint64_t window_ns);
 
 /* Notes the number of the network namespace, 0: not known. Counts of another one begin anew. */

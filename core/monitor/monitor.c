@@ -158,7 +158,7 @@ static uint64_t find_rate_window(const struct denet_monitor *monitor,
  * processes may have taken turns on one CPU. */
 static double find_last_cores(const struct denet_monitor *monitor, uint64_t cpu_ns,
                               uint64_t sampled_ns, uint64_t now_ns) {
-  uint64_t since_ns = sampled_ns && sampled_ns < monitor->last_ns ? sampled_ns : monitor->last_ns;
+  uint64_t since_ns = sampled_ns ? sampled_ns : monitor->last_ns;
   return now_ns > since_ns ? (double)cpu_ns / (double)(now_ns - since_ns) : 0;
 }
 

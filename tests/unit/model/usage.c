@@ -49,9 +49,12 @@ static const struct {
     {NET, {RECORDS, RECORDS}, GOES_ON, {5000, 5010, 5010, 5011}, {0, 10, 0, 1}, {0, 10, 10, 11}},
     /* Counts of another network namespace begin anew. */
     {NET, {SEEN, SEEN}, MOVES, {5000, 5010, 70, 75}, {0, 10, 0, 5}, {0, 10, 10, 15}},
+    {NET, {SEEN, SEEN}, MOVES, {5000, 5010, 9000, 9005}, {0, 10, 0, 5}, {0, 10, 10, 15}},
     /* Paused time is not counted, except in records since birth. */
     {FAULTS, {BIRTH, SEEN}, PAUSES, {10, 11, 1000, 1003}, {10, 1, 0, 3}, {10, 11, 11, 14}},
     {FAULTS, {RECORDS, RECORDS}, PAUSES, {10, 11, 1000, 1003}, {0, 1, 0, 3}, {10, 11, 1000, 1003}},
+    {FAULTS, {RECORDS, RECORDS}, PAUSES, {100, 60, 70, 71}, {0, 0, 0, 1}, {100, 100, 110, 111}},
+    {FAULTS, {RECORDS, RECORDS}, PAUSES, {100, 110, 50, 51}, {0, 10, 0, 1}, {100, 110, 110, 111}},
 };
 
 START_TEST(counter_begins_as_its_baseline_says_and_never_falls) {
@@ -106,7 +109,7 @@ static void sample(struct denet_usage *usage, uint64_t at_ns, uint64_t cpu_ns) {
   struct denet_values gained;
   usage->measured_ns = at_ns;
   set(usage, DENET_CPU_USER, cpu_ns);
-  denet_usage_advance(usage, DENET_BASELINE_FIRST_SEEN, &gained);
+  denet_usage_advance(usage, DENET_BASELINE_BIRTH_IN_RECORDS, &gained);
   denet_usage_rate(usage, SECOND / 10);
 }
 
