@@ -82,6 +82,7 @@ START_TEST(counter_that_comes_later_gains_all_that_it_has) {
   /* One that falls, as another thread has the number, lowers no sum. */
   denet_values_set(&counters, DENET_SYSCALL_READ, 300);
   denet_thread_sums_add(threads, &counters);
+  sums = (struct denet_values){0};
   denet_thread_sums_take(threads, &sums);
   ck_assert_uint_eq(sums.value[DENET_SYSCALL_READ], 700);
 }
