@@ -153,15 +153,6 @@ static uint64_t find_rate_window(const struct denet_monitor *monitor,
   return denet_interval_for_age(&monitor->interval, age_ns) / 10 * 9;
 }
 
-/* Returns the CPU use of a process that has ended, in cores, since its last sample. Of a process
- * that was never sampled it is over the whole time since the last tick, in which many such
- * processes may have taken turns on one CPU. */
-static double find_last_cores(const struct denet_monitor *monitor, uint64_t cpu_ns,
-                              uint64_t sampled_ns, uint64_t now_ns) {
-  uint64_t since_ns = sampled_ns ? sampled_ns : monitor->last_ns;
-  return now_ns > since_ns ? (double)cpu_ns / (double)(now_ns - since_ns) : 0;
-}
-
 /* Samples a process once a tick: measures it, and adds what its counters gained to its groups. */
 static void advance(struct denet_monitor *monitor, struct denet_process *process, uint64_t now_ns) {
   struct denet_usage *usage = process->usage;
@@ -177,9 +168,13 @@ static void advance(struct denet_monitor *monitor, struct denet_process *process
                    until_ns > process->born_ns ? until_ns - process->born_ns : 0);
   denet_usage_advance(usage, process->baseline, &delta);
   denet_usage_rate(usage, find_rate_window(monitor, process, now_ns));
-  double last_cores =
-      process->ended ? find_last_cores(monitor, denet_values_cpu_ns(&delta), sampled_ns, now_ns)
-                     : 0;
+  /* The CPU use of a process that has ended, since its last sample. Of one that was never sampled
+   * it is over all the time since the last tick, in which many such may have taken turns on one
+   * CPU. */
+  uint64_t since_ns = sampled_ns ? sampled_ns : monitor->last_ns;
+  double last_cores = process->ended && now_ns > since_ns
+                          ? (double)denet_values_cpu_ns(&delta) / (double)(now_ns - since_ns)
+                          : 0;
   for (struct denet_member *m = process->members; m; m = m->next_of_process) {
     if (m->counts && !m->skips_sample) {
       denet_group_add(m->tree->group, &delta);
