@@ -300,10 +300,6 @@ int denet_loop_report(struct denet_loop *loop, uint64_t timeout_ns,
   return has_timed_out ? -ETIMEDOUT : 0;
 }
 
-unsigned denet_loop_source_id(const struct denet_loop *loop) {
-  return denet_monitor_source(loop->monitor)->source_id; /* it never changes */
-}
-
 bool denet_loop_stop(struct denet_loop *loop, uint64_t timeout_ns) {
   if (!loop)
     return true;

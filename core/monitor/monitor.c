@@ -347,6 +347,7 @@ void denet_monitor_report(struct denet_monitor *monitor,
   }
   denet_groups_expire(&monitor->groups, now_ns);
   *out_stats = (struct denet_monitor_stats){
+      .source_id = monitor->source->source_id,
       .tick_ns = monitor->longest_tick_ns,
       .records = monitor->emitter.records,
       .records_dropped = monitor->emitter.dropped,

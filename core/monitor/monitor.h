@@ -25,6 +25,7 @@ struct denet_monitor_settings {
 
 /* The monitor's own figures, which _self reports. */
 struct denet_monitor_stats {
+  unsigned source_id;                /* of the source in use (struct denet_source) */
   uint64_t tick_ns;                  /* the longest tick since the last report */
   uint64_t records, records_dropped; /* lines that the sink has taken, or refused */
   uint64_t processes, matched;       /* on the host; in some tree */

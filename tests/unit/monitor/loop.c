@@ -19,6 +19,7 @@ static struct {
   atomic_bool blocks;   /* the sink is to wait for a post of release */
   atomic_bool is_blocked;
   sem_t release;
+  struct denet_monitor_stats stats;
   unsigned groups;
   uint64_t rss_bytes;
   char log[8][600];
@@ -78,8 +79,7 @@ static int start(struct denet_settings *settings) {
 }
 
 static int report(uint64_t timeout_ns) {
-  struct denet_monitor_stats stats;
-  return denet_loop_report(face.loop, timeout_ns, take_report, &face, &stats);
+  return denet_loop_report(face.loop, timeout_ns, take_report, &face, &face.stats);
 }
 
 static void expect_log(unsigned index, const char *words) {
@@ -113,7 +113,7 @@ START_TEST(lines_and_values_reach_a_face_in_the_same_process) {
   ck_assert_int_eq(report(10 * SECOND), 0);
   ck_assert_uint_eq(face.groups, 1);
   ck_assert_uint_gt(face.rss_bytes, 0);
-  ck_assert_uint_eq(denet_loop_source_id(face.loop), DENET_SOURCE_ID_PROCFS);
+  ck_assert_uint_eq(face.stats.source_id, DENET_SOURCE_ID_PROCFS);
   ck_assert(denet_loop_stop(face.loop, 10 * SECOND));
   ck_assert_uint_eq(face.lines[DENET_LINE_METADATA], 1);
   ck_assert_uint_eq(face.sentences, 0);
