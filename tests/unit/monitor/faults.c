@@ -5,9 +5,11 @@
 #include "tests/unit/faults.h"
 #include "tests/unit/proc_scene.h"
 
+/* After proc_scene.h, whose parameters are named as its variable. */
+#include "tests/unit/monitor_scene.h"
+
 #include <stdlib.h>
 
-#define SECOND UINT64_C(1000000000)
 #define INTERVAL (SECOND / 10 * 9)
 #define TICKS 5
 #define FILES_MOST 32
@@ -76,25 +78,8 @@ struct run {
   bool has_failed, had_zero;
 };
 
-static struct proc_scene scene;
+static struct proc_scene host;
 static struct run reference, tested, *run; /* without and with failures; the one that runs */
-static uint64_t now_ns;
-
-static uint64_t read_clock(void *context) {
-  (void)context;
-  return now_ns;
-}
-
-static uint64_t read_calendar(void *context) {
-  (void)context;
-  return now_ns / 1000000;
-}
-
-static int name_user(void *context, uid_t uid, char *out, size_t size) {
-  (void)context;
-  snprintf(out, size, "user%u", (unsigned)uid);
-  return 0;
-}
 
 /* Returns the file of this name, NULL: there is none. */
 static struct file *find_file(struct run *of, const char *key) {
@@ -141,7 +126,7 @@ static struct denet_monitor *open_monitor(const struct denet_env *env) {
   struct denet_monitor *monitor;
   struct denet_error error;
   proc_path pid_file;
-  proc_join(scene.top, "pid", pid_file);
+  proc_join(host.top, "pid", pid_file);
   for (size_t i = 0; i < DENET_COUNT_OF(rules); i++) {
     ck_assert_int_eq(denet_rule_init(&made[i], rules[i].name, NULL), 0);
     for (const char *const *pair = rules[i].settings; *pair; pair += 2) {
@@ -160,25 +145,21 @@ static struct denet_monitor *open_monitor(const struct denet_env *env) {
 
 static pid_t victim;
 
-static void vanish(void) { proc_vanish(&scene, victim); }
+static void vanish(void) { proc_vanish(&host, victim); }
 
 /* Runs all ticks; calls fail in one of them. */
 static void run_ticks(struct run *out_run, unsigned fault_tick, struct fault fault) {
-  struct denet_env env = {.proc_path = scene.proc,
-                          .tick_ns = SECOND / 100,
-                          .page_bytes = 4096,
-                          .boot_ns = read_clock,
-                          .unix_ms = read_calendar,
-                          .user_name = name_user};
+  struct denet_env env = scene_env;
+  env.proc_path = host.proc;
   run = out_run;
   *run = (struct run){0};
-  scene.vanished = 0;
+  host.vanished = 0;
   fault.happens = vanish;
-  proc_enter(&scene, 1); /* for what is read but once */
+  proc_enter(&host, 1); /* for what is read but once */
   struct denet_monitor *monitor = open_monitor(&env);
   for (unsigned tick = 1; tick <= TICKS; tick++) {
-    proc_enter(&scene, tick);
-    now_ns = 1000 * SECOND + (tick - 1) * INTERVAL;
+    proc_enter(&host, tick);
+    scene.now_ns = 1000 * SECOND + (tick - 1) * INTERVAL;
     if (tick == fault_tick || fault_tick == ALL_TICKS)
       faults_begin(fault);
     denet_monitor_tick(monitor, DENET_TICK_ALL, NULL);
@@ -318,8 +299,8 @@ static void expect_reference(unsigned since) {
 /* --- Tests --- */
 
 static void begin(void) {
-  proc_begin(&scene, fakes, DENET_COUNT_OF(fakes), TICKS);
-  PROC_PRINT(scene.top, "pid", "50\n");
+  proc_begin(&host, fakes, DENET_COUNT_OF(fakes), TICKS);
+  PROC_PRINT(host.top, "pid", "50\n");
   run_ticks(&reference, NO_TICK, (struct fault){0});
   ck_assert_uint_eq(reference.stats.records_dropped, 0);
 }
@@ -349,7 +330,7 @@ static void fail_each(unsigned fault_tick, unsigned step, struct fault fault) {
 START_TEST(each_allocation_of_a_tick_may_fail) {
   begin();
   fail_each(fault_ticks[_i], 1, (struct fault){.calls = FAULT_ALLOCATE, .count = 1});
-  proc_end(&scene);
+  proc_end(&host);
 }
 END_TEST
 
@@ -361,7 +342,7 @@ START_TEST(each_system_call_of_a_tick_may_fail) {
   begin();
   fail_each(failures[_i].tick, failures[_i].step,
             (struct fault){.calls = CALLS, .count = failures[_i].count});
-  proc_end(&scene);
+  proc_end(&host);
 }
 END_TEST
 
@@ -373,7 +354,7 @@ START_TEST(reads_of_one_byte_give_everything) {
   ck_assert(tested.has_failed);
   snprintf(what, sizeof(what), "a byte at a time");
   expect_reference(0);
-  proc_end(&scene);
+  proc_end(&host);
 }
 END_TEST
 
@@ -420,7 +401,7 @@ START_TEST(process_that_vanishes_at_some_call_ends_once) {
         expect_group(&reference.groups[TICKS][i], 0);
   }
   ck_assert_uint_gt(fault.first, 100);
-  proc_end(&scene);
+  proc_end(&host);
 }
 END_TEST
 

@@ -25,6 +25,9 @@
 #include "tests/unit/proc_scene.h"
 #include "tests/unit/proc_writer.h"
 
+/* After proc_scene.h, whose parameters are named as its variable. */
+#include "tests/unit/monitor_scene.h"
+
 #include <ctype.h>
 #include <glob.h>
 #include <inttypes.h>
@@ -47,7 +50,6 @@ struct expectation {
 struct run {
   const char *path;
   char proc[64];
-  uint64_t boot_ns, unix_ms;
   struct denet_monitor_settings settings;
   struct denet_rule rules[4];
   size_t rule_count;
@@ -221,16 +223,6 @@ static void compare_tick(struct run *run, unsigned end_line) {
   run->written_count = run->expected_count = 0;
 }
 
-static uint64_t boot_ns(void *context) { return ((struct run *)context)->boot_ns; }
-
-static uint64_t unix_ms(void *context) { return ((struct run *)context)->unix_ms; }
-
-static int user_name(void *context, uid_t uid, char *out, size_t size) {
-  (void)context;
-  snprintf(out, size, "user%u", (unsigned)uid);
-  return 0;
-}
-
 static void open_monitor(struct run *run, const struct denet_env *env) {
   struct denet_error error = {0};
   struct denet_source *source = NULL;
@@ -289,8 +281,7 @@ static void read_line(struct run *run, const struct denet_env *env, char *line, 
   } else if (!strncmp(line, "tick", 4)) {
     run_tick(run, env, number);
     uint64_t ms = line[4] ? strtoull(line + 4, NULL, 10) : 1000;
-    run->boot_ns += run->ticks ? ms * 1000000 : 0;
-    run->unix_ms += run->ticks++ ? ms : 0;
+    scene.now_ns += run->ticks++ ? ms * MILLISECOND : 0;
     run->scope = strstr(line, " final") ? DENET_TICK_FINAL : DENET_TICK_DUE;
   } else if (!strncmp(line, "refuse ", strlen("refuse "))) {
     read_refusals(run, line);
@@ -305,19 +296,14 @@ static glob_t scenarios;
 START_TEST(each_tick_writes_the_expected_lines) {
   struct run run = {.path = scenarios.gl_pathv[_i],
                     .proc = "/tmp/denet-scenario-XXXXXX",
-                    .boot_ns = UINT64_C(1000000000000),
-                    .unix_ms = UINT64_C(1700000000000),
                     .settings = {.interval = {100000000, 1000000000},
                                  .host_name = "testhost",
                                  .sink = take_line,
                                  .sink_context = &run}};
-  struct denet_env env = {.proc_path = run.proc,
-                          .tick_ns = 10000000,
-                          .page_bytes = 4096,
-                          .context = &run,
-                          .boot_ns = boot_ns,
-                          .unix_ms = unix_ms,
-                          .user_name = user_name};
+  struct denet_env env = scene_env;
+  env.proc_path = run.proc;
+  scene.now_ns = 1000 * SECOND;
+  scene.calendar_ms = UINT64_C(1699999000000);
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
   ck_assert_int_eq(denet_buffer_read_path(&text, AT_FDCWD, run.path, TEXT_LIMIT), 0);
   ck_assert_ptr_nonnull(mkdtemp(run.proc));
