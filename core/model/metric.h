@@ -1,4 +1,4 @@
-/* The metrics by number, and what metrics.def says of each. */
+/* The metrics by number, what metrics.def says of each, and sets of them. */
 #pragma once
 
 #include <stdbool.h>
@@ -7,19 +7,13 @@
 
 enum denet_metric {
 #define DENET_METRIC(id, ...) DENET_##id,
-#define DENET_DERIVED(...)
 #include "core/model/metrics.def"
-#undef DENET_METRIC
-#undef DENET_DERIVED
   DENET_METRICS
 };
 
 enum denet_derived {
-#define DENET_METRIC(...)
 #define DENET_DERIVED(id, ...) DENET_DERIVED_##id,
 #include "core/model/metrics.def"
-#undef DENET_METRIC
-#undef DENET_DERIVED
   DENET_DERIVEDS
 };
 
@@ -98,7 +92,8 @@ struct denet_derived_info {
 extern const struct denet_metric_info denet_metric_info[DENET_METRICS];
 extern const struct denet_derived_info denet_derived_info[DENET_DERIVEDS];
 
-/* A set of metrics; metric_set.h has what can be done with it. */
+/* A set of metrics: bit m is metric m. Its users do not depend on the number of words that it has,
+ * so that there can be any number of metrics. */
 #ifndef DENET_METRIC_WORDS
 #define DENET_METRIC_WORDS ((DENET_METRICS + 63) / 64)
 #endif
@@ -110,6 +105,64 @@ struct denet_metric_set {
  * denet-format line has. CPU times are among them if CPU use is. */
 struct denet_metric_set denet_metrics_wanted(unsigned report, bool records);
 
-/* Returns the bit of a word of the Report option ("cpu", "all", ...), in any case; -EINVAL for
- * another word. */
+/* Returns the bit of a word of the Report option, in any case; -EINVAL for another word. */
 int denet_report_parse(const char *word);
+
+static inline bool denet_metric_set_has(const struct denet_metric_set *set, unsigned metric) {
+  return set->words[metric / 64] >> metric % 64 & 1;
+}
+
+static inline void denet_metric_set_add(struct denet_metric_set *set, unsigned metric) {
+  set->words[metric / 64] |= UINT64_C(1) << metric % 64;
+}
+
+static inline void denet_metric_set_remove(struct denet_metric_set *set, unsigned metric) {
+  set->words[metric / 64] &= ~(UINT64_C(1) << metric % 64);
+}
+
+static inline void denet_metric_set_add_all(struct denet_metric_set *set,
+                                            const struct denet_metric_set *other) {
+  for (size_t i = 0; i < DENET_METRIC_WORDS; i++)
+    set->words[i] |= other->words[i];
+}
+
+static inline void denet_metric_set_remove_all(struct denet_metric_set *set,
+                                               const struct denet_metric_set *other) {
+  for (size_t i = 0; i < DENET_METRIC_WORDS; i++)
+    set->words[i] &= ~other->words[i];
+}
+
+/* Returns whether a metric is in both sets. */
+static inline bool denet_metric_set_meets(const struct denet_metric_set *set,
+                                          const struct denet_metric_set *other) {
+  for (size_t i = 0; i < DENET_METRIC_WORDS; i++)
+    if (set->words[i] & other->words[i])
+      return true;
+  return false;
+}
+
+/* Returns whether each metric of the set is in the other one too. */
+static inline bool denet_metric_set_is_within(const struct denet_metric_set *set,
+                                              const struct denet_metric_set *other) {
+  for (size_t i = 0; i < DENET_METRIC_WORDS; i++)
+    if (set->words[i] & ~other->words[i])
+      return false;
+  return true;
+}
+
+static inline bool denet_metric_set_is_empty(const struct denet_metric_set *set) {
+  return denet_metric_set_is_within(set, &(struct denet_metric_set){{0}});
+}
+
+/* Takes the lowest metric out of the set; false once it is empty:
+ * for (unsigned m; denet_metric_set_take(&rest, &m);) */
+static inline bool denet_metric_set_take(struct denet_metric_set *set, unsigned *out_metric) {
+  for (unsigned i = 0; i < DENET_METRIC_WORDS; i++) {
+    if (!set->words[i])
+      continue;
+    *out_metric = 64 * i + (unsigned)__builtin_ctzll(set->words[i]);
+    set->words[i] &= set->words[i] - 1;
+    return true;
+  }
+  return false;
+}

@@ -5,22 +5,20 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static void free_process(struct denet_process *process) {
-  denet_process_done(process);
-  free(process);
-}
-
-static void free_list(struct denet_process **list, size_t count) {
-  for (size_t i = 0; i < count; i++)
-    free_process(list[i]);
-  free(list);
+static void free_processes(struct denet_process **list, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    denet_process_done(list[i]);
+    free(list[i]);
+  }
 }
 
 void denet_process_table_done(struct denet_process_table *table) {
   if (!table)
     return;
-  free_list(table->processes, table->count);
-  free_list(table->gone, table->gone_count);
+  free_processes(table->processes, table->count);
+  free_processes(table->gone, table->gone_count);
+  free(table->processes);
+  free(table->gone);
   free(table->before);
   *table = (struct denet_process_table){0};
 }
@@ -29,25 +27,12 @@ static int reserve(struct denet_process ***list, size_t *capacity, size_t wanted
   return denet_array_reserve(list, capacity, wanted, sizeof(struct denet_process *));
 }
 
-static int append(struct denet_process_table *table, struct denet_process *process) {
-  int error = reserve(&table->processes, &table->capacity, table->count + 1);
-  if (!error)
-    table->processes[table->count++] = process;
-  return error;
-}
-
-/* denet_process_table_begin() and denet_process_table_add_gone() have made room. */
-static void add_gone(struct denet_process_table *table, struct denet_process *process) {
-  table->gone[table->gone_count++] = process;
-}
-
 int denet_process_table_begin(struct denet_process_table *table) {
   /* All present processes may stay, and all may be gone. */
   if (reserve(&table->before, &table->before_capacity, table->count) ||
       reserve(&table->gone, &table->gone_capacity, table->count))
     return -ENOMEM;
-  for (size_t i = 0; i < table->gone_count; i++)
-    free_process(table->gone[i]);
+  free_processes(table->gone, table->gone_count);
   table->gone_count = 0;
 
   struct denet_process **list = table->processes;
@@ -62,6 +47,23 @@ int denet_process_table_begin(struct denet_process_table *table) {
   return 0;
 }
 
+/* Makes a process, and leaves room for those that the pass has not come to: each may be appended to
+ * processes or to gone. The last one upserted may be gone too. */
+static int make_process(struct denet_process_table *table, pid_t pid,
+                        struct denet_process **out_process) {
+  size_t unseen = table->before_count - table->cursor;
+  if (reserve(&table->processes, &table->capacity, table->count + unseen + 1) ||
+      reserve(&table->gone, &table->gone_capacity, table->gone_count + unseen + 2))
+    return -ENOMEM;
+  struct denet_process *process = calloc(1, sizeof(*process));
+  if (!process)
+    return -ENOMEM;
+  process->pid = pid;
+  process->is_new = true;
+  *out_process = process;
+  return 0;
+}
+
 struct denet_process *denet_process_table_next_unseen(const struct denet_process_table *table,
                                                       pid_t limit) {
   if (table->cursor == table->before_count || table->before[table->cursor]->pid >= limit)
@@ -72,77 +74,45 @@ struct denet_process *denet_process_table_next_unseen(const struct denet_process
 }
 
 void denet_process_table_remove(struct denet_process_table *table) {
-  add_gone(table, table->before[table->cursor++]);
-}
-
-static struct denet_process *make_process(pid_t pid) {
-  struct denet_process *process = calloc(1, sizeof(*process));
-  if (process) {
-    process->pid = pid;
-    process->is_new = true;
-  }
-  return process;
-}
-
-static int append_new(struct denet_process_table *table, pid_t pid,
-                      struct denet_process **out_process) {
-  struct denet_process *process = make_process(pid);
-  if (!process)
-    return -ENOMEM;
-  int error = append(table, process);
-  if (error)
-    free_process(process);
-  else
-    *out_process = process;
-  return error;
+  table->gone[table->gone_count++] = table->before[table->cursor++];
 }
 
 int denet_process_table_upsert(struct denet_process_table *table, pid_t pid,
                                struct denet_process **out_process) {
   while (denet_process_table_next_unseen(table, pid))
     denet_process_table_remove(table);
-  if (table->cursor == table->before_count || table->before[table->cursor]->pid != pid)
-    return append_new(table, pid, out_process);
-  struct denet_process *process = table->before[table->cursor];
-  int error = append(table, process);
-  if (error)
-    return error;
-  table->cursor++;
-  process->is_new = false;
-  *out_process = process;
+  struct denet_process *process = denet_process_table_next_unseen(table, pid + 1);
+  if (process)
+    table->cursor++;
+  else if (make_process(table, pid, &process))
+    return -ENOMEM;
+  *out_process = table->processes[table->count++] = process;
   return 0;
 }
 
 int denet_process_table_replace(struct denet_process_table *table,
                                 struct denet_process **out_process) {
-  struct denet_process *old = table->processes[--table->count];
-  int error = append_new(table, old->pid, out_process);
-  if (error)
-    table->processes[table->count++] = old;
-  else
-    add_gone(table, old);
-  return error;
+  struct denet_process *old = table->processes[table->count - 1], *process;
+  if (make_process(table, old->pid, &process))
+    return -ENOMEM;
+  table->gone[table->gone_count++] = old;
+  *out_process = table->processes[table->count - 1] = process;
+  return 0;
 }
 
 void denet_process_table_undo(struct denet_process_table *table) {
-  struct denet_process *process = table->processes[--table->count];
-  if (process->is_new)
-    free_process(process);
+  struct denet_process **last = &table->processes[--table->count];
+  if ((*last)->is_new)
+    free_processes(last, 1);
   else
     table->cursor--;
 }
 
 int denet_process_table_add_gone(struct denet_process_table *table, pid_t pid,
                                  struct denet_process **out_process) {
-  /* The last one upserted and all that the pass has not come to may be gone as well. */
-  size_t most = table->gone_count + 2 + (table->before_count - table->cursor);
-  struct denet_process *process = make_process(pid);
-  if (!process || reserve(&table->gone, &table->gone_capacity, most)) {
-    free(process);
+  if (make_process(table, pid, out_process))
     return -ENOMEM;
-  }
-  add_gone(table, process);
-  *out_process = process;
+  table->gone[table->gone_count++] = *out_process;
   return 0;
 }
 
@@ -155,12 +125,13 @@ static int compare_gone(const void *a, const void *b) {
 }
 
 void denet_process_table_end(struct denet_process_table *table, bool complete) {
-  for (; table->cursor < table->before_count; table->cursor++) {
-    struct denet_process *process = table->before[table->cursor];
+  while (table->cursor < table->before_count) {
+    struct denet_process *process = table->before[table->cursor++];
     process->is_new = false;
-    /* New processes may have taken the room of those that stay. */
-    if (complete || append(table, process))
-      add_gone(table, process);
+    if (complete)
+      table->gone[table->gone_count++] = process;
+    else
+      table->processes[table->count++] = process;
   }
   table->before_count = 0;
   table->cursor = 0;

@@ -24,8 +24,7 @@ struct denet_process_table {
 /* Frees everything. A zeroed table is empty; NULL is fine. */
 void denet_process_table_done(struct denet_process_table *table);
 
-/* Begins a pass; frees the processes that were gone after the last one. 0; on -ENOMEM no pass has
- * begun. */
+/* Begins a pass; frees the processes that were gone after the last one. 0 or -ENOMEM: no pass. */
 int denet_process_table_begin(struct denet_process_table *table);
 
 /* Stores the known process with this pid, or a new one, zeroed except pid and is_new. pids ascend
@@ -38,8 +37,7 @@ int denet_process_table_upsert(struct denet_process_table *table, pid_t pid,
 const struct denet_process *denet_process_table_peek(const struct denet_process_table *table,
                                                      pid_t pid);
 
-/* Replaces the process of the last upsert() by a new one with the same pid; the old one is gone. 0
- * or -ENOMEM. */
+/* Replaces the process of the last upsert() by a new one; the old one is gone. 0 or -ENOMEM. */
 int denet_process_table_replace(struct denet_process_table *table,
                                 struct denet_process **out_process);
 
@@ -52,8 +50,7 @@ struct denet_process *denet_process_table_next_unseen(const struct denet_process
                                                       pid_t limit);
 void denet_process_table_remove(struct denet_process_table *table);
 
-/* Adds a new process that is gone already: it lived between two passes. Inside a pass. 0 or
- * -ENOMEM. */
+/* Adds a new process that is gone already. Inside a pass. 0 or -ENOMEM. */
 int denet_process_table_add_gone(struct denet_process_table *table, pid_t pid,
                                  struct denet_process **out_process);
 

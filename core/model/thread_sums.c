@@ -12,7 +12,7 @@ struct thread {
   bool is_visited;   /* in this pass */
   bool has_exited;   /* the main thread, which stays until all are gone */
   bool has_start;    /* its blocked time is counted */
-  bool is_unread;    /* it has run, but its counters could not be read */
+  bool is_unread;    /* it has run since its counters were added */
   bool is_successor; /* an earlier thread had its number, and started at start_ns */
   uint64_t start_ns;
   uint64_t visited_ns; /* the begin of the pass that visited it last */
@@ -79,8 +79,8 @@ static __int128 find_offset(const struct thread *thread) {
 static void stop_counting(struct denet_thread_sums *threads, struct thread *thread) {
   if (!thread->has_start)
     return;
-  bool was_asked = threads->asked_ns > thread->visited_ns;
-  threads->offset_ns += was_asked ? threads->asked_ns : thread->visited_ns;
+  threads->offset_ns +=
+      threads->asked_ns > thread->visited_ns ? threads->asked_ns : thread->visited_ns;
   threads->started--;
   thread->has_start = false;
 }
@@ -136,22 +136,19 @@ static void replace_leader(struct denet_thread_sums *threads, struct thread *lea
   *exec_thread = old;
 }
 
-static bool has_other_times(const struct thread *thread, const struct denet_thread_times *times) {
-  return times->run_ns != thread->times.run_ns || times->delay_ns < thread->times.delay_ns ||
-         times->timeslices != thread->times.timeslices;
-}
-
 bool denet_thread_sums_may_have_run(const struct denet_thread_sums *threads, pid_t tid,
                                     const struct denet_thread_times *times) {
   const struct thread *thread = find_thread(threads, tid);
   return !thread || threads->execd_tid == tid || thread->is_unread ||
-         has_other_times(thread, times);
+         times->run_ns != thread->times.run_ns || times->delay_ns < thread->times.delay_ns ||
+         times->timeslices != thread->times.timeslices;
 }
 
 int denet_thread_sums_visit(struct denet_thread_sums *threads, pid_t tid,
                             const struct denet_thread_times *times) {
-  bool is_new = !find_thread(threads, tid);
+  bool has_run = denet_thread_sums_may_have_run(threads, tid, times);
   size_t i = threads->current = find_index(threads, tid);
+  bool is_new = i == threads->count || threads->threads[i].tid != tid;
   if (is_new && denet_array_reserve(&threads->threads, &threads->capacity, threads->count + 1,
                                     sizeof(struct thread)))
     return -ENOMEM;
@@ -162,7 +159,6 @@ int denet_thread_sums_visit(struct denet_thread_sums *threads, pid_t tid,
   }
   if (threads->execd_tid == tid)
     replace_leader(threads, thread, times);
-  bool has_run = is_new || thread->is_unread || has_other_times(thread, times);
   if (times->run_ns < thread->times.run_ns || times->delay_ns < thread->times.delay_ns)
     replace_thread(threads, thread);
   __int128 before = find_offset(thread);
@@ -171,12 +167,8 @@ int denet_thread_sums_visit(struct denet_thread_sums *threads, pid_t tid,
     threads->offset_ns += find_offset(thread) - before;
   thread->is_visited = true;
   thread->visited_ns = threads->now_ns;
-  thread->is_unread = false;
+  thread->is_unread = has_run;
   return has_run;
-}
-
-void denet_thread_sums_note_unread(struct denet_thread_sums *threads) {
-  threads->threads[threads->current].is_unread = true;
 }
 
 bool denet_thread_sums_lacks_start(const struct denet_thread_sums *threads, pid_t tid) {
@@ -199,12 +191,11 @@ void denet_thread_sums_start(struct denet_thread_sums *threads, uint64_t start_n
 
 void denet_thread_sums_add(struct denet_thread_sums *threads, const struct denet_values *counters) {
   struct thread *thread = threads->threads + threads->current;
-  for (unsigned m = 0; m < DENET_METRICS; m++) {
-    if (!denet_values_has(counters, m))
-      continue;
-    uint64_t now = counters->value[m];
-    uint64_t before = denet_values_has(&thread->counters, m) ? thread->counters.value[m] : 0;
-    uint64_t sum = denet_values_has(&threads->sums, m) ? threads->sums.value[m] : 0;
+  struct denet_metric_set rest = counters->present;
+  thread->is_unread = false;
+  for (unsigned m; denet_metric_set_take(&rest, &m);) {
+    uint64_t now = counters->value[m], before = denet_values_get(&thread->counters, m);
+    uint64_t sum = denet_values_get(&threads->sums, m);
     denet_values_set(&threads->sums, m, now > before ? sum + now - before : sum);
     denet_values_set(&thread->counters, m, now);
   }
@@ -228,15 +219,12 @@ void denet_thread_sums_end(struct denet_thread_sums *threads, bool complete) {
   threads->count = kept;
 }
 
-void denet_thread_sums_raise(struct denet_thread_sums *threads, const struct denet_values *least) {
-  for (unsigned m = 0; m < DENET_METRICS; m++)
-    if (denet_values_has(&threads->sums, m) && denet_values_has(least, m) &&
-        threads->sums.value[m] < least->value[m])
-      threads->sums.value[m] = least->value[m];
-}
-
-const struct denet_values *denet_thread_sums_sums(const struct denet_thread_sums *threads) {
-  return &threads->sums;
+void denet_thread_sums_take(struct denet_thread_sums *threads, struct denet_values *now) {
+  struct denet_metric_set rest = threads->sums.present;
+  for (unsigned m; denet_metric_set_take(&rest, &m);) {
+    denet_values_raise(&threads->sums, m, denet_values_get(now, m));
+    denet_values_set(now, m, threads->sums.value[m]);
+  }
 }
 
 bool denet_thread_sums_blocked(struct denet_thread_sums *threads, uint64_t now_ns,

@@ -33,18 +33,14 @@ void denet_thread_sums_begin(struct denet_thread_sums *threads, uint64_t now_ns)
 void denet_thread_sums_note_main(struct denet_thread_sums *threads, pid_t tid, uint64_t stamp,
                                  bool has_exited);
 
-/* Returns whether the times show that the thread has run since its counters were last added. */
+/* Returns what denet_thread_sums_visit() would return. */
 bool denet_thread_sums_may_have_run(const struct denet_thread_sums *threads, pid_t tid,
                                     const struct denet_thread_times *times);
 
-/* Visits a thread. Returns 1 if it has run since its counters were last added, 0 if not; -ENOMEM.
- */
+/* Visits a thread. Returns 1 if it may have run since its counters were last added, else 0;
+ * -ENOMEM. */
 int denet_thread_sums_visit(struct denet_thread_sums *threads, pid_t tid,
                             const struct denet_thread_times *times);
-
-/* Notes that the counters of the thread visited last could not be read: its next visit returns 1.
- */
-void denet_thread_sums_note_unread(struct denet_thread_sums *threads);
 
 /* Returns whether the start of a thread is needed before its blocked time can be counted. */
 bool denet_thread_sums_lacks_start(const struct denet_thread_sums *threads, pid_t tid);
@@ -62,12 +58,9 @@ pid_t denet_thread_sums_next_missing(const struct denet_thread_sums *threads, pi
  * stays in the sums; otherwise they are kept. */
 void denet_thread_sums_end(struct denet_thread_sums *threads, bool complete);
 
-/* Raises each sum that is below the value in least: counters of the whole process include threads
- * that exited unseen. */
-void denet_thread_sums_raise(struct denet_thread_sums *threads, const struct denet_values *least);
-
-/* Returns the sums over all threads that ever were; borrowed. */
-const struct denet_values *denet_thread_sums_sums(const struct denet_thread_sums *threads);
+/* Puts the sums over all threads that ever were into now. A sum that is below the value in now is
+ * raised to it: counters of the whole process include threads that exited unseen. */
+void denet_thread_sums_take(struct denet_thread_sums *threads, struct denet_values *now);
 
 /* Computes the time that the threads were blocked until now_ns, ns: their ages without run time and
  * run queue delay. now_ns is the begin of the last, complete pass, or later if no thread has run

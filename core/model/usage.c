@@ -15,22 +15,18 @@ void denet_usage_free(struct denet_usage *usage) {
 static uint64_t advance_counter(struct denet_usage *usage, unsigned m,
                                 enum denet_baseline baseline) {
   uint64_t now = usage->now.value[m], gained = now - usage->last[m];
-  bool begins = !denet_metric_set_has(&usage->counting, m);
-  bool is_backwards = now < usage->last[m];
+  bool begins = !denet_metric_set_has(&usage->counting, m), is_backwards = now < usage->last[m];
   usage->last[m] = now;
   denet_metric_set_add(&usage->counting, m);
   denet_metric_set_add(&usage->counted, m);
   /* A counter of which members have no share began before they were born. */
   if (denet_metric_info[m].combine != DENET_SUM)
     baseline = DENET_BASELINE_FIRST_SEEN;
-  if (begins && baseline == DENET_BASELINE_BIRTH_IN_RECORDS) {
-    usage->zero[m] = 0;
+  if (is_backwards || (begins && baseline == DENET_BASELINE_FIRST_SEEN)) {
+    usage->zero[m] += gained;
     return 0;
   }
-  if (!is_backwards && !(begins && baseline == DENET_BASELINE_FIRST_SEEN))
-    return gained;
-  usage->zero[m] += gained;
-  return 0;
+  return begins && baseline == DENET_BASELINE_BIRTH_IN_RECORDS ? 0 : gained;
 }
 
 void denet_usage_advance(struct denet_usage *usage, enum denet_baseline baseline,
@@ -54,12 +50,13 @@ void denet_usage_totals(const struct denet_usage *usage, struct denet_values *ou
 }
 
 void denet_usage_rate(struct denet_usage *usage, uint64_t window_ns) {
-  uint64_t cpu_ns = denet_usage_cpu_ns(usage), now_ns = usage->measured_ns;
-  bool has_begun = usage->cores_ns != 0;
-  if (has_begun && (now_ns <= usage->cores_ns || now_ns - usage->cores_ns < window_ns))
+  uint64_t cpu_ns =
+      denet_usage_total(usage, DENET_CPU_USER) + denet_usage_total(usage, DENET_CPU_SYSTEM);
+  uint64_t now_ns = usage->measured_ns, last_ns = usage->cores_ns;
+  if (last_ns && now_ns < last_ns + window_ns)
     return;
-  if (has_begun)
-    usage->cpu_cores = (double)(cpu_ns - usage->cores_cpu_ns) / (double)(now_ns - usage->cores_ns);
+  if (last_ns)
+    usage->cpu_cores = (double)(cpu_ns - usage->cores_cpu_ns) / (double)(now_ns - last_ns);
   usage->cores_ns = now_ns;
   usage->cores_cpu_ns = cpu_ns;
 }

@@ -50,8 +50,7 @@ void denet_usage_free(struct denet_usage *usage);
 void denet_usage_advance(struct denet_usage *usage, enum denet_baseline baseline,
                          struct denet_values *out_delta);
 
-/* Stores the totals: counters since the process counts, which never fall; gauges as they are now.
- */
+/* Stores the totals: counters since the process counts, which never fall; gauges as they are. */
 void denet_usage_totals(const struct denet_usage *usage, struct denet_values *out_totals);
 
 /* Returns the total of one counter, 0 if it has none. */
@@ -60,20 +59,13 @@ static inline uint64_t denet_usage_total(const struct denet_usage *usage,
   return usage->last[metric] - usage->zero[metric];
 }
 
-/* Returns the total of CPU time, ns. */
-static inline uint64_t denet_usage_cpu_ns(const struct denet_usage *usage) {
-  return denet_usage_total(usage, DENET_CPU_USER) + denet_usage_total(usage, DENET_CPU_SYSTEM);
-}
-
-/* Brings cpu_cores up to date if at least window_ns have passed since it was. */
+/* Brings cpu_cores up to date if at least window_ns (not 0) have passed since it was. */
 void denet_usage_rate(struct denet_usage *usage, uint64_t window_ns);
 
-/* Notes the network namespace of the process by its number, 0 if it is not known. Counts of another
- * namespace begin anew. */
+/* Notes the number of the network namespace, 0: not known. Counts of another one begin anew. */
 void denet_usage_enter_net(struct denet_usage *usage, uint64_t namespace);
 
-/* Stops counting, as the process has left all trees. What it does until it is a member again is not
- * counted. */
+/* Stops counting: the process has left all trees, and counts again when it is a member again. */
 void denet_usage_pause(struct denet_usage *usage);
 
 /* Sets DENET_OFF_CPU, which never falls, to the time that the threads were blocked: what is left of

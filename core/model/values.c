@@ -16,8 +16,6 @@ uint64_t denet_values_cpu_ns(const struct denet_values *values) {
   return denet_values_get(values, DENET_CPU_USER) + denet_values_get(values, DENET_CPU_SYSTEM);
 }
 
-static uint64_t at_least(uint64_t value, uint64_t least) { return value > least ? value : least; }
-
 void denet_values_split_cpu(struct denet_values *values, uint64_t cpu_ns, uint64_t user_ticks,
                             uint64_t system_ticks) {
   uint64_t user = denet_values_get(values, DENET_CPU_USER);
@@ -26,8 +24,8 @@ void denet_values_split_cpu(struct denet_values *values, uint64_t cpu_ns, uint64
     return;
   uint64_t ticks = user_ticks + system_ticks;
   unsigned __int128 share = (unsigned __int128)cpu_ns * system_ticks;
-  uint64_t new_system = at_least(ticks ? (uint64_t)(share / ticks) : 0, system);
-  uint64_t new_user = at_least(cpu_ns - (new_system < cpu_ns ? new_system : cpu_ns), user);
-  denet_values_set(values, DENET_CPU_USER, new_user);
-  denet_values_set(values, DENET_CPU_SYSTEM, cpu_ns - new_user);
+  uint64_t new_system = ticks ? (uint64_t)(share / ticks) : 0, most = cpu_ns - user;
+  new_system = new_system < system ? system : new_system > most ? most : new_system;
+  denet_values_set(values, DENET_CPU_USER, cpu_ns - new_system);
+  denet_values_set(values, DENET_CPU_SYSTEM, new_system);
 }

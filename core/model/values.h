@@ -1,7 +1,7 @@
 /* One value of each metric, in core's units: ns, bytes, plain counts. */
 #pragma once
 
-#include "core/model/metric_set.h"
+#include "core/model/metric.h"
 
 /* An absent value is a cleared bit of present, never 0. */
 struct denet_values {

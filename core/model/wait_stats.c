@@ -88,25 +88,19 @@ void denet_wait_stats_leave(struct denet_process_wait_stats *process, uint64_t p
   process->count = 0;
 }
 
-/* A list may miss a thread that exits while it is made, so that a sum is less than before. */
-static void raise(struct denet_values *values, enum denet_metric metric, uint64_t value) {
-  if (!denet_values_has(values, metric) || values->value[metric] < value)
-    denet_values_set(values, metric, value);
-}
-
 void denet_wait_stats_take(const struct denet_process_wait_stats *process,
                            struct denet_values *values) {
+  /* A list may miss a thread that exits while it is made, so that a sum is less than before. */
   for (int i = 0; i < DENET_REASONS; i++)
-    raise(values, metric_of_reason[i], process->stats.time_ns[i]);
-  raise(values, DENET_OFF_CPU_EVENTS, process->stats.count);
+    denet_values_raise(values, metric_of_reason[i], process->stats.time_ns[i]);
+  denet_values_raise(values, DENET_OFF_CPU_EVENTS, process->stats.count);
 }
 
 uint64_t denet_wait_stats_reasons(const struct denet_values *values,
                                   uint64_t out_time_ns[DENET_REASONS]) {
   uint64_t total_ns = 0;
   for (int i = 0; i < DENET_REASONS; i++) {
-    bool is_known = denet_values_has(values, metric_of_reason[i]);
-    out_time_ns[i] = is_known ? values->value[metric_of_reason[i]] : 0;
+    out_time_ns[i] = denet_values_get(values, metric_of_reason[i]);
     total_ns += out_time_ns[i];
   }
   return total_ns;

@@ -15,8 +15,9 @@
 /* The least time between two reads of the source's events: what happens in between waits. */
 #define EVENT_INTERVAL_NS UINT64_C(20000000)
 
-/* A report that a caller waits for. */
+/* A tick that a caller waits for: of everything with a report, or the final one. */
 struct request {
+  enum denet_tick_scope scope;
   void (*each)(void *context, const struct denet_group_report *report);
   void *context;
   struct denet_monitor_stats *out_stats;
@@ -29,14 +30,13 @@ struct denet_loop {
   struct denet_env env;
   struct denet_error no_stacks; /* why stacks are not available; "" if they are */
   pthread_t thread;
-  int wake_fd; /* eventfd(2): written when there is a request or the thread is to end */
-  atomic_bool is_stopping;
+  int wake_fd;              /* eventfd(2): written when there is a request */
   atomic_bool is_abandoned; /* the thread did not end in time */
 
-  pthread_mutex_t lock;          /* of the next three */
-  pthread_cond_t answered;       /* the request is answered or the thread has ended */
-  const struct request *request; /* borrowed from the caller that waits; NULL: none */
-  bool has_ended;
+  pthread_mutex_t lock; /* of the next three */
+  pthread_cond_t answered;
+  struct request request;
+  bool has_request; /* and it is not answered yet */
 
   bool has_timed_out; /* the last request; logged once. Of the caller */
 
@@ -75,90 +75,91 @@ static void tick(struct denet_loop *loop, enum denet_tick_scope scope) {
   loop->logged_unavailable |= fresh;
 }
 
-/* Waits until until_ns (boot clock), until there is a request, or until event_fd (-1: none) is
- * readable. Returns whether event_fd is. */
-static bool wait_until(const struct denet_loop *loop, uint64_t until_ns, uint64_t now_ns,
-                       int event_fd) {
-  struct pollfd fds[] = {{.fd = loop->wake_fd, .events = POLLIN},
-                         {.fd = event_fd, .events = POLLIN}};
-  uint64_t ns = until_ns - now_ns;
-  struct timespec time = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
-  eventfd_t count;
-  int ready = ppoll(fds, 2, &time, NULL);
-  if (ready > 0 && fds[0].revents)
-    eventfd_read(loop->wake_fd, &count);
-  return ready > 0 && fds[1].revents;
+static struct timespec to_timespec(uint64_t ns) {
+  return (struct timespec){(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
 }
 
-static bool has_request(struct denet_loop *loop) {
-  pthread_mutex_lock(&loop->lock);
-  bool has_request = loop->request;
-  pthread_mutex_unlock(&loop->lock);
-  return has_request;
+/* Returns until when the thread pauses after work that began at began_ns and ends now. */
+static uint64_t find_rested(uint64_t began_ns) {
+  uint64_t ended_ns = denet_clock_boot_ns();
+  return ended_ns + denet_interval_backoff(ended_ns - began_ns);
+}
+
+/* Reads the events of the source. Returns when they may be read next. */
+static uint64_t drain_events(struct denet_loop *loop) {
+  uint64_t began_ns = denet_clock_boot_ns();
+  denet_monitor_drain_events(loop->monitor);
+  uint64_t rested_ns = find_rested(began_ns), least_ns = denet_clock_boot_ns() + EVENT_INTERVAL_NS;
+  return rested_ns > least_ns ? rested_ns : least_ns;
 }
 
 /* Waits until the next tick is due, but at least until rested_ns, or until there is a request. An
- * event of the source may bring the tick forward. Returns false if the thread is to end. */
-static bool wait_for_tick(struct denet_loop *loop, uint64_t rested_ns,
-                          enum denet_tick_scope *out_scope) {
-  int event_fd = denet_monitor_event_fd(loop->monitor);
+ * event of the source may bring the tick forward. Returns the scope of the tick. */
+static enum denet_tick_scope wait_for_tick(struct denet_loop *loop, uint64_t rested_ns) {
+  int event_fd = denet_monitor_source(loop->monitor)->event_fd;
+  struct pollfd fds[] = {{.fd = loop->wake_fd, .events = POLLIN}, {.events = POLLIN}};
   uint64_t drain_ns = rested_ns; /* when events may be read next */
-  while (!loop->is_stopping) {
+  for (;;) {
     uint64_t next_ns = denet_monitor_next_ns(loop->monitor), now_ns = denet_clock_boot_ns();
     if (next_ns < rested_ns)
       next_ns = rested_ns;
-    bool is_requested = has_request(loop);
-    *out_scope = is_requested ? DENET_TICK_ALL : DENET_TICK_DUE;
-    if (is_requested || now_ns >= next_ns)
-      return true;
+    pthread_mutex_lock(&loop->lock);
+    enum denet_tick_scope scope = loop->has_request ? loop->request.scope : DENET_TICK_DUE;
+    pthread_mutex_unlock(&loop->lock);
+    if (scope != DENET_TICK_DUE || now_ns >= next_ns)
+      return scope;
     bool may_drain = now_ns >= drain_ns;
-    uint64_t until_ns = may_drain || next_ns < drain_ns ? next_ns : drain_ns;
-    if (wait_until(loop, until_ns, now_ns, may_drain ? event_fd : -1)) {
-      uint64_t began_ns = denet_clock_boot_ns();
-      denet_monitor_drain_events(loop->monitor);
-      uint64_t ended_ns = denet_clock_boot_ns();
-      uint64_t backoff_ns = denet_interval_backoff(ended_ns - began_ns);
-      drain_ns = ended_ns + (backoff_ns > EVENT_INTERVAL_NS ? backoff_ns : EVENT_INTERVAL_NS);
-    }
+    struct timespec time =
+        to_timespec((may_drain || next_ns < drain_ns ? next_ns : drain_ns) - now_ns);
+    eventfd_t count;
+    fds[1].fd = may_drain ? event_fd : -1;
+    if (ppoll(fds, DENET_COUNT_OF(fds), &time, NULL) <= 0)
+      continue;
+    if (fds[0].revents)
+      eventfd_read(loop->wake_fd, &count);
+    if (fds[1].revents)
+      drain_ns = drain_events(loop);
   }
-  return false;
 }
 
 static void *run(void *context) {
   struct denet_loop *loop = context;
+  const struct request *request = &loop->request;
   enum denet_tick_scope scope = DENET_TICK_DUE;
-  uint64_t began_ns, rested_ns;
-  do {
-    began_ns = denet_clock_boot_ns();
+  for (;;) {
+    uint64_t began_ns = denet_clock_boot_ns();
     tick(loop, scope);
     pthread_mutex_lock(&loop->lock);
     /* The caller may have given up meanwhile. */
-    if (loop->request && scope == DENET_TICK_ALL) {
-      const struct request *request = loop->request;
-      denet_monitor_report(loop->monitor, request->each, request->context, request->out_stats);
-      loop->request = NULL;
+    if (loop->has_request && request->scope == scope) {
+      if (request->each)
+        denet_monitor_report(loop->monitor, request->each, request->context, request->out_stats);
+      loop->has_request = false;
       pthread_cond_signal(&loop->answered);
     }
     pthread_mutex_unlock(&loop->lock);
-    uint64_t ended_ns = denet_clock_boot_ns();
-    rested_ns = ended_ns + denet_interval_backoff(ended_ns - began_ns);
-  } while (wait_for_tick(loop, rested_ns, &scope));
-  tick(loop, DENET_TICK_FINAL);
-  pthread_mutex_lock(&loop->lock);
-  loop->has_ended = true;
-  pthread_cond_signal(&loop->answered);
-  pthread_mutex_unlock(&loop->lock);
-  return NULL;
+    if (scope == DENET_TICK_FINAL)
+      return NULL;
+    scope = wait_for_tick(loop, find_rested(began_ns));
+  }
 }
 
-/* Wakes the thread, and waits for its answer until timeout_ns have passed. With the lock held. */
-static void wait_for_thread(struct denet_loop *loop, uint64_t timeout_ns) {
-  uint64_t deadline_ns = denet_clock_monotonic_ns() + timeout_ns;
-  struct timespec deadline = {(time_t)(deadline_ns / 1000000000), (long)(deadline_ns % 1000000000)};
+/* Has the thread answer a request. Returns false if it has not after timeout_ns: the request for a
+ * report is taken back then; that for the end stays. */
+static bool request_answer(struct denet_loop *loop, const struct request *request,
+                           uint64_t timeout_ns) {
+  struct timespec deadline = to_timespec(denet_clock_monotonic_ns() + timeout_ns);
   int error = 0;
+  pthread_mutex_lock(&loop->lock);
+  loop->request = *request;
+  loop->has_request = true;
   eventfd_write(loop->wake_fd, 1);
-  while ((loop->is_stopping ? !loop->has_ended : loop->request != NULL) && !error)
+  while (loop->has_request && !error)
     error = pthread_cond_timedwait(&loop->answered, &loop->lock, &deadline);
+  bool is_answered = !loop->has_request;
+  loop->has_request &= request->scope == DENET_TICK_FINAL;
+  pthread_mutex_unlock(&loop->lock);
+  return is_answered;
 }
 
 static int open_source(struct denet_loop *loop, struct denet_source **out_source) {
@@ -191,16 +192,14 @@ static struct denet_profiler *open_profiler(struct denet_loop *loop,
     are_wanted |= settings->rules[i].off_cpu == DENET_OFF_CPU_STACKS;
   if (!are_wanted)
     return NULL;
-  int failure = -ENOTSUP;
-  if (source->source_id != DENET_SOURCE_ID_BPF)
-    denet_error_set(error, failure, "they need the bpf source");
-  else
-    failure = denet_profiler_open(&settings->profiler, settings->proc_path, error, &profiler);
-  if (!failure) {
-    if (error->text[0])
-      denet_log_write(&loop->log, DENET_SEVERITY_WARNING, "OffCPU \"stacks\": %s", error->text);
+  int failure =
+      source->source_id == DENET_SOURCE_ID_BPF
+          ? denet_profiler_open(&settings->profiler, settings->proc_path, error, &profiler)
+          : denet_error_set(error, -ENOTSUP, "they need the bpf source");
+  if (!failure && error->text[0])
+    denet_log_write(&loop->log, DENET_SEVERITY_WARNING, "OffCPU \"stacks\": %s", error->text);
+  if (!failure)
     return profiler;
-  }
   denet_log_write(
       &loop->log, DENET_SEVERITY_WARNING,
       "OffCPU \"stacks\" is not available: %s. Off-CPU times are reported without reasons and "
@@ -259,17 +258,17 @@ int denet_loop_start(struct denet_settings *settings, const struct denet_loop_fa
     denet_settings_done(settings);
     return -ENOMEM;
   }
-  loop->settings = *settings;
+  *loop = (struct denet_loop){.settings = *settings,
+                              .face = *face,
+                              .log = {write_log, loop},
+                              .lock = PTHREAD_MUTEX_INITIALIZER,
+                              .wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   *settings = (struct denet_settings){0};
-  loop->face = *face;
-  loop->log = (struct denet_log){write_log, loop};
   pthread_condattr_t attributes;
   pthread_condattr_init(&attributes);
   pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
   pthread_cond_init(&loop->answered, &attributes);
   pthread_condattr_destroy(&attributes);
-  pthread_mutex_init(&loop->lock, NULL);
-  loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   int error = loop->wake_fd < 0 ? -errno : open_monitor(loop);
   if (!error) {
     error = denet_thread_start(&loop->thread, "denet-sampler", run, loop);
@@ -287,13 +286,8 @@ int denet_loop_start(struct denet_settings *settings, const struct denet_loop_fa
 int denet_loop_report(struct denet_loop *loop, uint64_t timeout_ns,
                       void (*each)(void *context, const struct denet_group_report *report),
                       void *context, struct denet_monitor_stats *out_stats) {
-  struct request request = {each, context, out_stats};
-  pthread_mutex_lock(&loop->lock);
-  loop->request = &request;
-  wait_for_thread(loop, timeout_ns);
-  bool has_timed_out = loop->request;
-  loop->request = NULL;
-  pthread_mutex_unlock(&loop->lock);
+  struct request request = {DENET_TICK_ALL, each, context, out_stats};
+  bool has_timed_out = !request_answer(loop, &request, timeout_ns);
   if (has_timed_out && !loop->has_timed_out)
     denet_log_write(
         &loop->log, DENET_SEVERITY_ERROR,
@@ -306,26 +300,18 @@ int denet_loop_report(struct denet_loop *loop, uint64_t timeout_ns,
   return has_timed_out ? -ETIMEDOUT : 0;
 }
 
-unsigned denet_loop_source_id(const struct denet_loop *loop) {
-  return denet_monitor_source(loop->monitor)->source_id; /* it never changes */
-}
-
 bool denet_loop_stop(struct denet_loop *loop, uint64_t timeout_ns) {
   if (!loop)
     return true;
-  pthread_mutex_lock(&loop->lock);
-  loop->is_stopping = true;
-  wait_for_thread(loop, timeout_ns);
-  bool has_ended = loop->has_ended;
-  pthread_mutex_unlock(&loop->lock);
-  if (!has_ended) {
-    denet_log_write(&loop->log, DENET_SEVERITY_ERROR,
-                    "a tick has stalled and does not come to an end: there are no last samples");
-    loop->is_abandoned = true;
-    pthread_detach(loop->thread);
-    return false;
+  struct request request = {.scope = DENET_TICK_FINAL};
+  if (request_answer(loop, &request, timeout_ns)) {
+    pthread_join(loop->thread, NULL);
+    free_loop(loop);
+    return true;
   }
-  pthread_join(loop->thread, NULL);
-  free_loop(loop);
-  return true;
+  denet_log_write(&loop->log, DENET_SEVERITY_ERROR,
+                  "a tick has stalled and does not come to an end: there are no last samples");
+  loop->is_abandoned = true;
+  pthread_detach(loop->thread);
+  return false;
 }

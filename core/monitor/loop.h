@@ -29,9 +29,6 @@ int denet_loop_report(struct denet_loop *loop, uint64_t timeout_ns,
                       void (*each)(void *context, const struct denet_group_report *report),
                       void *context, struct denet_monitor_stats *out_stats);
 
-/* Returns the number of the source in use (struct denet_source, source_id). */
-unsigned denet_loop_source_id(const struct denet_loop *loop);
-
 /* Runs the last tick, which writes a line of each tree, ends the thread and frees the loop. NULL is
  * fine. False, logged, if a tick has stalled for timeout_ns: the thread is left behind with its
  * memory; once the stall ends it ends too, and sends no more lines and logs nothing. In any case

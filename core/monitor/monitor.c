@@ -5,9 +5,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
-#define BOOT_ID_BYTES 36 /* the text of a UUID */
+#define BOOT_ID_BYTES 37 /* the text of a UUID, with the NUL */
 
 struct denet_monitor {
   struct denet_interval interval;
@@ -22,7 +24,7 @@ struct denet_monitor {
   struct denet_trees trees;
   struct denet_matcher matcher;
   struct denet_emitter emitter;
-  char boot_id[BOOT_ID_BYTES + 1];
+  char boot_id[BOOT_ID_BYTES];
   char host_name[256];
   uint64_t next_ns;         /* when the next tick is due, boot clock, as are */
   uint64_t first_ns;        /* when the first tick began */
@@ -32,65 +34,39 @@ struct denet_monitor {
 
 /* Reads the UUID of this boot (random(4)); "" if it is not available. */
 static void read_boot_id(struct denet_monitor *monitor) {
-  char path[4096];
+  char path[PATH_MAX];
   int length =
       snprintf(path, sizeof(path), "%s/sys/kernel/random/boot_id", monitor->env->proc_path);
-  if (length < 0 || (size_t)length >= sizeof(path))
-    return;
-  DENET_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0)
-    return;
-  ssize_t got = read(fd, monitor->boot_id, BOOT_ID_BYTES);
-  monitor->boot_id[got > 0 ? got : 0] = '\0';
+  DENET_CLOSE int fd = length < (int)sizeof(path) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+  if (fd < 0 || read(fd, monitor->boot_id, BOOT_ID_BYTES - 1) < 0)
+    monitor->boot_id[0] = '\0';
 }
 
-/* Makes the groups whose names do not depend on a process: they report 0 processes from the start.
- */
-static int make_fixed_groups(struct denet_monitor *monitor) {
-  int error = 0;
-  for (size_t i = 0; i < monitor->active_rule_count && !error; i++) {
-    const struct denet_rule *rule = &monitor->active_rules[i].rule;
-    if (!denet_group_is_fixed(rule))
-      continue;
-    struct denet_group *group;
-    struct denet_buffer DENET_CLEANUP(denet_buffer_done) name = {0};
-    struct denet_template_values values = {.rule = denet_text_of(rule->name)};
-    error = denet_template_expand(rule->instance, &values, &name);
-    if (!error)
-      error = denet_groups_get(&monitor->groups, rule, denet_buffer_text(&name), &group);
-  }
-  return error;
+/* Makes the group of a rule whose name does not depend on a process: it reports 0 processes from
+ * the start. A group that cannot be made is made with its first member. */
+static void make_fixed_group(struct denet_groups *groups, const struct denet_rule *rule) {
+  struct denet_group *group;
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer name = {0};
+  struct denet_template_values values = {.rule = denet_text_of(rule->name)};
+  if (denet_group_is_fixed(rule) && !denet_template_expand(rule->instance, &values, &name))
+    denet_groups_get(groups, rule, denet_buffer_text(&name), &group);
 }
 
 /* Takes the rules over. */
-static void take_rules(struct denet_monitor *monitor, struct denet_rule *rules) {
-  for (size_t i = 0; i < monitor->active_rule_count; i++) {
+static void take_rules(struct denet_monitor *monitor, struct denet_rule *rules, size_t count) {
+  monitor->active_rule_count = count;
+  for (size_t i = 0; i < count; i++) {
     struct denet_active_rule *active_rule = &monitor->active_rules[i];
     active_rule->rule = rules[i];
+    rules[i] = (struct denet_rule){0};
     active_rule->wanted = denet_metrics_wanted(active_rule->rule.report, active_rule->rule.records);
     if (active_rule->rule.off_cpu == DENET_OFF_CPU_NONE) {
       denet_metric_set_remove(&active_rule->wanted, DENET_RUN_DELAY);
       denet_metric_set_remove(&active_rule->wanted, DENET_OFF_CPU);
     }
     active_rule->losses = monitor->profiler ? &monitor->off_cpu_losses : NULL;
-    rules[i] = (struct denet_rule){0};
+    make_fixed_group(&monitor->groups, &active_rule->rule);
   }
-}
-
-static void connect_parts(struct denet_monitor *monitor,
-                          const struct denet_monitor_settings *settings) {
-  monitor->matcher = (struct denet_matcher){
-      .active_rules = monitor->active_rules,
-      .active_rule_count = monitor->active_rule_count,
-      .source = monitor->source,
-      .env = monitor->env,
-      .table = &monitor->table,
-      .groups = &monitor->groups,
-      .trees = &monitor->trees,
-      .baseline = settings->since_process_start ? DENET_BASELINE_BIRTH_IN_RECORDS
-                                                : DENET_BASELINE_FIRST_SEEN,
-  };
-  denet_matcher_init(&monitor->matcher);
 }
 
 int denet_monitor_new(const struct denet_monitor_settings *settings, const struct denet_env *env,
@@ -116,11 +92,19 @@ int denet_monitor_new(const struct denet_monitor_settings *settings, const struc
   }
   monitor->source = source;
   monitor->profiler = settings->profiler;
-  monitor->active_rule_count = rule_count;
-  take_rules(monitor, rules);
-  connect_parts(monitor, settings);
-  /* A group that could not be made is made with its first member. */
-  make_fixed_groups(monitor);
+  take_rules(monitor, rules, rule_count);
+  monitor->matcher = (struct denet_matcher){
+      .active_rules = monitor->active_rules,
+      .active_rule_count = rule_count,
+      .source = source,
+      .env = env,
+      .table = &monitor->table,
+      .groups = &monitor->groups,
+      .trees = &monitor->trees,
+      .baseline = settings->since_process_start ? DENET_BASELINE_BIRTH_IN_RECORDS
+                                                : DENET_BASELINE_FIRST_SEEN,
+  };
+  denet_matcher_init(&monitor->matcher);
   *out_monitor = monitor;
   return 0;
 }
@@ -143,20 +127,15 @@ void denet_monitor_free(struct denet_monitor *monitor) {
   free(monitor);
 }
 
-/* Returns the metrics that the rules of the process want. */
-static struct denet_metric_set find_wanted(const struct denet_process *process) {
+/* Reads the metrics that the rules of the process want. */
+static void measure(struct denet_monitor *monitor, struct denet_process *process) {
+  struct denet_usage *usage = process->usage;
   struct denet_metric_set wanted = {0};
   for (const struct denet_member *m = process->members; m; m = m->next_of_process)
     denet_metric_set_add_all(&wanted, &m->tree->active_rule->wanted);
   for (unsigned m = 0; m < DENET_METRICS && process->ended; m++)
-    if (denet_metric_info[m].zombie_keeps && denet_values_has(&process->usage->now, m))
+    if (denet_metric_info[m].zombie_keeps && denet_values_has(&usage->now, m))
       denet_metric_set_remove(&wanted, m);
-  return wanted;
-}
-
-static void measure(struct denet_monitor *monitor, struct denet_process *process) {
-  struct denet_usage *usage = process->usage;
-  struct denet_metric_set wanted = find_wanted(process);
   bool first = !denet_metric_set_is_within(&wanted, &usage->wanted);
   monitor->source->measure(monitor->source, process, &wanted, first);
   /* The zombie of a transient error ends in a later tick: its last values are not read yet. */
@@ -177,17 +156,6 @@ static uint64_t find_rate_window(const struct denet_monitor *monitor,
   return denet_interval_for_age(&monitor->interval, age_ns) / 10 * 9;
 }
 
-/* Returns the CPU use of a process that has ended, in cores, since its last sample. Of a process
- * that was never sampled it is over the whole time since the last tick, in which many such
- * processes may have taken turns on one CPU. */
-static double find_last_cores(const struct denet_monitor *monitor, uint64_t cpu_ns,
-                              uint64_t sampled_ns, uint64_t now_ns) {
-  uint64_t tick_ns = now_ns - monitor->last_ns;
-  uint64_t since_ns = sampled_ns ? now_ns - sampled_ns : 0;
-  uint64_t window_ns = since_ns > tick_ns ? since_ns : tick_ns;
-  return window_ns ? (double)cpu_ns / (double)window_ns : 0;
-}
-
 /* Samples a process once a tick: measures it, and adds what its counters gained to its groups. */
 static void advance(struct denet_monitor *monitor, struct denet_process *process, uint64_t now_ns) {
   struct denet_usage *usage = process->usage;
@@ -203,9 +171,13 @@ static void advance(struct denet_monitor *monitor, struct denet_process *process
                    until_ns > process->born_ns ? until_ns - process->born_ns : 0);
   denet_usage_advance(usage, process->baseline, &delta);
   denet_usage_rate(usage, find_rate_window(monitor, process, now_ns));
-  double last_cores =
-      process->ended ? find_last_cores(monitor, denet_values_cpu_ns(&delta), sampled_ns, now_ns)
-                     : 0;
+  /* The CPU use of a process that has ended, since its last sample. Of one that was never sampled
+   * it is over all the time since the last tick, in which many such may have taken turns on one
+   * CPU. */
+  uint64_t since_ns = sampled_ns ? sampled_ns : monitor->last_ns;
+  double last_cores = process->ended && now_ns > since_ns
+                          ? (double)denet_values_cpu_ns(&delta) / (double)(now_ns - since_ns)
+                          : 0;
   for (struct denet_member *m = process->members; m; m = m->next_of_process) {
     if (m->counts && !m->skips_sample) {
       denet_group_add(m->tree->group, &delta);
@@ -223,46 +195,34 @@ static void write_line(struct denet_monitor *monitor, struct denet_tree *tree, u
   denet_emitter_write(&monitor->emitter, tree, tree->ts_ms, now_ns);
 }
 
-/* One moment on both clocks. */
-struct moment {
-  uint64_t boot_ns, unix_ms;
-};
-
 /* Returns when the last process of the tree ended, Unix ms; now if that is not known. */
-static uint64_t find_end_ms(const struct denet_tree *tree, struct moment now) {
-  uint64_t last_ns = 0;
+static uint64_t find_end_ms(const struct denet_env *env, const struct denet_tree *tree) {
+  uint64_t now_ns = env->boot_ns(env->context), now_ms = env->unix_ms(env->context), last_ns = 0;
   for (const struct denet_member *m = tree->first; m; m = m->next) {
-    if (!m->process->ended || !m->process->ended_ns || m->process->ended_ns > now.boot_ns)
-      return now.unix_ms;
-    if (m->process->ended_ns > last_ns)
-      last_ns = m->process->ended_ns;
+    uint64_t ended_ns = m->process->ended ? m->process->ended_ns : 0;
+    if (!ended_ns || ended_ns > now_ns)
+      return now_ms;
+    if (ended_ns > last_ns)
+      last_ns = ended_ns;
   }
-  return now.unix_ms - (now.boot_ns - last_ns) / 1000000;
+  return now_ms - (now_ns - last_ns) / 1000000;
 }
 
-/* Writes the tree's last line and ends it. */
-static void finish_tree(struct denet_monitor *monitor, struct denet_tree *tree, struct moment now,
-                        uint64_t now_ns) {
-  tree->is_over = true;
-  write_line(monitor, tree, find_end_ms(tree, now), now_ns);
-  denet_tree_remove_exited(&monitor->trees, tree, now_ns);
-  denet_tree_destroy(&monitor->trees, tree);
-}
-
-/* Removes ended and leaving processes from their trees and groups, after a last sample. This comes
- * before new processes join: a slot, or a place among the rule's instances, is free for them. */
+/* Removes ended and leaving processes from their trees and groups, after a last sample, and writes
+ * the last line of a tree that has no others. This comes before new processes join: a slot, or a
+ * place among the rule's instances, is free for them. */
 static void end_members(struct denet_monitor *monitor, uint64_t now_ns) {
-  const struct denet_env *env = monitor->env;
-  struct moment now = {env->boot_ns(env->context), env->unix_ms(env->context)};
   for (struct denet_tree *tree = monitor->trees.first, *next; tree; tree = next) {
     next = tree->next;
     for (struct denet_member *m = tree->first; m; m = m->next)
       if (denet_tree_is_ending(m))
         advance(monitor, m->process, now_ns);
-    if (denet_tree_is_over(tree))
-      finish_tree(monitor, tree, now, now_ns);
-    else
-      denet_tree_remove_exited(&monitor->trees, tree, now_ns);
+    tree->is_over = denet_tree_is_over(tree);
+    if (tree->is_over)
+      write_line(monitor, tree, find_end_ms(monitor->env, tree), now_ns);
+    denet_tree_remove_exited(&monitor->trees, tree, now_ns);
+    if (tree->is_over)
+      denet_tree_destroy(&monitor->trees, tree);
   }
 }
 
@@ -302,7 +262,7 @@ static uint64_t find_due(const struct denet_monitor *monitor, uint64_t since_ns,
   return denet_interval_align(&monitor->interval, monitor->first_ns, due_ns);
 }
 
-/* Writes the lines that are due, and sets when each tree is due again. */
+/* Writes the lines that are due, and sets when each tree and the next tick are due. */
 static void write_trees(struct denet_monitor *monitor, enum denet_tick_scope scope,
                         uint64_t now_ns) {
   uint64_t ts_ms = monitor->env->unix_ms(monitor->env->context);
@@ -318,24 +278,9 @@ static void write_trees(struct denet_monitor *monitor, enum denet_tick_scope sco
     /* Without a file the samples need not be equally far apart: that for a report counts as one. */
     if (tree->due_ns <= now_ns || (!has_file && scope != DENET_TICK_DUE))
       tree->due_ns = find_due(monitor, now_ns, interval_ns);
-  }
-}
-
-/* Sets when the next tick is due. */
-static void schedule(struct denet_monitor *monitor, uint64_t now_ns) {
-  monitor->next_ns = now_ns + monitor->interval.max_ns;
-  for (const struct denet_tree *tree = monitor->trees.first; tree; tree = tree->next)
     if (tree->due_ns < monitor->next_ns)
       monitor->next_ns = tree->due_ns;
-}
-
-/* Matches processes that are new or have changed, and removes those that have ended. */
-static int resolve(struct denet_monitor *monitor, uint64_t now_ns) {
-  denet_matcher_begin(&monitor->matcher, now_ns);
-  denet_matcher_resolve_ended(&monitor->matcher);
-  end_members(monitor, now_ns);
-  denet_matcher_read_pid_files(&monitor->matcher);
-  return denet_matcher_resolve(&monitor->matcher);
+  }
 }
 
 int denet_monitor_tick(struct denet_monitor *monitor, enum denet_tick_scope scope,
@@ -354,7 +299,11 @@ int denet_monitor_tick(struct denet_monitor *monitor, enum denet_tick_scope scop
     denet_profiler_collect(monitor->profiler, &monitor->table, &monitor->trees);
     denet_profiler_losses(monitor->profiler, &monitor->off_cpu_losses);
   }
-  int resolve_failure = resolve(monitor, now_ns);
+  denet_matcher_begin(&monitor->matcher, now_ns);
+  denet_matcher_resolve_ended(&monitor->matcher);
+  end_members(monitor, now_ns);
+  denet_matcher_read_pid_files(&monitor->matcher);
+  int resolve_failure = denet_matcher_resolve(&monitor->matcher);
   if (resolve_failure)
     failure = denet_error_set(error, resolve_failure, "not every process could be matched: %s",
                               strerror(-resolve_failure));
@@ -364,7 +313,6 @@ int denet_monitor_tick(struct denet_monitor *monitor, enum denet_tick_scope scop
   make_gauges(monitor);
   end_members(monitor, now_ns); /* those that no rule matches any more, before the others' lines */
   write_trees(monitor, scope, now_ns);
-  schedule(monitor, now_ns);
   monitor->last_ns = now_ns;
   uint64_t tick_ns = env->boot_ns(env->context) - now_ns;
   if (tick_ns > monitor->longest_tick_ns)
@@ -373,10 +321,6 @@ int denet_monitor_tick(struct denet_monitor *monitor, enum denet_tick_scope scop
 }
 
 uint64_t denet_monitor_next_ns(const struct denet_monitor *monitor) { return monitor->next_ns; }
-
-int denet_monitor_event_fd(const struct denet_monitor *monitor) {
-  return monitor->source->drain_events ? monitor->source->event_fd : -1;
-}
 
 static bool is_wanted(void *context, struct denet_process *process) {
   return denet_matcher_wants(context, process);
@@ -406,6 +350,7 @@ void denet_monitor_report(struct denet_monitor *monitor,
   }
   denet_groups_expire(&monitor->groups, now_ns);
   *out_stats = (struct denet_monitor_stats){
+      .source_id = monitor->source->source_id,
       .tick_ns = monitor->longest_tick_ns,
       .records = monitor->emitter.records,
       .records_dropped = monitor->emitter.dropped,

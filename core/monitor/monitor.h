@@ -25,6 +25,7 @@ struct denet_monitor_settings {
 
 /* The monitor's own figures, which _self reports. */
 struct denet_monitor_stats {
+  unsigned source_id;                /* of the source in use (struct denet_source) */
   uint64_t tick_ns;                  /* the longest tick since the last report */
   uint64_t records, records_dropped; /* lines that the sink has taken, or refused */
   uint64_t processes, matched;       /* on the host; in some tree */
@@ -45,24 +46,18 @@ enum denet_tick_scope {
   DENET_TICK_FINAL, /* samples everything and writes a line of each tree: the monitor stops */
 };
 
-/* Runs one tick. 0 or -errno with a sentence: then the tick did what it could, and the next one
- * does the rest. */
+/* Runs one tick. 0 or -errno with a sentence: then the next tick does what this one could not. */
 int denet_monitor_tick(struct denet_monitor *monitor, enum denet_tick_scope scope,
                        struct denet_error *error);
 
 /* Returns when the next tick is due, boot clock. */
 uint64_t denet_monitor_next_ns(const struct denet_monitor *monitor);
 
-/* Returns a descriptor that is readable when denet_monitor_drain_events() should be called; -1:
- * there is none. Borrowed. */
-int denet_monitor_event_fd(const struct denet_monitor *monitor);
-
-/* Reads the events of the source. If one should not wait, such as the exec of a program that a rule
- * with records matches, the next tick is due one base interval after the last. */
+/* Reads the events of the source, when its event_fd is readable. After the exec of a program that a
+ * rule with records matches, the next tick is due one base interval after the last. */
 void denet_monitor_drain_events(struct denet_monitor *monitor);
 
-/* Gives each group's values to each(); rates are over the time since the last report. Call it after
- * a DENET_TICK_ALL. */
+/* Gives each group's values to each(), after a DENET_TICK_ALL. Rates are since the last report. */
 void denet_monitor_report(struct denet_monitor *monitor,
                           void (*each)(void *context, const struct denet_group_report *report),
                           void *context, struct denet_monitor_stats *out_stats);

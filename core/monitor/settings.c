@@ -76,12 +76,10 @@ int denet_settings_add_rule(struct denet_settings *settings, struct denet_rule *
 }
 
 int denet_settings_check(const struct denet_settings *settings, struct denet_error *error) {
-  static const char *const choices[] = {"auto", "bpf", "procfs"};
-  for (size_t i = 0; i < DENET_COUNT_OF(choices); i++)
-    if (!strcasecmp(settings->source, choices[i]))
-      return 0;
-  return denet_error_set(error, -EINVAL, "Source \"%s\": must be auto, bpf or procfs",
-                         settings->source);
+  const char *source = settings->source;
+  if (!strcasecmp(source, "auto") || !strcasecmp(source, "bpf") || !strcasecmp(source, "procfs"))
+    return 0;
+  return denet_error_set(error, -EINVAL, "Source \"%s\": must be auto, bpf or procfs", source);
 }
 
 int denet_settings_finish(struct denet_settings *settings, struct denet_error *error) {
@@ -98,11 +96,11 @@ int denet_settings_finish(struct denet_settings *settings, struct denet_error *e
   for (size_t i = 0; i < settings->rule_count; i++)
     denet_rule_inherit_off_cpu(&settings->rules[i], settings->off_cpu);
   if (settings->base_interval_ns > settings->max_interval_ns) {
+    double base = (double)settings->base_interval_ns / 1e9;
     denet_error_set(error, 0,
                     "BaseInterval %g is above MaxInterval %g: both are ignored, and 0.1 and 1 are "
                     "used",
-                    (double)settings->base_interval_ns / 1e9,
-                    (double)settings->max_interval_ns / 1e9);
+                    base, (double)settings->max_interval_ns / 1e9);
     settings->base_interval_ns = DEFAULT_BASE_NS;
     settings->max_interval_ns = DEFAULT_MAX_NS;
   }

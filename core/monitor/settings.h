@@ -36,7 +36,6 @@ int denet_settings_add_rule(struct denet_settings *settings, struct denet_rule *
 int denet_settings_check(const struct denet_settings *settings, struct denet_error *error);
 
 /* Completes the settings once all options and rules are in: adds the default rule if there is none,
- * and gives rules without an off-CPU mode the common one. If BaseInterval is above MaxInterval,
- * both become their defaults, and error says so though the result is 0. 0 or -errno with a
- * sentence. */
+ * and gives rules without an off-CPU mode the common one. 0 or -errno with a sentence. If
+ * BaseInterval is above MaxInterval, both become their defaults: 0 with a sentence. */
 int denet_settings_finish(struct denet_settings *settings, struct denet_error *error);

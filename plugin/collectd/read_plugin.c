@@ -58,7 +58,7 @@ static int read_values(void) {
   if (plugin.batch.lost)
     ERROR("denet plugin: out of memory for the values of %zu groups.", plugin.batch.lost);
   denet_values_dispatch(plugin.config.plugin_name, &plugin.batch, &stats,
-                        atomic_load(&plugin.lost_count), denet_loop_source_id(plugin.loop));
+                        atomic_load(&plugin.lost_count));
   return 0;
 }
 

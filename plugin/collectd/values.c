@@ -67,9 +67,9 @@ static void dispatch_derived(value_list_t *list, const struct denet_group_report
 }
 
 static void dispatch_self(value_list_t *list, const struct denet_monitor_stats *stats,
-                          uint64_t records_lost, unsigned source_id) {
+                          uint64_t records_lost) {
   /* The procfs source cannot count what it misses. */
-  bool counts_losses = source_id == DENET_SOURCE_ID_BPF;
+  bool counts_losses = stats->source_id == DENET_SOURCE_ID_BPF;
   const struct {
     const char *type, *type_instance;
     value_t value;
@@ -80,7 +80,7 @@ static void dispatch_self(value_list_t *list, const struct denet_monitor_stats *
       {"derive", "records_lost", {.derive = (derive_t)records_lost}},
       {"count", "processes", {.gauge = (gauge_t)stats->processes}},
       {"count", "matched", {.gauge = (gauge_t)stats->matched}},
-      {"gauge", "source", {.gauge = source_id}},
+      {"gauge", "source", {.gauge = stats->source_id}},
       {"derive", "bpf_lost", {.derive = (derive_t)stats->lost}},
   };
   size_t count = sizeof(rows) / sizeof(rows[0]) - !counts_losses;
@@ -92,8 +92,7 @@ static void dispatch_self(value_list_t *list, const struct denet_monitor_stats *
 }
 
 void denet_values_dispatch(const char *plugin, const struct denet_values_batch *batch,
-                           const struct denet_monitor_stats *stats, uint64_t records_lost,
-                           unsigned source_id) {
+                           const struct denet_monitor_stats *stats, uint64_t records_lost) {
   value_list_t list = VALUE_LIST_INIT;
   list.time = cdtime();
   list.interval = plugin_get_interval();
@@ -104,5 +103,5 @@ void denet_values_dispatch(const char *plugin, const struct denet_values_batch *
     dispatch_metrics(&list, group);
     dispatch_derived(&list, &batch->rows[i].report, group->report);
   }
-  dispatch_self(&list, stats, records_lost, source_id);
+  dispatch_self(&list, stats, records_lost);
 }

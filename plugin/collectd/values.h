@@ -27,5 +27,4 @@ void denet_values_batch_add(void *context, const struct denet_group_report *repo
 /* Dispatches the batch, then the monitor's own values as plugin instance _self. plugin is
  * collectd's plugin name; records_lost counts the lines that the writer lost. */
 void denet_values_dispatch(const char *plugin, const struct denet_values_batch *batch,
-                           const struct denet_monitor_stats *stats, uint64_t records_lost,
-                           unsigned source_id);
+                           const struct denet_monitor_stats *stats, uint64_t records_lost);

@@ -27,18 +27,21 @@ extern struct scene {
   struct fake_process processes[PROCESSES]; /* by ascending pid; 0: its end has been reported */
   struct fake_end ends[PROCESSES];          /* of the process with the same index */
   uint64_t now_ns, scan_ns, read_ns;        /* the last two: the time that a scan, a read takes */
+  uint64_t calendar_ms;                     /* Unix ms at the boot */
   size_t argument_bytes;                    /* 0: a command line is the name */
   size_t metadata_bytes;                    /* of all lines */
   unsigned stalled;                         /* bit k: texts of kind k are not available yet */
   bool are_gone;                            /* nor will they be */
   pid_t zombie;                             /* this process is one, and stays */
   struct denet_monitor *monitor;
-  int refusals[4];            /* by the kind of a line: errno of the sink; 0: it takes the line */
   unsigned members, lines[4]; /* by kind: lines that the sink has taken */
   uint64_t group_cpu_ns, starts, exits, lost;
   double cpu_percent_max;
   char last_line[2048], last_metadata[2048];
 } scene;
+
+/* The environment of that host, without a /proc. The name of user 7 is user7. */
+extern const struct denet_env scene_env;
 
 /* Returns a rule with one condition whose groups are named "x", or by another template. */
 struct denet_rule scene_rule(const char *name, const char *key, const char *value);

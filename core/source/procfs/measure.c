@@ -150,12 +150,8 @@ static int measure_thread(const struct visit *visit, struct thread *thread) {
   if (has_run < 0)
     return has_run;
   int outcome = visit->wants_off_cpu ? start_blocked(visit, thread) : 0;
-  if (has_run || visit->reads_all) {
-    if (!denet_error_is_transient(outcome))
-      outcome = add_counters(visit, thread);
-    if (denet_error_is_transient(outcome))
-      denet_thread_sums_note_unread(visit->sums);
-  }
+  if ((has_run || visit->reads_all) && !denet_error_is_transient(outcome))
+    outcome = add_counters(visit, thread);
   return denet_error_is_transient(outcome) ? outcome : 0;
 }
 
@@ -230,11 +226,7 @@ static void measure_threads(struct denet_procfs *procfs, struct denet_process *p
   usage->io_by_thread = process->has_reaped;
   if (!outcome && denet_metric_set_has(wanted, DENET_OFF_CPU))
     take_blocked(usage, now_ns);
-  denet_thread_sums_raise(usage->threads, &usage->now);
-  const struct denet_values *sums = denet_thread_sums_sums(usage->threads);
-  struct denet_metric_set rest = sums->present;
-  for (unsigned m; denet_metric_set_take(&rest, &m);)
-    denet_values_set(&usage->now, m, sums->value[m]);
+  denet_thread_sums_take(usage->threads, &usage->now);
 }
 
 /* --- The process --- */

@@ -155,23 +155,6 @@ START_TEST(process_counts_from_its_birth_or_from_a_late_match_on) {
 }
 END_TEST
 
-START_TEST(process_that_joins_a_tree_late_brings_no_jump_of_cpu_use) {
-  scene_begin_with("Comm");
-  scene.processes[0] = old_app;
-  scene_tick(SECOND);
-  scene.processes[1] = (struct fake_process){11, 1, "kid", scene.now_ns, 1, 0};
-  for (int i = 0; i < 20; i++, scene.processes[1].cpu_ns += SECOND / 2)
-    scene_tick(SECOND);
-  scene.processes[1].parent = 10;
-  scene.processes[1].name = "kid2";
-  scene_end();
-  ck_assert_uint_eq(scene.members, 2);
-  const char *total = strstr(scene.last_line, "\"aggregated\"");
-  ck_assert_ptr_nonnull(total);
-  ck_assert_msg(strstr(total, "\"cpu_usage\":0.00") != NULL, "%s", total);
-}
-END_TEST
-
 /* It has its texts stall as often as it likes. */
 static const struct {
   bool is_always_sampled; /* another group has it all the time */
@@ -324,30 +307,15 @@ START_TEST(ended_process_that_was_not_born_under_watch_is_not_counted) {
 }
 END_TEST
 
-/* Shows a zombie, and a process that is found late and so has all be resolved once more. */
-static void show_zombie(uint64_t born_ns) {
-  scene.processes[0] = (struct fake_process){10, 1, "app", born_ns, 1, 0};
-  scene.processes[1] = (struct fake_process){11, 1, "app", 5 * SECOND, 1, 0};
-  scene.zombie = 10;
-}
-
-START_TEST(zombie_from_before_denet_is_not_counted_though_all_are_resolved_again) {
-  scene_begin_with("Comm");
-  scene_tick(SECOND);
-  show_zombie(5 * SECOND);
-  scene_tick(SECOND);
-  scene_end();
-  scene_expect_lines(1, 2, 0);
-  scene_expect_counts(0, 0, 1);
-}
-END_TEST
-
+/* A process that is found late has all be resolved once more. */
 START_TEST(zombie_in_a_slot_that_is_resolved_again_stays_in_its_tree) {
   struct denet_rule rules[] = {scene_rule("a", "CommandLine", "none"),
                                scene_rule_for("b", "Comm", "app", "app%{slot}")};
   scene_begin(rules, 2);
   scene_tick(SECOND);
-  show_zombie(scene.now_ns - SECOND / 2);
+  scene.processes[0] = (struct fake_process){10, 1, "app", scene.now_ns - SECOND / 2, 1, 0};
+  scene.processes[1] = (struct fake_process){11, 1, "app", 5 * SECOND, 1, 0};
+  scene.zombie = 10;
   scene.stalled = ALL_TEXTS;
   scene_tick(SECOND);
   scene.stalled = 0;
@@ -411,14 +379,12 @@ void add_cases(Suite *suite) {
   ADD_TEST(suite, children_of_a_late_match_join_though_time_ran_out);
   ADD_TEST(suite, ended_processes_that_there_was_no_time_to_match_count_as_lost);
   ADD_TABLE(suite, process_counts_from_its_birth_or_from_a_late_match_on, lives);
-  ADD_TEST(suite, process_that_joins_a_tree_late_brings_no_jump_of_cpu_use);
   ADD_TABLE(suite, process_that_leaves_and_comes_back_is_not_counted_twice, returns);
   ADD_TEST(suite, process_that_goes_from_rule_to_rule_of_a_group_is_counted_once);
   ADD_TEST(suite, all_that_lived_between_two_ticks_are_counted);
   ADD_TEST(suite, member_that_execd_another_program_and_ended_has_one_last_line);
   ADD_TABLE(suite, child_joins_the_tree_of_a_parent_that_is_gone, families);
   ADD_TABLE(suite, ended_process_that_was_not_born_under_watch_is_not_counted, strangers);
-  ADD_TEST(suite, zombie_from_before_denet_is_not_counted_though_all_are_resolved_again);
   ADD_TEST(suite, zombie_in_a_slot_that_is_resolved_again_stays_in_its_tree);
   ADD_TEST(suite, metadata_of_an_ended_process_is_what_could_be_read_while_it_lived);
   ADD_TEST(suite, metadata_of_a_process_in_its_exec_waits_for_its_texts);

@@ -1,4 +1,4 @@
-#include "core/model/metric_set.h"
+#include "core/model/metric.h"
 
 #include "core/util/buffer.h"
 #include "core/util/cleanup.h"
@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 
 /* That of collectd, unless the build names another. */
@@ -17,60 +18,41 @@
 
 #define TYPES_LIMIT (1 << 20)
 
-/* What types.db says of a type, types.db(5). */
-struct type {
-  unsigned sources;
-  char kind[DENET_LIST_SOURCES][16]; /* GAUGE, DERIVE, ... */
-};
-
 static bool is_same(const char *a, const char *b) { return a && b && !strcmp(a, b); }
 
-/* Parses the data sources of a line: "rx:DERIVE:0:U, tx:DERIVE:0:U". */
-static struct type parse_sources(char *text) {
-  struct type type = {0};
-  char *source, *rest = text;
-  while ((source = strsep(&rest, ","))) {
-    char kind[16];
-    ck_assert_int_eq(sscanf(source, " %*[^:]:%15[^:]", kind), 1);
-    if (type.sources < DENET_LIST_SOURCES)
-      strcpy(type.kind[type.sources], kind);
-    type.sources++;
-  }
-  return type;
+static const char *kind_name(enum denet_kind kind) {
+  return kind == DENET_COUNTER ? "DERIVE " : "GAUGE ";
 }
 
-static bool find_type(const char *name, struct type *out_type) {
+/* Checks that types.db(5) has a type with data sources of these kinds: its line has the name and
+ * "rx:DERIVE:0:U, tx:DERIVE:0:U" or the like. */
+static void expect_type(const char *name, const char *kinds) {
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
   DENET_CLOSE int fd = open(DENET_TYPES_DB, O_RDONLY | O_CLOEXEC);
-  ck_assert_msg(fd >= 0, DENET_TYPES_DB ": %s", strerror(errno));
-  ck_assert_int_eq(denet_buffer_read(&text, fd, TYPES_LIMIT), 0);
-  size_t length = strlen(name);
-  char *line, *rest = text.bytes;
-  while ((line = strsep(&rest, "\n"))) {
-    if (strncmp(line, name, length) || !strchr(" \t", line[length]))
+  char found[64] = "", kind[16];
+  ck_assert_msg(!denet_buffer_read(&text, fd, TYPES_LIMIT), DENET_TYPES_DB ": %m");
+  for (char *line, *rest = text.bytes; (line = strsep(&rest, "\n"));) {
+    size_t length = strcspn(line, " \t");
+    if (strlen(name) != length || strncmp(line, name, length) != 0)
       continue;
-    *out_type = parse_sources(line + length);
-    return true;
+    for (char *source, *sources = line + length; (source = strsep(&sources, ","));) {
+      ck_assert_int_eq(sscanf(source, " %*[^:]:%15[^:]", kind), 1);
+      snprintf(found + strlen(found), sizeof(found) - strlen(found), "%s ", kind);
+    }
   }
-  return false;
-}
-
-static const char *kind_name(enum denet_kind kind) {
-  return kind == DENET_COUNTER ? "DERIVE" : "GAUGE";
+  ck_assert_msg(!strcmp(found, kinds), "%s is %s in " DENET_TYPES_DB, name, found);
 }
 
 START_TEST(type_is_in_types_db) {
-  struct type type;
-  ck_assert_msg(find_type(denet_lists[_i].type, &type), "%s is not in " DENET_TYPES_DB,
-                denet_lists[_i].type);
-  ck_assert_uint_eq(type.sources, denet_lists[_i].count);
+  const enum denet_metric *metrics = denet_lists[_i].metrics;
+  char kinds[64] = "";
   ck_assert_uint_gt(denet_lists[_i].divisor, 0);
   for (unsigned k = 0; k < denet_lists[_i].count; k++) {
-    const struct denet_metric_info *info = &denet_metric_info[denet_lists[_i].metrics[k]];
-    ck_assert_str_eq(type.kind[k], kind_name(info->kind));
+    strcat(kinds, kind_name(denet_metric_info[metrics[k]].kind));
     /* One word of Report asks for all of a list. */
-    ck_assert_int_eq(info->report, denet_metric_info[denet_lists[_i].metrics[0]].report);
+    ck_assert_int_eq(denet_metric_info[metrics[k]].report, denet_metric_info[metrics[0]].report);
   }
+  expect_type(denet_lists[_i].type, kinds);
   for (int i = 0; i < _i; i++)
     ck_assert(!is_same(denet_lists[i].type, denet_lists[_i].type) ||
               !is_same(denet_lists[i].type_instance, denet_lists[_i].type_instance));
@@ -78,12 +60,8 @@ START_TEST(type_is_in_types_db) {
 END_TEST
 
 START_TEST(derived_type_is_in_types_db) {
-  struct type type;
   const char *name = denet_derived_lists[_i].type;
-  ck_assert_msg(find_type(name, &type), "%s is not in " DENET_TYPES_DB, name);
-  ck_assert_uint_eq(type.sources, 1);
-  ck_assert_str_eq(type.kind[0],
-                   kind_name(denet_derived_info[denet_derived_lists[_i].derived].kind));
+  expect_type(name, kind_name(denet_derived_info[denet_derived_lists[_i].derived].kind));
   for (size_t i = 0; i < DENET_COUNT_OF(denet_lists); i++)
     ck_assert(!is_same(denet_lists[i].type, name) ||
               !is_same(denet_lists[i].type_instance, denet_derived_lists[_i].type_instance));
@@ -157,24 +135,21 @@ END_TEST
 static const struct {
   const char *word;
   int report;
-} words[] = {
-    {"cpu", DENET_REPORT_CPU},
-    {"memory", DENET_REPORT_MEMORY},
-    {"io", DENET_REPORT_IO},
-    {"faults", DENET_REPORT_FAULTS},
-    {"threads", DENET_REPORT_THREADS},
-    {"switches", DENET_REPORT_SWITCHES},
-    {"uptime", DENET_REPORT_UPTIME},
-    {"off_cpu", DENET_REPORT_OFF_CPU},
-    {"all", DENET_REPORT_ALL},
-    {"CPU", DENET_REPORT_CPU},
-    {"Off_CPU", DENET_REPORT_OFF_CPU},
-    {"", -EINVAL},
-    {"cpus", -EINVAL},
-    {"cp", -EINVAL},
-    {"cpu ", -EINVAL},
-    {"cpu memory", -EINVAL},
-};
+} words[] = {{"cpu", DENET_REPORT_CPU},
+             {"memory", DENET_REPORT_MEMORY},
+             {"io", DENET_REPORT_IO},
+             {"faults", DENET_REPORT_FAULTS},
+             {"threads", DENET_REPORT_THREADS},
+             {"switches", DENET_REPORT_SWITCHES},
+             {"uptime", DENET_REPORT_UPTIME},
+             {"off_cpu", DENET_REPORT_OFF_CPU},
+             {"all", DENET_REPORT_ALL},
+             {"Off_CPU", DENET_REPORT_OFF_CPU},
+             {"", -EINVAL},
+             {"cpus", -EINVAL},
+             {"cp", -EINVAL},
+             {"cpu ", -EINVAL},
+             {"cpu memory", -EINVAL}};
 
 START_TEST(word_of_the_report_option_is_a_bit) {
   ck_assert_int_eq(denet_report_parse(words[_i].word), words[_i].report);

@@ -5,53 +5,35 @@
 
 #include "tests/unit/unit.h"
 
+#define STAMP(stamp) .has_exec_stamp = true, .exec_stamp = (stamp)
+#define STATUS(status) .has_exit_status = true, .exit_status = (status)
+
 /* A process runs its first program (stamp 7); the next sample of it. */
 static const struct {
   struct denet_identity next;
   bool execd, changed, ended, no_mm;
 } samples[] = {
-    {{.name = "app", .has_exec_stamp = true, .exec_stamp = 7, .threads = 1}, 0, 0, 0, 0},
-    {{.name = "app", .has_exec_stamp = true, .exec_stamp = 8, .threads = 1}, 1, 1, 0, 0},
-    {{.name = "new", .has_exec_stamp = true, .exec_stamp = 7, .threads = 1}, 0, 1, 0, 0},
-    {{.name = "new", .has_exec_stamp = true, .exec_stamp = 8, .threads = 1}, 1, 1, 0, 0},
-    {{.name = "app", .has_exec_stamp = true, .exec_stamp = 7, .threads = 1, .never_execd = true},
-     1,
-     1,
-     0,
-     0},
+    {{.name = "app", STAMP(7), .threads = 1}, 0, 0, 0, 0},
+    {{.name = "app", STAMP(8), .threads = 1}, 1, 1, 0, 0},
+    {{.name = "new", STAMP(7), .threads = 1}, 0, 1, 0, 0},
+    {{.name = "new", STAMP(8), .threads = 1}, 1, 1, 0, 0},
+    {{.name = "app", STAMP(7), .threads = 1, .never_execd = true}, 1, 1, 0, 0},
     /* It has called exec and exited since: only a stamp shows the exec. */
-    {{.name = "app", .has_exec_stamp = true, .exec_stamp = 8, .is_zombie = true}, 1, 1, 1, 0},
-    {{.name = "new", .has_exec_stamp = true, .exec_stamp = 8, .is_zombie = true}, 1, 1, 1, 0},
-    {{.name = "app", .has_exec_stamp = true, .exec_stamp = 7, .is_zombie = true}, 0, 0, 1, 0},
-    {{.name = "app", .has_exec_stamp = true, .exec_stamp = 7, .is_zombie = true, .threads = 1},
-     0,
-     0,
-     1,
-     0},
+    {{.name = "app", STAMP(8), .is_zombie = true}, 1, 1, 1, 0},
+    {{.name = "new", STAMP(8), .is_zombie = true}, 1, 1, 1, 0},
+    {{.name = "app", STAMP(7), .is_zombie = true}, 0, 0, 1, 0},
+    {{.name = "app", STAMP(7), .is_zombie = true, .threads = 1}, 0, 0, 1, 0},
     {{.name = "app", .exec_stamp = 8, .is_zombie = true}, 0, 0, 1, 0},
     {{.name = "new", .exec_stamp = 8, .is_zombie = true}, 0, 1, 1, 0},
     /* Its main thread has exited, or is about to. */
-    {{.name = "app", .has_exec_stamp = true, .exec_stamp = 8, .is_zombie = true, .threads = 2},
-     1,
-     1,
-     0,
-     1},
-    {{.name = "app", .has_exec_stamp = true, .exec_stamp = 7, .no_mm = true, .threads = 1},
-     0,
-     0,
-     0,
-     1},
-    {{.name = "app", .has_exec_stamp = true, .exec_stamp = 8, .no_mm = true, .threads = 1},
-     1,
-     1,
-     0,
-     1},
+    {{.name = "app", STAMP(8), .is_zombie = true, .threads = 2}, 1, 1, 0, 1},
+    {{.name = "app", STAMP(7), .no_mm = true, .threads = 1}, 0, 0, 0, 1},
+    {{.name = "app", STAMP(8), .no_mm = true, .threads = 1}, 1, 1, 0, 1},
     {{.name = "app", .exec_stamp = 8, .no_mm = true, .threads = 1}, 0, 0, 0, 1},
 };
 
 static void identify_first(struct denet_process *process) {
-  struct denet_identity first = {
-      .name = "app", .has_exec_stamp = true, .exec_stamp = 7, .threads = 1};
+  struct denet_identity first = {.name = "app", STAMP(7), .threads = 1};
   denet_process_identify(process, &first);
 }
 
@@ -77,19 +59,12 @@ START_TEST(exec_is_noticed_by_the_last_known_stamp) {
 }
 END_TEST
 
-START_TEST(new_process_has_execd) {
+START_TEST(new_process_has_execd_until_the_rules_are_matched) {
   struct denet_process process = {.is_new = true};
-  denet_process_identify(&process, &samples[_i].next);
-  ck_assert(process.execd && process.changed);
-}
-END_TEST
-
-START_TEST(changes_stay_until_the_rules_are_matched) {
-  struct denet_process process = {.is_new = true};
-  identify_first(&process);
-  process.is_new = false;
-  identify_first(&process);
-  ck_assert(process.execd && process.changed);
+  for (int i = 0; i < 2; i++, process.is_new = false) {
+    denet_process_identify(&process, &samples[_i].next);
+    ck_assert(process.execd && process.changed);
+  }
 }
 END_TEST
 
@@ -99,27 +74,14 @@ static const struct {
   int exit_status;
   bool oom_killed;
 } ends[] = {
-    {{.threads = 1, .has_exit_status = true, .exit_status = 256}, false, 0, false},
+    {{.threads = 1, STATUS(256)}, false, 0, false},
     {{.threads = 1, .oom_killed = true}, false, 0, false},
-    {{.is_zombie = true, .has_exit_status = true, .exit_status = 256}, true, 256, false},
-    {{.is_zombie = true, .has_exit_status = true, .exit_status = 9, .oom_killed = true},
-     true,
-     9,
-     true},
+    {{.is_zombie = true, STATUS(256)}, true, 256, false},
+    {{.is_zombie = true, STATUS(9), .oom_killed = true}, true, 9, true},
     {{.is_zombie = true, .exit_status = 9, .oom_killed = true}, false, 0, true},
-    {{.is_zombie = true, .threads = 1, .has_exit_status = true, .exit_status = 9}, true, 9, false},
-    {{.is_zombie = true,
-      .threads = 2,
-      .has_exit_status = true,
-      .exit_status = 9,
-      .oom_killed = true},
-     false,
-     0,
-     false},
-    {{.no_mm = true, .threads = 1, .has_exit_status = true, .exit_status = 9, .oom_killed = true},
-     false,
-     0,
-     false},
+    {{.is_zombie = true, .threads = 1, STATUS(9)}, true, 9, false},
+    {{.is_zombie = true, .threads = 2, STATUS(9), .oom_killed = true}, false, 0, false},
+    {{.no_mm = true, .threads = 1, STATUS(9), .oom_killed = true}, false, 0, false},
 };
 
 START_TEST(exit_status_is_that_of_an_ended_process) {
@@ -174,8 +136,7 @@ END_TEST
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, identity_says_what_has_changed, samples);
   ADD_TEST(suite, exec_is_noticed_by_the_last_known_stamp);
-  ADD_TABLE(suite, new_process_has_execd, samples);
-  ADD_TEST(suite, changes_stay_until_the_rules_are_matched);
+  ADD_TABLE(suite, new_process_has_execd_until_the_rules_are_matched, samples);
   ADD_TABLE(suite, exit_status_is_that_of_an_ended_process, ends);
   ADD_TEST(suite, name_is_cut_at_15_bytes_and_no_change_by_that);
   ADD_TEST(suite, done_may_be_called_on_anything_and_twice);

@@ -20,8 +20,10 @@ static int visit(struct denet_thread_sums *threads, pid_t tid, uint64_t run_ns, 
   return has_run;
 }
 
-static uint64_t total(const struct denet_thread_sums *threads) {
-  return denet_thread_sums_sums(threads)->value[DENET_RUN_DELAY];
+static uint64_t total(struct denet_thread_sums *threads) {
+  struct denet_values sums = {0};
+  denet_thread_sums_take(threads, &sums);
+  return denet_values_get(&sums, DENET_RUN_DELAY);
 }
 
 static const struct {
@@ -35,41 +37,17 @@ static const struct {
 
 START_TEST(visit_and_may_have_run_tell_a_thread_that_has_run) {
   OWN_THREADS threads = denet_thread_sums_new();
-  ck_assert(denet_metric_set_is_empty(&denet_thread_sums_sums(threads)->present));
   for (unsigned i = 0; i < 3; i++) {
     const struct denet_thread_times *times = &visits[_i].times[i];
     ck_assert_int_eq(denet_thread_sums_may_have_run(threads, 5, times), visits[_i].has_run[i]);
     ck_assert_int_eq(denet_thread_sums_visit(threads, 5, times), visits[_i].has_run[i]);
+    if (!visits[_i].has_run[i])
+      continue;
+    /* It stays so until its counters are added. */
+    ck_assert(denet_thread_sums_may_have_run(threads, 5, times));
+    ck_assert_int_eq(denet_thread_sums_visit(threads, 5, times), 1);
+    denet_thread_sums_add(threads, &(struct denet_values){0});
   }
-  denet_thread_sums_note_unread(threads);
-  ck_assert(denet_thread_sums_may_have_run(threads, 5, &visits[_i].times[2]));
-  ck_assert_int_eq(denet_thread_sums_visit(threads, 5, &visits[_i].times[2]), 1);
-  ck_assert_int_eq(denet_thread_sums_visit(threads, 5, &visits[_i].times[2]), 0);
-}
-END_TEST
-
-/* Ends a pass, and makes one in which there is no thread at all. */
-static void forget_all(struct denet_thread_sums *threads) {
-  denet_thread_sums_end(threads, true);
-  denet_thread_sums_begin(threads, 0);
-  denet_thread_sums_end(threads, true);
-  denet_thread_sums_begin(threads, 0);
-}
-
-START_TEST(part_of_an_exited_thread_stays_and_its_tid_counts_from_zero) {
-  OWN_THREADS threads = denet_thread_sums_new();
-  denet_thread_sums_begin(threads, 0);
-  visit(threads, 1, 100, 10);
-  visit(threads, 2, 100, 20);
-  denet_thread_sums_end(threads, true);
-  denet_thread_sums_begin(threads, 0);
-  visit(threads, 1, 110, 11);
-  ck_assert_uint_eq(total(threads), 31);
-  forget_all(threads);
-  ck_assert_uint_eq(total(threads), 31);
-  ck_assert_int_eq(visit(threads, 2, 100, 5), 1);
-  denet_thread_sums_end(threads, true);
-  ck_assert_uint_eq(total(threads), 36);
 }
 END_TEST
 
@@ -94,14 +72,19 @@ END_TEST
 
 START_TEST(counter_that_comes_later_gains_all_that_it_has) {
   OWN_THREADS threads = denet_thread_sums_new();
+  struct denet_values counters = {0}, sums = {0};
   visit(threads, 2, 100, 20);
-  struct denet_values counters = {0};
   denet_values_set(&counters, DENET_SYSCALL_READ, 700);
-  const struct denet_thread_times same = {100, 20, 10};
-  ck_assert_int_eq(denet_thread_sums_visit(threads, 2, &same), 0);
   denet_thread_sums_add(threads, &counters);
-  ck_assert_uint_eq(denet_thread_sums_sums(threads)->value[DENET_SYSCALL_READ], 700);
-  ck_assert_uint_eq(total(threads), 20);
+  denet_thread_sums_take(threads, &sums);
+  ck_assert_uint_eq(sums.value[DENET_SYSCALL_READ], 700);
+  ck_assert_uint_eq(sums.value[DENET_RUN_DELAY], 20);
+  /* One that falls, as another thread has the number, lowers no sum. */
+  denet_values_set(&counters, DENET_SYSCALL_READ, 300);
+  denet_thread_sums_add(threads, &counters);
+  sums = (struct denet_values){0};
+  denet_thread_sums_take(threads, &sums);
+  ck_assert_uint_eq(sums.value[DENET_SYSCALL_READ], 700);
 }
 END_TEST
 
@@ -127,20 +110,25 @@ START_TEST(two_thousand_threads_come_and_go) {
 }
 END_TEST
 
-START_TEST(raise_lifts_a_sum_and_neither_lowers_nor_adds_one) {
+START_TEST(take_lifts_a_sum_to_that_of_the_process_and_neither_lowers_nor_adds_one) {
   OWN_THREADS threads = denet_thread_sums_new();
-  struct denet_values least = {0};
+  struct denet_values now = {0};
+  denet_thread_sums_take(threads, &now);
+  ck_assert(denet_metric_set_is_empty(&now.present));
   visit(threads, 1, 100, 50);
-  denet_values_set(&least, DENET_RSS, 4096);
-  denet_values_set(&least, DENET_RUN_DELAY, 40);
-  denet_thread_sums_raise(threads, &least);
+  denet_values_set(&now, DENET_RSS, 4096);
+  denet_values_set(&now, DENET_RUN_DELAY, 40);
+  denet_thread_sums_take(threads, &now);
+  ck_assert_uint_eq(now.value[DENET_RUN_DELAY], 50);
+  denet_values_set(&now, DENET_RUN_DELAY, 80);
   ck_assert_uint_eq(total(threads), 50);
-  denet_values_set(&least, DENET_RUN_DELAY, 80);
-  denet_thread_sums_raise(threads, &least);
+  denet_thread_sums_take(threads, &now);
   ck_assert_uint_eq(total(threads), 80);
   visit(threads, 1, 110, 53);
   ck_assert_uint_eq(total(threads), 83);
-  ck_assert(!denet_values_has(denet_thread_sums_sums(threads), DENET_RSS));
+  now = (struct denet_values){0};
+  denet_thread_sums_take(threads, &now);
+  ck_assert(!denet_values_has(&now, DENET_RSS));
 }
 END_TEST
 
@@ -154,8 +142,7 @@ struct reading {
 #define READINGS 4
 
 static void visit_at(struct denet_thread_sums *threads, const struct reading *reading) {
-  const struct denet_thread_times times = {reading->run_ns, reading->delay_ns, reading->run_ns};
-  ck_assert_int_ge(denet_thread_sums_visit(threads, reading->tid, &times), 0);
+  visit(threads, reading->tid, reading->run_ns, reading->delay_ns);
   if (denet_thread_sums_lacks_start(threads, reading->tid))
     denet_thread_sums_start(threads, reading->start_ns);
 }
@@ -228,22 +215,14 @@ START_TEST(threads_are_blocked_when_they_neither_run_nor_wait_to) {
 }
 END_TEST
 
-START_TEST(blocked_time_grows_between_passes) {
-  static const struct reading readings[READINGS] = {{10, 0, 10, 0}, {11, 0, 20, 0}};
-  OWN_THREADS threads = denet_thread_sums_new();
-  ck_assert_uint_eq(pass_at(threads, 1000, 1, readings), 1970);
-  ck_assert_uint_eq(blocked_at(threads, 1500), 2970);
-  ck_assert_uint_eq(blocked_at(threads, 1500), 2970);
-  ck_assert_uint_eq(blocked_at(threads, 1400), 2970);
-}
-END_TEST
-
-START_TEST(thread_that_exits_was_blocked_until_the_time_was_last_computed) {
+START_TEST(blocked_time_grows_between_passes_also_of_a_thread_that_exits_then) {
   static const struct reading both[READINGS] = {{10, 0, 0, 0}, {11, 0, 0, 0}};
   static const struct reading one[READINGS] = {{10, 0, 10, 0}};
   OWN_THREADS threads = denet_thread_sums_new();
   ck_assert_uint_eq(pass_at(threads, 1000, 1, both), 2000);
   ck_assert_uint_eq(blocked_at(threads, 5000), 10000);
+  ck_assert_uint_eq(blocked_at(threads, 5000), 10000);
+  ck_assert_uint_eq(blocked_at(threads, 4000), 10000);
   ck_assert_uint_eq(pass_at(threads, 6000, 1, one), 10990);
   ck_assert_uint_eq(pass_at(threads, 7000, 1, one), 11990);
 }
@@ -257,29 +236,6 @@ START_TEST(thread_known_from_half_a_pass_counts_when_it_exits) {
   visit_at(threads, &first);
   denet_thread_sums_end(threads, false);
   ck_assert_uint_eq(pass_at(threads, 2000, 1, rest), 500 + 2000);
-}
-END_TEST
-
-START_TEST(main_thread_that_exited_is_blocked_no_more) {
-  static const struct reading both[READINGS] = {{10, 0, 0, 0}, {11, 0, 100, 0}};
-  OWN_THREADS threads = denet_thread_sums_new();
-  ck_assert_uint_eq(pass_at(threads, 1000, 1, both), 1900);
-  for (uint64_t now_ns = 2000; now_ns <= 4000; now_ns += 1000) {
-    denet_thread_sums_begin(threads, now_ns);
-    denet_thread_sums_note_main(threads, MAIN, 1, true);
-    const struct denet_thread_times of_main = {0}, of_other = {100, 0, 100};
-    denet_thread_sums_visit(threads, 10, &of_main);
-    ck_assert(!denet_thread_sums_lacks_start(threads, 10));
-    denet_thread_sums_visit(threads, 11, &of_other);
-    denet_thread_sums_end(threads, true);
-    ck_assert_uint_eq(blocked_at(threads, now_ns), now_ns + 900);
-  }
-  /* Exit of the last one leaves nothing to grow. */
-  denet_thread_sums_begin(threads, 5000);
-  denet_thread_sums_note_main(threads, MAIN, 1, true);
-  denet_thread_sums_end(threads, true);
-  ck_assert_uint_eq(blocked_at(threads, 5000), 4900);
-  ck_assert_uint_eq(blocked_at(threads, 9000), 4900);
 }
 END_TEST
 
@@ -316,44 +272,22 @@ static const struct {
     {1, {{10, 0, 5, 0}, {11, 100, 200, 0}}, {10, 0, 20, 0}, {1695, 1695}, 0},
 };
 
-/* Returns the time of the first pass after the exec. */
-static uint64_t exit_main(struct denet_thread_sums *threads, bool has_exited) {
-  if (!has_exited)
-    return 2000;
-  denet_thread_sums_begin(threads, 2000);
-  denet_thread_sums_note_main(threads, MAIN, 0, true);
-  denet_thread_sums_end(threads, false);
-  return 3000;
-}
-
 START_TEST(thread_that_execs_takes_the_place_of_the_main_thread) {
   OWN_THREADS threads = denet_thread_sums_new();
   const struct reading after[READINGS] = {execs[_i].after};
-  uint64_t stamp = execs[_i].has_exited ? 0 : 1, next = 2 * stamp;
+  uint64_t stamp = execs[_i].has_exited ? 0 : 1, next = 2 * stamp, now_ns = 2000, delay_ns = 0;
+  for (unsigned i = 0; i < READINGS; i++)
+    delay_ns += execs[_i].before[i].delay_ns;
   ck_assert_uint_eq(pass_at(threads, 1000, stamp, execs[_i].before), execs[_i].blocked[0]);
-  uint64_t now_ns = exit_main(threads, execs[_i].has_exited);
+  ck_assert_uint_eq(total(threads), delay_ns);
+  if (execs[_i].has_exited) {
+    denet_thread_sums_begin(threads, now_ns);
+    denet_thread_sums_note_main(threads, MAIN, 0, true);
+    denet_thread_sums_end(threads, false);
+    now_ns += 1000;
+  }
   ck_assert_uint_eq(pass_at(threads, now_ns, next, after), execs[_i].blocked[1]);
   ck_assert_uint_eq(pass_at(threads, now_ns + 1000, next, after), execs[_i].blocked[1] + 1000);
-}
-END_TEST
-
-START_TEST(counters_of_the_thread_that_execs_are_not_added_again) {
-  OWN_THREADS threads = denet_thread_sums_new();
-  uint64_t stamp = execs[_i].has_exited ? 0 : 1, before = 0;
-  denet_thread_sums_begin(threads, 1000);
-  denet_thread_sums_note_main(threads, MAIN, stamp, false);
-  for (unsigned i = 0; execs[_i].before[i].tid; i++) {
-    const struct reading *reading = &execs[_i].before[i];
-    before += reading->delay_ns;
-    visit(threads, reading->tid, 10 * reading->run_ns, reading->delay_ns);
-    denet_thread_sums_start(threads, reading->start_ns);
-  }
-  denet_thread_sums_end(threads, true);
-  ck_assert_uint_eq(total(threads), before);
-  denet_thread_sums_begin(threads, exit_main(threads, execs[_i].has_exited));
-  denet_thread_sums_note_main(threads, MAIN, 2 * stamp, false);
-  visit(threads, MAIN, 10 * execs[_i].after.run_ns, execs[_i].after.delay_ns);
-  denet_thread_sums_end(threads, true);
   ck_assert_uint_eq(total(threads), execs[_i].delay_total);
 }
 END_TEST
@@ -397,19 +331,15 @@ END_TEST
 
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, visit_and_may_have_run_tell_a_thread_that_has_run, visits);
-  ADD_TEST(suite, part_of_an_exited_thread_stays_and_its_tid_counts_from_zero);
   ADD_TABLE(suite, reused_tid_never_goes_backwards, reused);
   ADD_TEST(suite, counter_that_comes_later_gains_all_that_it_has);
   ADD_TEST(suite, two_thousand_threads_come_and_go);
-  ADD_TEST(suite, raise_lifts_a_sum_and_neither_lowers_nor_adds_one);
+  ADD_TEST(suite, take_lifts_a_sum_to_that_of_the_process_and_neither_lowers_nor_adds_one);
   ADD_TEST(suite, blocked_time_is_unknown_without_a_start);
   ADD_TABLE(suite, threads_are_blocked_when_they_neither_run_nor_wait_to, passes);
-  ADD_TEST(suite, blocked_time_grows_between_passes);
-  ADD_TEST(suite, thread_that_exits_was_blocked_until_the_time_was_last_computed);
+  ADD_TEST(suite, blocked_time_grows_between_passes_also_of_a_thread_that_exits_then);
   ADD_TEST(suite, thread_known_from_half_a_pass_counts_when_it_exits);
-  ADD_TEST(suite, main_thread_that_exited_is_blocked_no_more);
   ADD_TABLE(suite, thread_that_execs_takes_the_place_of_the_main_thread, execs);
-  ADD_TABLE(suite, counters_of_the_thread_that_execs_are_not_added_again, execs);
   ADD_TEST(suite, stamp_that_becomes_known_is_no_exec);
   ADD_TEST(suite, ten_thousand_threads_of_a_month_fit);
   ADD_TEST(suite, threads_that_were_not_visited_are_found);

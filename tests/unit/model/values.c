@@ -4,22 +4,17 @@
 
 #define SECOND UINT64_C(1000000000)
 
-START_TEST(value_is_absent_until_it_is_set) {
+START_TEST(value_is_absent_until_it_is_set_and_the_highest_if_it_is_raised) {
   struct denet_values values = {0};
   ck_assert(!denet_values_has(&values, _i));
-  denet_values_set(&values, _i, 0);
+  denet_values_raise(&values, _i, 0);
   for (unsigned m = 0; m < DENET_METRICS; m++)
     ck_assert_int_eq(denet_values_has(&values, m), m == (unsigned)_i);
-}
-END_TEST
-
-START_TEST(raised_value_is_the_highest) {
-  struct denet_values values = {0};
-  denet_values_raise(&values, _i, 0);
-  ck_assert(denet_values_has(&values, _i));
   denet_values_raise(&values, _i, 7);
   denet_values_raise(&values, _i, 5);
   ck_assert_uint_eq(denet_values_get(&values, _i), 7);
+  denet_values_set(&values, _i, 5);
+  ck_assert_uint_eq(denet_values_get(&values, _i), 5);
 }
 END_TEST
 
@@ -35,16 +30,6 @@ START_TEST(combined_value_is_the_sum_or_the_greatest) {
   denet_values_combine(&none, &two);
   ck_assert(denet_values_has(&none, _i));
   ck_assert_uint_eq(none.value[_i], 7);
-}
-END_TEST
-
-START_TEST(cpu_time_is_both_kinds_or_what_there_is) {
-  struct denet_values values = {0};
-  ck_assert_uint_eq(denet_values_cpu_ns(&values), 0);
-  denet_values_set(&values, DENET_CPU_SYSTEM, 3);
-  ck_assert_uint_eq(denet_values_cpu_ns(&values), 3);
-  denet_values_set(&values, DENET_CPU_USER, 4);
-  ck_assert_uint_eq(denet_values_cpu_ns(&values), 7);
 }
 END_TEST
 
@@ -74,8 +59,11 @@ static const struct {
 
 START_TEST(cpu_time_is_split_in_the_ratio_of_the_ticks) {
   struct denet_values now = {0};
-  denet_values_set(&now, DENET_CPU_USER, splits[_i].user);
+  ck_assert_uint_eq(denet_values_cpu_ns(&now), 0);
   denet_values_set(&now, DENET_CPU_SYSTEM, splits[_i].system);
+  ck_assert_uint_eq(denet_values_cpu_ns(&now), splits[_i].system);
+  denet_values_set(&now, DENET_CPU_USER, splits[_i].user);
+  ck_assert_uint_eq(denet_values_cpu_ns(&now), splits[_i].user + splits[_i].system);
   denet_values_split_cpu(&now, splits[_i].cpu_ns, splits[_i].user_ticks, splits[_i].system_ticks);
   ck_assert_uint_eq(now.value[DENET_CPU_USER], splits[_i].new_user);
   ck_assert_uint_eq(now.value[DENET_CPU_SYSTEM], splits[_i].new_system);
@@ -105,10 +93,9 @@ START_TEST(both_parts_of_cpu_time_only_rise_and_make_up_all_of_it) {
 END_TEST
 
 void add_cases(Suite *suite) {
-  ADD_TABLE(suite, value_is_absent_until_it_is_set, denet_metric_info);
-  ADD_TABLE(suite, raised_value_is_the_highest, denet_metric_info);
+  ADD_TABLE(suite, value_is_absent_until_it_is_set_and_the_highest_if_it_is_raised,
+            denet_metric_info);
   ADD_TABLE(suite, combined_value_is_the_sum_or_the_greatest, denet_metric_info);
-  ADD_TEST(suite, cpu_time_is_both_kinds_or_what_there_is);
   ADD_TABLE(suite, cpu_time_is_split_in_the_ratio_of_the_ticks, splits);
   ADD_TEST(suite, both_parts_of_cpu_time_only_rise_and_make_up_all_of_it);
 }

@@ -5,9 +5,11 @@
 #include "tests/unit/faults.h"
 #include "tests/unit/proc_scene.h"
 
+/* After proc_scene.h, whose parameters are named as its variable. */
+#include "tests/unit/monitor_scene.h"
+
 #include <stdlib.h>
 
-#define SECOND UINT64_C(1000000000)
 #define INTERVAL (SECOND / 10 * 9)
 #define TICKS 5
 #define FILES_MOST 32
@@ -76,44 +78,29 @@ struct run {
   bool has_failed, had_zero;
 };
 
-static struct proc_scene scene;
+static struct proc_scene host;
 static struct run reference, tested, *run; /* without and with failures; the one that runs */
-static uint64_t now_ns;
 
-static uint64_t read_clock(void *context) {
-  (void)context;
-  return now_ns;
-}
-
-static uint64_t read_calendar(void *context) {
-  (void)context;
-  return now_ns / 1000000;
-}
-
-static int name_user(void *context, uid_t uid, char *out, size_t size) {
-  (void)context;
-  snprintf(out, size, "user%u", (unsigned)uid);
-  return 0;
-}
-
-static struct file *find_file(const struct denet_line *line) {
-  char key[sizeof(run->files[0].key)];
-  snprintf(key, sizeof(key), "%s/%d-%llu", line->instance, (int)line->pid,
-           (unsigned long long)line->t0_ms);
-  size_t i = 0;
-  while (i < run->file_count && strcmp(run->files[i].key, key))
-    i++;
-  if (i == FILES_MOST)
-    abort();
-  if (i == run->file_count)
-    strcpy(run->files[run->file_count++].key, key);
-  return &run->files[i];
+/* Returns the file of this name, NULL: there is none. */
+static struct file *find_file(struct run *of, const char *key) {
+  for (size_t i = 0; i < of->file_count; i++)
+    if (!strcmp(of->files[i].key, key))
+      return &of->files[i];
+  return NULL;
 }
 
 static int take_line(void *context, const struct denet_line *line) {
-  struct file *file = find_file(line);
-  bool is_metadata = line->kind == DENET_LINE_METADATA;
   (void)context;
+  struct file *file = &run->files[run->file_count];
+  bool is_metadata = line->kind == DENET_LINE_METADATA;
+  if (run->file_count == FILES_MOST)
+    abort();
+  snprintf(file->key, sizeof(file->key), "%s/%d-%llu", line->instance, (int)line->pid,
+           (unsigned long long)line->t0_ms);
+  if (find_file(run, file->key))
+    file = find_file(run, file->key);
+  else
+    run->file_count++;
   file->metadata += is_metadata;
   file->samples += line->kind == DENET_LINE_SAMPLE;
   file->last += line->kind == DENET_LINE_LAST;
@@ -131,32 +118,25 @@ static void take_report(void *context, const struct denet_group_report *report) 
   run->groups[*(unsigned *)context][(*count)++] = *report->group;
 }
 
-static void set(struct denet_rule *rule, const char *key, const char *value) {
-  struct denet_setting setting = {.key = key, .type = DENET_SETTING_STRING, .string = value};
-  proc_path pid_file;
-  struct denet_error error;
-  if (!*value)
-    setting.string = proc_join(scene.top, "pid", pid_file);
-  ck_assert_msg(!denet_rule_set(rule, &setting, &error), "%s", error.text);
-}
-
-static void make_rules(struct denet_rule *out_rules) {
-  for (size_t i = 0; i < DENET_COUNT_OF(rules); i++) {
-    ck_assert_int_eq(denet_rule_init(&out_rules[i], rules[i].name, NULL), 0);
-    for (size_t s = 0; rules[i].settings[s]; s += 2)
-      set(&out_rules[i], rules[i].settings[s], rules[i].settings[s + 1]);
-    out_rules[i].children = rules[i].has_children;
-    ck_assert_int_eq(denet_rule_finish(&out_rules[i], NULL), 0);
-  }
-}
-
 static struct denet_monitor *open_monitor(const struct denet_env *env) {
   struct denet_monitor_settings settings = {
       .interval = {SECOND / 10, INTERVAL}, .host_name = "h", .sink = take_line};
   struct denet_rule made[DENET_COUNT_OF(rules)];
   struct denet_source *source;
   struct denet_monitor *monitor;
-  make_rules(made);
+  struct denet_error error;
+  proc_path pid_file;
+  proc_join(host.top, "pid", pid_file);
+  for (size_t i = 0; i < DENET_COUNT_OF(rules); i++) {
+    ck_assert_int_eq(denet_rule_init(&made[i], rules[i].name, NULL), 0);
+    for (const char *const *pair = rules[i].settings; *pair; pair += 2) {
+      struct denet_setting setting = {pair[0], DENET_SETTING_STRING,
+                                      .string = *pair[1] ? pair[1] : pid_file};
+      ck_assert_msg(!denet_rule_set(&made[i], &setting, &error), "%s", error.text);
+    }
+    made[i].children = rules[i].has_children;
+    ck_assert_int_eq(denet_rule_finish(&made[i], NULL), 0);
+  }
   ck_assert_int_eq(denet_procfs_open(env, NULL, &source), 0);
   ck_assert_int_eq(
       denet_monitor_new(&settings, env, source, made, DENET_COUNT_OF(made), NULL, &monitor), 0);
@@ -165,25 +145,21 @@ static struct denet_monitor *open_monitor(const struct denet_env *env) {
 
 static pid_t victim;
 
-static void vanish(void) { proc_vanish(&scene, victim); }
+static void vanish(void) { proc_vanish(&host, victim); }
 
 /* Runs all ticks; calls fail in one of them. */
 static void run_ticks(struct run *out_run, unsigned fault_tick, struct fault fault) {
-  struct denet_env env = {.proc_path = scene.proc,
-                          .tick_ns = SECOND / 100,
-                          .page_bytes = 4096,
-                          .boot_ns = read_clock,
-                          .unix_ms = read_calendar,
-                          .user_name = name_user};
+  struct denet_env env = scene_env;
+  env.proc_path = host.proc;
   run = out_run;
   *run = (struct run){0};
-  scene.vanished = 0;
+  host.vanished = 0;
   fault.happens = vanish;
-  proc_enter(&scene, 1); /* for what is read but once */
+  proc_enter(&host, 1); /* for what is read but once */
   struct denet_monitor *monitor = open_monitor(&env);
   for (unsigned tick = 1; tick <= TICKS; tick++) {
-    proc_enter(&scene, tick);
-    now_ns = 1000 * SECOND + (tick - 1) * INTERVAL;
+    proc_enter(&host, tick);
+    scene.now_ns = 1000 * SECOND + (tick - 1) * INTERVAL;
     if (tick == fault_tick || fault_tick == ALL_TICKS)
       faults_begin(fault);
     denet_monitor_tick(monitor, DENET_TICK_ALL, NULL);
@@ -195,17 +171,14 @@ static void run_ticks(struct run *out_run, unsigned fault_tick, struct fault fau
 
 /* --- Comparing --- */
 
+static char what[80]; /* fails in the tested run */
+
+#define EXPECT(is_right, format, ...) ck_assert_msg(is_right, "%s: " format, what, __VA_ARGS__)
+
 static const struct denet_group *find_group(const struct run *of, unsigned tick, const char *name) {
   for (size_t i = 0; i < of->group_count[tick]; i++)
     if (!strcmp(of->groups[tick][i].name, name))
       return &of->groups[tick][i];
-  return NULL;
-}
-
-static const struct file *find_file_of(const struct run *of, const char *key) {
-  for (size_t i = 0; i < of->file_count; i++)
-    if (!strcmp(of->files[i].key, key))
-      return &of->files[i];
   return NULL;
 }
 
@@ -218,82 +191,69 @@ static bool is_counter(unsigned metric) {
 /* A thread that has exited was blocked until its last sample; there are four of them. */
 static uint64_t slack_of(unsigned metric) { return metric == DENET_OFF_CPU ? 4 * INTERVAL : 0; }
 
-static bool is_near(unsigned metric, uint64_t value, uint64_t expected) {
-  return value <= expected + slack_of(metric) && value + slack_of(metric) >= expected;
-}
-
 /* Returns what a group's counter has gained between two ticks; from tick 0, all of it. */
-static uint64_t gain(const struct run *of, unsigned from, unsigned to, const char *name,
-                     unsigned metric) {
+static unsigned long gain(const struct run *of, unsigned from, unsigned to, const char *name,
+                          unsigned metric) {
   const struct denet_group *before = find_group(of, from, name), *after = find_group(of, to, name);
   uint64_t began = before ? before->values.value[metric] : 0;
   return after ? after->values.value[metric] - began : 0;
 }
 
 /* No counter of a group falls, or has more than in the reference. */
-static void expect_no_jump(const char *what, const char *name) {
+static void expect_no_jump(const char *name) {
   for (unsigned tick = 2; tick <= TICKS; tick++)
     for (unsigned m = 0; m < DENET_METRICS; m++) {
-      if (!is_counter(m))
-        continue;
-      uint64_t gained = gain(&tested, 0, tick, name, m),
-               before = gain(&tested, 0, tick - 1, name, m);
-      ck_assert_msg(gained >= before, "%s: %s: metric %u fell in tick %u", what, name, m, tick);
-      ck_assert_msg(gained <= gain(&reference, 0, tick, name, m) + slack_of(m),
-                    "%s: %s: metric %u is %lu in tick %u instead of %lu", what, name, m,
-                    (unsigned long)gained, tick, (unsigned long)gain(&reference, 0, tick, name, m));
+      unsigned long before = gain(&tested, 0, tick - 1, name, m);
+      unsigned long gained = gain(&tested, 0, tick, name, m);
+      unsigned long most = gain(&reference, 0, tick, name, m) + slack_of(m);
+      EXPECT(!is_counter(m) || (gained >= before && gained <= most),
+             "%s: metric %u is %lu in tick %u after %lu, and %lu in the reference", name, m, gained,
+             tick, before, most);
     }
 }
 
 /* The group gained the same as in the reference since that tick. */
-static void expect_group(const char *what, const struct denet_group *wanted, unsigned since) {
+static void expect_group(const struct denet_group *wanted, unsigned since) {
   const struct denet_group *group = find_group(&tested, TICKS, wanted->name);
-  ck_assert_msg(group != NULL, "%s: %s is not there", what, wanted->name);
-  for (unsigned m = 0; m < DENET_METRICS; m++)
-    ck_assert_msg(denet_values_has(&group->values, m) == denet_values_has(&wanted->values, m),
-                  "%s: %s has metric %u or not", what, wanted->name, m);
+  EXPECT(group != NULL, "%s is not there", wanted->name);
   /* A process that was there before may have been matched later than in the reference. */
   const struct denet_group *before = find_group(&tested, since, wanted->name);
   const struct denet_group *expected = find_group(&reference, since, wanted->name);
   uint64_t starts = wanted->starts + (before ? before->starts - expected->starts : 0);
-  ck_assert_msg(group->members == wanted->members && group->starts == starts &&
-                    group->exits == wanted->exits,
-                "%s: %s has %u members, %lu starts, %lu exits", what, wanted->name, group->members,
-                (unsigned long)group->starts, (unsigned long)group->exits);
+  EXPECT(group->members == wanted->members && group->starts == starts &&
+             group->exits == wanted->exits,
+         "%s has %u members, %lu starts, %lu exits", wanted->name, group->members,
+         (unsigned long)group->starts, (unsigned long)group->exits);
   for (unsigned m = 0; m < DENET_METRICS; m++) {
-    bool is_sum = denet_metric_info[m].combine == DENET_SUM;
+    EXPECT(denet_values_has(&group->values, m) == denet_values_has(&wanted->values, m),
+           "%s has metric %u or not", wanted->name, m);
     unsigned from = is_counter(m) ? since : 0;
-    uint64_t gained = gain(&tested, from, TICKS, wanted->name, m);
-    uint64_t all = gain(&reference, from, TICKS, wanted->name, m);
-    ck_assert_msg(!is_sum || is_near(m, gained, all), "%s: %s: metric %u is %lu instead of %lu",
-                  what, wanted->name, m, (unsigned long)gained, (unsigned long)all);
+    unsigned long gained = gain(&tested, from, TICKS, wanted->name, m), slack = slack_of(m);
+    unsigned long all = gain(&reference, from, TICKS, wanted->name, m);
+    EXPECT(denet_metric_info[m].combine != DENET_SUM ||
+               (gained <= all + slack && gained + slack >= all),
+           "%s: metric %u is %lu instead of %lu", wanted->name, m, gained, all);
   }
 }
 
-/* Two groups together gained the same: a process may have gone from one to the other a tick later.
- */
-static void expect_pair(const char *what, const char *one, const char *other, unsigned since) {
-  for (unsigned m = 0; m < DENET_METRICS; m++) {
-    uint64_t gained = gain(&tested, since, TICKS, one, m) + gain(&tested, since, TICKS, other, m);
-    uint64_t expected =
-        gain(&reference, since, TICKS, one, m) + gain(&reference, since, TICKS, other, m);
-    ck_assert_msg(!is_counter(m) || gained == expected,
-                  "%s: %s and %s: metric %u is %lu instead of %lu", what, one, other, m,
-                  (unsigned long)gained, (unsigned long)expected);
-  }
-}
-
-static void expect_groups(const char *what, unsigned since) {
-  ck_assert_msg(tested.group_count[TICKS] == reference.group_count[TICKS], "%s: %zu groups", what,
-                tested.group_count[TICKS]);
+static void expect_groups(unsigned since) {
+  static const char one[] = "mva-user7", other[] = "mvb-user7";
+  EXPECT(tested.group_count[TICKS] == reference.group_count[TICKS], "%zu groups",
+         tested.group_count[TICKS]);
   for (size_t i = 0; i < reference.group_count[TICKS]; i++) {
     const struct denet_group *wanted = &reference.groups[TICKS][i];
     if (strncmp(wanted->name, "mv", 2)) {
-      expect_no_jump(what, wanted->name);
-      expect_group(what, wanted, since);
+      expect_no_jump(wanted->name);
+      expect_group(wanted, since);
     }
   }
-  expect_pair(what, "mva-user7", "mvb-user7", since);
+  /* Two groups together gained the same: a process may go from one to the other a tick later. */
+  for (unsigned m = 0; m < DENET_METRICS; m++)
+    EXPECT(!is_counter(m) ||
+               gain(&tested, since, TICKS, one, m) + gain(&tested, since, TICKS, other, m) ==
+                   gain(&reference, since, TICKS, one, m) +
+                       gain(&reference, since, TICKS, other, m),
+           "%s and %s: metric %u", one, other, m);
 }
 
 /* Returns where the lines differ before their last off_cpu_ns, which is checked in the groups. */
@@ -309,40 +269,38 @@ static size_t find_difference(const char *line, const char *expected) {
 
 /* Each file has one metadata line, the right one, and its samples, except those that were dropped
  * or belong to a tick in which its process was missing. */
-static void expect_files(const char *what, unsigned since) {
-  ck_assert_msg(tested.file_count == reference.file_count, "%s: %zu files", what,
-                tested.file_count);
+static void expect_files(unsigned since) {
+  EXPECT(tested.file_count == reference.file_count, "%zu files", tested.file_count);
   for (size_t i = 0; i < reference.file_count; i++) {
-    const struct file *wanted = &reference.files[i], *file = find_file_of(&tested, wanted->key);
-    ck_assert_msg(file != NULL, "%s: %s is not there", what, wanted->key);
-    ck_assert_msg(file->metadata == 1 && !strcmp(file->metadata_line, wanted->metadata_line),
-                  "%s: %s has %u metadata lines, the last %s", what, wanted->key, file->metadata,
-                  file->metadata_line);
+    const struct file *wanted = &reference.files[i], *file = find_file(&tested, wanted->key);
+    EXPECT(file != NULL, "%s is not there", wanted->key);
+    EXPECT(file->metadata == 1 && !strcmp(file->metadata_line, wanted->metadata_line),
+           "%s has %u metadata lines, the last %s", wanted->key, file->metadata,
+           file->metadata_line);
     bool may_lack_last = tested.stats.records_dropped && !file->last;
-    ck_assert_msg(file->last == wanted->last || may_lack_last, "%s: %s has %u last lines", what,
-                  wanted->key, file->last);
-    ck_assert_msg(file->samples <= wanted->samples + (wanted->last ? 1 : 0) &&
-                      file->samples + 2 >= wanted->samples,
-                  "%s: %s has %u lines instead of %u", what, wanted->key, file->samples,
-                  wanted->samples);
+    EXPECT(file->last == wanted->last || may_lack_last, "%s has %u last lines", wanted->key,
+           file->last);
+    EXPECT(file->samples <= wanted->samples + (wanted->last ? 1 : 0) &&
+               file->samples + 2 >= wanted->samples,
+           "%s has %u lines instead of %u", wanted->key, file->samples, wanted->samples);
     size_t at = find_difference(file->line, wanted->line);
-    ck_assert_msg(since || wanted->last || at == SIZE_MAX, "%s: %s ends with %s instead of %s",
-                  what, wanted->key, file->line + at, wanted->line + at);
+    EXPECT(since || wanted->last || at == SIZE_MAX, "%s ends with %s instead of %s", wanted->key,
+           file->line + at, wanted->line + at);
   }
 }
 
 /* since: nothing is expected of the ticks before. */
-static void expect_reference(const char *what, unsigned since) {
-  expect_groups(what, since);
-  expect_files(what, since);
+static void expect_reference(unsigned since) {
+  expect_groups(since);
+  expect_files(since);
   ck_assert_msg(!tested.had_zero, "%s: a line says that there is no memory", what);
 }
 
 /* --- Tests --- */
 
 static void begin(void) {
-  proc_begin(&scene, fakes, DENET_COUNT_OF(fakes), TICKS);
-  PROC_PRINT(scene.top, "pid", "50\n");
+  proc_begin(&host, fakes, DENET_COUNT_OF(fakes), TICKS);
+  PROC_PRINT(host.top, "pid", "50\n");
   run_ticks(&reference, NO_TICK, (struct fault){0});
   ck_assert_uint_eq(reference.stats.records_dropped, 0);
 }
@@ -356,7 +314,6 @@ static const int errors[] = {EMFILE, EIO, EINTR, ENOMEM, ENFILE};
 /* Fails one call after the other, or each second one and so on, with as many behind it, until all
  * have failed once. */
 static void fail_each(unsigned fault_tick, unsigned step, struct fault fault) {
-  char what[80];
   for (fault.first = 1;; fault.first += step) {
     bool lasts = fault.count == FAULT_ALWAYS;
     fault.error = errors[lasts ? 0 : fault.first % DENET_COUNT_OF(errors)];
@@ -365,7 +322,7 @@ static void fail_each(unsigned fault_tick, unsigned step, struct fault fault) {
       break;
     snprintf(what, sizeof(what), "errno %d of %u calls from number %u in tick %u", fault.error,
              fault.count, fault.first, fault_tick);
-    expect_reference(what, fault_tick == 1 ? 2 : 0);
+    expect_reference(fault_tick == 1 ? 2 : 0);
   }
   ck_assert_uint_gt(fault.first, 1);
 }
@@ -373,7 +330,7 @@ static void fail_each(unsigned fault_tick, unsigned step, struct fault fault) {
 START_TEST(each_allocation_of_a_tick_may_fail) {
   begin();
   fail_each(fault_ticks[_i], 1, (struct fault){.calls = FAULT_ALLOCATE, .count = 1});
-  proc_end(&scene);
+  proc_end(&host);
 }
 END_TEST
 
@@ -385,7 +342,7 @@ START_TEST(each_system_call_of_a_tick_may_fail) {
   begin();
   fail_each(failures[_i].tick, failures[_i].step,
             (struct fault){.calls = CALLS, .count = failures[_i].count});
-  proc_end(&scene);
+  proc_end(&host);
 }
 END_TEST
 
@@ -395,8 +352,9 @@ START_TEST(reads_of_one_byte_give_everything) {
   begin();
   run_ticks(&tested, ALL_TICKS, fault);
   ck_assert(tested.has_failed);
-  expect_reference("a byte at a time", 0);
-  proc_end(&scene);
+  snprintf(what, sizeof(what), "a byte at a time");
+  expect_reference(0);
+  proc_end(&host);
 }
 END_TEST
 
@@ -408,24 +366,23 @@ static const struct {
 } victims[] = {{11, "/11/", "tree", "tree/10-5000", "{\"pid\":11,", false},
                {50, "/50/", "main", "main/50-5060", "", true}};
 
-static void expect_end_of_victim(const char *what, int row) {
+static void expect_end_of_victim(int row) {
   const char *name = victims[row].group;
   const struct denet_group *group = find_group(&tested, TICKS, name);
   const struct denet_group *whole = find_group(&reference, TICKS, name);
-  const struct file *file = find_file_of(&tested, victims[row].file);
-  ck_assert_msg(group->exits == whole->exits + 1 && group->starts == whole->starts &&
-                    group->members == whole->members - 1,
-                "%s: %lu starts, %lu exits, %u members", what, (unsigned long)group->starts,
-                (unsigned long)group->exits, group->members);
-  expect_no_jump(what, name);
+  const struct file *file = find_file(&tested, victims[row].file);
+  EXPECT(group->exits == whole->exits + 1 && group->starts == whole->starts &&
+             group->members == whole->members - 1,
+         "%lu starts, %lu exits, %u members", (unsigned long)group->starts,
+         (unsigned long)group->exits, group->members);
+  expect_no_jump(name);
   for (unsigned m = 0; m < DENET_METRICS && !victims[row].is_alone; m++)
-    ck_assert_msg(!is_counter(m) || gain(&tested, 2, TICKS, name, m) + slack_of(m) >=
-                                        gain(&reference, 2, TICKS, name, m) / 2,
-                  "%s: metric %u", what, m);
-  ck_assert_msg(file->metadata == 1 && file->last == victims[row].is_alone, "%s: %u last lines",
-                what, file->last);
+    EXPECT(!is_counter(m) || gain(&tested, 2, TICKS, name, m) + slack_of(m) >=
+                                 gain(&reference, 2, TICKS, name, m) / 2,
+           "metric %u", m);
+  EXPECT(file->metadata == 1 && file->last == victims[row].is_alone, "%u last lines", file->last);
   bool is_in_line = *victims[row].in_line && strstr(file->line, victims[row].in_line);
-  ck_assert_msg(!is_in_line, "%s: %s", what, file->line);
+  EXPECT(!is_in_line, "%s", file->line);
 }
 
 START_TEST(process_that_vanishes_at_some_call_ends_once) {
@@ -434,18 +391,17 @@ START_TEST(process_that_vanishes_at_some_call_ends_once) {
   victim = victims[_i].pid;
   begin();
   for (fault.first = 1;; fault.first += 4) {
-    char what[40];
     run_ticks(&tested, 3, fault);
     if (!tested.has_failed)
       break;
     snprintf(what, sizeof(what), "at call %u", fault.first);
-    expect_end_of_victim(what, _i);
+    expect_end_of_victim(_i);
     for (size_t i = 0; i < reference.group_count[TICKS]; i++)
       if (strcmp(reference.groups[TICKS][i].name, victims[_i].group))
-        expect_group(what, &reference.groups[TICKS][i], 0);
+        expect_group(&reference.groups[TICKS][i], 0);
   }
   ck_assert_uint_gt(fault.first, 100);
-  proc_end(&scene);
+  proc_end(&host);
 }
 END_TEST
 

@@ -1,6 +1,7 @@
 /* The loop over the /proc of this host, with a face in the same process. */
 #include "core/monitor/loop.h"
 
+#include "tests/unit/monitor_scene.h"
 #include "tests/unit/unit.h"
 
 #include <errno.h>
@@ -11,9 +12,6 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#define MILLISECOND UINT64_C(1000000)
-#define SECOND (1000 * MILLISECOND)
-
 /* What the face has taken. */
 static struct {
   struct denet_loop *loop;
@@ -21,6 +19,7 @@ static struct {
   atomic_bool blocks;   /* the sink is to wait for a post of release */
   atomic_bool is_blocked;
   sem_t release;
+  struct denet_monitor_stats stats;
   unsigned groups;
   uint64_t rss_bytes;
   char log[8][600];
@@ -60,31 +59,27 @@ static void set(struct denet_settings *settings, const char *key, const char *va
 /* Makes settings with one rule, which matches this process. */
 static void make_settings(struct denet_settings *settings) {
   char name[DENET_COMM_BYTES]; /* that no other process has */
-  struct denet_setting comm = {"Comm", DENET_SETTING_STRING, .string = name};
-  struct denet_rule rule;
   snprintf(name, sizeof(name), "loop%d", (int)getpid());
   prctl(PR_SET_NAME, name);
   ck_assert_int_eq(denet_settings_init(settings), 0);
-  ck_assert_int_eq(denet_rule_init(&rule, "me", NULL), 0);
-  ck_assert_int_eq(denet_rule_set(&rule, &comm, NULL), 0);
-  ck_assert_int_eq(denet_rule_finish(&rule, NULL), 0);
+  struct denet_rule rule = scene_rule_for("me", "Comm", name, "me");
   ck_assert_int_eq(denet_settings_add_rule(settings, &rule, NULL), 0);
   set(settings, "Source", "procfs");
   settings->base_interval_ns = settings->max_interval_ns = 10 * MILLISECOND;
   sem_init(&face.release, 0, 0);
 }
 
+/* Starts a loop, and checks that it takes the settings over. */
 static int start(struct denet_settings *settings) {
   struct denet_loop_face it = {
       .host_name = "host", .sink = take_line, .sink_context = &face, .log = {take_sentence, &face}};
   int error = denet_loop_start(settings, &it, &face.loop);
-  ck_assert_ptr_null(settings->rules); /* taken over */
+  ck_assert_ptr_null(settings->rules);
   return error;
 }
 
 static int report(uint64_t timeout_ns) {
-  struct denet_monitor_stats stats;
-  return denet_loop_report(face.loop, timeout_ns, take_report, &face, &stats);
+  return denet_loop_report(face.loop, timeout_ns, take_report, &face, &face.stats);
 }
 
 static void expect_log(unsigned index, const char *words) {
@@ -105,6 +100,11 @@ static void block(void) {
     usleep(1000);
 }
 
+static void release(void) {
+  face.blocks = false;
+  sem_post(&face.release);
+}
+
 START_TEST(lines_and_values_reach_a_face_in_the_same_process) {
   struct denet_settings settings;
   make_settings(&settings);
@@ -113,7 +113,7 @@ START_TEST(lines_and_values_reach_a_face_in_the_same_process) {
   ck_assert_int_eq(report(10 * SECOND), 0);
   ck_assert_uint_eq(face.groups, 1);
   ck_assert_uint_gt(face.rss_bytes, 0);
-  ck_assert_uint_eq(denet_loop_source_id(face.loop), DENET_SOURCE_ID_PROCFS);
+  ck_assert_uint_eq(face.stats.source_id, DENET_SOURCE_ID_PROCFS);
   ck_assert(denet_loop_stop(face.loop, 10 * SECOND));
   ck_assert_uint_eq(face.lines[DENET_LINE_METADATA], 1);
   ck_assert_uint_eq(face.sentences, 0);
@@ -144,16 +144,19 @@ START_TEST(stalled_tick_times_a_report_and_the_end_out) {
     ck_assert_int_eq(report(50 * MILLISECOND), -ETIMEDOUT);
   expect_log(0, "does not come to an end");
   ck_assert_uint_eq(face.sentences, 1);
-  face.blocks = false;
-  sem_post(&face.release);
+  unsigned before = face.lines[DENET_LINE_SAMPLE];
+  release();
+  wait_for_lines(DENET_LINE_SAMPLE, before + 1); /* the one that stalled */
+  usleep(50000);
+  ck_assert_uint_eq(face.groups, 1); /* nothing comes of what has timed out */
   ck_assert_int_eq(report(10 * SECOND), 0);
   expect_log(1, "goes on");
   block();
   ck_assert(!denet_loop_stop(face.loop, 50 * MILLISECOND));
   expect_log(2, "no last samples");
   unsigned samples = face.lines[DENET_LINE_SAMPLE];
-  sem_post(&face.release);
-  wait_for_lines(DENET_LINE_SAMPLE, samples + 1); /* the one that stalled */
+  release();
+  wait_for_lines(DENET_LINE_SAMPLE, samples + 1);
   usleep(50000);
   ck_assert_uint_eq(face.lines[DENET_LINE_SAMPLE], samples + 1);
   ck_assert_uint_eq(face.sentences, 3);

@@ -2,21 +2,30 @@
  *
  * First come options and rules, one setting a line, as in collectd.conf but without brackets: `Rule
  * NAME` begins a rule. Each line `tick`, or `tick N ms`, begins a tick: 1,000 or N ms after the one
- * before. Below it stand the processes that differ from the tick before, as in proc_writer.h, and
- * then all lines that the tick has to write, in this order:
+ * before; `tick N ms final` the last one, when the monitor stops. Below it stand the processes that
+ * differ from the tick before, as in proc_writer.h, and then all lines that the tick has to write,
+ * in this order:
  *
- *   expect KIND GROUP/PID KEY=VALUE ...   KIND: metadata, sample or last (of its file)
+ *   expect KIND GROUP/PID KEY=VALUE ...   KIND: metadata, sample, last (of its file), or end
  *     parent KEY=VALUE ... | null         members of this object of a tree
  *     child PID KEY=VALUE ...             the metrics of the next child; no child is left out
  *     aggregated KEY=VALUE ...
  *
  * KEY names a member of the JSON line (`exit.code`), and VALUE is its text or `absent`. Members
  * that are not named may have any value. GROUP/PID may be followed by `-` and the start of the
- * process in ms. The first tick is 1,000 s after the boot, at 1,700,000,000,000 ms. A line that
- * begins with # is a comment. With DENET_SCENARIO_PRINT all written lines are printed. */
+ * process in ms. The first tick is 1,000 s after the boot, at 1,700,000,000,000 ms.
+ *
+ *   refuse ERROR KIND ...   from this tick on the sink refuses lines of these kinds, and no others:
+ *                           ENOBUFS: for now; EMSGSIZE: for ever
+ *
+ * A line that begins with # is a comment. With DENET_SCENARIO_PRINT all written lines are printed.
+ */
 #include "core/monitor/monitor.h"
 
 #include "tests/unit/proc_writer.h"
+
+/* After proc_scene.h, whose parameters are named as its variable. */
+#include "tests/unit/monitor_scene.h"
 
 #include <ctype.h>
 #include <glob.h>
@@ -40,7 +49,6 @@ struct expectation {
 struct run {
   const char *path;
   char proc[64];
-  uint64_t boot_ns, unix_ms;
   struct denet_monitor_settings settings;
   struct denet_rule rules[4];
   size_t rule_count;
@@ -50,14 +58,30 @@ struct run {
   struct written written[64];
   size_t expected_count, written_count; /* of the present tick */
   unsigned ticks, failures;
+  enum denet_tick_scope scope; /* of the present tick */
+  int refusals[4];             /* by kind: errno of the sink; 0: it takes the line */
 };
 
+static const char *const kinds[] = {[DENET_LINE_METADATA] = "metadata",
+                                    [DENET_LINE_SAMPLE] = "sample",
+                                    [DENET_LINE_LAST] = "last",
+                                    [DENET_LINE_END] = "end"};
+
+static void read_refusals(struct run *run, char *rest) {
+  struct denet_text word;
+  proc_next_word(&rest, &word);
+  proc_next_word(&rest, &word);
+  int error = !strcmp(word.bytes, "EMSGSIZE") ? EMSGSIZE : ENOBUFS;
+  memset(run->refusals, 0, sizeof(run->refusals));
+  while (proc_next_word(&rest, &word))
+    for (size_t i = 0; i < DENET_COUNT_OF(kinds); i++)
+      run->refusals[i] |= strcmp(kinds[i], word.bytes) ? 0 : error;
+}
+
 static int take_line(void *context, const struct denet_line *line) {
-  static const char *const kinds[] = {[DENET_LINE_METADATA] = "metadata",
-                                      [DENET_LINE_SAMPLE] = "sample",
-                                      [DENET_LINE_LAST] = "last",
-                                      [DENET_LINE_END] = "end"};
   struct run *run = context;
+  if (run->refusals[line->kind])
+    return run->refusals[line->kind];
   ck_assert_uint_lt(run->written_count, DENET_COUNT_OF(run->written));
   struct written *written = &run->written[run->written_count++];
   written->kind = kinds[line->kind];
@@ -198,16 +222,6 @@ static void compare_tick(struct run *run, unsigned end_line) {
   run->written_count = run->expected_count = 0;
 }
 
-static uint64_t boot_ns(void *context) { return ((struct run *)context)->boot_ns; }
-
-static uint64_t unix_ms(void *context) { return ((struct run *)context)->unix_ms; }
-
-static int user_name(void *context, uid_t uid, char *out, size_t size) {
-  (void)context;
-  snprintf(out, size, "user%u", (unsigned)uid);
-  return 0;
-}
-
 static void open_monitor(struct run *run, const struct denet_env *env) {
   struct denet_error error = {0};
   struct denet_source *source = NULL;
@@ -227,7 +241,7 @@ static void run_tick(struct run *run, const struct denet_env *env, unsigned end_
   proc_writer_write(&run->writer, run->proc);
   if (!run->monitor)
     open_monitor(run, env);
-  int outcome = denet_monitor_tick(run->monitor, DENET_TICK_DUE, &error);
+  int outcome = denet_monitor_tick(run->monitor, run->scope, &error);
   ck_assert_msg(outcome == 0, "%s:%u: %s", run->path, end_line, error.text);
   compare_tick(run, end_line);
 }
@@ -266,8 +280,10 @@ static void read_line(struct run *run, const struct denet_env *env, char *line, 
   } else if (!strncmp(line, "tick", 4)) {
     run_tick(run, env, number);
     uint64_t ms = line[4] ? strtoull(line + 4, NULL, 10) : 1000;
-    run->boot_ns += run->ticks ? ms * 1000000 : 0;
-    run->unix_ms += run->ticks++ ? ms : 0;
+    scene.now_ns += run->ticks++ ? ms * MILLISECOND : 0;
+    run->scope = strstr(line, " final") ? DENET_TICK_FINAL : DENET_TICK_DUE;
+  } else if (!strncmp(line, "refuse ", strlen("refuse "))) {
+    read_refusals(run, line);
   } else if (!proc_writer_read(&run->writer, line)) {
     ck_assert_uint_lt(run->expected_count, DENET_COUNT_OF(run->expected));
     run->expected[run->expected_count++] = (struct expectation){line, number};
@@ -279,19 +295,14 @@ static glob_t scenarios;
 START_TEST(each_tick_writes_the_expected_lines) {
   struct run run = {.path = scenarios.gl_pathv[_i],
                     .proc = "/tmp/denet-scenario-XXXXXX",
-                    .boot_ns = UINT64_C(1000000000000),
-                    .unix_ms = UINT64_C(1700000000000),
                     .settings = {.interval = {100000000, 1000000000},
                                  .host_name = "testhost",
                                  .sink = take_line,
                                  .sink_context = &run}};
-  struct denet_env env = {.proc_path = run.proc,
-                          .tick_ns = 10000000,
-                          .page_bytes = 4096,
-                          .context = &run,
-                          .boot_ns = boot_ns,
-                          .unix_ms = unix_ms,
-                          .user_name = user_name};
+  struct denet_env env = scene_env;
+  env.proc_path = run.proc;
+  scene.now_ns = 1000 * SECOND;
+  scene.calendar_ms = UINT64_C(1699999000000);
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
   ck_assert_int_eq(denet_buffer_read_path(&text, AT_FDCWD, run.path, TEXT_LIMIT), 0);
   ck_assert_ptr_nonnull(mkdtemp(run.proc));

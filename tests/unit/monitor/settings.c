@@ -1,12 +1,10 @@
 /* The settings of a monitor: defaults, limits, and what options and rules say together. */
 #include "core/monitor/settings.h"
 
+#include "tests/unit/monitor_scene.h"
 #include "tests/unit/unit.h"
 
 #include <errno.h>
-
-#define MILLISECOND UINT64_C(1000000)
-#define SECOND (1000 * MILLISECOND)
 
 static struct denet_settings settings;
 static struct denet_error error;
@@ -22,11 +20,7 @@ static void set(const char *key, const char *value) {
 }
 
 static int add_rule(const char *name) {
-  struct denet_setting comm = {"Comm", DENET_SETTING_STRING, .string = "app"};
-  struct denet_rule rule;
-  ck_assert_int_eq(denet_rule_init(&rule, name, NULL), 0);
-  ck_assert_int_eq(denet_rule_set(&rule, &comm, NULL), 0);
-  ck_assert_int_eq(denet_rule_finish(&rule, NULL), 0);
+  struct denet_rule rule = scene_rule(name, "Comm", "app");
   int outcome = denet_settings_add_rule(&settings, &rule, &error);
   ck_assert_int_eq(rule.name == NULL, outcome == 0); /* taken over or not */
   denet_rule_done(&rule);

@@ -251,7 +251,9 @@ static void threads_again(void) {
   if (!threads)
     threads = denet_thread_sums_new();
   ck_assert_int_eq(pass_threads(), 0);
-  ck_assert_uint_eq(denet_thread_sums_sums(threads)->value[DENET_SWITCHES_VOLUNTARY], 300);
+  struct denet_values sums = {0};
+  denet_thread_sums_take(threads, &sums);
+  ck_assert_uint_eq(sums.value[DENET_SWITCHES_VOLUNTARY], 300);
   denet_thread_sums_free(DENET_TAKE(threads));
 }
 
