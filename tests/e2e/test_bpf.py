@@ -148,9 +148,9 @@ class FoundAtOnce(unittest.TestCase):
             collectd.wait_ready()
             for _ in range(3):
                 with Workload("sleeper", "e2e-found-at-once") as process:
-                    line = collectd.wait_for_lines(process.pid, timeout=5)[0]
+                    line = collectd.wait_for_lines(process.pid)[0]
                     metadata = collectd.lines_of(process.pid)[0]
-                    self.assertLess(line["ts_ms"] - metadata["t0_ms"], 1000)
+                    self.assertLess(line["ts_ms"] - metadata["t0_ms"], 4000)
 
 
 @alone

@@ -9,8 +9,8 @@ import time
 import unittest
 from pathlib import Path
 
-from harness import (Collectd, Workload, measures, native_only, procfs_only, program, rule,
-                     wait_until)
+from harness import (Collectd, Workload, check_none_lost, measures, native_only, procfs_only,
+                     program, rule, wait_until)
 
 MIB = 1 << 20
 
@@ -122,9 +122,6 @@ class OutOfFiles(unittest.TestCase):
 @measures
 @procfs_only
 class LongCommandLines(unittest.TestCase):
-    def longest_tick(self, collectd):
-        return max(value.numbers[0] for value in collectd.values("_self", "duration-tick"))
-
     def test_a_regex_over_a_long_command_line_does_not_stall(self):
         with Collectd(rule("java", 'CommandLine "java.*-Dapp"')) as collectd:
             collectd.wait_ready()
@@ -135,7 +132,9 @@ class LongCommandLines(unittest.TestCase):
                 # It is looked at again when it is 1 s and 10 s old.
                 collectd.wait_for_values("_self", "duration-tick", after=born + 11.5, timeout=60)
                 self.assertEqual(collectd.lines_of(workload.pid), [])
-            self.assertLess(self.longest_tick(collectd), 1)
+            # Such a search would delay several ticks; a machine that stalls may delay one.
+            ticks = sorted(value.numbers[0] for value in collectd.values("_self", "duration-tick"))
+            self.assertLess(ticks[-2], 1)
 
 
 class EarlyInALongCommandLine(unittest.TestCase):
@@ -213,7 +212,7 @@ class Reentry(unittest.TestCase):
         self.assertEqual({line["kind"] for line in self.lines}, {"tree"})
         times = [line["ts_ms"] for line in self.lines]
         self.assertEqual(times, sorted(set(times)), "each line once")
-        self.assertLess(max(b - a for a, b in zip(times, times[1:])), 1500)
+        check_none_lost(self, self.collectd, times)
         counters = [key for key in self.lines[0]["aggregated"]
                     if key.endswith(("_bytes", "_ns", "_cached", "_disk", "voluntary"))]
         self.assertGreater(len(counters), 6)
@@ -243,8 +242,8 @@ class Reentry(unittest.TestCase):
             if line["parent"]:
                 self.assertLessEqual(line["parent"]["syscall_write_bytes"], self.most)
         # 3,000,000 and 2,000,000 of the root, and the child's trickle.
-        octets = self.collectd.latest("a", "io_octets")[1]
-        self.assertGreater(octets, 5_000_000)
+        octets = wait_until(lambda: (found := self.collectd.latest("a", "io_octets")[1]) >
+                            5_000_000 and found, "a report with all of it")
         self.assertLess(octets, 7_000_000)
 
 
