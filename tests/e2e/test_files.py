@@ -302,6 +302,7 @@ class Segments(unittest.TestCase):
                 Collectd("BaseInterval 0.02\nMaxInterval 0.02\n" + executable_rule("a", "sleeper"),
                          "MaxFileSize 0.01\nFlushInterval 0.1\n") as collectd:
             wait_until(lambda: len(collectd.files()) >= 4, "four segments")
+            collectd.wait_for_values("_self", "derive-records", after=time.time())
             collectd.stop()
             paths = collectd.files()
             stem = f'{sleeper.pid}-{collectd.lines_of(sleeper.pid)[0]["t0_ms"]}'
