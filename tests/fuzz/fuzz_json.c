@@ -93,8 +93,8 @@ static void claim_refused(struct denet_json *json) {
   CLAIM(denet_json_text(json, &line) < 0);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
-  struct script script = {denet_json_new(), {(const char *)bytes, length}, "", 0};
+void fuzz_one(struct denet_text text) {
+  struct script script = {denet_json_new(), text, "", 0};
   struct denet_text line;
   CLAIM(script.json);
   claim_refused(script.json);
@@ -107,5 +107,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
   CLAIM(denet_json_text(script.json, &line) == 0);
   CLAIM(fuzz_is_json_line(line));
   denet_json_free(script.json);
-  return 0;
 }
