@@ -259,10 +259,10 @@ class OneCpu(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.pinned = cls.enterClassContext(
-            Workload("pinned", str(cls.THREADS), cpus=last_cpu()))
+            Workload("busy", str(cls.THREADS - 1), "main", cpus=last_cpu()))
         collectd = cls.enterClassContext(Collectd(
             f'{PACE}OffCPU "{cls.MODE}"\n' +
-            rule("pinned", f'Executable "{program("pinned")}"', "Children false"), WRITE))
+            rule("pinned", f'Executable "{program("busy")}"', "Children false"), WRITE))
         collectd.wait_for_lines(cls.pinned.pid, count=3)
         time.sleep(5)  # this is what is measured
         cls.lines = collectd.samples_of(cls.pinned.pid)[2:]
