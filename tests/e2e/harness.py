@@ -377,6 +377,16 @@ def read_lines(path):
 _parsed = {}  # path: (what its status was, its lines)
 
 
+def check_counters_rise(test, values):
+    """Checks that no counter falls: values are parts of consecutive lines."""
+    counters = [key for key in values[0]
+                if key.endswith(("_bytes", "_ns", "_cached", "_disk", "voluntary"))]
+    test.assertGreater(len(counters), 8)
+    for before, after in zip(values, values[1:]):
+        for key in counters:
+            test.assertGreaterEqual(after[key], before[key], key)
+
+
 def check_none_lost(test, collectd, times_ms):
     """Checks that no line is missing that a report has counted; times_ms: of all samples in the
     files of a collectd, which are in the files in this order. A late line is not a lost line."""
