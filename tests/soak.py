@@ -47,7 +47,6 @@ LATE_MS = 50
 SAMPLED = 50
 THREADS = ("denet-sampler", "denet-writer", "denet-stacks")
 ROLES = ("sleeper", "worker", "churn", "brief")
-SELF = re.compile(r"denet-_self/(\S+) interval=\S+ [0-9.]+:(\S+)")
 STAMP = re.compile(rb'"ts_ms":([0-9]+)')
 
 Look = collections.namedtuple("Look", "at rss anon fds threads")
@@ -74,27 +73,6 @@ def threads_used(pid):
             ran, waited, _ = map(int, (task / "schedstat").read_text().split())
             used[(task / "comm").read_text().strip()] = ran / 1e9, waited / 1e9
     return used
-
-
-class Own:
-    """The values of the instance _self."""
-
-    def __init__(self, path):
-        self.file = open(path)
-        self.latest, self.ticks, self.rest = {}, [], ""
-
-    def read(self):
-        text = self.rest + self.file.read()
-        whole, _, self.rest = text.rpartition("\n")
-        for what, number in SELF.findall(whole):
-            self.latest[what] = float(number)
-            if what == "duration-tick":
-                self.ticks.append(1000 * float(number))
-
-    def take_longest_tick(self):
-        longest = max(self.ticks, default=0)
-        self.ticks = []
-        return longest
 
 
 class Follower:
@@ -177,7 +155,6 @@ def tell_apart(late, reference):
 class Soak:
     def __init__(self, arguments, collectd, reference):
         self.arguments, self.collectd, self.reference = arguments, collectd, reference
-        self.own = Own(collectd.folder / "stderr")
         self.looks, self.followers, self.printed = [], [], 0
         self.used = threads_used(collectd.pid)
         self.minute_from_ms = self.begun_ms = int(time.time() * 1000)
@@ -190,9 +167,12 @@ class Soak:
 
     def look(self):
         self.looks.append(look_at(self.collectd.pid))
-        self.own.read()
         for follower in self.followers:
             follower.read()
+
+    def own(self, what):
+        """The latest value of the instance _self."""
+        return self.collectd.latest("_self", what)[0]
 
     def print_minute(self, minute):
         looks, self.printed = self.looks[self.printed:], len(self.looks)
@@ -206,15 +186,17 @@ class Soak:
                               for name in THREADS if name in used))
         widest = max((gap for follower in self.followers for gap, at in follower.gaps
                       if at > self.minute_from_ms), default=0)
+        ticks = [value.numbers[0] for value in self.collectd.values("_self", "duration-tick")
+                 if value.time * 1000 > self.minute_from_ms]
         median = statistics.median
         print(f"| {minute} | {median(look.rss for look in looks) / 1024:.2f} "
               f"| {median(look.anon for look in looks) / 1024:.2f} "
               f"| {max(look.rss for look in looks) / 1024:.2f} "
               f"| {median(look.fds for look in looks):.0f} | {looks[-1].threads} "
-              f"| {self.own.take_longest_tick():.0f} | {widest} "
+              f"| {1000 * max(ticks, default=0):.0f} | {widest} "
               f"| {len(guilty)} + {len(excused)} "
               f"| {self.reference.worst_between(self.minute_from_ms, now_ms):.0f} "
-              f"| {self.own.latest.get('derive-records', 0):,.0f} "
+              f"| {self.own('derive-records'):,.0f} "
               f"| {' '.join(f'{share:.1f}' for share in shares)} | {waits[0]:.1f} |", flush=True)
         self.used, self.minute_from_ms = used, now_ms
 
@@ -253,7 +235,7 @@ class Soak:
             f"was, all at {len({at for _, at in late})} moments")
         for what in ("derive-bpf_lost", "derive-records_dropped"):
             if what != "derive-bpf_lost" or self.arguments.source == "bpf":
-                yield self.own.latest[what] == 0, f"{what}: {self.own.latest[what]:,.0f}"
+                yield self.own(what) == 0, f"{what}: {self.own(what):,.0f}"
         said = " ".join(self.collectd.complaints())
         yield status == 0 and not said, f"collectd: status {status}, {said or 'no complaint'}"
         yield self.parse_files()
@@ -298,7 +280,6 @@ def soak(arguments):
             run = Soak(arguments, collectd, reference)
             run.run()
             status = collectd.stop()
-            run.own.read()
         claims = list(run.claims(status))
     print()
     for holds, seen in claims:

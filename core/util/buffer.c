@@ -40,6 +40,15 @@ int denet_buffer_reserve(struct denet_buffer *buffer, size_t extra) {
   return 0;
 }
 
+void denet_buffer_trim(struct denet_buffer *buffer) {
+  char *bytes = buffer->bytes ? realloc(buffer->bytes, buffer->length + 1) : NULL;
+  if (!bytes)
+    return;
+  buffer->bytes = bytes;
+  buffer->capacity = buffer->length + 1;
+  bytes[buffer->length] = '\0';
+}
+
 int denet_buffer_append(struct denet_buffer *buffer, const void *bytes, size_t length) {
   int error = denet_buffer_reserve(buffer, length);
   if (error)

@@ -26,6 +26,9 @@ void denet_buffer_clear(struct denet_buffer *buffer);
 /* Makes room for extra more bytes and the NUL. 0 or -ENOMEM; on failure nothing has changed. */
 int denet_buffer_reserve(struct denet_buffer *buffer, size_t extra);
 
+/* Frees the memory behind length, which the caller may have reduced. */
+void denet_buffer_trim(struct denet_buffer *buffer);
+
 /* Appends bytes. 0 or -ENOMEM; on failure nothing has changed. */
 int denet_buffer_append(struct denet_buffer *buffer, const void *bytes, size_t length);
 int denet_buffer_append_string(struct denet_buffer *buffer, const char *string);

@@ -3,25 +3,15 @@
  * are as cold as for a reader that comes once a second; 0: back to back). Prints the number of
  * tasks, and the mean and median CPU ms of a pass. */
 #include "bare.h"
+#include "bench.h"
 
 #include "bare.skel.h"
 
 #include <bpf/bpf.h>
-#include <err.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
 
 #define BUFFER_BYTES (1 << 20)
 
 static char buffer[BUFFER_BYTES];
-
-static double read_cpu_ms(void) {
-  struct timespec used;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
-  return (double)used.tv_sec * 1e3 + (double)used.tv_nsec / 1e6;
-}
 
 /* The iterator runs in the reader's context, so its time is this thread's. */
 static size_t pass(const struct bpf_link *link) {
@@ -45,11 +35,6 @@ static void wait_until(struct timespec *next, long period_ms) {
   clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, next, NULL);
 }
 
-static int compare(const void *a, const void *b) {
-  double left = *(const double *)a, right = *(const double *)b;
-  return (left > right) - (left < right);
-}
-
 static void measure(const struct bpf_link *link, size_t count, long period_ms) {
   double *costs_ms = calloc(count, sizeof(*costs_ms)), sum_ms = 0;
   if (!costs_ms)
@@ -60,15 +45,13 @@ static void measure(const struct bpf_link *link, size_t count, long period_ms) {
   for (size_t i = 0; i < count; i++) {
     if (period_ms)
       wait_until(&next, period_ms);
-    double before_ms = read_cpu_ms();
+    double before_us = read_us(CLOCK_THREAD_CPUTIME_ID);
     tasks = pass(link);
-    costs_ms[i] = read_cpu_ms() - before_ms;
+    costs_ms[i] = (read_us(CLOCK_THREAD_CPUTIME_ID) - before_us) / 1e3;
     sum_ms += costs_ms[i];
   }
-  qsort(costs_ms, count, sizeof(*costs_ms), compare);
-  double median_ms = (costs_ms[(count - 1) / 2] + costs_ms[count / 2]) / 2;
   printf("%zu tasks, CPU ms a pass: mean %.4f median %.4f\n", tasks, sum_ms / (double)count,
-         median_ms);
+         find_quantile(costs_ms, count, 0.5));
   free(costs_ms);
 }
 

@@ -3,40 +3,17 @@
  * line begins with "pipes pong". Prints "ready", and for each line "run ROUNDS" of its input
  * the ns of a context switch, of which a round has two: the lower quartile of short batches, since
  * other processes on the CPU only make it slower. Ends at the end of its input. */
-#include <err.h>
+#include "bench.h"
+
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
-#include <time.h>
-#include <unistd.h>
 
 #define BATCHES 400
 
 struct ends {
   int in, out;
 };
-
-static double read_ns(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
-
-static void keep_to_last_cpu(void) {
-  cpu_set_t allowed, last;
-  if (sched_getaffinity(0, sizeof(allowed), &allowed))
-    err(1, "sched_getaffinity");
-  CPU_ZERO(&last);
-  for (int cpu = CPU_SETSIZE - 1; cpu >= 0 && !CPU_COUNT(&last); cpu--)
-    if (CPU_ISSET(cpu, &allowed))
-      CPU_SET(cpu, &last);
-  if (sched_setaffinity(0, sizeof(last), &last))
-    err(1, "sched_setaffinity");
-}
 
 static void *answer(void *of) {
   struct ends ends = *(struct ends *)of;
@@ -53,22 +30,16 @@ static void ask(struct ends ends, long rounds) {
       err(1, "pipe");
 }
 
-static int compare(const void *left, const void *right) {
-  double a = *(const double *)left, b = *(const double *)right;
-  return (a > b) - (a < b);
-}
-
 static double measure(struct ends ends, long rounds) {
   double batches[BATCHES];
   long batch = rounds / BATCHES + 1;
   ask(ends, batch);
   for (int i = 0; i < BATCHES; i++) {
-    double begun = read_ns();
+    double begun_us = read_us(CLOCK_MONOTONIC);
     ask(ends, batch);
-    batches[i] = (read_ns() - begun) / (2 * (double)batch);
+    batches[i] = 1e3 * (read_us(CLOCK_MONOTONIC) - begun_us) / (2 * (double)batch);
   }
-  qsort(batches, BATCHES, sizeof(batches[0]), compare);
-  return batches[BATCHES / 4];
+  return find_quantile(batches, BATCHES, 0.25);
 }
 
 static void start_thread(struct ends *ends) {

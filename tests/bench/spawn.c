@@ -1,28 +1,17 @@
 /* spawn exec|fork COUNT: makes COUNT processes one after the other, and waits for each, on one CPU.
  * exec: by posix_spawn of this program, which then ends at once (linked statically it is about the
- * smallest program). fork: the child ends at once, without an exec. Prints the wall and CPU time of one
- * process in us; the CPU time is this process's and its children's. */
-#include <err.h>
-#include <sched.h>
+ * smallest program). fork: the child ends at once, without an exec. Prints the wall and CPU time of
+ * one process in us; the CPU time is this process's and its children's. */
+#include "bench.h"
+
 #include <spawn.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 /* Large enough to include work that the kernel delays, such as freeing; small enough that other
  * processes of the host disturb only some batches. */
 #define BATCH 50
-
-static double read_wall_us(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
-}
 
 static double read_cpu_us_of(int who) {
   struct rusage usage;
@@ -33,18 +22,6 @@ static double read_cpu_us_of(int who) {
 
 static double read_cpu_us(void) {
   return read_cpu_us_of(RUSAGE_SELF) + read_cpu_us_of(RUSAGE_CHILDREN);
-}
-
-static void keep_to_last_cpu(void) {
-  cpu_set_t allowed, last;
-  if (sched_getaffinity(0, sizeof(allowed), &allowed))
-    err(1, "sched_getaffinity");
-  CPU_ZERO(&last);
-  for (int cpu = CPU_SETSIZE - 1; cpu >= 0 && !CPU_COUNT(&last); cpu--)
-    if (CPU_ISSET(cpu, &allowed))
-      CPU_SET(cpu, &last);
-  if (sched_setaffinity(0, sizeof(last), &last))
-    err(1, "sched_setaffinity");
 }
 
 static pid_t start_exec(char *name) {
@@ -71,28 +48,19 @@ static void make_all(pid_t (*start)(char *name), char *name, long count) {
       err(1, "waitpid");
 }
 
-static int compare(const void *a, const void *b) {
-  double left = *(const double *)a, right = *(const double *)b;
-  return (left > right) - (left < right);
-}
-
-static double find_median(double *values, long count) {
-  qsort(values, (size_t)count, sizeof(*values), compare);
-  return (values[(count - 1) / 2] + values[count / 2]) / 2;
-}
-
 static void measure(pid_t (*start)(char *name), char *name, long batches) {
   double *wall_us = calloc((size_t)batches, sizeof(*wall_us));
   double *cpu_us = calloc((size_t)batches, sizeof(*cpu_us));
   if (!wall_us || !cpu_us)
     err(1, "calloc");
   for (long i = 0; i < batches; i++) {
-    double wall_before_us = read_wall_us(), cpu_before_us = read_cpu_us();
+    double wall_before_us = read_us(CLOCK_MONOTONIC), cpu_before_us = read_cpu_us();
     make_all(start, name, BATCH);
-    wall_us[i] = (read_wall_us() - wall_before_us) / BATCH;
+    wall_us[i] = (read_us(CLOCK_MONOTONIC) - wall_before_us) / BATCH;
     cpu_us[i] = (read_cpu_us() - cpu_before_us) / BATCH;
   }
-  printf("%.3f %.3f\n", find_median(wall_us, batches), find_median(cpu_us, batches));
+  printf("%.3f %.3f\n", find_quantile(wall_us, (size_t)batches, 0.5),
+         find_quantile(cpu_us, (size_t)batches, 0.5));
   free(wall_us);
   free(cpu_us);
 }

@@ -146,8 +146,8 @@ def build_bare(folder):
     with open(os.path.join(folder, "bare.skel.h"), "w") as skeleton:
         subprocess.run(["bpftool", "gen", "skeleton", bpf_object, "name", "bare"], check=True,
                        stdout=skeleton)
-    subprocess.run(["cc", "-O2", "-I", folder, "-o", program, str(HERE / "bare.c"), "-lbpf"],
-                   check=True)
+    subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-I", folder, "-o", program,
+                    str(HERE / "bare.c"), "-lbpf"], check=True)
     return program
 
 

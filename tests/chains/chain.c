@@ -58,20 +58,21 @@ CHAIN void tenth(void) {
   BEHIND_CALL;
 }
 
-CHAIN void ninth(void) {
-  tenth();
-  BEHIND_CALL;
-}
+/* A function that only calls the next one. */
+#define LINK(name, next)                                                                           \
+  CHAIN void name(void) {                                                                          \
+    next();                                                                                        \
+    BEHIND_CALL;                                                                                   \
+  }
+#define SIZED_LINK(name, next)                                                                     \
+  CHAIN void name(size_t bytes) {                                                                  \
+    next(bytes);                                                                                   \
+    BEHIND_CALL;                                                                                   \
+  }
 
-CHAIN void poll_future(void) {
-  ninth();
-  BEHIND_CALL;
-}
-
-CHAIN void open_till(void) {
-  poll_future();
-  BEHIND_CALL;
-}
+LINK(ninth, tenth)
+LINK(poll_future, ninth)
+LINK(open_till, poll_future)
 
 /* Its frame's size is not known when it is compiled: it is left by rbp. */
 CHAIN void sixth(size_t bytes) {
@@ -81,30 +82,11 @@ CHAIN void sixth(size_t bytes) {
   BEHIND_CALL;
 }
 
-CHAIN void fifth(size_t bytes) {
-  sixth(bytes);
-  BEHIND_CALL;
-}
-
-CHAIN void fourth(size_t bytes) {
-  fifth(bytes);
-  BEHIND_CALL;
-}
-
-CHAIN void third(size_t bytes) {
-  fourth(bytes);
-  BEHIND_CALL;
-}
-
-CHAIN void second(size_t bytes) {
-  third(bytes);
-  BEHIND_CALL;
-}
-
-CHAIN void first(size_t bytes) {
-  second(bytes);
-  BEHIND_CALL;
-}
+SIZED_LINK(fifth, sixth)
+SIZED_LINK(fourth, fifth)
+SIZED_LINK(third, fourth)
+SIZED_LINK(second, third)
+SIZED_LINK(first, second)
 
 int main(int argument_count, char **arguments) {
   what = argument_count > 1 ? arguments[1] : "";

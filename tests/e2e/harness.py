@@ -377,6 +377,25 @@ def read_lines(path):
 _parsed = {}  # path: (what its status was, its lines)
 
 
+def check_counters_rise(test, values):
+    """Checks that no counter falls: values are parts of consecutive lines."""
+    counters = [key for key in values[0]
+                if key.endswith(("_bytes", "_ns", "_cached", "_disk", "voluntary"))]
+    test.assertGreater(len(counters), 8)
+    for before, after in zip(values, values[1:]):
+        for key in counters:
+            test.assertGreaterEqual(after[key], before[key], key)
+
+
+def check_none_lost(test, collectd, times_ms):
+    """Checks that no line is missing that a report has counted; times_ms: of all samples in the
+    files of a collectd, which are in the files in this order. A late line is not a lost line."""
+    report = [value for value in collectd.values("_self", "derive-records")
+              if value.time * 1e3 < max(times_ms)][-1]
+    test.assertGreaterEqual(sum(moment <= report.time * 1e3 + 5 for moment in times_ms),
+                            report.numbers[0], "a line was lost")
+
+
 def line_time(line):
     return line.get("ts_ms", 0)
 

@@ -9,6 +9,10 @@ two at a time if each uses little of it (LIGHT). --part runs only the ones or th
 the same time with the same --locks: two of them never run the same case at once, as its rules would
 match the processes of both.
 
+A test that fails is run once more, by itself, when all others have ended, as other processes may
+have had the CPUs: its lines begin with "again", and its second result counts. A line before the
+last one names those that passed only then. A report of a sanitizer has no second chance.
+
 If the plugins were built with a sanitizer, its runtime library is loaded into each collectd, and
 every report is a failure. Some tests are left out then (harness.native_only); others only matter
 for the reports of the sanitizer (harness.measures), and --no-reports leaves these out too.
@@ -44,18 +48,13 @@ LIGHT = {"test_interval.Interval", "test_regressions.LongCommandLines",
 class Result(unittest.TestResult):
     """Prints one line for each test as it ends, and keeps the tracebacks."""
 
-    def __init__(self, counts=True):
-        """counts: whether it matters what the tests find."""
+    def __init__(self, prefix="", counts=True):
+        """prefix: of its lines; counts: whether it matters what the tests find."""
         super().__init__()
-        self.counts = counts
+        self.prefix, self.counts = prefix, counts
         self.passed = 0
-        self.bad = []
-
-    def add(self, passed, bad, skipped):
-        """Adds the results of a case that another process ran."""
-        self.passed += passed
-        self.bad += bad
-        self.skipped += skipped
+        self.bad = []  # [(id of the test or case, traceback)]
+        self.passed_again = []  # names of tests that passed only when they were run again
 
     def startTest(self, test):
         super().startTest(test)
@@ -66,8 +65,8 @@ class Result(unittest.TestResult):
         seconds = time.monotonic() - getattr(self, "began", time.monotonic())
         word = word if self.counts else "ran"
         # One write: other processes write to the same output.
-        print(f"{word:4} {test.id()} ({seconds:.1f} s){reason and ': ' + reason}\n", end="",
-              flush=True)
+        print(f"{self.prefix}{word:4} {test.id()} ({seconds:.1f} s){reason and ': ' + reason}\n",
+              end="", flush=True)
 
     def _fail(self, test, error):
         self.bad.append((test.id(), self._exc_info_to_string(error, test)))
@@ -146,36 +145,68 @@ def locked(folder, name):
         yield
 
 
-def run_case(name, ids, locks):
-    """Runs tests of one case. Returns the arguments of Result.add()."""
+class Outcome:
+    """What became of a case, in another process or in the second run of it."""
+
+    def __init__(self, result, reports=()):
+        self.passed, self.bad, self.skipped = result.passed, result.bad, result.skipped
+        self.reports = list(reports)  # of sanitizers, like bad
+
+
+def run_case(name, ids, locks, prefix=""):
+    """Runs tests of one case. Returns an Outcome."""
     suite = unittest.defaultTestLoader.loadTestsFromNames(ids)
     counts = not any(is_marked(test, "is_for_reports") for test in flatten(suite))
     with locked(locks, name):
-        result, began = Result(counts), time.time()
+        result, began = Result(prefix, counts), time.time()
         suite.run(result)
-    print(f"case {name} ({time.time() - began:.1f} s)\n", end="", flush=True)
+    print(f"{prefix}case {name} ({time.time() - began:.1f} s)\n", end="", flush=True)
     if not counts:
         result = Result()
     # Every collectd of the case has ended.
-    folder = os.environ["DENET_E2E_FOLDER"]
-    for report in importlib.import_module("sanitizer").take_reports(folder, began):
-        print(f"FAIL {name}: a sanitizer reports\n", end="", flush=True)
-        result.bad.append((name, report))
-    return result.passed, result.bad, result.skipped
+    reports = importlib.import_module("sanitizer").take_reports(os.environ["DENET_E2E_FOLDER"],
+                                                                began)
+    if reports:
+        print(f"{prefix}FAIL {name}: a sanitizer reports\n", end="", flush=True)
+    return Outcome(result, [(name, report) for report in reports])
 
 
-def run_cases(cases, jobs, folder, locks, result):
-    """cases: {name: the ids of its tests}."""
+def run_cases(cases, jobs, folder, locks, prefix=""):
+    """cases: {name: the ids of its tests}. Returns {name: its Outcome}."""
+    outcomes = {}
     # Spawned, so that no process begins with state of another one's tests.
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), begin_process,
                              (folder,)) as pool:
-        futures = {pool.submit(run_case, name, ids, locks): name for name, ids in cases.items()}
+        futures = {pool.submit(run_case, name, ids, locks, prefix): name
+                   for name, ids in cases.items()}
         for future in as_completed(futures):
-            error = future.exception()
+            name, error = futures[future], future.exception()
             if error:
-                result.bad.append((futures[future], f"its process: {error!r}\n"))
+                outcomes[name] = Outcome(Result())
+                outcomes[name].bad = [(name, f"its process: {error!r}\n")]
             else:
-                result.add(*future.result())
+                outcomes[name] = future.result()
+    return outcomes
+
+
+def failed_of(ids, bad):
+    """Returns which of the tests failed; all of them if none has: setUpClass() failed."""
+    # The id of a sub-test has its parameters behind a blank.
+    failed = {test_id.partition(" ")[0] for test_id, _ in bad}
+    return [test_id for test_id in ids if test_id in failed] or (ids if bad else [])
+
+
+def run_again(name, ids, first, options, folder):
+    """Runs the tests of a case that failed once more. Returns the Outcome of both runs, and the
+    names of the tests that passed only now."""
+    failed = failed_of(ids, first.bad)
+    second = run_cases({name: failed}, 1, folder, options.locks, "again ")[name]
+    is_of_all = len(failed) == len(ids)
+    second.passed += 0 if is_of_all else first.passed
+    second.skipped += [] if is_of_all else first.skipped
+    second.reports += first.reports
+    not_passed = {*failed_of(failed, second.bad), *(test_id for test_id, _ in second.skipped)}
+    return second, [test_id for test_id in failed if test_id not in not_passed]
 
 
 def cases_of(tests):
@@ -208,19 +239,34 @@ def run(options, folder, result):
     else:
         alone = [test for test in tests if is_marked(test, "is_alone")]
         shared = [test for test in tests if not is_marked(test, "is_alone")]
+        outcomes = {}
         if options.part != "alone":
-            run_cases(in_order(cases_of(shared), options.source), options.jobs, folder,
-                      options.locks, result)
+            outcomes |= run_cases(in_order(cases_of(shared), options.source), options.jobs, folder,
+                                  options.locks)
         if options.part != "shared":
             cases = cases_of(alone)
             light = {name: ids for name, ids in cases.items() if name in LIGHT}
-            run_cases(light, min(2, os.cpu_count()), folder, None, result)
-            run_cases({name: ids for name, ids in cases.items() if name not in LIGHT}, 1, folder,
-                      None, result)
+            outcomes |= run_cases(light, min(2, os.cpu_count()), folder, None)
+            outcomes |= run_cases({name: ids for name, ids in cases.items() if name not in LIGHT},
+                                  1, folder, None)
+        finish(cases_of(tests), outcomes, options, folder, result)
     left_out = sum(answer is None for _, answer in wanted)
     for_reports = sum(is_marked(test, "is_for_reports") for test in tests)
     if left_out or for_reports:
         print(f"sanitizer: {left_out} tests left out, {for_reports} run only for reports")
+
+
+def finish(cases, outcomes, options, folder, result):
+    """Runs again what failed, and adds up all results."""
+    for name, outcome in outcomes.items():
+        for test_id, trace in outcome.bad:
+            print(f"\n--- {test_id}, first run\n{trace}", end="")
+        if outcome.bad:
+            outcome, passed = run_again(name, cases[name], outcome, options, folder)
+            result.passed_again += passed
+        result.passed += outcome.passed
+        result.skipped += outcome.skipped
+        result.bad += outcome.bad + outcome.reports
 
 
 def main():
@@ -258,6 +304,8 @@ def main():
             shutil.rmtree(folder, ignore_errors=True)
     for name, trace in result.bad:
         print(f"\n--- {name}\n{trace}", end="")
+    if result.passed_again:
+        print(f"passed only when run again: {', '.join(result.passed_again)}")
     print(f"e2e: {result.passed} passed, {len(result.bad)} failed, {len(result.skipped)} skipped")
     if not result.passed and not result.bad and result.skipped:
         return 77

@@ -23,7 +23,7 @@ OBJECTS = ("prog", "map", "link")
 def lines_of_both(pids):
     """The last lines of two collectds that watch the same processes: {source: {pid: line}}."""
     rules = "SinceProcessStart true\n" + \
-        rule("all", 'Comm "~^(threads|files|family|sleeper|writer)$"', "Children false")
+        rule("all", 'Comm "~^(threads|files|family|sleeper)$"', "Children false")
     with Collectd('Source "bpf"\n' + rules) as bpf, \
             Collectd('Source "procfs"\n' + rules) as procfs:
         return {name: {pid: collectd.wait_for_lines(pid, count=3)[-1] for pid in pids}
@@ -38,15 +38,13 @@ class SameAsProc(unittest.TestCase):
         cls.many = cls.enterClassContext(Workload("threads", "40"))
         cls.io = cls.enterClassContext(Workload("files", str(work_folder() / "bpf-file")))
         cls.parent = cls.enterClassContext(Workload("family"))
-        cls.writer = cls.enterClassContext(Workload("writer"))
         cls.rest = cls.enterClassContext(
             Workload("sleeper", "at rest", environment={b"SLEEPER_MIB": b"20"}))
-        cls.io.ask("fsync 1048576")
+        cls.io.ask("fsync 3145728")
         cls.io.ask("read 6553600")
-        cls.writer.ask("write 3000000")
         cls.parent.ask("worker 40960 50")  # its usage is not its parent's
         cls.pids = {"threads": cls.many.pid, "I/O": cls.io.pid, "parent": cls.parent.pid,
-                    "writer": cls.writer.pid, "rest": cls.rest.pid}
+                    "rest": cls.rest.pid}
         cls.lines = lines_of_both(cls.pids.values())
 
     def test_every_metric_of_a_process_at_rest_is_the_same(self):
@@ -70,9 +68,9 @@ class SameAsProc(unittest.TestCase):
     def test_io_and_threads_are_what_the_processes_did(self):
         self.assertEqual(self.lines["bpf"][self.many.pid]["thread_count"], 40)
         line = self.lines["bpf"][self.io.pid]
-        self.assertGreaterEqual(line["disk_write_bytes"], 1048576)
+        self.assertGreaterEqual(line["disk_write_bytes"], 3145728)
         self.assertGreaterEqual(line["syscall_read_bytes"], 6553600)
-        self.assertGreaterEqual(self.lines["bpf"][self.writer.pid]["syscall_write_bytes"], 3000000)
+        self.assertGreaterEqual(line["syscall_write_bytes"], 3145728)
 
 
 @bpf_only
@@ -148,9 +146,9 @@ class FoundAtOnce(unittest.TestCase):
             collectd.wait_ready()
             for _ in range(3):
                 with Workload("sleeper", "e2e-found-at-once") as process:
-                    line = collectd.wait_for_lines(process.pid, timeout=5)[0]
+                    line = collectd.wait_for_lines(process.pid)[0]
                     metadata = collectd.lines_of(process.pid)[0]
-                    self.assertLess(line["ts_ms"] - metadata["t0_ms"], 1000)
+                    self.assertLess(line["ts_ms"] - metadata["t0_ms"], 4000)
 
 
 @alone

@@ -39,12 +39,12 @@ class LateMatch(unittest.TestCase):
         counts = [value.numbers[0] for value in self.collectd.values("late", "ps_count")]
         self.assertEqual((counts[0], max(counts)), (0, 1))
         self.check_cpu_since_the_match()
-        for value in self.collectd.values("late", "gauge-cpu_percent"):
-            self.assertLess(value.numbers[0], 110)
-        for value in self.collectd.values("late", "gauge-cpu_percent_max"):
-            self.assertLess(value.numbers[0], 125)
+        # BUSY_BEFORE in an interval of at most a second would be 300 %.
+        for gauge in ("gauge-cpu_percent", "gauge-cpu_percent_max"):
+            for value in self.collectd.values("late", gauge):
+                self.assertLess(value.numbers[0], 200)
         for line in self.collectd.samples_of(self.busy.pid, "late"):
-            self.assertLess(line["cpu_usage"], 125)
+            self.assertLess(line["cpu_usage"], 200)
             self.assertGreater(line["ts_ms"], self.renamed * 1e3 - 50)
 
     def test_an_older_process_counts_from_when_it_was_first_seen(self):

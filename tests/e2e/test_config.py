@@ -99,10 +99,14 @@ class BadConfiguration(unittest.TestCase):
         self.assertGreater(len(names), 20)
 
     def test_a_good_configuration_logs_nothing(self):
-        collectd = Collectd(self.good)
-        self.assertEqual(collectd.run_once(), 0)
-        self.assertEqual(collectd.complaints(), [])
-        self.assert_good_rule_works(collectd)
+        odd_case = self.good.replace("Executable", "eXecutable").replace("Rule", "RULE")
+        for name, rules, extra in (("plain", self.good, ""), ("any case", odd_case, ""),
+                                   ("empty block", self.good, "<Plugin denet>\n</Plugin>\n")):
+            with self.subTest(configuration=name):
+                collectd = Collectd(rules, extra=extra)
+                self.assertEqual(collectd.run_once(), 0)
+                self.assertEqual(collectd.complaints(), [])
+                self.assert_good_rule_works(collectd)
 
     def test_source_bpf_that_is_not_available_does_not_start(self):
         """In a build without BPF, or without the capabilities for it."""
@@ -117,22 +121,12 @@ class BadConfiguration(unittest.TestCase):
         self.assertNotEqual(collectd.run_once(), 0)
         self.assert_logged(collectd, Case("", words=("/nowhere/proc",)))
 
-    def test_an_empty_block_changes_nothing(self):
-        collectd = Collectd(self.good, extra="<Plugin denet>\n</Plugin>\n")
-        self.assertEqual(collectd.run_once(), 0)
-        self.assert_good_rule_works(collectd)
-
     def test_a_rule_with_an_unknown_block_goes_on(self):
         for block in ("<Extra>\n  Foo 1\n</Extra>", '<Extra "name">\n</Extra>'):
             collectd = Collectd(self.good.replace("</Rule>", block + "\n</Rule>"))
             self.assertEqual(collectd.run_once(), 0)
             self.assert_good_rule_works(collectd)
             self.assert_logged(collectd, Case("", words=("good", "Extra"), level="warning"))
-
-    def test_keys_are_read_without_regard_to_case(self):
-        collectd = Collectd(self.good.replace("Executable", "eXecutable").replace("Rule", "RULE"))
-        self.assertEqual(collectd.run_once(), 0)
-        self.assert_good_rule_works(collectd)
 
 
 def add_row(case, check, prefix):

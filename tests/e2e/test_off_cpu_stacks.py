@@ -218,7 +218,7 @@ class WholeAndNamed(unittest.TestCase):
                 Workload(source, *arguments.get(name, []), path=path))
             cls.addClassCleanup(Path(f"/tmp/perf-{workload.pid}.map").unlink, missing_ok=True)
         cls.deleted.unlink()
-        shutil.copy(program("pinned"), f"{cls.replaced}-new")
+        shutil.copy(program("busy"), f"{cls.replaced}-new")
         os.replace(f"{cls.replaced}-new", cls.replaced)
         if os.geteuid() == 0 and shutil.which("unshare"):
             cls.workloads["root"] = cls.enterClassContext(

@@ -275,15 +275,14 @@ class InsideTheInterval(unittest.TestCase):
         with Workload("sleeper") as sleeper, \
                 Collectd(own_rule("sleeper") + "BaseInterval 0.1\nMaxInterval 0.1\n",
                          interval=2) as collectd:
-            first = collectd.wait_for_values("sleeper", "ps_rss", count=1)[-1]
-            after = first
-            for _ in range(5):  # until no report comes while the memory is there
+            after = collectd.wait_for_values("sleeper", "ps_rss")[-1]
+            for _ in range(5):  # until a sample but no report comes while the memory is there
                 sleeper.ask("touch 64")
                 after = collectd.wait_for_values("sleeper", "ps_rss", after=after.time + 0.1)[-1]
-                if after.numbers[0] < 32 * MIB:
+                highest = collectd.wait_for_values("sleeper", "gauge-rss_max",
+                                                   after=after.time - 0.001)[0]
+                if after.numbers[0] < 32 * MIB and highest.numbers[0] > 64 * MIB:
                     break
-            highest = [value for value in collectd.values("sleeper", "gauge-rss_max")
-                       if value.time >= after.time][0]
             self.assertLess(after.numbers[0], 32 * MIB)
             self.assertGreater(highest.numbers[0], 64 * MIB)
             percent = collectd.wait_for_values("sleeper", "gauge-cpu_percent_max")[-1]

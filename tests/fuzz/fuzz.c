@@ -3,6 +3,7 @@
 #include "core/util/error.h"
 #include "core/util/name.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,15 @@ void fuzz_claim(bool holds, const char *claim, const char *file, int line) {
     return;
   fprintf(stderr, "%s:%d: does not hold: %s\n", file, line, claim);
   abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
+  struct denet_text input = fuzz_copy(bytes, length);
+  fuzz_one(input);
+  free((char *)input.bytes);
+  return 0;
 }
 
 struct denet_text fuzz_copy(const uint8_t *bytes, size_t length) {
@@ -64,11 +74,41 @@ int fuzz_file(struct denet_text content) {
   return fd;
 }
 
+static char folder[512];
+
+static void remove_folder(void) {
+  char command[sizeof(folder) + 16];
+  snprintf(command, sizeof(command), "rm -rf '%s'", folder);
+  CLAIM(system(command) == 0);
+}
+
+int fuzz_folder(const char **out_path) {
+  static int fd = -1;
+  if (fd < 0) {
+    const char *parent = getenv("TMPDIR");
+    snprintf(folder, sizeof(folder), "%s/fuzz-XXXXXX", parent ? parent : "/tmp");
+    CLAIM(mkdtemp(folder) != NULL);
+    atexit(remove_folder);
+    fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    CLAIM(fd >= 0);
+  }
+  if (out_path)
+    *out_path = folder;
+  return fd;
+}
+
 bool fuzz_is_within(struct denet_text part, struct denet_text whole) {
   if (!part.bytes)
     return part.length == 0;
   size_t start = (size_t)(part.bytes - whole.bytes);
   return part.bytes >= whole.bytes && start <= whole.length && part.length <= whole.length - start;
+}
+
+bool fuzz_is_printable(const char *text, size_t length) {
+  for (size_t i = 0; i < length; i++)
+    if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
+      return false;
+  return true;
 }
 
 bool fuzz_is_safe_name(const char *name) {
@@ -80,10 +120,8 @@ bool fuzz_is_safe_name(const char *name) {
 
 bool fuzz_is_sentence(const char *text) {
   size_t length = strnlen(text, sizeof(((struct denet_error *)0)->text));
-  for (size_t i = 0; i < length; i++)
-    if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
-      return false;
-  return length > 0 && length < sizeof(((struct denet_error *)0)->text);
+  return length > 0 && length < sizeof(((struct denet_error *)0)->text) &&
+         fuzz_is_printable(text, length);
 }
 
 bool fuzz_is_json_line(struct denet_text line) {

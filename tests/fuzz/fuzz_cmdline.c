@@ -73,8 +73,8 @@ static void claim_metadata(struct denet_source *source, struct denet_text argume
   denet_json_done(&json);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
-  struct denet_text text = fuzz_copy(bytes, length), arguments = denet_parse_arguments(text);
+void fuzz_one(struct denet_text text) {
+  struct denet_text arguments = denet_parse_arguments(text);
   struct one_text one = {{.name = "procfs", .read_text = read_text}, arguments};
   CLAIM(fuzz_is_within(arguments, text));
   CLAIM(!arguments.length || arguments.bytes[arguments.length - 1]);
@@ -82,6 +82,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
   claim_command_line(&one.source, arguments.length);
   claim_names(arguments);
   claim_metadata(&one.source, arguments);
-  free((char *)text.bytes);
-  return 0;
 }

@@ -24,8 +24,7 @@ static void claim_name(struct denet_dsos *dsos, struct denet_dso *dso, uint64_t 
     CLAIM(first.length > 0 && first.length <= NAME_MOST && strlen(first.bytes) == first.length);
     CLAIM(!strcmp(first.bytes, again.bytes));
   }
-  for (size_t i = 0; i < first.length; i++)
-    CLAIM((unsigned char)first.bytes[i] >= ' ' && first.bytes[i] != 0x7f);
+  CLAIM(fuzz_is_printable(first.bytes, first.length));
   denet_buffer_done(&first);
   denet_buffer_done(&again);
 }
@@ -64,8 +63,7 @@ static void claim_file(struct denet_dsos *dsos, struct denet_dso *dso, struct de
   }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
-  struct denet_text file = fuzz_copy(bytes, length);
+void fuzz_one(struct denet_text file) {
   struct denet_dsos dsos = {.budget_bytes = BUDGET};
   struct denet_dso *dso;
   CLAIM(denet_dsos_open(&dsos, fuzz_file(file), 1, &dso) == 0);
@@ -75,6 +73,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
   denet_dsos_release(&dsos, dso);
   denet_dsos_done(&dsos);
   CLAIM(dsos.memory_bytes == 0 && dsos.open_count == 0);
-  free((char *)file.bytes);
-  return 0;
 }

@@ -15,12 +15,12 @@ static struct denet_monitor *start(bool since_process_start) {
   struct denet_source *source;
   struct denet_profiler *profiler;
   struct denet_profiler_settings profiling = {.rate = 100};
-  int failure = denet_bpf_open(&kernel_host, &error, &source);
+  int failure = denet_bpf_open(&ticks_env, &error, &source);
   if (failure)
     fprintf(stderr, "%s\n", error.text);
   CLAIM(failure == 0);
   CLAIM(denet_profiler_open(&profiling, "/proc", &error, &profiler) == 0);
-  return ticks_start(&kernel_host, source, profiler, since_process_start);
+  return ticks_start(source, profiler, since_process_start);
 }
 
 static void run(struct denet_monitor *monitor, struct denet_text *script) {
@@ -40,12 +40,10 @@ static void run(struct denet_monitor *monitor, struct denet_text *script) {
   ticks_tick(monitor, DENET_TICK_FINAL);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
-  struct denet_text script = {(const char *)bytes, length};
+void fuzz_one(struct denet_text script) {
   kernel_start();
   struct denet_monitor *monitor = start(fuzz_take_byte(&script) & 1);
   run(monitor, &script);
   denet_monitor_free(monitor);
   kernel_stop();
-  return 0;
 }

@@ -81,8 +81,8 @@ static void run(struct script *script) {
     write_value(script, key, what);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
-  struct script script = {.rest = {(const char *)bytes, length}, .open = "o", .depth = 1};
+void fuzz_one(struct denet_text text) {
+  struct script script = {.rest = text, .open = "o", .depth = 1};
   struct denet_text line;
   denet_json_begin(&script.json);
   while (script.rest.length)
@@ -92,5 +92,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
   CLAIM(denet_json_end(&script.json, &line) == 0);
   CLAIM(fuzz_is_json_line(line));
   denet_json_done(&script.json);
-  return 0;
 }

@@ -2,7 +2,6 @@
 #include "core/stacks/symbols/maps.h"
 #include "tests/fuzz/fuzz.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static void claim_mapping(const struct denet_maps *maps, const struct denet_mapping *mapping) {
@@ -15,9 +14,8 @@ static void claim_mapping(const struct denet_maps *maps, const struct denet_mapp
   CLAIM(denet_maps_find(maps, mapping->end) != mapping);
   denet_mapping_name(maps, mapping, name);
   size_t length = strnlen(name, sizeof(name));
-  CLAIM(length <= DENET_MAPPING_NAME_MOST);
-  for (size_t i = 0; i < length; i++)
-    CLAIM((unsigned char)name[i] >= ' ' && name[i] != 0x7f && name[i] != '/');
+  CLAIM(length <= DENET_MAPPING_NAME_MOST && fuzz_is_printable(name, length));
+  CLAIM(!memchr(name, '/', length));
 }
 
 static void claim_copy(const struct denet_maps *maps) {
@@ -30,18 +28,15 @@ static void claim_copy(const struct denet_maps *maps) {
   denet_maps_done(&copy);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
-  struct denet_text text = fuzz_copy(bytes, length);
+void fuzz_one(struct denet_text text) {
   struct denet_maps maps = {0};
   CLAIM(denet_maps_parse(text, &maps) == 0);
   CLAIM(maps.count <= DENET_MAPS_MOST);
-  CLAIM(maps.texts.length <= length + maps.count);
+  CLAIM(maps.texts.length <= text.length + maps.count);
   for (size_t i = 0; i < maps.count; i++) {
     claim_mapping(&maps, &maps.all[i]);
     CLAIM(i == 0 || maps.all[i - 1].end <= maps.all[i].start);
   }
   claim_copy(&maps);
   denet_maps_done(&maps);
-  free((char *)text.bytes);
-  return 0;
 }

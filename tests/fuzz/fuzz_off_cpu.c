@@ -74,9 +74,8 @@ static void take_event(struct scene *scene, struct denet_text event) {
   denet_frames_release(sample.frames);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
-  struct denet_text copy = fuzz_copy(bytes, length);
-  struct denet_buffer records = {(char *)copy.bytes, length, length};
+void fuzz_one(struct denet_text copy) {
+  struct denet_buffer records = {(char *)copy.bytes, copy.length, copy.length};
   struct scene scene;
   set_up(&scene);
   take_records(&scene, &records);
@@ -86,9 +85,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
   denet_wait_stats_leave(&scene.off_cpu, 1);
   claim_line(&scene);
   for (size_t offset = 0; denet_records_next_task(&records, &offset);)
-    CLAIM(offset <= length);
+    CLAIM(offset <= copy.length);
   denet_stack_counts_done(&scene.tree.stacks);
   denet_wait_stats_done(&scene.off_cpu);
-  free((char *)copy.bytes);
-  return 0;
 }

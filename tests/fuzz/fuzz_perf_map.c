@@ -13,8 +13,7 @@ static void claim_entry(const struct denet_perf_map *map, const struct denet_per
   const char *name = map->names.bytes + entry->name;
   size_t length = strnlen(name, map->names.length - entry->name);
   CLAIM(length <= DENET_PERF_NAME_MOST && entry->name + length < map->names.length);
-  for (size_t i = 0; i < length; i++)
-    CLAIM((unsigned char)name[i] >= ' ' && name[i] != 0x7f);
+  CLAIM(fuzz_is_printable(name, length));
 }
 
 /* The one whose line comes last of those that hold the address. */
@@ -32,8 +31,7 @@ static void claim_found(const struct denet_perf_map *map, uint64_t address) {
   CLAIM(denet_perf_map_find(map, address) == find_simply(map, address));
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
-  struct denet_text text = fuzz_copy(bytes, length);
+void fuzz_one(struct denet_text text) {
   struct denet_perf_map map = {0};
   CLAIM(denet_perf_map_parse(text, &map) == 0);
   for (size_t i = 0; i < map.count; i++) {
@@ -48,6 +46,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
     claim_found(&map, map.entries[i].end - 1);
   }
   denet_perf_map_done(&map);
-  free((char *)text.bytes);
-  return 0;
 }

@@ -46,10 +46,9 @@ static void claim_cgroup(struct denet_text text) {
   }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
+void fuzz_one(struct denet_text text) {
   static const char *const io_keys[] = {"rchar",      "wchar",       "syscr", "syscw",
                                         "read_bytes", "write_bytes", NULL};
-  struct denet_text text = fuzz_copy(bytes, length);
   uint64_t value;
   claim_stat(text);
   CLAIM(!denet_parse_field(text, 0, &value));
@@ -57,6 +56,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
   claim_fields(text, denet_parse_net_dev);
   claim_keys(text, io_keys);
   claim_cgroup(text);
-  free((char *)text.bytes);
-  return 0;
 }

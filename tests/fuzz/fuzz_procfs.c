@@ -7,7 +7,6 @@
 #include "tests/fuzz/ticks.h"
 #include "tests/unit/read_at_once.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +30,6 @@ static const char *const names[] = {
 
 /* The directory is made once; its files stay open. */
 static struct {
-  char path[512];
   int fd;
   struct {
     char path[64]; /* below the directory, as in an input */
@@ -40,33 +38,6 @@ static struct {
   } files[FILES_MOST];
   size_t count;
 } proc;
-
-static uint64_t now_ns;
-
-static uint64_t boot_ns(void *context) {
-  (void)context;
-  return now_ns;
-}
-
-static uint64_t unix_ms(void *context) {
-  (void)context;
-  return UINT64_C(1700000000000) + now_ns / 1000000;
-}
-
-static int user_name(void *context, uid_t uid, char *out, size_t size) {
-  (void)context;
-  if (uid & 1)
-    return -ENOENT;
-  snprintf(out, size, "user/%u", (unsigned)uid);
-  return 0;
-}
-
-static const struct denet_env env = {.proc_path = proc.path,
-                                     .tick_ns = 10000000,
-                                     .page_bytes = 4096,
-                                     .boot_ns = boot_ns,
-                                     .unix_ms = unix_ms,
-                                     .user_name = user_name};
 
 /* --- The folder --- */
 
@@ -99,19 +70,8 @@ static void make_process(int pid) {
   CLAIM(symlinkat(pid == FIRST_PID ? "/bin/sh (deleted)" : "/a\n/\xff", proc.fd, path) == 0);
 }
 
-static void remove_proc(void) {
-  char command[600];
-  snprintf(command, sizeof(command), "rm -rf '%s'", proc.path);
-  CLAIM(system(command) == 0);
-}
-
 static void make_proc(void) {
-  const char *parent = getenv("TMPDIR");
-  snprintf(proc.path, sizeof(proc.path), "%s/fuzz-proc-XXXXXX", parent ? parent : "/tmp");
-  CLAIM(mkdtemp(proc.path) != NULL);
-  atexit(remove_proc);
-  proc.fd = open(proc.path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  CLAIM(proc.fd >= 0);
+  proc.fd = fuzz_folder(&ticks_env.proc_path);
   for (int pid = FIRST_PID; pid < FIRST_PID + PROCESSES; pid++)
     make_process(pid);
 }
@@ -167,7 +127,7 @@ static void run_line(struct denet_monitor *monitor, char *line, size_t length) {
   for (char *at = content; at < line + length; at++)
     *at = *at == '|' ? '\n' : *at;
   if (!strcmp(line, "later"))
-    now_ns += (strtoull(content, NULL, 10) & 0xffff) * 10000000;
+    ticks_now_ns += (strtoull(content, NULL, 10) & 0xffff) * 10000000;
   else
     write_file(line, content, (size_t)(line + length - content));
 }
@@ -182,17 +142,16 @@ static void run(struct denet_monitor *monitor, struct denet_text script) {
   ticks_tick(monitor, DENET_TICK_FINAL);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
+void fuzz_one(struct denet_text text) {
   struct denet_error error = {""};
   struct denet_source *source;
   if (!proc.count)
     make_proc();
   hide_all();
-  now_ns = START_NS;
+  ticks_now_ns = START_NS;
   ticks_may_wrap = true;
-  CLAIM(denet_procfs_open(&env, &error, &source) == 0);
-  struct denet_monitor *monitor = ticks_start(&env, source, NULL, length & 1);
-  run(monitor, (struct denet_text){(const char *)bytes, length});
+  CLAIM(denet_procfs_open(&ticks_env, &error, &source) == 0);
+  struct denet_monitor *monitor = ticks_start(source, NULL, text.length & 1);
+  run(monitor, text);
   denet_monitor_free(monitor);
-  return 0;
 }

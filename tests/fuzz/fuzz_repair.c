@@ -7,28 +7,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-/* A folder with one file, made once. */
-static char folder[512];
-static int folder_fd;
-
-static void remove_folder(void) {
-  unlinkat(folder_fd, "file", 0);
-  rmdir(folder);
-}
-
-static void make_folder(void) {
-  const char *parent = getenv("TMPDIR");
-  snprintf(folder, sizeof(folder), "%s/fuzz-repair-XXXXXX", parent ? parent : "/tmp");
-  CLAIM(mkdtemp(folder) != NULL);
-  folder_fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  CLAIM(folder_fd >= 0);
-  atexit(remove_folder);
-}
 
 /* Returns the length up to the end of the last whole line, found from the front. */
 static size_t find_whole(struct denet_text text) {
@@ -54,6 +35,7 @@ static void claim_end(struct denet_text text, size_t from, size_t whole) {
 
 static void claim_mended(struct denet_text text, size_t whole) {
   uint64_t bytes = 0, again = 0;
+  int folder_fd = fuzz_folder(NULL);
   DENET_CLOSE int fd = openat(folder_fd, "file", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   CLAIM(fd >= 0 && pwrite(fd, text.bytes, text.length, 0) == (ssize_t)text.length);
   int outcome = denet_repair_file(folder_fd, "file", &bytes);
@@ -62,14 +44,9 @@ static void claim_mended(struct denet_text text, size_t whole) {
   CLAIM(whole ? outcome == 0 && again == whole : outcome == -ENOENT);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
-  struct denet_text text = fuzz_copy(bytes, length);
+void fuzz_one(struct denet_text text) {
   size_t whole = find_whole(text);
-  if (!folder[0])
-    make_folder();
-  for (size_t from = 0; from < length; from += 1 + length / 64)
+  for (size_t from = 0; from < text.length; from += 1 + text.length / 64)
     claim_end(text, from, whole);
   claim_mended(text, whole);
-  free((char *)text.bytes);
-  return 0;
 }

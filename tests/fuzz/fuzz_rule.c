@@ -1,5 +1,5 @@
-/* A <Rule> block, and a process that is matched with it. An input is lines "KEY VALUE" of the block,
- * an empty line, and the process's name, command line, executable, user, unit and cgroup. */
+/* A <Rule> block, and a process that is matched with it. An input is lines "KEY VALUE" of the
+ * block, an empty line, and the process's name, command line, executable, user, unit and cgroup. */
 #include "core/model/metric.h"
 #include "core/rules/rule.h"
 #include "tests/fuzz/fuzz.h"
@@ -98,8 +98,8 @@ static void match(const struct denet_rule *rule, struct denet_text input) {
     free(texts[i]);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
-  struct denet_text copy = fuzz_copy(bytes, length), rest = copy, line = {0};
+void fuzz_one(struct denet_text rest) {
+  struct denet_text line = {0};
   struct denet_rule rule;
   struct denet_error error = {""};
   fuzz_take_line(&rest, &line);
@@ -113,6 +113,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
     CLAIM(!is_there || fuzz_is_sentence(error.text));
   }
   denet_rule_done(&rule);
-  free((char *)copy.bytes);
-  return 0;
 }

@@ -1,5 +1,5 @@
-/* The Instance option, and the names of groups that it gives. An input is lines: how many groups the
- * rule's regexes have, the template, and the values of its placeholders. */
+/* The Instance option, and the names of groups that it gives. An input is lines: how many groups
+ * the rule's regexes have, the template, and the values of its placeholders. */
 #include "core/groups/group.h"
 #include "core/rules/template.h"
 #include "tests/fuzz/fuzz.h"
@@ -51,9 +51,9 @@ static void claim_expanded(const char *template, struct denet_text *input) {
   denet_buffer_done(&name);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
-  struct denet_text copy = fuzz_copy(bytes, length), input = copy;
-  input.length = length ? strnlen(copy.bytes, length) : 0; /* no text of a process has a NUL */
+void fuzz_one(struct denet_text input) {
+  /* No text of a process has a NUL. */
+  input.length = input.length ? strnlen(input.bytes, input.length) : 0;
   uint8_t groups = fuzz_take_byte(&input) % 10;
   struct denet_error error = {""};
   struct denet_template_uses uses;
@@ -64,6 +64,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
   else
     CLAIM(fuzz_is_sentence(error.text));
   free(template);
-  free((char *)copy.bytes);
-  return 0;
 }

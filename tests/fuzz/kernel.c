@@ -6,6 +6,7 @@
 #include "core/stacks/tracer.h"
 #include "core/util/cleanup.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/ticks.h"
 
 #include <errno.h>
 #include <string.h>
@@ -37,7 +38,7 @@ struct events {
 };
 
 static struct {
-  uint64_t now_ns, lost;
+  uint64_t lost;
   size_t cut;   /* bytes that the next list lacks */
   bool answers; /* requests for final usage */
   struct slot slots[SLOTS];
@@ -94,7 +95,7 @@ static void start_process(struct denet_text *rest) {
   struct slot *slot = take_slot(rest);
   struct denet_bpf_process *record = &slot->record;
   *slot = (struct slot){.is_there = true};
-  record->identity.compact.head.start_ns = kernel.now_ns - fuzz_take_byte(rest) * STEP_NS;
+  record->identity.compact.head.start_ns = ticks_now_ns - fuzz_take_byte(rest) * STEP_NS;
   record->identity.parent_pid = FIRST_PID + fuzz_take_byte(rest) % SLOTS;
   record->identity.compact.exec_id = fuzz_take_byte(rest) % 4;
   record->identity.flags = (fuzz_take_byte(rest) & 1) ? 0x40 : 0; /* PF_FORKNOEXEC */
@@ -116,7 +117,7 @@ static void change_process(struct denet_text *rest) {
   record->rss_pages = fuzz_take_byte(rest);
   record->vm_pages = fuzz_take_byte(rest);
   record->exit_code = fuzz_take_byte(rest);
-  record->seen_ns = kernel.now_ns;
+  record->seen_ns = ticks_now_ns;
 }
 
 static void rename_process(struct denet_text *rest) {
@@ -152,7 +153,7 @@ static void send_texts(struct denet_text *rest) {
 static void send_exit(struct denet_text *rest) {
   const struct slot *slot = take_slot(rest);
   struct denet_bpf_exit event = {.head = head_of(slot, DENET_BPF_EXIT),
-                                 .exit_ns = kernel.now_ns,
+                                 .exit_ns = ticks_now_ns,
                                  .main_age_ns = fuzz_take_byte(rest) * STEP_NS,
                                  .rss_pages = fuzz_take_byte(rest),
                                  .parent_pid = slot->record.identity.parent_pid};
@@ -241,7 +242,7 @@ bool kernel_step(char what, struct denet_text *rest) {
   if (index < DENET_COUNT_OF(steps) && steps[index])
     steps[index](rest);
   else if (what == 'w')
-    kernel.now_ns += fuzz_take_byte(rest) * STEP_NS * 4;
+    ticks_now_ns += fuzz_take_byte(rest) * STEP_NS * 4;
   else if (what == 'q')
     kernel.answers = !kernel.answers;
   else if (what == 'l')
@@ -253,38 +254,13 @@ bool kernel_step(char what, struct denet_text *rest) {
   return true;
 }
 
-void kernel_start(void) { kernel.now_ns = START_NS; }
+void kernel_start(void) { ticks_now_ns = START_NS; }
 
 void kernel_stop(void) {
   clear(&kernel.events);
   clear(&kernel.traced);
   memset(&kernel, 0, sizeof(kernel));
 }
-
-static uint64_t boot_ns(void *context) {
-  (void)context;
-  return kernel.now_ns;
-}
-
-static uint64_t unix_ms(void *context) {
-  (void)context;
-  return UINT64_C(1700000000000) + kernel.now_ns / 1000000;
-}
-
-static int user_name(void *context, uid_t uid, char *out, size_t size) {
-  (void)context;
-  if (uid & 1)
-    return -ENOENT;
-  snprintf(out, size, "user/%u", (unsigned)uid);
-  return 0;
-}
-
-const struct denet_env kernel_host = {.proc_path = "/proc",
-                                      .tick_ns = 10000000,
-                                      .page_bytes = 4096,
-                                      .boot_ns = boot_ns,
-                                      .unix_ms = unix_ms,
-                                      .user_name = user_name};
 
 /* --- core/source/bpf/loader.h --- */
 

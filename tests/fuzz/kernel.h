@@ -5,16 +5,12 @@
 #pragma once
 
 #include "core/util/buffer.h"
-#include "core/util/env.h"
 
 #include <stdbool.h>
 
 /* Starts with no process, at a fixed time. */
 void kernel_start(void);
 void kernel_stop(void);
-
-/* The clocks and users of the kernel. */
-extern const struct denet_env kernel_host;
 
 /* Carries out a step, with numbers and texts taken from rest. Returns false if there is no such
  * step. */

@@ -113,8 +113,35 @@ static void make_rules(struct denet_rule rules[3]) {
   }
 }
 
-struct denet_monitor *ticks_start(const struct denet_env *env, struct denet_source *source,
-                                  struct denet_profiler *profiler, bool since_process_start) {
+uint64_t ticks_now_ns;
+
+static uint64_t boot_ns(void *context) {
+  (void)context;
+  return ticks_now_ns;
+}
+
+static uint64_t unix_ms(void *context) {
+  (void)context;
+  return UINT64_C(1700000000000) + ticks_now_ns / 1000000;
+}
+
+static int user_name(void *context, uid_t uid, char *out, size_t size) {
+  (void)context;
+  if (uid & 1)
+    return -ENOENT;
+  snprintf(out, size, "user/%u", (unsigned)uid);
+  return 0;
+}
+
+struct denet_env ticks_env = {.proc_path = "/proc",
+                              .tick_ns = 10000000,
+                              .page_bytes = 4096,
+                              .boot_ns = boot_ns,
+                              .unix_ms = unix_ms,
+                              .user_name = user_name};
+
+struct denet_monitor *ticks_start(struct denet_source *source, struct denet_profiler *profiler,
+                                  bool since_process_start) {
   struct denet_error error;
   struct denet_monitor *monitor;
   struct denet_rule rules[3];
@@ -126,7 +153,7 @@ struct denet_monitor *ticks_start(const struct denet_env *env, struct denet_sour
                                             .host_name = "host",
                                             .profiler = profiler,
                                             .sink = take_line};
-  CLAIM(denet_monitor_new(&settings, env, source, rules, 3, &error, &monitor) == 0);
+  CLAIM(denet_monitor_new(&settings, &ticks_env, source, rules, 3, &error, &monitor) == 0);
   return monitor;
 }
 

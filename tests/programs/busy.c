@@ -1,5 +1,6 @@
-/* busy THREADS: uses the CPU in so many threads; the main thread only answers. "rename NAME"
- * renames the main thread, any other command stops the threads. */
+/* busy THREADS [main]: uses the CPU in so many threads, which never wait for anything except a CPU.
+ * The main thread only answers; main: it is busy, too. "rename NAME" renames it, any other command
+ * stops the threads. */
 #include "workload.h"
 
 #include <stdatomic.h>
@@ -17,6 +18,8 @@ int main(int count, char **arguments) {
     start_thread(burn, NULL);
   say("ready");
   for (;;) {
+    while (count > 2 && !has_input(0))
+      burn_ns(CLOCK_MONOTONIC, 10000000);
     char *command = next_command(), *name = argument_of(command, "rename");
     if (name)
       name_myself(name);

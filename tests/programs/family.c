@@ -3,7 +3,7 @@
  * and waits for it. The answer is the pid of the new process. */
 #include "workload.h"
 
-#define ORPHANED_AFTER_US 1500000 /* /proc shows an ancestor only while the parent lives */
+#define ORPHANED_AFTER_US 3000000 /* /proc shows an ancestor only while the parent lives */
 #define WORKER_REST_US 700000     /* long enough for a sample after its work */
 
 static pid_t start_orphan(void) {

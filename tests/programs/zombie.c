@@ -1,12 +1,13 @@
-/* zombie NAME: has a child of that name, whose pid is its first line. "exit": the child ends with
- * status 3 and stays a zombie. "reap": the child is waited for. "fork": another child, which keeps
- * the name, uses 20 ms of CPU and stays a zombie. */
+/* zombie NAME: has a child of that name, which has used 300 ms of CPU when its pid comes as the
+ * first line. "exit": the child ends with status 3 and stays a zombie. "reap": the child is waited
+ * for. "fork": another child, which keeps the name, uses 20 ms of CPU and stays a zombie. */
 #include "workload.h"
 
 static void run_child(const char *name, int input) {
   char byte;
   name_myself(name);
   burn_ns(CLOCK_PROCESS_CPUTIME_ID, 300000000);
+  say("%d", (int)getpid());
   (void)!read(input, &byte, 1);
   _exit(3);
 }
@@ -20,7 +21,6 @@ int main(int count, char **arguments) {
     run_child(arguments[1], ends[0]);
   }
   close(ends[0]);
-  say("%d", (int)child);
   for (;;) {
     const char *command = next_command();
     if (!strcmp(command, "exit")) {
