@@ -1,6 +1,6 @@
 /* sleepers COUNT EVERY PERIOD_MS: COUNT child processes "sleeper NUMBER" that sleep; one in EVERY
- * (0: none) wakes up each PERIOD_MS for a moment. They end with this process. Writes "ready" when all
- * have started. */
+ * (0: none) wakes up each PERIOD_MS for a moment. They end with this process. Writes "ready" when
+ * all have started. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -174,8 +174,8 @@ START_TEST(stack_is_read_if_the_thread_is_where_it_was) {
 }
 END_TEST
 
-/* A fork has its parent's stack, so what it holds is known. alloca(3), as the address sanitizer may keep
- * a variable elsewhere. */
+/* A fork has its parent's stack, so what it holds is known. alloca(3), as the address sanitizer may
+ * keep a variable elsewhere. */
 START_TEST(stack_that_is_read_is_the_threads) {
   OWN_BLOCKED blocked = denet_blocked_stacks_new("/proc", STACK_BYTES);
   volatile uint64_t *mark = alloca(sizeof(*mark));
