@@ -139,6 +139,55 @@ class EarlyInALongCommandLine(unittest.TestCase):
             self.assertEqual(collectd.latest("java", "ps_count"), [1, 1])
 
 
+class Reentry(unittest.TestCase):
+    """A root stops matching while its child lives on, and matches again. Lines count since its start,
+    groups do not. Other settings, and a root without children, are in tests/scenarios."""
+
+    BEFORE = 50_000_000  # bytes that it wrote before collectd started
+
+    def wait_for_tree(self, members):
+        """Waits until the group has so many, and returns lines from some time after that."""
+        wait_until(lambda: self.collectd.latest("a", "ps_count") == [members, members],
+                   f"{members} members")
+        return self.collectd.wait_for_lines(self.writer.pid, count=4, after_ms=now_ms() + 500)[-3:]
+
+    def test_the_tree_goes_on_in_its_file(self):
+        self.writer = self.enterContext(Workload("writer"))
+        self.writer.ask("name e2e-reenter")
+        self.writer.ask(f"write {self.BEFORE}")
+        child = int(self.writer.ask("child"))
+        self.collectd = self.enterContext(Collectd(
+            "SinceProcessStart true\nBaseInterval 0.2\nMaxInterval 0.2\n" +
+            rule("a", 'Comm "e2e-reenter"'), "FlushInterval 0.1\n", interval=0.5))
+        self.wait_for_tree(2)
+        self.writer.ask("write 3000000")
+        self.writer.ask("name other")
+        alone = self.wait_for_tree(1)
+        self.writer.ask("name e2e-reenter")
+        together = self.wait_for_tree(2)
+        self.writer.ask("write 2000000")
+        last = self.wait_for_tree(2)[-1]["aggregated"]
+        for lines, is_whole in ((alone, False), (together, True)):
+            for line in lines:
+                self.assertEqual(line["parent"] is not None, is_whole)
+                self.assertEqual([entry["pid"] for entry in line["children"]], [child])
+        path, = self.collectd.files()
+        self.assertTrue(path.name.startswith(f"{self.writer.pid}-"))
+        totals = [line["aggregated"] for line in self.collectd.samples_of(self.writer.pid, "a")]
+        for before, after in zip(totals, totals[1:]):
+            for key in before:
+                if key.endswith(("_bytes", "_ns", "_cached", "_disk", "voluntary")):
+                    self.assertGreaterEqual(after[key], before[key], key)
+        # The root's own writes, and the child's few bytes.
+        self.assertGreaterEqual(totals[0]["syscall_write_bytes"], self.BEFORE)
+        self.assertGreaterEqual(last["syscall_write_bytes"], self.BEFORE + 5_000_000)
+        self.assertLess(last["syscall_write_bytes"], self.BEFORE + 7_000_000)
+        octets = self.collectd.latest("a", "io_octets")[1]
+        self.assertGreater(octets, 5_000_000)
+        self.assertLess(octets, 7_000_000)
+        self.assertEqual(self.collectd.complaints(), [])
+
+
 @unittest.skipUnless(os.geteuid() == 0 and all(map(shutil.which, ("ip", "unshare", "nsenter"))),
                      "needs root, ip, unshare and nsenter")
 class ManyInterfaces(unittest.TestCase):
