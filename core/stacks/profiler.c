@@ -366,7 +366,8 @@ int denet_profiler_open(const struct denet_profiler_settings *settings, const ch
   struct denet_stack_worker_settings worker = {.tracer = profiler->tracer,
                                                .proc_path = proc_path,
                                                .symbol_bytes = settings->symbol_bytes,
-                                               .stack_bytes = settings->stack_bytes};
+                                               .stack_bytes = settings->stack_bytes,
+                                               .reads_most = settings->rate / 2};
   failure = denet_stack_worker_start(&worker, &profiler->worker);
   if (failure)
     return denet_error_set(error, failure, "the thread for stacks cannot be started: %s",

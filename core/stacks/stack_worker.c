@@ -16,7 +16,8 @@
 #define SECOND_NS UINT64_C(1000000000)
 #define QUEUE_BYTES_MOST (8 << 20)
 #define SAMPLES_MOST 16384
-#define STOP_SECONDS 2 /* a read of another process's memory may stall */
+#define BURST_NS (2 * SECOND_NS) /* of reads that may be made at once */
+#define STOP_SECONDS 2           /* a read of another process's memory may stall */
 /* After an exec, until the libraries are mapped; and how many processes may wait for that. */
 #define LOAD_NS UINT64_C(3000000)
 #define LOADING_MOST 256
@@ -55,6 +56,7 @@ struct denet_stack_worker {
   /* The thread's own: */
   struct denet_unwinder *unwinder;
   struct denet_blocked_stacks *blocked;
+  uint64_t read_due_ns;                 /* when the next stack may be read */
   struct loading loading[LOADING_MOST]; /* the first is due first */
   size_t loading_count;
   struct denet_buffer jobs; /* being done */
@@ -196,6 +198,18 @@ static void do_stack(struct denet_stack_worker *worker, const struct job *job) {
   denet_frames_release(frames);
 }
 
+/* Returns whether one more stack may be read. The kernel bounds first samples of intervals likewise
+ * (may_list_stack(), bpf/sampling.h), so that the time of those that are refused stays for the
+ * stack of the thread's return. This bounds all reads, also those of frames that were not kept. */
+static bool may_read(struct denet_stack_worker *worker, uint64_t now_ns) {
+  uint64_t least_ns = now_ns > BURST_NS ? now_ns - BURST_NS : 0;
+  if (worker->read_due_ns > now_ns)
+    return false;
+  worker->read_due_ns = worker->read_due_ns > least_ns ? worker->read_due_ns : least_ns;
+  worker->read_due_ns += SECOND_NS / worker->settings.reads_most;
+  return true;
+}
+
 /* Makes the sample of a blocked thread. The frames are kept, since a thread that is off its CPU for
  * long is sampled in each tick. There is no sample if the thread is elsewhere by now. Of a stack
  * that may not be read the leaf is shown, cut. */
@@ -210,6 +224,8 @@ static void do_thread(struct denet_stack_worker *worker, const struct job *job) 
     append_sample(worker, job, known);
     return;
   }
+  if (!may_read(worker, now_ns))
+    return;
   struct denet_text stack = {"", 0};
   int error = denet_blocked_stacks_read(worker->blocked, &interval, job->point.registers, &stack);
   struct denet_frames *frames =

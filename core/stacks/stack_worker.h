@@ -17,6 +17,7 @@ struct denet_stack_worker_settings {
   const char *proc_path;       /* borrowed likewise */
   uint64_t symbol_bytes;       /* the most memory for symbols of files */
   unsigned stack_bytes;        /* of a stack that it reads itself, at most */
+  unsigned reads_most;         /* stacks that it reads itself in a second, at most */
 };
 
 /* A process, and its parent if it has not exec'd since its fork (else 0). */
