@@ -19,7 +19,7 @@ static struct {
   unsigned deleted; /* times that the sums of its exited threads were deleted */
 } kernel;
 
-int denet_tracer_open(const struct denet_tracer_settings *settings, struct denet_error *error,
+int denet_tracer_open(const struct denet_profiler_settings *settings, struct denet_error *error,
                       struct denet_tracer **out_tracer) {
   *out_tracer = (void *)&kernel;
   return 0;
@@ -44,10 +44,10 @@ int denet_tracer_list(struct denet_tracer *tracer, struct denet_buffer *records)
   return kernel.lists ? denet_buffer_append(records, &kernel.thread, sizeof(kernel.thread)) : 0;
 }
 
-void denet_tracer_drain_samples(struct denet_tracer *tracer,
-                                void (*take)(void *context, const struct denet_bpf_head *event,
-                                             size_t size),
-                                void *context) {
+void denet_tracer_drain(struct denet_tracer *tracer, enum denet_tracer_ring ring,
+                        void (*take)(void *context, const struct denet_bpf_head *event,
+                                     size_t size),
+                        void *context) {
   struct denet_off_cpu_stack stack = {.head = kernel.thread.head};
   stack.head.kind = DENET_OFF_CPU_STACK;
   if (kernel.lists || kernel.sends_end)
@@ -57,12 +57,12 @@ void denet_tracer_drain_samples(struct denet_tracer *tracer,
   kernel.sends_end = false;
 }
 
-struct denet_tracer_losses denet_tracer_losses(const struct denet_tracer *tracer) {
-  return (struct denet_tracer_losses){0};
+struct denet_off_cpu_losses denet_tracer_losses(const struct denet_tracer *tracer) {
+  return (struct denet_off_cpu_losses){0};
 }
 
-int denet_stack_worker_start(const struct denet_stack_worker_settings *settings,
-                             struct denet_stack_worker **out_worker) {
+int denet_stack_worker_start(const struct denet_profiler_settings *settings, const char *proc_path,
+                             struct denet_tracer *tracer, struct denet_stack_worker **out_worker) {
   *out_worker = (void *)&kernel;
   return 0;
 }
@@ -82,22 +82,18 @@ void denet_stack_worker_close_process(struct denet_stack_worker *worker, pid_t p
   kernel.is_open = false;
 }
 
-void denet_stack_worker_wait_idle(struct denet_stack_worker *worker, uint64_t most_ns) {}
-
-void denet_stack_worker_add_stack(struct denet_stack_worker *worker,
-                                  const struct denet_off_cpu_stack *stack) {
-  ck_assert_uint_eq(stack->head.pid, kernel.thread.head.pid);
+void denet_stack_worker_add_sample(struct denet_stack_worker *worker,
+                                   const struct denet_bpf_head *head,
+                                   const struct denet_sample_point *point, uint64_t off_since_ns,
+                                   struct denet_text stack) {
+  ck_assert_uint_eq(head->pid, kernel.thread.head.pid);
   kernel.is_open = true; /* the unwinder opens a process that is not open */
 }
 
-void denet_stack_worker_add_thread(struct denet_stack_worker *worker,
-                                   const struct denet_off_cpu_thread *thread) {}
-
-void denet_stack_worker_take_samples(struct denet_stack_worker *worker,
-                                     void (*each)(void *context, const struct denet_sample *sample),
-                                     void *context) {}
-
-uint64_t denet_stack_worker_lost(struct denet_stack_worker *worker) { return 0; }
+uint64_t denet_stack_worker_take_samples(struct denet_stack_worker *worker, uint64_t wait_ns,
+                                         struct denet_buffer *samples) {
+  return 0;
+}
 
 enum { PID = 10, BORN = 1000 };
 

@@ -15,14 +15,10 @@
 /* Stand-ins for tracer.c, which is not linked: there is no exec event. */
 int denet_tracer_exec_fd(const struct denet_tracer *tracer) { return -1; }
 
-void denet_tracer_drain_exec_events(struct denet_tracer *tracer,
-                                    void (*take)(void *context,
-                                                 const struct denet_exec_event *event),
-                                    void *context) {}
-
-static void count_sample(void *context, const struct denet_sample *sample) {
-  ++*(unsigned *)context;
-}
+void denet_tracer_drain(struct denet_tracer *tracer, enum denet_tracer_ring ring,
+                        void (*take)(void *context, const struct denet_bpf_head *event,
+                                     size_t size),
+                        void *context) {}
 
 /* The working directory is a /proc with one thread, which is always blocked in the same call. */
 static char top[] = "/tmp/denet-stack-worker-XXXXXX";
@@ -62,21 +58,18 @@ static const struct {
 
 START_TEST(reads_of_blocked_threads_are_limited_by_rate) {
   struct denet_stack_worker *worker;
-  struct denet_stack_worker_settings settings = {
-      .proc_path = ".", .stack_bytes = 256, .reads_most = READS_MOST};
+  struct denet_profiler_settings settings = {.stack_bytes = 256, .rate = 2 * READS_MOST};
+  struct denet_buffer samples = {0};
   begin();
-  ck_assert_int_eq(denet_stack_worker_start(&settings, &worker), 0);
-  struct denet_off_cpu_thread record = {.head = {DENET_OFF_CPU_THREAD, 10, 1000},
-                                        .point = {.tid = 11, .weight_ns = 1}};
-  for (unsigned i = 0; i < rows[_i].jobs; i++) {
-    record.off_since_ns = 1 + i % rows[_i].intervals;
-    denet_stack_worker_add_thread(worker, &record);
-  }
-  denet_stack_worker_wait_idle(worker, 10 * SECOND_NS);
-  unsigned samples = 0;
-  denet_stack_worker_take_samples(worker, count_sample, &samples);
-  ck_assert_msg(samples >= rows[_i].least && samples <= rows[_i].most, "%s: %u", rows[_i].what,
-                samples);
+  ck_assert_int_eq(denet_stack_worker_start(&settings, ".", NULL, &worker), 0);
+  struct denet_bpf_head head = {DENET_OFF_CPU_THREAD, 10, 1000};
+  struct denet_sample_point point = {.tid = 11, .weight_ns = 1};
+  for (unsigned i = 0; i < rows[_i].jobs; i++)
+    denet_stack_worker_add_sample(worker, &head, &point, 1 + i % rows[_i].intervals,
+                                  denet_text_of(""));
+  ck_assert_uint_eq(denet_stack_worker_take_samples(worker, 10 * SECOND_NS, &samples), 0);
+  size_t count = samples.length / sizeof(struct denet_sample);
+  ck_assert_msg(count >= rows[_i].least && count <= rows[_i].most, "%s: %zu", rows[_i].what, count);
   ck_assert(denet_stack_worker_stop(worker));
   end();
 }
