@@ -21,8 +21,7 @@ struct denet_tracer {
   struct bpf_link *waiters;
   struct tracer_ring {
     struct ring_buffer *buffer;
-    /* While draining: */
-    void (*take)(void *context, const struct denet_bpf_head *event, size_t size);
+    denet_tracer_take *take; /* while draining, as is the next */
     void *context;
   } rings[DENET_TRACER_RINGS];
 };
@@ -48,9 +47,7 @@ static int take_event(void *context, void *event, size_t size) {
 }
 
 void denet_tracer_drain(struct denet_tracer *tracer, enum denet_tracer_ring ring,
-                        void (*take)(void *context, const struct denet_bpf_head *event,
-                                     size_t size),
-                        void *context) {
+                        denet_tracer_take *take, void *context) {
   tracer->rings[ring].take = take;
   tracer->rings[ring].context = context;
   ring_buffer__consume(tracer->rings[ring].buffer);

@@ -21,6 +21,9 @@ enum denet_tracer_ring {
   DENET_TRACER_RINGS
 };
 
+/* Takes an event of size bytes, which it borrows. */
+typedef void denet_tracer_take(void *context, const struct denet_bpf_head *event, size_t size);
+
 /* Loads and attaches the programs. 0 or -errno with a sentence that says what is missing. */
 int denet_tracer_open(const struct denet_profiler_settings *settings, struct denet_error *error,
                       struct denet_tracer **out_tracer);
@@ -37,11 +40,9 @@ void denet_tracer_delete_exited(struct denet_tracer *tracer, pid_t pid, uint64_t
  * of each process (core/stacks/trace_records.h). 0 or -errno. */
 int denet_tracer_list(struct denet_tracer *tracer, struct denet_buffer *records);
 
-/* Calls take() for each event of the ring since the last time; size is the event's. */
+/* Calls take() for each event of the ring since the last time. */
 void denet_tracer_drain(struct denet_tracer *tracer, enum denet_tracer_ring ring,
-                        void (*take)(void *context, const struct denet_bpf_head *event,
-                                     size_t size),
-                        void *context);
+                        denet_tracer_take *take, void *context);
 
 /* Returns the losses in the kernel since the tracer was opened. */
 struct denet_off_cpu_losses denet_tracer_losses(const struct denet_tracer *tracer);

@@ -405,9 +405,7 @@ int denet_tracer_list(struct denet_tracer *tracer, struct denet_buffer *records)
 }
 
 void denet_tracer_drain(struct denet_tracer *tracer, enum denet_tracer_ring ring,
-                        void (*take)(void *context, const struct denet_bpf_head *event,
-                                     size_t size),
-                        void *context) {
+                        denet_tracer_take *take, void *context) {
   (void)tracer, (void)ring;
   for (size_t i = 0; i < kernel.traced.count; i++)
     take(context, kernel.traced.all[i].bytes, kernel.traced.all[i].size);

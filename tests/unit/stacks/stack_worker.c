@@ -1,48 +1,25 @@
 #include "core/stacks/stack_worker.h"
 
-#include "core/util/cleanup.h"
 #include "tests/unit/unit.h"
 
-#include <fcntl.h>
-#include <string.h>
-#include <sys/stat.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #pragma GCC diagnostic ignored "-Wunused-parameter" /* of the stand-ins */
 
 #define SECOND_NS UINT64_C(1000000000)
 #define READS_MOST 20 /* a second */
 
+/* Makes the working directory a /proc with a thread that is always blocked in the same call. */
+#define MAKE_THREAD                                                                                \
+  "mkdir -p 10/task/11 && echo 0 0x0 0x0 >10/task/11/syscall && echo stack >10/task/11/mem"
+
 /* Stand-ins for tracer.c, which is not linked: there is no exec event. */
 int denet_tracer_exec_fd(const struct denet_tracer *tracer) { return -1; }
 
 void denet_tracer_drain(struct denet_tracer *tracer, enum denet_tracer_ring ring,
-                        void (*take)(void *context, const struct denet_bpf_head *event,
-                                     size_t size),
-                        void *context) {}
-
-/* The working directory is a /proc with one thread, which is always blocked in the same call. */
-static char top[] = "/tmp/denet-stack-worker-XXXXXX";
-static const char *const folders[] = {top, "10", "10/task", "10/task/11"};
-static const char *const files[][2] = {{"10/task/11/syscall", "0 0x0 0x0\n"},
-                                       {"10/task/11/mem", "the stack"}};
-
-static void begin(void) {
-  ck_assert_ptr_nonnull(mkdtemp(top));
-  ck_assert_int_eq(chdir(top), 0);
-  for (size_t i = 1; i < DENET_COUNT_OF(folders); i++)
-    ck_assert_int_eq(mkdir(folders[i], 0700), 0);
-  for (size_t i = 0; i < DENET_COUNT_OF(files); i++) {
-    DENET_CLOSE int fd = open(files[i][0], O_WRONLY | O_CREAT, 0600);
-    ck_assert_int_gt(write(fd, files[i][1], strlen(files[i][1])), 0);
-  }
-}
-
-static void end(void) {
-  for (size_t i = DENET_COUNT_OF(files); i-- > 0;)
-    unlink(files[i][0]);
-  for (size_t i = DENET_COUNT_OF(folders); i-- > 0;)
-    rmdir(folders[i]);
-}
+                        denet_tracer_take *take, void *context) {}
 
 /* Blocked threads, and how many of them have a sample. */
 static const struct {
@@ -60,7 +37,8 @@ START_TEST(reads_of_blocked_threads_are_limited_by_rate) {
   struct denet_stack_worker *worker;
   struct denet_profiler_settings settings = {.stack_bytes = 256, .rate = 2 * READS_MOST};
   struct denet_buffer samples = {0};
-  begin();
+  char top[] = "/tmp/denet-stack-worker-XXXXXX", remove[sizeof(top) + 8];
+  ck_assert(mkdtemp(top) && !chdir(top) && !system(MAKE_THREAD));
   ck_assert_int_eq(denet_stack_worker_start(&settings, ".", NULL, &worker), 0);
   struct denet_bpf_head head = {DENET_OFF_CPU_THREAD, 10, 1000};
   struct denet_sample_point point = {.tid = 11, .weight_ns = 1};
@@ -71,7 +49,8 @@ START_TEST(reads_of_blocked_threads_are_limited_by_rate) {
   size_t count = samples.length / sizeof(struct denet_sample);
   ck_assert_msg(count >= rows[_i].least && count <= rows[_i].most, "%s: %zu", rows[_i].what, count);
   ck_assert(denet_stack_worker_stop(worker));
-  end();
+  snprintf(remove, sizeof(remove), "rm -r %s", top);
+  ck_assert_int_eq(system(remove), 0);
 }
 END_TEST
 
