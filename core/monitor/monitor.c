@@ -347,10 +347,9 @@ int denet_monitor_tick(struct denet_monitor *monitor, enum denet_tick_scope scop
   int failure = monitor->source->scan(monitor->source, &monitor->table, error);
   for (size_t i = 0; i < monitor->table.gone_count; i++)
     monitor->table.gone[i]->ended = monitor->table.gone[i]->vanished = true;
-  if (monitor->profiler) {
-    denet_profiler_collect(monitor->profiler, &monitor->table, &monitor->trees);
-    denet_profiler_losses(monitor->profiler, &monitor->off_cpu_losses);
-  }
+  if (monitor->profiler)
+    denet_profiler_collect(monitor->profiler, &monitor->table, &monitor->trees,
+                           &monitor->off_cpu_losses);
   int resolve_failure = resolve(monitor, now_ns);
   if (resolve_failure)
     failure = denet_error_set(error, resolve_failure, "not every process could be matched: %s",

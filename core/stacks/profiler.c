@@ -31,9 +31,9 @@ struct denet_profiler {
   const struct denet_trees *trees;
   struct denet_buffer records;
   struct denet_buffer samples; /* struct denet_sample */
-  struct denet_buffer ends;    /* struct denet_off_cpu_sums of processes that the table lacks */
+  struct denet_buffer ends;    /* struct denet_off_cpu_sums */
   uint64_t pass;               /* number of the last list */
-  uint64_t lost_ends, lost_samples;
+  uint64_t lost_ends;
   bool has_new;   /* processes that are followed from the next list on */
   bool has_ended; /* a process whose last stacks are wanted */
   struct recent_member recent_members[MEMBERS_KEPT];
@@ -183,11 +183,11 @@ static void open_process(struct denet_profiler *profiler, const struct denet_pro
                          uint64_t exec_id) {
   const struct denet_process *parent =
       process->never_execd ? denet_process_table_find(profiler->table, process->parent_pid) : NULL;
-  struct denet_stack_worker_process opened = {.pid = process->pid,
-                                              .start_ns = process->born_ns,
-                                              .exec_id = exec_id,
-                                              .parent_pid = parent ? parent->pid : 0,
-                                              .parent_start_ns = parent ? parent->born_ns : 0};
+  struct denet_exec_event opened = {
+      .head = {DENET_OFF_CPU_FORKED, (denet_u32)process->pid, process->born_ns},
+      .exec_id = exec_id,
+      .parent_pid = parent ? (denet_u64)parent->pid : 0,
+      .parent_start_ns = parent ? parent->born_ns : 0};
   denet_stack_worker_open_process(profiler->worker, &opened);
   process->off_cpu->open_exec_id = exec_id;
   process->off_cpu->is_open = true;
@@ -225,35 +225,39 @@ static void take_record(struct denet_profiler *profiler, const struct denet_bpf_
                                 (const struct denet_off_cpu_sums *)head);
 }
 
-/* Returns false if the table does not have the process. */
-static bool take_end(struct denet_profiler *profiler, const struct denet_off_cpu_sums *end) {
-  struct denet_process *process = find_process(profiler, (pid_t)end->head.pid, end->head.start_ns);
-  if (!process || !get_stats(process))
-    return false;
-  denet_wait_stats_end(process->off_cpu, profiler->pass, end);
-  close_process(profiler, process);
-  return true;
+/* Takes the ends whose processes the table has. The others are kept: the table may not have the
+ * process yet, or never will. */
+static void take_ends(struct denet_profiler *profiler) {
+  struct denet_off_cpu_sums *ends = (void *)profiler->ends.bytes;
+  size_t count = profiler->ends.length / sizeof(*ends), kept = 0;
+  for (size_t i = 0; i < count; i++) {
+    struct denet_process *process =
+        find_process(profiler, (pid_t)ends[i].head.pid, ends[i].head.start_ns);
+    if (!process || !get_stats(process)) {
+      ends[kept++] = ends[i];
+      continue;
+    }
+    denet_wait_stats_end(process->off_cpu, profiler->pass, &ends[i]);
+    close_process(profiler, process);
+  }
+  profiler->ends.length = kept * sizeof(*ends);
 }
 
-/* Keeps the end of a process that the table does not have yet, or never will. Of too many the
- * oldest goes first. */
-static void keep_end(struct denet_profiler *profiler, const struct denet_off_cpu_sums *end) {
+static void add_end(struct denet_profiler *profiler, const struct denet_off_cpu_sums *end) {
   struct denet_buffer *ends = &profiler->ends;
-  if (ends->length == ENDS_MOST * sizeof(*end)) {
+  denet_tracer_delete_exited(profiler->tracer, (pid_t)end->head.pid, end->head.start_ns);
+  if (end->is_sampled) {
+    denet_stack_worker_close_process(profiler->worker, (pid_t)end->head.pid, end->head.start_ns);
+    profiler->has_ended = true;
+  }
+  if (ends->length == ENDS_MOST * sizeof(*end))
+    take_ends(profiler);
+  if (ends->length == ENDS_MOST * sizeof(*end)) { /* of too many the oldest goes first */
     ends->length -= sizeof(*end);
     memmove(ends->bytes, ends->bytes + sizeof(*end), ends->length);
   }
   if (denet_buffer_append(ends, end, sizeof(*end)))
     profiler->lost_ends++;
-}
-
-static void take_kept_ends(struct denet_profiler *profiler) {
-  struct denet_off_cpu_sums *ends = (void *)profiler->ends.bytes;
-  size_t count = profiler->ends.length / sizeof(*ends), kept = 0;
-  for (size_t i = 0; i < count; i++)
-    if (!take_end(profiler, &ends[i]))
-      ends[kept++] = ends[i];
-  profiler->ends.length = kept * sizeof(*ends);
 }
 
 static void take_stack(struct denet_profiler *profiler, const struct denet_off_cpu_stack *stack) {
@@ -267,20 +271,12 @@ static void take_stack(struct denet_profiler *profiler, const struct denet_off_c
 }
 
 static void take_event(void *context, const struct denet_bpf_head *event, size_t size) {
-  struct denet_profiler *profiler = context;
-  const struct denet_off_cpu_sums *end = (const void *)event;
-  bool is_whole = denet_trace_records_is_whole(event, size);
-  if (is_whole && event->kind == DENET_OFF_CPU_STACK)
-    take_stack(profiler, (const struct denet_off_cpu_stack *)event);
-  if (!is_whole || event->kind != DENET_OFF_CPU_END)
+  if (!denet_trace_records_is_whole(event, size))
     return;
-  denet_tracer_delete_exited(profiler->tracer, (pid_t)event->pid, event->start_ns);
-  if (end->is_sampled) {
-    denet_stack_worker_close_process(profiler->worker, (pid_t)event->pid, event->start_ns);
-    profiler->has_ended = true;
-  }
-  if (!take_end(profiler, end))
-    keep_end(profiler, end);
+  if (event->kind == DENET_OFF_CPU_STACK)
+    take_stack(context, (const struct denet_off_cpu_stack *)event);
+  else if (event->kind == DENET_OFF_CPU_END)
+    add_end(context, (const struct denet_off_cpu_sums *)event);
 }
 
 /* Gives back what is held for processes that are gone, also if the event of the end was lost. The
@@ -313,26 +309,23 @@ void denet_profiler_follow_new(struct denet_profiler *profiler) {
 }
 
 void denet_profiler_collect(struct denet_profiler *profiler, struct denet_process_table *table,
-                            const struct denet_trees *trees) {
+                            const struct denet_trees *trees,
+                            struct denet_off_cpu_losses *out_losses) {
   profiler->table = table;
   profiler->trees = trees;
   take_list(profiler);
-  take_kept_ends(profiler);
   profiler->has_ended = false;
   denet_tracer_drain(profiler->tracer, DENET_TRACER_SAMPLES, take_event, profiler);
-  profiler->lost_samples = denet_stack_worker_take_samples(
+  take_ends(profiler);
+  uint64_t lost_samples = denet_stack_worker_take_samples(
       profiler->worker, profiler->has_ended ? END_NS : 0, &profiler->samples);
   const struct denet_sample *samples = (const void *)profiler->samples.bytes;
   for (size_t i = 0; i < profiler->samples.length / sizeof(*samples); i++)
     take_sample(profiler, &samples[i]);
   close_gone(profiler);
-}
-
-void denet_profiler_losses(const struct denet_profiler *profiler,
-                           struct denet_off_cpu_losses *out_losses) {
   *out_losses = denet_tracer_losses(profiler->tracer);
   out_losses->processes += profiler->lost_ends;
-  out_losses->stacks += profiler->lost_samples;
+  out_losses->stacks += lost_samples;
 }
 
 /* --- Start and end --- */

@@ -28,14 +28,14 @@ enum job_kind { JOB_OPEN, JOB_CLOSE, JOB_SAMPLE };
 struct job {
   enum job_kind kind;
   size_t stack_bytes;
-  struct denet_stack_worker_process process;
+  struct denet_exec_event process; /* of a sample only its head */
   struct denet_sample_point point;
   uint64_t off_since_ns; /* of a blocked thread, whose stack is yet to be read; else 0 */
 };
 
 /* A program that has begun, and maps its libraries. */
 struct loading {
-  struct denet_stack_worker_process process;
+  struct denet_exec_event process;
   uint64_t due_ns;
 };
 
@@ -89,23 +89,21 @@ static void queue_job(struct denet_stack_worker *worker, struct job job, const v
 }
 
 void denet_stack_worker_open_process(struct denet_stack_worker *worker,
-                                     const struct denet_stack_worker_process *process) {
-  queue_job(worker, (struct job){.kind = JOB_OPEN, .process = *process}, NULL);
+                                     const struct denet_exec_event *exec_event) {
+  queue_job(worker, (struct job){.kind = JOB_OPEN, .process = *exec_event}, NULL);
 }
 
 void denet_stack_worker_close_process(struct denet_stack_worker *worker, pid_t pid,
                                       uint64_t start_ns) {
-  struct denet_stack_worker_process process = {.pid = pid, .start_ns = start_ns};
-  queue_job(worker, (struct job){.kind = JOB_CLOSE, .process = process}, NULL);
+  struct denet_bpf_head head = {.pid = (denet_u32)pid, .start_ns = start_ns};
+  queue_job(worker, (struct job){.kind = JOB_CLOSE, .process.head = head}, NULL);
 }
 
 void denet_stack_worker_add_sample(struct denet_stack_worker *worker,
                                    const struct denet_bpf_head *head,
                                    const struct denet_sample_point *point, uint64_t off_since_ns,
                                    struct denet_text stack) {
-  struct denet_stack_worker_process process = {
-      .pid = (pid_t)head->pid, .start_ns = head->start_ns, .exec_id = point->exec_id};
-  queue_job(worker, (struct job){JOB_SAMPLE, stack.length, process, *point, off_since_ns},
+  queue_job(worker, (struct job){JOB_SAMPLE, stack.length, {.head = *head}, *point, off_since_ns},
             stack.bytes);
 }
 
@@ -116,7 +114,7 @@ uint64_t denet_stack_worker_take_samples(struct denet_stack_worker *worker, uint
   denet_buffer_clear(samples);
   pthread_mutex_lock(&worker->lock);
   for (int outcome = 0; !outcome && (worker->queue.length || worker->is_busy);)
-    outcome = pthread_cond_timedwait(&worker->is_idle, &worker->lock, &until);
+    outcome = pthread_cond_clockwait(&worker->is_idle, &worker->lock, CLOCK_MONOTONIC, &until);
   struct denet_buffer ready = worker->samples;
   worker->samples = *samples;
   uint64_t lost = worker->lost;
@@ -129,8 +127,8 @@ uint64_t denet_stack_worker_take_samples(struct denet_stack_worker *worker, uint
 
 static void append_sample(struct denet_stack_worker *worker, const struct job *job,
                           struct denet_frames *frames) {
-  struct denet_sample sample = {.pid = job->process.pid,
-                                .start_ns = job->process.start_ns,
+  struct denet_sample sample = {.pid = (pid_t)job->process.head.pid,
+                                .start_ns = job->process.head.start_ns,
                                 .stack = {.frames = frames,
                                           .reason = job->point.reason,
                                           .time_ns = job->point.weight_ns,
@@ -149,8 +147,8 @@ static void append_sample(struct denet_stack_worker *worker, const struct job *j
 static struct denet_frames *unwind(struct denet_stack_worker *worker, const struct job *job,
                                    struct denet_text stack) {
   _Static_assert(DENET_REGISTERS == DENET_OFF_CPU_REGISTERS, "the same registers");
-  struct denet_snapshot snapshot = {.pid = job->process.pid,
-                                    .start_ns = job->process.start_ns,
+  struct denet_snapshot snapshot = {.pid = (pid_t)job->process.head.pid,
+                                    .start_ns = job->process.head.start_ns,
                                     .exec_id = job->point.exec_id,
                                     .stack = (const unsigned char *)stack.bytes,
                                     .stack_bytes = stack.length};
@@ -177,8 +175,9 @@ static bool may_read(struct denet_stack_worker *worker, uint64_t now_ns) {
  * long is sampled in each tick. There is no sample if the thread is elsewhere by now. Of a stack
  * that may not be read the leaf is shown, cut. */
 static void do_blocked(struct denet_stack_worker *worker, const struct job *job) {
-  struct denet_blocked_interval interval = {job->process.pid, (pid_t)job->point.tid,
-                                            job->process.start_ns, job->off_since_ns};
+  const struct denet_bpf_head *head = &job->process.head;
+  struct denet_blocked_interval interval = {(pid_t)head->pid, (pid_t)job->point.tid, head->start_ns,
+                                            job->off_since_ns};
   uint64_t now_ns = denet_clock_monotonic_ns();
   struct denet_frames *known = denet_blocked_stacks_find(&worker->blocked, &interval, now_ns);
   if (known)
@@ -212,9 +211,10 @@ static void do_sample(struct denet_stack_worker *worker, const struct job *job) 
 /* --- The thread: processes --- */
 
 static void open_process(struct denet_stack_worker *worker,
-                         const struct denet_stack_worker_process *process) {
-  denet_unwinder_open_process(worker->unwinder, process->pid, process->start_ns, process->exec_id,
-                              process->parent_pid, process->parent_start_ns);
+                         const struct denet_exec_event *process) {
+  denet_unwinder_open_process(worker->unwinder, (pid_t)process->head.pid, process->head.start_ns,
+                              process->exec_id, (pid_t)process->parent_pid,
+                              process->parent_start_ns);
 }
 
 /* A fork has its parent's mappings, whether it still lives or not. */
@@ -223,16 +223,11 @@ static void take_exec_event(void *context, const struct denet_bpf_head *head, si
   const struct denet_exec_event *event = (const void *)head;
   if (size < sizeof(*event))
     return;
-  struct denet_stack_worker_process process = {.pid = (pid_t)head->pid,
-                                               .start_ns = head->start_ns,
-                                               .exec_id = event->exec_id,
-                                               .parent_pid = (pid_t)event->parent_pid,
-                                               .parent_start_ns = event->parent_start_ns};
   if (head->kind == DENET_OFF_CPU_FORKED)
-    open_process(worker, &process);
+    open_process(worker, event);
   else if (worker->loading_count < LOADING_MOST)
     worker->loading[worker->loading_count++] =
-        (struct loading){process, denet_clock_monotonic_ns() + LOAD_NS};
+        (struct loading){*event, denet_clock_monotonic_ns() + LOAD_NS};
 }
 
 static void open_loaded(struct denet_stack_worker *worker) {
@@ -253,7 +248,8 @@ static void do_job(struct denet_stack_worker *worker, const struct job *job) {
     open_process(worker, &job->process);
     break;
   case JOB_CLOSE:
-    denet_unwinder_close_process(worker->unwinder, job->process.pid, job->process.start_ns);
+    denet_unwinder_close_process(worker->unwinder, (pid_t)job->process.head.pid,
+                                 job->process.head.start_ns);
     break;
   case JOB_SAMPLE:
     do_sample(worker, job);
@@ -344,11 +340,7 @@ int denet_stack_worker_start(const struct denet_profiler_settings *settings, con
   struct denet_stack_worker *worker = calloc(1, sizeof(*worker));
   if (!worker)
     return -ENOMEM;
-  pthread_condattr_t monotonic;
-  pthread_condattr_init(&monotonic);
-  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-  pthread_cond_init(&worker->is_idle, &monotonic);
-  pthread_condattr_destroy(&monotonic);
+  pthread_cond_init(&worker->is_idle, NULL);
   pthread_mutex_init(&worker->lock, NULL);
   worker->settings = *settings;
   worker->proc_path = proc_path;

@@ -12,12 +12,6 @@
 
 struct denet_stack_worker;
 
-/* A process, and its parent if it has not exec'd since its fork (else 0). */
-struct denet_stack_worker_process {
-  pid_t pid, parent_pid;
-  uint64_t start_ns, parent_start_ns, exec_id;
-};
-
 /* A stack with its process. */
 struct denet_sample {
   pid_t pid;
@@ -34,9 +28,10 @@ int denet_stack_worker_start(const struct denet_profiler_settings *settings, con
  * then it still uses what it has borrowed. */
 bool denet_stack_worker_stop(struct denet_stack_worker *worker);
 
-/* Queues that the process's mappings are read, before it may be gone. */
+/* Queues that the mappings of a process are read, before it may be gone. exec_event: the process,
+ * and its parent if it has not exec'd since its fork. */
 void denet_stack_worker_open_process(struct denet_stack_worker *worker,
-                                     const struct denet_stack_worker_process *process);
+                                     const struct denet_exec_event *exec_event);
 
 /* Queues that all that is held for a process is given back: it has ended or is not followed. */
 void denet_stack_worker_close_process(struct denet_stack_worker *worker, pid_t pid,

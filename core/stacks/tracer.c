@@ -104,27 +104,24 @@ static void configure(struct off_cpu_bpf *bpf, const struct btf *kernel,
   bpf_program__set_autoattach(bpf->progs.list_waiters, false);
 }
 
-static int attach(struct denet_tracer *tracer) {
-  struct off_cpu_bpf *bpf = tracer->bpf;
+static int start(struct denet_tracer *tracer, const struct denet_profiler_settings *settings) {
+  DENET_CLEANUP(free_btf) struct btf *kernel = btf__load_vmlinux_btf();
+  struct off_cpu_bpf *bpf = tracer->bpf = kernel ? off_cpu_bpf__open() : NULL;
+  if (!bpf)
+    return -errno;
+  configure(bpf, kernel, settings);
+  int error = off_cpu_bpf__load(bpf);
+  if (error)
+    return error;
   const struct bpf_map *maps[] = {bpf->maps.samples, bpf->maps.exec_events};
   for (size_t i = 0; i < DENET_TRACER_RINGS; i++) {
-    tracer->rings[i].buffer =
-        ring_buffer__new(bpf_map__fd(maps[i]), take_event, &tracer->rings[i], NULL);
-    if (!tracer->rings[i].buffer)
+    struct tracer_ring *ring = &tracer->rings[i];
+    ring->buffer = ring_buffer__new(bpf_map__fd(maps[i]), take_event, ring, NULL);
+    if (!ring->buffer)
       return -errno;
   }
   tracer->waiters = bpf_program__attach_iter(bpf->progs.list_waiters, NULL);
   return tracer->waiters ? off_cpu_bpf__attach(bpf) : -errno;
-}
-
-static int start(struct denet_tracer *tracer, const struct denet_profiler_settings *settings) {
-  DENET_CLEANUP(free_btf) struct btf *kernel = btf__load_vmlinux_btf();
-  tracer->bpf = kernel ? off_cpu_bpf__open() : NULL;
-  if (!tracer->bpf)
-    return -errno;
-  configure(tracer->bpf, kernel, settings);
-  int error = off_cpu_bpf__load(tracer->bpf);
-  return error ? error : attach(tracer);
 }
 
 int denet_tracer_open(const struct denet_profiler_settings *settings, struct denet_error *error,

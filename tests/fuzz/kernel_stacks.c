@@ -26,8 +26,8 @@ bool denet_stack_worker_stop(struct denet_stack_worker *worker) {
 }
 
 void denet_stack_worker_open_process(struct denet_stack_worker *worker,
-                                     const struct denet_stack_worker_process *process) {
-  CLAIM(process->pid > 0 && process->parent_pid >= 0);
+                                     const struct denet_exec_event *exec_event) {
+  CLAIM(exec_event->head.pid > 0);
 }
 
 void denet_stack_worker_close_process(struct denet_stack_worker *worker, pid_t pid,

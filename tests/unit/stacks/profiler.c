@@ -68,8 +68,8 @@ int denet_stack_worker_start(const struct denet_profiler_settings *settings, con
 bool denet_stack_worker_stop(struct denet_stack_worker *worker) { return true; }
 
 void denet_stack_worker_open_process(struct denet_stack_worker *worker,
-                                     const struct denet_stack_worker_process *process) {
-  ck_assert_int_eq(process->pid, (pid_t)kernel.thread.head.pid);
+                                     const struct denet_exec_event *exec_event) {
+  ck_assert_uint_eq(exec_event->head.pid, kernel.thread.head.pid);
   kernel.is_open = true;
 }
 
@@ -143,17 +143,22 @@ static struct denet_process *pass(bool is_found) {
   return process;
 }
 
+static void collect(void) {
+  struct denet_off_cpu_losses losses;
+  denet_profiler_collect(profiler, &table, &trees, &losses);
+}
+
 /* The kernel lists the process: first before the rules have looked at it, then while a rule asks
  * for its stacks. */
 static struct denet_process *list_process(void) {
   kernel.lists = true;
   struct denet_process *process = pass(true);
   process->changed = true;
-  denet_profiler_collect(profiler, &table, &trees);
+  collect();
   ck_assert_uint_eq(process->off_cpu->count, 1);
   ck_assert(!process->off_cpu->is_open);
   process->members = &member;
-  denet_profiler_collect(profiler, &table, &trees);
+  collect();
   process->members = NULL;
   ck_assert(process->off_cpu->is_open);
   return process;
@@ -165,14 +170,14 @@ START_TEST(what_is_held_for_a_process_ends_with_it) {
     list_process()->changed = false;
   } else {
     pass(true);
-    denet_profiler_collect(profiler, &table, &trees);
+    collect();
   }
   kernel.end.head = (struct denet_bpf_head){DENET_OFF_CPU_END, PID, BORN};
   kernel.end.is_sampled = ends[_i].is_sampled;
   kernel.sends_end = ends[_i].has_end;
   kernel.lists = !ends[_i].has_end && !ends[_i].is_gone;
   pass(!ends[_i].is_gone);
-  denet_profiler_collect(profiler, &table, &trees);
+  collect();
   ck_assert_msg(!kernel.is_open, "%s: its mappings are held", ends[_i].what);
   bool is_over = ends[_i].has_end || ends[_i].is_gone;
   ck_assert_msg(kernel.deleted == is_over, "%s: its sums were deleted %u times", ends[_i].what,
@@ -202,11 +207,11 @@ START_TEST(time_counts_once_if_a_process_is_followed_again) {
   process->changed = false; /* no rule asks for its stacks */
   *waited_ns = 7;
   pass(true);
-  denet_profiler_collect(profiler, &table, &trees);
+  collect();
   kernel.fails = returns[_i].fails;
   kernel.lists = !returns[_i].stops;
   if (returns[_i].fails || returns[_i].stops)
-    denet_profiler_collect(profiler, &table, &trees);
+    collect();
   kernel.fails = false;
   kernel.lists = true;
   process->members = &member; /* a rule does from now on */
