@@ -184,8 +184,10 @@ static __always_inline void wake_if_half_full(void) {
     wake();
 }
 
-static __always_inline void submit(void *event) {
-  bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+/* Sends the event, which is lost if there is no room for it. */
+static __always_inline void send(void *event, denet_u64 size) {
+  if (bpf_ringbuf_output(&events, event, size, BPF_RB_NO_WAKEUP))
+    count_loss();
   wake_if_half_full();
 }
 
@@ -194,15 +196,8 @@ SEC("tp_btf/sched_process_fork")
 int BPF_PROG(note_fork, struct task_struct *parent, struct task_struct *child) {
   if (child->pid != child->tgid)
     return 0;
-  struct denet_bpf_fork *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
-  if (!event) {
-    count_loss();
-    return 0;
-  }
-  event->head = make_head(child, DENET_BPF_FORK);
-  event->parent_pid = child->real_parent->tgid;
-  event->unused = 0;
-  submit(event);
+  struct denet_bpf_fork event = {make_head(child, DENET_BPF_FORK), child->real_parent->tgid, 0};
+  send(&event, sizeof(event));
   return 0;
 }
 
@@ -229,9 +224,7 @@ static __always_inline void send_texts(struct task_struct *task) {
   texts->executable_bytes = executable - arguments;
   texts->cgroup_bytes = buffer->used - executable;
   denet_u64 size = sizeof(*texts) + (buffer->used & (2 * DENET_BPF_TEXT_BYTES - 1));
-  if (bpf_ringbuf_output(&events, texts, size, BPF_RB_NO_WAKEUP))
-    count_loss();
-  wake_if_half_full();
+  send(texts, size);
 }
 
 /* Returns the thread that is in execve() and replaces the main thread, with its pid and start time
@@ -356,7 +349,8 @@ static __always_inline int exit_task(struct task_struct *task, bool keeps_tasks)
   event->parent_pid = task->real_parent->tgid;
   if (task->mm) /* since Linux 6.16; before, exit_mm() runs before the tracepoint */
     read_memory(task->mm, &event->rss_pages, &event->vm_pages);
-  submit(event);
+  bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+  wake_if_half_full();
   return 0;
 }
 
@@ -388,7 +382,8 @@ static __always_inline bool send_free(struct task_struct *task) {
   read_final(task, &event->usage);
   event->seen_ns = bpf_ktime_get_boot_ns();
   event->rss_pages = task->signal->maxrss;
-  submit(event);
+  bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+  wake_if_half_full();
   return true;
 }
 
