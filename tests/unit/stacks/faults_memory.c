@@ -1,7 +1,7 @@
 /* Each allocation fails in turn: the result is -ENOMEM, or something is counted as lost. Nothing is
- * lost for good, and the next attempt succeeds. */
+ * lost for good, and the next attempt succeeds. What a tick with /proc allocates is the subject of
+ * tests/unit/monitor/faults.c. */
 #include "core/model/stack_counts.h"
-#include "core/model/thread_sums.h"
 #include "core/monitor/monitor.h"
 #include "core/source/bpf/lifecycle.h"
 #include "core/source/bpf/task_sums.h"
@@ -24,7 +24,6 @@ static struct denet_rule rule;
 static struct denet_lifecycle lifecycle;
 static struct denet_task_sums task_sums;
 static struct denet_process_table table;
-static struct denet_thread_sums *threads;
 static struct denet_queue *queue;
 static struct denet_monitor *monitor;
 static struct denet_maps maps, copied;
@@ -172,71 +171,6 @@ static void check_ends(void) {
   denet_process_table_done(&table);
 }
 
-#define FIRST_PASS 20
-#define SECOND_PASS 60
-
-static size_t gone_count; /* of all passes */
-
-/* Shows the pids, each as one that was born then; every fourth one is used again. */
-static int show(pid_t first, pid_t last, uint64_t born_ns) {
-  int error = denet_process_table_begin(&table);
-  for (pid_t pid = first; pid <= last && !error; pid++) {
-    struct denet_process *process;
-    error = denet_process_table_upsert(&table, pid, &process);
-    if (!error && !process->is_new && process->born_ns != born_ns && pid % 4 == 0)
-      error = denet_process_table_replace(&table, &process);
-    if (!error && process->is_new)
-      process->born_ns = born_ns;
-  }
-  denet_process_table_end(&table, !error);
-  gone_count += table.gone_count;
-  return error;
-}
-
-static int attempt_table(void) {
-  faults_pause(true);
-  if (!table.count) {
-    gone_count = 0;
-    show(1, FIRST_PASS, 1);
-  }
-  faults_pause(false);
-  return show(11, SECOND_PASS, 2);
-}
-
-/* Ten have gone and three were others, each told once; those that a failed pass has not seen stay.
- */
-static void check_table(void) {
-  ck_assert_uint_eq(gone_count, 10 + 3);
-  ck_assert_uint_eq(table.count, SECOND_PASS - 10);
-  for (size_t i = 0; i < table.count; i++) {
-    ck_assert_int_eq(table.processes[i]->pid, (pid_t)i + 11);
-    bool is_old = i + 11 <= FIRST_PASS && (i + 11) % 4;
-    ck_assert_uint_eq(table.processes[i]->born_ns, is_old ? 1 : 2);
-  }
-  denet_process_table_done(&table);
-}
-
-static int attempt_threads(void) {
-  struct denet_values counters = {0};
-  denet_values_set(&counters, DENET_SWITCHES_VOLUNTARY, 10);
-  if (!threads && !(threads = denet_thread_sums_new()))
-    return -ENOMEM;
-  int outcome = 0;
-  denet_thread_sums_begin(threads, 5);
-  for (pid_t tid = 1; tid <= 30 && outcome >= 0; tid++) {
-    outcome = denet_thread_sums_visit(threads, tid, &(struct denet_thread_times){.run_ns = 100});
-    if (outcome > 0)
-      denet_thread_sums_add(threads, &counters);
-  }
-  denet_thread_sums_end(threads, outcome >= 0);
-  return outcome < 0 ? outcome : 0;
-}
-
-static void check_threads(void) {
-  ck_assert_uint_eq(denet_thread_sums_sums(threads)->value[DENET_SWITCHES_VOLUNTARY], 300);
-  denet_thread_sums_free(DENET_TAKE(threads));
-}
-
 /* --- The writer's queue --- */
 
 static int attempt_queue(void) {
@@ -308,8 +242,6 @@ static const struct {
     {"lifecycle", attempt_lifecycle, check_lifecycle},
     {"task_sums", attempt_sums, check_sums},
     {"ends", attempt_ends, check_ends},
-    {"table", attempt_table, check_table},
-    {"threads", attempt_threads, check_threads},
     {"queue", attempt_queue, check_queue},
     {"maps", attempt_maps, check_maps},
     {"stacks", attempt_stacks, check_stacks},
