@@ -1,6 +1,6 @@
 /* Each allocation fails in turn: the result is -ENOMEM, or something is counted as lost. Nothing is
- * lost for good, and the next attempt succeeds. What a tick with /proc allocates is the subject of
- * tests/unit/monitor/faults.c. */
+ * lost for good, and the next attempt succeeds. tests/unit/monitor/faults.c does the same with
+ * whole ticks over /proc. */
 #include "core/model/stack_counts.h"
 #include "core/monitor/monitor.h"
 #include "core/source/bpf/lifecycle.h"
