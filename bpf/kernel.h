@@ -23,21 +23,10 @@ struct task_io_accounting {
   __u64 rchar, wchar, syscr, syscw, read_bytes, write_bytes;
 };
 
-struct sched_info {
-  unsigned long long run_delay, last_queued;
-};
-
-struct rq {
-  __u64 clock;
-};
-
 struct cfs_rq {
-  struct rq *rq;
-};
-
-struct sched_entity {
-  __u64 sum_exec_runtime;
-  struct cfs_rq *cfs_rq;
+  struct rq {
+    __u64 clock;
+  } * rq;
 };
 
 struct list_head {
@@ -46,13 +35,11 @@ struct list_head {
 
 /* Files and paths: include/linux/dcache.h, mount.h, path.h, fs.h, fdtable.h; fs/mount.h. */
 
-struct qstr {
-  const unsigned char *name;
-};
-
 struct dentry {
   struct dentry *d_parent;
-  struct qstr d_name;
+  struct qstr {
+    const unsigned char *name;
+  } d_name;
 };
 
 struct vfsmount {
@@ -65,51 +52,41 @@ struct mount {
   struct vfsmount mnt;
 };
 
-struct path {
-  struct vfsmount *mnt;
-  struct dentry *dentry;
-};
-
-struct inode {
-  unsigned short i_mode;
-};
-
 struct file {
-  struct path f_path;
-  struct inode *f_inode;
-};
-
-struct fdtable {
-  unsigned int max_fds;
-  struct file **fd;
+  struct path {
+    struct vfsmount *mnt;
+    struct dentry *dentry;
+  } f_path;
+  struct inode {
+    unsigned short i_mode;
+  } * f_inode;
 };
 
 struct files_struct {
-  struct fdtable *fdt;
+  struct fdtable {
+    unsigned int max_fds;
+    struct file **fd;
+  } * fdt;
 };
 
 /* Memory: include/linux/percpu_counter.h, mm_types.h. */
 
-struct percpu_counter {
-  __s64 count;
-  __s32 *counters;
-};
-
 struct mm_struct {
   unsigned long total_vm, arg_start, arg_end;
   struct file *exe_file;
-  struct percpu_counter rss_stat[4]; /* MM_FILEPAGES, _ANONPAGES, _SWAPENTS, _SHMEMPAGES */
+  struct percpu_counter {
+    __s64 count;
+    __s32 *counters;
+  } rss_stat[4]; /* MM_FILEPAGES, _ANONPAGES, _SWAPENTS, _SHMEMPAGES */
 };
 
 /* Before Linux 6.2. */
-struct mm_rss_stat {
-  struct {
-    long counter;
-  } count[4];
-};
-
 struct mm_struct___plain {
-  struct mm_rss_stat rss_stat;
+  struct mm_rss_stat {
+    struct {
+      long counter;
+    } count[4];
+  } rss_stat;
 };
 
 /* Control groups: include/linux/kernfs.h, cgroup-defs.h; kernel/cgroup/cgroup-internal.h. */
@@ -124,13 +101,11 @@ struct kernfs_node___old {
   struct kernfs_node *parent;
 };
 
-struct cgroup_root {
-  char name[64];
-};
-
 struct cgroup {
   struct kernfs_node *kn;
-  struct cgroup_root *root;
+  struct cgroup_root {
+    char name[64];
+  } * root;
 };
 
 struct cgrp_cset_link {
@@ -146,12 +121,10 @@ struct css_set {
 /* Processes: include/linux/sched.h, sched/signal.h, cred.h, ns_common.h, nsproxy.h;
  * include/net/net_namespace.h. */
 
-typedef struct {
-  int counter;
-} atomic_t;
-
 struct signal_struct {
-  atomic_t live;
+  struct {
+    int counter;
+  } live;
   int nr_threads, group_exit_code;
   unsigned int flags;
   __u64 utime, stime;
@@ -167,39 +140,27 @@ struct signal_struct___old {
   struct task_struct *group_exit_task;
 };
 
-typedef struct {
-  unsigned int val;
-} kuid_t;
-
-struct cred {
-  kuid_t uid;
-};
-
-struct ns_common {
-  unsigned int inum;
-};
-
-struct net {
-  struct ns_common ns;
-};
-
 struct nsproxy {
-  struct net *net_ns;
+  struct net {
+    struct ns_common {
+      unsigned int inum;
+    } ns;
+  } * net_ns;
 };
-
-struct thread_info {
-  __u32 status, cpu;
-};
-
-struct sighand_struct;
-struct bpf_local_storage;
 
 struct task_struct {
-  struct thread_info thread_info;
+  struct thread_info {
+    __u32 status, cpu;
+  } thread_info;
   unsigned int __state, flags;
   int on_cpu;
-  struct sched_entity se;
-  struct sched_info sched_info;
+  struct sched_entity {
+    __u64 sum_exec_runtime;
+    struct cfs_rq *cfs_rq;
+  } se;
+  struct sched_info {
+    unsigned long long run_delay, last_queued;
+  } sched_info;
   struct mm_struct *mm;
   int exit_state, exit_code;
   pid_t pid, tgid;
@@ -207,7 +168,11 @@ struct task_struct {
   __u64 utime, stime;
   unsigned long nvcsw, nivcsw, min_flt, maj_flt;
   __u64 start_time, start_boottime, self_exec_id;
-  const struct cred *real_cred;
+  const struct cred {
+    struct {
+      unsigned int val;
+    } uid;
+  } * real_cred;
   char comm[16];
   struct nsproxy *nsproxy;
   struct signal_struct *signal;
@@ -231,8 +196,6 @@ struct task_struct___cpu {
 
 /* Contexts of iterator programs: include/linux/bpf.h, kernel/bpf/task_iter.c, map_iter.c. */
 
-struct seq_file;
-
 struct bpf_iter_meta {
   struct seq_file *seq;
   __u64 session_id;
@@ -243,12 +206,10 @@ struct bpf_iter__task {
   struct task_struct *task;
 };
 
-struct bpf_map {
-  __u32 id;
-};
-
 struct bpf_array {
-  struct bpf_map map;
+  struct bpf_map {
+    __u32 id;
+  } map;
   void *pptrs[0];
 };
 

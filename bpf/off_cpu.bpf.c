@@ -14,10 +14,7 @@ const volatile bool has_return = false; /* there is a sched_exit_tp */
 denet_u8 followed[DENET_BPF_PIDS];
 
 /* For the thread of user space that reads mappings, which cannot wait for a tick. */
-struct {
-  __uint(type, BPF_MAP_TYPE_RINGBUF);
-  __uint(max_entries, DENET_OFF_CPU_EXEC_BYTES);
-} exec_events SEC(".maps");
+RING(exec_events, DENET_OFF_CPU_EXEC_BYTES);
 
 /* --- Leaving a CPU, coming back --- */
 
@@ -107,9 +104,7 @@ static __always_inline void send_exec_event(struct task_struct *task, struct tas
   struct denet_exec_event *event = bpf_ringbuf_reserve(&exec_events, sizeof(*event), 0);
   if (!event)
     return;
-  event->head.kind = parent ? DENET_OFF_CPU_FORKED : DENET_OFF_CPU_EXECD;
-  event->head.pid = task->tgid;
-  event->head.start_ns = task->group_leader->start_boottime;
+  event->head = make_head(task, parent ? DENET_OFF_CPU_FORKED : DENET_OFF_CPU_EXECD);
   event->exec_id = task->self_exec_id;
   event->parent_pid = parent ? parent->tgid : 0;
   event->parent_start_ns = parent ? parent->group_leader->start_boottime : 0;
@@ -162,9 +157,7 @@ static __always_inline void send_end(struct task_struct *task, const struct wait
     count(&lost_ends);
     return;
   }
-  event->head.kind = DENET_OFF_CPU_END;
-  event->head.pid = task->tgid;
-  event->head.start_ns = task->group_leader->start_boottime;
+  event->head = make_head(task, DENET_OFF_CPU_END);
   event->stats = all ? all->stats : last->stats;
   event->is_sampled = last->is_sampled;
   bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
@@ -264,9 +257,8 @@ int list_waiters(struct bpf_iter__task *ctx) {
     return 0;
   struct exited_threads *exited = is_followed == DENET_FOLLOWED ? list_exited(task, ctx->meta) : 0;
   waiter->is_sampled = is_followed == DENET_FOLLOWED;
-  struct denet_off_cpu_thread thread = {
-      .head = {DENET_OFF_CPU_THREAD, task->tgid, task->group_leader->start_boottime},
-      .off_since_ns = waiter->off_since_ns};
+  struct denet_off_cpu_thread thread = {.head = make_head(task, DENET_OFF_CPU_THREAD),
+                                        .off_since_ns = waiter->off_since_ns};
   barrier();
   thread.stats = waiter->stats;
   barrier();

@@ -16,12 +16,7 @@ denet_u32 probe_id = 0;
 denet_u64 probe_base = 0;
 denet_u64 probe_address[DENET_BPF_CPUS];
 
-struct {
-  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-  __uint(max_entries, 1);
-  __type(key, denet_u32);
-  __type(value, denet_u64);
-} probe SEC(".maps");
+CPU_BUFFER(probe, denet_u64);
 
 SEC("iter/bpf_map")
 int find_cpu_offsets(struct bpf_iter__bpf_map *ctx) {
@@ -84,9 +79,7 @@ static __always_inline denet_u64 read_leader_age(struct task_struct *task) {
 static __always_inline void read_identity(struct task_struct *task, enum denet_bpf_kind kind,
                                           struct denet_bpf_process *process) {
   struct denet_bpf_identity *identity = &process->identity;
-  identity->compact.head.kind = kind;
-  identity->compact.head.pid = task->tgid;
-  identity->compact.head.start_ns = task->start_boottime;
+  identity->compact.head = make_head(task, kind);
   identity->compact.exec_id = task->self_exec_id;
   identity->flags = task->flags;
   identity->state = state_of(task);
@@ -141,7 +134,7 @@ static __always_inline int list_thread(struct task_struct *task, struct seq_file
 /* Reads only what shows a change of the process: each cache line of a task_struct costs time. */
 static __always_inline int list_compact(struct task_struct *task, struct seq_file *seq) {
   struct denet_bpf_compact compact = {
-      .head = {DENET_BPF_COMPACT, task->tgid, task->start_boottime},
+      .head = make_head(task, DENET_BPF_COMPACT),
       .exec_id = task->self_exec_id,
   };
   bpf_probe_read_kernel(compact.name, sizeof(compact.name), task->comm);
@@ -162,10 +155,7 @@ int list_tasks(struct bpf_iter__task *ctx) {
 
 /* --- Events --- */
 
-struct {
-  __uint(type, BPF_MAP_TYPE_RINGBUF);
-  __uint(max_entries, DENET_BPF_RING_BYTES);
-} events SEC(".maps");
+RING(events, DENET_BPF_RING_BYTES);
 
 denet_u64 lost = 0; /* events for which a ring or a map had no room */
 
@@ -174,18 +164,10 @@ denet_u64 lost = 0; /* events for which a ring or a map had no room */
  * them. */
 denet_u32 has_woken = 0; /* user space sets it back to 0 */
 
-struct {
-  __uint(type, BPF_MAP_TYPE_RINGBUF);
-  __uint(max_entries, DENET_BPF_WAKEUP_BYTES);
-} wakeups SEC(".maps");
+RING(wakeups, DENET_BPF_WAKEUP_BYTES);
 
-/* Room for one event of variable size on each CPU: a BPF stack has 512 bytes. */
-struct {
-  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-  __uint(max_entries, 1);
-  __type(key, denet_u32);
-  __type(value, struct texts_buffer);
-} texts_buffers SEC(".maps");
+/* Room for one event of variable size. */
+CPU_BUFFER(texts_buffers, struct texts_buffer);
 
 static __always_inline void count_loss(void) { __sync_fetch_and_add(&lost, 1); }
 
@@ -202,15 +184,11 @@ static __always_inline void wake_if_half_full(void) {
     wake();
 }
 
-static __always_inline void submit(void *event) {
-  bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+/* Sends the event, which is lost if there is no room for it. */
+static __always_inline void send(void *event, denet_u64 size) {
+  if (bpf_ringbuf_output(&events, event, size, BPF_RB_NO_WAKEUP))
+    count_loss();
   wake_if_half_full();
-}
-
-static __always_inline struct denet_bpf_head make_head(struct task_struct *task,
-                                                       enum denet_bpf_kind kind) {
-  struct denet_bpf_head head = {kind, task->tgid, task->group_leader->start_boottime};
-  return head;
 }
 
 /* kernel_clone() has made a task (kernel/fork.c). Sends nothing for a thread. */
@@ -218,15 +196,8 @@ SEC("tp_btf/sched_process_fork")
 int BPF_PROG(note_fork, struct task_struct *parent, struct task_struct *child) {
   if (child->pid != child->tgid)
     return 0;
-  struct denet_bpf_fork *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
-  if (!event) {
-    count_loss();
-    return 0;
-  }
-  event->head = make_head(child, DENET_BPF_FORK);
-  event->parent_pid = child->real_parent->tgid;
-  event->unused = 0;
-  submit(event);
+  struct denet_bpf_fork event = {make_head(child, DENET_BPF_FORK), child->real_parent->tgid, 0};
+  send(&event, sizeof(event));
   return 0;
 }
 
@@ -253,9 +224,7 @@ static __always_inline void send_texts(struct task_struct *task) {
   texts->executable_bytes = executable - arguments;
   texts->cgroup_bytes = buffer->used - executable;
   denet_u64 size = sizeof(*texts) + (buffer->used & (2 * DENET_BPF_TEXT_BYTES - 1));
-  if (bpf_ringbuf_output(&events, texts, size, BPF_RB_NO_WAKEUP))
-    count_loss();
-  wake_if_half_full();
+  send(texts, size);
 }
 
 /* Returns the thread that is in execve() and replaces the main thread, with its pid and start time
@@ -327,13 +296,7 @@ struct kept_task {
   struct task_struct *task; /* the main thread; user space marks it as a kptr, clang 14 cannot */
 };
 
-struct {
-  __uint(type, BPF_MAP_TYPE_HASH);
-  __uint(map_flags, BPF_F_NO_PREALLOC);
-  __uint(max_entries, DENET_BPF_KEPT_MOST);
-  __type(key, struct process_key);
-  __type(value, struct kept_task);
-} kept_tasks SEC(".maps");
+PROCESS_MAP(kept_tasks, DENET_BPF_KEPT_MOST, struct kept_task);
 
 struct task_struct *bpf_task_acquire(struct task_struct *task) __ksym __weak;
 void bpf_task_release(struct task_struct *task) __ksym __weak;
@@ -386,7 +349,8 @@ static __always_inline int exit_task(struct task_struct *task, bool keeps_tasks)
   event->parent_pid = task->real_parent->tgid;
   if (task->mm) /* since Linux 6.16; before, exit_mm() runs before the tracepoint */
     read_memory(task->mm, &event->rss_pages, &event->vm_pages);
-  submit(event);
+  bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+  wake_if_half_full();
   return 0;
 }
 
@@ -418,7 +382,8 @@ static __always_inline bool send_free(struct task_struct *task) {
   read_final(task, &event->usage);
   event->seen_ns = bpf_ktime_get_boot_ns();
   event->rss_pages = task->signal->maxrss;
-  submit(event);
+  bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+  wake_if_half_full();
   return true;
 }
 

@@ -3,19 +3,12 @@
  * on CLOCK_BOOTTIME. */
 #pragma once
 
-#ifdef __bpf__
-typedef unsigned char denet_u8;
-typedef unsigned int denet_u32;
-typedef int denet_s32;
-typedef unsigned long long denet_u64;
-typedef long long denet_s64;
-#else
-#include <stdint.h>
-typedef uint8_t denet_u8;
-typedef uint32_t denet_u32;
-typedef int32_t denet_s32;
-typedef uint64_t denet_u64;
-#endif
+/* The types of stdint.h, which Clang has no header of for BPF. */
+typedef __UINT8_TYPE__ denet_u8;
+typedef __UINT32_TYPE__ denet_u32;
+typedef __INT32_TYPE__ denet_s32;
+typedef __UINT64_TYPE__ denet_u64;
+typedef __INT64_TYPE__ denet_s64;
 
 #define DENET_BPF_CPUS 1024 /* the RSS parts of further CPUs are left out */
 #define DENET_BPF_COMM 16   /* TASK_COMM_LEN, include/linux/sched.h */

@@ -63,7 +63,7 @@ static __always_inline enum denet_reason find_reason(struct task_struct *task, d
   if (call >= SYSCALLS || is_compat(task))
     return DENET_REASON_OTHER;
   denet_u32 reason = reason_of_call[call & (SYSCALLS - 1)];
-  if (reason == ON_FILE)
+  if (reason == DENET_REASON_ON_FILE)
     return find_reason_of_file(task, get_first_argument(registers));
   return reason == UNKNOWN ? DENET_REASON_OTHER : reason;
 }

@@ -27,22 +27,14 @@ denet_u64 stretched_period_ns = 0; /* 0: the period is as it was set */
 denet_u64 listed_due_ns = 0; /* when the next stack of a blocked thread may be asked for */
 
 /* Stacks and ends. */
-struct {
-  __uint(type, BPF_MAP_TYPE_RINGBUF);
-  __uint(max_entries, DENET_OFF_CPU_RING_BYTES);
-} samples SEC(".maps");
+RING(samples, DENET_OFF_CPU_RING_BYTES);
 
 struct stack_buffer {
   struct denet_off_cpu_stack stack;
   char bytes[STACK_PAGES * PAGE_BYTES];
 };
 
-struct {
-  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-  __uint(max_entries, 1);
-  __type(key, denet_u32);
-  __type(value, struct stack_buffer);
-} stack_buffers SEC(".maps");
+CPU_BUFFER(stack_buffers, struct stack_buffer);
 
 static __always_inline denet_u64 current_period(void) {
   return stretched_period_ns > period_ns ? stretched_period_ns : period_ns;
@@ -136,9 +128,7 @@ static __always_inline bool send_stack(struct task_struct *task, denet_u32 reaso
   if (!buffer)
     return false;
   struct denet_off_cpu_stack *stack = &buffer->stack;
-  stack->head.kind = DENET_OFF_CPU_STACK;
-  stack->head.pid = task->tgid;
-  stack->head.start_ns = task->group_leader->start_boottime;
+  stack->head = make_head(task, DENET_OFF_CPU_STACK);
   fill_point(task, reason, weight_ns, &stack->point);
   copy_registers((const struct pt_regs *)bpf_task_pt_regs(task), stack->point.registers);
   stack->stack_bytes = read_stack(stack->point.registers[STACK_POINTER], buffer->bytes);

@@ -1,4 +1,4 @@
-/* Reads a task_struct (include/linux/sched.h): key, state, run delay, age. */
+/* Reads a task_struct (include/linux/sched.h): key, state, run delay, age. Declares maps. */
 #pragma once
 
 #include "kernel.h"
@@ -17,6 +17,12 @@ struct process_key {
 static __always_inline struct process_key key_of(struct task_struct *task) {
   struct process_key key = {task->tgid, task->group_leader->start_boottime};
   return key;
+}
+
+/* The head of a record or event of the task's process. */
+static __always_inline struct denet_bpf_head make_head(struct task_struct *task, denet_u32 kind) {
+  struct denet_bpf_head head = {kind, task->tgid, task->group_leader->start_boottime};
+  return head;
 }
 
 /* task->on_cpu exists with CONFIG_SMP. */
@@ -58,3 +64,28 @@ static __always_inline denet_u64 read_waiting(struct task_struct *task) {
 static __always_inline denet_u64 read_age(struct task_struct *task) {
   return bpf_ktime_get_ns() - task->start_time;
 }
+
+#define RING(name, bytes)                                                                          \
+  struct {                                                                                         \
+    __uint(type, BPF_MAP_TYPE_RINGBUF);                                                            \
+    __uint(max_entries, bytes);                                                                    \
+  } name SEC(".maps")
+
+/* A hash of processes, whose memory is taken as it is used. */
+#define PROCESS_MAP(name, most, value_type)                                                        \
+  struct {                                                                                         \
+    __uint(type, BPF_MAP_TYPE_HASH);                                                               \
+    __uint(map_flags, BPF_F_NO_PREALLOC);                                                          \
+    __uint(max_entries, most);                                                                     \
+    __type(key, struct process_key);                                                               \
+    __type(value, value_type);                                                                     \
+  } name SEC(".maps")
+
+/* One value for each CPU: room for what a BPF stack, which has 512 bytes, is too small for. */
+#define CPU_BUFFER(name, value_type)                                                               \
+  struct {                                                                                         \
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);                                                       \
+    __uint(max_entries, 1);                                                                        \
+    __type(key, denet_u32);                                                                        \
+    __type(value, value_type);                                                                     \
+  } name SEC(".maps")

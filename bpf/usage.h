@@ -28,13 +28,7 @@ struct exited_usage {
 };
 
 /* One entry for each process of which a thread has exited, until the process is freed. */
-struct {
-  __uint(type, BPF_MAP_TYPE_HASH);
-  __uint(map_flags, BPF_F_NO_PREALLOC);
-  __uint(max_entries, DENET_BPF_EXITED_MOST);
-  __type(key, struct process_key);
-  __type(value, struct exited_usage);
-} exited SEC(".maps");
+PROCESS_MAP(exited, DENET_BPF_EXITED_MOST, struct exited_usage);
 
 /* Reads the counters of one thread from its task_struct. The age of an exiting thread is in its
  * exited_sums and is 0 here. */

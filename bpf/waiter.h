@@ -34,13 +34,7 @@ struct exited_threads {
   denet_u64 session; /* the iterator's last run that has listed them */
 };
 
-struct {
-  __uint(type, BPF_MAP_TYPE_HASH);
-  __uint(map_flags, BPF_F_NO_PREALLOC);
-  __uint(max_entries, DENET_OFF_CPU_EXITED_MOST);
-  __type(key, struct process_key);
-  __type(value, struct exited_threads);
-} exited_threads SEC(".maps");
+PROCESS_MAP(exited_threads, DENET_OFF_CPU_EXITED_MOST, struct exited_threads);
 
 static __always_inline void count(denet_u64 *losses) { __sync_fetch_and_add(losses, 1); }
 

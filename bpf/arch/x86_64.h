@@ -6,6 +6,8 @@
 
 #include "../off_cpu_records.h"
 
+#include <asm/unistd_64.h>
+
 #define TS_COMPAT 0x2       /* arch/x86/include/asm/thread_info.h: a 32-bit system call */
 #define RESTART_SYSCALL 219 /* restart_syscall(2): goes on with the call before */
 #define SYSCALLS 512        /* more than there are; a power of two */
@@ -43,39 +45,33 @@ static __always_inline void copy_registers(const struct pt_regs *from, denet_u64
   to[16] = from->ip;
 }
 
-/* The reason of each system call that blocks for one reason only, by number
- * (arch/x86/entry/syscalls/syscall_64.tbl). ON_FILE: the kind of file decides. */
-enum { UNKNOWN = 0, ON_FILE = DENET_REASONS };
+/* The reason of each system call that blocks for one reason only. ON_FILE: the kind of file
+ * decides. CHILD with clone() and vfork(): until the child gives the memory back. */
+enum { UNKNOWN = 0, DENET_REASON_ON_FILE = DENET_REASONS };
+
+#define CALL(name, reason) [__NR_##name] = DENET_REASON_##reason
+#define __NR_futex_wait 455 /* since Linux 6.7 */
 
 /* clang-format off */
 static const unsigned char reason_of_call[SYSCALLS] = {
-    /* read, write, pread64 to writev, sendfile, splice, preadv, pwritev, preadv2, pwritev2 */
-    [0] = ON_FILE, [1] = ON_FILE, [17 ... 20] = ON_FILE, [40] = ON_FILE, [275] = ON_FILE,
-    [295] = ON_FILE, [296] = ON_FILE, [327] = ON_FILE, [328] = ON_FILE,
-    /* msync, fsync, fdatasync, sync, io_getevents, sync_file_range, syncfs, io_pgetevents */
-    [26] = DENET_REASON_DISK, [74] = DENET_REASON_DISK, [75] = DENET_REASON_DISK,
-    [162] = DENET_REASON_DISK, [208] = DENET_REASON_DISK, [277] = DENET_REASON_DISK,
-    [306] = DENET_REASON_DISK, [333] = DENET_REASON_DISK,
-    /* semop, fcntl, flock, futex, semtimedop, futex_waitv, futex_wait */
-    [65] = DENET_REASON_LOCK, [72] = DENET_REASON_LOCK, [73] = DENET_REASON_LOCK,
-    [202] = DENET_REASON_LOCK, [220] = DENET_REASON_LOCK, [449] = DENET_REASON_LOCK,
-    [455] = DENET_REASON_LOCK,
-    /* nanosleep, clock_nanosleep */
-    [35] = DENET_REASON_SLEEP, [230] = DENET_REASON_SLEEP,
-    /* poll, select, pause, rt_sigtimedwait, rt_sigsuspend, epoll_wait, pselect6, ppoll,
-     * epoll_pwait, io_uring_enter, epoll_pwait2 */
-    [7] = DENET_REASON_POLL, [23] = DENET_REASON_POLL, [34] = DENET_REASON_POLL,
-    [128] = DENET_REASON_POLL, [130] = DENET_REASON_POLL, [232] = DENET_REASON_POLL,
-    [270] = DENET_REASON_POLL, [271] = DENET_REASON_POLL, [281] = DENET_REASON_POLL,
-    [426] = DENET_REASON_POLL, [441] = DENET_REASON_POLL,
-    /* connect to recvmsg, accept4, recvmmsg, sendmmsg */
-    [42 ... 47] = DENET_REASON_NET, [288] = DENET_REASON_NET, [299] = DENET_REASON_NET,
-    [307] = DENET_REASON_NET,
-    /* msgsnd, msgrcv, mq_timedsend, mq_timedreceive, tee, vmsplice */
-    [69] = DENET_REASON_PIPE, [70] = DENET_REASON_PIPE, [242] = DENET_REASON_PIPE,
-    [243] = DENET_REASON_PIPE, [276] = DENET_REASON_PIPE, [278] = DENET_REASON_PIPE,
-    /* clone and vfork (until the child gives the memory back), wait4, waitid, clone3 */
-    [56] = DENET_REASON_CHILD, [58] = DENET_REASON_CHILD, [61] = DENET_REASON_CHILD,
-    [247] = DENET_REASON_CHILD, [435] = DENET_REASON_CHILD,
+    CALL(read, ON_FILE), CALL(write, ON_FILE), CALL(pread64, ON_FILE), CALL(pwrite64, ON_FILE),
+    CALL(readv, ON_FILE), CALL(writev, ON_FILE), CALL(sendfile, ON_FILE), CALL(splice, ON_FILE),
+    CALL(preadv, ON_FILE), CALL(pwritev, ON_FILE), CALL(preadv2, ON_FILE), CALL(pwritev2, ON_FILE),
+    CALL(msync, DISK), CALL(fsync, DISK), CALL(fdatasync, DISK), CALL(sync, DISK),
+    CALL(io_getevents, DISK), CALL(sync_file_range, DISK), CALL(syncfs, DISK),
+    CALL(io_pgetevents, DISK),
+    CALL(semop, LOCK), CALL(fcntl, LOCK), CALL(flock, LOCK), CALL(futex, LOCK),
+    CALL(semtimedop, LOCK), CALL(futex_waitv, LOCK), CALL(futex_wait, LOCK),
+    CALL(nanosleep, SLEEP), CALL(clock_nanosleep, SLEEP),
+    CALL(poll, POLL), CALL(select, POLL), CALL(pause, POLL), CALL(rt_sigtimedwait, POLL),
+    CALL(rt_sigsuspend, POLL), CALL(epoll_wait, POLL), CALL(pselect6, POLL), CALL(ppoll, POLL),
+    CALL(epoll_pwait, POLL), CALL(io_uring_enter, POLL), CALL(epoll_pwait2, POLL),
+    CALL(connect, NET), CALL(accept, NET), CALL(sendto, NET), CALL(recvfrom, NET),
+    CALL(sendmsg, NET), CALL(recvmsg, NET), CALL(accept4, NET), CALL(recvmmsg, NET),
+    CALL(sendmmsg, NET),
+    CALL(msgsnd, PIPE), CALL(msgrcv, PIPE), CALL(mq_timedsend, PIPE), CALL(mq_timedreceive, PIPE),
+    CALL(tee, PIPE), CALL(vmsplice, PIPE),
+    CALL(clone, CHILD), CALL(vfork, CHILD), CALL(wait4, CHILD), CALL(waitid, CHILD),
+    CALL(clone3, CHILD),
 };
 /* clang-format on */

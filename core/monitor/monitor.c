@@ -295,10 +295,9 @@ int denet_monitor_tick(struct denet_monitor *monitor, enum denet_tick_scope scop
   int failure = monitor->source->scan(monitor->source, &monitor->table, error);
   for (size_t i = 0; i < monitor->table.gone_count; i++)
     monitor->table.gone[i]->ended = monitor->table.gone[i]->vanished = true;
-  if (monitor->profiler) {
-    denet_profiler_collect(monitor->profiler, &monitor->table, &monitor->trees);
-    denet_profiler_losses(monitor->profiler, &monitor->off_cpu_losses);
-  }
+  if (monitor->profiler)
+    denet_profiler_collect(monitor->profiler, &monitor->table, &monitor->trees,
+                           &monitor->off_cpu_losses);
   denet_matcher_begin(&monitor->matcher, now_ns);
   denet_matcher_resolve_ended(&monitor->matcher);
   end_members(monitor, now_ns);

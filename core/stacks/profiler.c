@@ -24,26 +24,23 @@ struct recent_member {
   const struct denet_active_rule *active_rule;
 };
 
-/* A stack of a process that the rules have not looked at yet, or of one that is not known. */
-struct unmatched_sample {
-  struct denet_sample sample; /* with a reference to its frames */
-  bool is_taken;
-};
-
 struct denet_profiler {
   struct denet_tracer *tracer;       /* owned */
   struct denet_stack_worker *worker; /* owned */
   struct denet_process_table *table; /* borrowed while collecting, as is the next */
   const struct denet_trees *trees;
   struct denet_buffer records;
-  struct denet_buffer ends; /* struct denet_off_cpu_sums of processes that the table lacks */
-  uint64_t pass;            /* number of the last list */
+  struct denet_buffer samples; /* struct denet_sample */
+  struct denet_buffer ends;    /* struct denet_off_cpu_sums */
+  uint64_t pass;               /* number of the last list */
   uint64_t lost_ends;
   bool has_new;   /* processes that are followed from the next list on */
   bool has_ended; /* a process whose last stacks are wanted */
   struct recent_member recent_members[MEMBERS_KEPT];
   size_t recent_member_count; /* ever */
-  struct unmatched_sample unmatched_samples[SAMPLES_KEPT];
+  /* Of processes that the rules have not looked at yet, or that are not known. Each has a reference
+   * to its frames; pid is 0 once it is taken. */
+  struct denet_sample unmatched_samples[SAMPLES_KEPT];
   size_t unmatched_sample_count; /* ever */
 };
 
@@ -101,28 +98,28 @@ static bool add_to_left_trees(const struct denet_profiler *profiler,
   return is_known;
 }
 
-static void take_sample(void *context, const struct denet_sample *sample) {
-  struct denet_profiler *profiler = context;
+/* Adds the sample to its trees, or keeps it. Takes over its reference. */
+static void take_sample(struct denet_profiler *profiler, const struct denet_sample *sample) {
   const struct denet_process *process = find_process(profiler, sample->pid, sample->start_ns);
+  struct denet_frames *done = sample->stack.frames;
   if (process && process->members) {
     add_to_trees(process, &sample->stack);
   } else if (!add_to_left_trees(profiler, sample)) {
     size_t at = profiler->unmatched_sample_count++ % SAMPLES_KEPT;
-    denet_frames_release(profiler->unmatched_samples[at].sample.stack.frames);
-    profiler->unmatched_samples[at] = (struct unmatched_sample){.sample = *sample};
-    denet_frames_hold(sample->stack.frames);
+    done = profiler->unmatched_samples[at].stack.frames;
+    profiler->unmatched_samples[at] = *sample;
   }
+  denet_frames_release(done);
 }
 
 /* Adds the samples of a process that has been matched to its trees. */
 static void take_unmatched(struct denet_profiler *profiler, const struct denet_process *process) {
   for (size_t i = 0; i < SAMPLES_KEPT && i < profiler->unmatched_sample_count; i++) {
-    struct unmatched_sample *unmatched = &profiler->unmatched_samples[i];
-    if (unmatched->is_taken || unmatched->sample.pid != process->pid ||
-        unmatched->sample.start_ns != process->born_ns)
+    struct denet_sample *unmatched = &profiler->unmatched_samples[i];
+    if (unmatched->pid != process->pid || unmatched->start_ns != process->born_ns)
       continue;
-    unmatched->is_taken = true;
-    add_to_trees(process, &unmatched->sample.stack);
+    unmatched->pid = 0;
+    add_to_trees(process, &unmatched->stack);
   }
 }
 
@@ -186,11 +183,11 @@ static void open_process(struct denet_profiler *profiler, const struct denet_pro
                          uint64_t exec_id) {
   const struct denet_process *parent =
       process->never_execd ? denet_process_table_find(profiler->table, process->parent_pid) : NULL;
-  struct denet_stack_worker_process opened = {.pid = process->pid,
-                                              .start_ns = process->born_ns,
-                                              .exec_id = exec_id,
-                                              .parent_pid = parent ? parent->pid : 0,
-                                              .parent_start_ns = parent ? parent->born_ns : 0};
+  struct denet_exec_event opened = {
+      .head = {DENET_OFF_CPU_FORKED, (denet_u32)process->pid, process->born_ns},
+      .exec_id = exec_id,
+      .parent_pid = parent ? (denet_u64)parent->pid : 0,
+      .parent_start_ns = parent ? parent->born_ns : 0};
   denet_stack_worker_open_process(profiler->worker, &opened);
   process->off_cpu->open_exec_id = exec_id;
   process->off_cpu->is_open = true;
@@ -205,7 +202,8 @@ static void take_thread(struct denet_profiler *profiler, const struct denet_proc
     open_process(profiler, process, record->point.exec_id);
   denet_wait_stats_add_thread(stats, profiler->pass, record);
   if (record->point.weight_ns)
-    denet_stack_worker_add_thread(profiler->worker, record);
+    denet_stack_worker_add_sample(profiler->worker, &record->head, &record->point,
+                                  record->off_since_ns, (struct denet_text){"", 0});
 }
 
 /* Returns whether the rules have looked at the process and none asks for its stacks. The kernel
@@ -227,21 +225,34 @@ static void take_record(struct denet_profiler *profiler, const struct denet_bpf_
                                 (const struct denet_off_cpu_sums *)head);
 }
 
-/* Returns false if the table does not have the process. */
-static bool take_end(struct denet_profiler *profiler, const struct denet_off_cpu_sums *end) {
-  struct denet_process *process = find_process(profiler, (pid_t)end->head.pid, end->head.start_ns);
-  if (!process || !get_stats(process))
-    return false;
-  denet_wait_stats_end(process->off_cpu, profiler->pass, end);
-  close_process(profiler, process);
-  return true;
+/* Takes the ends whose processes the table has. The others are kept: the table may not have the
+ * process yet, or never will. */
+static void take_ends(struct denet_profiler *profiler) {
+  struct denet_off_cpu_sums *ends = (void *)profiler->ends.bytes;
+  size_t count = profiler->ends.length / sizeof(*ends), kept = 0;
+  for (size_t i = 0; i < count; i++) {
+    struct denet_process *process =
+        find_process(profiler, (pid_t)ends[i].head.pid, ends[i].head.start_ns);
+    if (!process || !get_stats(process)) {
+      ends[kept++] = ends[i];
+      continue;
+    }
+    denet_wait_stats_end(process->off_cpu, profiler->pass, &ends[i]);
+    close_process(profiler, process);
+  }
+  profiler->ends.length = kept * sizeof(*ends);
 }
 
-/* Keeps the end of a process that the table does not have yet, or never will. Of too many the
- * oldest goes first. */
-static void keep_end(struct denet_profiler *profiler, const struct denet_off_cpu_sums *end) {
+static void add_end(struct denet_profiler *profiler, const struct denet_off_cpu_sums *end) {
   struct denet_buffer *ends = &profiler->ends;
-  if (ends->length == ENDS_MOST * sizeof(*end)) {
+  denet_tracer_delete_exited(profiler->tracer, (pid_t)end->head.pid, end->head.start_ns);
+  if (end->is_sampled) {
+    denet_stack_worker_close_process(profiler->worker, (pid_t)end->head.pid, end->head.start_ns);
+    profiler->has_ended = true;
+  }
+  if (ends->length == ENDS_MOST * sizeof(*end))
+    take_ends(profiler);
+  if (ends->length == ENDS_MOST * sizeof(*end)) { /* of too many the oldest goes first */
     ends->length -= sizeof(*end);
     memmove(ends->bytes, ends->bytes + sizeof(*end), ends->length);
   }
@@ -249,36 +260,23 @@ static void keep_end(struct denet_profiler *profiler, const struct denet_off_cpu
     profiler->lost_ends++;
 }
 
-static void take_kept_ends(struct denet_profiler *profiler) {
-  struct denet_off_cpu_sums *ends = (void *)profiler->ends.bytes;
-  size_t count = profiler->ends.length / sizeof(*ends), kept = 0;
-  for (size_t i = 0; i < count; i++)
-    if (!take_end(profiler, &ends[i]))
-      ends[kept++] = ends[i];
-  profiler->ends.length = kept * sizeof(*ends);
+static void take_stack(struct denet_profiler *profiler, const struct denet_off_cpu_stack *stack) {
+  const struct denet_process *process =
+      find_process(profiler, (pid_t)stack->head.pid, stack->head.start_ns);
+  /* The kernel goes on for a while with processes that are not wanted any more. */
+  if (!process || !is_unwanted(process))
+    denet_stack_worker_add_sample(
+        profiler->worker, &stack->head, &stack->point, 0,
+        (struct denet_text){(const char *)(stack + 1), stack->stack_bytes});
 }
 
 static void take_event(void *context, const struct denet_bpf_head *event, size_t size) {
-  struct denet_profiler *profiler = context;
-  const struct denet_off_cpu_sums *end = (const void *)event;
-  pid_t pid = (pid_t)event->pid;
   if (!denet_trace_records_is_whole(event, size))
     return;
-  if (event->kind == DENET_OFF_CPU_STACK) {
-    /* The kernel goes on for a while with processes that are not wanted any more. */
-    const struct denet_process *process = find_process(profiler, pid, event->start_ns);
-    if (!process || !is_unwanted(process))
-      denet_stack_worker_add_stack(profiler->worker, (const struct denet_off_cpu_stack *)event);
-  }
-  if (event->kind != DENET_OFF_CPU_END)
-    return;
-  denet_tracer_delete_exited(profiler->tracer, pid, event->start_ns);
-  if (end->is_sampled) {
-    denet_stack_worker_close_process(profiler->worker, pid, event->start_ns);
-    profiler->has_ended = true;
-  }
-  if (!take_end(profiler, end))
-    keep_end(profiler, end);
+  if (event->kind == DENET_OFF_CPU_STACK)
+    take_stack(context, (const struct denet_off_cpu_stack *)event);
+  else if (event->kind == DENET_OFF_CPU_END)
+    add_end(context, (const struct denet_off_cpu_sums *)event);
 }
 
 /* Gives back what is held for processes that are gone, also if the event of the end was lost. The
@@ -311,27 +309,23 @@ void denet_profiler_follow_new(struct denet_profiler *profiler) {
 }
 
 void denet_profiler_collect(struct denet_profiler *profiler, struct denet_process_table *table,
-                            const struct denet_trees *trees) {
+                            const struct denet_trees *trees,
+                            struct denet_off_cpu_losses *out_losses) {
   profiler->table = table;
   profiler->trees = trees;
   take_list(profiler);
-  take_kept_ends(profiler);
   profiler->has_ended = false;
-  denet_tracer_drain_samples(profiler->tracer, take_event, profiler);
-  if (profiler->has_ended)
-    denet_stack_worker_wait_idle(profiler->worker, END_NS);
-  denet_stack_worker_take_samples(profiler->worker, take_sample, profiler);
+  denet_tracer_drain(profiler->tracer, DENET_TRACER_SAMPLES, take_event, profiler);
+  take_ends(profiler);
+  uint64_t lost_samples = denet_stack_worker_take_samples(
+      profiler->worker, profiler->has_ended ? END_NS : 0, &profiler->samples);
+  const struct denet_sample *samples = (const void *)profiler->samples.bytes;
+  for (size_t i = 0; i < profiler->samples.length / sizeof(*samples); i++)
+    take_sample(profiler, &samples[i]);
   close_gone(profiler);
-}
-
-void denet_profiler_losses(const struct denet_profiler *profiler,
-                           struct denet_off_cpu_losses *out_losses) {
-  struct denet_tracer_losses kernel = denet_tracer_losses(profiler->tracer);
-  *out_losses = (struct denet_off_cpu_losses){
-      .threads = kernel.threads,
-      .processes = kernel.processes + kernel.ends + profiler->lost_ends,
-      .stacks = kernel.stacks + denet_stack_worker_lost(profiler->worker),
-  };
+  *out_losses = denet_tracer_losses(profiler->tracer);
+  out_losses->processes += profiler->lost_ends;
+  out_losses->stacks += lost_samples;
 }
 
 /* --- Start and end --- */
@@ -342,9 +336,10 @@ void denet_profiler_free(struct denet_profiler *profiler) {
   if (denet_stack_worker_stop(profiler->worker))
     denet_tracer_free(profiler->tracer);
   denet_buffer_done(&profiler->records);
+  denet_buffer_done(&profiler->samples);
   denet_buffer_done(&profiler->ends);
   for (size_t i = 0; i < SAMPLES_KEPT; i++)
-    denet_frames_release(profiler->unmatched_samples[i].sample.stack.frames);
+    denet_frames_release(profiler->unmatched_samples[i].stack.frames);
   free(profiler);
 }
 
@@ -355,19 +350,10 @@ int denet_profiler_open(const struct denet_profiler_settings *settings, const ch
   DENET_CLEANUP(free_profilerp) struct denet_profiler *profiler = calloc(1, sizeof(*profiler));
   if (!profiler)
     return denet_error_set(error, -ENOMEM, "there is no memory");
-  struct denet_tracer_settings tracer = {.period_ns = settings->period_ns,
-                                         .rate = settings->rate,
-                                         .stack_bytes = settings->stack_bytes,
-                                         .ring_bytes = settings->ring_bytes,
-                                         .exited_most = settings->exited_most};
-  int failure = denet_tracer_open(&tracer, error, &profiler->tracer);
+  int failure = denet_tracer_open(settings, error, &profiler->tracer);
   if (failure)
     return failure;
-  struct denet_stack_worker_settings worker = {.tracer = profiler->tracer,
-                                               .proc_path = proc_path,
-                                               .symbol_bytes = settings->symbol_bytes,
-                                               .stack_bytes = settings->stack_bytes};
-  failure = denet_stack_worker_start(&worker, &profiler->worker);
+  failure = denet_stack_worker_start(settings, proc_path, profiler->tracer, &profiler->worker);
   if (failure)
     return denet_error_set(error, failure, "the thread for stacks cannot be started: %s",
                            strerror(-failure));

@@ -27,9 +27,11 @@ int denet_profiler_open(const struct denet_profiler_settings *settings, const ch
 void denet_profiler_free(struct denet_profiler *profiler); /* NULL is fine */
 
 /* Takes in the kernel's records and events since the last time, and the stacks that are ready. To
- * be called between the source's pass and the match; waits 5 ms at most, if a process has ended. */
+ * be called between the source's pass and the match; waits 5 ms at most, if a process has ended.
+ * Sets the losses since the profiler was opened. */
 void denet_profiler_collect(struct denet_profiler *profiler, struct denet_process_table *table,
-                            const struct denet_trees *trees);
+                            const struct denet_trees *trees,
+                            struct denet_off_cpu_losses *out_losses);
 
 /* Brings process->usage->now's OFF_CPU_* up to date, and follows the process or not, as its rules
  * ask. */
@@ -37,7 +39,3 @@ void denet_profiler_measure(struct denet_profiler *profiler, struct denet_proces
 
 /* Has the kernel begin at once with the processes that are newly followed. */
 void denet_profiler_follow_new(struct denet_profiler *profiler);
-
-/* Returns the losses since the profiler was opened. */
-void denet_profiler_losses(const struct denet_profiler *profiler,
-                           struct denet_off_cpu_losses *out_losses);

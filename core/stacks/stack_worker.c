@@ -2,13 +2,13 @@
 
 #include "core/stacks/blocked_stacks.h"
 #include "core/stacks/unwind/unwinder.h"
-#include "core/util/array.h"
 #include "core/util/cleanup.h"
 #include "core/util/clock.h"
 #include "core/util/thread.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -16,49 +16,53 @@
 #define SECOND_NS UINT64_C(1000000000)
 #define QUEUE_BYTES_MOST (8 << 20)
 #define SAMPLES_MOST 16384
-#define STOP_SECONDS 2 /* a read of another process's memory may stall */
+#define BURST_NS (2 * SECOND_NS) /* of reads that may be made at once */
+#define STOP_SECONDS 2           /* a read of another process's memory may stall */
 /* After an exec, until the libraries are mapped; and how many processes may wait for that. */
 #define LOAD_NS UINT64_C(3000000)
 #define LOADING_MOST 256
 
-enum job_kind { JOB_OPEN, JOB_CLOSE, JOB_STACK, JOB_THREAD };
+enum job_kind { JOB_OPEN, JOB_CLOSE, JOB_SAMPLE };
 
 /* In the queue, with the stack's bytes behind it; a multiple of eight bytes. */
 struct job {
   enum job_kind kind;
   size_t stack_bytes;
-  struct denet_stack_worker_process process;
+  struct denet_exec_event process; /* of a sample only its head */
   struct denet_sample_point point;
-  uint64_t off_since_ns;
+  uint64_t off_since_ns; /* of a blocked thread, whose stack is yet to be read; else 0 */
 };
 
 /* A program that has begun, and maps its libraries. */
 struct loading {
-  struct denet_stack_worker_process process;
+  struct denet_exec_event process;
   uint64_t due_ns;
 };
 
 struct denet_stack_worker {
-  struct denet_stack_worker_settings settings;
+  struct denet_profiler_settings settings;
+  const char *proc_path;
+  struct denet_tracer *tracer;
   pthread_t thread;
   int wake_fd; /* an eventfd(2): there is something to do */
+  atomic_bool is_stopping;
 
   pthread_mutex_t lock; /* guards what follows */
   pthread_cond_t is_idle;
-  bool is_stopping, is_busy;
-  bool has_lost_process;        /* a job that opens or closes a process was dropped */
-  struct denet_buffer queue;    /* of struct job */
-  struct denet_sample *samples; /* ready; owned, each with a reference to its frames */
-  size_t sample_count, sample_capacity;
+  bool is_busy;
+  bool has_lost_process;       /* a job that opens or closes a process was dropped */
+  struct denet_buffer queue;   /* of struct job */
+  struct denet_buffer samples; /* ready; each with a reference to its frames */
   uint64_t lost;
 
   /* The thread's own: */
   struct denet_unwinder *unwinder;
-  struct denet_blocked_stacks *blocked;
+  struct denet_blocked_stacks blocked;
+  uint64_t read_due_ns;                 /* when the next stack may be read */
   struct loading loading[LOADING_MOST]; /* the first is due first */
   size_t loading_count;
   struct denet_buffer jobs; /* being done */
-  struct denet_buffer names;
+  struct denet_buffer stack, names;
 };
 
 /* --- For other threads --- */
@@ -67,17 +71,17 @@ struct denet_stack_worker {
  * first, and only then what opens and closes processes: the thread starts over with none. */
 static void queue_job(struct denet_stack_worker *worker, struct job job, const void *stack) {
   static const char padding[8];
-  size_t stack_bytes = job.stack_bytes, padding_bytes = -stack_bytes % sizeof(padding);
-  bool is_sample = job.kind == JOB_STACK || job.kind == JOB_THREAD;
+  size_t padding_bytes = -job.stack_bytes % sizeof(padding);
+  bool is_sample = job.kind == JOB_SAMPLE;
   pthread_mutex_lock(&worker->lock);
   struct denet_buffer *queue = &worker->queue;
-  bool is_full = queue->length > (is_sample ? QUEUE_BYTES_MOST : 2 * QUEUE_BYTES_MOST);
-  if (is_full || denet_buffer_reserve(queue, sizeof(job) + stack_bytes + padding_bytes)) {
+  if (queue->length > (is_sample ? QUEUE_BYTES_MOST : 2 * QUEUE_BYTES_MOST) ||
+      denet_buffer_reserve(queue, sizeof(job) + job.stack_bytes + padding_bytes)) {
     worker->lost += is_sample;
     worker->has_lost_process |= !is_sample;
   } else {
     denet_buffer_append(queue, &job, sizeof(job));
-    denet_buffer_append(queue, stack, stack_bytes);
+    denet_buffer_append(queue, stack, job.stack_bytes);
     denet_buffer_append(queue, padding, padding_bytes);
     eventfd_write(worker->wake_fd, 1);
   }
@@ -85,67 +89,37 @@ static void queue_job(struct denet_stack_worker *worker, struct job job, const v
 }
 
 void denet_stack_worker_open_process(struct denet_stack_worker *worker,
-                                     const struct denet_stack_worker_process *process) {
-  queue_job(worker, (struct job){.kind = JOB_OPEN, .process = *process}, NULL);
+                                     const struct denet_exec_event *exec_event) {
+  queue_job(worker, (struct job){.kind = JOB_OPEN, .process = *exec_event}, NULL);
 }
 
 void denet_stack_worker_close_process(struct denet_stack_worker *worker, pid_t pid,
                                       uint64_t start_ns) {
-  struct denet_stack_worker_process process = {.pid = pid, .start_ns = start_ns};
-  queue_job(worker, (struct job){.kind = JOB_CLOSE, .process = process}, NULL);
+  struct denet_bpf_head head = {.pid = (denet_u32)pid, .start_ns = start_ns};
+  queue_job(worker, (struct job){.kind = JOB_CLOSE, .process.head = head}, NULL);
 }
 
-static struct job make_sample_job(enum job_kind kind, const struct denet_bpf_head *head,
-                                  const struct denet_sample_point *point) {
-  return (struct job){
-      .kind = kind,
-      .process = {.pid = (pid_t)head->pid, .start_ns = head->start_ns, .exec_id = point->exec_id},
-      .point = *point};
+void denet_stack_worker_add_sample(struct denet_stack_worker *worker,
+                                   const struct denet_bpf_head *head,
+                                   const struct denet_sample_point *point, uint64_t off_since_ns,
+                                   struct denet_text stack) {
+  queue_job(worker, (struct job){JOB_SAMPLE, stack.length, {.head = *head}, *point, off_since_ns},
+            stack.bytes);
 }
 
-void denet_stack_worker_add_stack(struct denet_stack_worker *worker,
-                                  const struct denet_off_cpu_stack *stack) {
-  struct job job = make_sample_job(JOB_STACK, &stack->head, &stack->point);
-  job.stack_bytes = stack->stack_bytes;
-  queue_job(worker, job, stack + 1);
-}
-
-void denet_stack_worker_add_thread(struct denet_stack_worker *worker,
-                                   const struct denet_off_cpu_thread *thread) {
-  struct job job = make_sample_job(JOB_THREAD, &thread->head, &thread->point);
-  job.off_since_ns = thread->off_since_ns;
-  queue_job(worker, job, NULL);
-}
-
-void denet_stack_worker_wait_idle(struct denet_stack_worker *worker, uint64_t most_ns) {
-  uint64_t until_ns = denet_clock_monotonic_ns() + most_ns;
+uint64_t denet_stack_worker_take_samples(struct denet_stack_worker *worker, uint64_t wait_ns,
+                                         struct denet_buffer *samples) {
+  uint64_t until_ns = denet_clock_monotonic_ns() + wait_ns;
   struct timespec until = {(time_t)(until_ns / SECOND_NS), (long)(until_ns % SECOND_NS)};
-  int outcome = 0;
+  denet_buffer_clear(samples);
   pthread_mutex_lock(&worker->lock);
-  while (!outcome && (worker->queue.length || worker->is_busy))
-    outcome = pthread_cond_timedwait(&worker->is_idle, &worker->lock, &until);
-  pthread_mutex_unlock(&worker->lock);
-}
-
-void denet_stack_worker_take_samples(struct denet_stack_worker *worker,
-                                     void (*each)(void *context, const struct denet_sample *sample),
-                                     void *context) {
-  pthread_mutex_lock(&worker->lock);
-  struct denet_sample *samples = DENET_TAKE(worker->samples);
-  size_t count = worker->sample_count;
-  worker->sample_count = worker->sample_capacity = 0;
-  pthread_mutex_unlock(&worker->lock);
-  for (size_t i = 0; i < count; i++) {
-    each(context, &samples[i]);
-    denet_frames_release(samples[i].stack.frames);
-  }
-  free(samples);
-}
-
-uint64_t denet_stack_worker_lost(struct denet_stack_worker *worker) {
-  pthread_mutex_lock(&worker->lock);
+  for (int outcome = 0; !outcome && (worker->queue.length || worker->is_busy);)
+    outcome = pthread_cond_clockwait(&worker->is_idle, &worker->lock, CLOCK_MONOTONIC, &until);
+  struct denet_buffer ready = worker->samples;
+  worker->samples = *samples;
   uint64_t lost = worker->lost;
   pthread_mutex_unlock(&worker->lock);
+  *samples = ready;
   return lost;
 }
 
@@ -153,22 +127,19 @@ uint64_t denet_stack_worker_lost(struct denet_stack_worker *worker) {
 
 static void append_sample(struct denet_stack_worker *worker, const struct job *job,
                           struct denet_frames *frames) {
-  struct denet_sample sample = {.pid = job->process.pid,
-                                .start_ns = job->process.start_ns,
+  struct denet_sample sample = {.pid = (pid_t)job->process.head.pid,
+                                .start_ns = job->process.head.start_ns,
                                 .stack = {.frames = frames,
                                           .reason = job->point.reason,
                                           .time_ns = job->point.weight_ns,
                                           .count = 1}};
   memcpy(sample.stack.thread, job->point.name, sizeof(sample.stack.thread));
   pthread_mutex_lock(&worker->lock);
-  if (worker->sample_count == SAMPLES_MOST ||
-      denet_array_reserve(&worker->samples, &worker->sample_capacity, worker->sample_count + 1,
-                          sizeof(*worker->samples))) {
+  if (worker->samples.length == SAMPLES_MOST * sizeof(sample) ||
+      denet_buffer_append(&worker->samples, &sample, sizeof(sample)))
     worker->lost++;
-  } else {
+  else
     denet_frames_hold(frames);
-    worker->samples[worker->sample_count++] = sample;
-  }
   pthread_mutex_unlock(&worker->lock);
 }
 
@@ -176,8 +147,8 @@ static void append_sample(struct denet_stack_worker *worker, const struct job *j
 static struct denet_frames *unwind(struct denet_stack_worker *worker, const struct job *job,
                                    struct denet_text stack) {
   _Static_assert(DENET_REGISTERS == DENET_OFF_CPU_REGISTERS, "the same registers");
-  struct denet_snapshot snapshot = {.pid = job->process.pid,
-                                    .start_ns = job->process.start_ns,
+  struct denet_snapshot snapshot = {.pid = (pid_t)job->process.head.pid,
+                                    .start_ns = job->process.head.start_ns,
                                     .exec_id = job->point.exec_id,
                                     .stack = (const unsigned char *)stack.bytes,
                                     .stack_bytes = stack.length};
@@ -188,7 +159,48 @@ static struct denet_frames *unwind(struct denet_stack_worker *worker, const stru
   return denet_frames_new(denet_buffer_text(&worker->names));
 }
 
-static void do_stack(struct denet_stack_worker *worker, const struct job *job) {
+/* Returns whether one more stack may be read. The kernel bounds first samples of intervals likewise
+ * (may_list_stack(), bpf/sampling.h), so that the time of those that are refused stays for the
+ * stack of the thread's return. This bounds all reads, also those of frames that were not kept. */
+static bool may_read(struct denet_stack_worker *worker, uint64_t now_ns) {
+  uint64_t least_ns = now_ns > BURST_NS ? now_ns - BURST_NS : 0;
+  if (worker->read_due_ns > now_ns)
+    return false;
+  worker->read_due_ns = worker->read_due_ns > least_ns ? worker->read_due_ns : least_ns;
+  worker->read_due_ns += SECOND_NS / (worker->settings.rate / 2);
+  return true;
+}
+
+/* Makes the sample of a blocked thread. The frames are kept, since a thread that is off its CPU for
+ * long is sampled in each tick. There is no sample if the thread is elsewhere by now. Of a stack
+ * that may not be read the leaf is shown, cut. */
+static void do_blocked(struct denet_stack_worker *worker, const struct job *job) {
+  const struct denet_bpf_head *head = &job->process.head;
+  struct denet_blocked_interval interval = {(pid_t)head->pid, (pid_t)job->point.tid, head->start_ns,
+                                            job->off_since_ns};
+  uint64_t now_ns = denet_clock_monotonic_ns();
+  struct denet_frames *known = denet_blocked_stacks_find(&worker->blocked, &interval, now_ns);
+  if (known)
+    append_sample(worker, job, known);
+  if (known || !may_read(worker, now_ns))
+    return;
+  int error = denet_blocked_stacks_read(worker->proc_path, &interval, job->point.registers,
+                                        worker->settings.stack_bytes, &worker->stack);
+  if (error == -EAGAIN || error == -ESRCH)
+    return;
+  struct denet_frames *frames = unwind(worker, job, denet_buffer_text(&worker->stack));
+  if (!frames)
+    return;
+  append_sample(worker, job, frames);
+  denet_blocked_stacks_keep(&worker->blocked, &interval, now_ns, frames);
+  denet_frames_release(frames);
+}
+
+static void do_sample(struct denet_stack_worker *worker, const struct job *job) {
+  if (job->off_since_ns) {
+    do_blocked(worker, job);
+    return;
+  }
   struct denet_frames *frames =
       unwind(worker, job, (struct denet_text){(const char *)(job + 1), job->stack_bytes});
   if (frames)
@@ -196,52 +208,26 @@ static void do_stack(struct denet_stack_worker *worker, const struct job *job) {
   denet_frames_release(frames);
 }
 
-/* Makes the sample of a blocked thread. The frames are kept, since a thread that is off its CPU for
- * long is sampled in each tick. There is no sample if the thread is elsewhere by now. Of a stack
- * that may not be read the leaf is shown, cut. */
-static void do_thread(struct denet_stack_worker *worker, const struct job *job) {
-  struct denet_blocked_interval interval = {.pid = job->process.pid,
-                                            .start_ns = job->process.start_ns,
-                                            .tid = (pid_t)job->point.tid,
-                                            .off_since_ns = job->off_since_ns};
-  uint64_t now_ns = denet_clock_monotonic_ns();
-  struct denet_frames *known = denet_blocked_stacks_find(worker->blocked, &interval, now_ns);
-  if (known) {
-    append_sample(worker, job, known);
-    return;
-  }
-  struct denet_text stack = {"", 0};
-  int error = denet_blocked_stacks_read(worker->blocked, &interval, job->point.registers, &stack);
-  struct denet_frames *frames =
-      error == -EAGAIN || error == -ESRCH ? NULL : unwind(worker, job, stack);
-  if (!frames)
-    return;
-  denet_blocked_stacks_keep(worker->blocked, &interval, now_ns, frames);
-  append_sample(worker, job, frames);
-  denet_frames_release(frames);
-}
-
 /* --- The thread: processes --- */
 
 static void open_process(struct denet_stack_worker *worker,
-                         const struct denet_stack_worker_process *process) {
-  denet_unwinder_open_process(worker->unwinder, process->pid, process->start_ns, process->exec_id,
-                              process->parent_pid, process->parent_start_ns);
+                         const struct denet_exec_event *process) {
+  denet_unwinder_open_process(worker->unwinder, (pid_t)process->head.pid, process->head.start_ns,
+                              process->exec_id, (pid_t)process->parent_pid,
+                              process->parent_start_ns);
 }
 
 /* A fork has its parent's mappings, whether it still lives or not. */
-static void take_exec_event(void *context, const struct denet_exec_event *event) {
+static void take_exec_event(void *context, const struct denet_bpf_head *head, size_t size) {
   struct denet_stack_worker *worker = context;
-  struct denet_stack_worker_process process = {.pid = (pid_t)event->head.pid,
-                                               .start_ns = event->head.start_ns,
-                                               .exec_id = event->exec_id,
-                                               .parent_pid = (pid_t)event->parent_pid,
-                                               .parent_start_ns = event->parent_start_ns};
-  if (event->head.kind == DENET_OFF_CPU_FORKED)
-    open_process(worker, &process);
+  const struct denet_exec_event *event = (const void *)head;
+  if (size < sizeof(*event))
+    return;
+  if (head->kind == DENET_OFF_CPU_FORKED)
+    open_process(worker, event);
   else if (worker->loading_count < LOADING_MOST)
     worker->loading[worker->loading_count++] =
-        (struct loading){process, denet_clock_monotonic_ns() + LOAD_NS};
+        (struct loading){*event, denet_clock_monotonic_ns() + LOAD_NS};
 }
 
 static void open_loaded(struct denet_stack_worker *worker) {
@@ -251,25 +237,7 @@ static void open_loaded(struct denet_stack_worker *worker) {
     open_process(worker, &worker->loading[done++].process);
   worker->loading_count -= done;
   memmove(worker->loading, worker->loading + done,
-          worker->loading_count * sizeof(worker->loading[0]));
-}
-
-/* Makes an unwinder and blocked stacks that know no process, in place of those that there are. A
- * process that is still there is opened with its next stack. 0 or -ENOMEM. */
-static int start_over(struct denet_stack_worker *worker) {
-  const struct denet_stack_worker_settings *settings = &worker->settings;
-  struct denet_unwinder *unwinder;
-  struct denet_blocked_stacks *blocked =
-      denet_blocked_stacks_new(settings->proc_path, settings->stack_bytes);
-  if (!blocked || denet_unwinder_new(settings->proc_path, settings->symbol_bytes, &unwinder)) {
-    denet_blocked_stacks_free(blocked);
-    return -ENOMEM;
-  }
-  denet_blocked_stacks_free(worker->blocked);
-  denet_unwinder_free(worker->unwinder);
-  worker->blocked = blocked;
-  worker->unwinder = unwinder;
-  return 0;
+          worker->loading_count * sizeof(*worker->loading));
 }
 
 /* --- The thread: its loop --- */
@@ -280,39 +248,40 @@ static void do_job(struct denet_stack_worker *worker, const struct job *job) {
     open_process(worker, &job->process);
     break;
   case JOB_CLOSE:
-    denet_unwinder_close_process(worker->unwinder, job->process.pid, job->process.start_ns);
-    denet_blocked_stacks_close(worker->blocked, job->process.pid, job->process.start_ns);
+    denet_unwinder_close_process(worker->unwinder, (pid_t)job->process.head.pid,
+                                 job->process.head.start_ns);
     break;
-  case JOB_STACK:
-    do_stack(worker, job);
-    break;
-  case JOB_THREAD:
-    do_thread(worker, job);
+  case JOB_SAMPLE:
+    do_sample(worker, job);
     break;
   }
 }
 
-static bool is_stopping(struct denet_stack_worker *worker) {
-  pthread_mutex_lock(&worker->lock);
-  bool is_stopping = worker->is_stopping;
-  pthread_mutex_unlock(&worker->lock);
-  return is_stopping;
+/* Makes an unwinder that has no process, in place of the one that there is. A process that is still
+ * there is opened with its next stack. 0 or -ENOMEM; then nothing has changed. */
+static int renew_unwinder(struct denet_stack_worker *worker) {
+  struct denet_unwinder *unwinder;
+  int error = denet_unwinder_new(worker->proc_path, worker->settings.symbol_bytes, &unwinder);
+  if (error)
+    return error;
+  denet_unwinder_free(worker->unwinder);
+  worker->unwinder = unwinder;
+  return 0;
 }
 
-/* Takes all the jobs that there are. Returns false if the thread is to end. */
-static bool take_jobs(struct denet_stack_worker *worker) {
+/* Takes all the jobs that there are. */
+static void take_jobs(struct denet_stack_worker *worker) {
   denet_buffer_clear(&worker->jobs);
   pthread_mutex_lock(&worker->lock);
   struct denet_buffer jobs = worker->queue;
   worker->queue = worker->jobs;
   worker->jobs = jobs;
   worker->is_busy = jobs.length > 0;
-  bool goes_on = !worker->is_stopping, has_lost_process = worker->has_lost_process;
+  bool has_lost_process = worker->has_lost_process;
   worker->has_lost_process = false;
   pthread_mutex_unlock(&worker->lock);
-  if (has_lost_process && goes_on)
-    start_over(worker);
-  return goes_on;
+  if (has_lost_process)
+    renew_unwinder(worker);
 }
 
 /* Waits until there are jobs or exec events, a loading program is due, or the thread is to end. */
@@ -322,7 +291,7 @@ static void wait_for_work(struct denet_stack_worker *worker) {
   pthread_cond_signal(&worker->is_idle);
   pthread_mutex_unlock(&worker->lock);
   struct pollfd fds[] = {{.fd = worker->wake_fd, .events = POLLIN},
-                         {.fd = denet_tracer_exec_fd(worker->settings.tracer), .events = POLLIN}};
+                         {.fd = denet_tracer_exec_fd(worker->tracer), .events = POLLIN}};
   bool is_loading = worker->loading_count > 0;
   uint64_t now_ns = denet_clock_monotonic_ns(), due_ns = is_loading ? worker->loading[0].due_ns : 0;
   struct timespec pause = {.tv_nsec = due_ns > now_ns ? (long)(due_ns - now_ns) : 0};
@@ -333,10 +302,11 @@ static void wait_for_work(struct denet_stack_worker *worker) {
 
 static void *run(void *context) {
   struct denet_stack_worker *worker = context;
-  while (take_jobs(worker)) {
-    denet_tracer_drain_exec_events(worker->settings.tracer, take_exec_event, worker);
+  while (!worker->is_stopping) {
+    take_jobs(worker);
+    denet_tracer_drain(worker->tracer, DENET_TRACER_EXEC_EVENTS, take_exec_event, worker);
     open_loaded(worker);
-    for (size_t at = 0; at < worker->jobs.length && !is_stopping(worker);) {
+    for (size_t at = 0; at < worker->jobs.length && !worker->is_stopping;) {
       const struct job *job = (const void *)(worker->jobs.bytes + at);
       do_job(worker, job);
       at += sizeof(*job) + ((job->stack_bytes + 7) & ~(size_t)7);
@@ -349,13 +319,15 @@ static void *run(void *context) {
 /* --- Start and end --- */
 
 static void free_worker(struct denet_stack_worker *worker) {
-  for (size_t i = 0; i < worker->sample_count; i++)
-    denet_frames_release(worker->samples[i].stack.frames);
-  free(worker->samples);
+  const struct denet_sample *samples = (const void *)worker->samples.bytes;
+  for (size_t i = 0; i < worker->samples.length / sizeof(*samples); i++)
+    denet_frames_release(samples[i].stack.frames);
+  denet_buffer_done(&worker->samples);
   denet_buffer_done(&worker->queue);
   denet_buffer_done(&worker->jobs);
+  denet_buffer_done(&worker->stack);
   denet_buffer_done(&worker->names);
-  denet_blocked_stacks_free(worker->blocked);
+  denet_blocked_stacks_done(&worker->blocked);
   denet_unwinder_free(worker->unwinder);
   denet_closep(&worker->wake_fd);
   pthread_cond_destroy(&worker->is_idle);
@@ -363,20 +335,18 @@ static void free_worker(struct denet_stack_worker *worker) {
   free(worker);
 }
 
-int denet_stack_worker_start(const struct denet_stack_worker_settings *settings,
-                             struct denet_stack_worker **out_worker) {
+int denet_stack_worker_start(const struct denet_profiler_settings *settings, const char *proc_path,
+                             struct denet_tracer *tracer, struct denet_stack_worker **out_worker) {
   struct denet_stack_worker *worker = calloc(1, sizeof(*worker));
   if (!worker)
     return -ENOMEM;
-  pthread_condattr_t monotonic;
-  pthread_condattr_init(&monotonic);
-  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-  pthread_cond_init(&worker->is_idle, &monotonic);
-  pthread_condattr_destroy(&monotonic);
+  pthread_cond_init(&worker->is_idle, NULL);
   pthread_mutex_init(&worker->lock, NULL);
   worker->settings = *settings;
+  worker->proc_path = proc_path;
+  worker->tracer = tracer;
   worker->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  int error = worker->wake_fd < 0 ? -errno : start_over(worker);
+  int error = worker->wake_fd < 0 ? -errno : renew_unwinder(worker);
   if (!error)
     error = denet_thread_start(&worker->thread, "denet-stacks", run, worker);
   if (error)
@@ -389,10 +359,8 @@ int denet_stack_worker_start(const struct denet_stack_worker_settings *settings,
 bool denet_stack_worker_stop(struct denet_stack_worker *worker) {
   if (!worker)
     return true;
-  pthread_mutex_lock(&worker->lock);
   worker->is_stopping = true;
   eventfd_write(worker->wake_fd, 1);
-  pthread_mutex_unlock(&worker->lock);
   struct timespec until;
   clock_gettime(CLOCK_REALTIME, &until);
   until.tv_sec += STOP_SECONDS;

@@ -19,13 +19,11 @@
 struct denet_tracer {
   struct off_cpu_bpf *bpf; /* owned, as is all */
   struct bpf_link *waiters;
-  struct ring_buffer *samples;
-  void (*take)(void *context, const struct denet_bpf_head *event, size_t size); /* while draining */
-  void *context;
-
-  struct ring_buffer *exec_events; /* the other thread's, as are the next two */
-  void (*take_exec)(void *context, const struct denet_exec_event *event);
-  void *exec_context;
+  struct tracer_ring {
+    struct ring_buffer *buffer;
+    denet_tracer_take *take; /* while draining, as is the next */
+    void *context;
+  } rings[DENET_TRACER_RINGS];
 };
 
 void denet_tracer_follow(struct denet_tracer *tracer, pid_t pid, bool is_followed) {
@@ -42,52 +40,34 @@ int denet_tracer_list(struct denet_tracer *tracer, struct denet_buffer *records)
   return denet_bpf_read_iterator(bpf_link__fd(tracer->waiters), records);
 }
 
-static int take_sample(void *context, void *event, size_t size) {
-  struct denet_tracer *tracer = context;
-  tracer->take(tracer->context, event, size);
+static int take_event(void *context, void *event, size_t size) {
+  const struct tracer_ring *ring = context;
+  ring->take(ring->context, event, size);
   return 0;
 }
 
-void denet_tracer_drain_samples(struct denet_tracer *tracer,
-                                void (*take)(void *context, const struct denet_bpf_head *event,
-                                             size_t size),
-                                void *context) {
-  tracer->take = take;
-  tracer->context = context;
-  ring_buffer__consume(tracer->samples);
-}
-
-static int take_exec_event(void *context, void *event, size_t size) {
-  struct denet_tracer *tracer = context;
-  if (size >= sizeof(struct denet_exec_event))
-    tracer->take_exec(tracer->exec_context, event);
-  return 0;
+void denet_tracer_drain(struct denet_tracer *tracer, enum denet_tracer_ring ring,
+                        denet_tracer_take *take, void *context) {
+  tracer->rings[ring].take = take;
+  tracer->rings[ring].context = context;
+  ring_buffer__consume(tracer->rings[ring].buffer);
 }
 
 int denet_tracer_exec_fd(const struct denet_tracer *tracer) {
-  return ring_buffer__epoll_fd(tracer->exec_events);
+  return ring_buffer__epoll_fd(tracer->rings[DENET_TRACER_EXEC_EVENTS].buffer);
 }
 
-void denet_tracer_drain_exec_events(struct denet_tracer *tracer,
-                                    void (*take)(void *context,
-                                                 const struct denet_exec_event *event),
-                                    void *context) {
-  tracer->take_exec = take;
-  tracer->exec_context = context;
-  ring_buffer__consume(tracer->exec_events);
-}
-
-struct denet_tracer_losses denet_tracer_losses(const struct denet_tracer *tracer) {
+struct denet_off_cpu_losses denet_tracer_losses(const struct denet_tracer *tracer) {
   const struct off_cpu_bpf__bss *bss = tracer->bpf->bss;
-  return (struct denet_tracer_losses){bss->lost_threads, bss->lost_processes, bss->lost_stacks,
-                                      bss->lost_ends};
+  return (struct denet_off_cpu_losses){bss->lost_threads, bss->lost_processes + bss->lost_ends,
+                                       bss->lost_stacks};
 }
 
 void denet_tracer_free(struct denet_tracer *tracer) {
   if (!tracer)
     return;
-  ring_buffer__free(tracer->exec_events);
-  ring_buffer__free(tracer->samples);
+  for (size_t i = 0; i < DENET_TRACER_RINGS; i++)
+    ring_buffer__free(tracer->rings[i].buffer);
   bpf_link__destroy(tracer->waiters);
   off_cpu_bpf__destroy(tracer->bpf);
   free(tracer);
@@ -106,15 +86,8 @@ static unsigned count_arguments(const struct btf *kernel, const char *probe) {
   return at && btf_is_func_proto(at) ? btf_vlen(at) : 0;
 }
 
-static denet_u32 round_up(uint64_t bytes) {
-  denet_u32 power = 1u << 16;
-  while (power < bytes && power < 1u << 30)
-    power <<= 1;
-  return power;
-}
-
 static void configure(struct off_cpu_bpf *bpf, const struct btf *kernel,
-                      const struct denet_tracer_settings *settings) {
+                      const struct denet_profiler_settings *settings) {
   bool has_return = count_arguments(kernel, "btf_trace_sched_exit_tp") > 0;
   bpf->rodata->has_return = has_return;
   bpf->rodata->has_state =
@@ -125,34 +98,33 @@ static void configure(struct off_cpu_bpf *bpf, const struct btf *kernel,
   bpf->rodata->window_ns = SECOND_NS * bpf->rodata->window_stacks / rate;
   bpf->rodata->listed_gap_ns = SECOND_NS / listed_rate;
   bpf->rodata->stack_bytes = settings->stack_bytes;
-  bpf_map__set_max_entries(bpf->maps.samples, round_up(settings->ring_bytes));
+  bpf_map__set_max_entries(bpf->maps.samples, (denet_u32)settings->ring_bytes); /* rounded up */
   bpf_map__set_max_entries(bpf->maps.exited_threads, settings->exited_most);
   bpf_program__set_autoload(bpf->progs.note_return, has_return);
   bpf_program__set_autoattach(bpf->progs.list_waiters, false);
 }
 
-static int attach(struct denet_tracer *tracer) {
-  struct off_cpu_bpf *bpf = tracer->bpf;
-  int samples = bpf_map__fd(bpf->maps.samples), exec_events = bpf_map__fd(bpf->maps.exec_events);
-  tracer->samples = ring_buffer__new(samples, take_sample, tracer, NULL);
-  tracer->exec_events = ring_buffer__new(exec_events, take_exec_event, tracer, NULL);
-  tracer->waiters = bpf_program__attach_iter(bpf->progs.list_waiters, NULL);
-  if (!tracer->samples || !tracer->exec_events || !tracer->waiters)
-    return -errno;
-  return off_cpu_bpf__attach(bpf);
-}
-
-static int start(struct denet_tracer *tracer, const struct denet_tracer_settings *settings) {
+static int start(struct denet_tracer *tracer, const struct denet_profiler_settings *settings) {
   DENET_CLEANUP(free_btf) struct btf *kernel = btf__load_vmlinux_btf();
-  tracer->bpf = kernel ? off_cpu_bpf__open() : NULL;
-  if (!tracer->bpf)
+  struct off_cpu_bpf *bpf = tracer->bpf = kernel ? off_cpu_bpf__open() : NULL;
+  if (!bpf)
     return -errno;
-  configure(tracer->bpf, kernel, settings);
-  int error = off_cpu_bpf__load(tracer->bpf);
-  return error ? error : attach(tracer);
+  configure(bpf, kernel, settings);
+  int error = off_cpu_bpf__load(bpf);
+  if (error)
+    return error;
+  const struct bpf_map *maps[] = {bpf->maps.samples, bpf->maps.exec_events};
+  for (size_t i = 0; i < DENET_TRACER_RINGS; i++) {
+    struct tracer_ring *ring = &tracer->rings[i];
+    ring->buffer = ring_buffer__new(bpf_map__fd(maps[i]), take_event, ring, NULL);
+    if (!ring->buffer)
+      return -errno;
+  }
+  tracer->waiters = bpf_program__attach_iter(bpf->progs.list_waiters, NULL);
+  return tracer->waiters ? off_cpu_bpf__attach(bpf) : -errno;
 }
 
-int denet_tracer_open(const struct denet_tracer_settings *settings, struct denet_error *error,
+int denet_tracer_open(const struct denet_profiler_settings *settings, struct denet_error *error,
                       struct denet_tracer **out_tracer) {
   DENET_CLEANUP(free_tracerp) struct denet_tracer *tracer = calloc(1, sizeof(*tracer));
   if (!tracer)

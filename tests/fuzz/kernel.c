@@ -347,7 +347,7 @@ int denet_loader_event_fd(const struct denet_loader *loader) {
 
 /* --- core/stacks/tracer.h --- */
 
-int denet_tracer_open(const struct denet_tracer_settings *settings, struct denet_error *error,
+int denet_tracer_open(const struct denet_profiler_settings *settings, struct denet_error *error,
                       struct denet_tracer **out_tracer) {
   (void)settings, (void)error;
   *out_tracer = NULL;
@@ -381,17 +381,15 @@ int denet_tracer_list(struct denet_tracer *tracer, struct denet_buffer *records)
   return 0;
 }
 
-void denet_tracer_drain_samples(struct denet_tracer *tracer,
-                                void (*take)(void *context, const struct denet_bpf_head *event,
-                                             size_t size),
-                                void *context) {
-  (void)tracer;
+void denet_tracer_drain(struct denet_tracer *tracer, enum denet_tracer_ring ring,
+                        denet_tracer_take *take, void *context) {
+  (void)tracer, (void)ring;
   for (size_t i = 0; i < kernel.traced.count; i++)
     take(context, kernel.traced.all[i].bytes, kernel.traced.all[i].size);
   clear(&kernel.traced);
 }
 
-struct denet_tracer_losses denet_tracer_losses(const struct denet_tracer *tracer) {
+struct denet_off_cpu_losses denet_tracer_losses(const struct denet_tracer *tracer) {
   (void)tracer;
-  return (struct denet_tracer_losses){.stacks = kernel.lost};
+  return (struct denet_off_cpu_losses){.stacks = kernel.lost};
 }

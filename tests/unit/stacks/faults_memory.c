@@ -1,7 +1,7 @@
 /* Each allocation fails in turn: the result is -ENOMEM, or something is counted as lost. Nothing is
- * lost for good, and the next attempt succeeds. */
+ * lost for good, and the next attempt succeeds. tests/unit/monitor/faults.c does the same with
+ * whole ticks over /proc. */
 #include "core/model/stack_counts.h"
-#include "core/model/thread_sums.h"
 #include "core/monitor/monitor.h"
 #include "core/source/bpf/lifecycle.h"
 #include "core/stacks/symbols/maps.h"
@@ -16,14 +16,13 @@
 #include <errno.h>
 #include <string.h>
 
-/* attempt() runs while calls fail. It returns 0, -ENOMEM, or 1: done, with something counted as
- * lost. again() does what has not been done, checks the result and frees it. These are between the
- * two: */
+/* attempt() runs while an allocation fails, and again while none does: then it does what has not
+ * been done. It returns 0, -ENOMEM, or 1: done, with something counted as lost. check() checks the
+ * result and frees it. These are between them: */
 static struct denet_rule rule;
 static struct denet_lifecycle lifecycle;
 static struct denet_process_table table;
 static struct denet_queue *queue;
-static struct denet_thread_sums *threads;
 static struct denet_monitor *monitor;
 static struct denet_maps maps, copied;
 static struct denet_perf_map perf_map;
@@ -39,26 +38,21 @@ static const struct denet_setting settings[] = {
     {.key = "PidFile", .type = DENET_SETTING_STRING, .string = "/run/x.pid"},
     {.key = "Instance", .type = DENET_SETTING_STRING, .string = "pg-%{1}"},
 };
-static size_t settings_taken;
 
 static int attempt_rule(void) {
-  settings_taken = 0;
-  int error = denet_rule_init(&rule, "rule", NULL);
-  for (; !error && settings_taken < DENET_COUNT_OF(settings); settings_taken++) {
-    error = denet_rule_set(&rule, &settings[settings_taken], NULL);
-    if (error)
-      return error;
+  static size_t taken;
+  int error = 0;
+  if (!rule.instance) {
+    denet_rule_done(&rule);
+    taken = 0;
+    error = denet_rule_init(&rule, "rule", NULL);
   }
+  for (; !error && taken < DENET_COUNT_OF(settings); taken += !error)
+    error = denet_rule_set(&rule, &settings[taken], NULL);
   return error;
 }
 
-static void rule_again(void) {
-  if (!rule.name || !rule.instance) {
-    denet_rule_done(&rule);
-    ck_assert_int_eq(denet_rule_init(&rule, "rule", NULL), 0);
-  }
-  for (; settings_taken < DENET_COUNT_OF(settings); settings_taken++)
-    ck_assert_int_eq(denet_rule_set(&rule, &settings[settings_taken], NULL), 0);
+static void check_rule(void) {
   ck_assert_int_eq(denet_rule_finish(&rule, NULL), 0);
   ck_assert_uint_eq(rule.condition_count, 4);
   ck_assert_uint_eq(rule.groups, 1);
@@ -67,41 +61,23 @@ static void rule_again(void) {
 }
 
 static int attempt_process_match(void) {
-  return denet_rule_init_process_match(&rule, "shard-%{1}", "shard([0-9]+)", NULL);
-}
-
-static void process_match_again(void) {
   denet_rule_done(&rule);
-  ck_assert_int_eq(attempt_process_match(), 0);
-  ck_assert_int_eq(denet_rule_finish(&rule, NULL), 0);
-  denet_rule_done(&rule);
+  int error = denet_rule_init_process_match(&rule, "shard-%{1}", "shard([0-9]+)", NULL);
+  return error ? error : denet_rule_finish(&rule, NULL);
 }
 
 static int attempt_bad_rule(void) {
   struct denet_setting bad = {
       .key = "Executable", .type = DENET_SETTING_STRING, .string = "/usr/[ab"};
+  denet_rule_done(&rule);
   int error = denet_rule_init(&rule, "rule", NULL);
   int outcome = error ? error : denet_rule_set(&rule, &bad, NULL);
-  return outcome == -EINVAL ? 0 : outcome;
+  return outcome == -EINVAL && !rule.condition_count ? 0 : outcome;
 }
 
-static void bad_rule_again(void) {
-  ck_assert_uint_eq(rule.condition_count, 0);
-  denet_rule_done(&rule);
-}
+static void free_rule(void) { denet_rule_done(&rule); }
 
 /* --- The monitor --- */
-
-static uint64_t read_no_clock(void *context) {
-  (void)context;
-  return 1;
-}
-
-static const struct denet_env env = {.proc_path = "/proc",
-                                     .tick_ns = 10000000,
-                                     .page_bytes = 4096,
-                                     .boot_ns = read_no_clock,
-                                     .unix_ms = read_no_clock};
 
 static int take_no_line(void *context, const struct denet_line *line) {
   (void)context;
@@ -109,9 +85,17 @@ static int take_no_line(void *context, const struct denet_line *line) {
   return 0;
 }
 
-static int open_monitor(void) {
+static int attempt_monitor(void) {
   struct denet_monitor_settings wanted = {.host_name = "h", .sink = take_no_line};
+  struct denet_env env = denet_env_here("/proc");
   struct denet_source *source;
+  if (monitor)
+    return 0;
+  faults_pause(true);
+  denet_rule_done(&rule);
+  denet_rule_init_default(&rule, NULL);
+  denet_rule_finish(&rule, NULL);
+  faults_pause(false);
   int error = denet_procfs_open(&env, NULL, &source);
   if (error)
     return error;
@@ -121,40 +105,28 @@ static int open_monitor(void) {
   return error;
 }
 
-static int attempt_monitor(void) {
-  faults_pause(true);
-  denet_rule_init_default(&rule, NULL);
-  denet_rule_finish(&rule, NULL);
-  faults_pause(false);
-  return open_monitor();
-}
-
-static void monitor_again(void) {
-  if (!monitor)
-    ck_assert_int_eq(open_monitor(), 0);
+static void check_monitor(void) {
   ck_assert_ptr_null(rule.name); /* taken over */
   denet_monitor_free(DENET_TAKE(monitor));
 }
 
-/* --- What the kernel tells --- */
+/* --- Events, records and the ends of processes --- */
 
 #define ENTRIES 40
 
-static int note_processes(void) {
+static int attempt_lifecycle(void) {
   struct denet_bpf_fork fork = {.head = {DENET_BPF_FORK, 0, 7}, .parent_pid = 1};
   struct denet_bpf_texts texts = {.head = {DENET_BPF_TEXTS, 0, 7}};
   int failure = 0;
   for (denet_u32 pid = 1; pid <= ENTRIES; pid++) {
     fork.head.pid = texts.head.pid = pid;
-    int fork_error = denet_lifecycle_note(&lifecycle, &fork, sizeof(fork));
-    int texts_error = denet_lifecycle_note(&lifecycle, &texts, sizeof(texts));
-    failure = fork_error ? fork_error : texts_error ? texts_error : failure;
+    failure |= denet_lifecycle_note(&lifecycle, &fork, sizeof(fork));
+    failure |= denet_lifecycle_note(&lifecycle, &texts, sizeof(texts));
   }
   return failure;
 }
 
-static void lifecycle_again(void) {
-  ck_assert_int_eq(note_processes(), 0);
+static void check_lifecycle(void) {
   ck_assert_uint_eq(lifecycle.count, ENTRIES);
   for (size_t i = 0; i < lifecycle.count; i++) {
     ck_assert_int_eq(lifecycle.entries[i]->pid, (pid_t)i + 1);
@@ -163,115 +135,30 @@ static void lifecycle_again(void) {
   denet_lifecycle_done(&lifecycle);
 }
 
-/* --- The table --- */
-
-#define FIRST_PASS 20
-#define SECOND_PASS 60
-
-static unsigned lost_pids;
-
-/* Shows the pids, each as one that was born then. */
-static int show(pid_t first, pid_t last, uint64_t born_ns) {
-  int error = denet_process_table_begin(&table);
-  for (pid_t pid = first; pid <= last && !error; pid++) {
-    struct denet_process *process;
-    error = denet_process_table_upsert(&table, pid, &process);
-    if (!error && !process->is_new && process->born_ns != born_ns && pid % 4 == 0)
-      error = denet_process_table_replace(&table, &process);
-    if (!error && process->is_new)
-      process->born_ns = born_ns;
-  }
-  denet_process_table_end(&table, !error);
-  lost_pids += table.gone_count;
-  return error;
-}
-
-static int attempt_table(void) {
-  faults_pause(true);
-  lost_pids = 0;
-  show(1, FIRST_PASS, 1);
-  faults_pause(false);
-  /* Ten go, three are others by now, and there are new ones. */
-  return show(11, SECOND_PASS, 2);
-}
-
-static void table_again(void) {
-  unsigned told = lost_pids;
-  ck_assert_int_eq(show(11, SECOND_PASS, 2), 0);
-  /* Those that a failed begin() has left from before are not told again. */
-  ck_assert_uint_ge(lost_pids, told);
-  ck_assert_uint_eq(lost_pids, 10 + 3);
-  ck_assert_uint_eq(table.count, SECOND_PASS - 10);
-  for (size_t i = 0; i < table.count; i++) {
-    ck_assert_int_eq(table.processes[i]->pid, (pid_t)i + 11);
-    bool is_old = i + 11 <= FIRST_PASS && (i + 11) % 4;
-    ck_assert_uint_eq(table.processes[i]->born_ns, is_old ? 1 : 2);
-  }
-  denet_process_table_done(&table);
-}
-
-static int attempt_end(void) {
+static int attempt_ends(void) {
   struct denet_process *process;
   int error = denet_process_table_begin(&table);
-  for (pid_t pid = 1; pid <= 40 && !error; pid++)
+  for (pid_t pid = 1; pid <= ENTRIES && !error; pid++)
     error = denet_process_table_add_gone(&table, pid, &process);
   denet_process_table_end(&table, !error);
   return error;
 }
 
-static void end_again(void) {
-  ck_assert_int_eq(attempt_end(), 0);
-  ck_assert_uint_eq(table.gone_count, 40);
+static void check_ends(void) {
+  ck_assert_uint_eq(table.gone_count, ENTRIES);
   denet_process_table_done(&table);
-}
-
-/* --- Threads --- */
-
-static int pass_threads(void) {
-  int error = 0;
-  denet_thread_sums_begin(threads, 5);
-  for (pid_t tid = 1; tid <= 30 && error >= 0; tid++) {
-    struct denet_thread_times times = {.run_ns = 100};
-    struct denet_values counters = {0};
-    denet_values_set(&counters, DENET_SWITCHES_VOLUNTARY, 10);
-    error = denet_thread_sums_visit(threads, tid, &times);
-    if (error > 0)
-      denet_thread_sums_add(threads, &counters);
-  }
-  denet_thread_sums_end(threads, error >= 0);
-  return error < 0 ? error : 0;
-}
-
-static int attempt_threads(void) {
-  threads = denet_thread_sums_new();
-  return threads ? pass_threads() : -ENOMEM;
-}
-
-static void threads_again(void) {
-  if (!threads)
-    threads = denet_thread_sums_new();
-  ck_assert_int_eq(pass_threads(), 0);
-  struct denet_values sums = {0};
-  denet_thread_sums_take(threads, &sums);
-  ck_assert_uint_eq(sums.value[DENET_SWITCHES_VOLUNTARY], 300);
-  denet_thread_sums_free(DENET_TAKE(threads));
 }
 
 /* --- The writer's queue --- */
 
-static const struct denet_line line = {
-    .kind = DENET_LINE_SAMPLE, .instance = "i", .json = {"{}", 2}};
-
 static int attempt_queue(void) {
-  int error = denet_queue_new(4096, &queue);
+  static const struct denet_line line = {
+      .kind = DENET_LINE_SAMPLE, .instance = "i", .json = {"{}", 2}};
+  int error = queue ? 0 : denet_queue_new(4096, &queue);
   return error ? error : denet_queue_push(queue, &line);
 }
 
-static void queue_again(void) {
-  if (!queue)
-    ck_assert_int_eq(attempt_queue(), 0);
-  denet_queue_free(DENET_TAKE(queue));
-}
+static void check_queue(void) { denet_queue_free(DENET_TAKE(queue)); }
 
 /* --- Stacks --- */
 
@@ -281,52 +168,39 @@ static void queue_again(void) {
 
 static int attempt_maps(void) {
   int error = denet_maps_parse(denet_text_of(MAPS), &maps);
-  return error ? error : denet_maps_copy(&maps, &copied);
+  if (!error)
+    error = denet_maps_copy(&maps, &copied);
+  return error ? error : denet_perf_map_parse(denet_text_of("10 10 one\n20 10 two\n"), &perf_map);
 }
 
-static void maps_again(void) {
-  ck_assert_int_eq(attempt_maps(), 0);
+static void check_maps(void) {
   const struct denet_mapping *found = denet_maps_find(&copied, 0x1800);
   ck_assert_ptr_nonnull(found);
   ck_assert_str_eq(denet_mapping_path(&copied, found), "/bin/a");
+  ck_assert_str_eq(denet_perf_map_find(&perf_map, 0x25), "two");
   denet_maps_done(&maps);
   denet_maps_done(&copied);
-}
-
-static int attempt_perf_map(void) {
-  return denet_perf_map_parse(denet_text_of("10 10 one\n20 10 two\n"), &perf_map);
-}
-
-static void perf_map_again(void) {
-  ck_assert_int_eq(attempt_perf_map(), 0);
-  ck_assert_str_eq(denet_perf_map_find(&perf_map, 0x25), "two");
   denet_perf_map_done(&perf_map);
 }
 
-static int add_stacks(void) {
-  for (denet_u32 i = 0; i < 20; i++) {
+static int attempt_stacks(void) {
+  uint64_t lost = stacks.lost;
+  if (!frames)
+    frames = denet_frames_new((struct denet_text){"main", 5});
+  for (denet_u32 i = 0; i < 20 && frames; i++) {
     struct denet_stack stack = {.frames = frames, .reason = i % 2, .count = 1, .time_ns = 1};
     snprintf(stack.thread, sizeof(stack.thread), "t%u", i);
     denet_stack_counts_add(&stacks, &stack);
   }
-  return stacks.lost ? 1 : 0;
+  return frames ? stacks.lost > lost : -ENOMEM;
 }
 
-static int attempt_stacks(void) {
-  frames = denet_frames_new((struct denet_text){"main", 5});
-  return frames ? add_stacks() : -ENOMEM;
-}
-
-static void stacks_again(void) {
-  if (!frames)
-    frames = denet_frames_new((struct denet_text){"main", 5});
-  uint64_t lost = stacks.lost;
-  add_stacks();
+static void check_stacks(void) {
   uint64_t counted = 0;
   for (size_t i = 0; i < stacks.count; i++)
     counted += stacks.stacks[i].count;
   ck_assert_uint_eq(stacks.count, 20);
-  ck_assert(counted + lost == 40 || counted == 20);
+  ck_assert(counted + stacks.lost == 40 || counted == 20);
   denet_stack_counts_done(&stacks);
   denet_frames_release(DENET_TAKE(frames));
 }
@@ -334,20 +208,17 @@ static void stacks_again(void) {
 static const struct {
   const char *name;
   int (*attempt)(void);
-  void (*again)(void);
+  void (*check)(void);
 } fields[] = {
-    {"rule", attempt_rule, rule_again},
-    {"ProcessMatch", attempt_process_match, process_match_again},
-    {"bad rule", attempt_bad_rule, bad_rule_again},
-    {"monitor", attempt_monitor, monitor_again},
-    {"lifecycle", note_processes, lifecycle_again},
-    {"table", attempt_table, table_again},
-    {"ends", attempt_end, end_again},
-    {"threads", attempt_threads, threads_again},
-    {"queue", attempt_queue, queue_again},
-    {"maps", attempt_maps, maps_again},
-    {"perf map", attempt_perf_map, perf_map_again},
-    {"stacks", attempt_stacks, stacks_again},
+    {"rule", attempt_rule, check_rule},
+    {"ProcessMatch", attempt_process_match, free_rule},
+    {"bad rule", attempt_bad_rule, free_rule},
+    {"monitor", attempt_monitor, check_monitor},
+    {"lifecycle", attempt_lifecycle, check_lifecycle},
+    {"ends", attempt_ends, check_ends},
+    {"queue", attempt_queue, check_queue},
+    {"maps", attempt_maps, check_maps},
+    {"stacks", attempt_stacks, check_stacks},
 };
 
 START_TEST(each_allocation_may_fail) {
@@ -360,7 +231,9 @@ START_TEST(each_allocation_may_fail) {
     bool is_reported = outcome == -ENOMEM || outcome == 1;
     ck_assert_msg(has_failed ? is_reported : !outcome, "%s: %d at allocation %u", fields[_i].name,
                   outcome, fault.first);
-    fields[_i].again();
+    outcome = fields[_i].attempt();
+    ck_assert_msg(!outcome, "%s: %d after allocation %u", fields[_i].name, outcome, fault.first);
+    fields[_i].check();
   }
   ck_assert_uint_gt(fault.first, 2);
 }
