@@ -80,7 +80,7 @@ trap 'exit 0' INT TERM HUP
 
 # --- packages and build ---------------------------------------------------------------------------
 
-packages=(build-essential cmake pkg-config collectd-core collectd-dev libtre-dev clang
+packages=(build-essential cmake pkg-config collectd-core collectd-dev libyajl-dev libtre-dev clang
   libbpf-dev libdw-dev bpftool)
 missing=()
 for package in "${packages[@]}"; do

@@ -11,7 +11,7 @@
 static void write_capability(struct denet_json *json, const char *key, bool is_available,
                              const char *detail) {
   denet_json_object_open(json, key);
-  denet_json_literal(json, "available", is_available ? "true" : "false");
+  denet_json_bool(json, "available", is_available);
   if (detail)
     denet_json_string(json, is_available ? "name" : "reason", denet_text_of(detail));
   denet_json_object_close(json);
@@ -124,7 +124,7 @@ static void write_tree(struct denet_json *json, struct denet_tree *tree, uint64_
     write_member(json, tree->root, ts_ms);
     denet_json_object_close(json);
   } else {
-    denet_json_literal(json, "parent", "null");
+    denet_json_null(json, "parent");
   }
   write_children(json, tree, ts_ms);
   uint64_t measured_ns = 0; /* when the tree's CPU time was read last */
@@ -155,7 +155,7 @@ static void write_exit(struct denet_json *json, const struct denet_tree *tree) {
   else
     denet_json_unsigned(json, "signal", (uint64_t)WTERMSIG(status));
   if (WIFSIGNALED(status) && (is_of_root ? root->oom_killed : tree->oom_killed))
-    denet_json_literal(json, "oom", "true");
+    denet_json_bool(json, "oom", true);
   denet_json_object_close(json);
 }
 

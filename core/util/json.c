@@ -1,57 +1,85 @@
 #include "core/util/json.h"
 
+#include <errno.h>
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <yajl/yajl_gen.h>
 
-void denet_json_done(struct denet_json *json) { denet_buffer_done(&json->text); }
-
-static void append(struct denet_json *json, const char *bytes, size_t length) {
+/* In place of yajl's own buffer, which fails badly without memory. */
+static void print(void *context, const char *bytes, size_t length) {
+  struct denet_json *json = context;
   if (!json->error)
     json->error = denet_buffer_append(&json->text, bytes, length);
 }
 
-static void append_string(struct denet_json *json, const char *string) {
-  append(json, string, strlen(string));
+void denet_json_done(struct denet_json *json) {
+  if (json->generator)
+    yajl_gen_free(json->generator);
+  json->generator = NULL;
+  denet_buffer_done(&json->text);
+  denet_buffer_done(&json->scrubbed);
 }
 
-void denet_json_literal(struct denet_json *json, const char *key, const char *value) {
-  const struct denet_buffer *text = &json->text;
-  if (text->length && !strchr("{[", text->bytes[text->length - 1]))
-    append_string(json, ",");
-  if (key) {
-    append_string(json, "\"");
-    append_string(json, key);
-    append_string(json, "\":");
-  }
-  append_string(json, value);
+static void check(struct denet_json *json, yajl_gen_status status) {
+  if (status != yajl_gen_status_ok && !json->error)
+    json->error = -EINVAL;
 }
 
+static void write_string(struct denet_json *json, struct denet_text text) {
+  check(json, yajl_gen_string(json->generator, (const unsigned char *)text.bytes, text.length));
+}
+
+/* Writes the key, if there is one. Returns false after a failure: nothing more is written then. */
+static bool start(struct denet_json *json, const char *key) {
+  if (!json->error && key)
+    write_string(json, denet_text_of(key));
+  return !json->error;
+}
+
+/* The first line makes the generator. */
 void denet_json_begin(struct denet_json *json) {
   denet_buffer_clear(&json->text);
-  json->error = 0;
+  if (json->generator) {
+    yajl_gen_reset(json->generator, NULL);
+  } else {
+    json->generator = yajl_gen_alloc(NULL);
+    if (json->generator)
+      yajl_gen_config(json->generator, yajl_gen_print_callback, print, json);
+  }
+  json->error = json->generator ? 0 : -ENOMEM;
   denet_json_object_open(json, NULL);
 }
 
 int denet_json_end(struct denet_json *json, struct denet_text *out_text) {
   denet_json_object_close(json);
+  /* The text is whole if yajl takes nothing more. */
+  if (!json->error && yajl_gen_null(json->generator) != yajl_gen_generation_complete)
+    json->error = -EINVAL;
   if (!json->error)
     *out_text = denet_buffer_text(&json->text);
   return json->error;
 }
 
 void denet_json_object_open(struct denet_json *json, const char *key) {
-  denet_json_literal(json, key, "{");
+  if (start(json, key))
+    check(json, yajl_gen_map_open(json->generator));
 }
 
-void denet_json_object_close(struct denet_json *json) { append_string(json, "}"); }
+void denet_json_object_close(struct denet_json *json) {
+  if (start(json, NULL))
+    check(json, yajl_gen_map_close(json->generator));
+}
 
 void denet_json_array_open(struct denet_json *json, const char *key) {
-  denet_json_literal(json, key, "[");
+  if (start(json, key))
+    check(json, yajl_gen_array_open(json->generator));
 }
 
-void denet_json_array_close(struct denet_json *json) { append_string(json, "]"); }
+void denet_json_array_close(struct denet_json *json) {
+  if (start(json, NULL))
+    check(json, yajl_gen_array_close(json->generator));
+}
 
 /* Returns the length of the valid UTF-8 sequence (RFC 3629, section 4) at the start of text, 0 if
  * there is none. */
@@ -72,45 +100,55 @@ static size_t utf8_length(struct denet_text text) {
   return too_long || surrogate || too_large ? 0 : length;
 }
 
-/* Returns how many bytes at the start of text stand for themselves in a string. */
-static size_t plain_length(struct denet_text text) {
-  size_t at = 0, length = 1;
-  for (; length && at < text.length; at += length) {
-    unsigned char byte = (unsigned char)text.bytes[at];
-    bool is_escaped = byte < 0x20 || byte == '"' || byte == '\\';
-    length = is_escaped ? 0 : utf8_length((struct denet_text){text.bytes + at, text.length - at});
+/* Returns the length of the valid start of text. */
+static size_t utf8_prefix(struct denet_text text) {
+  size_t prefix = 0;
+  while (prefix < text.length) {
+    struct denet_text rest = {text.bytes + prefix, text.length - prefix};
+    size_t length = utf8_length(rest);
+    if (!length)
+      return prefix;
+    prefix += length;
   }
-  return at;
+  return prefix;
 }
 
-/* Appends what stands for a byte that cannot stand for itself. */
-static void append_escape(struct denet_json *json, unsigned char byte) {
-  static const char letters[] = {['"'] = '"',  ['\\'] = '\\', ['\b'] = 'b', ['\f'] = 'f',
-                                 ['\n'] = 'n', ['\r'] = 'r',  ['\t'] = 't'};
-  char escape[8] = "\xEF\xBF\xBD"; /* U+FFFD */
-  if (byte < sizeof(letters) && letters[byte])
-    snprintf(escape, sizeof(escape), "\\%c", letters[byte]);
-  else if (byte < 0x20)
-    snprintf(escape, sizeof(escape), "\\u%04X", byte);
-  append_string(json, escape);
+/* Replaces the content of json->scrubbed by text with U+FFFD for each byte that is not valid. */
+static int scrub(struct denet_json *json, struct denet_text text) {
+  int error = 0;
+  denet_buffer_clear(&json->scrubbed);
+  while (!error && text.length) {
+    size_t prefix = utf8_prefix(text);
+    error = denet_buffer_append(&json->scrubbed, text.bytes, prefix);
+    if (!error && prefix < text.length)
+      error = denet_buffer_append_string(&json->scrubbed, "\xEF\xBF\xBD");
+    prefix += prefix < text.length;
+    text = (struct denet_text){text.bytes + prefix, text.length - prefix};
+  }
+  return error;
 }
 
 void denet_json_string(struct denet_json *json, const char *key, struct denet_text text) {
-  denet_json_literal(json, key, "\"");
-  for (size_t at = 0; at < text.length;) {
-    size_t plain = plain_length((struct denet_text){text.bytes + at, text.length - at});
-    append(json, text.bytes + at, plain);
-    at += plain;
-    if (at < text.length)
-      append_escape(json, (unsigned char)text.bytes[at++]);
-  }
-  append_string(json, "\"");
+  if (!text.length)
+    text = denet_text_of("");
+  bool is_valid = utf8_prefix(text) == text.length;
+  if (!start(json, key))
+    return;
+  if (!is_valid)
+    json->error = scrub(json, text);
+  if (!json->error)
+    write_string(json, is_valid ? text : denet_buffer_text(&json->scrubbed));
+}
+
+static void write_number(struct denet_json *json, const char *key, const char *digits) {
+  if (start(json, key))
+    check(json, yajl_gen_number(json->generator, digits, strlen(digits)));
 }
 
 void denet_json_unsigned(struct denet_json *json, const char *key, uint64_t value) {
   char digits[24];
   snprintf(digits, sizeof(digits), "%" PRIu64, value);
-  denet_json_literal(json, key, digits);
+  write_number(json, key, digits);
 }
 
 void denet_json_decimal(struct denet_json *json, const char *key, double value) {
@@ -119,5 +157,15 @@ void denet_json_decimal(struct denet_json *json, const char *key, double value) 
   uint64_t hundredths = value < 1e15 ? (uint64_t)(value * 100 + 0.5) : UINT64_MAX;
   snprintf(digits, sizeof(digits), "%" PRIu64 ".%02u", hundredths / 100,
            (unsigned)(hundredths % 100));
-  denet_json_literal(json, key, digits);
+  write_number(json, key, digits);
+}
+
+void denet_json_bool(struct denet_json *json, const char *key, bool value) {
+  if (start(json, key))
+    check(json, yajl_gen_bool(json->generator, value));
+}
+
+void denet_json_null(struct denet_json *json, const char *key) {
+  if (start(json, key))
+    check(json, yajl_gen_null(json->generator));
 }

@@ -1,16 +1,19 @@
-/* Writes one JSON object as one line. The caller follows the grammar: it closes what it opens, in
- * order. key is that of the member in an object, without a byte that needs an escape; NULL for an
- * element of an array. */
+/* Writes one JSON object as one line. key is that of the member in an object, NULL for an element
+ * of an array. The first failure is kept and returned by denet_json_end(), so a line is whole and
+ * valid, or there is none. */
 #pragma once
 
 #include "core/util/buffer.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
-/* Starts zeroed, ends with denet_json_done(). */
+/* Starts zeroed, ends with denet_json_done(). It keeps its address from the first line on. */
 struct denet_json {
-  struct denet_buffer text; /* owned */
-  int error;                /* 0, or -ENOMEM of the text */
+  struct yajl_gen_t *generator; /* owned */
+  struct denet_buffer text;     /* owned */
+  struct denet_buffer scrubbed; /* owned: a string whose bytes were not all valid */
+  int error;                    /* the first one */
 };
 
 void denet_json_done(struct denet_json *json);
@@ -18,7 +21,8 @@ void denet_json_done(struct denet_json *json);
 /* Opens the object; keeps the memory of the text before. */
 void denet_json_begin(struct denet_json *json);
 
-/* Closes the object. The text is borrowed until the next call. 0 or -ENOMEM. */
+/* Closes the object. The text is borrowed until the next call. 0; -EINVAL if the calls did not
+ * follow the grammar; -ENOMEM. */
 int denet_json_end(struct denet_json *json, struct denet_text *out_text);
 
 void denet_json_object_open(struct denet_json *json, const char *key);
@@ -31,5 +35,5 @@ void denet_json_string(struct denet_json *json, const char *key, struct denet_te
 void denet_json_unsigned(struct denet_json *json, const char *key, uint64_t value);
 /* Writes two decimals; value is finite and not negative. */
 void denet_json_decimal(struct denet_json *json, const char *key, double value);
-/* Writes a value as it stands: true, false, null. */
-void denet_json_literal(struct denet_json *json, const char *key, const char *value);
+void denet_json_bool(struct denet_json *json, const char *key, bool value);
+void denet_json_null(struct denet_json *json, const char *key);

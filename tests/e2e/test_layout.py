@@ -12,7 +12,7 @@ from harness import COLLECTD, PROJECT, plugins_folder, procfs_only
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+[<"]([^>"]+)[>"]', re.MULTILINE)
 # Of each library how its headers begin, and the sources that know it: one, or one for each noun.
-FOREIGN = {"regex": ("regex.h", {"rules/pattern.c"}),
+FOREIGN = {"yajl": ("yajl/", {"util/json.c"}), "regex": ("regex.h", {"rules/pattern.c"}),
            "tre": ("tre/", {"rules/regex.c"}),
            "libbpf": ("bpf/libbpf.h", {"source/bpf/loader.c", "stacks/tracer.c"}),
            "elfutils": ("elfutils/", {"stacks/symbols/elf_file.c", "stacks/symbols/line_table.c",

@@ -57,10 +57,10 @@ static void write_value(struct script *script, const char *key, char what) {
     write_number(script, key, what == 'd');
     return;
   case 't':
-    denet_json_literal(&script->json, key, "true");
+    denet_json_bool(&script->json, key, true);
     return;
   case 'n':
-    denet_json_literal(&script->json, key, "null");
+    denet_json_null(&script->json, key);
     return;
   default:
     write_string(script, key);

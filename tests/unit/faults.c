@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
+#include <yajl/yajl_gen.h>
 
 static struct fault fault;
 static atomic_bool is_armed, is_paused;
@@ -78,6 +79,8 @@ WRAP(FAULT_ALLOCATE, NULL, void *, tsearch, (const void *key, void **root, compa
      (key, root, compare))
 WRAP(FAULT_ALLOCATE, REG_ESPACE, int, regcomp, (regex_t * regex, const char *text, int flags),
      (regex, text, flags))
+WRAP(FAULT_ALLOCATE, NULL, yajl_gen, yajl_gen_alloc, (const yajl_alloc_funcs *functions),
+     (functions))
 WRAP(FAULT_OPEN, NULL, DIR *, opendir, (const char *path), (path))
 WRAP(FAULT_OPEN, NULL, DIR *, fdopendir, (int fd), (fd))
 WRAP(FAULT_LIST, NULL, struct dirent *, readdir, (DIR * folder), (folder))

@@ -3,6 +3,7 @@
 #include "core/util/cleanup.h"
 #include "tests/unit/unit.h"
 
+#include <errno.h>
 #include <string.h>
 
 /* clang-format off */
@@ -152,9 +153,9 @@ START_TEST(line_has_no_white_space_and_the_next_starts_afresh) {
     denet_json_array_open(&json, "a");
     denet_json_unsigned(&json, NULL, 1);
     denet_json_decimal(&json, NULL, 2.5);
-    denet_json_literal(&json, NULL, "true");
-    denet_json_literal(&json, NULL, "false");
-    denet_json_literal(&json, NULL, "null");
+    denet_json_bool(&json, NULL, true);
+    denet_json_bool(&json, NULL, false);
+    denet_json_null(&json, NULL);
     denet_json_object_open(&json, NULL);
     denet_json_object_close(&json);
     denet_json_array_open(&json, NULL);
@@ -163,7 +164,7 @@ START_TEST(line_has_no_white_space_and_the_next_starts_afresh) {
     denet_json_string(&json, "b", denet_text_of("{"));
     denet_json_object_open(&json, "c");
     denet_json_string(&json, "d", denet_text_of("["));
-    denet_json_literal(&json, "e", "null");
+    denet_json_null(&json, "e");
     denet_json_object_close(&json);
     expect_line(
         "{\"a\":[1,2.50,true,false,null,{},[]],\"b\":\"{\",\"c\":{\"d\":\"[\",\"e\":null}}");
@@ -171,7 +172,26 @@ START_TEST(line_has_no_white_space_and_the_next_starts_afresh) {
 }
 END_TEST
 
+static void leave_open(void) { denet_json_array_open(&json, "k"); }
+
+static void close_twice(void) { denet_json_object_close(&json); }
+
+static void omit_the_key(void) { denet_json_unsigned(&json, NULL, 1); }
+
+static void (*const mistakes[])(void) = {leave_open, close_twice, omit_the_key};
+
+START_TEST(mistake_of_grammar_gives_no_line) {
+  struct denet_text line;
+  denet_json_begin(&json);
+  mistakes[_i]();
+  ck_assert_int_eq(denet_json_end(&json, &line), -EINVAL);
+  denet_json_begin(&json);
+  expect_line("{}");
+}
+END_TEST
+
 void add_cases(Suite *suite) {
+  ADD_TABLE(suite, mistake_of_grammar_gives_no_line, mistakes);
   ADD_TABLE(suite, string_is_utf8_whatever_went_in_and_is_not_read_beyond_its_length, strings);
   ADD_TABLE(suite, unsigned_integer_keeps_all_64_bits, integers);
   ADD_TABLE(suite, decimal_has_two_places, decimals);
