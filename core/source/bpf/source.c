@@ -327,7 +327,7 @@ static int scan(struct denet_source *source, struct denet_process_table *table,
                            strerror(-failure));
   failure = fill_table(bpf, table);
   denet_task_sums_add_threads(&bpf->task_sums, &bpf->records);
-  denet_procfs_forget_nets(bpf->procfs);
+  denet_procfs_begin_pass(bpf->procfs);
   bpf->complete_ns = failure || bpf->has_missed ? 0 : bpf->begun_ns;
   failure = failure ? failure : bpf->note_failure;
   if (failure)

@@ -105,8 +105,10 @@ bool denet_procfs_has_own_pids(const struct denet_source *source) {
   return ((const struct denet_procfs *)source)->own_pids;
 }
 
-void denet_procfs_forget_nets(struct denet_source *source) {
-  ((struct denet_procfs *)source)->net_count = 0;
+void denet_procfs_begin_pass(struct denet_source *source) {
+  struct denet_procfs *procfs = (struct denet_procfs *)source;
+  procfs->net_count = 0;
+  denet_read_worker_begin_pass(procfs->texts);
 }
 
 pid_t denet_procfs_parse_pid(const char *name) {

@@ -117,7 +117,7 @@ pid_t denet_procfs_parse_pid(const char *name);
 
 /* For a source that has its processes from elsewhere. */
 bool denet_procfs_has_own_pids(const struct denet_source *source);
-void denet_procfs_forget_nets(struct denet_source *source); /* at the start of a pass */
+void denet_procfs_begin_pass(struct denet_source *source); /* at the start of a pass */
 
 /* Updates cpu_ns and measured_ns from the CPU clock of the process. 0; DENET_GONE; -ENOTSUP if pids
  * are not of the own namespace. */

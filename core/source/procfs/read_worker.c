@@ -21,7 +21,7 @@
 #define TEXT_WAITS_NS UINT64_C(40000000)
 #define STALLED_MOST 64              /* threads that are left behind */
 #define UNKNOWN_MOST 10              /* so often in a row a thread's state may be unreadable */
-#define KEEP_NS UINT64_C(2000000000) /* how long a text waits for the call that takes it */
+#define KEEP_NS UINT64_C(2000000000) /* so long a text waits for a call that takes it, at least */
 
 struct file {
   struct denet_read_key key;
@@ -54,7 +54,9 @@ struct denet_read_worker {
   unsigned stalled_count;
   struct file files[DENET_READ_WORKER_FILES];
   unsigned done, count; /* files that were read; files of the list */
-  uint64_t period_ns;   /* start of the present period, CLOCK_MONOTONIC */
+  uint64_t period_ns;   /* start of the present period, CLOCK_MONOTONIC, as are */
+  uint64_t pass_ns;     /* the start of the present pass */
+  uint64_t drop_ns;     /* texts that were there before it are dropped */
   uint64_t waited_ns;   /* in this period, for threads that stalled */
 };
 
@@ -214,8 +216,8 @@ void denet_read_worker_free(struct denet_read_worker *worker) {
   free(worker);
 }
 
-/* Begins a list, and dismisses threads whose stalls were over keep_ns ago. */
-static void begin(struct denet_read_worker *worker, uint64_t keep_ns) {
+/* Begins a list, and dismisses threads whose stalls were over before drop_ns. */
+static void begin(struct denet_read_worker *worker, uint64_t drop_ns) {
   uint64_t now_ns = denet_clock_monotonic_ns();
   if (now_ns - worker->period_ns >= PERIOD_NS) {
     worker->period_ns = now_ns;
@@ -223,7 +225,7 @@ static void begin(struct denet_read_worker *worker, uint64_t keep_ns) {
   }
   for (unsigned i = worker->stalled_count; i-- > 0;) {
     uint64_t done_ns = read_done_ns(worker->stalled[i]);
-    if (!done_ns || now_ns < done_ns || now_ns - done_ns < keep_ns)
+    if (!done_ns || done_ns >= drop_ns)
       continue;
     dismiss(worker->stalled[i]);
     worker->stalled[i] = worker->stalled[--worker->stalled_count];
@@ -231,7 +233,7 @@ static void begin(struct denet_read_worker *worker, uint64_t keep_ns) {
   worker->done = worker->count = 0;
 }
 
-void denet_read_worker_begin(struct denet_read_worker *worker) { begin(worker, 0); }
+void denet_read_worker_begin(struct denet_read_worker *worker) { begin(worker, UINT64_MAX); }
 
 static struct file *add(struct denet_read_worker *worker, const struct denet_read_key *key,
                         const char *path, size_t limit) {
@@ -302,6 +304,12 @@ int denet_read_worker_text(const struct denet_read_worker *worker, unsigned inde
   return worker->files[index].outcome;
 }
 
+void denet_read_worker_begin_pass(struct denet_read_worker *worker) {
+  uint64_t now_ns = denet_clock_monotonic_ns(), kept_ns = now_ns > KEEP_NS ? now_ns - KEEP_NS : 0;
+  worker->drop_ns = kept_ns < worker->pass_ns ? kept_ns : worker->pass_ns;
+  worker->pass_ns = now_ns;
+}
+
 int denet_read_worker_read_text(struct denet_read_worker *worker, const struct denet_read_key *key,
                                 const char *path, size_t limit, struct denet_buffer *out) {
   for (unsigned i = 0; i < worker->stalled_count; i++) {
@@ -319,7 +327,7 @@ int denet_read_worker_read_text(struct denet_read_worker *worker, const struct d
     worker->stalled[i] = worker->stalled[--worker->stalled_count];
     return outcome;
   }
-  begin(worker, worker->stalled_count < STALLED_MOST ? KEEP_NS : 0);
+  begin(worker, worker->stalled_count < STALLED_MOST ? worker->drop_ns : UINT64_MAX);
   if (worker->waited_ns >= TEXT_WAITS_NS)
     return DENET_LATER;
   struct file *file = add(worker, key, path, limit);

@@ -279,7 +279,7 @@ static int scan_chunk(struct denet_procfs *procfs, struct denet_process_table *t
 int denet_procfs_scan(struct denet_source *source, struct denet_process_table *table,
                       struct denet_error *error) {
   struct denet_procfs *procfs = (struct denet_procfs *)source;
-  denet_procfs_forget_nets(source);
+  denet_procfs_begin_pass(source);
   source->table = table;
   int failure = list_processes(procfs);
   if (failure)
