@@ -1,6 +1,7 @@
 #include "core/monitor/monitor.h"
 
 #include "core/match/matcher.h"
+#include "core/rules/template.h"
 #include "core/util/cleanup.h"
 
 #include <errno.h>
@@ -50,12 +51,11 @@ static int make_fixed_groups(struct denet_monitor *monitor) {
   int error = 0;
   for (size_t i = 0; i < monitor->active_rule_count && !error; i++) {
     const struct denet_rule *rule = &monitor->active_rules[i].rule;
-    if (!denet_group_is_fixed(rule))
+    if (rule->uses)
       continue;
     struct denet_group *group;
     struct denet_buffer DENET_CLEANUP(denet_buffer_done) name = {0};
-    struct denet_template_values values = {.rule = denet_text_of(rule->name)};
-    error = denet_template_expand(rule->instance, &values, &name);
+    error = denet_template_expand(rule, NULL, NULL, 0, &name);
     if (!error)
       error = denet_groups_get(&monitor->groups, rule, denet_buffer_text(&name), &group);
   }

@@ -1,5 +1,5 @@
-/* The Instance option, and the names of groups that it gives. An input is lines: how many groups the
- * rule's regexes have, the template, and the values of its placeholders. */
+/* The Instance option, and the names of groups that it gives. An input is lines: how many groups
+ * the rule's regexes have, the template, and the values of its placeholders. */
 #include "core/groups/group.h"
 #include "core/rules/template.h"
 #include "tests/fuzz/fuzz.h"
@@ -11,17 +11,6 @@ static struct denet_text take(struct denet_text *input) {
   struct denet_text line = {0};
   fuzz_take_line(input, &line);
   return line;
-}
-
-static struct denet_template_values take_values(struct denet_text *input) {
-  struct denet_template_values values = {.pid = 4194304, .slot = 7};
-  struct denet_text *const texts[] = {&values.rule, &values.comm, &values.exe,
-                                      &values.user, &values.unit, &values.cgroup};
-  for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-    *texts[i] = take(input);
-  for (size_t i = 0; i < DENET_CAPTURES; i++)
-    values.captures.group[i] = take(input);
-  return values;
 }
 
 /* Two groups never have one name, and one raw name is one group. */
@@ -43,12 +32,20 @@ static void claim_groups(const char *template, struct denet_text raw, struct den
 
 static void claim_expanded(const char *template, struct denet_text *input) {
   size_t length = input->length, placeholders = strlen(template) / strlen("%{1}");
-  struct denet_template_values values = take_values(input);
+  struct denet_rule rule = {.name = fuzz_string(take(input)), .instance = (char *)template};
+  struct denet_attributes attributes = {.pid = 4194304};
+  struct denet_captures captures;
   struct denet_buffer name = {0};
-  CLAIM(denet_template_expand(template, &values, &name) == 0);
+  for (size_t i = 0; i < DENET_FIELD_PID_FILE; i++)
+    if (i != DENET_FIELD_COMMAND_LINE) /* no placeholder */
+      attributes.field[i] = take(input);
+  for (size_t i = 0; i < DENET_CAPTURES; i++)
+    captures.group[i] = take(input);
+  CLAIM(denet_template_expand(&rule, &attributes, &captures, 7, &name) == 0);
   CLAIM(name.length <= strlen(template) + placeholders * (length + strlen("4194304")));
   claim_groups(template, denet_buffer_text(&name), *input);
   denet_buffer_done(&name);
+  free(rule.name);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
@@ -56,7 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length) {
   input.length = length ? strnlen(copy.bytes, length) : 0; /* no text of a process has a NUL */
   uint8_t groups = fuzz_take_byte(&input) % 10;
   struct denet_error error = {""};
-  struct denet_template_uses uses;
+  unsigned uses;
   take(&input);
   char *template = fuzz_string(take(&input));
   if (denet_template_check(template, groups, &error, &uses) == 0)
