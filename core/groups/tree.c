@@ -50,14 +50,16 @@ int denet_tree_create(struct denet_trees *trees, struct denet_active_rule *activ
   struct denet_tree *tree = calloc(1, sizeof(*tree));
   if (!tree)
     return -ENOMEM;
-  tree->active_rule = active_rule;
-  tree->group = group;
-  tree->pid = process->pid;
-  tree->parent_pid = process->parent_pid;
-  tree->born_ns = process->born_ns;
-  tree->young_since_ns = process->born_under_watch ? process->seen_ns : process->born_ns;
+  *tree = (struct denet_tree){
+      .active_rule = active_rule,
+      .group = group,
+      .pid = process->pid,
+      .parent_pid = process->parent_pid,
+      .born_ns = process->born_ns,
+      .young_since_ns = process->born_under_watch ? process->seen_ns : process->born_ns,
+      .next = trees->first,
+  };
   tree->is_silent = process->has_headed_tree && find_same_file(trees, tree, false);
-  tree->next = trees->first;
   if (tree->next)
     tree->next->previous = tree;
   trees->first = tree;

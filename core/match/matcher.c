@@ -72,12 +72,6 @@ static int read_metadata(struct denet_matcher *matcher, const struct denet_activ
   return denet_error_is_transient(outcome) ? outcome : 0;
 }
 
-static void swap_buffers(struct denet_buffer *one, struct denet_buffer *other) {
-  struct denet_buffer swapped = *one;
-  *one = *other;
-  *other = swapped;
-}
-
 /* Gives the tree what read_metadata() has read. */
 static void give_metadata(struct denet_matcher *matcher, struct denet_tree *tree) {
   if (!has_metadata(matcher, tree->active_rule))
@@ -88,8 +82,11 @@ static void give_metadata(struct denet_matcher *matcher, struct denet_tree *tree
   tree->wants_metadata = true;
   tree->has_uid = matcher->has_uid;
   tree->uid = matcher->uid;
-  swap_buffers(&tree->executable, &matcher->executable);
-  swap_buffers(&tree->arguments, &matcher->arguments);
+  denet_buffer_done(&tree->executable);
+  denet_buffer_done(&tree->arguments);
+  tree->executable = matcher->executable;
+  tree->arguments = matcher->arguments;
+  matcher->executable = matcher->arguments = (struct denet_buffer){0};
 }
 
 /* --- Entering and leaving trees --- */

@@ -14,26 +14,31 @@ struct piece {
   enum { LITERAL, UNCLOSED, UNKNOWN, CAPTURE, RULE, FIELD, PID, SLOT } kind;
   struct denet_text text;
   unsigned index; /* CAPTURE: in struct denet_captures; FIELD: enum denet_field */
+  unsigned use;   /* bit in the uses of the template */
 };
+
+#define FIELD_PIECE(field)                                                                         \
+  { .kind = FIELD, .index = field, .use = 1u << field }
 
 static const struct {
   const char *name;
   struct piece piece;
 } placeholders[] = {
     {"rule", {.kind = RULE}},
-    {"comm", {.kind = FIELD, .index = DENET_FIELD_COMM}},
-    {"exe", {.kind = FIELD, .index = DENET_FIELD_EXECUTABLE}},
-    {"user", {.kind = FIELD, .index = DENET_FIELD_USER}},
-    {"unit", {.kind = FIELD, .index = DENET_FIELD_UNIT}},
-    {"cgroup", {.kind = FIELD, .index = DENET_FIELD_CGROUP}},
-    {"pid", {.kind = PID}},
-    {"slot", {.kind = SLOT}},
+    {"comm", FIELD_PIECE(DENET_FIELD_COMM)},
+    {"exe", FIELD_PIECE(DENET_FIELD_EXECUTABLE)},
+    {"user", FIELD_PIECE(DENET_FIELD_USER)},
+    {"unit", FIELD_PIECE(DENET_FIELD_UNIT)},
+    {"cgroup", FIELD_PIECE(DENET_FIELD_CGROUP)},
+    {"pid", {.kind = PID, .use = DENET_USES_PID}},
+    {"slot", {.kind = SLOT, .use = DENET_USES_SLOT}},
 };
 
 static struct piece find_placeholder(struct denet_text name) {
   struct piece piece = {.kind = UNKNOWN};
   if (name.length == 1 && name.bytes[0] >= '1' && name.bytes[0] <= '0' + DENET_CAPTURES)
-    piece = (struct piece){.kind = CAPTURE, .index = (unsigned)(name.bytes[0] - '1')};
+    piece = (struct piece){
+        .kind = CAPTURE, .index = (unsigned)(name.bytes[0] - '1'), .use = DENET_USES_CAPTURE};
   for (size_t i = 0; i < DENET_COUNT_OF(placeholders); i++)
     if (strlen(placeholders[i].name) == name.length &&
         memcmp(placeholders[i].name, name.bytes, name.length) == 0)
@@ -73,10 +78,7 @@ int denet_template_check(const char *template, size_t groups, struct denet_error
       return denet_error_set(error, -EINVAL,
                              "%%{%zu} at character %zu: the regular expressions have no group %zu",
                              capture, position, capture);
-    uses |= piece.kind == CAPTURE ? DENET_USES_CAPTURE : 0;
-    uses |= piece.kind == FIELD ? 1u << piece.index : 0;
-    uses |= piece.kind == PID ? DENET_USES_PID : 0;
-    uses |= piece.kind == SLOT ? DENET_USES_SLOT : 0;
+    uses |= piece.use;
   }
   *out_uses = uses;
   return 0;
