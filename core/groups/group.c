@@ -11,27 +11,21 @@
 #define RESERVED_NAME "_self"
 #define OVERFLOW_NAME "_other"
 
-static void free_group(struct denet_group *group) {
-  free(group->raw);
-  free(group);
+static void remove_group(struct denet_groups *groups, size_t index) {
+  free(groups->groups[index]->raw);
+  free(groups->groups[index]);
+  groups->groups[index] = groups->groups[--groups->count];
 }
 
 void denet_groups_done(struct denet_groups *groups) {
-  for (size_t i = 0; i < groups->count; i++)
-    free_group(groups->groups[i]);
+  while (groups->count)
+    remove_group(groups, 0);
   free(groups->groups);
   *groups = (struct denet_groups){0};
 }
 
-static struct denet_group *find_raw(const struct denet_groups *groups, struct denet_text raw) {
-  uint64_t hash = denet_name_hash(raw);
-  for (size_t i = 0; i < groups->count; i++) {
-    struct denet_group *group = groups->groups[i];
-    if (group->raw_hash == hash && strlen(group->raw) == raw.length &&
-        !memcmp(group->raw, raw.bytes, raw.length))
-      return group;
-  }
-  return NULL;
+bool denet_group_is_named(const struct denet_group *group, struct denet_text raw) {
+  return strlen(group->raw) == raw.length && !memcmp(group->raw, raw.bytes, raw.length);
 }
 
 /* Returns whether write_graphite makes one series of both names: it writes '_' for '.' (its
@@ -45,27 +39,10 @@ static bool is_alike(const char *left, const char *right) {
 }
 
 static bool is_taken(const struct denet_groups *groups, const char *name) {
-  if (is_alike(name, RESERVED_NAME))
-    return true;
-  for (size_t i = 0; i < groups->count; i++)
-    if (is_alike(groups->groups[i]->name, name))
-      return true;
-  return false;
-}
-
-static void choose_name(const struct denet_groups *groups, struct denet_text raw,
-                        denet_name out_name) {
-  denet_name_safe(raw, out_name);
-  for (unsigned attempt = 0; is_taken(groups, out_name); attempt++)
-    denet_name_distinct(raw, attempt, out_name);
-}
-
-bool denet_group_is_fixed(const struct denet_rule *rule) {
-  static const char only[] = "%{rule}";
-  for (const char *at = rule->instance; (at = strstr(at, "%{")); at += sizeof(only) - 1)
-    if (strncmp(at, only, sizeof(only) - 1) != 0)
-      return false;
-  return true;
+  bool is_taken = is_alike(name, RESERVED_NAME);
+  for (size_t i = 0; i < groups->count && !is_taken; i++)
+    is_taken = is_alike(groups->groups[i]->name, name);
+  return is_taken;
 }
 
 static int add_group(struct denet_groups *groups, const struct denet_rule *rule,
@@ -78,11 +55,12 @@ static int add_group(struct denet_groups *groups, const struct denet_rule *rule,
     free(group);
     return -ENOMEM;
   }
-  choose_name(groups, raw, group->name);
+  denet_name_safe(raw, group->name);
+  for (unsigned attempt = 0; is_taken(groups, group->name); attempt++)
+    denet_name_distinct(raw, attempt, group->name);
   group->raw_hash = denet_name_hash(raw);
   group->rule = rule;
   group->report = rule->report;
-  group->is_fixed = denet_group_is_fixed(rule);
   /* The sum over no members is 0: a store can make a rate from the first member's counters on. */
   struct denet_metric_set wanted = denet_metrics_wanted(rule->report, false);
   for (unsigned m = 0; m < DENET_METRICS; m++)
@@ -91,11 +69,6 @@ static int add_group(struct denet_groups *groups, const struct denet_rule *rule,
   groups->groups[groups->count++] = group;
   *out_group = group;
   return 0;
-}
-
-static void remove_group(struct denet_groups *groups, size_t index) {
-  free_group(groups->groups[index]);
-  groups->groups[index] = groups->groups[--groups->count];
 }
 
 /* Makes room for one more group of the rule. Returns false if each of its MaxInstances groups has
@@ -135,28 +108,33 @@ static int get_overflow(struct denet_groups *groups, const struct denet_rule *ru
            OVERFLOW_NAME);
   int error = add_group(groups, rule, denet_text_of(raw), out_group);
   if (!error)
-    (*out_group)->is_overflow = (*out_group)->is_fixed = true;
+    (*out_group)->is_overflow = true;
   return error;
 }
 
 int denet_groups_get(struct denet_groups *groups, const struct denet_rule *rule,
                      struct denet_text raw, struct denet_group **out_group) {
-  struct denet_group *known = find_raw(groups, raw);
-  if (!known && !make_room(groups, rule))
-    return get_overflow(groups, rule, out_group);
-  if (!known)
-    return add_group(groups, rule, raw, out_group);
-  known->report |= rule->report;
-  *out_group = known;
-  return 0;
+  uint64_t hash = denet_name_hash(raw);
+  for (size_t i = 0; i < groups->count; i++) {
+    struct denet_group *group = groups->groups[i];
+    if (group->raw_hash != hash || !denet_group_is_named(group, raw))
+      continue;
+    group->report |= rule->report;
+    *out_group = group;
+    return 0;
+  }
+  return make_room(groups, rule) ? add_group(groups, rule, raw, out_group)
+                                 : get_overflow(groups, rule, out_group);
 }
 
 void denet_groups_expire(struct denet_groups *groups, uint64_t now_ns) {
   for (size_t i = groups->count; i-- > 0;) {
     const struct denet_group *group = groups->groups[i];
-    if (group->is_fixed || group->members || group->reported_ns < group->empty_since_ns)
+    bool is_fixed = group->is_overflow || !group->rule->uses;
+    if (is_fixed || group->members || group->reported_ns < group->empty_since_ns)
       continue;
-    if (group->rule->uses.pid || now_ns - group->empty_since_ns >= DENET_GROUP_LINGER_NS)
+    if (group->rule->uses & DENET_USES_PID ||
+        now_ns - group->empty_since_ns >= DENET_GROUP_LINGER_NS)
       remove_group(groups, i);
   }
 }

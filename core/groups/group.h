@@ -14,7 +14,6 @@ struct denet_group {
   uint64_t raw_hash;
   const struct denet_rule *rule; /* of its first member; borrowed */
   unsigned report;               /* denet_report bits */
-  bool is_fixed;                 /* its name holds nothing of a process: it stays without members */
   bool is_overflow;              /* "<rule>-_other" */
   unsigned members;
   uint64_t empty_since_ns;
@@ -52,11 +51,12 @@ void denet_groups_done(struct denet_groups *groups);
 int denet_groups_get(struct denet_groups *groups, const struct denet_rule *rule,
                      struct denet_text raw, struct denet_group **out_group);
 
-/* Returns whether the rule has one group for all processes: its template names nothing of one. */
-bool denet_group_is_fixed(const struct denet_rule *rule);
+/* Returns whether raw is the name that it was made for. */
+bool denet_group_is_named(const struct denet_group *group, struct denet_text raw);
 
 /* Removes the groups that have had no member for DENET_GROUP_LINGER_NS and were reported since. A
- * group named by a pid does not linger: that pid never comes back. */
+ * group named by a pid does not linger: that pid never comes back. A group whose name holds nothing
+ * of a process stays. */
 void denet_groups_expire(struct denet_groups *groups, uint64_t now_ns);
 
 /* The series of a cron job that runs every five minutes goes on. */

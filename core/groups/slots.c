@@ -26,6 +26,5 @@ int denet_slots_take(struct denet_slots *slots, unsigned *out_slot) {
 }
 
 void denet_slots_give_back(struct denet_slots *slots, unsigned slot) {
-  if (slot / 64 < slots->count)
-    slots->words[slot / 64] &= ~(UINT64_C(1) << slot % 64);
+  slots->words[slot / 64] &= ~(UINT64_C(1) << slot % 64);
 }

@@ -14,5 +14,5 @@ void denet_slots_done(struct denet_slots *slots);
 /* Takes the smallest free number. 0 or -ENOMEM. */
 int denet_slots_take(struct denet_slots *slots, unsigned *out_slot);
 
-/* Frees a number; one that was never taken is ignored. */
+/* Frees a number that is taken. */
 void denet_slots_give_back(struct denet_slots *slots, unsigned slot);

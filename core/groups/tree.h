@@ -62,9 +62,9 @@ struct denet_tree {
   uint64_t ts_ms; /* of its last line */
 
   /* Its lines. */
-  /* Totals of the members that left. For a counter that is combined by maximum: what is to be added
-   * to the maximum of the present members (mod 2^64), so that no joining or leaving makes it jump.
-   */
+  /* Of each counter what is to be added to that of the present members (mod 2^64): the part of
+   * those that left. So no leaving makes a total jump, nor does the joining of a process to a
+   * counter that is combined by maximum. */
   struct denet_values ended;
   struct denet_wait_stats extremes; /* the longest and shortest wait of members that left */
   struct denet_stack_counts stacks; /* since its last line */
@@ -99,13 +99,10 @@ struct denet_tree *denet_tree_find_headed(const struct denet_trees *trees,
                                           const struct denet_group *group,
                                           const struct denet_process *process);
 
-/* Adds a process. 0 or -ENOMEM. */
+/* Adds a process. is_back: it had left the tree, whose totals go on from where they were. 0 or
+ * -ENOMEM. */
 int denet_tree_join(struct denet_trees *trees, struct denet_tree *tree,
-                    struct denet_process *process, bool is_start);
-
-/* Adds a process that had left the tree: its totals go on from where they were. 0 or -ENOMEM. */
-int denet_tree_rejoin(struct denet_trees *trees, struct denet_tree *tree,
-                      struct denet_process *process, bool is_start);
+                    struct denet_process *process, bool is_start, bool is_back);
 
 /* Returns whether the member ended or leaves. */
 bool denet_tree_is_ending(const struct denet_member *member);

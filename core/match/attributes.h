@@ -17,9 +17,13 @@ struct denet_user {
 /* A failure expires soon: the directory service may be starting. */
 #define DENET_USER_RETRY_NS UINT64_C(900000000)
 
-/* The texts of one process at a time; the memory is used again for the next. Zeroed is fresh. */
+/* The texts of one process at a time; the memory is used again for the next. Set source and
+ * env; the rest begins zeroed. */
 struct denet_attributes_reader {
-  struct denet_buffer arguments, command_line, executable, cgroup, unit;
+  struct denet_source *source;                      /* borrowed */
+  const struct denet_env *env;                      /* borrowed */
+  struct denet_buffer texts[DENET_TEXT_CGROUP + 1]; /* by enum denet_text_kind */
+  struct denet_buffer unit;
   struct denet_user users[DENET_USERS]; /* at uid % DENET_USERS */
 };
 
@@ -29,6 +33,5 @@ void denet_attributes_reader_done(struct denet_attributes_reader *reader);
  * is absent. The texts are borrowed from the reader and the process until the next call. 0;
  * DENET_GONE if the process exits or has exited, and the source has not noticed; a transient error
  * (denet_error_is_transient()). */
-int denet_attributes_read(struct denet_attributes_reader *reader, struct denet_source *source,
-                          const struct denet_env *env, struct denet_process *process,
+int denet_attributes_read(struct denet_attributes_reader *reader, struct denet_process *process,
                           unsigned fields, struct denet_attributes *out_attributes);

@@ -1,6 +1,7 @@
 #include "core/match/matcher.h"
 
 #include "core/match/pid_file.h"
+#include "core/rules/template.h"
 #include "core/util/arguments.h"
 #include "core/util/cleanup.h"
 
@@ -24,6 +25,8 @@ static const uint64_t rematch_ages_ns[] = {UINT64_C(1000000000), UINT64_C(100000
    1u << DENET_FIELD_UNIT)
 
 void denet_matcher_init(struct denet_matcher *matcher) {
+  matcher->reader =
+      (struct denet_attributes_reader){.source = matcher->source, .env = matcher->env};
   matcher->fields = 0;
   for (size_t i = 0; i < matcher->active_rule_count; i++)
     matcher->fields |= matcher->active_rules[i].rule.fields;
@@ -69,12 +72,6 @@ static int read_metadata(struct denet_matcher *matcher, const struct denet_activ
   return denet_error_is_transient(outcome) ? outcome : 0;
 }
 
-static void swap_buffers(struct denet_buffer *one, struct denet_buffer *other) {
-  struct denet_buffer swapped = *one;
-  *one = *other;
-  *other = swapped;
-}
-
 /* Gives the tree what read_metadata() has read. */
 static void give_metadata(struct denet_matcher *matcher, struct denet_tree *tree) {
   if (!has_metadata(matcher, tree->active_rule))
@@ -85,32 +82,14 @@ static void give_metadata(struct denet_matcher *matcher, struct denet_tree *tree
   tree->wants_metadata = true;
   tree->has_uid = matcher->has_uid;
   tree->uid = matcher->uid;
-  swap_buffers(&tree->executable, &matcher->executable);
-  swap_buffers(&tree->arguments, &matcher->arguments);
+  denet_buffer_done(&tree->executable);
+  denet_buffer_done(&tree->arguments);
+  tree->executable = matcher->executable;
+  tree->arguments = matcher->arguments;
+  matcher->executable = matcher->arguments = (struct denet_buffer){0};
 }
 
 /* --- Entering and leaving trees --- */
-
-/* Expands the rule's template for the process into matcher->instance. */
-static int expand_instance(struct denet_matcher *matcher,
-                           const struct denet_active_rule *active_rule,
-                           const struct denet_process *process,
-                           const struct denet_attributes *attributes,
-                           const struct denet_captures *captures, unsigned slot) {
-  struct denet_template_values values = {
-      .rule = denet_text_of(active_rule->rule.name),
-      .comm = denet_text_of(process->name),
-      .exe = attributes->field[DENET_FIELD_EXECUTABLE],
-      .user = attributes->field[DENET_FIELD_USER],
-      .unit = attributes->field[DENET_FIELD_UNIT],
-      .cgroup = attributes->field[DENET_FIELD_CGROUP],
-      .pid = (uint64_t)process->pid,
-      .slot = slot,
-      .captures = *captures,
-  };
-  denet_buffer_clear(&matcher->instance);
-  return denet_template_expand(active_rule->rule.instance, &values, &matcher->instance);
-}
 
 /* Returns the start of the process, Unix ms. It is rounded to the 10 ms of start times: the two
  * clocks are not read at one instant, and every run must find the same number. */
@@ -144,7 +123,7 @@ static int enter_tree(struct denet_matcher *matcher, struct denet_active_rule *a
   bool needs_metadata = !old || process->execd;
   int error = needs_metadata ? read_metadata(matcher, active_rule, process) : 0;
   if (!error)
-    error = old ? denet_tree_rejoin(matcher->trees, old, process, starts)
+    error = old ? denet_tree_join(matcher->trees, old, process, starts, true)
                 : denet_tree_create(matcher->trees, active_rule, group, process, starts, out_tree);
   if (error)
     return error;
@@ -166,11 +145,12 @@ static int start_tree(struct denet_matcher *matcher, struct denet_active_rule *a
   struct denet_group *group;
   struct denet_tree *tree;
   unsigned slot = 0;
-  bool has_slot = active_rule->rule.uses.slot;
+  bool has_slot = active_rule->rule.uses & DENET_USES_SLOT;
   int error = has_slot ? denet_slots_take(&active_rule->slots, &slot) : 0;
   if (error)
     return error;
-  error = expand_instance(matcher, active_rule, process, attributes, captures, slot);
+  denet_buffer_clear(&matcher->instance);
+  error = denet_template_expand(&active_rule->rule, attributes, captures, slot, &matcher->instance);
   if (!error)
     error = denet_groups_get(matcher->groups, &active_rule->rule,
                              denet_buffer_text(&matcher->instance), &group);
@@ -202,13 +182,13 @@ static int match_root(struct denet_matcher *matcher, struct denet_member *member
     member->leaves = true;
     return 0;
   }
-  int error = expand_instance(matcher, active_rule, process, attributes, &captures, tree->slot);
+  denet_buffer_clear(&matcher->instance);
+  int error = denet_template_expand(&active_rule->rule, attributes, &captures, tree->slot,
+                                    &matcher->instance);
   if (error)
     return error;
   struct denet_text raw = denet_buffer_text(&matcher->instance);
-  bool is_same =
-      strlen(tree->group->raw) == raw.length && !memcmp(tree->group->raw, raw.bytes, raw.length);
-  if (!is_same && !tree->group->is_overflow) {
+  if (!denet_group_is_named(tree->group, raw) && !tree->group->is_overflow) {
     error = start_tree(matcher, active_rule, process, attributes, &captures);
     member->leaves = !error;
     return error;
@@ -240,7 +220,7 @@ static int apply_rule(struct denet_matcher *matcher, struct denet_active_rule *a
       parent && active_rule->rule.children ? denet_tree_find(parent, active_rule) : NULL;
   if (above && !above->leaves) {
     note_growth(matcher, process);
-    return denet_tree_join(matcher->trees, above->tree, process, is_start(matcher, process));
+    return denet_tree_join(matcher->trees, above->tree, process, is_start(matcher, process), false);
   }
   struct denet_captures captures = {0};
   if (!attributes || !denet_rule_matches(&active_rule->rule, attributes, &captures))
@@ -336,8 +316,7 @@ static int match(struct denet_matcher *matcher, struct denet_process *process, b
   struct denet_attributes attributes = {0};
   bool is_matched = process->changed || is_time_to_rematch(matcher, process);
   if (is_matched)
-    error = denet_attributes_read(&matcher->reader, matcher->source, matcher->env, process,
-                                  matcher->fields, &attributes);
+    error = denet_attributes_read(&matcher->reader, process, matcher->fields, &attributes);
   if (error)
     return error == DENET_GONE ? 0 : error;
   matcher->text_stalled = attributes.stalled;
@@ -433,8 +412,7 @@ void denet_matcher_begin(struct denet_matcher *matcher, uint64_t now_ns) {
 bool denet_matcher_wants(struct denet_matcher *matcher, struct denet_process *process) {
   struct denet_attributes attributes;
   if (!matcher->wants_metadata ||
-      denet_attributes_read(&matcher->reader, matcher->source, matcher->env, process,
-                            matcher->fields, &attributes))
+      denet_attributes_read(&matcher->reader, process, matcher->fields, &attributes))
     return false;
   for (size_t i = 0; i < matcher->active_rule_count; i++) {
     const struct denet_rule *rule = &matcher->active_rules[i].rule;

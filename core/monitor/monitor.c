@@ -1,6 +1,7 @@
 #include "core/monitor/monitor.h"
 
 #include "core/match/matcher.h"
+#include "core/rules/template.h"
 #include "core/util/cleanup.h"
 
 #include <errno.h>
@@ -47,8 +48,7 @@ static void read_boot_id(struct denet_monitor *monitor) {
 static void make_fixed_group(struct denet_groups *groups, const struct denet_rule *rule) {
   struct denet_group *group;
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer name = {0};
-  struct denet_template_values values = {.rule = denet_text_of(rule->name)};
-  if (denet_group_is_fixed(rule) && !denet_template_expand(rule->instance, &values, &name))
+  if (!rule->uses && !denet_template_expand(rule, NULL, NULL, 0, &name))
     denet_groups_get(groups, rule, denet_buffer_text(&name), &group);
 }
 

@@ -51,10 +51,6 @@ void denet_settings_done(struct denet_settings *settings) {
   *settings = (struct denet_settings){0};
 }
 
-bool denet_settings_knows(const char *key) {
-  return denet_option_is_known(options, DENET_COUNT_OF(options), key);
-}
-
 int denet_settings_set(struct denet_settings *settings, const struct denet_setting *setting,
                        struct denet_error *error) {
   return denet_option_set(options, DENET_COUNT_OF(options), settings, setting, error);

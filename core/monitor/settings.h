@@ -20,9 +20,6 @@ struct denet_settings {
 int denet_settings_init(struct denet_settings *settings);
 void denet_settings_done(struct denet_settings *settings); /* zeroed is fine */
 
-/* Returns whether an option has this key. */
-bool denet_settings_knows(const char *key);
-
 /* Sets the option that setting names. Returns as denet_option_set() does. */
 int denet_settings_set(struct denet_settings *settings, const struct denet_setting *setting,
                        struct denet_error *error);

@@ -7,14 +7,21 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum denet_setting_type { DENET_SETTING_STRING, DENET_SETTING_NUMBER, DENET_SETTING_BOOLEAN };
+/* BLOCK and VALUES, a number of values other than one, are refused for every option. */
+enum denet_setting_type {
+  DENET_SETTING_STRING,
+  DENET_SETTING_NUMBER,
+  DENET_SETTING_BOOLEAN,
+  DENET_SETTING_BLOCK,
+  DENET_SETTING_VALUES,
+};
 
-/* One line of configuration with one value, borrowed. */
+/* One line of configuration, borrowed. */
 struct denet_setting {
   const char *key;
   enum denet_setting_type type;
   const char *string; /* DENET_SETTING_STRING, not NULL */
-  double number;      /* DENET_SETTING_NUMBER */
+  double number;      /* DENET_SETTING_NUMBER; DENET_SETTING_VALUES: how many there are */
   bool boolean;       /* DENET_SETTING_BOOLEAN */
 };
 
@@ -43,9 +50,6 @@ struct denet_option {
  * and numbers that the field cannot hold are refused, whatever the limits are. */
 int denet_option_set(const struct denet_option *options, size_t count, void *target,
                      const struct denet_setting *setting, struct denet_error *error);
-
-/* Returns whether a row has the key. */
-bool denet_option_is_known(const struct denet_option *options, size_t count, const char *key);
 
 /* Returns 0 if setting has the type, or else -EINVAL with a sentence. */
 int denet_setting_expect(const struct denet_setting *setting, enum denet_setting_type type,

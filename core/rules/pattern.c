@@ -11,31 +11,11 @@
 
 struct denet_pattern {
   enum denet_pattern_kind kind;
-  char *text;                /* owned; NULL for a regex */
+  char *text;                /* owned */
   struct denet_regex *regex; /* owned; NULL for the other kinds */
 };
 
 static void pattern_freep(struct denet_pattern **pattern) { denet_pattern_free(*pattern); }
-
-static int fail_memory(struct denet_error *error) {
-  return denet_error_set(error, -ENOMEM, "out of memory");
-}
-
-/* Refuses text, which does not compile. regcomp() does not tell where it stopped: the longest
- * prefix that compiles ends right before the error. */
-static int refuse_regex(const char *text, const char *reason, struct denet_error *error) {
-  DENET_FREE char *prefix = strdup(text);
-  if (!prefix)
-    return fail_memory(error);
-  regex_t regex;
-  size_t length = strlen(prefix);
-  do
-    prefix[--length] = '\0';
-  while (length > 0 && regcomp(&regex, prefix, REG_EXTENDED | REG_NOSUB) != 0);
-  if (length > 0)
-    regfree(&regex);
-  return denet_error_set(error, -EINVAL, "%s at character %zu", reason, length + 1);
-}
 
 /* Returns the end of a [:class:], [.symbol.] or [=equivalence=] inside brackets; NULL if text,
  * which starts with '[', is none of them. */
@@ -88,52 +68,50 @@ static const char *find_unmatched(const char *text) {
   return NULL;
 }
 
-/* Checks text with the C library, which is stricter than TRE and says what is wrong. */
-static int check_regex(const char *text, struct denet_error *error) {
+/* Refuses text, which does not compile, and cuts it. regcomp() does not tell where it stopped: the
+ * longest prefix that compiles ends right before the error. */
+static int refuse_regex(char *text, const char *reason, struct denet_error *error) {
   regex_t regex;
-  char reason[128];
-  int status = regcomp(&regex, text, REG_EXTENDED);
-  if (status == 0) {
+  size_t length = strlen(text);
+  do
+    text[--length] = '\0';
+  while (length > 0 && regcomp(&regex, text, REG_EXTENDED | REG_NOSUB) != 0);
+  if (length > 0)
     regfree(&regex);
-    const char *unmatched = find_unmatched(text);
-    return unmatched ? denet_error_set(error, -EINVAL, "Unmatched ) at character %zu",
-                                       (size_t)(unmatched - text) + 1)
-                     : 0;
-  }
-  if (status == REG_ESPACE)
-    return fail_memory(error);
-  regerror(status, &regex, reason, sizeof(reason));
-  return refuse_regex(text, reason, error);
+  return denet_error_set(error, -EINVAL, "%s at character %zu", reason, length + 1);
 }
 
-static int compile_regex(struct denet_pattern *pattern, const char *text,
-                         struct denet_error *error) {
-  int status = check_regex(text, error);
-  if (status)
-    return status;
-  pattern->kind = DENET_PATTERN_REGEX;
-  status = denet_regex_new(text, &pattern->regex);
+/* Compiles the text with the C library first, which is stricter than TRE and says what is wrong. */
+static int compile_regex(struct denet_pattern *pattern, struct denet_error *error) {
+  regex_t regex;
+  char reason[128];
+  int status = regcomp(&regex, pattern->text, REG_EXTENDED);
+  if (status == REG_ESPACE)
+    return denet_error_set(error, -ENOMEM, "out of memory");
+  if (status) {
+    regerror(status, &regex, reason, sizeof(reason));
+    return refuse_regex(pattern->text, reason, error);
+  }
+  regfree(&regex);
+  const char *unmatched = find_unmatched(pattern->text);
+  if (unmatched)
+    return denet_error_set(error, -EINVAL, "Unmatched ) at character %zu",
+                           (size_t)(unmatched - pattern->text) + 1);
+  status = denet_regex_new(pattern->text, &pattern->regex);
   if (status == -ENOMEM)
-    return fail_memory(error);
+    return denet_error_set(error, -ENOMEM, "out of memory");
   if (status == -ENOTSUP)
     return denet_error_set(error, -EINVAL, "A reference back to a group, such as \\1");
   return status ? denet_error_set(error, -EINVAL, "A regular expression that is not supported") : 0;
-}
-
-/* Returns the byte behind the part of a glob that starts at text; NULL if that part has no end. */
-static const char *skip_glob_part(const char *text) {
-  if (*text == '[')
-    return skip_bracket(text, true);
-  if (*text != '\\')
-    return text + 1;
-  return text[1] != '\0' ? text + 2 : NULL;
 }
 
 /* fnmatch() takes a wrong glob literally or never matches it, which would hide a typing error. */
 static int check_glob(const char *text, struct denet_error *error) {
   const char *next;
   for (const char *cursor = text; *cursor != '\0'; cursor = next) {
-    next = skip_glob_part(cursor);
+    next = *cursor == '[' ? skip_bracket(cursor, true) : cursor + 1;
+    if (*cursor == '\\')
+      next = cursor[1] != '\0' ? cursor + 2 : NULL;
     if (!next)
       return denet_error_set(error, -EINVAL, "%s at character %zu",
                              *cursor == '[' ? "Unclosed [" : "Nothing behind \\",
@@ -142,28 +120,22 @@ static int check_glob(const char *text, struct denet_error *error) {
   return 0;
 }
 
-static int copy_text(struct denet_pattern *pattern, enum denet_pattern_kind kind, const char *text,
-                     struct denet_error *error) {
-  pattern->text = strdup(text);
-  if (!pattern->text)
-    return fail_memory(error);
-  pattern->kind = kind;
-  return kind == DENET_PATTERN_GLOB ? check_glob(text, error) : 0;
-}
-
 int denet_pattern_new(enum denet_pattern_kind kind, const char *text, struct denet_error *error,
                       struct denet_pattern **out_pattern) {
   if (text[0] == '\0')
     return denet_error_set(error, -EINVAL, "Empty pattern at character 1");
   DENET_CLEANUP(pattern_freep) struct denet_pattern *pattern = calloc(1, sizeof(*pattern));
-  if (!pattern)
-    return fail_memory(error);
-  int rc = kind == DENET_PATTERN_REGEX ? compile_regex(pattern, text, error)
-                                       : copy_text(pattern, kind, text, error);
-  if (rc < 0)
-    return rc;
-  *out_pattern = DENET_TAKE(pattern);
-  return 0;
+  if (!pattern || !(pattern->text = strdup(text)))
+    return denet_error_set(error, -ENOMEM, "out of memory");
+  pattern->kind = kind;
+  int rc = 0;
+  if (kind == DENET_PATTERN_REGEX)
+    rc = compile_regex(pattern, error);
+  if (kind == DENET_PATTERN_GLOB)
+    rc = check_glob(text, error);
+  if (!rc)
+    *out_pattern = DENET_TAKE(pattern);
+  return rc;
 }
 
 void denet_pattern_free(struct denet_pattern *pattern) {

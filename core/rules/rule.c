@@ -2,6 +2,7 @@
 
 #include "core/model/metric.h"
 #include "core/model/process.h"
+#include "core/rules/template.h"
 #include "core/util/cleanup.h"
 
 #include <ctype.h>
@@ -13,13 +14,11 @@
 #include <string.h>
 #include <strings.h>
 
-struct condition_key {
+static const struct condition_key {
   const char *key;
   enum denet_field field;
   enum denet_pattern_kind pattern; /* not used for a pid file */
-};
-
-static const struct condition_key condition_keys[] = {
+} condition_keys[] = {
     {"Comm", DENET_FIELD_COMM, DENET_PATTERN_EXACT},
     {"CommandLine", DENET_FIELD_COMMAND_LINE, DENET_PATTERN_REGEX},
     {"Executable", DENET_FIELD_EXECUTABLE, DENET_PATTERN_GLOB},
@@ -39,10 +38,6 @@ static const struct denet_option options[] = {
     {"Records", DENET_OPTION_BOOLEAN, offsetof(struct denet_rule, records), 0, 0, NULL},
     {"OffCPU", DENET_OPTION_WORD, offsetof(struct denet_rule, off_cpu), 0, 0, denet_off_cpu_modes},
 };
-
-static int fail_memory(struct denet_error *error) {
-  return denet_error_set(error, -ENOMEM, "out of memory");
-}
 
 static struct denet_setting string_setting(const char *key, const char *string) {
   return (struct denet_setting){.key = key, .type = DENET_SETTING_STRING, .string = string};
@@ -65,7 +60,7 @@ static int start_rule(struct denet_rule *rule, const char *key, const char *name
       .report = DENET_REPORT_ALL,
       .off_cpu = DENET_OFF_CPU_INHERITED,
   };
-  return rule->name && rule->instance ? 0 : fail_memory(error);
+  return rule->name && rule->instance ? 0 : denet_error_set(error, -ENOMEM, "out of memory");
 }
 
 int denet_rule_init(struct denet_rule *rule, const char *name, struct denet_error *error) {
@@ -98,19 +93,18 @@ static int add_condition(struct denet_rule *rule, struct denet_condition conditi
     snprintf(name, sizeof(name), "%s", setting->string);
     shown.string = name;
   }
-  size_t size = (rule->condition_count + 1) * sizeof(condition);
-  struct denet_condition *grown = realloc(rule->conditions, size);
-  if (!grown)
-    return fail_memory(error);
-  rule->conditions = grown;
-  int rc = 0;
-  if (condition.field != DENET_FIELD_PID_FILE)
+  struct denet_condition *grown =
+      reallocarray(rule->conditions, rule->condition_count + 1, sizeof(condition));
+  rule->conditions = grown ? grown : rule->conditions;
+  int rc = grown ? 0 : -ENOMEM;
+  if (!rc && condition.field != DENET_FIELD_PID_FILE)
     rc = denet_pattern_new(kind, shown.string, &reason, &condition.pattern);
-  else if (!(condition.pid_file = strdup(shown.string)))
+  else if (!rc && !(condition.pid_file = strdup(shown.string)))
     rc = -ENOMEM;
+  if (rc == -EINVAL)
+    return denet_setting_refuse(&shown, error, "%s", reason.text);
   if (rc)
-    return rc == -EINVAL ? denet_setting_refuse(&shown, error, "%s", reason.text)
-                         : fail_memory(error);
+    return denet_error_set(error, rc, "out of memory");
   if (condition.pattern && !condition.negated) {
     condition.first_capture = rule->groups;
     rule->groups += denet_pattern_groups(condition.pattern);
@@ -185,37 +179,23 @@ static int set_report(struct denet_rule *rule, const struct denet_setting *setti
   return 0;
 }
 
-static const struct condition_key *find_condition_key(const char *key) {
-  for (size_t i = 0; i < DENET_COUNT_OF(condition_keys); i++)
-    if (strcasecmp(condition_keys[i].key, key) == 0)
-      return &condition_keys[i];
-  return NULL;
-}
-
-bool denet_rule_knows(const char *key) {
-  return strcasecmp(key, "Report") == 0 || find_condition_key(key) ||
-         denet_option_is_known(options, DENET_COUNT_OF(options), key);
-}
-
 int denet_rule_set(struct denet_rule *rule, const struct denet_setting *setting,
                    struct denet_error *error) {
   if (strcasecmp(setting->key, "Report") == 0)
     return set_report(rule, setting, error);
-  const struct condition_key *key = find_condition_key(setting->key);
-  if (key)
-    return set_condition(rule, key, setting, error);
+  for (size_t i = 0; i < DENET_COUNT_OF(condition_keys); i++)
+    if (strcasecmp(condition_keys[i].key, setting->key) == 0)
+      return set_condition(rule, &condition_keys[i], setting, error);
   return denet_option_set(options, DENET_COUNT_OF(options), rule, setting, error);
 }
 
 int denet_rule_init_process(struct denet_rule *rule, const char *name, struct denet_error *error) {
-  int rc = start_rule(rule, "Process", name, "%{rule}", error);
-  if (rc < 0)
-    return rc;
-  rule->children = false;
   /* Here '!' and '~' are parts of the name. */
   struct denet_condition condition = {.field = DENET_FIELD_COMM};
   struct denet_setting setting = string_setting("Process", name);
-  return add_condition(rule, condition, DENET_PATTERN_EXACT, &setting, error);
+  int rc = start_rule(rule, "Process", name, "%{rule}", error);
+  rule->children = false;
+  return rc ? rc : add_condition(rule, condition, DENET_PATTERN_EXACT, &setting, error);
 }
 
 static int check_instance(struct denet_rule *rule, const char *key, struct denet_error *error) {
@@ -227,14 +207,13 @@ static int check_instance(struct denet_rule *rule, const char *key, struct denet
 
 int denet_rule_init_process_match(struct denet_rule *rule, const char *name, const char *regex,
                                   struct denet_error *error) {
-  int rc = start_rule(rule, "ProcessMatch", name, name, error);
-  if (rc < 0)
-    return rc;
-  rule->children = false;
   struct denet_condition condition = {.field = DENET_FIELD_COMMAND_LINE};
   struct denet_setting setting = string_setting("ProcessMatch", regex);
-  rc = add_condition(rule, condition, DENET_PATTERN_REGEX, &setting, error);
-  return rc < 0 ? rc : check_instance(rule, "ProcessMatch", error);
+  int rc = start_rule(rule, "ProcessMatch", name, name, error);
+  rule->children = false;
+  if (!rc)
+    rc = add_condition(rule, condition, DENET_PATTERN_REGEX, &setting, error);
+  return rc ? rc : check_instance(rule, "ProcessMatch", error);
 }
 
 int denet_rule_init_default(struct denet_rule *rule, struct denet_error *error) {
@@ -264,18 +243,6 @@ void denet_rule_forgo_stacks(struct denet_rule *rule) {
   denet_rule_inherit_off_cpu(rule, DENET_OFF_CPU_TIMES);
 }
 
-/* Returns the fields that conditions and template look at. */
-static unsigned list_fields(const struct denet_rule *rule) {
-  const struct denet_template_uses *uses = &rule->uses;
-  unsigned fields =
-      (unsigned)uses->comm << DENET_FIELD_COMM | (unsigned)uses->exe << DENET_FIELD_EXECUTABLE |
-      (unsigned)uses->user << DENET_FIELD_USER | (unsigned)uses->unit << DENET_FIELD_UNIT |
-      (unsigned)uses->cgroup << DENET_FIELD_CGROUP;
-  for (size_t i = 0; i < rule->condition_count; i++)
-    fields |= 1u << rule->conditions[i].field;
-  return fields;
-}
-
 int denet_rule_finish(struct denet_rule *rule, struct denet_error *error) {
   /* Only the default rule has no name, and it matches every process on purpose. */
   if (rule->condition_count == 0 && rule->name[0] != '\0')
@@ -283,7 +250,9 @@ int denet_rule_finish(struct denet_rule *rule, struct denet_error *error) {
   int rc = check_instance(rule, "Instance", error);
   if (rc < 0)
     return rc;
-  rule->fields = list_fields(rule);
+  rule->fields = rule->uses & ((1u << DENET_FIELDS) - 1);
+  for (size_t i = 0; i < rule->condition_count; i++)
+    rule->fields |= 1u << rule->conditions[i].field;
   return 0;
 }
 

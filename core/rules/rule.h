@@ -4,7 +4,6 @@
 
 #include "core/rules/option.h"
 #include "core/rules/pattern.h"
-#include "core/rules/template.h"
 #include "core/util/error.h"
 
 #include <stdbool.h>
@@ -21,6 +20,13 @@ enum denet_field {
   DENET_FIELD_CGROUP,
   DENET_FIELD_PID_FILE,
   DENET_FIELDS
+};
+
+/* What else a template may use, as further bits. */
+enum denet_template_use {
+  DENET_USES_PID = 1 << DENET_FIELDS,
+  DENET_USES_SLOT = 2 << DENET_FIELDS,
+  DENET_USES_CAPTURE = 4 << DENET_FIELDS,
 };
 
 struct denet_condition {
@@ -45,7 +51,7 @@ extern const char *const denet_off_cpu_modes[]; /* the words for the first three
 struct denet_rule {
   char *name;     /* owned */
   char *instance; /* owned; a template, see template.h */
-  struct denet_template_uses uses;
+  unsigned uses;  /* of the template: bit f: denet_field f; enum denet_template_use */
   struct denet_condition *conditions; /* owned */
   size_t condition_count;
   size_t groups; /* regex groups of all conditions that are not negated */
@@ -93,9 +99,6 @@ void denet_rule_done(struct denet_rule *rule);
  * replaces "all". */
 int denet_rule_set(struct denet_rule *rule, const struct denet_setting *setting,
                    struct denet_error *error);
-
-/* Returns whether a line of a <Rule> block may have this key. */
-bool denet_rule_knows(const char *key);
 
 /* The two forms of collectd's processes plugin. They start a rule with Children false and one
  * condition; more lines may follow. A process name is compared as the kernel keeps it, cut at 15

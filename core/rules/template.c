@@ -3,164 +3,118 @@
 #include "core/util/cleanup.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 /* An error shows at most so many bytes of an unknown placeholder. */
 #define NAME_SHOWN 40
 
-enum piece_kind { PIECE_LITERAL, PIECE_PLACEHOLDER, PIECE_UNCLOSED };
-
-/* A part of a template: literal text or the name between %{ and }. */
+/* A part of a template: literal text, or a placeholder with the name between %{ and }. */
 struct piece {
-  enum piece_kind kind;
+  enum { LITERAL, UNCLOSED, UNKNOWN, CAPTURE, RULE, FIELD, PID, SLOT } kind;
   struct denet_text text;
+  unsigned index; /* CAPTURE: in struct denet_captures; FIELD: enum denet_field */
+  unsigned use;   /* bit in the uses of the template */
 };
 
-enum placeholder_type { PLACEHOLDER_TEXT, PLACEHOLDER_PATH, PLACEHOLDER_NUMBER };
+#define FIELD_PIECE(field)                                                                         \
+  { .kind = FIELD, .index = field, .use = 1u << field }
 
-struct placeholder {
+static const struct {
   const char *name;
-  enum placeholder_type type;
-  size_t value_offset; /* in struct denet_template_values */
-  size_t use_offset;   /* in struct denet_template_uses; NO_USE: none */
+  struct piece piece;
+} placeholders[] = {
+    {"rule", {.kind = RULE}},
+    {"comm", FIELD_PIECE(DENET_FIELD_COMM)},
+    {"exe", FIELD_PIECE(DENET_FIELD_EXECUTABLE)},
+    {"user", FIELD_PIECE(DENET_FIELD_USER)},
+    {"unit", FIELD_PIECE(DENET_FIELD_UNIT)},
+    {"cgroup", FIELD_PIECE(DENET_FIELD_CGROUP)},
+    {"pid", {.kind = PID, .use = DENET_USES_PID}},
+    {"slot", {.kind = SLOT, .use = DENET_USES_SLOT}},
 };
 
-#define NO_USE SIZE_MAX
-#define VALUE(field) offsetof(struct denet_template_values, field)
-#define USE(field) offsetof(struct denet_template_uses, field)
-
-static const struct placeholder placeholders[] = {
-    {"rule", PLACEHOLDER_TEXT, VALUE(rule), NO_USE},
-    {"comm", PLACEHOLDER_TEXT, VALUE(comm), USE(comm)},
-    {"exe", PLACEHOLDER_PATH, VALUE(exe), USE(exe)},
-    {"user", PLACEHOLDER_TEXT, VALUE(user), USE(user)},
-    {"unit", PLACEHOLDER_TEXT, VALUE(unit), USE(unit)},
-    {"cgroup", PLACEHOLDER_TEXT, VALUE(cgroup), USE(cgroup)},
-    {"pid", PLACEHOLDER_NUMBER, VALUE(pid), USE(pid)},
-    {"slot", PLACEHOLDER_NUMBER, VALUE(slot), USE(slot)},
-};
-
-/* Reads the piece at cursor, which is not the end. Returns where the next one starts. */
-static const char *read_piece(const char *cursor, struct piece *out_piece) {
-  if (cursor[0] != '%') {
-    size_t length = strcspn(cursor, "%");
-    *out_piece = (struct piece){PIECE_LITERAL, {cursor, length}};
-    return cursor + length;
-  }
-  if (cursor[1] != '{') {
-    *out_piece = (struct piece){PIECE_LITERAL, {cursor, 1}};
-    return cursor + (cursor[1] == '%' ? 2 : 1);
-  }
-  const char *name = cursor + 2;
-  size_t length = strcspn(name, "}");
-  bool closed = name[length] == '}';
-  *out_piece = (struct piece){closed ? PIECE_PLACEHOLDER : PIECE_UNCLOSED, {name, length}};
-  return name + length + (closed ? 1 : 0);
-}
-
-static const struct placeholder *find_placeholder(struct denet_text name) {
+static struct piece find_placeholder(struct denet_text name) {
+  struct piece piece = {.kind = UNKNOWN};
+  if (name.length == 1 && name.bytes[0] >= '1' && name.bytes[0] <= '0' + DENET_CAPTURES)
+    piece = (struct piece){
+        .kind = CAPTURE, .index = (unsigned)(name.bytes[0] - '1'), .use = DENET_USES_CAPTURE};
   for (size_t i = 0; i < DENET_COUNT_OF(placeholders); i++)
     if (strlen(placeholders[i].name) == name.length &&
         memcmp(placeholders[i].name, name.bytes, name.length) == 0)
-      return &placeholders[i];
-  return NULL;
+      piece = placeholders[i].piece;
+  piece.text = name;
+  return piece;
 }
 
-/* Returns the number of the capture that name stands for, from 1; 0 for none. */
-static size_t find_capture(struct denet_text name) {
-  if (name.length != 1 || name.bytes[0] < '1' || name.bytes[0] > '0' + DENET_CAPTURES)
-    return 0;
-  return (size_t)(name.bytes[0] - '0');
-}
-
-static int check_piece(const struct piece *piece, size_t position, size_t groups,
-                       struct denet_error *error, struct denet_template_uses *uses) {
-  if (piece->kind == PIECE_UNCLOSED)
-    return denet_error_set(error, -EINVAL, "unclosed %%{ at character %zu", position);
-  if (piece->kind == PIECE_LITERAL)
-    return 0;
-  size_t capture = find_capture(piece->text);
-  if (capture > groups)
-    return denet_error_set(error, -EINVAL,
-                           "%%{%zu} at character %zu: the regular expressions have no group %zu",
-                           capture, position, capture);
-  if (capture > 0)
-    return 0;
-  const struct placeholder *placeholder = find_placeholder(piece->text);
-  if (!placeholder) {
-    int shown = piece->text.length > NAME_SHOWN ? NAME_SHOWN : (int)piece->text.length;
-    return denet_error_set(error, -EINVAL, "unknown placeholder %%{%.*s} at character %zu", shown,
-                           piece->text.bytes, position);
+/* Reads the piece at cursor, which is not the end. Returns where the next one starts. */
+static const char *read_piece(const char *cursor, struct piece *out_piece) {
+  if (cursor[0] != '%' || cursor[1] != '{') {
+    size_t length = cursor[0] == '%' ? 1 : strcspn(cursor, "%");
+    *out_piece = (struct piece){.kind = LITERAL, .text = {cursor, length}};
+    return cursor + length + (cursor[0] == '%' && cursor[1] == '%');
   }
-  if (placeholder->use_offset != NO_USE)
-    *(bool *)((char *)uses + placeholder->use_offset) = true;
-  return 0;
+  struct denet_text name = {cursor + 2, strcspn(cursor + 2, "}")};
+  const char *end = name.bytes + name.length;
+  *out_piece = *end ? find_placeholder(name) : (struct piece){.kind = UNCLOSED};
+  return *end ? end + 1 : end;
 }
 
 int denet_template_check(const char *template, size_t groups, struct denet_error *error,
-                         struct denet_template_uses *out_uses) {
-  struct denet_template_uses uses = {0};
+                         unsigned *out_uses) {
+  unsigned uses = 0;
   const char *next;
   for (const char *cursor = template; *cursor != '\0'; cursor = next) {
     struct piece piece;
     next = read_piece(cursor, &piece);
-    int rc = check_piece(&piece, (size_t)(cursor - template) + 1, groups, error, &uses);
-    if (rc < 0)
-      return rc;
+    size_t position = (size_t)(cursor - template) + 1, capture = piece.index + 1;
+    int shown = piece.text.length > NAME_SHOWN ? NAME_SHOWN : (int)piece.text.length;
+    if (piece.kind == UNCLOSED)
+      return denet_error_set(error, -EINVAL, "unclosed %%{ at character %zu", position);
+    if (piece.kind == UNKNOWN)
+      return denet_error_set(error, -EINVAL, "unknown placeholder %%{%.*s} at character %zu", shown,
+                             piece.text.bytes, position);
+    if (piece.kind == CAPTURE && capture > groups)
+      return denet_error_set(error, -EINVAL,
+                             "%%{%zu} at character %zu: the regular expressions have no group %zu",
+                             capture, position, capture);
+    uses |= piece.use;
   }
-  if (out_uses)
-    *out_uses = uses;
+  *out_uses = uses;
   return 0;
 }
 
-static struct denet_text base_name(struct denet_text path) {
-  const char *slash = path.bytes ? memrchr(path.bytes, '/', path.length) : NULL;
-  if (!slash)
-    return path;
-  return (struct denet_text){slash + 1, path.length - (size_t)(slash + 1 - path.bytes)};
+/* Returns the text of a field; for the executable, the base name of its path. */
+static struct denet_text show_field(const struct denet_attributes *attributes, unsigned field) {
+  struct denet_text text = attributes->field[field];
+  if (field != DENET_FIELD_EXECUTABLE)
+    return text;
+  if (!text.bytes)
+    return attributes->field[DENET_FIELD_COMM];
+  const char *slash = memrchr(text.bytes, '/', text.length);
+  size_t start = slash ? (size_t)(slash + 1 - text.bytes) : 0;
+  return (struct denet_text){text.bytes + start, text.length - start};
 }
 
-static int append_text(struct denet_buffer *out, struct denet_text text) {
-  return denet_buffer_append(out, text.bytes, text.length);
-}
-
-static int append_value(struct denet_buffer *out, struct denet_text name,
-                        const struct denet_template_values *values) {
-  size_t capture = find_capture(name);
-  if (capture > 0)
-    return append_text(out, values->captures.group[capture - 1]);
-  const struct placeholder *placeholder = find_placeholder(name);
-  if (!placeholder)
-    return 0;
-  const void *value = (const char *)values + placeholder->value_offset;
-  switch (placeholder->type) {
-  case PLACEHOLDER_NUMBER: {
-    char digits[24];
-    snprintf(digits, sizeof(digits), "%" PRIu64, *(const uint64_t *)value);
-    return denet_buffer_append_string(out, digits);
-  }
-  case PLACEHOLDER_PATH: {
-    struct denet_text path = *(const struct denet_text *)value;
-    return append_text(out, path.bytes ? base_name(path) : values->comm);
-  }
-  case PLACEHOLDER_TEXT:
-    return append_text(out, *(const struct denet_text *)value);
-  }
-  return 0;
-}
-
-int denet_template_expand(const char *template, const struct denet_template_values *values,
+int denet_template_expand(const struct denet_rule *rule, const struct denet_attributes *attributes,
+                          const struct denet_captures *captures, unsigned slot,
                           struct denet_buffer *out) {
-  for (const char *cursor = template; *cursor != '\0';) {
+  int error = 0;
+  for (const char *cursor = rule->instance; *cursor != '\0' && !error;) {
     struct piece piece;
+    char digits[16];
     cursor = read_piece(cursor, &piece);
-    int rc = piece.kind == PIECE_LITERAL ? append_text(out, piece.text)
-                                         : append_value(out, piece.text, values);
-    if (rc < 0)
-      return rc;
+    if (piece.kind == RULE)
+      piece.text = denet_text_of(rule->name);
+    if (piece.kind == CAPTURE)
+      piece.text = captures->group[piece.index];
+    if (piece.kind == FIELD)
+      piece.text = show_field(attributes, piece.index);
+    if (piece.kind == PID || piece.kind == SLOT) {
+      snprintf(digits, sizeof(digits), "%u", piece.kind == PID ? (unsigned)attributes->pid : slot);
+      piece.text = denet_text_of(digits);
+    }
+    error = denet_buffer_append(out, piece.text.bytes, piece.text.length);
   }
-  return 0;
+  return error;
 }

@@ -38,22 +38,15 @@ void denet_config_done(struct denet_config *config) {
  * Returns 0, or -1 if the rule cannot be used. */
 static int read_rule_option(struct denet_rule *rule, const char *block,
                             const oconfig_item_t *item) {
-  if (!denet_rule_knows(item->key)) {
-    log_sentence(LOG_WARNING, "%s \"%s\": unknown option %s is ignored.", block, rule->name,
-                 item->key);
-    return 0;
-  }
-  int count = item->values_num ? item->values_num : 1;
-  for (int i = 0; i < count; i++) {
+  for (int i = 0; i < item->values_num || !i; i++) {
     struct denet_error error = {0};
-    struct denet_setting setting;
-    int outcome = 0;
-    if (item->values_num > 1 && !item->children_num)
-      denet_config_value_value(item, i, &setting);
-    else
-      outcome = denet_config_value_setting(item, &setting, &error);
-    if (!outcome)
-      outcome = denet_rule_set(rule, &setting, &error);
+    struct denet_setting setting = denet_config_value(item, item->values_num > 1 ? i : -1);
+    int outcome = denet_rule_set(rule, &setting, &error);
+    if (outcome == DENET_UNKNOWN_OPTION) {
+      log_sentence(LOG_WARNING, "%s \"%s\": unknown option %s is ignored.", block, rule->name,
+                   item->key);
+      return 0;
+    }
     if (outcome) {
       log_sentence(LOG_ERR, "%s \"%s\": %s. The rule is skipped.", block, rule->name, error.text);
       return -1;
@@ -107,17 +100,13 @@ static void read_rule(struct denet_config *config, const oconfig_item_t *item) {
 
 static void read_option(struct denet_config *config, const oconfig_item_t *item) {
   struct denet_error error = {0};
-  struct denet_setting setting;
-  bool is_plugin_name = denet_option_is_known(plugin_name, 1, item->key);
-  if (!is_plugin_name && !denet_settings_knows(item->key)) {
+  struct denet_setting setting = denet_config_value(item, -1);
+  int outcome = denet_settings_set(&config->settings, &setting, &error);
+  if (outcome == DENET_UNKNOWN_OPTION)
+    outcome = denet_option_set(plugin_name, 1, config, &setting, &error);
+  if (outcome == DENET_UNKNOWN_OPTION)
     log_sentence(LOG_WARNING, "unknown option %s is ignored.", item->key);
-    return;
-  }
-  int outcome = denet_config_value_setting(item, &setting, &error);
-  if (!outcome)
-    outcome = is_plugin_name ? denet_option_set(plugin_name, 1, config, &setting, &error)
-                             : denet_settings_set(&config->settings, &setting, &error);
-  if (outcome)
+  else if (outcome)
     log_sentence(LOG_ERR, "%s. The option is ignored.", error.text);
 }
 

@@ -4,12 +4,7 @@
 #include "core/rules/option.h"
 #include "plugin/collectd/collectd_api.h"
 
-/* Fills out_setting with value number index of an option, which is in range. The texts are borrowed
- * from item. */
-void denet_config_value_value(const oconfig_item_t *item, int index,
-                              struct denet_setting *out_setting);
-
-/* Fills out_setting with the only value of an option, likewise. 0; -EINVAL with a sentence if the
- * option has no value, several, or is a block. */
-int denet_config_value_setting(const oconfig_item_t *item, struct denet_setting *out_setting,
-                               struct denet_error *error);
+/* Returns value number index of an option, which is in range, or its only value if index is -1. The
+ * texts are borrowed from item. The setting of a block, or of an option without one value if index
+ * is -1, is one that every option refuses. */
+struct denet_setting denet_config_value(const oconfig_item_t *item, int index);

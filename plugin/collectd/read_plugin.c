@@ -51,7 +51,7 @@ static int read_values(void) {
   struct denet_monitor_stats stats;
   if (!plugin.loop)
     return -1;
-  denet_values_batch_clear(&plugin.batch);
+  plugin.batch.count = plugin.batch.lost = 0;
   if (denet_loop_report(plugin.loop, REPORT_TIMEOUT_NS, denet_values_batch_add, &plugin.batch,
                         &stats))
     return 0; /* after a failure collectd reads at longer and longer intervals */
@@ -67,7 +67,8 @@ static int shutdown_plugin(void) {
   if (!denet_loop_stop(plugin.loop, STOP_TIMEOUT_NS))
     return 0;
   plugin.loop = NULL;
-  denet_values_batch_done(&plugin.batch);
+  free(plugin.batch.rows);
+  plugin.batch = (struct denet_values_batch){0};
   denet_config_done(&plugin.config);
   return 0;
 }

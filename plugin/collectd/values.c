@@ -3,17 +3,6 @@
 #include "core/util/array.h"
 #include "plugin/collectd/types.h"
 
-#define SELF "_self"
-void denet_values_batch_done(struct denet_values_batch *batch) {
-  free(batch->rows);
-  *batch = (struct denet_values_batch){0};
-}
-
-void denet_values_batch_clear(struct denet_values_batch *batch) {
-  batch->count = 0;
-  batch->lost = 0;
-}
-
 void denet_values_batch_add(void *context, const struct denet_group_report *report) {
   struct denet_values_batch *batch = context;
   if (denet_array_reserve(&batch->rows, &batch->capacity, batch->count + 1, sizeof(*batch->rows)))
@@ -32,9 +21,7 @@ static void dispatch(value_list_t *list, const char *type, const char *type_inst
 }
 
 static value_t make_value(enum denet_kind kind, double value, uint64_t count) {
-  if (kind == DENET_COUNTER)
-    return (value_t){.derive = (derive_t)count};
-  return (value_t){.gauge = value};
+  return kind == DENET_COUNTER ? (value_t){.derive = (derive_t)count} : (value_t){.gauge = value};
 }
 
 /* Dispatches the value lists of the metrics. A list with an absent value is left out. */
@@ -83,8 +70,8 @@ static void dispatch_self(value_list_t *list, const struct denet_monitor_stats *
       {"gauge", "source", {.gauge = stats->source_id}},
       {"derive", "bpf_lost", {.derive = (derive_t)stats->lost}},
   };
-  size_t count = sizeof(rows) / sizeof(rows[0]) - !counts_losses;
-  snprintf(list->plugin_instance, sizeof(list->plugin_instance), "%s", SELF);
+  size_t count = DENET_COUNT_OF(rows) - !counts_losses;
+  snprintf(list->plugin_instance, sizeof(list->plugin_instance), "_self");
   for (size_t i = 0; i < count; i++) {
     value_t value = rows[i].value;
     dispatch(list, rows[i].type, rows[i].type_instance, &value, 1);

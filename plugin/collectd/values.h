@@ -11,15 +11,12 @@ struct denet_values_row {
 };
 
 /* Copies of reports, so that they can be dispatched without the loop's lock. A zeroed batch is
- * empty; the memory is used again. */
+ * empty. To use its memory again, clear count and lost. */
 struct denet_values_batch {
   struct denet_values_row *rows; /* owned */
   size_t count, capacity;
   size_t lost; /* reports for which there was no memory */
 };
-
-void denet_values_batch_done(struct denet_values_batch *batch);
-void denet_values_batch_clear(struct denet_values_batch *batch);
 
 /* Adds a copy of the report; context is the batch. For denet_loop_report(). */
 void denet_values_batch_add(void *context, const struct denet_group_report *report);

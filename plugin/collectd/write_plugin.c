@@ -80,11 +80,9 @@ static char *get_checked_path(const struct settings *settings) {
 }
 
 static void apply_option(struct settings *settings, const oconfig_item_t *item) {
-  struct denet_setting setting;
+  struct denet_setting setting = denet_config_value(item, -1);
   struct denet_error error = {0};
-  int outcome = denet_config_value_setting(item, &setting, &error);
-  if (!outcome)
-    outcome = denet_option_set(options, DENET_COUNT_OF(options), settings, &setting, &error);
+  int outcome = denet_option_set(options, DENET_COUNT_OF(options), settings, &setting, &error);
   if (outcome == DENET_UNKNOWN_OPTION)
     WARNING(LOG_NAME "unknown option %.100s is ignored.", item->key);
   else if (outcome)

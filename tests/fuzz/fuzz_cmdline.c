@@ -37,11 +37,11 @@ static void claim_arguments(struct denet_text text) {
 }
 
 static void claim_command_line(struct denet_source *source, size_t length) {
-  struct denet_attributes_reader reader = {0};
+  struct denet_attributes_reader reader = {.source = source};
   struct denet_process process = {.pid = 42, .name = "fifteen letters"};
   struct denet_attributes attributes;
   unsigned fields = 1u << DENET_FIELD_COMMAND_LINE | 1u << DENET_FIELD_UNIT;
-  CLAIM(denet_attributes_read(&reader, source, NULL, &process, fields, &attributes) == 0);
+  CLAIM(denet_attributes_read(&reader, &process, fields, &attributes) == 0);
   struct denet_text line = attributes.field[DENET_FIELD_COMMAND_LINE];
   CLAIM(line.bytes[line.length] == '\0' && strlen(line.bytes) == line.length);
   CLAIM(length ? line.length == length : !strcmp(line.bytes, "[fifteen letters]"));

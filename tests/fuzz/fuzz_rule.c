@@ -34,7 +34,6 @@ static void set(struct denet_rule *rule, struct denet_text line) {
   if (!is_too_much(setting.setting.string)) {
     size_t count = rule->condition_count;
     int outcome = denet_rule_set(rule, &setting.setting, &error);
-    CLAIM((outcome == DENET_UNKNOWN_OPTION) != denet_rule_knows(setting.key));
     CLAIM(outcome >= 0 || error.text[0]);
     CLAIM(!error.text[0] || fuzz_is_sentence(error.text)); /* a long name is a warning */
     CLAIM(rule->condition_count == count || (outcome == 0 && rule->condition_count == count + 1));

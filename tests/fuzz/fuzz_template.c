@@ -13,17 +13,6 @@ static struct denet_text take(struct denet_text *input) {
   return line;
 }
 
-static struct denet_template_values take_values(struct denet_text *input) {
-  struct denet_template_values values = {.pid = 4194304, .slot = 7};
-  struct denet_text *const texts[] = {&values.rule, &values.comm, &values.exe,
-                                      &values.user, &values.unit, &values.cgroup};
-  for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-    *texts[i] = take(input);
-  for (size_t i = 0; i < DENET_CAPTURES; i++)
-    values.captures.group[i] = take(input);
-  return values;
-}
-
 /* Two groups never have one name, and one raw name is one group. */
 static void claim_groups(const char *template, struct denet_text raw, struct denet_text other) {
   struct denet_rule rule = {
@@ -43,12 +32,20 @@ static void claim_groups(const char *template, struct denet_text raw, struct den
 
 static void claim_expanded(const char *template, struct denet_text *input) {
   size_t length = input->length, placeholders = strlen(template) / strlen("%{1}");
-  struct denet_template_values values = take_values(input);
+  struct denet_rule rule = {.name = fuzz_string(take(input)), .instance = (char *)template};
+  struct denet_attributes attributes = {.pid = 4194304};
+  struct denet_captures captures;
   struct denet_buffer name = {0};
-  CLAIM(denet_template_expand(template, &values, &name) == 0);
+  for (size_t i = 0; i < DENET_FIELD_PID_FILE; i++)
+    if (i != DENET_FIELD_COMMAND_LINE) /* no placeholder */
+      attributes.field[i] = take(input);
+  for (size_t i = 0; i < DENET_CAPTURES; i++)
+    captures.group[i] = take(input);
+  CLAIM(denet_template_expand(&rule, &attributes, &captures, 7, &name) == 0);
   CLAIM(name.length <= strlen(template) + placeholders * (length + strlen("4194304")));
   claim_groups(template, denet_buffer_text(&name), *input);
   denet_buffer_done(&name);
+  free(rule.name);
 }
 
 void fuzz_one(struct denet_text input) {
@@ -56,7 +53,7 @@ void fuzz_one(struct denet_text input) {
   input.length = input.length ? strnlen(input.bytes, input.length) : 0;
   uint8_t groups = fuzz_take_byte(&input) % 10;
   struct denet_error error = {""};
-  struct denet_template_uses uses;
+  unsigned uses;
   take(&input);
   char *template = fuzz_string(take(&input));
   if (denet_template_check(template, groups, &error, &uses) == 0)

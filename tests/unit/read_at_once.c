@@ -36,6 +36,8 @@ void denet_read_worker_free(struct denet_read_worker *worker) {
 
 void denet_read_worker_begin(struct denet_read_worker *worker) { worker->done = worker->count = 0; }
 
+void denet_read_worker_begin_pass(struct denet_read_worker *worker) { (void)worker; }
+
 unsigned denet_read_worker_add(struct denet_read_worker *worker, pid_t pid, const char *path,
                                size_t limit) {
   struct file *file = &worker->files[worker->count];

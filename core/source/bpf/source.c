@@ -318,7 +318,7 @@ static int scan(struct denet_source *source, struct denet_process_table *table,
     return denet_error_set(error, failure, "the task iterator cannot be read: %s",
                            strerror(-failure));
   failure = fill_table(bpf);
-  bpf->procfs->net_count = 0; /* the counts of the last pass */
+  denet_procfs_begin_pass(bpf->procfs);
   bpf->complete_ns = failure || bpf->has_missed ? 0 : bpf->begun_ns;
   failure = failure ? failure : bpf->note_failure;
   if (failure)

@@ -84,6 +84,12 @@ int denet_procfs_file_text(struct denet_procfs *procfs, unsigned index,
   return denet_procfs_note(procfs, NULL, outcome == DENET_LATER ? -EAGAIN : outcome, 0);
 }
 
+void denet_procfs_begin_pass(struct denet_procfs *procfs) {
+  procfs->net_count = 0;
+  denet_read_worker_begin_pass(procfs->texts);
+  denet_read_worker_begin_pass(procfs->numbers);
+}
+
 /* Returns the pid in the name of a directory, 0 if it is none. */
 static pid_t parse_pid(const char *name) {
   if (name[0] < '1' || name[0] > '9')

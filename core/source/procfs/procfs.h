@@ -108,6 +108,9 @@ int denet_procfs_append(struct denet_procfs_list *list, pid_t pid, uint64_t inod
 /* Replaces the list by the pids that are names in the folder, ascending. 0 or -errno. */
 int denet_procfs_list(struct denet_procfs_list *list, DIR *folder);
 
+/* Begins a pass: the network counts of the last one are not valid any more. */
+void denet_procfs_begin_pass(struct denet_procfs *procfs);
+
 /* Reads the CPU time of all threads of the process, exited ones included, ns, which the kernel sums
  * (posix_cpu_clock_get, kernel/time/posix-cpu-timers.c), and the time of the reading, boot clock.
  * 0; DENET_GONE if there is no such process; -ENOTSUP if pids are not of the own namespace. The

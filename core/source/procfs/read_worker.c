@@ -20,7 +20,7 @@
 #define LONG_WAITS_NS UINT64_C(20000000)
 #define TEXT_WAITS_NS UINT64_C(40000000)
 #define STALLED_MOST 64              /* threads that are left behind */
-#define KEEP_NS UINT64_C(2000000000) /* how long a text waits for the call that takes it */
+#define KEEP_NS UINT64_C(2000000000) /* so long a text waits for a call that takes it, at least */
 
 struct file {
   struct denet_read_key key;
@@ -52,7 +52,9 @@ struct denet_read_worker {
   unsigned stalled_count;
   struct file files[DENET_READ_WORKER_FILES];
   unsigned done, count; /* files that were read; files of the list */
-  uint64_t period_ns;   /* start of the present period, CLOCK_MONOTONIC */
+  uint64_t period_ns;   /* start of the present period, CLOCK_MONOTONIC, as are */
+  uint64_t pass_ns;     /* the start of the present pass */
+  uint64_t drop_ns;     /* texts that were there before it are dropped */
   uint64_t waited_ns;   /* in this period, for threads that stalled */
 };
 
@@ -200,14 +202,14 @@ static void remove_stalled(struct denet_read_worker *worker, unsigned i) {
 
 void denet_read_worker_begin(struct denet_read_worker *worker) {
   uint64_t now_ns = denet_clock_monotonic_ns();
-  uint64_t keep_ns = worker->stalled_count < STALLED_MOST ? KEEP_NS : 0;
+  uint64_t drop_ns = worker->stalled_count < STALLED_MOST ? worker->drop_ns : UINT64_MAX;
   if (now_ns - worker->period_ns >= PERIOD_NS) {
     worker->period_ns = now_ns;
     worker->waited_ns = 0;
   }
   for (unsigned i = worker->stalled_count; i-- > 0;) {
     uint64_t done_ns = read_done_ns(worker->stalled[i]);
-    if (done_ns && now_ns >= done_ns && now_ns - done_ns >= keep_ns)
+    if (done_ns && done_ns < drop_ns)
       remove_stalled(worker, i);
   }
   worker->done = worker->count = 0;
@@ -276,6 +278,12 @@ int denet_read_worker_text(const struct denet_read_worker *worker, unsigned inde
                            struct denet_text *out_text) {
   *out_text = denet_buffer_text(&worker->files[index].text);
   return worker->files[index].outcome;
+}
+
+void denet_read_worker_begin_pass(struct denet_read_worker *worker) {
+  uint64_t now_ns = denet_clock_monotonic_ns(), kept_ns = now_ns > KEEP_NS ? now_ns - KEEP_NS : 0;
+  worker->drop_ns = kept_ns < worker->pass_ns ? kept_ns : worker->pass_ns;
+  worker->pass_ns = now_ns;
 }
 
 int denet_read_worker_read_text(struct denet_read_worker *worker, const struct denet_read_key *key,

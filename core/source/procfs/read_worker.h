@@ -48,8 +48,12 @@ void denet_read_worker_read(struct denet_read_worker *worker);
 int denet_read_worker_text(const struct denet_read_worker *worker, unsigned index,
                            struct denet_text *out_text);
 
+/* Begins a pass, in which any text may be asked for. */
+void denet_read_worker_begin_pass(struct denet_read_worker *worker);
+
 /* Reads one text into out. 0 or -errno, see denet_buffer_read_path(). DENET_LATER: the read stalls,
  * or none begins as others stalled for too long; out is unchanged. A later call with the same key
- * and path returns the text when it is there; after 2 s without such a call the text is dropped. */
+ * and path returns the text when it is there. A text is dropped if a whole pass, and 2 s, have gone
+ * by without such a call. */
 int denet_read_worker_read_text(struct denet_read_worker *worker, const struct denet_read_key *key,
                                 const char *path, size_t limit, struct denet_buffer *out);

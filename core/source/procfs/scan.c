@@ -231,7 +231,7 @@ static int scan_chunk(struct denet_procfs *procfs, size_t *at) {
 int denet_procfs_scan(struct denet_source *source, struct denet_process_table *table,
                       struct denet_error *error) {
   struct denet_procfs *procfs = (struct denet_procfs *)source;
-  procfs->net_count = 0;
+  denet_procfs_begin_pass(procfs);
   source->table = procfs->table = table;
   rewinddir(procfs->folder);
   int failure = denet_procfs_list(&procfs->processes, procfs->folder);

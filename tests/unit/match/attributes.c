@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 
 #define SECOND UINT64_C(1000000000)
 #define ALL ((1u << DENET_FIELDS) - 1)
@@ -60,38 +59,38 @@ static struct denet_attributes_reader reader;
 static struct denet_attributes attributes;
 
 static int read_all(void) {
-  return denet_attributes_read(&reader, &source, &env, &process, ALL, &attributes);
+  reader.source = &source;
+  reader.env = &env;
+  return denet_attributes_read(&reader, &process, ALL, &attributes);
 }
 
-static void begin(void) {
-  memset(&host, 0, sizeof(host));
-  host.cgroup = "/system.slice/app.service";
-  host.arguments = "/bin/app\0-x";
-  host.argument_bytes = sizeof("/bin/app\0-x") - 1;
+/* What the source answers, and the fields that come of it. */
+static const struct {
+  const char *arguments;
+  size_t argument_bytes;
+  const char *cgroup;
+  const char *fields[DENET_FIELDS];
+} texts[] = {
+    {"/bin/app\0-x",
+     sizeof("/bin/app\0-x") - 1,
+     "/system.slice/app.service",
+     {"app", "/bin/app -x", "/bin/app", "user7", "app.service", "/system.slice/app.service"}},
+    {"", 0, "/", {"app", "[app]", "/bin/app", "user7", "", "/"}},
+};
+
+static void begin(int row) {
+  host.arguments = texts[row].arguments;
+  host.argument_bytes = texts[row].argument_bytes;
+  host.cgroup = texts[row].cgroup;
 }
 
-START_TEST(all_fields_are_read) {
-  begin();
+START_TEST(all_fields_are_read_and_without_arguments_or_unit_there_are_texts_all_the_same) {
+  begin(_i);
   ck_assert_int_eq(read_all(), 0);
-  ck_assert_str_eq(attributes.field[DENET_FIELD_COMM].bytes, "app");
-  ck_assert_str_eq(attributes.field[DENET_FIELD_COMMAND_LINE].bytes, "/bin/app -x");
-  ck_assert_str_eq(attributes.field[DENET_FIELD_EXECUTABLE].bytes, "/bin/app");
-  ck_assert_str_eq(attributes.field[DENET_FIELD_CGROUP].bytes, "/system.slice/app.service");
-  ck_assert_str_eq(attributes.field[DENET_FIELD_UNIT].bytes, "app.service");
-  ck_assert_str_eq(attributes.field[DENET_FIELD_USER].bytes, "user7");
+  for (unsigned f = 0; f < DENET_FIELD_PID_FILE; f++)
+    ck_assert_str_eq(attributes.field[f].bytes, texts[_i].fields[f]);
   ck_assert_uint_eq(attributes.uid, 7);
-  denet_attributes_reader_done(&reader);
-}
-END_TEST
-
-START_TEST(process_without_arguments_or_unit_has_texts_all_the_same) {
-  begin();
-  host.argument_bytes = 0;
-  host.cgroup = "/";
-  ck_assert_int_eq(read_all(), 0);
-  ck_assert_str_eq(attributes.field[DENET_FIELD_COMMAND_LINE].bytes, "[app]");
-  ck_assert_ptr_nonnull(attributes.field[DENET_FIELD_UNIT].bytes);
-  ck_assert_uint_eq(attributes.field[DENET_FIELD_UNIT].length, 0);
+  ck_assert_int_eq(attributes.pid, 42);
   denet_attributes_reader_done(&reader);
 }
 END_TEST
@@ -116,7 +115,7 @@ static const struct {
 };
 
 START_TEST(outcome_decides_what_is_absent) {
-  begin();
+  begin(0);
   host.outcomes[DENET_TEXT_ARGUMENTS] = outcomes[_i].arguments;
   host.outcomes[DENET_TEXT_EXECUTABLE] = outcomes[_i].executable;
   host.outcomes[DENET_TEXT_CGROUP] = outcomes[_i].cgroup;
@@ -129,7 +128,6 @@ START_TEST(outcome_decides_what_is_absent) {
     ck_assert_uint_eq(attributes.stalled, outcomes[_i].stalled);
     ck_assert_uint_eq(attributes.gone, outcomes[_i].gone);
   }
-  denet_attributes_reader_done(&reader);
 }
 END_TEST
 
@@ -146,7 +144,7 @@ static const struct {
 };
 
 START_TEST(name_of_a_user_is_looked_up_once_in_a_while) {
-  begin();
+  begin(0);
   host.now_ns = SECOND;
   host.user_outcome = ages[_i].outcome;
   ck_assert_int_eq(read_all(), 0);
@@ -155,13 +153,12 @@ START_TEST(name_of_a_user_is_looked_up_once_in_a_while) {
   host.now_ns += ages[_i].later_ns;
   ck_assert_int_eq(read_all(), 0);
   ck_assert_uint_eq(host.look_ups, ages[_i].look_ups);
-  denet_attributes_reader_done(&reader);
 }
 END_TEST
 
 void add_cases(Suite *suite) {
-  ADD_TEST(suite, all_fields_are_read);
-  ADD_TEST(suite, process_without_arguments_or_unit_has_texts_all_the_same);
+  ADD_TABLE(suite, all_fields_are_read_and_without_arguments_or_unit_there_are_texts_all_the_same,
+            texts);
   ADD_TABLE(suite, outcome_decides_what_is_absent, outcomes);
   ADD_TABLE(suite, name_of_a_user_is_looked_up_once_in_a_while, ages);
 }

@@ -121,7 +121,6 @@ START_TEST(refusal_names_option_and_value_and_leaves_the_target) {
   ck_assert_int_eq(set(&target, &refused[_i].setting, &error), -EINVAL);
   ck_assert_str_eq(error.text, refused[_i].sentence);
   ck_assert_mem_eq(&target, &before, sizeof(target));
-  ck_assert_int_eq(set(&target, &refused[_i].setting, NULL), -EINVAL);
 }
 END_TEST
 
@@ -136,13 +135,15 @@ START_TEST(unknown_key_is_an_outcome_without_a_sentence) {
 }
 END_TEST
 
-START_TEST(string_is_copied_and_replaces_the_one_before) {
-  char value[] = "first";
+START_TEST(long_string_is_copied_whole_and_replaces_the_one_before) {
+  static char value[100001], first[sizeof(value)];
+  memset(value, 'v', sizeof(value) - 1);
+  memcpy(first, value, sizeof(value));
   struct denet_setting setting = STRING("directory", value);
   struct target target = {0};
   ck_assert_int_eq(set(&target, &setting, NULL), 0);
-  memcpy(value, "other", sizeof(value));
-  ck_assert_str_eq(target.directory, "first");
+  memcpy(value, "other", sizeof("other"));
+  ck_assert_str_eq(target.directory, first);
   ck_assert_int_eq(set(&target, &setting, NULL), 0);
   ck_assert_str_eq(target.directory, "other");
   free(target.directory);
@@ -162,31 +163,10 @@ START_TEST(long_value_does_not_hide_the_reason) {
 }
 END_TEST
 
-START_TEST(long_string_is_stored_whole) {
-  static char value[100001];
-  memset(value, 'v', sizeof(value) - 1);
-  struct denet_setting setting = STRING("Directory", value);
-  struct target target = {0};
-  ck_assert_int_eq(set(&target, &setting, NULL), 0);
-  ck_assert_str_eq(target.directory, value);
-  free(target.directory);
-}
-END_TEST
-
-START_TEST(expected_type_passes_in_silence) {
-  struct denet_setting setting = BOOLEAN("Children", false);
-  struct denet_error error = {"untouched"};
-  ck_assert_int_eq(denet_setting_expect(&setting, DENET_SETTING_BOOLEAN, &error), 0);
-  ck_assert_str_eq(error.text, "untouched");
-}
-END_TEST
-
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, value_is_stored_in_the_unit_of_its_field, stored);
   ADD_TABLE(suite, refusal_names_option_and_value_and_leaves_the_target, refused);
   ADD_TABLE(suite, unknown_key_is_an_outcome_without_a_sentence, unknown_keys);
-  ADD_TEST(suite, string_is_copied_and_replaces_the_one_before);
+  ADD_TEST(suite, long_string_is_copied_whole_and_replaces_the_one_before);
   ADD_TEST(suite, long_value_does_not_hide_the_reason);
-  ADD_TEST(suite, long_string_is_stored_whole);
-  ADD_TEST(suite, expected_type_passes_in_silence);
 }

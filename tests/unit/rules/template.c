@@ -1,99 +1,104 @@
 #include "core/rules/template.h"
 
+#include "core/util/cleanup.h"
 #include "tests/unit/settings.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
-static const struct denet_template_values values = {
-    .rule = BYTES("pg"),
-    .comm = BYTES("postgres"),
-    .exe = BYTES("/usr/lib/postgresql/15/bin/postgres"),
-    .user = BYTES("www-data"),
-    .unit = BYTES("postgresql@15.service"),
-    .cgroup = BYTES("/system.slice/x"),
+#define BIT(field) (1u << DENET_FIELD_##field)
+
+static const struct denet_attributes postgres = {
     .pid = 4242,
-    .slot = UINT64_MAX,
-    .captures =
-        {.group = {BYTES("one"), {NULL, 0}, BYTES(""), BYTES("f\0u\xff"), [8] = BYTES("nine")}},
+    .field = {[DENET_FIELD_COMM] = BYTES("postgres: w"),
+              [DENET_FIELD_EXECUTABLE] = BYTES("/usr/lib/postgresql/15/bin/postgres"),
+              [DENET_FIELD_USER] = BYTES("www-data"),
+              [DENET_FIELD_UNIT] = BYTES("postgresql@15.service"),
+              [DENET_FIELD_CGROUP] = BYTES("/system.slice/x")},
 };
+static const struct denet_captures captures = {
+    .group = {BYTES("one"), {NULL, 0}, BYTES(""), BYTES("f\0u\xff"), [8] = BYTES("nine")}};
+
+/* Appends the expansion for a process to "before ". The result is the caller's. */
+static struct denet_buffer expand(const char *template, const struct denet_attributes *attributes) {
+  const struct denet_rule rule = {.name = (char *)"pg", .instance = (char *)template};
+  struct denet_buffer out = {0};
+  ck_assert_int_eq(denet_buffer_append_string(&out, "before "), 0);
+  ck_assert_int_eq(denet_template_expand(&rule, attributes, &captures, UINT_MAX, &out), 0);
+  return out;
+}
 
 static const struct {
   const char *template;
   struct denet_text expected;
+  unsigned uses;
 } expanded[] = {
-    {"%{rule}", BYTES("pg")},
-    {"%{comm}", BYTES("postgres")},
-    {"%{exe}", BYTES("postgres")},
-    {"%{user}", BYTES("www-data")},
-    {"%{unit}", BYTES("postgresql@15.service")},
-    {"%{cgroup}", BYTES("/system.slice/x")},
-    {"%{pid}", BYTES("4242")},
-    {"%{slot}", BYTES("18446744073709551615")},
-    {"shard-%{1}", BYTES("shard-one")},
-    {"[%{2}]", BYTES("[]")},
-    {"[%{3}]", BYTES("[]")},
-    {"%{4}", BYTES("f\0u\xff")},
-    {"%{9}", BYTES("nine")},
-    {"%{1}%{9}%{rule}", BYTES("oneninepg")},
-    {"", BYTES("")},
-    {"plain", BYTES("plain")},
-    {"100%", BYTES("100%")},
-    {"%", BYTES("%")},
-    {"%%", BYTES("%")},
-    {"%%%", BYTES("%%")},
-    {"%%%%", BYTES("%%")},
-    {"%%{rule}", BYTES("%{rule}")},
-    {"%%%{rule}", BYTES("%pg")},
-    {"%x%{pid}%d", BYTES("%x4242%d")},
-    {"{rule}", BYTES("{rule}")},
-    {"}%{rule}}", BYTES("}pg}")},
-    {"\xff%{rule}\n", BYTES("\xffpg\n")},
+    {"%{rule}", BYTES("pg"), 0},
+    {"%{comm}", BYTES("postgres: w"), BIT(COMM)},
+    {"%{exe}", BYTES("postgres"), BIT(EXECUTABLE)},
+    {"%{user}", BYTES("www-data"), BIT(USER)},
+    {"%{unit}", BYTES("postgresql@15.service"), BIT(UNIT)},
+    {"%{cgroup}", BYTES("/system.slice/x"), BIT(CGROUP)},
+    {"%{pid}", BYTES("4242"), DENET_USES_PID},
+    {"%{slot}", BYTES("4294967295"), DENET_USES_SLOT},
+    {"shard-%{1}", BYTES("shard-one"), DENET_USES_CAPTURE},
+    {"[%{2}]", BYTES("[]"), DENET_USES_CAPTURE},
+    {"[%{3}]", BYTES("[]"), DENET_USES_CAPTURE},
+    {"%{4}", BYTES("f\0u\xff"), DENET_USES_CAPTURE},
+    {"%{9}", BYTES("nine"), DENET_USES_CAPTURE},
+    {"%{1}%{9}%{rule}", BYTES("oneninepg"), DENET_USES_CAPTURE},
+    {"%{pid}-%{user}-%{pid}", BYTES("4242-www-data-4242"), DENET_USES_PID | BIT(USER)},
+    {"", BYTES(""), 0},
+    {"plain", BYTES("plain"), 0},
+    {"100%", BYTES("100%"), 0},
+    {"%", BYTES("%"), 0},
+    {"%%", BYTES("%"), 0},
+    {"%%%", BYTES("%%"), 0},
+    {"%%%%", BYTES("%%"), 0},
+    {"%%{pid}", BYTES("%{pid}"), 0},
+    {"%%%{rule}", BYTES("%pg"), 0},
+    {"%x%{pid}%d", BYTES("%x4242%d"), DENET_USES_PID},
+    {"{rule}", BYTES("{rule}"), 0},
+    {"}%{rule}}", BYTES("}pg}"), 0},
+    {"\xff%{rule}\n", BYTES("\xffpg\n"), 0},
 };
 
-START_TEST(template_expands_to_the_values) {
+START_TEST(template_expands_to_the_values_that_it_uses) {
   struct denet_error error = {""};
-  ck_assert_msg(denet_template_check(expanded[_i].template, 9, &error, NULL) == 0, "%s",
+  unsigned uses = BIT(PID_FILE);
+  ck_assert_msg(denet_template_check(expanded[_i].template, 9, &error, &uses) == 0, "%s",
                 error.text);
-  struct denet_buffer out = {0};
-  ck_assert_int_eq(denet_buffer_append_string(&out, "before "), 0);
-  ck_assert_int_eq(denet_template_expand(expanded[_i].template, &values, &out), 0);
+  ck_assert_uint_eq(uses, expanded[_i].uses);
+  DENET_CLEANUP(denet_buffer_done)
+  struct denet_buffer out = expand(expanded[_i].template, &postgres);
   ck_assert_uint_eq(out.length, 7 + expanded[_i].expected.length);
   ck_assert_mem_eq(out.bytes, "before ", 7);
   ck_assert_mem_eq(out.bytes + 7, expanded[_i].expected.bytes, out.length - 7);
-  denet_buffer_done(&out);
-}
-END_TEST
-
-START_TEST(absent_values_expand_to_nothing) {
-  static const struct denet_template_values nothing = {0};
-  static const char all[] = "<%{rule}%{comm}%{exe}%{user}%{unit}%{cgroup}%{1}%{9}>";
-  struct denet_buffer out = {0};
-  ck_assert_int_eq(denet_template_expand(all, &nothing, &out), 0);
-  ck_assert_str_eq(out.bytes, "<>");
-  denet_buffer_done(&out);
 }
 END_TEST
 
 static const struct {
-  struct denet_text exe;
-  const char *expected;
+  struct denet_text comm, exe;
+  const char *template, *expected;
 } executables[] = {
-    {BYTES("/usr/bin/env"), "env"},
-    {BYTES("env"), "env"},
-    {BYTES("/env"), "env"},
-    {BYTES("/"), ""},
-    {BYTES("dir/"), ""},
-    {BYTES(""), ""},
-    {{"/bin/envX", 8}, "env"},
+    {BYTES("name"), {NULL, 0}, "%{exe}", "name"},
+    {{NULL, 0}, {NULL, 0}, "<%{comm}%{exe}%{user}%{unit}%{cgroup}%{2}>", "<>"},
+    {BYTES("name"), BYTES("/usr/bin/env"), "%{exe}", "env"},
+    {BYTES("name"), BYTES("env"), "%{exe}", "env"},
+    {BYTES("name"), BYTES("/env"), "%{exe}", "env"},
+    {BYTES("name"), BYTES("/"), "%{exe}", ""},
+    {BYTES("name"), BYTES("dir/"), "%{exe}", ""},
+    {BYTES("name"), BYTES(""), "%{exe}", ""},
+    {BYTES("name"), {"/bin/envX", 8}, "%{exe}", "env"},
 };
 
-START_TEST(executable_is_named_by_what_follows_its_last_slash) {
-  struct denet_template_values own = {.exe = executables[_i].exe};
-  struct denet_buffer out = {0};
-  ck_assert_int_eq(denet_template_expand("=%{exe}", &own, &out), 0);
-  ck_assert_str_eq(out.bytes + 1, executables[_i].expected);
-  denet_buffer_done(&out);
+START_TEST(executable_is_named_by_what_follows_its_last_slash_and_else_by_the_name) {
+  const struct denet_attributes own = {.field = {[DENET_FIELD_COMM] = executables[_i].comm,
+                                                 [DENET_FIELD_EXECUTABLE] = executables[_i].exe}};
+  DENET_CLEANUP(denet_buffer_done)
+  struct denet_buffer out = expand(executables[_i].template, &own);
+  ck_assert_str_eq(out.bytes + 7, executables[_i].expected);
 }
 END_TEST
 
@@ -126,68 +131,31 @@ static const struct {
 
 START_TEST(bad_template_is_refused_with_its_position) {
   struct denet_error error = {""};
-  struct denet_template_uses uses = {.slot = true};
+  unsigned uses = BIT(PID_FILE);
   int rc = denet_template_check(refused[_i].template, refused[_i].groups, &error, &uses);
   ck_assert_int_eq(rc, -EINVAL);
   ck_assert_str_eq(error.text, refused[_i].sentence);
-  ck_assert(uses.slot);
-  ck_assert(!uses.comm);
-  ck_assert_int_eq(denet_template_check(refused[_i].template, refused[_i].groups, NULL, NULL),
-                   -EINVAL);
-}
-END_TEST
-
-static const struct {
-  const char *template;
-  struct denet_template_uses uses;
-} used[] = {
-    {"%{rule}", {0}},
-    {"%{1}", {0}},
-    {"%%{pid}", {0}},
-    {"%{comm}", {.comm = true}},
-    {"%{exe}", {.exe = true}},
-    {"%{user}", {.user = true}},
-    {"%{unit}", {.unit = true}},
-    {"%{cgroup}", {.cgroup = true}},
-    {"%{pid}", {.pid = true}},
-    {"%{slot}", {.slot = true}},
-    {"%{pid}-%{user}-%{pid}", {.pid = true, .user = true}},
-};
-
-START_TEST(uses_name_the_placeholders_of_the_template) {
-  struct denet_template_uses uses = {.comm = true, .exe = true};
-  ck_assert_int_eq(denet_template_check(used[_i].template, 1, NULL, &uses), 0);
-  ck_assert_int_eq(uses.comm, used[_i].uses.comm);
-  ck_assert_int_eq(uses.exe, used[_i].uses.exe);
-  ck_assert_int_eq(uses.user, used[_i].uses.user);
-  ck_assert_int_eq(uses.unit, used[_i].uses.unit);
-  ck_assert_int_eq(uses.cgroup, used[_i].uses.cgroup);
-  ck_assert_int_eq(uses.pid, used[_i].uses.pid);
-  ck_assert_int_eq(uses.slot, used[_i].uses.slot);
+  ck_assert_uint_eq(uses, BIT(PID_FILE));
 }
 END_TEST
 
 START_TEST(long_templates_and_values_are_expanded_whole) {
   static char template[100 * 1024 + 8], value[100 * 1024];
   memset(template, 't', sizeof(template));
-  memcpy(template + sizeof(template) - 8, "%{comm}", 8);
+  strcpy(template + sizeof(template) - 8, "%{comm}");
   memset(value, 'v', sizeof(value));
-  struct denet_template_values own = {.comm = {value, sizeof(value)}};
-  struct denet_buffer out = {0};
-  ck_assert_int_eq(denet_template_check(template, 0, NULL, NULL), 0);
-  ck_assert_int_eq(denet_template_expand(template, &own, &out), 0);
-  ck_assert_uint_eq(out.length, 2 * sizeof(value));
-  ck_assert_mem_eq(out.bytes, template, sizeof(value));
-  ck_assert_mem_eq(out.bytes + sizeof(value), value, sizeof(value));
-  denet_buffer_done(&out);
+  struct denet_attributes own = {.field = {[DENET_FIELD_COMM] = {value, sizeof(value)}}};
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer out = expand(template, &own);
+  ck_assert_uint_eq(out.length, 7 + 2 * sizeof(value));
+  ck_assert_mem_eq(out.bytes + 7, template, sizeof(value));
+  ck_assert_mem_eq(out.bytes + 7 + sizeof(value), value, sizeof(value));
 }
 END_TEST
 
 void add_cases(Suite *suite) {
-  ADD_TABLE(suite, template_expands_to_the_values, expanded);
-  ADD_TEST(suite, absent_values_expand_to_nothing);
-  ADD_TABLE(suite, executable_is_named_by_what_follows_its_last_slash, executables);
+  ADD_TABLE(suite, template_expands_to_the_values_that_it_uses, expanded);
+  ADD_TABLE(suite, executable_is_named_by_what_follows_its_last_slash_and_else_by_the_name,
+            executables);
   ADD_TABLE(suite, bad_template_is_refused_with_its_position, refused);
-  ADD_TABLE(suite, uses_name_the_placeholders_of_the_template, used);
   ADD_TEST(suite, long_templates_and_values_are_expanded_whole);
 }
