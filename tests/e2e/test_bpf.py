@@ -7,11 +7,11 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 import unittest
 from pathlib import Path
 
-from harness import (Collectd, Workload, alone, bpf_only, measures, need, program, rule, wait_until,
-                     work_folder)
+from harness import (Collectd, Workload, alone, bpf_only, measures, need, program, rule, wait_until)
 from spawner import Spawner, end_of, totals
 
 # The two sample at different times, and the network counters are the namespace's.
@@ -36,7 +36,8 @@ class SameAsProc(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.many = cls.enterClassContext(Workload("threads", "40"))
-        cls.io = cls.enterClassContext(Workload("files", str(work_folder() / "bpf-file")))
+        folder = cls.enterClassContext(tempfile.TemporaryDirectory(dir="/var/tmp"))
+        cls.io = cls.enterClassContext(Workload("files", f"{folder}/file"))
         cls.parent = cls.enterClassContext(Workload("family"))
         cls.rest = cls.enterClassContext(
             Workload("sleeper", "at rest", environment={b"SLEEPER_MIB": b"20"}))

@@ -93,6 +93,7 @@ START_TEST(stripped_file_has_no_names_except_in_a_separate_debug_file_or_compres
   ck_assert_str_eq(denet_symbols_find(&symbols, address_of(&debug, "ninth")), "ninth");
   /* As Fedora does: the symbols of a stripped program are a compressed section of it. */
   DENET_CLOSE int fd = mkstemp(path);
+  ck_assert_int_ge(fd, 0);
   snprintf(command, sizeof(command),
            "f=%s p=%s; xz -c $p/chain_plain >$f.xz && "
            "objcopy --add-section .gnu_debugdata=$f.xz $p/chain_stripped $f && rm $f.xz",
