@@ -27,6 +27,10 @@ struct denet_tracer_losses {
   uint64_t threads, processes, stacks, ends;
 };
 
+/* Returns failure, the outcome of loading the programs on a kernel (uname(2): its release), and
+ * sets a sentence that says what is missing. */
+int denet_tracer_explain(int failure, const char *kernel, struct denet_error *error);
+
 /* Loads and attaches the programs. 0 or -errno with a sentence that says what is missing. */
 int denet_tracer_open(const struct denet_tracer_settings *settings, struct denet_error *error,
                       struct denet_tracer **out_tracer);
