@@ -20,18 +20,19 @@ TESTS = ["test_kernels", "test_truth.AtRest", "test_truth.Bytes", "test_life.Sha
 STACKS = ["test_off_cpu_stacks.TwoWaits"]
 
 
-def run(source, names, result):
+def run(source, names):
     """Runs the tests of a source. Fails if it is not available."""
     from harness import why_no_bpf
-    from run import cases_of, flatten
+    from run import Result, cases_of, flatten
     from test_kernels import has_stacks
 
+    result = Result()
     os.environ["DENET_E2E_SOURCE"] = source
     print(f"== {source}, Linux {os.uname().release}", flush=True)
     reason = why_no_bpf() if source == "bpf" else ""
     if reason:
         result.bad.append(("why_no_bpf", reason + "\n"))
-        return
+        return result
     names = names or TESTS + (STACKS if has_stacks() else [])
     tests = flatten(unittest.defaultTestLoader.loadTestsFromNames(names))
     tests = [test for test in tests if getattr(test, "only_source", source) == source]
@@ -39,6 +40,7 @@ def run(source, names, result):
         began = time.monotonic()
         unittest.defaultTestLoader.loadTestsFromNames(ids).run(result)
         print(f"case {case} ({time.monotonic() - began:.1f} s)", flush=True)
+    return result
 
 
 def main():
@@ -51,7 +53,8 @@ def main():
 
     result = Result()
     for source in ("procfs", "bpf"):
-        run(source, sys.argv[1:], result)
+        found = run(source, sys.argv[1:])
+        result.add(found.passed, found.bad, found.skipped)
     for name, trace in result.bad:
         print(f"\n--- {name}\n{trace}", end="")
     print(f"guest: {result.passed} passed, {len(result.bad)} failed, {len(result.skipped)} skipped",

@@ -93,7 +93,7 @@ class Busy(unittest.TestCase):
 class Blocked(unittest.TestCase):
     """Each program blocks in one way for most of its time, and knows for how long."""
 
-    SECONDS = 1.5
+    SECONDS = 2
 
     @classmethod
     def setUpClass(cls):
@@ -113,33 +113,31 @@ class Blocked(unittest.TestCase):
         cls.complaints = collectd.complaints()
 
     def test_the_blocked_time_is_what_the_program_knows(self):
-        for kind, lines in self.lines.items():
+        for kind in set(self.lines) - ON_DISK:  # whose waits are too short here
             with self.subTest(kind=kind):
-                share = lines[-1]["off_cpu_ns"] / self.truth[kind]["blocked_ns"]
-                # Faults and the waits for a disk are short here.
-                self.assertAlmostEqual(share, 1, delta=0.25 if kind in ON_DISK else 0.05)
+                share = self.lines[kind][-1]["off_cpu_ns"] / self.truth[kind]["blocked_ns"]
+                self.assertAlmostEqual(share, 1, delta=0.05)
 
     def test_each_wait_has_its_reason(self):
-        if not has_stacks():
-            return
-        for kind, lines in self.lines.items():
+        for kind, lines in self.lines.items() if has_stacks() else ():
             with self.subTest(kind=kind):
                 reasons = off_cpu(lines[-1])["by_reason"]
                 share = reasons.get(REASON_OF[kind], 0) / blocked(lines[-1])
-                self.assertGreaterEqual(share, 0.9, reasons)
+                self.assertGreaterEqual(share, 0.4 if kind in ON_DISK else 0.9, reasons)
 
-    def test_most_of_the_time_has_a_whole_stack(self):
-        """Some are cut, as the thread goes on while its stack is read."""
-        if not has_stacks():
-            return
-        for kind, lines in self.lines.items():
+    def test_stacks_are_whole(self):
+        """Not all: the libraries of a new process are not known at once, and a thread may go on
+        while its stack is read. In a child's wait there is also vfork(), which has no callers."""
+        for kind, lines in self.lines.items() if has_stacks() else ():
             with self.subTest(kind=kind):
-                stacks = [stack for line in lines for stack in off_cpu(line)["stacks"]
+                stacks = [stack for line in lines[len(lines) // 2:]
+                          for stack in off_cpu(line)["stacks"]
                           if stack["reason"] == REASON_OF[kind]]
-                whole = sum(stack["time_ns"] for stack in stacks if any(
-                    frame.partition(" (")[0] == "main" for frame in stack["frames"]))
-                share = whole / sum(stack["time_ns"] for stack in stacks)
-                self.assertGreater(share, 0.2 if kind in ON_DISK else 0.6)
+                whole = [stack for stack in stacks if any(
+                    frame.partition(" (")[0] == "main" for frame in stack["frames"])]
+                share = sum(stack["time_ns"] for stack in whole) / \
+                    sum(stack["time_ns"] for stack in stacks)
+                self.assertGreater(share, 0.3 if kind == "child" else 0.7, stacks[:5])
 
     def test_there_were_no_complaints(self):
         self.assertEqual(self.complaints, [])
