@@ -17,7 +17,9 @@ TESTS = ["test_kernels", "test_truth.AtRest", "test_truth.Bytes", "test_life.Sha
          "test_life.ForksThatEnd",
          "test_bpf.SameAsProc.test_every_metric_of_a_process_at_rest_is_the_same",
          "test_bpf.SameAsProc.test_io_and_threads_are_what_the_processes_did"]
-STACKS = ["test_off_cpu_stacks.TwoWaits"]
+STACKS = ["test_off_cpu_stacks.TwoWaits.test_" + name for name in (
+    "each_stack_is_its_own_threads", "the_time_of_each_is_what_it_knows",
+    "the_function_that_called_libc_is_in_all_stacks_that_are_whole")]
 
 
 def run(source, names):

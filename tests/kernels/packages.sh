@@ -50,6 +50,12 @@ deb [signed-by=$key] $(mirror "$release-security") $1-security main" >"$state/so
   fi
 }
 
+# unpack PACKAGE FOLDER: unpacks a package into a root file system in which /lib is a link, as it is
+# everywhere, though older packages have files in it.
+unpack() {
+  dpkg-deb --fsys-tarfile "$1" | tar -x -C "$2" --keep-directory-symlink
+}
+
 # make_root RELEASE ARCHITECTURE NAME PACKAGE...: makes a root file system of packages and what they
 # depend on. They are unpacked and not configured. Sets root, its folder.
 make_root() {
@@ -66,8 +72,7 @@ make_root() {
     mkdir -p "$root.new"/{denet,out,dev,proc,sys,run,tmp,root,var/tmp,usr/{bin,sbin,lib,lib64}}
     ln -s usr/{bin,sbin,lib,lib64} "$root.new"
     for file in $files; do
-      dpkg-deb --fsys-tarfile "$cache/apt/$1-$2/archives/$file" |
-        tar -x -C "$root.new" --keep-directory-symlink
+      unpack "$cache/apt/$1-$2/archives/$file" "$root.new"
     done
     echo "root:x:0:0::/root:/bin/sh" >"$root.new/etc/passwd"
     echo "root:x:0:" >"$root.new/etc/group"
@@ -97,9 +102,10 @@ fetch_kernel() {
   folder=$cache/kernels/$1-$3 kernel=$folder/${file%.deb}
   if [ ! -d "$kernel" ]; then
     rm -rf "$folder"
-    mkdir -p "$kernel.new/modules" "$unpacked"
+    mkdir -p "$kernel.new/modules" "$unpacked/usr/lib"
+    ln -s usr/lib "$unpacked/lib"
     (cd "$work" && apt "$1" "$2" get -qq download "$name")
-    dpkg-deb -x "$work/$file" "$unpacked"
+    unpack "$work/$file" "$unpacked"
     depmod -b "$unpacked" "${name#linux-image-}"
     cp "$unpacked/boot/vmlinuz-${name#linux-image-}" "$kernel.new/vmlinuz"
     modprobe -d "$unpacked" -S "${name#linux-image-}" --show-depends -a virtio_pci virtio_blk ext4 |

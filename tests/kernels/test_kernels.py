@@ -61,7 +61,7 @@ class Counters(unittest.TestCase):
                 pairs = [pair.split(":") for name in ("status", "io")
                          for pair in proc.joinpath(name).read_text().splitlines()]
                 kernel = {key: value.split()[0] for key, value in pairs if value.strip()}
-                self.assertGreater(int(stat[7]), 100)  # few, if pages are large
+                self.assertGreater(int(stat[7]), 30)  # few, as pages may be large
                 used = collectd.wait_for_values("rest", "ps_cputime", after=time.time())[-1]
                 self.assertAlmostEqual(sum(used.numbers), cpu_us(sleeper.pid), delta=20)
         for key, value in {"page_faults_cached": stat[7], "page_faults_disk": stat[9],
