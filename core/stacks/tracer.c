@@ -7,6 +7,7 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
 
@@ -15,6 +16,8 @@
 #define SECOND_NS UINT64_C(1000000000)
 #define WINDOWS 4                /* of a second, for which stacks are counted */
 #define SWITCH_STATE_ARGUMENTS 5 /* of btf_trace_sched_switch, since Linux 5.18 */
+#define NEEDED_MAJOR 5u          /* of Linux: bpf_task_pt_regs() is there since 5.15 */
+#define NEEDED_MINOR 15u
 
 struct denet_tracer {
   struct off_cpu_bpf *bpf; /* owned, as is all */
@@ -124,6 +127,17 @@ static int start(struct denet_tracer *tracer, const struct denet_profiler_settin
   return tracer->waiters ? off_cpu_bpf__attach(bpf) : -errno;
 }
 
+int denet_tracer_explain(int failure, const char *kernel, struct denet_error *error) {
+  unsigned major = 0, minor = 0;
+  bool is_old = sscanf(kernel, "%u.%u", &major, &minor) == 2 &&
+                (major < NEEDED_MAJOR || (major == NEEDED_MAJOR && minor < NEEDED_MINOR));
+  /* Checked only after a failure: distributions add what is needed to older kernels. */
+  if (!is_old || failure == -EPERM || failure == -EACCES)
+    return denet_bpf_explain(failure, error);
+  return denet_error_set(error, failure, "stacks need Linux %u.%u or newer; this is %s",
+                         NEEDED_MAJOR, NEEDED_MINOR, kernel);
+}
+
 int denet_tracer_open(const struct denet_profiler_settings *settings, struct denet_error *error,
                       struct denet_tracer **out_tracer) {
   DENET_CLEANUP(free_tracerp) struct denet_tracer *tracer = calloc(1, sizeof(*tracer));
@@ -134,7 +148,7 @@ int denet_tracer_open(const struct denet_profiler_settings *settings, struct den
     return denet_error_set(error, -ENOTSUP, "stacks are for " DENET_MACHINE " only");
   int failure = start(tracer, settings);
   if (failure)
-    return denet_bpf_explain(failure, error);
+    return denet_tracer_explain(failure, name.release, error);
   *out_tracer = DENET_TAKE(tracer);
   return 0;
 }

@@ -24,6 +24,10 @@ enum denet_tracer_ring {
 /* Takes an event of size bytes, which it borrows. */
 typedef void denet_tracer_take(void *context, const struct denet_bpf_head *event, size_t size);
 
+/* Returns failure, the outcome of loading the programs on a kernel (uname(2): its release), and
+ * sets a sentence that says what is missing. */
+int denet_tracer_explain(int failure, const char *kernel, struct denet_error *error);
+
 /* Loads and attaches the programs. 0 or -errno with a sentence that says what is missing. */
 int denet_tracer_open(const struct denet_profiler_settings *settings, struct denet_error *error,
                       struct denet_tracer **out_tracer);
