@@ -142,6 +142,10 @@ phase "static analysis, as far as it is quick, and fuzz targets"
 finish analyse_and_fuzz
 count analyse_and_fuzz analysis
 count analyse_and_fuzz fuzz
+phase "another kernel"
+begin kernels env DENET_TEST_PLUGINS="$PWD/$out/release" tests/kernels/run.sh 6.1
+finish kernels || true
+count kernels kernels
 phase "end to end, on a quiet machine"
 for build in "release procfs" "release bpf" "sanitized procfs --no-reports" \
              "threads bpf --no-reports $of_threads"; do
