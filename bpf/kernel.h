@@ -150,6 +150,19 @@ typedef struct {
   int counter;
 } atomic_t;
 
+/* include/linux/seqlock.h */
+typedef struct {
+  unsigned int sequence;
+} seqcount_t;
+
+typedef struct {
+  seqcount_t seqcount;
+} seqcount_spinlock_t;
+
+typedef struct {
+  seqcount_spinlock_t seqcount;
+} seqlock_t;
+
 struct signal_struct {
   atomic_t live;
   int nr_threads, group_exit_code;
@@ -158,6 +171,7 @@ struct signal_struct {
   unsigned long nvcsw, nivcsw, min_flt, maj_flt, cmin_flt, maxrss;
   unsigned long long sum_sched_runtime;
   struct task_io_accounting ioac;
+  seqlock_t stats_lock;
   struct mm_struct *oom_mm;
   struct task_struct *group_exec_task;
 };
