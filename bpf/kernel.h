@@ -131,6 +131,14 @@ struct signal_struct {
   unsigned long nvcsw, nivcsw, min_flt, maj_flt, cmin_flt, maxrss;
   unsigned long long sum_sched_runtime;
   struct task_io_accounting ioac;
+  /* seqlock_t, include/linux/seqlock.h */
+  struct {
+    struct {
+      struct {
+        unsigned int sequence;
+      } seqcount;
+    } seqcount;
+  } stats_lock;
   struct mm_struct *oom_mm;
   struct task_struct *group_exec_task;
 };

@@ -53,13 +53,6 @@ static __always_inline struct interval come_back(struct waiter *waiter, denet_u6
   return interval;
 }
 
-static __always_inline denet_u64 read_state(struct task_struct *task) {
-  const struct task_struct___state *old = (void *)task;
-  if (bpf_core_field_exists(old->state))
-    return BPF_CORE_READ(old, state);
-  return task->__state;
-}
-
 SEC("tp_btf/sched_switch")
 int BPF_PROG(note_switch, bool preempt, struct task_struct *previous, struct task_struct *next) {
   struct waiter *waiter = find_waiter(previous);

@@ -90,6 +90,19 @@ static __always_inline void read_identity(struct task_struct *task, enum denet_b
   process->exit_code = read_exit_code(task);
 }
 
+/* Returns whether __exit_signal() (kernel/exit.c) adds or has added the counters of the main
+ * thread, as the last one, to signal_struct, so that both together are too much. It holds
+ * stats_lock meanwhile, whose sequence is odd. Call it after reading the counters. */
+static __always_inline bool is_released(struct task_struct *task) {
+  struct signal_struct *signal = task->signal;
+  if (!task->exit_state || signal->nr_threads > 1)
+    return false;
+  if (!bpf_core_field_exists(signal->stats_lock.seqcount.seqcount)) /* before Linux 5.10 */
+    return signal->nr_threads == 0;
+  return signal->nr_threads == 0 || signal->stats_lock.seqcount.seqcount.sequence & 1;
+}
+
+/* Leaves out a process that is being released: its final usage comes with an event. */
 static __always_inline int list_process(struct task_struct *task, struct seq_file *seq) {
   struct denet_bpf_process process = {};
   struct denet_bpf_usage *usage = &process.usage;
@@ -111,6 +124,8 @@ static __always_inline int list_process(struct task_struct *task, struct seq_fil
   process.net_namespace = task->nsproxy->net_ns->ns.inum;
   if (task->mm)
     read_memory(task->mm, &process.rss_pages, &process.vm_pages);
+  if (is_released(task))
+    return 0;
   bpf_seq_write(seq, &process, sizeof(process));
   return 0;
 }

@@ -49,10 +49,19 @@ static __always_inline denet_u64 read_queue_clock(struct task_struct *task) {
   return task->se.cfs_rq->rq->clock;
 }
 
-/* Returns how long a task in a run queue has waited so far. The kernel adds it to run_delay at the
- * end of the wait (sched_info_arrive(), kernel/sched/stats.h). */
+static __always_inline denet_u64 read_state(struct task_struct *task) {
+  const struct task_struct___state *old = (void *)task;
+  if (bpf_core_field_exists(old->state))
+    return BPF_CORE_READ(old, state);
+  return task->__state;
+}
+
+/* Returns how long a runnable task has waited for a CPU so far. The kernel adds it to run_delay at
+ * the end of the wait (sched_info_arrive(), kernel/sched/stats.h). Since Linux 6.12 a task that
+ * sleeps may have last_queued too: it stays in its queue for a while (sched_delayed), and another
+ * CPU may take it over. */
 static __always_inline denet_u64 read_waiting(struct task_struct *task) {
-  if (!bpf_core_field_exists(task->sched_info.last_queued))
+  if (!bpf_core_field_exists(task->sched_info.last_queued) || read_state(task))
     return 0;
   denet_u64 since_ns = task->sched_info.last_queued;
   denet_u64 now_ns = since_ns ? read_queue_clock(task) : 0;
