@@ -12,7 +12,7 @@ findings="$out/findings"
 gcc_is_wrong() {
   cat <<'PATTERNS'
 /blocked_stacks\.c:.* leak of   tsearch(3) keeps its argument
-/(dso|option|retention|rule)\.c:.* leak of  loses what is stored through a pointer of another type
+/(dso|lifecycle|option|rule)\.c:.* leak of  loses what is stored through a pointer of another type
 /(profiler|loader|unwinder)\.c:.* leak of .<unk   likewise
 /procfs\.c:.* leak of .procfs.              the caller gets its first member, with the function that frees it
 PATTERNS

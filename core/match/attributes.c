@@ -98,7 +98,7 @@ int denet_attributes_read(struct denet_attributes_reader *reader, struct denet_p
       .field = {[DENET_FIELD_COMM] = denet_text_of(process->name)},
   };
   for (size_t i = 0; i < DENET_COUNT_OF(reads); i++) {
-    int outcome = fields & reads[i].fields ? reads[i].read(reader, process, &attributes) : 0;
+    int outcome = (fields & reads[i].fields) ? reads[i].read(reader, process, &attributes) : 0;
     if (denet_error_is_transient(outcome))
       return outcome;
     attributes.stalled |= outcome == DENET_LATER ? reads[i].fields : 0;

@@ -21,7 +21,10 @@ static void dispatch(value_list_t *list, const char *type, const char *type_inst
 }
 
 static value_t make_value(enum denet_kind kind, double value, uint64_t count) {
-  return kind == DENET_COUNTER ? (value_t){.derive = (derive_t)count} : (value_t){.gauge = value};
+  value_t made = {.gauge = value};
+  if (kind == DENET_COUNTER)
+    made.derive = (derive_t)count;
+  return made;
 }
 
 /* Dispatches the value lists of the metrics. A list with an absent value is left out. */

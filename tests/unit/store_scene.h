@@ -72,17 +72,17 @@ static inline void open_again(struct scene *scene, struct limits limits) {
 
 /* The folder is not made yet, and there is no store. */
 static inline struct scene begin_closed(void) {
-  struct scene scene = {.top = "/tmp/denet-store-XXXXXX"};
+  struct scene closed = {.top = "/tmp/denet-store-XXXXXX"};
   umask(022);
-  ck_assert_ptr_nonnull(mkdtemp(scene.top));
-  snprintf(scene.folder, sizeof(scene.folder), "%s/records", scene.top);
-  return scene;
+  ck_assert_ptr_nonnull(mkdtemp(closed.top));
+  snprintf(closed.folder, sizeof(closed.folder), "%s/records", closed.top);
+  return closed;
 }
 
 static inline struct scene begin(struct limits limits) {
-  struct scene scene = begin_closed();
-  open_again(&scene, limits);
-  return scene;
+  struct scene opened = begin_closed();
+  open_again(&opened, limits);
+  return opened;
 }
 
 static inline int remove_entry(const char *path, const struct stat *status, int type,
@@ -97,7 +97,7 @@ static inline void remove_tree(const char *path) {
   nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-static inline void end(struct scene *scene) {
+static inline void end_scene(struct scene *scene) {
   denet_store_close(scene->store);
   remove_tree(scene->top);
 }

@@ -162,7 +162,9 @@ static int measure_listed_threads(const struct visit *visit) {
   struct thread threads[CHUNK_MOST];
   int outcome = 0;
   for (size_t from = 0; from < procfs->threads.count && outcome >= 0; from += CHUNK_MOST) {
-    size_t left = procfs->threads.count - from, count = left < CHUNK_MOST ? left : CHUNK_MOST;
+    size_t count = procfs->threads.count - from;
+    if (count > CHUNK_MOST)
+      count = CHUNK_MOST;
     denet_read_worker_begin(procfs->numbers);
     for (size_t i = 0; i < count; i++) {
       threads[i] = (struct thread){.tid = procfs->threads.items[from + i].pid,

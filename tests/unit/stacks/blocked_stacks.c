@@ -125,7 +125,7 @@ static const struct {
 /* A fork has its parent's stack, so what it holds is known. alloca(3), as the address sanitizer may
  * keep a variable elsewhere. */
 START_TEST(stack_is_read_if_the_thread_is_where_it_was) {
-  volatile uint64_t *mark = alloca(sizeof(*mark));
+  volatile uint64_t *mark = alloca(sizeof(*mark)); // cppcheck-suppress allocaCalled
   *mark = UINT64_C(0x1122334455667788) + (uint64_t)getpid();
   denet_u64 registers[DENET_OFF_CPU_REGISTERS] = {0};
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer stack = {0};

@@ -48,6 +48,9 @@ START_TEST(reads_of_blocked_threads_are_limited_by_rate) {
   ck_assert_uint_eq(denet_stack_worker_take_samples(worker, 10 * SECOND_NS, &samples), 0);
   size_t count = samples.length / sizeof(struct denet_sample);
   ck_assert_msg(count >= rows[_i].least && count <= rows[_i].most, "%s: %zu", rows[_i].what, count);
+  for (size_t i = 0; i < count; i++)
+    denet_frames_release(((const struct denet_sample *)samples.bytes)[i].stack.frames);
+  denet_buffer_done(&samples);
   ck_assert(denet_stack_worker_stop(worker));
   snprintf(remove, sizeof(remove), "rm -r %s", top);
   ck_assert_int_eq(system(remove), 0);

@@ -145,7 +145,7 @@ START_TEST(each_call_of_a_write_may_fail) {
     ck_assert_msg(has_failed ? counted <= result.bytes : counted == result.bytes,
                   "%s: %lu bytes are counted, of %lu", what, (unsigned long)counted,
                   (unsigned long)result.bytes);
-    end(&scene);
+    end_scene(&scene);
     ck_assert_uint_eq(count_descriptors(), descriptors);
   }
   ck_assert_uint_gt(fault.first, 5);
@@ -163,7 +163,7 @@ START_TEST(a_line_that_stays_torn_is_not_written_behind) {
   ck_assert_int_lt(error, 0);
   expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
   expect_file(&scene, WEB "1-1000_0002.jsonl", HEADER "\n" LINE "\n");
-  end(&scene);
+  end_scene(&scene);
 }
 END_TEST
 
@@ -193,7 +193,7 @@ START_TEST(each_call_of_an_opening_may_fail) {
   scene.store = NULL;
   open_again(&scene, limits);
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), 3 * FILE_BYTES);
-  end(&scene);
+  end_scene(&scene);
 }
 END_TEST
 
@@ -215,7 +215,7 @@ START_TEST(each_call_of_the_retention_may_fail) {
     ck_assert_uint_le(denet_store_total_bytes(scene.store), 2 * FILE_BYTES);
     ck_assert(exists(&scene, WEB "8-1000.jsonl"));
     ck_assert(!exists(&scene, WEB "5-1000.jsonl"));
-    end(&scene);
+    end_scene(&scene);
   }
   ck_assert_uint_gt(fault.first, 3);
 }
@@ -248,7 +248,7 @@ START_TEST(a_file_that_a_shortage_keeps_counts_and_is_removed_later) {
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), FILE_BYTES + sizeof(LINE));
   ck_assert(!exists(&scene, WEB "000001"));
   ck_assert(!exists(&scene, WEB "2-1000.jsonl"));
-  end(&scene);
+  end_scene(&scene);
 }
 END_TEST
 
@@ -273,7 +273,7 @@ START_TEST(a_file_that_cannot_be_checked_still_counts) {
   ck_assert_int_eq(error, 0);
   expect_file(&scene, checks[_i].file, HEADER "\n" LINE "\n");
   ck_assert_uint_eq(denet_store_total_bytes(scene.store), checks[_i].total_bytes);
-  end(&scene);
+  end_scene(&scene);
 }
 END_TEST
 

@@ -65,7 +65,7 @@ static struct scene begin(struct denet_text content) {
   return scene;
 }
 
-static void end(struct scene *scene) {
+static void end_scene(struct scene *scene) {
   unlinkat(scene->folder, "f", 0);
   unlinkat(scene->folder, "f", AT_REMOVEDIR);
   close(scene->folder);
@@ -95,7 +95,7 @@ START_TEST(bytes_after_the_last_whole_line_are_cut_off_and_the_time_of_change_st
   } else {
     ck_assert_int_eq(faccessat(scene.folder, "f", F_OK, AT_SYMLINK_NOFOLLOW), -1);
   }
-  end(&scene);
+  end_scene(&scene);
 }
 END_TEST
 
@@ -134,7 +134,7 @@ START_TEST(lines_may_be_megabytes_long) {
     ck_assert_uint_eq(left, LONG_BYTES);
     ck_assert_int_eq(pwrite(fd, bytes, LONG_BYTES, LONG_BYTES), LONG_BYTES);
   }
-  end(&scene);
+  end_scene(&scene);
 }
 END_TEST
 
@@ -153,7 +153,7 @@ START_TEST(only_regular_files_are_touched) {
   ck_assert_int_eq(unlinkat(scene.folder, "f", 0), 0);
   ck_assert_int_eq(mkdirat(scene.folder, "f", 0700), 0);
   ck_assert_int_eq(denet_repair_file(scene.folder, "f", &bytes), -EISDIR);
-  end(&scene);
+  end_scene(&scene);
 }
 END_TEST
 

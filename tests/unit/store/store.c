@@ -288,7 +288,7 @@ static void run_scenario(const char *steps, const char *value) {
   for (const char *line = steps; *line; line = strchr(line, '\0') + 1)
     if (strncmp(line, "  for ", 6) != 0)
       run_step(line, value);
-  end(&scene);
+  end_scene(&scene);
 }
 
 START_TEST(scenario) {
@@ -346,7 +346,7 @@ START_TEST(descriptors_that_select_can_take_are_left_to_others) {
   expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
   expect_file(&scene, WEB "1-1000.jsonl", HEADER "\n" LINE "\n");
   setrlimit(RLIMIT_NOFILE, &before);
-  end(&scene);
+  end_scene(&scene);
 }
 END_TEST
 
@@ -355,7 +355,7 @@ START_TEST(the_check_makes_the_folder_and_leaves_nothing_in_it) {
   strcat(scene.folder, "/a/b/");
   ck_assert_int_eq(denet_store_check(scene.folder, &scene.error), 0);
   ck_assert_int_eq(rmdir(scene.folder), 0);
-  end(&scene);
+  end_scene(&scene);
 }
 END_TEST
 
@@ -368,7 +368,7 @@ START_TEST(a_folder_that_cannot_be_made_is_named_in_the_error) {
   scene.error.text[0] = '\0';
   ck_assert_int_eq(try_open(&scene, HOST, no_limits, &scene.store), -ENOTDIR);
   ck_assert_ptr_nonnull(strstr(scene.error.text, scene.folder));
-  end(&scene);
+  end_scene(&scene);
 }
 END_TEST
 

@@ -69,7 +69,7 @@ START_TEST(lines_pushed_before_and_after_the_start_are_in_their_files) {
   ck_assert(denet_writer_stop(writer, 60));
   expect_file(&scene, find_file(&scene), HEADER "\n" LINE "\n" LINE "\n");
   ck_assert_str_eq(logged.text, "");
-  end(&scene);
+  end_scene(&scene);
 }
 END_TEST
 
@@ -86,7 +86,7 @@ START_TEST(a_writer_that_cannot_start_takes_no_lines) {
   ck_assert(denet_writer_stop(writer, 60));
   ck_assert(denet_writer_stop(without_path, 60));
   ck_assert_str_eq(logged.text, "");
-  end(&scene);
+  end_scene(&scene);
 }
 END_TEST
 
@@ -109,7 +109,7 @@ START_TEST(drops_are_logged_once_and_counted_at_the_end) {
   ck_assert(denet_writer_stop(writer, 60));
   ck_assert_ptr_nonnull(strstr(logged.text, "1 2 lines were dropped\n"));
   ck_assert_ptr_nonnull(strstr(logged.text, "1 2 lines were too long for the queue\n"));
-  end(&scene);
+  end_scene(&scene);
 }
 END_TEST
 
@@ -125,7 +125,7 @@ START_TEST(lines_that_cannot_be_written_are_logged_once_and_counted) {
   ck_assert(denet_writer_stop(writer, 60));
   ck_assert_str_eq(logged.text, "0 lines are being lost: process 1 of web has no file\n"
                                 "0 3 lines were lost\n");
-  end(&scene);
+  end_scene(&scene);
 }
 END_TEST
 
@@ -142,7 +142,7 @@ START_TEST(metadata_that_the_store_keeps_is_not_lost) {
   ck_assert(denet_writer_stop(writer, 60));
   expect_file(&scene, find_file(&scene), HEADER "\n" LINE "\n");
   ck_assert_uint_eq(logged.count, 1); /* that lines are being lost */
-  end(&scene);
+  end_scene(&scene);
 }
 END_TEST
 

@@ -125,7 +125,7 @@ static void begin(void) {
   ck_assert_msg(denet_bpf_open(&env, &error, &source) == 0, "%s", error.text);
 }
 
-static void end(void) {
+static void end_scene(void) {
   denet_source_free(source);
   denet_process_table_done(&table);
   denet_buffer_done(&kernel.records);
@@ -233,7 +233,7 @@ END_TEST
 
 /* Returns a usage with another number in each counter. */
 static struct denet_bpf_usage make_usage(denet_u64 n) {
-  denet_u64 counters[COUNTERS];
+  denet_u64 counters[COUNTERS] = {0};
   struct denet_bpf_usage usage;
   for (size_t i = 0; i < COUNTERS; i++)
     counters[i] = (i + 7) * n;
@@ -484,7 +484,7 @@ END_TEST
 
 static void add(Suite *suite, const TTest *test, int rows) {
   TCase *cases = tcase_create(test->name);
-  tcase_add_checked_fixture(cases, begin, end);
+  tcase_add_checked_fixture(cases, begin, end_scene);
   tcase_add_loop_test(cases, test, 0, rows);
   suite_add_tcase(suite, cases);
 }

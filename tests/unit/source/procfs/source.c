@@ -112,7 +112,7 @@ static void begin(void) {
   open_source(scene.proc);
 }
 
-static void end(void) {
+static void end_scene(void) {
   close_source();
   proc_end(&scene);
 }
@@ -162,7 +162,7 @@ START_TEST(a_stalled_read_delays_no_other_process) {
   }
   ck_assert_uint_eq(bytes_read(STALLED), expected_bytes(1, 3));
   ck_assert(denet_values_has(&find(STALLED)->usage->now, DENET_OFF_CPU));
-  end();
+  end_scene();
 }
 END_TEST
 
@@ -191,7 +191,7 @@ START_TEST(a_thread_that_ran_has_its_times_read_before_its_io) {
   ck_assert_uint_lt(times, io);
   find_last_open("30/task/35/io");
   ck_assert_uint_eq(opened, 0);
-  end();
+  end_scene();
 }
 END_TEST
 
