@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Runs tests in a guest, first with /proc, then with BPF: those of this folder, and end-to-end tests
-that do not depend on how fast the machine is. Arguments are names to run instead. The last line is
-"guest: N passed, N failed, N skipped"."""
+"""Runs tests in a guest, first with /proc, then with BPF: those of this folder, and end-to-end
+tests that do not depend on how fast the machine is. Arguments are names to run instead. The last
+line is "guest: N passed, N failed, N skipped"."""
 
 import os
 import sys
