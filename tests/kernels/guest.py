@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Runs tests in a guest, first with /proc, then with BPF: those of this folder, and end-to-end tests
-that do not depend on how fast the machine is. Arguments are names to run instead. The last line is
-"guest: N passed, N failed, N skipped"."""
+"""Runs tests in a guest, first with /proc, then with BPF: those of this folder, and end-to-end
+tests that do not depend on how fast the machine is. Arguments are names to run instead. The last
+line is "guest: N passed, N failed, N skipped"."""
 
 import os
 import sys
@@ -21,6 +21,10 @@ STACKS = ["test_off_cpu_stacks.TwoWaits.test_" + name for name in (
     "each_stack_is_its_own_threads", "the_time_of_each_is_what_it_knows",
     "the_function_that_called_libc_is_in_all_stacks_that_are_whole")]
 
+# Tests that fail now and then, with the reason.
+KNOWN = {"test_life.Shapes.test_what_a_short_lived_parent_has_reaped_counts_once":
+         "before Linux 6.16 the match of a fork that ends together with its parent may be lost"}
+
 
 def run(source, names):
     """Runs the tests of a source. Fails if it is not available."""
@@ -35,10 +39,14 @@ def run(source, names):
     if reason:
         result.bad.append(("why_no_bpf", reason + "\n"))
         return result
-    names = names or TESTS + (STACKS if has_stacks() else [])
-    tests = flatten(unittest.defaultTestLoader.loadTestsFromNames(names))
+    chosen = names or TESTS + (STACKS if has_stacks() else [])
+    tests = flatten(unittest.defaultTestLoader.loadTestsFromNames(chosen))
     tests = [test for test in tests if getattr(test, "only_source", source) == source]
-    for case, ids in cases_of(tests).items():
+    for test in tests:
+        if test.id() in KNOWN and not names:
+            result.addSkip(test, KNOWN[test.id()])
+    wanted = [test for test in tests if names or test.id() not in KNOWN]
+    for case, ids in cases_of(wanted).items():
         began = time.monotonic()
         unittest.defaultTestLoader.loadTestsFromNames(ids).run(result)
         print(f"case {case} ({time.monotonic() - began:.1f} s)", flush=True)

@@ -35,8 +35,8 @@ apt() {
     -o APT::Sandbox::User=root "${@:4}"
 }
 
-# update RELEASE ARCHITECTURE: fetches the indexes if they have changed. A mirror that does not answer
-# is no failure if they were fetched before.
+# update RELEASE ARCHITECTURE: fetches the indexes if they have changed. A mirror that does not
+# answer is no failure if they were fetched before.
 declare -A is_updated
 update() {
   local state=$cache/apt/$1-$2 key=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -92,8 +92,8 @@ make_image() {
 }
 
 # fetch_kernel RELEASE ARCHITECTURE PACKAGE: fetches the kernel that the package depends on. Sets
-# kernel, a folder with vmlinuz and, named in the order in which they must be loaded, the modules that
-# a disk of qemu needs.
+# kernel, a folder with vmlinuz and, named in the order in which they must be loaded, the modules
+# that a disk of qemu needs.
 fetch_kernel() {
   local name file folder module unpacked=$work/kernel
   update "$1" "$2"

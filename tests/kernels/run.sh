@@ -1,10 +1,10 @@
 #!/bin/bash
-# Boots other kernels and runs tests there, under both sources: run.sh [KERNEL...], as root. Without a
-# KERNEL it boots all of the table below. It uses qemu without hardware help. If DENET_TEST_PLUGINS
-# is a folder with plugins for this machine, these are tested, else a new build.
+# Boots other kernels and runs tests there, under both sources: run.sh [KERNEL...], as root. Without
+# a KERNEL it boots all of the table below. It uses qemu without hardware help. If
+# DENET_TEST_PLUGINS is a folder with plugins for this machine, these are tested, else a new build.
 #
-# Packages come from the mirror that apt is set up with, each time the newest. They and what is made of
-# them are kept in DENET_TEST_CACHE (default /var/cache/denet-tests).
+# Packages come from the mirror that apt is set up with, each time the newest. They and what is made
+# of them are kept in DENET_TEST_CACHE (default /var/cache/denet-tests).
 # DENET_TEST_NAMES are names of tests to run in place of all, such as "test_kernels.Threads".
 # The last line says "kernels: N passed, N failed, N skipped"; the exit status is 0 if none failed.
 set -euo pipefail
@@ -33,8 +33,8 @@ of_build=(base-files bash bpftool clang cmake coreutils dash g++ gcc grep make p
 most_seconds=900 # a guest that takes longer is ended, which is a failure
 passed=0 failed=0 skipped=0
 
-# build_here OUT, build_in_root OUT, cross_build OUT: build what a guest runs, in the folder OUT; for
-# this machine, in a root file system of another release, for arm64.
+# build_here OUT, build_in_root OUT, cross_build OUT: build what a guest runs, in the folder OUT:
+# for this machine; in a root file system of another release; for arm64.
 build_here() {
   if [ -n "${DENET_TEST_PLUGINS:-}" ]; then
     mkdir -p "$1/plugins"
@@ -86,7 +86,8 @@ boot() {
   timeout "$most_seconds" "${command[@]}" -accel "tcg,thread=multi" -smp 2 -m 2048 -nographic \
     -no-reboot -nic none -kernel "$kernel/vmlinuz" -initrd "$work/initramfs.cpio" \
     -drive "file=$image,format=raw,if=virtio,snapshot=on" \
-    -append "console=$console panic=-1 loglevel=3 DENET_TEST_NAMES=\"${DENET_TEST_NAMES:-}\"" </dev/null
+    -append "console=$console panic=-1 loglevel=3 DENET_TEST_NAMES=\"${DENET_TEST_NAMES:-}\"" \
+    </dev/null
 }
 
 # test_on KERNEL: prepares a guest, and runs its tests.
@@ -120,7 +121,8 @@ count() {
   fi
 }
 
-install qemu-system-x86_64=qemu-system-x86 qemu-system-aarch64=qemu-system-arm depmod=kmod cpio=cpio mke2fs=e2fsprogs xz=xz-utils
+install qemu-system-x86_64=qemu-system-x86 qemu-system-aarch64=qemu-system-arm depmod=kmod \
+  cpio=cpio mke2fs=e2fsprogs xz=xz-utils
 [ $# != 0 ] || set -- "${names[@]}"
 for name in "$@"; do
   echo "== $name (after $SECONDS s)"

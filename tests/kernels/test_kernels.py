@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,10 @@ def zeros(folder, name):
         file.write(bytes(32 << 20))
         os.fsync(file.fileno())
     return str(path)
+
+
+def is_whole(stack):
+    return any(frame.partition(" (")[0] == "main" for frame in stack["frames"])
 
 
 def at_rest(collectd, pid):
@@ -86,14 +91,13 @@ class Busy(unittest.TestCase):
                 self.assertAlmostEqual(sum(used.numbers), cpu_us(busy.pid), delta=20)
                 self.assertGreater(cpu_us(busy.pid), 500_000)
         usage = [line["cpu_usage"] for line in collectd.samples_of(busy.pid)[1:]]
-        self.assertLess(max(usage), 110)
-        self.assertGreater(max(usage), 50)  # what others leave of the CPU
+        self.assertAlmostEqual(statistics.median(usage), 100, delta=40)  # others need the CPU too
 
 
 class Blocked(unittest.TestCase):
     """Each program blocks in one way for most of its time, and knows for how long."""
 
-    SECONDS = 2
+    SECONDS = 1.6
 
     @classmethod
     def setUpClass(cls):
@@ -105,7 +109,7 @@ class Blocked(unittest.TestCase):
         cls.truth, cls.lines = {}, {}
         for kind in REASON_OF:
             data = [zeros(folder, kind)] if kind in ON_DISK else []
-            with Workload("blocker", kind, "95", "5", *data) as workload:
+            with Workload("blocker", kind, "45", "5", *data) as workload:
                 time.sleep(cls.SECONDS)  # this is what is measured
                 cls.truth[kind] = json.loads(workload.ask("stop"))
                 at_rest(collectd, workload.pid)
@@ -126,18 +130,17 @@ class Blocked(unittest.TestCase):
                 self.assertGreaterEqual(share, 0.4 if kind in ON_DISK else 0.9, reasons)
 
     def test_stacks_are_whole(self):
-        """Not all: the libraries of a new process are not known at once, and a thread may go on
-        while its stack is read. In a child's wait there is also vfork(), which has no callers."""
+        """From the first whole one on: the libraries of a new process are not known at once. Some
+        are cut, as the thread goes on while its stack is read. In a child's wait there is also
+        vfork(), which has no callers."""
         for kind, lines in self.lines.items() if has_stacks() else ():
             with self.subTest(kind=kind):
-                stacks = [stack for line in lines[len(lines) // 2:]
-                          for stack in off_cpu(line)["stacks"]
-                          if stack["reason"] == REASON_OF[kind]]
-                whole = [stack for stack in stacks if any(
-                    frame.partition(" (")[0] == "main" for frame in stack["frames"])]
-                share = sum(stack["time_ns"] for stack in whole) / \
-                    sum(stack["time_ns"] for stack in stacks)
-                self.assertGreater(share, 0.3 if kind == "child" else 0.7, stacks[:5])
+                times = [(is_whole(stack), stack["time_ns"]) for line in lines
+                         for stack in off_cpu(line)["stacks"] if stack["reason"] == REASON_OF[kind]]
+                first = [whole for whole, _ in times].index(True)
+                share = sum(ns for whole, ns in times[first:] if whole) / \
+                    sum(ns for _, ns in times[first:])
+                self.assertGreater(share, 0.05 if kind == "child" else 0.7, times)
 
     def test_there_were_no_complaints(self):
         self.assertEqual(self.complaints, [])
