@@ -41,7 +41,7 @@ struct loading {
 
 struct denet_stack_worker {
   struct denet_profiler_settings settings;
-  const char *proc_path;
+  char *proc_path; /* owned: a thread that stalls is left with all that it uses */
   struct denet_tracer *tracer;
   pthread_t thread;
   int wake_fd; /* an eventfd(2): there is something to do */
@@ -329,6 +329,7 @@ static void free_worker(struct denet_stack_worker *worker) {
   denet_buffer_done(&worker->names);
   denet_blocked_stacks_done(&worker->blocked);
   denet_unwinder_free(worker->unwinder);
+  free(worker->proc_path);
   denet_closep(&worker->wake_fd);
   pthread_cond_destroy(&worker->is_idle);
   pthread_mutex_destroy(&worker->lock);
@@ -343,10 +344,10 @@ int denet_stack_worker_start(const struct denet_profiler_settings *settings, con
   pthread_cond_init(&worker->is_idle, NULL);
   pthread_mutex_init(&worker->lock, NULL);
   worker->settings = *settings;
-  worker->proc_path = proc_path;
+  worker->proc_path = strdup(proc_path);
   worker->tracer = tracer;
   worker->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  int error = worker->wake_fd < 0 ? -errno : renew_unwinder(worker);
+  int error = worker->wake_fd < 0 || !worker->proc_path ? -errno : renew_unwinder(worker);
   if (!error)
     error = denet_thread_start(&worker->thread, "denet-stacks", run, worker);
   if (error)

@@ -19,13 +19,13 @@ struct denet_sample {
   struct denet_stack stack;
 };
 
-/* Starts the thread, named denet-stacks. proc_path and the tracer, whose exec events it drains, are
- * borrowed until the thread has ended. 0 or -errno. */
+/* Starts the thread, named denet-stacks. The tracer, whose exec events it drains, is borrowed until
+ * the thread has ended. 0 or -errno. */
 int denet_stack_worker_start(const struct denet_profiler_settings *settings, const char *proc_path,
                              struct denet_tracer *tracer, struct denet_stack_worker **out_worker);
 
 /* Ends the thread; what is queued is dropped. NULL is fine. Returns false if the thread is stalled:
- * then it still uses what it has borrowed. */
+ * then it still uses the tracer. */
 bool denet_stack_worker_stop(struct denet_stack_worker *worker);
 
 /* Queues that the mappings of a process are read, before it may be gone. exec_event: the process,

@@ -11,6 +11,7 @@
 /* Most files end with a shorter line, so that one read is enough; else GROWTH times it is read. */
 #define FIRST_BYTES 4096
 #define GROWTH 16
+#define END_MOST (UINT64_C(64) << 20) /* is read into memory */
 /* O_NONBLOCK: a FIFO in the file's place must not stop the scan. */
 #define REPAIR_FLAGS (O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
 
@@ -38,6 +39,8 @@ int denet_repair_file(int dir, const char *name, uint64_t *out_bytes) {
     return -EINVAL;
   uint64_t size = (uint64_t)status.st_size, from = size, whole_bytes = 0;
   for (uint64_t length = FIRST_BYTES; from && !whole_bytes; length *= GROWTH) {
+    if (length > END_MOST)
+      return -EFBIG;
     from = length < size ? size - length : 0;
     if (lseek(fd, (off_t)from, SEEK_SET) < 0)
       return -errno;

@@ -16,6 +16,6 @@ size_t denet_repair_whole_bytes(struct denet_text end, bool is_all);
 /* Cuts off the torn end of the file called name in dir; its time of change stays. Takes regular
  * files only, follows no symbolic link, and must not be called while others may write to the file.
  * 0 with the length that remains, in bytes; DENET_GONE if the file had no whole line and was
- * removed; -EINVAL if it is no regular file; -errno, also if there is no memory for the torn end.
- */
+ * removed; -EINVAL if it is no regular file; -errno, also if there is no memory for the torn end;
+ * -EFBIG if that has more than about 64 MiB: the file stays as it is. */
 int denet_repair_file(int dir, const char *name, uint64_t *out_bytes);

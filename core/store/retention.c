@@ -14,15 +14,22 @@
 
 #define NS_PER_SECOND INT64_C(1000000000)
 
-struct denet_finished_file {
+/* A process in an instance that has finished files. */
+struct process {
   const char *host, *instance; /* in texts, except in the key of a search */
+  struct denet_segment_id id;  /* with the greatest number that a file has had */
+  size_t file_count;
+  char texts[];
+};
+
+struct denet_finished_file {
+  struct process *process;
   denet_segment_dir dir;
   struct denet_segment_id id;
   uint64_t bytes;
   ino_t inode;
   int64_t changed_ns; /* Unix time; only a scan sets it */
   STAILQ_ENTRY(denet_finished_file) next_by_age;
-  char texts[];
 };
 
 uint64_t denet_retention_space(const struct denet_retention *retention, uint64_t bytes) {
@@ -30,28 +37,59 @@ uint64_t denet_retention_space(const struct denet_retention *retention, uint64_t
 }
 
 static int compare_processes(const void *left, const void *right) {
-  const struct denet_finished_file *a = left, *b = right;
+  const struct process *a = left, *b = right;
   int order = denet_segment_compare(&a->id, &b->id);
   order = order ? order : strcmp(a->instance, b->instance);
   return order ? order : strcmp(a->host, b->host);
 }
 
-/* Adds a copy of file and of its texts as the last one to be removed. 0 or -ENOMEM. */
-static int add_file(struct denet_retention *retention, const struct denet_finished_file *file) {
-  size_t host_bytes = strlen(file->host) + 1, instance_bytes = strlen(file->instance) + 1;
-  struct denet_finished_file *added = malloc(sizeof(*added) + host_bytes + instance_bytes);
-  if (!added)
-    return -ENOMEM;
-  *added = *file;
-  added->host = memcpy(added->texts, file->host, host_bytes);
-  added->instance = memcpy(added->texts + host_bytes, file->instance, instance_bytes);
-  struct denet_finished_file **latest = tsearch(added, &retention->latest, compare_processes);
-  if (!latest) {
-    free(added);
+static struct process *find_process(const struct denet_retention *retention,
+                                    const struct process *key) {
+  struct process **found = tfind(key, &retention->processes, compare_processes);
+  return found ? *found : NULL;
+}
+
+/* Returns the process, added if there was none like key; NULL if there is no memory. */
+static struct process *get_process(struct denet_retention *retention, const struct process *key) {
+  struct process *process = find_process(retention, key);
+  if (process)
+    return process;
+  size_t host_bytes = strlen(key->host) + 1, instance_bytes = strlen(key->instance) + 1;
+  process = malloc(sizeof(*process) + host_bytes + instance_bytes);
+  if (!process)
+    return NULL;
+  *process = (struct process){.id = key->id};
+  process->host = memcpy(process->texts, key->host, host_bytes);
+  process->instance = memcpy(process->texts + host_bytes, key->instance, instance_bytes);
+  if (tsearch(process, &retention->processes, compare_processes))
+    return process;
+  free(process);
+  return NULL;
+}
+
+static void release_process(struct denet_retention *retention, struct process *process) {
+  if (process->file_count > 0)
+    return;
+  tdelete(process, &retention->processes, compare_processes);
+  free(process);
+}
+
+/* Adds a copy of file as the last one to be removed. 0 or -ENOMEM. */
+static int add_file(struct denet_retention *retention, const char *host, const char *instance,
+                    const struct denet_finished_file *file) {
+  struct process key = {.host = host, .instance = instance, .id = file->id};
+  struct process *process = get_process(retention, &key);
+  struct denet_finished_file *added = process ? malloc(sizeof(*added)) : NULL;
+  if (!added) {
+    if (process)
+      release_process(retention, process);
     return -ENOMEM;
   }
-  if ((*latest)->id.number < added->id.number)
-    *latest = added;
+  *added = *file;
+  added->process = process;
+  process->file_count++;
+  if (process->id.number < file->id.number)
+    process->id.number = file->id.number;
   STAILQ_INSERT_TAIL(&retention->files, added, next_by_age);
   retention->file_count++;
   return 0;
@@ -60,12 +98,11 @@ static int add_file(struct denet_retention *retention, const struct denet_finish
 /* Forgets the oldest file. */
 static void drop_oldest(struct denet_retention *retention) {
   struct denet_finished_file *file = STAILQ_FIRST(&retention->files);
-  struct denet_finished_file **latest = tfind(file, &retention->latest, compare_processes);
-  if (latest && *latest == file)
-    tdelete(file, &retention->latest, compare_processes);
   STAILQ_REMOVE_HEAD(&retention->files, next_by_age);
   retention->file_count--;
   retention->total_bytes -= denet_retention_space(retention, file->bytes);
+  file->process->file_count--;
+  release_process(retention, file->process);
   free(file);
 }
 
@@ -76,21 +113,18 @@ void denet_retention_done(struct denet_retention *retention) {
 
 void denet_retention_finish(struct denet_retention *retention, const char *instance,
                             const struct denet_segment *segment) {
-  struct denet_finished_file file = {.host = retention->host,
-                                     .instance = instance,
-                                     .id = segment->id,
-                                     .bytes = segment->bytes,
-                                     .inode = segment->inode};
+  struct denet_finished_file file = {
+      .id = segment->id, .bytes = segment->bytes, .inode = segment->inode};
   memcpy(file.dir, segment->dir, sizeof(file.dir));
-  if (add_file(retention, &file))
+  if (add_file(retention, retention->host, instance, &file))
     retention->total_bytes -= denet_retention_space(retention, segment->bytes);
 }
 
 unsigned denet_retention_latest(const struct denet_retention *retention, const char *instance,
                                 const struct denet_segment_id *id) {
-  const struct denet_finished_file key = {.host = retention->host, .instance = instance, .id = *id};
-  struct denet_finished_file **latest = tfind(&key, &retention->latest, compare_processes);
-  return latest ? (*latest)->id.number : 0;
+  struct process key = {.host = retention->host, .instance = instance, .id = *id};
+  const struct process *process = find_process(retention, &key);
+  return process ? process->id.number : 0;
 }
 
 /* Removes the file's name if it still leads to the file, unchanged. 0; DENET_GONE if not; -errno.
@@ -110,19 +144,20 @@ static int unlink_unchanged(int dir, const struct denet_finished_file *file) {
 /* Removes a file, and folders above it that are empty then: rmdir(2) refuses all others. */
 static int remove_file(const struct denet_retention *retention,
                        const struct denet_finished_file *file) {
+  const struct process *process = file->process;
   DENET_CLOSE int top = denet_dir_open(retention->path, false);
-  DENET_CLOSE int host = denet_dir_open_below(top, file->host, false);
-  DENET_CLOSE int instance = denet_dir_open_below(host, file->instance, false);
+  DENET_CLOSE int host = denet_dir_open_below(top, process->host, false);
+  DENET_CLOSE int instance = denet_dir_open_below(host, process->instance, false);
   DENET_CLOSE int dir = denet_dir_open_below(instance, *file->dir ? file->dir : ".", false);
   int outcome = dir < 0 ? dir : unlink_unchanged(dir, file);
   if (instance < 0)
     return outcome;
   if (*file->dir)
     unlinkat(instance, file->dir, AT_REMOVEDIR);
-  bool is_removed = !unlinkat(host, file->instance, AT_REMOVEDIR);
+  bool is_removed = !unlinkat(host, process->instance, AT_REMOVEDIR);
   /* The lock of a store is on the folder of its host. */
-  if (is_removed && strcmp(file->host, retention->host) != 0 && !flock(host, LOCK_EX | LOCK_NB))
-    unlinkat(top, file->host, AT_REMOVEDIR);
+  if (is_removed && strcmp(process->host, retention->host) != 0 && !flock(host, LOCK_EX | LOCK_NB))
+    unlinkat(top, process->host, AT_REMOVEDIR);
   return outcome;
 }
 
@@ -161,16 +196,14 @@ static int scan_file(const struct scan *scan, int dir, const char *name,
   if (scan->repairs && !strcmp(scan->name[LEVEL_HOSTS], retention->host) &&
       denet_repair_file(dir, name, &bytes) == DENET_GONE)
     return 0;
-  struct denet_finished_file file = {.host = scan->name[LEVEL_HOSTS],
-                                     .instance = scan->name[LEVEL_INSTANCES],
-                                     .id = *id,
+  struct denet_finished_file file = {.id = *id,
                                      .bytes = bytes,
                                      .inode = status.st_ino,
                                      .changed_ns = status.st_mtim.tv_sec * NS_PER_SECOND +
                                                    status.st_mtim.tv_nsec};
   if (scan->level == LEVEL_DIR)
     snprintf(file.dir, sizeof(file.dir), "%s", scan->name[LEVEL_INSTANCE]);
-  int error = add_file(retention, &file);
+  int error = add_file(retention, scan->name[LEVEL_HOSTS], scan->name[LEVEL_INSTANCES], &file);
   if (!error)
     retention->total_bytes += denet_retention_space(retention, bytes);
   return error;

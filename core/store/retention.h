@@ -21,7 +21,7 @@ struct denet_retention {
   uint64_t total_bytes; /* of finished and open files; the writer of an open file adds to it */
   struct denet_finished_list files; /* owned; the oldest first */
   size_t file_count;
-  void *latest; /* tsearch(3): of each process the file with the greatest number */
+  void *processes; /* owned; tsearch(3): those that have finished files */
 };
 
 /* Returns what a file of so many bytes takes. */
@@ -39,8 +39,8 @@ void denet_retention_done(struct denet_retention *retention);
 void denet_retention_finish(struct denet_retention *retention, const char *instance,
                             const struct denet_segment *segment);
 
-/* Returns the greatest number of the finished segments of a process of the own host, in all folders
- * of the instance; 0 if that one is removed. id->number is not used. */
+/* Returns the greatest number that a finished segment of a process of the own host has had, in all
+ * folders of the instance; 0 if none of its segments is left. id->number is not used. */
 unsigned denet_retention_latest(const struct denet_retention *retention, const char *instance,
                                 const struct denet_segment_id *id);
 

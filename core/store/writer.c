@@ -78,7 +78,8 @@ static void write_line(void *context, const struct denet_line *line) {
 /* Logs a failure that is over. */
 static void log_recovery(const struct denet_writer *writer, struct losses *losses, const char *what,
                          const char *fate) {
-  if (!losses->is_going_on || denet_clock_monotonic_ns() - losses->latest_ns < QUIET_NS)
+  uint64_t latest_ns = losses->latest_ns; /* before the clock: a push may note a later one */
+  if (!losses->is_going_on || denet_clock_monotonic_ns() - latest_ns < QUIET_NS)
     return;
   losses->is_going_on = false;
   uint64_t count = losses->count;

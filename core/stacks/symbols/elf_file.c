@@ -148,12 +148,18 @@ static bool choose_sections(const struct denet_elf_file *file, const char *const
     uint32_t link = index ? file->sections[index].sh_link : 0;
     if (index)
       table[index] = file->sections[index];
-    if (link && link < file->section_count)
+    if (link && link < file->section_count && table[link].sh_type == SHT_NULL) {
       table[link] = file->sections[link];
+      table[link].sh_name = (uint32_t)file->names_bytes - 1;
+    }
     is_any |= index > 0;
   }
   if (is_any)
-    table[file->names_index] = file->sections[file->names_index];
+    table[file->names_index] =
+        (Elf64_Shdr){.sh_name = (uint32_t)file->names_bytes - 1,
+                     .sh_type = SHT_STRTAB,
+                     .sh_offset = file->sections[file->names_index].sh_offset,
+                     .sh_size = file->names_bytes};
   return is_any;
 }
 
@@ -188,7 +194,9 @@ static int make_content(const struct denet_elf_file *file, const char *const *na
     return error;
   memcpy(content->bytes, &header, sizeof(header));
   /* libelf would search a long time for the end of a name if it had none. */
-  content->bytes[table[file->names_index].sh_offset + file->names_bytes - 1] = '\0';
+  char *section_names = content->bytes + table[file->names_index].sh_offset;
+  memcpy(section_names, file->names, file->names_bytes - 1);
+  section_names[file->names_bytes - 1] = '\0';
   denet_buffer_trim(content);
   copy->bytes = content->length + uncompressed + file->section_count * KEPT_BYTES;
   return 0;

@@ -40,10 +40,11 @@ struct denet_elf_copy {
   uint64_t bytes; /* of memory, with what libelf takes to uncompress */
 };
 
-/* Copies the first section of each of these names, and the sections that they link to, and
- * uncompresses those of debugging information. 0, then the caller owns what is in *out_copy;
- * -ENOENT if none is there; -EFBIG if they are, uncompressed, above limit; -ENOEXEC if the file has
- * become shorter; -ENOMEM; an error of pread(). */
+/* Copies the first section of each of these names, and the sections that they link to, which have
+ * no name in the copy (libdw would take them for what their names say), and uncompresses those of
+ * debugging information. 0, then the caller owns what is in *out_copy; -ENOENT if none is there;
+ * -EFBIG if they are, uncompressed, above limit; -ENOEXEC if the file has become shorter; -ENOMEM;
+ * an error of pread(). */
 int denet_elf_file_copy(const struct denet_elf_file *file, const char *const *names, size_t count,
                         uint64_t limit, struct denet_elf_copy *out_copy);
 

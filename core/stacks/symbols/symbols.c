@@ -55,14 +55,15 @@ static int add(struct denet_symbols *symbols, const Elf64_Sym *entry, const char
 static int add_table(struct denet_symbols *symbols, const struct denet_elf_file *file,
                      const char *name) {
   DENET_CLEANUP(denet_elf_copy_done) struct denet_elf_copy copy = {0};
-  GElf_Shdr header;
+  GElf_Shdr header, link_header;
   int error = denet_elf_file_copy(file, &name, 1, 2 * symbols->limit, &copy);
   if (error)
     return error;
   Elf_Scn *section = denet_elf_copy_section(&copy, name);
   Elf_Scn *link = gelf_getshdr(section, &header) ? elf_getscn(copy.elf, header.sh_link) : NULL;
   const Elf_Data *entries = elf_rawdata(section, NULL), *names = elf_rawdata(link, NULL);
-  if (!entries || !names || header.sh_flags & SHF_COMPRESSED)
+  if (!entries || !names || !gelf_getshdr(link, &link_header) ||
+      (header.sh_flags | link_header.sh_flags) & SHF_COMPRESSED)
     return -ENOENT;
   for (size_t i = 0; i < entries->d_size / sizeof(Elf64_Sym) && !error; i++) {
     const Elf64_Sym *entry = (const Elf64_Sym *)entries->d_buf + i;

@@ -116,6 +116,7 @@ static void limit_spaces(struct denet_unwinder *unwinder) {
 
 int denet_unwinder_open_process(struct denet_unwinder *unwinder, pid_t pid, uint64_t start_ns,
                                 uint64_t exec_id, pid_t parent_pid, uint64_t parent_start_ns) {
+  limit_spaces(unwinder); /* first: the stack of a large process comes next, and needs it */
   struct process *process = *find_link(unwinder, pid, start_ns);
   if (process && process->space.maps.count && process->exec_id == exec_id)
     return 0;
@@ -145,7 +146,6 @@ int denet_unwinder_open_process(struct denet_unwinder *unwinder, pid_t pid, uint
   count_space(unwinder, process);
   if (error)
     denet_unwinder_close_process(unwinder, pid, start_ns);
-  limit_spaces(unwinder);
   return error;
 }
 

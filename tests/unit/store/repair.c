@@ -138,6 +138,17 @@ START_TEST(lines_may_be_megabytes_long) {
 }
 END_TEST
 
+START_TEST(end_that_takes_too_much_memory_stays) {
+  struct scene scene = begin((struct denet_text)TEXT(LINE));
+  uint64_t bytes = 0, size = (UINT64_C(65) << 20);
+  DENET_CLOSE int fd = openat(scene.folder, "f", O_WRONLY | O_CLOEXEC);
+  ck_assert_int_eq(ftruncate(fd, (off_t)size), 0);
+  ck_assert_int_eq(denet_repair_file(scene.folder, "f", &bytes), -EFBIG);
+  ck_assert_uint_eq(get_status(&scene).st_size, size);
+  end_scene(&scene);
+}
+END_TEST
+
 START_TEST(only_regular_files_are_touched) {
   struct scene scene = begin((struct denet_text)TEXT(LINE "torn"));
   uint64_t bytes = 0;
@@ -161,5 +172,6 @@ void add_cases(Suite *suite) {
   ADD_TABLE(suite, bytes_after_the_last_whole_line_are_cut_off_and_the_time_of_change_stays, ends);
   ADD_TABLE(suite, an_end_has_no_other_whole_lines_than_the_file, ends);
   ADD_TEST(suite, lines_may_be_megabytes_long);
+  ADD_TEST(suite, end_that_takes_too_much_memory_stays);
   ADD_TEST(suite, only_regular_files_are_touched);
 }
