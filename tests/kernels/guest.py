@@ -6,9 +6,9 @@ line is "guest: N passed, N failed, N skipped"."""
 import os
 import sys
 import tempfile
-import time
 import unittest
 from pathlib import Path
+from types import SimpleNamespace
 
 HERE = Path(__file__).resolve().parent
 DENET = HERE.parent.parent
@@ -26,31 +26,26 @@ KNOWN = {"test_life.Shapes.test_what_a_short_lived_parent_has_reaped_counts_once
          "before Linux 6.16 the match of a fork that ends together with its parent may be lost"}
 
 
-def run(source, names):
+def run(source, names, folder, result):
     """Runs the tests of a source. Fails if it is not available."""
     from harness import why_no_bpf
-    from run import Result, cases_of, flatten
+    from run import cases_of, finish, flatten, run_cases
     from test_kernels import has_stacks
 
-    result = Result()
     os.environ["DENET_E2E_SOURCE"] = source
     print(f"== {source}, Linux {os.uname().release}", flush=True)
     reason = why_no_bpf() if source == "bpf" else ""
     if reason:
         result.bad.append(("why_no_bpf", reason + "\n"))
-        return result
+        return
     chosen = names or TESTS + (STACKS if has_stacks() else [])
-    tests = flatten(unittest.defaultTestLoader.loadTestsFromNames(chosen))
-    tests = [test for test in tests if getattr(test, "only_source", source) == source]
-    for test in tests:
-        if test.id() in KNOWN and not names:
-            result.addSkip(test, KNOWN[test.id()])
-    wanted = [test for test in tests if names or test.id() not in KNOWN]
-    for case, ids in cases_of(wanted).items():
-        began = time.monotonic()
-        unittest.defaultTestLoader.loadTestsFromNames(ids).run(result)
-        print(f"case {case} ({time.monotonic() - began:.1f} s)", flush=True)
-    return result
+    tests = [test for test in flatten(unittest.defaultTestLoader.loadTestsFromNames(chosen))
+             if getattr(test, "only_source", source) == source]
+    known = [test for test in tests if test.id() in KNOWN and not names]
+    for test in known:
+        result.addSkip(test, KNOWN[test.id()])
+    cases = cases_of(test for test in tests if test not in known)
+    finish(cases, run_cases(cases, 1, folder, None), SimpleNamespace(locks=None), folder, result)
 
 
 def main():
@@ -63,12 +58,14 @@ def main():
 
     result = Result()
     for source in ("procfs", "bpf"):
-        found = run(source, sys.argv[1:])
-        result.add(found.passed, found.bad, found.skipped)
+        run(source, sys.argv[1:], folder, result)
     for name, trace in result.bad:
         print(f"\n--- {name}\n{trace}", end="")
+    if result.passed_again:
+        print("passed only when run again:", ", ".join(result.passed_again))
     print(f"guest: {result.passed} passed, {len(result.bad)} failed, {len(result.skipped)} skipped",
           flush=True)
 
 
-main()
+if __name__ == "__main__":  # run_cases() starts processes that import this file
+    main()
