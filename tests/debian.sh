@@ -35,7 +35,7 @@ fi
 for file in /etc/apt/apt.conf.d/*; do
   grep -q -i proxy "$file" && cp "$file" "$root/etc/apt/apt.conf.d/"
 done
-mkdir -p "$root/denet" "$cache/debian-$release-packages"
+mkdir -p "$root/denet" "$root/var/cache/denet-tests" "$cache/debian-$release-packages"
 git ls-files -z | tar --null -T - -cf - | tar -C "$root/denet" -xf -
 
 # The new root is that of the mount namespace: in a chroot(2) the kernel's paths of files are others.
@@ -47,14 +47,16 @@ mount_and_run() {
   done
   mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
   mount --bind "$packages" "$root/var/cache/apt/archives"
+  mount --bind "$cache" "$root/var/cache/denet-tests"
   rm -f "$root/etc/apt/apt.conf.d/docker-clean"
   cd "$root"
   mkdir -p mnt/host
   pivot_root . mnt/host
   umount -l /mnt/host
   cd /denet
+  unset DENET_TEST_CACHE
   exec "$@"
 }
 export -f mount_and_run
-export root packages="$cache/debian-$release-packages"
+export root cache packages="$cache/debian-$release-packages"
 unshare --mount bash -euo pipefail -c 'mount_and_run "$@"' bash "$@"

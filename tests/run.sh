@@ -143,7 +143,7 @@ finish analyse_and_fuzz
 count analyse_and_fuzz analysis
 count analyse_and_fuzz fuzz
 phase "another kernel"
-begin kernels env DENET_TEST_PLUGINS="$PWD/$out/release" tests/kernels/run.sh 6.1
+begin kernels env DENET_TEST_PLUGINS="$(realpath "$out/release")" tests/kernels/run.sh 6.1
 finish kernels || true
 count kernels kernels
 phase "end to end, on a quiet machine"
