@@ -293,11 +293,17 @@ static void request_exits(struct denet_bpf_source *bpf) {
   }
 }
 
-/* Lists all tasks; older records are not valid any more. */
+/* Lists all tasks. Older records are not valid any more, or after a failure stay as they are. */
 static int list_tasks(struct denet_bpf_source *bpf, uint64_t full_since_ns) {
-  bpf->lists++;
   bpf->is_full = full_since_ns == 0;
-  return denet_loader_list(bpf->loader, full_since_ns, &bpf->records);
+  int error = denet_loader_list(bpf->loader, full_since_ns, &bpf->next_records);
+  if (error)
+    return error;
+  struct denet_buffer before = bpf->records;
+  bpf->records = bpf->next_records;
+  bpf->next_records = before;
+  bpf->lists++;
+  return 0;
 }
 
 static int scan(struct denet_source *source, struct denet_process_table *table,
@@ -309,6 +315,7 @@ static int scan(struct denet_source *source, struct denet_process_table *table,
   bpf->note_failure = 0;
   bpf->events = 0;
   bpf->has_missed = false;
+  bpf->lists++; /* also if there is no list the records of the last pass are not valid any more */
   int failure = list_tasks(bpf, bpf->complete_ns > FORK_NS ? bpf->complete_ns - FORK_NS : 0);
   denet_loader_drain(bpf->loader);
   request_exits(bpf);
@@ -454,6 +461,7 @@ static void free_bpf(struct denet_source *source) {
     denet_source_free(&bpf->procfs->source);
   denet_lifecycle_done(&bpf->lifecycle);
   denet_buffer_done(&bpf->records);
+  denet_buffer_done(&bpf->next_records);
   free(bpf);
 }
 

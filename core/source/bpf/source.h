@@ -15,8 +15,9 @@ struct denet_bpf_source {
   struct denet_loader *loader;
   struct denet_process_table *table; /* of the last pass; borrowed. NULL: there was none */
   struct denet_lifecycle lifecycle;
-  struct denet_buffer records; /* as the task iterator listed them last */
-  uint64_t lists;              /* so often were they listed; older records are not valid */
+  struct denet_buffer records;      /* as the task iterator listed them last */
+  struct denet_buffer next_records; /* space for the next list: one that fails changes nothing */
+  uint64_t lists;                   /* so often were they listed; older records are not valid */
   uint64_t opened_ns; /* boot clock, as all times here; processes that started before are not new */
   uint64_t begun_ns;  /* start of the last pass */
   uint64_t complete_ns; /* likewise, if it was complete; else 0 */

@@ -26,6 +26,7 @@ struct event {
 static struct {
   uint64_t now_ns;
   struct denet_buffer records; /* of all tasks */
+  int list_failure;            /* of the list, which has half of the records then; or 0 */
   struct denet_bpf_exit exit;  /* comes while the next pass is read, if it has a pid */
   struct event events[EVENTS_MOST];
   size_t count;
@@ -59,8 +60,9 @@ int denet_loader_list(struct denet_loader *loader, uint64_t full_since_ns,
   if (kernel.exit.head.pid)
     send(&kernel.exit, sizeof(kernel.exit));
   kernel.exit.head.pid = 0;
-  ck_assert_int_eq(denet_buffer_append(records, kernel.records.bytes, kernel.records.length), 0);
-  return 0;
+  size_t length = kernel.records.length / (kernel.list_failure ? 2 : 1);
+  ck_assert_int_eq(denet_buffer_append(records, kernel.records.bytes, length), 0);
+  return kernel.list_failure;
 }
 
 void denet_loader_drain(struct denet_loader *loader) {
@@ -302,6 +304,29 @@ START_TEST(usage_of_threads_is_added_to_their_processes_in_any_order) {
 }
 END_TEST
 
+START_TEST(records_are_those_of_the_pass_whether_a_list_fails_or_not) {
+  struct denet_bpf_process one = make_process(10), other = make_process(20);
+  struct denet_error error = {0};
+  one.usage = make_usage(1);
+  list(&one, sizeof(one));
+  list(&other, sizeof(other));
+  pass_at(START_NS);
+  denet_buffer_clear(&kernel.records);
+  list(&one, sizeof(one));
+  other.identity.compact.head.kind = DENET_BPF_COMPACT;
+  list(&other.identity.compact, sizeof(other.identity.compact));
+  pass_at(START_NS + SECOND);
+  kernel.list_failure = -EMFILE;
+  denet_bpf_source_list_in_full((struct denet_bpf_source *)source,
+                                denet_process_table_find(&table, 20));
+  ck_assert_ptr_nonnull(find_record(10));
+  ck_assert_mem_eq(&find_record(10)->usage, &one.usage, sizeof(one.usage));
+  ck_assert_int_eq(source->scan(source, &table, &error), -EMFILE);
+  ck_assert_ptr_null(find_record(10));
+  kernel.list_failure = 0;
+}
+END_TEST
+
 /* Memory and state: of the main thread, of two others, and of the process. */
 struct part {
   denet_u64 rss_pages, vm_pages;
@@ -496,6 +521,7 @@ void add_cases(Suite *suite) {
   add(suite, process_without_final_usage_counts_as_lost, 1);
   add(suite, final_usage_of_a_zombie_that_was_given_up_is_requested, 1);
   add(suite, usage_of_threads_is_added_to_their_processes_in_any_order, DENET_COUNT_OF(orders));
+  add(suite, records_are_those_of_the_pass_whether_a_list_fails_or_not, 1);
   add(suite, memory_is_that_of_the_main_thread_or_of_another_one_and_any_thread_may_be_on_a_cpu,
       DENET_COUNT_OF(parts));
   add(suite, sum_that_has_a_thread_twice_is_taken_only_if_there_are_no_values,
