@@ -110,6 +110,8 @@ static void limit_spaces(struct denet_unwinder *unwinder) {
       for (struct process **link = &unwinder->buckets[i]; *link; link = &(*link)->next)
         if (!largest || (*link)->space_bytes > (*largest)->space_bytes)
           largest = link;
+    if (!largest)
+      return;
     remove_process(unwinder, largest);
   }
 }
