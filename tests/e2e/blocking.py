@@ -3,11 +3,10 @@
 import os
 from pathlib import Path
 
-from harness import program, rule
+from harness import MIB, every, program, rule
 
-PACE = "BaseInterval 0.2\nMaxInterval 0.2\n"
+PACE = every(0.2)
 WRITE = "FlushInterval 0.1\n"
-MIB = 1 << 20
 
 # What a program does to block, and the reason that denet has for it.
 REASON_OF = {"futex": "lock", "nanosleep": "sleep", "epoll": "poll", "net": "net", "pipe": "pipe",

@@ -3,15 +3,15 @@
 import os
 import socket
 import subprocess
-import time
 from pathlib import Path
 
-from harness import Workload, collectd_plugin_folder, program, read_lines, rule, wait_until
+from harness import (Workload, collectd_plugin_folder, every, now_ms, program_rule, read_lines,
+                     wait_until)
 
-FAST = "BaseInterval 0.2\nMaxInterval 0.2\n"
+FAST = every(0.2)
 # A tree with lines of more than a page: a few fill a file.
 MEMBERS = 20
-TREE = rule("herd", f'Executable "{program("herd")}"')
+TREE = program_rule("herd", "herd")
 SMALL_FILES = "FlushInterval 0.1\nMaxFileSize 0.05\n"
 
 
@@ -119,7 +119,7 @@ def lines_after(found, moment_s):
 
 def wait_for_more(collectd, folder=None, count=2, name="*.jsonl"):
     """Waits for so many lines later than this call, in files of that name."""
-    start = time.time() * 1e3
+    start = now_ms()
 
     def fresh():
         folder_now = Path(folder or collectd.records_folder)

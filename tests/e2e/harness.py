@@ -10,7 +10,6 @@ import signal
 import subprocess
 import tempfile
 import time
-import unittest
 from collections import namedtuple
 from pathlib import Path
 
@@ -20,6 +19,7 @@ HERE = Path(__file__).resolve().parent
 SOURCES = HERE.parent / "programs"
 PROJECT = HERE.parent.parent
 HOST = "testhost"
+MIB = 1 << 20
 COLLECTD = shutil.which("collectd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 
 # One value list as the csv plugin prints it; counters are not rates.
@@ -41,10 +41,6 @@ def is_sanitized():
 def source_in_use():
     """Returns the source that this run tests: "procfs" or "bpf"."""
     return os.environ.get("DENET_E2E_SOURCE", "procfs")
-
-
-def bpf_is_required():
-    return os.environ.get("DENET_REQUIRE_BPF") == "1"
 
 
 def bpf_only(case):
@@ -85,7 +81,7 @@ def native_only(test):
 
 def need(test, is_there, what):
     """Skips a test of the BPF source if something is missing; fails it if BPF is required."""
-    if not is_there and bpf_is_required():
+    if not is_there and os.environ.get("DENET_REQUIRE_BPF") == "1":
         test.fail(f"needs {what}")
     if not is_there:
         test.skipTest(f"needs {what}")
@@ -141,8 +137,14 @@ def rule(name, *lines, key="Rule"):
     return f'  <{key} "{name}">\n{body}  </{key}>\n'
 
 
-def quote(text):
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+def every(seconds):
+    """The options for ticks that are so far apart."""
+    return f"BaseInterval {seconds}\nMaxInterval {seconds}\n"
+
+
+def program_rule(name, workload, *lines):
+    """A rule for the processes of a program of tests/programs."""
+    return rule(name, f'Executable "{program(workload)}"', *lines)
 
 
 class Collectd:
@@ -325,6 +327,10 @@ PluginDir "{plugins_folder()}"
         """Returns {path: lines}, parsed strictly; a last line without a newline is an error."""
         return {path: read_lines(path) for path in self.files()}
 
+    def pids_of_files(self, instance):
+        return sorted(int(path.name.partition("-")[0]) for path in self.files()
+                      if path.parents[1].name == instance)
+
     def lines_of(self, pid, instance=None):
         """Returns all lines of one process, its segments in order."""
         lines = []
@@ -339,7 +345,7 @@ PluginDir "{plugins_folder()}"
     def wait_for_lines(self, pid, count=1, instance=None, after_ms=0, timeout=20):
         def fresh():
             lines = [line for line in self.samples_of(pid, instance)
-                     if line_time(line) > after_ms]
+                     if line["ts_ms"] > after_ms]
             return len(lines) >= count and lines
         return wait_until(fresh, f"{count} lines of process {pid}", timeout)
 
@@ -377,6 +383,16 @@ def read_lines(path):
 _parsed = {}  # path: (what its status was, its lines)
 
 
+def check_series_rise(test, collectd, instance, *series, least=2):
+    """Checks that no number of these series of a group falls, and that each has so many values."""
+    for what in series:
+        values = collectd.values(instance, what)
+        test.assertGreaterEqual(len(values), least, what)
+        for before, after in zip(values, values[1:]):
+            test.assertTrue(all(b >= a for a, b in zip(before.numbers, after.numbers)),
+                            f"{what}: {before} then {after}")
+
+
 def check_counters_rise(test, values):
     """Checks that no counter falls: values are parts of consecutive lines."""
     counters = [key for key in values[0]
@@ -396,8 +412,8 @@ def check_none_lost(test, collectd, times_ms):
                             report.numbers[0], "a line was lost")
 
 
-def line_time(line):
-    return line.get("ts_ms", 0)
+def now_ms():
+    return time.time() * 1e3
 
 
 @functools.lru_cache
@@ -413,16 +429,12 @@ def program(name, flags=(), suffix=""):
     with open(compiled.parent / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not compiled.exists():
-            compile_program(source, flags, compiled)
+            compiler = "cc" if source.suffix == ".c" else "c++"
+            subprocess.run([compiler, "-O1", "-D_GNU_SOURCE", "-pthread", "-Wall", "-Wextra",
+                            *flags, "-o", str(compiled), str(source)], check=True)
     if compiled != out:
         shutil.copy(compiled, out)
     return str(out)
-
-
-def compile_program(source, flags, out):
-    compiler = "cc" if source.suffix == ".c" else "c++"
-    subprocess.run([compiler, "-O1", "-D_GNU_SOURCE", "-pthread", "-Wall", "-Wextra", *flags, "-o",
-                    str(out), str(source)], check=True)
 
 
 def make_cgroup(name):
@@ -462,10 +474,6 @@ def why_no_bpf():
         return ""
     reasons = [line.partition("] denet plugin: ")[2] for line in collectd.complaints()]
     return next(filter(None, reasons), "collectd did not start, and denet logged no reason")
-
-
-def comm_of(pid):
-    return Path(f"/proc/{pid}/comm").read_text().rstrip("\n")
 
 
 def threads_of(pid):

@@ -11,7 +11,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from harness import (Collectd, Workload, alone, bpf_only, measures, need, program, rule, wait_until)
+from harness import (Collectd, Workload, alone, bpf_only, measures, need, program, program_rule,
+                     rule, wait_until)
 from spawner import Spawner, end_of, totals
 
 # The two sample at different times, and the network counters are the namespace's.
@@ -173,7 +174,7 @@ class Traces(unittest.TestCase):
         need(self, shutil.which("bpftool"), "bpftool")
         before = self.pinned()
         job = [program("job"), "steady", 2, 0, 0]
-        rules = rule("member", f'Executable "{program("sleeper")}"', "Children false") + \
+        rules = program_rule("member", "sleeper", "Children false") + \
             "".join(rule(name, f'CommandLine "^{program("job")} {name} "', "Children false")
                     for name in ("steady", "churn"))
         spawner, churn = (self.enterContext(Spawner()) for _ in range(2))

@@ -5,7 +5,7 @@ import time
 import unittest
 from pathlib import Path
 
-from harness import Collectd, Workload, program, read_lines, rule, wait_until
+from harness import Collectd, Workload, program, program_rule, read_lines, rule, wait_until
 
 BUSY_BEFORE = 3  # seconds
 
@@ -20,8 +20,8 @@ class LateMatch(unittest.TestCase):
     def setUpClass(cls):
         cls.busy = cls.enterClassContext(Workload("busy"))
         cls.collectd = cls.enterClassContext(Collectd(
-            cls.option + rule("late", f'Executable "{program("busy")}"', f'Comm "{cls.NAME}"',
-                              "Children false") + rule("all", f'Executable "{program("busy")}"'),
+            cls.option + program_rule("late", "busy", f'Comm "{cls.NAME}"',
+                              "Children false") + program_rule("all", "busy"),
             interval=0.5))
         cls.collectd.wait_for_values("late", "ps_count")
         time.sleep(BUSY_BEFORE)
@@ -95,7 +95,7 @@ class Exec(unittest.TestCase):
 
     def test_a_process_that_matches_after_an_exec_is_found(self):
         shell = self.start_shell()
-        with Collectd(rule("a", f'Executable "{program("sleeper")}"'), interval=0.5) as collectd:
+        with Collectd(program_rule("a", "sleeper"), interval=0.5) as collectd:
             collectd.wait_for_values("a", "ps_count", count=2)
             self.assertEqual(collectd.latest("a", "ps_count"), [0, 0])
             self.become_sleeper(shell)

@@ -7,8 +7,8 @@ import tempfile
 import time
 import unittest
 
-from harness import (Collectd, Workload, alone, bpf_only, line_time, measures, need, program, rule,
-                     procfs_only, wait_until, work_folder)
+from harness import (Collectd, Workload, alone, bpf_only, measures, need, procfs_only, program,
+                     program_rule, rule, wait_until, work_folder)
 
 LONGEST_TICK = 4  # seconds: a machine that stalls needs some; a tick that stalls would not end
 
@@ -35,7 +35,7 @@ class Stalled(unittest.TestCase):
 
     def rules(self):
         return (self.denet + rule("by-line", 'CommandLine "^holder "') +
-                rule("by-file", f'Executable "{program("held")}"', "Children false") +
+                program_rule("by-file", "held", "Children false") +
                 rule("other", f'CommandLine "^{program("sleeper")}"'))
 
     def start(self):

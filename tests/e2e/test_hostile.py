@@ -8,8 +8,8 @@ import threading
 import unittest
 from pathlib import Path
 
-from harness import Collectd, Workload, collectd_plugin_folder, procfs_only, program, rule, \
-    wait_until, work_folder
+from harness import (Collectd, Workload, collectd_plugin_folder, procfs_only, program_rule, rule,
+                     wait_until, work_folder)
 
 
 class Graphite:
@@ -56,7 +56,7 @@ class Names(unittest.TestCase):
     def test_are_distinct_in_graphite(self):
         for name in self.NAMES:
             self.enterContext(Workload("sleeper", environment={b"SLEEPER_COMM": name}))
-        own = rule("x", f'Executable "{program("sleeper")}"', 'Instance "%{comm}"',
+        own = program_rule("x", "sleeper", 'Instance "%{comm}"',
                    "Children false", "Records false")
         with Graphite() as graphite, \
                 Collectd(own, interval=0.5, extra=settings_of_graphite(graphite.port)):
@@ -66,7 +66,7 @@ class Names(unittest.TestCase):
 
     def test_that_change_all_the_time_make_no_more_groups_than_there_may_be(self):
         sleeper = self.enterContext(Workload("sleeper"))
-        own = rule("x", f'Executable "{program("sleeper")}"', 'Instance "%{comm}"',
+        own = program_rule("x", "sleeper", 'Instance "%{comm}"',
                    "Children false", "MaxInstances 3")
         with Collectd("BaseInterval 0.01\nMaxInterval 0.05\n" + own, interval=0.5) as collectd:
             collectd.wait_ready()
@@ -91,7 +91,7 @@ class Names(unittest.TestCase):
 class Rights(unittest.TestCase):
     def test_files_are_not_for_everybody_whatever_the_umask(self):
         sleeper = self.enterContext(Workload("sleeper"))
-        own = rule("x", f'Executable "{program("sleeper")}"')
+        own = program_rule("x", "sleeper")
         prefix = ["sh", "-c", 'umask 0; exec "$@"', "sh"]
         with Collectd(own, 'Directory "deep/down/denet"\n', prefix=prefix) as collectd:
             collectd.wait_for_lines(sleeper.pid)

@@ -3,7 +3,7 @@
 import statistics
 import unittest
 
-from harness import Collectd, Workload, measures, native_only, program, rule
+from harness import Collectd, Workload, measures, native_only, program_rule
 
 SECONDS = 13
 
@@ -14,7 +14,7 @@ class Interval(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.collectd = cls.enterClassContext(
-            Collectd(rule("a", f'Executable "{program("sleeper")}"', "Children false")))
+            Collectd(program_rule("a", "sleeper", "Children false")))
         cls.collectd.wait_ready()
         cls.sleeper = cls.enterClassContext(Workload("sleeper"))
         cls.collectd.wait_for_lines(cls.sleeper.pid)

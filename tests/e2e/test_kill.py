@@ -6,9 +6,9 @@ import time
 import unittest
 
 from faults import TREE, check_files, complaints, herd, wait_for_more
-from harness import Collectd, procfs_only, program, read_lines, rule, wait_until
+from harness import Collectd, every, procfs_only, program_rule, read_lines, wait_until
 
-RULES = TREE + rule("each", f'Executable "{program("herd")}"', "Children false")
+RULES = TREE + program_rule("each", "herd", "Children false")
 
 
 @procfs_only
@@ -18,7 +18,7 @@ class Killed(unittest.TestCase):
     of the kills tears a line."""
 
     TIMES = 200
-    INTERVAL = "BaseInterval 0.01\nMaxInterval 0.01\n"
+    INTERVAL = every(0.01)
     WRITE = "FlushInterval 0.01\nMaxFileSize 0.02\nMaxTotalSize 32\n"
 
     @classmethod

@@ -6,14 +6,12 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from harness import (Collectd, Workload, bpf_only, make_cgroup, measures, program, remove_cgroup,
-                     rule, wait_until, work_folder)
-from spawner import (OF_GROUP, Spawner, cpu_us, differences, end_of, prioritize, sums,
-                     totals)
+from harness import (MIB, Collectd, Workload, bpf_only, every, make_cgroup, measures, program,
+                     program_rule, remove_cgroup, rule, wait_until, work_folder)
+from spawner import OF_GROUP, Spawner, cpu_us, differences, end_of, prioritize, sums, totals
 
 # Few ticks: nearly all of these processes start and end between two.
-SLOW = "BaseInterval 1\nMaxInterval 1\n"
-MIB = 1 << 20
+SLOW = every(1)
 NOBODY = 65534
 
 
@@ -89,7 +87,7 @@ class TwentyAtOnce(OneAfterTheOther):
 
     COUNT = 1000
     AT_ONCE = 20
-    INTERVALS = "BaseInterval 0.1\nMaxInterval 0.1\n"
+    INTERVALS = every(0.1)
 
 
 def make_memory_cgroup(name, limit):
@@ -351,7 +349,7 @@ class OneAtATime(unittest.TestCase):
         rules = rule("turns", mine, "Children false") + \
             rule("slots", mine, 'Instance "slot-%{slot}"', "Children false", "Records false")
         cls.collectd = cls.enterClassContext(Collectd(
-            "BaseInterval 0.5\nMaxInterval 0.5\n" + rules, interval=3))
+            every(0.5) + rules, interval=3))
         cls.collectd.wait_ready()
         prioritize(spawner.pid)
         spawner.run(program("job"), folder, cls.CPU_MS, 1, cls.PAGES, count=cls.COUNT)
@@ -386,7 +384,7 @@ class Reaped(unittest.TestCase):
     JOBS = 20
 
     def test_what_a_living_parent_has_reaped_counts_once(self):
-        rules = rule("both", f'Executable "{program("spawner")}"',
+        rules = program_rule("both", "spawner",
                      f'Executable "{program("job")}"', "Children false")
         with tempfile.TemporaryDirectory(dir="/var/tmp") as folder, Spawner() as spawner, \
                 Collectd(SLOW + rules, interval=0.5) as collectd:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from blocking import (ON_DISK, PACE, REASON_OF, REASONS, WRITE, blocked, blocker_rule, data_file,
                       increase, last_cpu, off_cpu, time_in_stacks, time_not_sampled, wall_ns)
-from harness import (Collectd, Workload, bpf_only, measures, native_only, program, rule,
+from harness import (Collectd, Workload, bpf_only, measures, native_only, now_ms, program_rule,
                      source_in_use, wait_until)
 
 
@@ -56,7 +56,7 @@ class EveryWayToBlock(unittest.TestCase):
     def stop(cls, kind, workload):
         """The lines of a program up to one after it has blocked for the last time."""
         cls.truth[kind] = json.loads(workload.ask("stop"))
-        cls.collectd.wait_for_lines(workload.pid, count=2, after_ms=time.time() * 1e3)
+        cls.collectd.wait_for_lines(workload.pid, count=2, after_ms=now_ms())
         workload.end()
         if source_in_use() == "bpf":  # /proc does not say how it ended
             wait_until(lambda: any("exit" in line
@@ -262,7 +262,7 @@ class OneCpu(unittest.TestCase):
             Workload("busy", str(cls.THREADS - 1), "main", cpus=last_cpu()))
         collectd = cls.enterClassContext(Collectd(
             f'{PACE}OffCPU "{cls.MODE}"\n' +
-            rule("pinned", f'Executable "{program("busy")}"', "Children false"), WRITE))
+            program_rule("pinned", "busy", "Children false"), WRITE))
         collectd.wait_for_lines(cls.pinned.pid, count=3)
         time.sleep(5)  # this is what is measured
         cls.lines = collectd.samples_of(cls.pinned.pid)[2:]

@@ -5,9 +5,9 @@ import time
 import unittest
 from pathlib import Path
 
-from blocking import (MIB, PACE, WRITE, blocker_rule, increase, off_cpu, time_in_stacks,
-                      wall_ns)
-from harness import Collectd, Workload, bpf_only, measures, procfs_only, program, rule, wait_until
+from blocking import PACE, WRITE, blocker_rule, increase, off_cpu, time_in_stacks, wall_ns
+from harness import (MIB, Collectd, Workload, bpf_only, measures, now_ms, procfs_only, program_rule,
+                     source_in_use, wait_until)
 
 
 @measures
@@ -22,11 +22,10 @@ class Crowd(unittest.TestCase):
         cls.crowd = cls.enterClassContext(Workload("crowd", str(cls.THREADS)))
         cls.collectd = cls.enterClassContext(Collectd(
             f'{PACE}OffCPU "{cls.MODE}"\n' +
-            rule("crowd", f'Executable "{program("crowd")}"', "Children false"), WRITE))
+            program_rule("crowd", "crowd", "Children false"), WRITE))
         cls.collectd.wait_for_lines(cls.crowd.pid, count=3)
         cls.truth = json.loads(cls.crowd.ask("sleep 40 100"))
-        now_ms = time.time() * 1e3
-        cls.collectd.wait_for_lines(cls.crowd.pid, after_ms=now_ms + 200)
+        cls.collectd.wait_for_lines(cls.crowd.pid, after_ms=now_ms() + 200)
         cls.lines = cls.collectd.samples_of(cls.crowd.pid)[2:]
 
     def test_all_of_them_are_blocked_all_the_time(self):
@@ -91,7 +90,7 @@ class Storm(unittest.TestCase):
         cls.crowd = cls.enterClassContext(Workload("crowd"))
         cls.collectd = cls.enterClassContext(Collectd(
             f'{PACE}OffCPU "{cls.MODE}"\n' +
-            rule("crowd", f'Executable "{program("crowd")}"', "Children false"), WRITE))
+            program_rule("crowd", "crowd", "Children false"), WRITE))
         cls.collectd.wait_for_lines(cls.crowd.pid, count=3)
         cls.start = cls.settled_line()
         cls.storm(cls.COUNT // 10)  # what it takes once it may keep
@@ -109,7 +108,7 @@ class Storm(unittest.TestCase):
     def settled_line(cls):
         """One before which each line has what no stack has come for (record_off_cpu.c)."""
         return cls.collectd.wait_for_lines(cls.crowd.pid, count=18 if cls.MODE == "stacks" else 3,
-                                           after_ms=time.time() * 1e3)[-1]
+                                           after_ms=now_ms())[-1]
 
     def test_their_blocked_time_is_kept(self):
         lines = [self.start, self.end]
@@ -172,7 +171,7 @@ class EndOfAll(unittest.TestCase):
     def setUpClass(cls):
         collectd = cls.enterClassContext(Collectd(
             f'{PACE}OffCPU "{cls.MODE}"\n' +
-            rule("crowd", f'Executable "{program("crowd")}"', "Children false"), WRITE))
+            program_rule("crowd", "crowd", "Children false"), WRITE))
         collectd.wait_ready()
         crowds = [cls.enterClassContext(Workload("crowd", str(cls.THREADS)))
                   for _ in range(cls.PROCESSES)]
@@ -223,44 +222,23 @@ class Modes(unittest.TestCase):
             cls.collectd.wait_for_lines(cls.sleeper.pid, count=3, instance=name)
             cls.collectd.wait_for_values(name, "ps_count", count=2)
 
-    def line(self, name):
-        return self.collectd.samples_of(self.sleeper.pid, name)[-1]
-
-    def series(self, name):
-        return {value.type_instance for value in self.collectd.all_values()
-                if value.instance == name and value.type_instance.startswith("offcpu")}
-
-    def test_times_are_what_there_is_without_a_word(self):
-        self.assertIn("off_cpu_ns", self.line("plain"))
-        self.assertNotIn("ebpf", self.line("plain"))
-        self.assertEqual(self.series("plain"), {"offcpu"})
-
-    def test_off_leaves_them_out(self):
-        self.assertNotIn("off_cpu_ns", self.line("nothing"))
-        self.assertEqual(self.series("nothing"), set())
-
-    def test_stacks_of_one_rule_have_the_times_too(self):
-        self.assertIn("off_cpu_ns", self.line("rich"))
-        self.assertIn("offcpu", self.series("rich"))
+    def test_each_rule_has_what_it_asks_for_and_times_without_a_word(self):
+        """A row: whether lines have off_cpu_ns, whether they have stacks, and the series."""
+        is_bpf = source_in_use() == "bpf"
+        for name, has_times, has_stacks in (("nothing", False, False), ("plain", True, False),
+                                            ("rich", True, is_bpf)):
+            with self.subTest(rule=name):
+                line = self.collectd.samples_of(self.sleeper.pid, name)[-1]
+                series = {value.type_instance for value in self.collectd.all_values()
+                          if value.instance == name and value.type_instance.startswith("offcpu")}
+                self.assertEqual("off_cpu_ns" in line, has_times)
+                self.assertEqual("ebpf" in line, has_stacks)
+                self.assertEqual("offcpu" in series, has_times)
+                self.assertEqual(len(series) > 1, has_stacks, series)
 
 
 @procfs_only
-class Configuration(unittest.TestCase):
-    def complaints_of(self, line):
-        collectd = Collectd(line + "\n" + blocker_rule("x", "sleeper"))
-        self.assertEqual(collectd.run_once(), 0)
-        return collectd.complaints()
-
-    def test_a_mode_that_is_none_is_named(self):
-        self.assertTrue(any("OffCPU" in line for line in self.complaints_of('OffCPU "some"')))
-
-    def test_a_period_or_rate_out_of_range_is_named(self):
-        for option, value in (("StackPeriod", "-1"), ("StackPeriod", "0"), ("StackRate", "-1"),
-                              ("StackRate", "1e12")):
-            with self.subTest(option=option, value=value):
-                self.assertTrue(any(option in line
-                                    for line in self.complaints_of(f"{option} {value}")))
-
+class WithoutBpf(unittest.TestCase):
     def test_stacks_without_bpf_are_times_and_the_log_says_so(self):
         with Workload("blocker", "sleeper") as sleeper, \
                 Collectd('OffCPU "stacks"\n' + blocker_rule("x", "sleeper")) as collectd:

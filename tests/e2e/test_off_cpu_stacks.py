@@ -12,7 +12,7 @@ from pathlib import Path
 
 from blocking import (NOT_SAMPLED, PACE, WRITE, blocked, increase, off_cpu, time_in_stacks,
                       time_not_sampled)
-from harness import (SOURCES, Collectd, Workload, bpf_only, measures, need, program, rule,
+from harness import (SOURCES, Collectd, Workload, bpf_only, measures, need, now_ms, program, rule,
                      wait_until, work_folder)
 
 CHAIN = [f"link_{number}" for number in range(10, 0, -1)] + ["main"]
@@ -59,7 +59,7 @@ class TwoWaits(unittest.TestCase):
             WRITE))
         cls.collectd.wait_for_lines(cls.waits.pid, count=3, instance="one")
         before = json.loads(cls.waits.ask("tell"))
-        since_ms = time.time() * 1e3
+        since_ms = now_ms()
         time.sleep(6)  # this is what is measured
         after = json.loads(cls.waits.ask("tell"))
         cls.truth = {key: after[key] - before[key] for key in before}
@@ -131,7 +131,7 @@ class InTurn(unittest.TestCase):
             rule("x", f'Executable "{path}"', "Children false"), WRITE))
         collectd.wait_for_lines(waits.pid, count=3)
         before = json.loads(waits.ask("tell"))
-        since_ms = time.time() * 1e3
+        since_ms = now_ms()
         time.sleep(3)  # this is what is measured
         after = json.loads(waits.ask("tell"))
         stacks = stacks_of(line for line in collectd.samples_of(waits.pid)
@@ -341,7 +341,7 @@ class Followed(unittest.TestCase):
         time.sleep(4)  # this is what is measured
         parent.ask("stop")
         cls.lines = [line["aggregated"] for line in collectd.wait_for_lines(
-            parent.pid, count=5, after_ms=time.time() * 1e3 - 4000)][1:]
+            parent.pid, count=5, after_ms=now_ms() - 4000)][1:]
 
     def increase_of(self, reason):
         return increase(self.lines, lambda line: off_cpu(line)["by_reason"][reason])

@@ -9,19 +9,9 @@ import time
 import unittest
 from pathlib import Path
 
-from harness import (Collectd, Workload, measures, native_only, procfs_only,
-                     program, rule, wait_until)
+from harness import (Collectd, Workload, check_counters_rise, check_series_rise, every, measures,
+                     native_only, now_ms, procfs_only, program_rule, rule, wait_until)
 
-MIB = 1 << 20
-
-
-def now_ms():
-    return time.time() * 1e3
-
-
-def gaps_ms(lines):
-    """Returns the times between the lines."""
-    return [after["ts_ms"] - before["ts_ms"] for before, after in zip(lines, lines[1:])]
 
 
 @measures
@@ -42,7 +32,7 @@ class TooManyToSample(unittest.TestCase):
 
     def test_reports_go_on_and_the_end_is_prompt(self):
         self.start_sleepers()
-        with Collectd("BaseInterval 0.01\nMaxInterval 0.01\n" +
+        with Collectd(every(0.01) +
                       rule("herd", 'Comm "sleep"', "Children false"),
                       'MaxTotalSize 200\n') as collectd:
             collectd.wait_for_values("herd", "ps_count", timeout=30)
@@ -71,7 +61,7 @@ class OutOfFiles(unittest.TestCase):
         cls.busy = cls.enterClassContext(Workload("busy"))
         time.sleep(cls.BUSY_BEFORE)
         cls.collectd = cls.enterClassContext(
-            Collectd(rule("busy", f'Executable "{program("busy")}"'), interval=0.5))
+            Collectd(program_rule("busy", "busy"), interval=0.5))
         cls.collectd.wait_for_values("busy", "ps_cputime", count=3)
         before = resource.prlimit(cls.collectd.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(cls.collectd.pid, resource.RLIMIT_NOFILE, (3, before[1]))
@@ -104,8 +94,7 @@ class OutOfFiles(unittest.TestCase):
         self.assertEqual(self.collectd.latest("busy", "ps_count"), [1, 2])
 
     def test_one_file_without_an_end(self):
-        self.assertEqual([path.name.partition("-")[0] for path in self.collectd.files()],
-                         [str(self.busy.pid)])
+        self.assertEqual(self.collectd.pids_of_files("busy"), [self.busy.pid])
         lines = self.collectd.lines_of(self.busy.pid)
         self.assertEqual([line["kind"] for line in lines],
                          ["metadata"] + ["tree"] * (len(lines) - 1))
@@ -131,14 +120,6 @@ class LongCommandLines(unittest.TestCase):
             self.assertLess(ticks[-2], 1)
 
 
-class EarlyInALongCommandLine(unittest.TestCase):
-    def test_it_matches(self):
-        with Workload("sleeper", "java -Dapp", "x" * 120_000) as workload, \
-                Collectd(rule("java", 'CommandLine "java.*-Dapp"')) as collectd:
-            collectd.wait_for_lines(workload.pid)
-            self.assertEqual(collectd.latest("java", "ps_count"), [1, 1])
-
-
 class Reentry(unittest.TestCase):
     """A root stops matching while its child lives on, and matches again. Lines count since its start,
     groups do not. Other settings, and a root without children, are in tests/scenarios."""
@@ -153,12 +134,12 @@ class Reentry(unittest.TestCase):
 
     def test_the_tree_goes_on_in_its_file(self):
         self.writer = self.enterContext(Workload("writer"))
-        self.writer.ask("name e2e-reenter")
-        self.writer.ask(f"write {self.BEFORE}")
+        for words in ("name e2e-reenter", f"write {self.BEFORE}"):
+            self.writer.ask(words)
         child = int(self.writer.ask("child"))
         self.collectd = self.enterContext(Collectd(
-            "SinceProcessStart true\nBaseInterval 0.2\nMaxInterval 0.2\n" +
-            rule("a", 'Comm "e2e-reenter"'), "FlushInterval 0.1\n", interval=0.5))
+            every(0.2) + "SinceProcessStart true\n" + rule("a", 'Comm "e2e-reenter"'),
+            "FlushInterval 0.1\n", interval=0.5))
         self.wait_for_tree(2)
         self.writer.ask("write 3000000")
         self.writer.ask("name other")
@@ -171,20 +152,14 @@ class Reentry(unittest.TestCase):
             for line in lines:
                 self.assertEqual(line["parent"] is not None, is_whole)
                 self.assertEqual([entry["pid"] for entry in line["children"]], [child])
-        path, = self.collectd.files()
-        self.assertTrue(path.name.startswith(f"{self.writer.pid}-"))
+        self.assertEqual(self.collectd.pids_of_files("a"), [self.writer.pid])
         totals = [line["aggregated"] for line in self.collectd.samples_of(self.writer.pid, "a")]
-        for before, after in zip(totals, totals[1:]):
-            for key in before:
-                if key.endswith(("_bytes", "_ns", "_cached", "_disk", "voluntary")):
-                    self.assertGreaterEqual(after[key], before[key], key)
+        check_counters_rise(self, totals)
         # The root's own writes, and the child's few bytes.
         self.assertGreaterEqual(totals[0]["syscall_write_bytes"], self.BEFORE)
-        self.assertGreaterEqual(last["syscall_write_bytes"], self.BEFORE + 5_000_000)
-        self.assertLess(last["syscall_write_bytes"], self.BEFORE + 7_000_000)
-        octets = self.collectd.latest("a", "io_octets")[1]
-        self.assertGreater(octets, 5_000_000)
-        self.assertLess(octets, 7_000_000)
+        written = last["syscall_write_bytes"] - self.BEFORE
+        self.assertTrue(5_000_000 <= written < 7_000_000, written)
+        self.assertTrue(5_000_000 < self.collectd.latest("a", "io_octets")[1] < 7_000_000)
         self.assertEqual(self.collectd.complaints(), [])
 
 
@@ -211,9 +186,7 @@ class ManyInterfaces(unittest.TestCase):
         table = Path(f"/proc/{workload.pid}/net/dev").read_text()
         self.assertGreater(table.index(f"den{self.PAIRS}:"), 8192)
         collectd = self.enterContext(Collectd(
-            "BaseInterval 0.2\nMaxInterval 0.2\n" +
-            rule("a", f'Executable "{program("sleeper")}"', "Children false"),
-            "FlushInterval 0.1\n"))
+            every(0.2) + program_rule("a", "sleeper", "Children false"), "FlushInterval 0.1\n"))
         before = collectd.wait_for_lines(workload.pid, count=2)[-1]
         subprocess.run(["nsenter", "-n", "-t", str(workload.pid), shutil.which("python3"), "-c",
                         self.SEND], check=True)
@@ -224,74 +197,38 @@ class ManyInterfaces(unittest.TestCase):
 
 
 class SlotsAtOnce(unittest.TestCase):
+    """With children and without."""
+
+    RULES = {"worker": ["Children false"], "tree": []}
+
+    def start_two(self):
+        return [self.enterContext(Workload("sleeper", argv0="e2e-worker")) for _ in range(2)]
+
     def test_workers_that_are_replaced_between_two_looks_get_their_slots(self):
-        def start_two():
-            return [Workload("sleeper", argv0="e2e-worker") for _ in range(2)]
-
-        rules = rule("worker", f'Executable "{program("sleeper")}"', 'CommandLine "^e2e-worker"',
-                     'Instance "worker-%{slot}"', "MaxInstances 2", "Children false")
-        workers = start_two()
-        self.addCleanup(lambda: [worker.close() for worker in workers])
-        with Collectd("BaseInterval 1\nMaxInterval 1\n" + rules) as collectd:
-            for instance in ("worker-0", "worker-1"):
-                collectd.wait_for_values(instance, "ps_count", count=2)
-            for worker in workers:
-                collectd.wait_for_lines(worker.pid, count=2)
-            collectd.wait_for_values("worker-1", "ps_count", after=time.time())  # just after a tick
-            old = [worker.pid for worker in workers]
-            for worker in workers:
-                worker.close()
-            workers[:] = start_two()
-            for worker in workers:
-                collectd.wait_for_lines(worker.pid, count=2)
-            collectd.wait_for_values("worker-1", "ps_count", count=3, after=time.time())
-            self.assertEqual(collectd.instances(), {"worker-0", "worker-1"})
-            files = {}
-            for path in collectd.files():
-                files.setdefault(path.parents[1].name, []).append(int(path.name.partition("-")[0]))
-            self.assertEqual(set(files), {"worker-0", "worker-1"})
-            for pids in files.values():
-                self.assertEqual(len(pids), 2)
-                self.assertEqual(len(set(pids) & set(old)), 1)
-            for instance in files:
-                self.assertEqual(collectd.latest(instance, "ps_count"), [1, 1])
-                self.assertEqual(collectd.latest(instance, "derive-exits"), [1])
-
-
-@native_only
-class SplitConfiguration(unittest.TestCase):
-    """Options in more than one block belong together."""
-
-    @classmethod
-    def setUpClass(cls):
-        """This process is one of ten seconds, which has the longest interval."""
-        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
-        born = int(fields[19]) / os.sysconf("SC_CLK_TCK")
-        wait_until(lambda: time.clock_gettime(time.CLOCK_BOOTTIME) > born + 10, "our age")
-
-    def check(self, first, second):
-        """A machine that stalls delays single lines, so one gap of several must be right."""
-        pid_file = Path(program("sleeper")).parent.parent / "old.pid"
-        pid_file.write_text(f"{os.getpid()}\n")
-        rules = rule("old", f'PidFile "{pid_file}"', "Children false") + \
-            rule("young", f'Executable "{program("sleeper")}"', "Children false")
-        with Collectd(first + rules, "FlushInterval 0.1\n", interval=10,
-                      extra=f"<Plugin denet>\n{second}</Plugin>\n") as collectd:
-            found = []
-            for _ in range(5):
-                with Workload("sleeper") as young:
-                    found += gaps_ms(collectd.wait_for_lines(young.pid, count=2)[:2])
-                if abs(found[-1] - 2000) <= 400:
-                    break
-            else:
-                self.fail(f"BaseInterval 2, and between the first two lines are {found} ms")
-            wait_until(lambda: any(abs(gap - 5000) <= 600
-                                   for gap in gaps_ms(collectd.samples_of(os.getpid()))),
-                       "two lines of an old process that are MaxInterval apart", timeout=60)
-            self.assertEqual(collectd.complaints(), [])
-
-    def test_base_in_the_first_block_max_in_the_second(self):
-        self.check("BaseInterval 2\n", "MaxInterval 5\n")
-
-    def test_max_in_the_first_block_base_in_the_second(self):
-        self.check("MaxInterval 5\n", "BaseInterval 2\n")
+        slots = [f"{name}-{slot}" for name in self.RULES for slot in (0, 1)]
+        rules = "".join(program_rule(name, "sleeper", 'CommandLine "^e2e-worker"',
+                                     f'Instance "{name}-%{{slot}}"', "MaxInstances 2", *lines)
+                        for name, lines in self.RULES.items())
+        old = self.start_two()
+        collectd = self.enterContext(Collectd(every(1) + rules))
+        for slot in slots:
+            collectd.wait_for_values(slot, "ps_count", count=2)
+        for worker in old:
+            collectd.wait_for_lines(worker.pid, count=4)  # two of each rule
+        collectd.wait_for_values(slots[-1], "ps_count", after=time.time())  # just after a tick
+        for worker in old:
+            worker.close()
+        new = self.start_two()
+        for worker in new:
+            collectd.wait_for_lines(worker.pid, count=4)
+        collectd.wait_for_values(slots[-1], "ps_count", count=3, after=time.time())
+        self.assertEqual(collectd.instances(), set(slots))
+        for slot in slots:
+            # A process whose command line came late has two segments.
+            pids = set(collectd.pids_of_files(slot))
+            self.assertEqual([len(pids & {worker.pid for worker in workers})
+                              for workers in (old, new)], [1, 1], pids)
+            self.assertEqual(len(pids), 2)
+            self.assertEqual(collectd.latest(slot, "ps_count"), [1, 1])
+            self.assertEqual(collectd.latest(slot, "derive-exits"), [1])
+            check_series_rise(self, collectd, slot, "ps_cputime")

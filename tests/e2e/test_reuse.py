@@ -4,7 +4,7 @@ import time
 import unittest
 from pathlib import Path
 
-from harness import Collectd, Workload, alone, program, read_lines, rule, wait_until
+from harness import Collectd, Workload, alone, program_rule, read_lines, wait_until
 
 LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
 
@@ -27,7 +27,7 @@ def start_as(pid):
 class PidReuse(unittest.TestCase):
     def test_a_reused_pid_starts_a_new_series(self):
         first = self.enterContext(Workload("sleeper", environment={b"SLEEPER_MIB": b"30"}))
-        rules = rule("a", f'Executable "{program("sleeper")}"', "Children false")
+        rules = program_rule("a", "sleeper", "Children false")
         collectd = self.enterContext(Collectd(
             "BaseInterval 1\nMaxInterval 1\nSinceProcessStart true\n" + rules, "FlushInterval 0.1\n"))
         collectd.wait_for_lines(first.pid, count=2)

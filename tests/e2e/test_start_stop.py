@@ -2,16 +2,17 @@
 
 import os
 import random
+import statistics
 import time
 import unittest
 from pathlib import Path
 
 from faults import FAST, Socket, check_files, complaints, herd, told, wait_for_more
-from harness import (Collectd, Workload, bpf_only, is_sanitized, procfs_only, program, rule,
+from harness import (Collectd, Workload, bpf_only, is_sanitized, procfs_only, program_rule, rule,
                      source_in_use, wait_until)
 from test_bpf import objects_in_kernel, objects_of
 
-RULE = rule("herd", f'Executable "{program("herd")}"')
+RULE = program_rule("herd", "herd")
 
 
 class InARow(unittest.TestCase):
@@ -79,13 +80,6 @@ class OneAlone(unittest.TestCase):
         self.assertEqual(complaints(collectd), [])
         self.assertEqual(collectd.files(), [])
 
-    def test_denet_without_the_writer_starts_and_stops_in_silence(self):
-        with Workload("herd", "1"), Collectd(RULE, plugins=("denet",)) as collectd:
-            collectd.wait_for_values("herd", "ps_count")
-            self.assertEqual(collectd.stop(), 0)
-        self.assertEqual(complaints(collectd), [])
-        self.assertFalse(collectd.records_folder.exists())
-
 
 @procfs_only
 class TwoBlocks(unittest.TestCase):
@@ -115,6 +109,19 @@ class TwoBlocks(unittest.TestCase):
                       extra="<Plugin write_denet>\nMaxTotalSize 4000\n</Plugin>\n") as collectd:
             collectd.wait_for_log("Initialization complete")
             self.assertEqual(complaints(collectd), [])
+
+    def test_intervals_are_compared_once_all_are_known(self):
+        """Either alone is refused, or there are more lines: the first gaps of a young process are
+        0.1 s by default, and MaxInterval is 1. A machine that stalls delays single lines."""
+        for first, second in (("BaseInterval 2\n", "MaxInterval 2\n"),
+                              ("MaxInterval 2\n", "BaseInterval 2\n")):
+            with self.subTest(first=first), Workload("herd", "1") as workload, \
+                    Collectd(first + RULE, "FlushInterval 0.1\n", interval=10,
+                             extra=f"<Plugin denet>\n{second}</Plugin>\n") as collectd:
+                times = [line["ts_ms"] for line in collectd.wait_for_lines(workload.pid, count=4)]
+                self.assertAlmostEqual(statistics.median(b - a for a, b in zip(times, times[1:])),
+                                       2000, delta=400)
+                self.assertEqual(complaints(collectd), [])
 
 
 @procfs_only

@@ -8,19 +8,14 @@ import time
 import unittest
 from pathlib import Path
 
-from harness import (Collectd, Workload, check_counters_rise, measures, program, rule,
-                     wait_until)
+from harness import (MIB, Collectd, Workload, check_counters_rise, measures, now_ms, program,
+                     program_rule, rule, wait_until)
 
-RULE = rule("family", f'Executable "{program("family")}"')
-MIB = 1 << 20
+RULE = program_rule("family", "family")
 
 
 def parent_of(pid):
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-def now_ms():
-    return time.time() * 1e3
 
 
 class Orphan(unittest.TestCase):
@@ -53,14 +48,18 @@ class Orphan(unittest.TestCase):
             self.assertEqual(len(collectd.samples_of(family.pid)), count)
             self.assertEqual(len(collectd.files()), 1, "one file for each tree")
 
-    def test_descendants_that_were_there_before_collectd_are_in_the_tree(self):
-        with Workload("family") as family:
-            family.tell("worker 0 3000")
-            with Collectd(RULE, interval=0.5) as collectd:
-                line = collectd.wait_for_lines(family.pid, count=2)[-1]
-                self.assertEqual(len(line["children"]), 1)
-                self.assertEqual(line["aggregated"]["process_count"], 2)
-                self.assertEqual(len(collectd.files()), 1)
+    def test_descendants_from_before_collectd_are_in_the_tree_but_not_with_children_false(self):
+        name = f"e2e-p{os.getpid()}"[:15]
+        with Workload("zombie", name) as parent, Collectd(
+                program_rule("alone", "zombie", 'Comm "zombie"', "Children false", "Records false") +
+                program_rule("tree", "zombie", 'Comm "zombie"'), interval=0.5) as collectd:
+            line = collectd.wait_for_lines(parent.pid, count=2)[-1]
+            self.assertEqual([child["pid"] for child in line["children"]], [int(parent.answer)])
+            self.assertEqual(line["aggregated"]["process_count"], 2)
+            self.assertEqual(len(collectd.files()), 1)
+            collectd.wait_for_values("tree", "ps_count")
+            self.assertEqual(collectd.latest("alone", "ps_count"), [1, 1])
+            self.assertEqual(collectd.latest("tree", "ps_count"), [2, 2])
 
 
 class Depth(unittest.TestCase):
@@ -108,15 +107,11 @@ class Sums(unittest.TestCase):
                                 Path(f"/proc/{cls.pid}/io").read_text().splitlines())
         cls.lines = cls.collectd.samples_of(cls.pid)
 
-    def test_usage_of_ended_workers_stays_in_aggregated_once(self):
-        written = self.lines[-1]["aggregated"]["syscall_write_bytes"]
-        self.assertGreaterEqual(written, self.WORKERS * self.BYTES)
-        self.assertLess(written, self.WORKERS * self.BYTES + MIB)
-
-    def test_the_group_counts_it_once(self):
-        written = self.collectd.latest("family", "io_octets")[1]
-        self.assertGreaterEqual(written, self.WORKERS * self.BYTES)
-        self.assertLess(written, self.WORKERS * self.BYTES + MIB)
+    def test_usage_of_ended_workers_counts_once_in_aggregated_and_in_the_group(self):
+        for written in (self.lines[-1]["aggregated"]["syscall_write_bytes"],
+                        self.collectd.latest("family", "io_octets")[1]):
+            self.assertGreaterEqual(written, self.WORKERS * self.BYTES)
+            self.assertLess(written, self.WORKERS * self.BYTES + MIB)
 
     def test_a_parents_own_bytes_are_without_those_of_its_children(self):
         self.assertGreaterEqual(int(self.io_of_kernel["wchar"]), self.WORKERS * self.BYTES)
@@ -136,14 +131,11 @@ class Sums(unittest.TestCase):
             self.assertEqual(of_worker[-1]["syscall_write_bytes"], self.BYTES)
 
     def test_aggregated_is_the_sum_of_living_and_ended_processes(self):
-        ended = {}
-        last = {}
+        ended, last = {}, {}
         for line in self.lines:
             living = {child["pid"]: child["metrics"] for child in line["children"]}
             living[self.pid] = line["parent"]
-            for pid, metrics in last.items():
-                if pid not in living:
-                    ended[pid] = metrics
+            ended |= {pid: metrics for pid, metrics in last.items() if pid not in living}
             last = living
             for key in ("syscall_write_bytes", "syscall_read_bytes", "disk_write_bytes"):
                 least = sum(metrics[key] for metrics in [*living.values(), *ended.values()])

@@ -1,6 +1,5 @@
 """Values are right: they equal those of the kernel and of the workloads themselves."""
 
-import contextlib
 import os
 import statistics
 import tempfile
@@ -8,16 +7,11 @@ import time
 import unittest
 from pathlib import Path
 
-from harness import (Collectd, Workload, alone, measures, native_only, program, rule, source_in_use,
-                     wait_until)
+from harness import (MIB, Collectd, Workload, alone, every, measures, native_only, now_ms,
+                     program_rule, source_in_use, wait_until)
 from spawner import prioritize
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
-MIB = 1 << 20
-
-
-def own_rule(name, *lines):
-    return rule(name, f'Executable "{program(name)}"', *lines)
 
 
 def statm_bytes(pid):
@@ -53,7 +47,7 @@ class CpuTime(unittest.TestCase):
         """After a warm-up SAMPLES samples of one second: [(denet's percent, the kernel's), ...] of
         ps_cputime, of gauge-cpu_percent and of the file's lines."""
         with Workload("busy", str(threads), cpus=cpus) as busy, \
-                Collectd("BaseInterval 1\nMaxInterval 1\n" + own_rule("busy")) as collectd:
+                Collectd(every(1) + program_rule("busy", "busy")) as collectd:
             prioritize(busy.pid)
             truth = CpuClock(busy.pid)
             truth.look()
@@ -122,13 +116,13 @@ class DutyCycle(unittest.TestCase):
     def shares(self, begins_ms):
         """[(ts_ms, cpu_usage), ...]; begins_ms: the time from a sample to the busy part."""
         with Workload("duty", "30", "100") as duty, \
-                Collectd("BaseInterval 0.1\nMaxInterval 0.1\n" + own_rule("duty", "Children false"),
+                Collectd(every(0.1) + program_rule("duty", "duty", "Children false"),
                          "FlushInterval 0.1\n") as collectd:
             prioritize(duty.pid)
             sample = collectd.wait_for_lines(duty.pid, count=10)[-1]["ts_ms"]
             duty.ask(f"at {(sample + begins_ms) % 100}")
             lines = collectd.wait_for_lines(duty.pid, count=self.SAMPLES,
-                                            after_ms=time.time() * 1e3 + 300)
+                                            after_ms=now_ms() + 300)
         return [(line["ts_ms"], line["cpu_usage"]) for line in lines]
 
     def test_busy_between_two_samples(self):
@@ -149,70 +143,6 @@ class DutyCycle(unittest.TestCase):
             self.assertAlmostEqual(used_ms, 0.3 * (now - lines[0][0]), delta=30, msg=str(lines))
 
 
-@measures
-@native_only
-class Budget(unittest.TestCase):
-    """At any time of its life a thread runs, waits for a CPU or is blocked."""
-
-    WINDOW_MS = 4000
-
-    def spend(self, workloads):
-        """[(name, arguments, CPUs), ...] -> for each workload the seconds in which all its threads
-        ran, waited for a CPU and were blocked, and the seconds of the window."""
-        with contextlib.ExitStack() as stack:
-            started = [stack.enter_context(Workload(name, *arguments, cpus=cpus))
-                       for name, arguments, cpus in workloads]
-            names = sorted({name for name, _, _ in workloads})
-            collectd = stack.enter_context(Collectd("MaxInterval 0.5\n" + "".join(
-                own_rule(name, "Children false") for name in names)))
-            for workload in started:
-                prioritize(workload.pid)
-            # Not the many lines of the first second, in which prioritize() has its effect.
-            begin_ms = collectd.wait_for_lines(started[-1].pid)[0]["ts_ms"] + 1000
-            for workload in started:
-                collectd.wait_for_lines(workload.pid, after_ms=begin_ms + self.WINDOW_MS)
-            lines = [[line for line in collectd.samples_of(workload.pid)
-                      if line["ts_ms"] >= begin_ms] for workload in started]
-            for name in names:
-                self.check_group(collectd, name, [of[-1] for (its_name, _, _), of in
-                                                  zip(workloads, lines) if its_name == name])
-        return [self.sums(of) for of in lines]
-
-    def check_group(self, collectd, name, last_lines):
-        end = min(line["ts_ms"] for line in last_lines) / 1e3  # later lines are not in the files yet
-        group = [value.numbers[0] for value in collectd.values(name, "total_time_in_ms-offcpu")
-                 if value.time <= end]
-        self.assertEqual(group, sorted(group))
-        self.assertLessEqual(group[-1], sum(line["off_cpu_ns"] for line in last_lines) / 1e6 + 1)
-
-    def sums(self, lines):
-        blocked = [line["off_cpu_ns"] for line in lines]
-        self.assertEqual(blocked, sorted(blocked))
-        ran = sum(after["cpu_usage"] / 100 * (after["ts_ms"] - before["ts_ms"]) / 1e3
-                  for before, after in zip(lines, lines[1:]))
-        return ran, (lines[-1]["run_delay_ns"] - lines[0]["run_delay_ns"]) / 1e9, \
-            (blocked[-1] - blocked[0]) / 1e9, (lines[-1]["ts_ms"] - lines[0]["ts_ms"]) / 1e3
-
-    def test_threads_that_sleep_and_busy_threads_on_one_cpu(self):
-        """Beside the four busy threads there is the main thread, asleep."""
-        *sleeping, busy = self.spend([("threads", ["1"], None), ("threads", ["5"], None),
-                                      ("busy", ["4"], {min(os.sched_getaffinity(0))})])
-        for threads, (ran, waited, blocked, passed) in zip((1, 5), sleeping):
-            with self.subTest(sleeping=threads):
-                self.assertLess(ran + waited, 0.01 * passed)
-                self.assertAlmostEqual(blocked, threads * passed, delta=0.01 * threads * passed)
-        ran, waited, blocked, passed = busy
-        self.assertAlmostEqual(ran + waited + blocked, 5 * passed, delta=0.01 * 5 * passed)
-        self.assertAlmostEqual(blocked - passed, 0, delta=0.02 * 4 * passed)
-        self.assertAlmostEqual(waited / (4 * passed), 0.75, delta=0.05)
-
-    def test_a_thread_that_is_busy_now_and_then(self):
-        """It gets its CPU time, however long it waits for it; beside it the main thread sleeps."""
-        (ran, waited, blocked, passed), = self.spend([("duty", ["30", "100"], None)])
-        self.assertAlmostEqual(ran + waited + blocked, 2 * passed, delta=0.01 * 2 * passed)
-        self.assertAlmostEqual(blocked - passed + waited, 0.7 * passed, delta=0.05 * passed)
-
-
 @alone
 class AtRest(unittest.TestCase):
     @classmethod
@@ -220,8 +150,9 @@ class AtRest(unittest.TestCase):
         cls.sleeper = cls.enterClassContext(
             Workload("sleeper", environment={b"SLEEPER_MIB": b"20"}))
         cls.threads = [cls.enterClassContext(Workload("threads", str(n))) for n in (1, 5, 12)]
-        cls.collectd = cls.enterClassContext(
-            Collectd(own_rule("sleeper", "Children false") + own_rule("threads"), interval=0.5))
+        cls.collectd = cls.enterClassContext(Collectd(
+            program_rule("sleeper", "sleeper", "Children false") +
+            program_rule("threads", "threads"), interval=0.5))
         cls.collectd.wait_for_values("sleeper", "gauge-cpu_percent", count=2)
 
     def test_rss_and_vm_are_those_of_statm(self):
@@ -247,7 +178,7 @@ class AtRest(unittest.TestCase):
         line = self.collectd.wait_for_lines(self.sleeper.pid)[-1]
         metadata = self.collectd.lines_of(self.sleeper.pid)[0]
         fields = Path(f"/proc/{self.sleeper.pid}/stat").read_text().rpartition(")")[2].split()
-        boot_ms = time.time() * 1e3 - time.clock_gettime(time.CLOCK_BOOTTIME) * 1e3
+        boot_ms = now_ms() - time.clock_gettime(time.CLOCK_BOOTTIME) * 1e3
         born_ms = boot_ms + int(fields[19]) * 1e3 / os.sysconf("SC_CLK_TCK")
         self.assertAlmostEqual(metadata["t0_ms"], born_ms, delta=50)
         self.assertAlmostEqual(line["uptime_secs"], (line["ts_ms"] - born_ms) / 1e3, delta=1.05)
@@ -273,7 +204,7 @@ class AtRest(unittest.TestCase):
 class InsideTheInterval(unittest.TestCase):
     def test_maxima_include_samples_between_two_reports(self):
         with Workload("sleeper") as sleeper, \
-                Collectd(own_rule("sleeper") + "BaseInterval 0.1\nMaxInterval 0.1\n",
+                Collectd(program_rule("sleeper", "sleeper") + every(0.1),
                          interval=2) as collectd:
             after = collectd.wait_for_values("sleeper", "ps_rss")[-1]
             for _ in range(5):  # until a sample but no report comes while the memory is there
@@ -300,7 +231,7 @@ class Bytes(unittest.TestCase):
         folder = cls.enterClassContext(tempfile.TemporaryDirectory(dir="/var/tmp"))
         cls.files = cls.enterClassContext(Workload("files", f"{folder}/data"))
         cls.collectd = cls.enterClassContext(
-            Collectd(own_rule("files", "Children false"), interval=0.5))
+            Collectd(program_rule("files", "files", "Children false"), interval=0.5))
 
     def counters(self):
         """disk_octets and io_octets as of now."""
@@ -311,14 +242,14 @@ class Bytes(unittest.TestCase):
 
     def cost_of(self, words):
         """Increases of disk read, disk written, read() and write() bytes, of group and file."""
-        start = time.time() * 1e3
+        start = now_ms()
         before = self.counters()
         line = self.collectd.wait_for_lines(self.files.pid, after_ms=start)[-1]
         answer = self.files.ask(words)
         if answer != "done":
             self.skipTest(f"{words} is not possible in /var/tmp")
         after = self.counters()
-        last = self.collectd.wait_for_lines(self.files.pid, after_ms=time.time() * 1e3)[-1]
+        last = self.collectd.wait_for_lines(self.files.pid, after_ms=now_ms())[-1]
         keys = ("disk_read_bytes", "disk_write_bytes", "syscall_read_bytes", "syscall_write_bytes")
         of_group = [b - a for a, b in zip(before, after)]
         self.assertEqual(of_group, [last[key] - line[key] for key in keys])

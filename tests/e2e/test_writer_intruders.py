@@ -8,8 +8,7 @@ import time
 import unittest
 from pathlib import Path
 
-from faults import (FAST, TREE, check_files, complaints, cpu_seconds, herd, latest_times, told,
-                    wait_for_more)
+from faults import FAST, TREE, complaints, cpu_seconds, herd, latest_times, told, wait_for_more
 from harness import (Collectd, Workload, check_none_lost, procfs_only, program, wait_until,
                      work_folder)
 
