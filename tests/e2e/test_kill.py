@@ -18,13 +18,12 @@ class Killed(unittest.TestCase):
     of the kills tears a line."""
 
     TIMES = 200
-    INTERVAL = every(0.01)
     WRITE = "FlushInterval 0.01\nMaxFileSize 0.02\nMaxTotalSize 32\n"
 
     @classmethod
     def setUpClass(cls):
         cls.enterClassContext(herd(members=100, bytes_each=100_000))
-        cls.collectd = Collectd(cls.INTERVAL + RULES, cls.WRITE, interval=10)
+        cls.collectd = Collectd(every(0.01) + RULES, cls.WRITE, interval=10)
         start = time.monotonic()
         cls.collectd.start()
         wait_until(cls.collectd.files, "the first file", pause=0.005)
@@ -81,12 +80,16 @@ class Killed(unittest.TestCase):
 class TornEnds(unittest.TestCase):
     """What a crash, or a host that lost its power, has left at the end of a file."""
 
+    # What stands behind the last whole line.
+    ENDS = {"half a line": b'{"kind":"tree","ts_ms":17',
+            "a long half of a line": b'{"kind":"tree","x":"' + b"x" * 3_000_000,
+            "zeros": bytes(5000), "zeros behind half a line": b'{"kind"' + bytes(5000)}
+
     def setUp(self):
         self.enterContext(herd())
         self.collectd = Collectd(TREE, "FlushInterval 0.1\n", interval=10)
         self.run_once()
         self.path, = self.collectd.files()
-        self.whole = self.path.read_bytes()
 
     def run_once(self):
         with self.collectd as collectd:
@@ -94,29 +97,20 @@ class TornEnds(unittest.TestCase):
             self.assertEqual(collectd.stop(), 0)
         self.assertEqual(complaints(collectd), [])
 
-    def check_cut(self, end):
-        self.path.write_bytes(self.whole + end)
-        self.run_once()
-        self.assertEqual(self.path.read_bytes(), self.whole)
-        self.assertEqual(len(self.collectd.files()), 2)
-        check_files(self, self.collectd.records_folder)
-
-    def test_half_a_line_is_cut_off(self):
-        self.check_cut(b'{"kind":"tree","ts_ms":17')
-
-    def test_a_long_half_of_a_line_is_cut_off(self):
-        self.check_cut(b'{"kind":"tree","x":"' + b"x" * 3_000_000)
-
-    def test_zeros_are_cut_off(self):
-        self.check_cut(bytes(5000))
-
-    def test_zeros_behind_half_a_line_are_cut_off(self):
-        self.check_cut(b'{"kind"' + bytes(5000))
+    def test_what_is_torn_is_cut_off(self):
+        whole = self.path.read_bytes()
+        for name, end in self.ENDS.items():
+            with self.subTest(end=name):
+                self.path.write_bytes(whole + end)
+                self.run_once()
+                self.assertEqual(self.path.read_bytes(), whole)
+                self.assertEqual(len(self.collectd.files()), 2)
+                check_files(self, self.collectd.records_folder)
+                self.collectd.files()[1].unlink()
 
     def test_a_file_without_a_whole_line_is_removed(self):
         for rest in (b"", b'{"kind":"metad', bytes(4096)):
             self.path.write_bytes(rest)
             self.run_once()
-            path, = self.collectd.files()
-            read_lines(path)
-            self.path = path
+            self.path, = self.collectd.files()
+            read_lines(self.path)

@@ -40,10 +40,29 @@ class Files(unittest.TestCase):
         self.stop()
         self.assertEqual([list(segments) for segments in self.check_files()], [[2]])
 
-    def test_a_deleted_file_is_followed_by_the_next_segment(self):
-        self.path.unlink()
+    def test_a_file_that_is_taken_away_is_followed_by_the_next_segment(self):
+        """Of three processes: it is deleted; it is copied and cut, as by logrotate's copytruncate;
+        it is deleted, and a link to elsewhere has the name of the next segment."""
+        for _ in range(2):
+            self.enterContext(herd())
+        paths = wait_until(lambda: len(self.collectd.files()) == 3 and self.collectd.files(),
+                           "a file of each")
+        for path in paths:
+            wait_for_more(self.collectd, name=path.name)
+        deleted, cut, taken = paths
+        deleted.unlink()
+        os.truncate(cut, 0)
+        elsewhere = self.collectd.folder / "elsewhere"
+        second = taken.with_stem(taken.stem + "_0002")
+        second.symlink_to(elsewhere)
+        taken.unlink()
+        for path in paths:
+            wait_for_more(self.collectd, name=f"{path.stem}_*.jsonl")
         self.stop()
-        self.assertEqual([list(segments) for segments in self.check_files()], [[2]])
+        self.assertFalse(elsewhere.exists())
+        cut.unlink()
+        second.unlink()
+        self.assertEqual([list(segments) for segments in self.check_files()], [[2], [2], [3]])
 
     def test_a_renamed_file_loses_no_line(self):
         """logrotate renames a file, and removes it some time later."""
@@ -57,23 +76,6 @@ class Files(unittest.TestCase):
         check_none_lost(self, self.collectd, kept[1:] + [
             moment for segments in self.check_files() for segment in segments.values()
             for moment in segment if moment > kept[-1]])
-
-    def test_a_file_that_was_copied_and_cut_is_followed_by_the_next_segment(self):
-        """logrotate does so with copytruncate."""
-        os.truncate(self.path, 0)
-        self.stop()
-        self.path.unlink()
-        self.assertEqual([list(segments) for segments in self.check_files()], [[2]])
-
-    def test_a_name_that_somebody_took_is_left_alone(self):
-        """A link to elsewhere has the name of the next segment."""
-        elsewhere = self.collectd.folder / "elsewhere"
-        self.path.with_stem(self.path.stem + "_0002").symlink_to(elsewhere)
-        self.path.unlink()
-        self.stop()
-        self.assertFalse(elsewhere.exists())
-        self.path.with_stem(self.path.stem + "_0002").unlink()
-        self.assertEqual([list(segments) for segments in self.check_files()], [[3]])
 
 
 @procfs_only
