@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from harness import MIB, every, program, rule
+from harness import MIB, Collectd, every, program, rule
 
 PACE = every(0.2)
 WRITE = "FlushInterval 0.1\n"
@@ -18,6 +18,12 @@ ON_DISK = {"disk", "fsync", "fault"}
 
 def blocker_rule(name, kind, *lines):
     return rule(name, f'CommandLine "^{program("blocker")} {kind}( |$)"', "Children false", *lines)
+
+
+def start(case, mode, rules, **more):
+    """Starts a collectd for the tests of a case, with that off-CPU mode."""
+    return case.enterClassContext(
+        Collectd(f'{PACE}OffCPU "{mode}"\n{rules}', WRITE, **more))
 
 
 def last_cpu():
