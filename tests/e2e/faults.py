@@ -77,23 +77,14 @@ def complaints(collectd):
     return [line for line in collectd.complaints() if "plugin_read_thread: " not in line]
 
 
-def part_number(path):
-    """Returns the number in a file's name, PID-T0 or PID-T0_NUMBER."""
-    return int(path.stem.partition("_")[2] or 1)
-
-
 def check_file(test, path):
-    """Checks one file. Returns its key and the times of its lines."""
+    """Checks one file. Returns its key, its number and the times of its lines."""
     lines = read_lines(path)
-    test.assertTrue(lines, f"{path} is empty")
     test.assertEqual([line["kind"] for line in lines].count("metadata"), 1, path)
-    head = lines[0]
-    test.assertEqual(head["kind"], "metadata", path)
-    stem = f'{head["pid"]}-{head["t0_ms"]}'
-    test.assertEqual(path.stem.partition("_")[0], stem)
-    times = [line["ts_ms"] for line in lines[1:]]
-    test.assertEqual(times, sorted(set(times)), f"{path}: a time stands twice or falls")
-    return stem, times
+    test.assertEqual(lines[0]["kind"], "metadata", path)
+    stem, _, number = path.stem.partition("_")
+    test.assertEqual(stem, f'{lines[0]["pid"]}-{lines[0]["t0_ms"]}')
+    return stem, int(number or 1), [line["ts_ms"] for line in lines[1:]]
 
 
 def check_files(test, folder, instance="*"):
@@ -101,13 +92,13 @@ def check_files(test, folder, instance="*"):
     as times do. Returns {(group, pid and start): {number of the segment: times}}."""
     found = {}
     for path in sorted(Path(folder).glob(f"*/{instance}/**/*.jsonl")):
-        stem, times = check_file(test, path)
+        stem, number, times = check_file(test, path)
         parts = found.setdefault((path.relative_to(folder).parts[1], stem), {})
-        test.assertNotIn(part_number(path), parts, path)
-        parts[part_number(path)] = times
+        test.assertNotIn(number, parts, path)
+        parts[number] = times
     for key, parts in found.items():
         times = [moment for number in sorted(parts) for moment in parts[number]]
-        test.assertEqual(times, sorted(set(times)), f"{key}: in more than one part")
+        test.assertEqual(times, sorted(set(times)), f"{key}: a time stands twice or falls")
     return found
 
 

@@ -77,11 +77,7 @@ class Result(unittest.TestResult):
         self.passed += 1
         self._print("ok", test)
 
-    def addError(self, test, err):
-        self._fail(test, err)
-
-    def addFailure(self, test, err):
-        self._fail(test, err)
+    addError = addFailure = _fail
 
     def addSubTest(self, test, subtest, err):
         if err:
@@ -115,15 +111,6 @@ def flatten(suite):
             yield from flatten(test)
         else:
             yield test
-
-
-def refuse(tests, reason, result):
-    """Skips or fails the tests of a source that is not available."""
-    for test in tests:
-        if os.environ.get("DENET_REQUIRE_BPF") == "1":
-            result.bad.append((test.id(), f"no BPF: {reason}\n"))
-        else:
-            result.addSkip(test, f"no BPF: {reason}")
 
 
 def begin_process(folder):
@@ -217,11 +204,6 @@ def cases_of(tests):
     return cases
 
 
-def in_order(cases, source):
-    """One source from the end, so that runs of both seldom wait for each other's cases."""
-    return dict(reversed(cases.items())) if source == "bpf" else cases
-
-
 def run(options, folder, result):
     harness = importlib.import_module("harness")
     loader = unittest.TestLoader()
@@ -235,14 +217,21 @@ def run(options, folder, result):
     tests = [test for test, answer in wanted if answer]
     reason = harness.why_no_bpf() if options.source == "bpf" else ""
     if reason:
-        refuse(tests, reason, result)
+        for test in tests:
+            if os.environ.get("DENET_REQUIRE_BPF") == "1":
+                result.bad.append((test.id(), f"no BPF: {reason}\n"))
+            else:
+                result.addSkip(test, f"no BPF: {reason}")
     else:
         alone = [test for test in tests if is_marked(test, "is_alone")]
         shared = [test for test in tests if not is_marked(test, "is_alone")]
         outcomes = {}
         if options.part != "alone":
-            outcomes |= run_cases(in_order(cases_of(shared), options.source), options.jobs, folder,
-                                  options.locks)
+            # One source from the end, so that runs of both seldom wait for each other's cases.
+            cases = cases_of(shared)
+            if options.source == "bpf":
+                cases = dict(reversed(cases.items()))
+            outcomes |= run_cases(cases, options.jobs, folder, options.locks)
         if options.part != "shared":
             cases = cases_of(alone)
             light = {name: ids for name, ids in cases.items() if name in LIGHT}

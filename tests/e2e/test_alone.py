@@ -2,12 +2,9 @@
 
 import shutil
 import unittest
-from contextlib import ExitStack
 from pathlib import Path
-from unittest import mock
 
-import harness
-from harness import Collectd, Workload, alone, program, program_rule, wait_until
+from harness import Collectd, Workload, alone, program, program_rule, wait_until, work_folder
 
 
 @alone
@@ -26,19 +23,15 @@ class WithoutABlock(unittest.TestCase):
             self.assertEqual(collectd.complaints(), [])
 
     def test_at_most_fifty_groups_and_other(self):
-        copies = harness.work_folder() / "programs"
-        with ExitStack() as stack:
-            for number in range(55):
-                copy = copies / f"copy{number}"
-                shutil.copy(program("sleeper"), copy)
-                with mock.patch.object(harness, "program", lambda name: str(copies / name)):
-                    stack.enter_context(Workload(f"copy{number}"))
-            collectd = stack.enter_context(
-                Collectd(plugins=("denet",), interval=0.5, with_block=False))
-            collectd.wait_for_values("_other", "ps_count")
-            wait_until(lambda: len(collectd.instances()) == 51, "50 groups and _other")
-            self.assertGreaterEqual(collectd.latest("_other", "ps_count")[0], 5)
-            self.assertEqual(collectd.complaints(), [])
+        for number in range(55):
+            copy = str(work_folder() / f"programs/copy{number}")
+            shutil.copy(program("sleeper"), copy)
+            self.enterContext(Workload("sleeper", path=copy))
+        collectd = self.enterContext(Collectd(plugins=("denet",), interval=0.5, with_block=False))
+        collectd.wait_for_values("_other", "ps_count")
+        wait_until(lambda: len(collectd.instances()) == 51, "50 groups and _other")
+        self.assertGreaterEqual(collectd.latest("_other", "ps_count")[0], 5)
+        self.assertEqual(collectd.complaints(), [])
 
 
 class PluginName(unittest.TestCase):

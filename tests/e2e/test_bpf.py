@@ -89,13 +89,10 @@ class WithoutCapabilities(unittest.TestCase):
         return self.enterContext(Collectd(settings + 'Source "auto"\n' + self.RULES, prefix=prefix,
                                           interval=0.5))
 
-    def source_of(self, collectd):
-        return collectd.wait_for_values("_self", "gauge-source")[-1].numbers
-
     def test_all_others_can_go(self):
         names = subprocess.run(["setpriv", "--list-caps"], capture_output=True, text=True)
         collectd = self.started_without(*(set(names.stdout.split()) - {"bpf", "perfmon"}))
-        self.assertEqual(self.source_of(collectd), [2])
+        self.assertEqual(collectd.wait_ready(), [2])
         spawner = self.enterContext(Spawner())
         spawner.ask("as 65534")
         jobs = spawner.run(program("job"), "of-somebody", 2, 0, 0, count=10)
@@ -115,7 +112,7 @@ class WithoutCapabilities(unittest.TestCase):
         for capability in ("bpf", "perfmon"):
             with self.subTest(capability=capability):
                 collectd = self.started_without(capability, "sys_admin")
-                self.assertEqual(self.source_of(collectd), [1])
+                self.assertEqual(collectd.wait_ready(), [1])
                 word = "CAP_" + capability.upper()
                 self.assertEqual(len([line for line in collectd.log() if word in line]), 1)
 
@@ -167,12 +164,9 @@ class Traces(unittest.TestCase):
         collectd.process.wait()
         wait_until(lambda: not ours & objects_in_kernel(), "its objects to go")
 
-    def pinned(self):
-        return {str(path) for path in Path("/sys/fs/bpf").rglob("*")}
-
     def test_a_run_after_a_kill_counts_only_what_is_born_under_it(self):
         need(self, shutil.which("bpftool"), "bpftool")
-        before = self.pinned()
+        before = set(Path("/sys/fs/bpf").rglob("*"))
         job = [program("job"), "steady", 2, 0, 0]
         rules = program_rule("member", "sleeper", "Children false") + \
             "".join(rule(name, f'CommandLine "^{program("job")} {name} "', "Children false")
@@ -198,7 +192,7 @@ class Traces(unittest.TestCase):
         starts = [run.latest("churn", "derive-starts")[0] for run in (first, second)]
         self.assertTrue(all(starts), starts)
         self.assertLessEqual(sum(starts), self.STORM)
-        self.assertEqual(self.pinned(), before)
+        self.assertEqual(set(Path("/sys/fs/bpf").rglob("*")), before)
 
     def test_no_file_of_a_known_process_is_opened(self):
         need(self, shutil.which("strace"), "strace")

@@ -5,7 +5,8 @@ import time
 import unittest
 from pathlib import Path
 
-from harness import Collectd, Workload, program, program_rule, read_lines, rule, wait_until
+from harness import (Collectd, Workload, check_counters_rise, program, program_rule, read_lines,
+                     rule, wait_until)
 
 BUSY_BEFORE = 3  # seconds
 
@@ -80,13 +81,10 @@ class LateMatchSinceProcessStart(LateMatch):
 class Exec(unittest.TestCase):
     def start_shell(self):
         """Starts a shell that execs the sleeper on request."""
-        shell = subprocess.Popen(
+        shell = self.enterContext(subprocess.Popen(
             ["/bin/sh", "-c", 'read word; exec "$0" after-exec', program("sleeper")],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
-        self.addCleanup(shell.stdout.close)
-        self.addCleanup(shell.wait)
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0))
         self.addCleanup(shell.kill)
-        self.addCleanup(shell.stdin.close)
         return shell
 
     def become_sleeper(self, shell):
@@ -119,7 +117,5 @@ class Exec(unittest.TestCase):
             self.assertEqual(headers[1]["executable"], program("sleeper"))
             self.assertEqual(headers[0]["t0_ms"], headers[1]["t0_ms"])
             lines = collectd.wait_for_lines(shell.pid, count=4)
-            for before, after in zip(lines, lines[1:]):
-                self.assertGreaterEqual(after["aggregated"]["page_faults_cached"],
-                                        before["aggregated"]["page_faults_cached"])
+            check_counters_rise(self, [line["aggregated"] for line in lines])
             self.assertEqual(collectd.latest("a", "derive-exits"), [0])

@@ -40,12 +40,24 @@ MAY_INCLUDE = {
 }
 
 
-def sources(folder, *endings):
-    return sorted(path for path in (PROJECT / folder).rglob("*") if path.suffix in endings)
+def sources(folders, *endings):
+    """The files of some folders, by default those of C."""
+    return sorted(path for folder in folders.split() for path in (PROJECT / folder).rglob("*")
+                  if path.suffix in (endings or (".c", ".h")))
+
 
 
 def includes(path):
     return INCLUDE.findall(path.read_text())
+
+
+def users(paths, header):
+    """Those of the files that include a header which begins like that."""
+    return {str(path.relative_to(PROJECT)) for path in paths
+            if any(name.startswith(header) for name in includes(path))}
+
+
+CORE = sources("core", ".c", ".h", ".def")
 
 
 @procfs_only
@@ -57,24 +69,20 @@ class Includes(unittest.TestCase):
         self.assertEqual(found, [])
 
     def test_core_knows_nothing_of_collectd(self):
-        core = sources("core", ".c", ".h", ".def")
-        self.assert_none(core, r"plugin/|collectd")
-        for path in core:
+        self.assert_none(CORE, r"plugin/|collectd")
+        for path in CORE:
             self.assertNotRegex(path.read_text(), r"\bplugin_(log|dispatch|write|register)")
 
     def test_folders_of_core_include_what_stands_before_them(self):
-        folders = {str(path.parent.relative_to(PROJECT / "core"))
-                   for path in sources("core", ".c", ".h", ".def")}
-        self.assertEqual(folders, set(MAY_INCLUDE))
-        wrong = []
-        for folder, others in MAY_INCLUDE.items():
-            allowed = {folder, *others.split()}
-            for path in sources("core", ".c", ".h", ".def"):
-                if path.parent == PROJECT / "core" / folder:
-                    wrong += [(str(path), name) for name in includes(path)
-                              if name.startswith("core/") and
-                              name[len("core/"):].rpartition("/")[0] not in allowed]
+        wrong, folders = [], set()
+        for path in CORE:
+            folder = str(path.parent.relative_to(PROJECT / "core"))
+            folders.add(folder)
+            allowed = {folder, *MAY_INCLUDE.get(folder, "").split()}
+            wrong += [(str(path), name) for name in includes(path) if name.startswith("core/") and
+                      name[len("core/"):].rpartition("/")[0] not in allowed]
         self.assertEqual(wrong, [])
+        self.assertEqual(folders, set(MAY_INCLUDE))
 
     def test_order_of_the_folders_has_no_circle(self):
         done = set()
@@ -85,7 +93,7 @@ class Includes(unittest.TestCase):
             done |= ready
 
     def test_core_is_included_by_its_path(self):
-        for path in sources("core", ".c", ".h", ".def"):
+        for path in CORE:
             for name in re.findall(r'#\s*include\s+"([^"]+)"', path.read_text()):
                 self.assertTrue(name.startswith(("core/", "bpf/")) or name.endswith(".skel.h"),
                                 (path, name))
@@ -97,37 +105,27 @@ class Includes(unittest.TestCase):
                                 ("plugin", r"yajl|regex\.h|bpf/(?!reasons\.def)|elf|"
                                  r"core/util/json\.h"),
                                 ("tests", r"\.c$")):
-            with self.subTest(folder=folder):
-                self.assert_none(sources(folder, ".c", ".h"), pattern)
+            self.assert_none(sources(folder), pattern)
 
     def test_each_foreign_library_is_known_by_few_files(self):
         for library, (header, known) in FOREIGN.items():
-            users = {str(path.relative_to(PROJECT / "core"))
-                     for path in sources("core", ".c", ".h") + sources("plugin", ".c", ".h")
-                     if any(name.startswith(header) for name in includes(path))}
-            self.assertEqual(users, known, library)
+            self.assertEqual(users(sources("core plugin"), header),
+                             {f"core/{name}" for name in known}, library)
 
-    def test_check_is_included_by_one_header_of_the_tests(self):
-        users = [path.name for path in sources("tests", ".c", ".h") if "check.h" in includes(path)]
-        self.assertLessEqual(len(users), 1, users)
-        self.assert_none(sources("core", ".c", ".h") + sources("plugin", ".c", ".h"), r"^check\.h$")
-
-    def test_one_file_includes_collectd(self):
-        users = {path.name for path in sources("plugin", ".c", ".h")
-                 if any(name.startswith("collectd/") for name in includes(path))}
-        self.assertEqual(users, {"collectd_api.h"})
+    def test_check_and_collectd_are_included_by_one_header_each(self):
+        self.assertLessEqual(len(users(sources("tests"), "check.h")), 1)
+        self.assertEqual(users(sources("core plugin"), "check.h"), set())
+        self.assertEqual(users(sources("plugin"), "collectd/"), {"plugin/collectd/collectd_api.h"})
 
     def test_a_source_includes_its_own_header_first(self):
-        for path in sources("core", ".c") + sources("plugin", ".c"):
+        for path in sources("core plugin", ".c"):
             header = path.with_suffix(".h")
             if header.exists():
                 self.assertEqual(includes(path)[0], str(header.relative_to(PROJECT)), path)
 
-    def test_no_source_has_a_goto(self):
-        for path in sources("core", ".c", ".h") + sources("plugin", ".c", ".h"):
+    def test_no_source_has_a_goto_and_core_does_not_log_exit_or_ask_the_environment(self):
+        for path in sources("core plugin"):
             self.assertNotRegex(path.read_text(), r"\bgoto\b", path)
-
-    def test_core_does_not_log_exit_or_ask_the_environment(self):
         for path in sources("core", ".c"):
             self.assertNotRegex(path.read_text(), r"\b(printf|fprintf|perror|exit|abort|getenv)\(",
                                 path)
@@ -138,43 +136,41 @@ class Includes(unittest.TestCase):
                                    "README.md", "LICENSE"})
 
 
+def output_of(*command):
+    return subprocess.run(map(str, command), capture_output=True, text=True).stdout
+
+
 def symbols(path, *options):
-    text = subprocess.run(["nm", "-D", *options, str(path)], capture_output=True, text=True).stdout
-    return [(line.split()[-2], line.split()[-1].partition("@")[0]) for line in text.splitlines()
-            if len(line.split()) >= 2]
+    words = [line.split() for line in output_of("nm", "-D", *options, path).splitlines()]
+    return [(line[-2], line[-1].partition("@")[0]) for line in words if len(line) >= 2]
 
 
 def libraries(path):
-    text = subprocess.run(["ldd", str(path)], capture_output=True, text=True).stdout
-    return re.findall(r"(/\S+) \(0x", text)
+    return re.findall(r"(/\S+) \(0x", output_of("ldd", path))
 
 
 @procfs_only
 @unittest.skipUnless(shutil.which("nm"), "needs nm")
 class Symbols(unittest.TestCase):
-    PLUGINS = ("denet.so", "write_denet.so")
+    def setUp(self):
+        self.plugins = [plugins_folder() / name for name in ("denet.so", "write_denet.so")]
 
     def test_what_is_undefined_is_exported_by_collectd_or_a_linked_library(self):
-        for name in self.PLUGINS:
-            plugin = plugins_folder() / name
-            exported = set()
-            for path in {COLLECTD, *libraries(plugin), *libraries(COLLECTD)}:
-                exported |= {symbol for _, symbol in symbols(path, "--defined-only")}
+        for plugin in self.plugins:
+            exported = {symbol for path in {COLLECTD, *libraries(plugin), *libraries(COLLECTD)}
+                        for _, symbol in symbols(path, "--defined-only")}
             wanted = {symbol for kind, symbol in symbols(plugin, "--undefined-only") if kind == "U"}
             self.assertIn("plugin_register_init", wanted)
             self.assertEqual(wanted - exported, set())
 
     def test_module_register_is_all_that_is_exported(self):
-        for name in self.PLUGINS:
-            exported = {symbol for _, symbol in
-                        symbols(plugins_folder() / name, "--defined-only")}
+        for plugin in self.plugins:
+            exported = {symbol for _, symbol in symbols(plugin, "--defined-only")}
             self.assertEqual(exported, {"module_register"})
 
     def test_every_linked_library_is_found(self):
-        for name in self.PLUGINS:
-            text = subprocess.run(["ldd", str(plugins_folder() / name)], capture_output=True,
-                                  text=True).stdout
-            self.assertNotIn("not found", text)
+        for plugin in self.plugins:
+            self.assertNotIn("not found", output_of("ldd", plugin))
 
 
 def blocks(text):
@@ -259,20 +255,17 @@ class Documents(unittest.TestCase):
 
     def test_no_source_names_a_document_that_is_not_there(self):
         there = {path.name for path in self.documents}
-        texts = [PROJECT / "CMakeLists.txt"]
-        for folder in ("core", "plugin", "bpf", "conf", "tests"):
-            texts += sources(folder, ".c", ".h", ".def", ".py", ".sh", ".txt", ".conf", ".md")
+        texts = [PROJECT / "CMakeLists.txt", *sources("core plugin bpf conf tests", ".c", ".h", ".def",
+                                                      ".py", ".sh", ".txt", ".conf", ".md")]
         missing = [(str(path.relative_to(PROJECT)), name) for path in texts
                    for name in re.findall(r"[\w-]+\.md\b", path.read_text(errors="replace"))
                    if name not in there]
         self.assertEqual(missing, [])
 
     def test_every_time_bound_is_in_the_table(self):
-        bound = re.compile(r"^#define (\w+_(?:NS|MS|S|SECONDS)) ", re.MULTILINE)
+        bound = re.compile(r"^#define (?!DEFAULT_|SECOND_)(\w+_(?:NS|MS|S|SECONDS)) ", re.MULTILINE)
         known = {(name, str(path.relative_to(PROJECT)).removeprefix("core/"))
-                 for path in (path for folder in ("core", "plugin", "bpf")
-                              for path in sources(folder, ".c", ".h"))
-                 for name in bound.findall(path.read_text()) if not name.startswith(("DEFAULT_", "SECOND_"))}
+                 for path in sources("core plugin bpf") for name in bound.findall(path.read_text())}
         listed = set(re.findall(r"\| `([A-Z_]+)`, `([\w./]+)` \|",
                                 prose(PROJECT / "core/README.md")))
         self.assertEqual(listed, known)
@@ -320,10 +313,9 @@ class Style(unittest.TestCase):
         pattern = re.compile("(?<![a-z])(?:" + "|".join(
             f"(?P<{name}>{words})" for name, (words, _) in instead.items()) + ")(?![a-z])",
             re.IGNORECASE)
-        paths = [PROJECT / "README.md", PROJECT / "CMakeLists.txt"]
-        for folder in ("core", "bpf", "plugin", "tests", "conf"):
-            paths += sources(folder, ".c", ".cc", ".h", ".def", ".py", ".sh", ".md", ".txt",
-                             ".conf")
+        paths = [PROJECT / "README.md", PROJECT / "CMakeLists.txt", *sources(
+            "core bpf plugin tests conf", ".c", ".cc", ".h", ".def", ".py", ".sh", ".md", ".txt",
+            ".conf")]
         found = []
         for path in paths:
             if path.resolve() != Path(__file__).resolve():
@@ -331,16 +323,12 @@ class Style(unittest.TestCase):
                 name = path.relative_to(PROJECT)
                 found += [f"{name}:{text.count(chr(10), 0, match.start()) + 1}: {match[0]} -> "
                           f"{instead[match.lastgroup][1]}" for match in pattern.finditer(text)]
-        if found:
-            self.fail("\n" + "\n".join(found))
-
-    def measured(self):
-        return [(f"{path.relative_to(PROJECT)}: {name}", lines)
-                for folder in ("core", "bpf", "plugin") for path in sources(folder, ".c", ".h")
-                for name, lines in functions(path.read_text())]
+        self.assertFalse(found, "\n" + "\n".join(found))
 
     def test_functions_are_neither_long_nor_chopped(self):
-        measured = self.measured()
+        measured = [(f"{path.relative_to(PROJECT)}: {name}", lines)
+                    for path in sources("core bpf plugin")
+                    for name, lines in functions(path.read_text())]
         self.assertEqual([(name, lines) for name, lines in measured if lines > LONGEST_FUNCTION],
                          [])
         self.assertLessEqual(statistics.median(lines for _, lines in measured), MEDIAN_FUNCTION)
@@ -349,28 +337,24 @@ class Style(unittest.TestCase):
         """A helper of three lines that is called once says less than its body. A callback has to be
         a function."""
         chopped, count = [], 0
-        for folder in ("core", "bpf", "plugin"):
-            for path in sources(folder, ".c"):
-                text = path.read_text()
-                for name, lines in functions(text):
-                    count += 1
-                    uses = re.findall(rf"\b{name}\b(\(?)", text)
-                    if lines <= SHORT_FUNCTION and uses == ["(", "("] and \
-                            re.search(rf"^static .*\b{name}\(", text, re.MULTILINE):
-                        chopped.append(f"{path.relative_to(PROJECT)}: {name}")
+        for path in sources("core bpf plugin", ".c"):
+            text = path.read_text()
+            for name, lines in functions(text):
+                count += 1
+                if lines <= SHORT_FUNCTION and re.findall(rf"\b{name}\b(\(?)", text) == ["(", "("] \
+                        and re.search(rf"^static .*\b{name}\(", text, re.MULTILINE):
+                    chopped.append(f"{path.relative_to(PROJECT)}: {name}")
         self.assertLess(50 * len(chopped), count, chopped)
 
     def test_every_function_is_found(self):
-        for folder in ("core", "bpf", "plugin"):
-            for path in sources(folder, ".c", ".h"):
-                text = path.read_text()
-                ends = len(re.findall(r"^}$", text, re.MULTILINE))
-                one_line = len(re.findall(r"^\w.*\) \{ .*\}$", text, re.MULTILINE))
-                self.assertEqual(len(functions(text)), ends + one_line, path)
+        for path in sources("core bpf plugin"):
+            text = path.read_text()
+            ends = len(re.findall(r"^}$", text, re.MULTILINE))
+            one_line = len(re.findall(r"^\w.*\) \{ .*\}$", text, re.MULTILINE))
+            self.assertEqual(len(functions(text)), ends + one_line, path)
 
     def test_files_are_not_long(self):
         long = [(str(path.relative_to(PROJECT)), count)
-                for folder in ("core", "bpf", "plugin", "tests")
-                for path in sources(folder, ".c", ".cc", ".h", ".def", ".py")
+                for path in sources("core bpf plugin tests", ".c", ".cc", ".h", ".def", ".py")
                 if (count := path.read_text().count("\n")) > LONGEST_FILE]
         self.assertEqual(long, [])

@@ -21,17 +21,12 @@ class TooManyToSample(unittest.TestCase):
 
     COUNT = 1500
 
-    def start_sleepers(self):
-        herd = subprocess.Popen(
-            ["/bin/sh", "-c", f"i=0; while [ $i -lt {self.COUNT} ]; do sleep 300 & i=$((i+1));"
-             " done; echo ready; wait"], stdout=subprocess.PIPE, start_new_session=True)
-        self.addCleanup(herd.stdout.close)
-        self.addCleanup(herd.wait)
-        self.addCleanup(os.killpg, herd.pid, signal.SIGKILL)
-        self.assertEqual(herd.stdout.readline(), b"ready\n")
-
     def test_reports_go_on_and_the_end_is_prompt(self):
-        self.start_sleepers()
+        sleepers = self.enterContext(subprocess.Popen(
+            ["/bin/sh", "-c", f"i=0; while [ $i -lt {self.COUNT} ]; do sleep 300 & i=$((i+1));"
+             " done; echo ready; wait"], stdout=subprocess.PIPE, start_new_session=True))
+        self.addCleanup(os.killpg, sleepers.pid, signal.SIGKILL)
+        self.assertEqual(sleepers.stdout.readline(), b"ready\n")
         with Collectd(every(0.01) +
                       rule("herd", 'Comm "sleep"', "Children false"),
                       'MaxTotalSize 200\n') as collectd:
