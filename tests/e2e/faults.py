@@ -72,11 +72,6 @@ def told(collectd, words=""):
     return [line for line in collectd.log() if "write_denet plugin: " in line and words in line]
 
 
-def complaints(collectd):
-    """Returns warnings and errors, except collectd's about a busy host."""
-    return [line for line in collectd.complaints() if "plugin_read_thread: " not in line]
-
-
 def check_file(test, path):
     """Checks one file. Returns its key, its number and the times of its lines."""
     lines = read_lines(path)

@@ -79,43 +79,30 @@ class LateMatchSinceProcessStart(LateMatch):
 
 
 class Exec(unittest.TestCase):
-    def start_shell(self):
-        """Starts a shell that execs the sleeper on request."""
+    def test_an_exec_into_a_rule_is_found_and_within_a_rule_begins_a_segment(self):
+        """A shell execs the sleeper on request. Another rule has its pid."""
         shell = self.enterContext(subprocess.Popen(
             ["/bin/sh", "-c", 'read word; exec "$0" after-exec', program("sleeper")],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0))
         self.addCleanup(shell.kill)
-        return shell
-
-    def become_sleeper(self, shell):
-        shell.stdin.write(b"now\n")
-        self.assertEqual(shell.stdout.readline(), b"ready\n")
-
-    def test_a_process_that_matches_after_an_exec_is_found(self):
-        shell = self.start_shell()
-        with Collectd(program_rule("a", "sleeper"), interval=0.5) as collectd:
-            collectd.wait_for_values("a", "ps_count", count=2)
-            self.assertEqual(collectd.latest("a", "ps_count"), [0, 0])
-            self.become_sleeper(shell)
-            collectd.wait_for_lines(shell.pid)
-            metadata = collectd.lines_of(shell.pid)[0]
-            self.assertEqual(metadata["cmd"], [program("sleeper"), "after-exec"])
-            self.assertEqual(metadata["executable"], program("sleeper"))
-            self.assertEqual(len(collectd.files()), 1)
-
-    def test_an_exec_within_the_rule_begins_a_segment_with_the_new_command(self):
-        shell = self.start_shell()
         pid_file = Path(program("sleeper")).parent.parent / "exec.pid"
         pid_file.write_text(str(shell.pid))
-        with Collectd(rule("a", f'PidFile "{pid_file}"'), interval=0.5) as collectd:
-            collectd.wait_for_lines(shell.pid, count=2)
-            self.become_sleeper(shell)
-            wait_until(lambda: len(collectd.files()) == 2, "a second segment")
-            headers = [read_lines(path)[0] for path in collectd.files()]
-            self.assertEqual(headers[0]["cmd"][:2], ["/bin/sh", "-c"])
-            self.assertEqual(headers[1]["cmd"], [program("sleeper"), "after-exec"])
-            self.assertEqual(headers[1]["executable"], program("sleeper"))
-            self.assertEqual(headers[0]["t0_ms"], headers[1]["t0_ms"])
-            lines = collectd.wait_for_lines(shell.pid, count=4)
-            check_counters_rise(self, [line["aggregated"] for line in lines])
-            self.assertEqual(collectd.latest("a", "derive-exits"), [0])
+        collectd = self.enterContext(Collectd(
+            program_rule("into", "sleeper") + rule("within", f'PidFile "{pid_file}"'), interval=0.5))
+        collectd.wait_for_lines(shell.pid, count=2, instance="within")
+        collectd.wait_for_values("into", "ps_count")
+        self.assertEqual(collectd.latest("into", "ps_count"), [0, 0])
+        shell.stdin.write(b"now\n")
+        self.assertEqual(shell.stdout.readline(), b"ready\n")
+        collectd.wait_for_lines(shell.pid, instance="into")
+        wait_until(lambda: len(collectd.pids_of_files("within")) == 2, "a second segment")
+        self.assertEqual(len(collectd.pids_of_files("into")), 1)
+        into, old, new = (read_lines(path)[0] for path in collectd.files())
+        self.assertEqual(old["cmd"][:2], ["/bin/sh", "-c"])
+        for metadata in (into, new):
+            self.assertEqual(metadata["cmd"], [program("sleeper"), "after-exec"])
+            self.assertEqual(metadata["executable"], program("sleeper"))
+        self.assertEqual(old["t0_ms"], new["t0_ms"])
+        lines = collectd.wait_for_lines(shell.pid, count=4, instance="within")
+        check_counters_rise(self, [line["aggregated"] for line in lines])
+        self.assertEqual(collectd.latest("within", "derive-exits"), [0])

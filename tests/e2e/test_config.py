@@ -60,8 +60,6 @@ GOING_ON = [
 
 NOT_STARTING = [
     Case("unknown source", 'Source "magic"\n' + rule("a", 'Comm "a"'), words=("Source", "magic")),
-    Case("a proc that is not there", 'ProcPath "/nowhere/proc"\n' + rule("a", 'Comm "a"'),
-         words=("/nowhere/proc",)),
     Case("no rule that can be used", rule("bad", 'Comm "~("') + rule("worse"), words=("not one",)),
     Case("directory below a file", rule("a", 'Comm "a"'), 'Directory "/etc/passwd/denet"\n',
          words=("write_denet", "/etc/passwd/denet", "Directory")),
@@ -113,6 +111,11 @@ class BadConfiguration(unittest.TestCase):
                             prefix=[] if os.geteuid() else no_right)
         self.assertNotEqual(collectd.run_once(), 0)
         self.assert_logged(collectd, Case("", words=("Source", "bpf", "BPF")))
+
+    def test_a_proc_that_is_not_there_fails_at_init(self):
+        collectd = Collectd('ProcPath "/nowhere/proc"\n' + self.good)
+        self.assertNotEqual(collectd.run_once(), 0)
+        self.assert_logged(collectd, Case("", words=("/nowhere/proc",)))
 
     def test_a_rule_with_an_unknown_block_goes_on(self):
         for block in ("<Extra>\n  Foo 1\n</Extra>", '<Extra "name">\n</Extra>'):

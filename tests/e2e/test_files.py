@@ -210,13 +210,6 @@ class Stopping(unittest.TestCase):
     def test_sigterm_loses_nothing_with_the_writer_loaded_last(self):
         self.check("denet", "write_denet")
 
-    def test_sigterm_at_once_is_fine(self):
-        with Workload("sleeper"), Collectd(program_rule("b", "sleeper")) as collectd:
-            collectd.wait_for_log("Initialization complete")
-            self.assertEqual(collectd.stop(), 0)
-            for lines in collectd.records().values():
-                self.assertEqual(lines[0]["kind"], "metadata")
-
     def test_without_the_writer_there_are_values_and_no_files(self):
         with Workload("sleeper"), Collectd(program_rule("b", "sleeper"), plugins=("denet",),
                                            interval=0.5) as collectd:

@@ -5,7 +5,7 @@ import random
 import time
 import unittest
 
-from faults import TREE, check_files, complaints, herd, wait_for_more
+from faults import TREE, check_files, herd, wait_for_more
 from harness import Collectd, every, procfs_only, program_rule, read_lines, wait_until
 
 RULES = TREE + program_rule("each", "herd", "Children false")
@@ -73,7 +73,7 @@ class Killed(unittest.TestCase):
 
     def test_the_log_is_clean(self):
         self.assertEqual(self.status, 0)
-        self.assertEqual(complaints(self.collectd), [])
+        self.assertEqual(self.collectd.complaints(), [])
 
 
 @procfs_only
@@ -95,7 +95,7 @@ class TornEnds(unittest.TestCase):
         with self.collectd as collectd:
             wait_for_more(collectd, count=1)
             self.assertEqual(collectd.stop(), 0)
-        self.assertEqual(complaints(collectd), [])
+        self.assertEqual(collectd.complaints(), [])
 
     def test_what_is_torn_is_cut_off(self):
         whole = self.path.read_bytes()

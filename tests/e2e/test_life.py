@@ -7,7 +7,7 @@ import unittest
 from pathlib import Path
 
 from harness import (MIB, Collectd, Workload, bpf_only, every, make_cgroup, measures, program,
-                     program_rule, remove_cgroup, rule, wait_until, work_folder)
+                     remove_cgroup, rule, wait_until, work_folder)
 from spawner import OF_GROUP, Spawner, cpu_us, differences, end_of, prioritize, sums, totals
 
 # Few ticks: nearly all of these processes start and end between two.
@@ -34,11 +34,16 @@ class OneAfterTheOther(unittest.TestCase):
         folder = cls.enterClassContext(tempfile.TemporaryDirectory(dir="/var/tmp"))
         cls.command = [program("job"), folder, cls.CPU_MS, cls.BYTES, cls.PAGES]
         cls.spawner = cls.enterClassContext(Spawner())
-        rules = rule("job", f'CommandLine "^{program("job")} {folder} "', "Children false")
+        job = f'CommandLine "^{program("job")} {folder} "'
+        rules = rule("job", job, "Children false") + \
+            rule("both", job, f'CommandLine "^{program("spawner")}"', "Children false",
+                 "Records false")
         cls.collectd = cls.enterClassContext(Collectd(cls.INTERVALS + rules, interval=0.5))
         cls.collectd.wait_ready()
+        before = io_of(cls.spawner.pid)
         cls.jobs = cls.spawner.run(*cls.command, count=cls.COUNT, at_once=cls.AT_ONCE)
-        cls.totals = totals(cls.collectd, "job", cls.COUNT)
+        cls.totals, cls.both = (totals(cls.collectd, name, cls.COUNT) for name in ("job", "both"))
+        cls.reaped = {key: after - before[key] for key, after in io_of(cls.spawner.pid).items()}
         cls.collectd.stop()
         # By number: two jobs may have the same pid.
         cls.lines = {int(lines[0]["cmd"][-1]): lines for lines in cls.collectd.records().values()}
@@ -66,6 +71,12 @@ class OneAfterTheOther(unittest.TestCase):
         for what, keys in OF_GROUP.items():
             with self.subTest(series=what):
                 self.assertEqual(self.totals[what], sums(self.jobs, keys))
+
+    def test_what_a_living_parent_has_reaped_counts_once(self):
+        """The kernel adds the I/O of children that were waited for to their parent's."""
+        for what in ("io_octets", "io_ops", "disk_octets"):
+            self.assertEqual(self.both[what], [self.reaped[key] for key in OF_GROUP[what]])
+        self.assertEqual(self.both["ps_count"], [1, 1])
 
     def test_each_has_a_file_with_its_identity_end_and_exact_usage(self):
         self.assertEqual(set(self.lines), set(range(self.COUNT)))
@@ -169,10 +180,6 @@ class Shapes(unittest.TestCase):
         self.assertEqual(differences(row, lines[-1]), {})
         return lines
 
-    def pids_of_files(self, instance):
-        return sorted(int(path.name.partition("-")[0]) for path in self.collectd.files()
-                      if instance in path.parts)
-
     def test_a_child_without_exec_is_a_process_of_its_own(self):
         parent, child = self.rows["fork"]["pid"], self.pid_of["child"]
         self.check_counts("fork", 2)
@@ -181,7 +188,7 @@ class Shapes(unittest.TestCase):
             self.assertEqual(lines[0]["cmd"], [program("lives"), "fork", "0"])
             self.assertEqual(lines[-1]["exit"], {"code": code})
         self.assertEqual(self.lines_of(child, "fork")[0]["ppid"], parent)
-        self.assertEqual(self.pids_of_files("fork"), sorted([parent, child]))
+        self.assertEqual(self.collectd.pids_of_files("fork"), sorted([parent, child]))
 
     def test_a_child_without_exec_is_in_the_tree_of_its_parent(self):
         row = self.rows["fork"]
@@ -192,7 +199,7 @@ class Shapes(unittest.TestCase):
         self.assertAlmostEqual(sum(found["ps_cputime"]), cpu_us([row]), delta=100)
         last = self.lines_of(row["pid"], "fork-tree")[-1]
         self.assertEqual(last["aggregated"]["page_faults_cached"], row["minflt"])
-        self.assertEqual(self.pids_of_files("fork-tree"), [row["pid"]])
+        self.assertEqual(self.collectd.pids_of_files("fork-tree"), [row["pid"]])
 
     def test_two_execs_match_the_last_program(self):
         """A tick may have found the first program: then its usage is in its own group."""
@@ -218,7 +225,7 @@ class Shapes(unittest.TestCase):
         found = self.check_counts("double", 3)
         written = row["wchar"] + self.JOB_BYTES
         self.assertEqual(found["io_octets"][1], written)
-        self.assertEqual(self.pids_of_files("double"), [row["pid"]])
+        self.assertEqual(self.collectd.pids_of_files("double"), [row["pid"]])
         wait_until(lambda: self.collectd.samples_of(row["pid"], "double")[-1]["aggregated"]
                    ["syscall_write_bytes"] == written, "all bytes of the tree")
 
@@ -377,28 +384,6 @@ class OneAtATime(unittest.TestCase):
                   for line in lines[1:]]
         self.assertEqual(len(self.collectd.files()), self.COUNT)
         self.assertLessEqual(max(usages), 100.1)
-
-
-@bpf_only
-class Reaped(unittest.TestCase):
-    JOBS = 20
-
-    def test_what_a_living_parent_has_reaped_counts_once(self):
-        rules = program_rule("both", "spawner",
-                     f'Executable "{program("job")}"', "Children false")
-        with tempfile.TemporaryDirectory(dir="/var/tmp") as folder, Spawner() as spawner, \
-                Collectd(SLOW + rules, interval=0.5) as collectd:
-            collectd.wait_for_lines(spawner.pid)
-            # The kernel adds the I/O of children that were waited for to their parent's.
-            before = io_of(spawner.pid)
-            self.assertEqual(len(spawner.run(program("job"), folder, 2, 65536, 0,
-                                             count=self.JOBS)), self.JOBS)
-            found = totals(collectd, "both", self.JOBS)
-            after = io_of(spawner.pid)
-            for what in ("io_octets", "io_ops", "disk_octets"):
-                self.assertEqual(found[what], [after[key] - before[key] for key in OF_GROUP[what]])
-            self.assertGreaterEqual(found["io_octets"][1], self.JOBS * 65536)
-            self.assertEqual(found["ps_count"], [1, 1])
 
 
 @measures

@@ -151,9 +151,9 @@ class NotQuiteProcesses(unittest.TestCase):
                 self.assertEqual(later.files(), [])
             state = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0]
             self.assertEqual(state, "Z")
-            lines = collectd.samples_of(child)
+            lines = wait_until(lambda: "exit" in collectd.samples_of(child)[-1] and
+                               collectd.samples_of(child), "its last line")
             self.assertEqual([line["exit"] for line in lines if "exit" in line], [{"code": 3}])
-            self.assertIn("exit", lines[-1])
             self.assertEqual(collectd.latest("child", "ps_count"), [0, 0])
             for key, numbers in before.items():
                 for old, new in zip(numbers, collectd.latest("child", key)):

@@ -7,7 +7,7 @@ import time
 import unittest
 from pathlib import Path
 
-from faults import FAST, Socket, check_files, complaints, herd, told, wait_for_more
+from faults import FAST, Socket, check_files, herd, told, wait_for_more
 from harness import (Collectd, Workload, bpf_only, is_sanitized, procfs_only, program_rule, rule,
                      source_in_use, wait_until)
 from test_bpf import objects_in_kernel, objects_of
@@ -43,7 +43,7 @@ class InARow(unittest.TestCase):
         self.addCleanup(collectd.close)
         for count in range(1, times + 1):
             self.run_once(collectd, count)
-        self.assertEqual(complaints(collectd), [])
+        self.assertEqual(collectd.complaints(), [])
         ends = [line for line in collectd.log() if "Exiting normally" in line]
         self.assertEqual(len(ends), times)
         check_files(self, collectd.records_folder)
@@ -77,7 +77,7 @@ class OneAlone(unittest.TestCase):
             collectd.wait_for_log("Initialization complete")
             self.assertEqual(collectd.stop(), 0)
         self.assertEqual(told(collectd), [])
-        self.assertEqual(complaints(collectd), [])
+        self.assertEqual(collectd.complaints(), [])
         self.assertEqual(collectd.files(), [])
 
 
@@ -94,21 +94,21 @@ class TwoBlocks(unittest.TestCase):
             for instance in ("herd", "young"):
                 collectd.wait_for_values(instance, "ps_count")
             self.assertEqual({value.plugin for value in collectd.all_values()}, {"later"})
-            self.assertEqual(complaints(collectd), [])
+            self.assertEqual(collectd.complaints(), [])
 
     def test_files_are_in_the_last_directory(self):
         with Workload("herd", "1"), \
                 Collectd(RULE, 'Directory "first"\n',
                          extra='<Plugin write_denet>\nDirectory "later"\n</Plugin>\n') as collectd:
             wait_for_more(collectd, collectd.folder / "later", count=1)
-            self.assertEqual(complaints(collectd), [])
+            self.assertEqual(collectd.complaints(), [])
         self.assertEqual({path.parts[-5] for path in collectd.files()}, {"later"})
 
     def test_sizes_are_compared_once_all_are_known(self):
         with Collectd(RULE, "MaxFileSize 2000\n",
                       extra="<Plugin write_denet>\nMaxTotalSize 4000\n</Plugin>\n") as collectd:
             collectd.wait_for_log("Initialization complete")
-            self.assertEqual(complaints(collectd), [])
+            self.assertEqual(collectd.complaints(), [])
 
     def test_intervals_are_compared_once_all_are_known(self):
         """Either alone is refused, or there are more lines: the first gaps of a young process are
@@ -121,7 +121,7 @@ class TwoBlocks(unittest.TestCase):
                 times = [line["ts_ms"] for line in collectd.wait_for_lines(workload.pid, count=4)]
                 self.assertAlmostEqual(statistics.median(b - a for a, b in zip(times, times[1:])),
                                        2000, delta=400)
-                self.assertEqual(complaints(collectd), [])
+                self.assertEqual(collectd.complaints(), [])
 
 
 @procfs_only

@@ -233,22 +233,21 @@ class Bytes(unittest.TestCase):
         cls.collectd = cls.enterClassContext(
             Collectd(program_rule("files", "files", "Children false"), interval=0.5))
 
-    def counters(self):
-        """disk_octets and io_octets as of now."""
+    def latest(self, *series):
+        """The numbers of the series as of now."""
         now = time.time() + 0.2
-        disk = self.collectd.wait_for_values("files", "disk_octets", after=now)[-1].numbers
-        octets = self.collectd.wait_for_values("files", "io_octets", after=now)[-1].numbers
-        return disk + octets
+        return [number for what in series for number in
+                self.collectd.wait_for_values("files", what, after=now)[-1].numbers]
 
     def cost_of(self, words):
         """Increases of disk read, disk written, read() and write() bytes, of group and file."""
         start = now_ms()
-        before = self.counters()
+        before = self.latest("disk_octets", "io_octets")
         line = self.collectd.wait_for_lines(self.files.pid, after_ms=start)[-1]
         answer = self.files.ask(words)
         if answer != "done":
             self.skipTest(f"{words} is not possible in /var/tmp")
-        after = self.counters()
+        after = self.latest("disk_octets", "io_octets")
         last = self.collectd.wait_for_lines(self.files.pid, after_ms=now_ms())[-1]
         keys = ("disk_read_bytes", "disk_write_bytes", "syscall_read_bytes", "syscall_write_bytes")
         of_group = [b - a for a, b in zip(before, after)]
@@ -259,16 +258,13 @@ class Bytes(unittest.TestCase):
         self.assertGreaterEqual(bytes_counted, expected)
         self.assertLess(bytes_counted, expected + MIB)
 
-    def test_bytes_written_with_o_direct_show_in_disk_octets(self):
-        disk_read, disk_write, _, written = self.cost_of(f"direct {self.BYTES}")
-        self.assert_about(disk_write, self.BYTES)
-        self.assert_about(written, self.BYTES)
-        self.assertLess(disk_read, MIB)
-
-    def test_bytes_that_were_fsyncd_show_in_disk_octets(self):
-        _, disk_write, _, written = self.cost_of(f"fsync {self.BYTES}")
-        self.assert_about(disk_write, self.BYTES)
-        self.assert_about(written, self.BYTES)
+    def test_bytes_that_reach_the_disk_show_in_disk_octets(self):
+        for how in ("direct", "fsync"):
+            with self.subTest(how=how):
+                disk_read, disk_write, _, written = self.cost_of(f"{how} {self.BYTES}")
+                self.assert_about(disk_write, self.BYTES)
+                self.assert_about(written, self.BYTES)
+                self.assertLess(disk_read, MIB)
 
     def test_reads_from_the_page_cache_show_only_in_io_octets(self):
         self.files.ask(f"fsync {self.BYTES}")
@@ -278,11 +274,6 @@ class Bytes(unittest.TestCase):
         self.assertLess(disk_write, 65536)  # the file system may note the time of the access
 
     def test_calls_are_counted(self):
-        now = time.time() + 0.2
-        before = self.collectd.wait_for_values("files", "io_ops", after=now)[-1].numbers
+        before = self.latest("io_ops")
         self.files.ask(f"fsync {self.BYTES}")
-        now = time.time() + 0.2
-        after = self.collectd.wait_for_values("files", "io_ops", after=now)[-1].numbers
-        self.assertAlmostEqual(after[1] - before[1], self.BYTES // 65536, delta=10)
-
-
+        self.assertAlmostEqual(self.latest("io_ops")[1] - before[1], self.BYTES // 65536, delta=10)

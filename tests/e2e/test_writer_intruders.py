@@ -8,7 +8,7 @@ import time
 import unittest
 from pathlib import Path
 
-from faults import FAST, TREE, complaints, cpu_seconds, herd, latest_times, told, wait_for_more
+from faults import FAST, TREE, cpu_seconds, herd, latest_times, told, wait_for_more
 from harness import (Collectd, Workload, check_none_lost, procfs_only, program, wait_until,
                      work_folder)
 
@@ -28,7 +28,7 @@ class Files(unittest.TestCase):
     def stop(self):
         wait_for_more(self.collectd)
         self.assertEqual(self.collectd.stop(), 0)
-        self.assertEqual(complaints(self.collectd), [])
+        self.assertEqual(self.collectd.complaints(), [])
         self.assertEqual(told(self.collectd), [])
 
     def check_files(self):
@@ -113,5 +113,5 @@ class Clock(unittest.TestCase):
         self.assertLess(cpu, (time.monotonic() - self.started) * 0.6, "of a core")
         self.assertEqual(self.collectd.stop(), 0)
         self.assertAlmostEqual(born, right - self.HOUR, delta=60, msg="the clock was set back")
-        self.assertEqual(complaints(self.collectd), [])
+        self.assertEqual(self.collectd.complaints(), [])
         self.assertEqual(len(check_files(self, self.collectd.records_folder)), 2)
