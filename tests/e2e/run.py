@@ -123,9 +123,6 @@ def begin_process(folder):
 @contextlib.contextmanager
 def locked(folder, name):
     """Excludes other processes that use the same folder."""
-    if not folder:
-        yield
-        return
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / name, "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -144,7 +141,7 @@ def run_case(name, ids, locks, prefix=""):
     """Runs tests of one case. Returns an Outcome."""
     suite = unittest.defaultTestLoader.loadTestsFromNames(ids)
     counts = not any(is_marked(test, "is_for_reports") for test in flatten(suite))
-    with locked(locks, name):
+    with locked(locks, name) if locks else contextlib.nullcontext():
         result, began = Result(prefix, counts), time.time()
         suite.run(result)
     print(f"{prefix}case {name} ({time.time() - began:.1f} s)\n", end="", flush=True)
@@ -168,11 +165,9 @@ def run_cases(cases, jobs, folder, locks, prefix=""):
                    for name, ids in cases.items()}
         for future in as_completed(futures):
             name, error = futures[future], future.exception()
+            outcomes[name] = Outcome(Result()) if error else future.result()
             if error:
-                outcomes[name] = Outcome(Result())
                 outcomes[name].bad = [(name, f"its process: {error!r}\n")]
-            else:
-                outcomes[name] = future.result()
     return outcomes
 
 
@@ -233,11 +228,10 @@ def run(options, folder, result):
                 cases = dict(reversed(cases.items()))
             outcomes |= run_cases(cases, options.jobs, folder, options.locks)
         if options.part != "shared":
-            cases = cases_of(alone)
-            light = {name: ids for name, ids in cases.items() if name in LIGHT}
-            outcomes |= run_cases(light, min(2, os.cpu_count()), folder, None)
-            outcomes |= run_cases({name: ids for name, ids in cases.items() if name not in LIGHT},
-                                  1, folder, None)
+            for is_light, jobs in ((True, min(2, os.cpu_count())), (False, 1)):
+                cases = {name: ids for name, ids in cases_of(alone).items()
+                         if (name in LIGHT) == is_light}
+                outcomes |= run_cases(cases, jobs, folder, None)
         finish(cases_of(tests), outcomes, options, folder, result)
     left_out = sum(answer is None for _, answer in wanted)
     for_reports = sum(is_marked(test, "is_for_reports") for test in tests)

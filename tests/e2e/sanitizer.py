@@ -14,6 +14,7 @@ SETTINGS = {
     # collectd and most libraries are not instrumented: what they do is ignored.
     "libtsan": ("TSAN_OPTIONS", "ignore_noninstrumented_modules=1:second_deadlock_stack=1"),
 }
+REPORTS = "sanitizer"  # the folder of reports
 
 
 @functools.lru_cache
@@ -29,10 +30,6 @@ def is_for_threads(plugins):
     return "libtsan" in runtimes(plugins)
 
 
-def reports_folder(folder):
-    return Path(folder, "sanitizer")
-
-
 def prefix(plugins, folder, others):
     """Returns the words before a command that load the runtimes and other libraries into it. The
     runtimes write their reports into the folder."""
@@ -41,8 +38,9 @@ def prefix(plugins, folder, others):
     libraries = [path for name, path in found.items() if name != "libubsan"] + list(others)
     if not libraries:
         return []
-    reports_folder(folder).mkdir(exist_ok=True)
-    settings = [f"{variable}={options}:log_path={reports_folder(folder)}/report"
+    reports = Path(folder, REPORTS)
+    reports.mkdir(exist_ok=True)
+    settings = [f"{variable}={options}:log_path={reports}/report"
                 for variable, options in (SETTINGS[name] for name in found)]
     # The thread sanitizer needs fixed addresses, which a random layout may use.
     fixed = ["setarch", "-R"] if is_for_threads(plugins) else []
@@ -51,8 +49,8 @@ def prefix(plugins, folder, others):
 
 def take_reports(folder, since):
     """Returns the texts of all reports since the last call, whose time was since."""
-    texts = [path.read_text(errors="replace") for path in reports_folder(folder).glob("report.*")]
-    shutil.rmtree(reports_folder(folder), ignore_errors=True)
+    texts = [path.read_text(errors="replace") for path in Path(folder, REPORTS).glob("report.*")]
+    shutil.rmtree(Path(folder, REPORTS), ignore_errors=True)
     # Some reports only say that a thread in the kernel could not be stopped for the leak check.
     texts = [text for text in texts if "ERROR: " in text or "WARNING: ThreadSanitizer" in text]
     # Together with libasan, libubsan ignores log_path.

@@ -17,22 +17,13 @@ FOLDERS = [folder for folder in dict.fromkeys(
 HIDDEN = ("clang", "bpftool")
 
 
-def link_commands(folder):
-    """Links every command of this machine except those that BPF needs."""
-    for place in FOLDERS:
-        for name in os.listdir(place):
-            if not name.startswith(HIDDEN) and not (folder / name).is_symlink():
-                (folder / name).symlink_to(Path(place, name))
-
-
-def link_packages(folder):
-    """Links every package of pkg-config except libbpf."""
-    places = subprocess.run(["pkg-config", "--variable=pc_path", "pkg-config"],
-                            capture_output=True, text=True, check=True).stdout.strip()
-    for place in filter(os.path.isdir, places.split(":")):
-        for path in Path(place).glob("*.pc"):
-            if path.name != "libbpf.pc" and not (folder / path.name).is_symlink():
-                (folder / path.name).symlink_to(path)
+def link_all(places, hidden):
+    """Returns a folder with links to all files of the places, except those whose names begin so."""
+    folder = Path(tempfile.mkdtemp(dir=work_folder()))
+    for path in (path for place in places if os.path.isdir(place) for path in Path(place).iterdir()):
+        if not path.name.startswith(hidden) and not (folder / path.name).is_symlink():
+            (folder / path.name).symlink_to(path)
+    return str(folder)
 
 
 @procfs_only
@@ -40,11 +31,10 @@ def link_packages(folder):
 class WithoutClangBpftoolAndLibbpf(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        commands, packages = (Path(tempfile.mkdtemp(dir=work_folder())) for _ in range(2))
-        link_commands(commands)
-        link_packages(packages)
-        cls.environment = {**os.environ, "PATH": str(commands),
-                           "PKG_CONFIG_LIBDIR": str(packages)}
+        packages = subprocess.run(["pkg-config", "--variable=pc_path", "pkg-config"],
+                                  capture_output=True, text=True, check=True).stdout.strip()
+        cls.environment = {**os.environ, "PATH": link_all(FOLDERS, HIDDEN),
+                           "PKG_CONFIG_LIBDIR": link_all(packages.split(":"), ("libbpf.pc",))}
         cls.hide = [f"-DCMAKE_IGNORE_PATH={';'.join(FOLDERS)}"]
 
     def run_cmake(self, *arguments):

@@ -21,9 +21,8 @@ class LateMatch(unittest.TestCase):
     def setUpClass(cls):
         cls.busy = cls.enterClassContext(Workload("busy"))
         cls.collectd = cls.enterClassContext(Collectd(
-            cls.option + program_rule("late", "busy", f'Comm "{cls.NAME}"',
-                              "Children false") + program_rule("all", "busy"),
-            interval=0.5))
+            cls.option + program_rule("late", "busy", f'Comm "{cls.NAME}"', "Children false") +
+            program_rule("all", "busy"), interval=0.5))
         cls.collectd.wait_for_values("late", "ps_count")
         time.sleep(BUSY_BEFORE)
         cls.renamed = time.time()

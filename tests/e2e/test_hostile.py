@@ -1,39 +1,17 @@
 """What users of the host cannot do to others through denet; hostile names are in test_names.py."""
 
+import contextlib
 import os
+import re
 import socket
 import stat
 import tempfile
-import threading
+import time
 import unittest
 from pathlib import Path
 
 from harness import (Collectd, Workload, collectd_plugin_folder, procfs_only, program_rule, rule,
                      wait_until, work_folder)
-
-
-class Graphite:
-    """A server of Graphite: keeps the set of all paths that it receives."""
-
-    def __init__(self):
-        self.paths = set()
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
-        self.port = self.socket.getsockname()[1]
-        self.thread = threading.Thread(target=self._listen)
-
-    def _listen(self):
-        while data := self.socket.recv(65536):
-            self.paths |= {line.split()[0].decode() for line in data.splitlines() if b" " in line}
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *unused):
-        self.socket.sendto(b"", self.socket.getsockname())
-        self.thread.join()
-        self.socket.close()
 
 
 def settings_of_graphite(port):
@@ -56,23 +34,30 @@ class Names(unittest.TestCase):
     def test_are_distinct_in_graphite(self):
         for name in self.NAMES:
             self.enterContext(Workload("sleeper", environment={b"SLEEPER_COMM": name}))
-        own = program_rule("x", "sleeper", 'Instance "%{comm}"',
-                   "Children false", "Records false")
-        with Graphite() as graphite, \
-                Collectd(own, interval=0.5, extra=settings_of_graphite(graphite.port)):
-            def received():
-                return {path for path in graphite.paths if path.endswith(".ps_count.processes")}
-            wait_until(lambda: len(received()) == len(self.NAMES), "a path for each name")
+        server = self.enterContext(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        server.bind(("127.0.0.1", 0))
+        server.setblocking(False)
+        own = program_rule("x", "sleeper", 'Instance "%{comm}"', "Children false", "Records false")
+        self.enterContext(Collectd(own, interval=0.5,
+                                   extra=settings_of_graphite(server.getsockname()[1])))
+        paths = set()
+
+        def all_came():
+            with contextlib.suppress(BlockingIOError):
+                while data := server.recv(65536):
+                    paths.update(re.findall(rb"^(\S+\.ps_count\.processes) ", data, re.MULTILINE))
+            return len(paths) == len(self.NAMES)
+        wait_until(all_came, "a path for each name")
 
     def test_that_change_all_the_time_make_no_more_groups_than_there_may_be(self):
         sleeper = self.enterContext(Workload("sleeper"))
-        own = program_rule("x", "sleeper", 'Instance "%{comm}"',
-                   "Children false", "MaxInstances 3")
+        own = program_rule("x", "sleeper", 'Instance "%{comm}"', "Children false",
+                           "MaxInstances 3")
         with Collectd("BaseInterval 0.01\nMaxInterval 0.05\n" + own, interval=0.5) as collectd:
             collectd.wait_ready()
             for number in range(300):
                 sleeper.ask(f"name n{number}")
-                threading.Event().wait(0.005)
+                time.sleep(0.005)
             sleeper.ask("name last")
             wait_until(lambda: any(path.parents[1].name in ("last", "x-_other")
                                    for path in collectd.files()), "its last file")
@@ -83,8 +68,7 @@ class Names(unittest.TestCase):
             self.assertLessEqual(max(map(len, groups.values())), 4, groups)
             self.assertEqual(collectd.stop(), 0)
             for lines in collectd.records().values():
-                self.assertEqual(lines[0]["kind"], "metadata")
-                self.assertEqual(lines[0]["pid"], sleeper.pid)
+                self.assertEqual((lines[0]["kind"], lines[0]["pid"]), ("metadata", sleeper.pid))
 
 
 @procfs_only

@@ -47,7 +47,9 @@ class InARow(unittest.TestCase):
         ends = [line for line in collectd.log() if "Exiting normally" in line]
         self.assertEqual(len(ends), times)
         check_files(self, collectd.records_folder)
-        self.assertEqual(processes_at(collectd.folder), [])
+        # collectd's BaseDir is its working directory.
+        self.assertEqual([path for path in Path("/proc").glob("[0-9]*/cwd")
+                          if os.path.realpath(path) == str(collectd.folder)], [])
         if source_in_use() == "bpf":
             self.assertTrue(self.held)
             wait_until(lambda: not self.held & objects_in_kernel(), "the kernel to free them")
@@ -57,17 +59,6 @@ class InARow(unittest.TestCase):
 class InARowWithStacks(InARow):
     TIMES = {"bpf": 20}
     SETTINGS = 'OffCPU "stacks"\n'
-
-
-def processes_at(folder):
-    """Returns the processes whose working directory is the folder, collectd's BaseDir."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cwd"):
-        try:
-            found += [path] if os.path.samefile(path, folder) else []
-        except OSError:
-            pass
-    return found
 
 
 @procfs_only

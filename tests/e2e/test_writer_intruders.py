@@ -8,7 +8,7 @@ import time
 import unittest
 from pathlib import Path
 
-from faults import FAST, TREE, cpu_seconds, herd, latest_times, told, wait_for_more
+from faults import FAST, TREE, check_files, cpu_seconds, herd, latest_times, told, wait_for_more
 from harness import (Collectd, Workload, check_none_lost, procfs_only, program, wait_until,
                      work_folder)
 
@@ -20,7 +20,7 @@ class Files(unittest.TestCase):
     """Files that others remove, rename or cut while they are written."""
 
     def setUp(self):
-        self.herd = self.enterContext(herd())
+        self.enterContext(herd())
         self.collectd = self.enterContext(Collectd(FAST + TREE, WRITE))
         wait_for_more(self.collectd)
         self.path, = self.collectd.files()
