@@ -5,8 +5,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-from harness import (Workload, collectd_plugin_folder, every, now_ms, program_rule, read_lines,
-                     wait_until)
+from harness import Workload, every, now_ms, program_rule, read_lines, stock_plugin, wait_until
 
 FAST = every(0.2)
 # A tree with lines of more than a page: a few fill a file.
@@ -72,25 +71,19 @@ def told(collectd, words=""):
     return [line for line in collectd.log() if "write_denet plugin: " in line and words in line]
 
 
-def check_file(test, path):
-    """Checks one file. Returns its key, its number and the times of its lines."""
-    lines = read_lines(path)
-    test.assertEqual([line["kind"] for line in lines].count("metadata"), 1, path)
-    test.assertEqual(lines[0]["kind"], "metadata", path)
-    stem, _, number = path.stem.partition("_")
-    test.assertEqual(stem, f'{lines[0]["pid"]}-{lines[0]["t0_ms"]}')
-    return stem, int(number or 1), [line["ts_ms"] for line in lines[1:]]
-
-
 def check_files(test, folder, instance="*"):
     """Checks that each file of the group is whole, that no line exists twice, and that names sort
     as times do. Returns {(group, pid and start): {number of the segment: times}}."""
     found = {}
     for path in sorted(Path(folder).glob(f"*/{instance}/**/*.jsonl")):
-        stem, number, times = check_file(test, path)
+        head, *lines = read_lines(path)
+        test.assertEqual(head["kind"], "metadata", path)
+        test.assertNotIn("metadata", [line["kind"] for line in lines], path)
+        stem, _, number = path.stem.partition("_")
+        test.assertEqual(stem, f'{head["pid"]}-{head["t0_ms"]}')
         parts = found.setdefault((path.relative_to(folder).parts[1], stem), {})
-        test.assertNotIn(number, parts, path)
-        parts[number] = times
+        test.assertNotIn(int(number or 1), parts, path)
+        parts[int(number or 1)] = [line["ts_ms"] for line in lines]
     for key, parts in found.items():
         times = [moment for number in sorted(parts) for moment in parts[number]]
         test.assertEqual(times, sorted(set(times)), f"{key}: a time stands twice or falls")
@@ -126,9 +119,10 @@ class Socket:
     """The protocol of collectdctl(1): one line to the plugin unixsock, one line from it."""
 
     def __init__(self, collectd):
+        """collectd: with the configuration of settings()."""
         self.socket = socket.socket(socket.AF_UNIX)
-        wait_until(lambda: not self.socket.connect_ex(str(self.path(collectd))),
-                   "collectd's socket")
+        path = str(collectd.folder / "socket")
+        wait_until(lambda: not self.socket.connect_ex(path), "collectd's socket")
         self.lines = self.socket.makefile("r")
 
     def __enter__(self):
@@ -139,20 +133,8 @@ class Socket:
         self.socket.close()
 
     @staticmethod
-    def path(collectd):
-        return collectd.folder / "socket"
-
-    @classmethod
-    def add_to(cls, collectd):
-        """Adds the plugin to the configuration of a collectd that is not started. Returns it."""
-        with collectd.config.open("a") as file:
-            file.write(f"""PluginDir "{collectd_plugin_folder()}"
-LoadPlugin unixsock
-<Plugin unixsock>
-  SocketFile "{cls.path(collectd)}"
-</Plugin>
-""")
-        return collectd
+    def settings():
+        return stock_plugin("unixsock", 'SocketFile "socket"')  # in collectd's BaseDir
 
     def ask(self, words):
         self.socket.sendall(words.encode() + b"\n")

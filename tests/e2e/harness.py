@@ -147,6 +147,13 @@ def program_rule(name, workload, *lines):
     return rule(name, f'Executable "{program(workload)}"', *lines)
 
 
+def stock_plugin(name, *lines):
+    """The configuration of one of collectd's own plugins, for Collectd(extra=)."""
+    body = "".join(f"  {line}\n" for line in lines)
+    return f'PluginDir "{collectd_plugin_folder()}"\nLoadPlugin {name}\n' \
+        f"<Plugin {name}>\n{body}</Plugin>\n"
+
+
 class Collectd:
     """A context manager that runs collectd in the foreground, in a folder of its own."""
 
@@ -474,6 +481,12 @@ def why_no_bpf():
         return ""
     reasons = [line.partition("] denet plugin: ")[2] for line in collectd.complaints()]
     return next(filter(None, reasons), "collectd did not start, and denet logged no reason")
+
+
+def statm_bytes(pid):
+    """Returns the bytes of a process's address space, and those that are resident."""
+    pages = Path(f"/proc/{pid}/statm").read_text().split()[:2]
+    return [int(number) * os.sysconf("SC_PAGE_SIZE") for number in pages]
 
 
 def threads_of(pid):

@@ -59,6 +59,11 @@ def prioritize(pid):
         group.write_text("-10")
 
 
+def io_of(pid):
+    text = Path(f"/proc/{pid}/io").read_text()
+    return {key: int(number) for key, number in (line.split(": ") for line in text.splitlines())}
+
+
 def sums(rows, keys):
     return [sum(row[key] for row in rows) for key in keys]
 

@@ -21,16 +21,6 @@ NOT_AT_ONE_MOMENT = {"ts_ms", "cpu_usage", "uptime_secs", "cpu_core", "sys_net_r
 OBJECTS = ("prog", "map", "link")
 
 
-def lines_of_both(pids):
-    """The last lines of two collectds that watch the same processes: {source: {pid: line}}."""
-    rules = "SinceProcessStart true\n" + \
-        rule("all", 'Comm "~^(threads|files|family|sleeper)$"', "Children false")
-    with Collectd('Source "bpf"\n' + rules) as bpf, \
-            Collectd('Source "procfs"\n' + rules) as procfs:
-        return {name: {pid: collectd.wait_for_lines(pid, count=3)[-1] for pid in pids}
-                for name, collectd in (("bpf", bpf), ("procfs", procfs))}
-
-
 @measures
 @bpf_only
 class SameAsProc(unittest.TestCase):
@@ -47,7 +37,13 @@ class SameAsProc(unittest.TestCase):
         cls.parent.ask("worker 40960 50")  # its usage is not its parent's
         cls.pids = {"threads": cls.many.pid, "I/O": cls.io.pid, "parent": cls.parent.pid,
                     "rest": cls.rest.pid}
-        cls.lines = lines_of_both(cls.pids.values())
+        rules = "SinceProcessStart true\n" + \
+            rule("all", 'Comm "~^(threads|files|family|sleeper)$"', "Children false")
+        with Collectd('Source "bpf"\n' + rules) as bpf, \
+                Collectd('Source "procfs"\n' + rules) as procfs:
+            cls.lines = {name: {pid: collectd.wait_for_lines(pid, count=3)[-1]
+                                for pid in cls.pids.values()}
+                         for name, collectd in (("bpf", bpf), ("procfs", procfs))}
 
     def test_every_metric_of_a_process_at_rest_is_the_same(self):
         for name, pid in self.pids.items():

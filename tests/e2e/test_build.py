@@ -20,7 +20,7 @@ HIDDEN = ("clang", "bpftool")
 def link_all(places, hidden):
     """Returns a folder with links to all files of the places, except those whose names begin so."""
     folder = Path(tempfile.mkdtemp(dir=work_folder()))
-    for path in (path for place in places if os.path.isdir(place) for path in Path(place).iterdir()):
+    for path in (path for place in filter(os.path.isdir, places) for path in Path(place).iterdir()):
         if not path.name.startswith(hidden) and not (folder / path.name).is_symlink():
             (folder / path.name).symlink_to(path)
     return str(folder)

@@ -87,7 +87,8 @@ class Exec(unittest.TestCase):
         pid_file = Path(program("sleeper")).parent.parent / "exec.pid"
         pid_file.write_text(str(shell.pid))
         collectd = self.enterContext(Collectd(
-            program_rule("into", "sleeper") + rule("within", f'PidFile "{pid_file}"'), interval=0.5))
+            rule("within", f'PidFile "{pid_file}"') + program_rule("into", "sleeper"),
+            interval=0.5))
         collectd.wait_for_lines(shell.pid, count=2, instance="within")
         collectd.wait_for_values("into", "ps_count")
         self.assertEqual(collectd.latest("into", "ps_count"), [0, 0])

@@ -96,7 +96,7 @@ class Keys(unittest.TestCase):
             self.assertEqual(metadata["host"], HOST)
             self.assertEqual(sum(line["kind"] == "metadata" for line in lines), 1)
 
-    def test_metadata_is_true(self):
+    def test_metadata_is_true_and_each_capability_that_is_missing_has_a_reason(self):
         metadata = self.collectd.lines_of(self.sleeper.pid)[0]
         self.assertEqual(metadata["cmd"][1:], ["one", "two words"])
         self.assertEqual(metadata["executable"], program("sleeper"))
@@ -105,11 +105,9 @@ class Keys(unittest.TestCase):
         self.assertEqual((metadata["rule"], metadata["instance"]), ("alone", "alone"))
         self.assertEqual(metadata["boot_id"],
                          Path("/proc/sys/kernel/random/boot_id").read_text().strip())
-
-    def test_capabilities_name_each_source_once_with_a_reason(self):
-        capabilities = self.collectd.lines_of(self.sleeper.pid)[0]["capabilities"]
-        self.assertEqual(capabilities["source"], {"available": True, "name": source_in_use()})
-        for name, entry in capabilities.items():
+        self.assertEqual(metadata["capabilities"]["source"],
+                         {"available": True, "name": source_in_use()})
+        for name, entry in metadata["capabilities"].items():
             self.assertIsInstance(entry["available"], bool, name)
             if not entry["available"]:
                 self.assertTrue(entry["reason"], name)

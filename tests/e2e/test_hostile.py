@@ -10,21 +10,8 @@ import time
 import unittest
 from pathlib import Path
 
-from harness import (Collectd, Workload, collectd_plugin_folder, procfs_only, program_rule, rule,
-                     wait_until, work_folder)
-
-
-def settings_of_graphite(port):
-    return f"""PluginDir "{collectd_plugin_folder()}"
-LoadPlugin write_graphite
-<Plugin write_graphite>
-  <Node "test">
-    Host "127.0.0.1"
-    Port "{port}"
-    Protocol "udp"
-  </Node>
-</Plugin>
-"""
+from harness import (Collectd, Workload, procfs_only, program_rule, rule, stock_plugin, wait_until,
+                     work_folder)
 
 
 @procfs_only
@@ -38,8 +25,9 @@ class Names(unittest.TestCase):
         server.bind(("127.0.0.1", 0))
         server.setblocking(False)
         own = program_rule("x", "sleeper", 'Instance "%{comm}"', "Children false", "Records false")
-        self.enterContext(Collectd(own, interval=0.5,
-                                   extra=settings_of_graphite(server.getsockname()[1])))
+        node = ['<Node "test">', 'Host "127.0.0.1"', f'Port "{server.getsockname()[1]}"',
+                'Protocol "udp"', "</Node>"]
+        self.enterContext(Collectd(own, interval=0.5, extra=stock_plugin("write_graphite", *node)))
         paths = set()
 
         def all_came():

@@ -7,17 +7,12 @@ import unittest
 from pathlib import Path
 
 from harness import (MIB, Collectd, Workload, bpf_only, every, make_cgroup, measures, program,
-                     remove_cgroup, rule, wait_until, work_folder)
-from spawner import OF_GROUP, Spawner, cpu_us, differences, end_of, prioritize, sums, totals
+                     remove_cgroup, rule, statm_bytes, wait_until, work_folder)
+from spawner import OF_GROUP, Spawner, cpu_us, differences, end_of, io_of, prioritize, sums, totals
 
 # Few ticks: nearly all of these processes start and end between two.
 SLOW = every(1)
 NOBODY = 65534
-
-
-def io_of(pid):
-    text = Path(f"/proc/{pid}/io").read_text()
-    return {key: int(number) for key, number in (line.split(": ") for line in text.splitlines())}
 
 
 @measures
@@ -180,26 +175,24 @@ class Shapes(unittest.TestCase):
         self.assertEqual(differences(row, lines[-1]), {})
         return lines
 
-    def test_a_child_without_exec_is_a_process_of_its_own(self):
-        parent, child = self.rows["fork"]["pid"], self.pid_of["child"]
+    def test_a_child_without_exec_is_a_process_of_its_own_in_the_tree_of_its_parent(self):
+        row, child = self.rows["fork"], self.pid_of["child"]
+        parent = row["pid"]
         self.check_counts("fork", 2)
         for pid, code in ((parent, 0), (child, 7)):
-            lines = self.lines_of(pid, "fork")
-            self.assertEqual(lines[0]["cmd"], [program("lives"), "fork", "0"])
-            self.assertEqual(lines[-1]["exit"], {"code": code})
-        self.assertEqual(self.lines_of(child, "fork")[0]["ppid"], parent)
+            metadata, *_, last = self.lines_of(pid, "fork")
+            self.assertEqual(metadata["cmd"], [program("lives"), "fork", "0"])
+            self.assertEqual(last["exit"], {"code": code})
+        self.assertEqual(metadata["ppid"], parent)
         self.assertEqual(self.collectd.pids_of_files("fork"), sorted([parent, child]))
-
-    def test_a_child_without_exec_is_in_the_tree_of_its_parent(self):
-        row = self.rows["fork"]
         found = self.check_counts("fork-tree", 2)
         # The kernel adds a child that was waited for to its parent's figures.
         for what in ("ps_pagefaults", "io_octets", "io_ops"):
             self.assertEqual(found[what], sums([row], OF_GROUP[what]), what)
         self.assertAlmostEqual(sum(found["ps_cputime"]), cpu_us([row]), delta=100)
-        last = self.lines_of(row["pid"], "fork-tree")[-1]
+        last = self.lines_of(parent, "fork-tree")[-1]
         self.assertEqual(last["aggregated"]["page_faults_cached"], row["minflt"])
-        self.assertEqual(self.collectd.pids_of_files("fork-tree"), [row["pid"]])
+        self.assertEqual(self.collectd.pids_of_files("fork-tree"), [parent])
 
     def test_two_execs_match_the_last_program(self):
         """A tick may have found the first program: then its usage is in its own group."""
@@ -285,6 +278,7 @@ class Identity(unittest.TestCase):
     def test_a_symbolic_link_is_followed(self):
         metadata = self.check("link", self.job(self.link))
         self.assertEqual(metadata["cmd"][0], str(self.link))
+        self.check("executable", self.job(), self.job(self.link))
 
     def test_a_relative_path_is_made_whole(self):
         self.spawner.ask(f"at {Path(program('job')).parent}")
@@ -303,9 +297,6 @@ class Identity(unittest.TestCase):
     def test_a_rule_by_cgroup_matches(self):
         enter_cgroup(self, self.spawner, make_cgroup(self.CGROUP))
         self.check("cgroup", self.job())
-
-    def test_a_rule_by_executable_matches_under_any_name(self):
-        self.check("executable", self.job(), self.job(self.link))
 
 
 class ForksThatEnd(unittest.TestCase):
@@ -392,9 +383,6 @@ class Storm(unittest.TestCase):
     FORKS = 100_000
     EXECS = 3000
 
-    def resident(self, pid):
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
     def test_each_is_counted_or_reported_as_lost(self):
         name = f"storm{os.getpid()}"
         program_of_that_name = work_folder() / name
@@ -404,7 +392,7 @@ class Storm(unittest.TestCase):
         self.collectd = self.enterContext(Collectd(
             rule("storm", f'Comm "{name}"', "Children false", "Records false")))
         self.collectd.wait_for_values("storm", "ps_count")
-        before = self.resident(self.collectd.pid)
+        before = statm_bytes(self.collectd.pid)[1]
         for words in (f"storm {self.FORKS}", f"storm {self.EXECS} {program_of_that_name} exit"):
             self.assertEqual(spawner.ask(words), "done")
 
@@ -412,7 +400,7 @@ class Storm(unittest.TestCase):
         found = totals(self.collectd, "storm", born)
         wait_until(lambda: self.collectd.latest("storm", "ps_count") == [1, 1], "one process")
         self.assertIsNone(self.collectd.process.poll())
-        self.assertLess(self.resident(self.collectd.pid), before + 48 * MIB)
+        self.assertLess(statm_bytes(self.collectd.pid)[1], before + 48 * MIB)
         self.assertLessEqual(found["derive-starts"], [born])
         if self.collectd.latest("_self", "derive-bpf_lost") == [0]:
             self.assertEqual((found["derive-starts"], found["derive-exits"]), ([born], [born]))

@@ -76,13 +76,11 @@ class EveryWayToBlock(unittest.TestCase):
         self.assertGreater(share, 0.2 if kind in ON_DISK else 0.8)
 
     @for_each_program
-    def test_the_blocked_time_of_a_process_never_falls_and_is_what_it_knows(self, _, truth, lines):
+    def test_the_blocked_time_never_falls_and_is_what_the_program_knows(self, kind, truth, lines):
+        """Of the process and of its group."""
         times = [line["off_cpu_ns"] for line in lines]
         self.assertEqual(times, sorted(times))
         self.assert_near(times[-1], truth["blocked_ns"])
-
-    @for_each_program
-    def test_the_blocked_time_of_a_group_is_what_its_process_knows(self, kind, truth, _):
         if kind != "child":  # which is in its group too if it is seen before it execs
             in_ms, = self.collectd.latest(kind, "total_time_in_ms-offcpu")
             self.assert_near(in_ms * 1e6, truth["blocked_ns"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from blocking import PACE, WRITE, blocker_rule, increase, off_cpu, start, time_in_stacks, wall_ns
 from harness import (MIB, Collectd, Workload, bpf_only, measures, now_ms, program_rule,
-                     source_in_use, wait_until)
+                     source_in_use, statm_bytes, wait_until)
 
 
 @measures
@@ -66,11 +66,6 @@ def tasks_in_kernel():
     return None
 
 
-def memory_of(pid):
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) << 10
-
-
 @measures
 @bpf_only
 class Storm(unittest.TestCase):
@@ -86,7 +81,7 @@ class Storm(unittest.TestCase):
         cls.collectd.wait_for_lines(cls.crowd.pid, count=3)
         cls.start = cls.settled_line()
         cls.storm(cls.COUNT // 10)  # what it takes once it may keep
-        cls.memory = memory_of(cls.collectd.pid)
+        cls.memory = statm_bytes(cls.collectd.pid)[1]
         cls.tasks = tasks_in_kernel()
         cls.truth = cls.storm(cls.COUNT)
         cls.end = cls.settled_line()
@@ -117,7 +112,7 @@ class Storm(unittest.TestCase):
         wait_until(lambda: tasks_in_kernel() < self.tasks + self.COUNT / 100, "their tasks to go")
 
     def test_none_of_them_stays_in_memory(self):
-        self.assertLess(memory_of(self.collectd.pid) - self.memory, 8 * MIB)
+        self.assertLess(statm_bytes(self.collectd.pid)[1] - self.memory, 8 * MIB)
 
     def test_nothing_was_lost(self):
         self.assertEqual(self.collectd.latest("_self", "derive-bpf_lost"), [0])

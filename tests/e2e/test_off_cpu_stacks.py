@@ -158,13 +158,6 @@ def chain(*flags, suffix):
     return program("chain", ("-O2", *flags), "-" + suffix)
 
 
-def functions_by_address(path):
-    """[(address, size, name)] of what a program defines."""
-    said = subprocess.run(["nm", "-S", "--defined-only", path], capture_output=True, text=True)
-    rows = [line.split() for line in said.stdout.splitlines()]
-    return [(int(row[0], 16), int(row[1], 16), row[3]) for row in rows if len(row) == 4]
-
-
 @measures
 @bpf_only
 class WholeAndNamed(unittest.TestCase):
@@ -248,11 +241,9 @@ class WholeAndNamed(unittest.TestCase):
         for name in ("plain", "static", "fixed", "deleted", "replaced", "root", "exited"):
             with self.subTest(program=name):
                 self.check_chain(name)
-
-    def test_the_leaf_is_in_libc(self):
-        """__internal_syscall_cancel since glibc 2.41."""
-        leaf = function_of(self.sleeps("plain")[0][0])
-        self.assertRegex(leaf, r"nanosleep|usleep|syscall_cancel|^libc")
+        # __internal_syscall_cancel since glibc 2.41.
+        self.assertRegex(function_of(self.sleeps("plain")[0][0]),
+                         r"nanosleep|usleep|syscall_cancel|^libc")
 
     def test_with_debug_information_each_frame_has_file_and_line(self):
         text = (SOURCES / "chain.c").read_text().splitlines()
@@ -264,7 +255,10 @@ class WholeAndNamed(unittest.TestCase):
                         self.sleeps("debug")[0])
 
     def test_without_symbols_each_frame_is_module_and_offset(self):
-        functions = functions_by_address(self.paths["plain"])
+        said = subprocess.run(["nm", "-S", "--defined-only", self.paths["plain"]],
+                              capture_output=True, text=True).stdout
+        rows = [line.split() for line in said.splitlines()]
+        functions = [(int(row[0], 16), int(row[1], 16), row[3]) for row in rows if len(row) == 4]
         names = []
         for frame in self.sleeps("stripped")[0]:
             found = re.fullmatch(r"chain-stripped\+0x([0-9a-f]+)", frame)

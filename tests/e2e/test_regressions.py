@@ -27,9 +27,8 @@ class TooManyToSample(unittest.TestCase):
              " done; echo ready; wait"], stdout=subprocess.PIPE, start_new_session=True))
         self.addCleanup(os.killpg, sleepers.pid, signal.SIGKILL)
         self.assertEqual(sleepers.stdout.readline(), b"ready\n")
-        with Collectd(every(0.01) +
-                      rule("herd", 'Comm "sleep"', "Children false"),
-                      'MaxTotalSize 200\n') as collectd:
+        with Collectd(every(0.01) + rule("herd", 'Comm "sleep"', "Children false"),
+                      "MaxTotalSize 200\n") as collectd:
             collectd.wait_for_values("herd", "ps_count", timeout=30)
             start = time.time()
             time.sleep(5)  # the reports of this time are tested
@@ -55,8 +54,7 @@ class OutOfFiles(unittest.TestCase):
     def setUpClass(cls):
         cls.busy = cls.enterClassContext(Workload("busy"))
         time.sleep(cls.BUSY_BEFORE)
-        cls.collectd = cls.enterClassContext(
-            Collectd(program_rule("busy", "busy"), interval=0.5))
+        cls.collectd = cls.enterClassContext(Collectd(program_rule("busy", "busy"), interval=0.5))
         cls.collectd.wait_for_values("busy", "ps_cputime", count=3)
         before = resource.prlimit(cls.collectd.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(cls.collectd.pid, resource.RLIMIT_NOFILE, (3, before[1]))
@@ -83,12 +81,9 @@ class OutOfFiles(unittest.TestCase):
         used = (sum(values[-1].numbers) - sum(values[0].numbers)) / 1e6
         self.assertGreater(used, (values[-1].time - values[0].time) * 0.5)
 
-    def test_nothing_has_ended_or_started(self):
-        self.assertEqual(self.collectd.latest("busy", "derive-exits"), [0])
-        self.assertEqual(self.collectd.latest("busy", "derive-starts"), [0])
-        self.assertEqual(self.collectd.latest("busy", "ps_count"), [1, 2])
-
-    def test_one_file_without_an_end(self):
+    def test_nothing_has_ended_or_started_and_the_file_has_no_end(self):
+        for what, numbers in (("derive-exits", [0]), ("derive-starts", [0]), ("ps_count", [1, 2])):
+            self.assertEqual(self.collectd.latest("busy", what), numbers)
         self.assertEqual(self.collectd.pids_of_files("busy"), [self.busy.pid])
         lines = self.collectd.lines_of(self.busy.pid)
         self.assertEqual([line["kind"] for line in lines],

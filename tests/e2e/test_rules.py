@@ -146,15 +146,15 @@ class Names(unittest.TestCase):
         for shard, instance in zip(cls.shards, ("line-1", "line-2", "line-2")):
             cls.collectd.wait_for_lines(shard.pid, instance=instance)
 
-    def assert_count(self, instance, count):
-        self.assertEqual(self.collectd.latest(instance, "ps_count"), [count, count], instance)
-
-    def test_process_is_the_exact_name(self):
-        self.assert_count(f"{COMM}s", 3)
-
-    def test_process_match_names_by_its_captures(self):
-        self.assert_count("line-1", 1)
-        self.assert_count("line-2", 2)
+    def test_each_instance_has_its_processes(self):
+        """Those of a name, of captures, of placeholders, and those above MaxInstances."""
+        counts = {f"{COMM}s": 3, "line-1": 1, "line-2": 2, f"mixed.sleeper.{USER}.{COMM}s": 3,
+                  **{f"pid-{shard.pid}": 1 for shard in self.shards}, "capped-_other": 1}
+        for instance, count in counts.items():
+            with self.subTest(instance=instance):
+                self.assertEqual(self.collectd.latest(instance, "ps_count"), [count, count])
+        capped = [name for name in self.collectd.instances() if name.startswith("capped-")]
+        self.assertEqual(len(capped), 3)
 
     def test_process_as_a_block_takes_options(self):
         self.assertIsNotNone(self.collectd.latest("family", "ps_count"))
@@ -164,16 +164,6 @@ class Names(unittest.TestCase):
     def test_process_and_process_match_have_no_children(self):
         kinds = {line["kind"] for line in self.collectd.lines_of(self.shards[0].pid, "line-1")}
         self.assertEqual(kinds, {"metadata", "sample"})
-
-    def test_placeholders_name_the_instance(self):
-        for shard in self.shards:
-            self.assert_count(f"pid-{shard.pid}", 1)
-        self.assert_count(f"mixed.sleeper.{USER}.{COMM}s", 3)
-
-    def test_instances_above_max_instances_are_other(self):
-        names = [name for name in self.collectd.instances() if name.startswith("capped-")]
-        self.assertEqual(len(names), 3)
-        self.assert_count("capped-_other", 1)
 
     def test_a_process_counts_in_each_rule(self):
         self.assertGreater(self.collectd.latest("spare", "ps_rss")[0], 0)
