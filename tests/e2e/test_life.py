@@ -7,7 +7,7 @@ import unittest
 from pathlib import Path
 
 from harness import (MIB, Collectd, Workload, bpf_only, every, make_cgroup, measures, program,
-                     remove_cgroup, rule, statm_bytes, wait_until, work_folder)
+                     program_rule, remove_cgroup, rule, statm_bytes, wait_until, work_folder)
 from spawner import OF_GROUP, Spawner, cpu_us, differences, end_of, io_of, prioritize, sums, totals
 
 # Few ticks: nearly all of these processes start and end between two.
@@ -29,16 +29,11 @@ class OneAfterTheOther(unittest.TestCase):
         folder = cls.enterClassContext(tempfile.TemporaryDirectory(dir="/var/tmp"))
         cls.command = [program("job"), folder, cls.CPU_MS, cls.BYTES, cls.PAGES]
         cls.spawner = cls.enterClassContext(Spawner())
-        job = f'CommandLine "^{program("job")} {folder} "'
-        rules = rule("job", job, "Children false") + \
-            rule("both", job, f'CommandLine "^{program("spawner")}"', "Children false",
-                 "Records false")
+        rules = rule("job", f'CommandLine "^{program("job")} {folder} "', "Children false")
         cls.collectd = cls.enterClassContext(Collectd(cls.INTERVALS + rules, interval=0.5))
         cls.collectd.wait_ready()
-        before = io_of(cls.spawner.pid)
         cls.jobs = cls.spawner.run(*cls.command, count=cls.COUNT, at_once=cls.AT_ONCE)
-        cls.totals, cls.both = (totals(cls.collectd, name, cls.COUNT) for name in ("job", "both"))
-        cls.reaped = {key: after - before[key] for key, after in io_of(cls.spawner.pid).items()}
+        cls.totals = totals(cls.collectd, "job", cls.COUNT)
         cls.collectd.stop()
         # By number: two jobs may have the same pid.
         cls.lines = {int(lines[0]["cmd"][-1]): lines for lines in cls.collectd.records().values()}
@@ -66,12 +61,6 @@ class OneAfterTheOther(unittest.TestCase):
         for what, keys in OF_GROUP.items():
             with self.subTest(series=what):
                 self.assertEqual(self.totals[what], sums(self.jobs, keys))
-
-    def test_what_a_living_parent_has_reaped_counts_once(self):
-        """The kernel adds the I/O of children that were waited for to their parent's."""
-        for what in ("io_octets", "io_ops", "disk_octets"):
-            self.assertEqual(self.both[what], [self.reaped[key] for key in OF_GROUP[what]])
-        self.assertEqual(self.both["ps_count"], [1, 1])
 
     def test_each_has_a_file_with_its_identity_end_and_exact_usage(self):
         self.assertEqual(set(self.lines), set(range(self.COUNT)))
@@ -375,6 +364,25 @@ class OneAtATime(unittest.TestCase):
                   for line in lines[1:]]
         self.assertEqual(len(self.collectd.files()), self.COUNT)
         self.assertLessEqual(max(usages), 100.1)
+
+
+@bpf_only
+class Reaped(unittest.TestCase):
+    JOBS = 20
+
+    def test_what_a_living_parent_has_reaped_counts_once(self):
+        rules = program_rule("both", "spawner", f'Executable "{program("job")}"', "Children false")
+        with tempfile.TemporaryDirectory(dir="/var/tmp") as folder, Spawner() as spawner, \
+                Collectd(SLOW + rules, interval=0.5) as collectd:
+            collectd.wait_for_lines(spawner.pid)
+            # The kernel adds the I/O of children that were waited for to their parent's.
+            before = io_of(spawner.pid)
+            spawner.run(program("job"), folder, 2, 65536, 0, count=self.JOBS)
+            found, after = totals(collectd, "both", self.JOBS), io_of(spawner.pid)
+            for what in ("io_octets", "io_ops", "disk_octets"):
+                self.assertEqual(found[what], [after[key] - before[key] for key in OF_GROUP[what]])
+            self.assertGreaterEqual(found["io_octets"][1], self.JOBS * 65536)
+            self.assertEqual(found["ps_count"], [1, 1])
 
 
 @measures
