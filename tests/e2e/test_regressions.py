@@ -152,7 +152,7 @@ class Reentry(unittest.TestCase):
         return self.collectd.wait_for_lines(self.writer.pid, count=4, after_ms=now_ms() + 500)[-3:]
 
     def test_the_tree_goes_on_in_its_file(self):
-        self.writer = self.enterContext(Workload("writer"))
+        self.writer = self.enterContext(Workload("sleeper"))
         self.writer.ask("name e2e-reenter")
         self.writer.ask(f"write {self.BEFORE}")
         child = int(self.writer.ask("child"))
