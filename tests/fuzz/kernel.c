@@ -60,6 +60,17 @@ static void push(struct events *events, const void *bytes, size_t size) {
   events->all[events->count++] = (struct event){(void *)copy.bytes, size};
 }
 
+/* Adds an event with so many bytes of the script behind its struct. */
+static void push_longer(struct events *events, const void *event, size_t event_bytes,
+                        struct denet_text *rest, size_t more_bytes) {
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer all = {0};
+  char more[512];
+  fuzz_take(rest, more, more_bytes);
+  CLAIM(!denet_buffer_append(&all, event, event_bytes));
+  CLAIM(!denet_buffer_append(&all, more, more_bytes));
+  push(events, all.bytes, all.length);
+}
+
 static void clear(struct events *events) {
   for (size_t i = 0; i < events->count; i++)
     free(events->all[i].bytes);
@@ -137,7 +148,6 @@ static void send_fork(struct denet_text *rest) {
 }
 
 static void send_texts(struct denet_text *rest) {
-  DENET_CLEANUP(denet_buffer_done) struct denet_buffer event = {0};
   const struct slot *slot = take_slot(rest);
   struct denet_bpf_texts texts = {.head = head_of(slot, DENET_BPF_TEXTS),
                                   .exec_id = slot->record.identity.compact.exec_id,
@@ -145,13 +155,9 @@ static void send_texts(struct denet_text *rest) {
                                   .argument_bytes = fuzz_take_byte(rest),
                                   .executable_bytes = fuzz_take_byte(rest) % 64,
                                   .cgroup_bytes = fuzz_take_byte(rest) % 64};
-  char bytes[512];
-  size_t size = texts.argument_bytes + texts.executable_bytes + texts.cgroup_bytes;
   memcpy(texts.name, slot->record.identity.compact.name, sizeof(texts.name));
-  fuzz_take(rest, bytes, size);
-  CLAIM(!denet_buffer_append(&event, &texts, sizeof(texts)));
-  CLAIM(!denet_buffer_append(&event, bytes, size));
-  push(&kernel.events, event.bytes, event.length);
+  push_longer(&kernel.events, &texts, sizeof(texts), rest,
+              texts.argument_bytes + texts.executable_bytes + texts.cgroup_bytes);
 }
 
 static void send_exit(struct denet_text *rest) {
@@ -215,17 +221,12 @@ static void take_off_cpu(struct denet_text *rest) {
 }
 
 static void trace_stack(struct denet_text *rest) {
-  DENET_CLEANUP(denet_buffer_done) struct denet_buffer event = {0};
   const struct slot *slot = take_slot(rest);
   struct denet_off_cpu_stack stack = {.head = head_of(slot, DENET_OFF_CPU_STACK),
                                       .point = slot->off_cpu.point,
                                       .stack_bytes = fuzz_take_byte(rest)};
-  char bytes[256];
-  size_t size = fuzz_take_byte(rest); /* not always stack_bytes */
-  fuzz_take(rest, bytes, size);
-  CLAIM(!denet_buffer_append(&event, &stack, sizeof(stack)));
-  CLAIM(!denet_buffer_append(&event, bytes, size));
-  push(&kernel.traced, event.bytes, event.length);
+  size_t more_bytes = fuzz_take_byte(rest); /* not always stack_bytes */
+  push_longer(&kernel.traced, &stack, sizeof(stack), rest, more_bytes);
 }
 
 static void trace_end(struct denet_text *rest) {
