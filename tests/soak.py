@@ -28,14 +28,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 sys.dont_write_bytecode = True
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE / "e2e"), str(HERE / "bench")]
 
-from daemon import option_parser, print_table, threads_used  # noqa: E402
+from daemon import option_parser, print_table, running, threads_used  # noqa: E402
 from harness import HOST, Collectd, program, read_lines, rule, wait_until  # noqa: E402
 
 TOTAL_MIB = 100
@@ -95,19 +94,12 @@ class Reference:
     """When and for how long the machine made a thread wait that was due."""
 
     def __init__(self, path):
-        self.process = subprocess.Popen([path, "reference"], stdout=subprocess.PIPE, text=True)
-        self.delays = []  # (Unix ms at its end, ms)
-        self.thread = threading.Thread(target=self._read, daemon=True)
-        self.thread.start()
-
-    def _read(self):
-        for line in self.process.stdout:
-            at, late_us = map(int, line.split())
-            self.delays.append((at, late_us / 1000))
+        self.path = path  # lines "UNIX_MS_AT_ITS_END LATE_US"
 
     def worst_between(self, from_ms, to_ms):
-        return max((late for at, late in list(self.delays)
-                    if at >= from_ms and at - late <= to_ms), default=0)
+        delays = [map(int, line.split()) for line in self.path.read_text().splitlines()]
+        return max((late_us / 1000 for at, late_us in delays
+                    if at >= from_ms and at - late_us / 1000 <= to_ms), default=0)
 
 
 def configuration(source):
@@ -237,16 +229,12 @@ def loaded(path, arguments):
     for role in ROLES:
         os.link(path, folder / f"soak-{role}")
     command = [path, "load", str(folder), str(arguments.sleepers), str(arguments.execs)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
-    reference = Reference(path)
-    try:
-        process.stdout.readline()
-        time.sleep(OLD)
-        yield reference
-    finally:
-        for each in (process, reference.process):
-            each.kill()
-            each.wait()
+    with open(folder / "delays", "w") as delays, running(command, OLD), \
+            subprocess.Popen([path, "reference"], stdout=delays) as reference:
+        try:
+            yield Reference(folder / "delays")
+        finally:
+            reference.kill()
 
 
 def soak(arguments):

@@ -46,6 +46,18 @@ def build(folder, name, *options):
     return program
 
 
+@contextlib.contextmanager
+def running(command, seconds):
+    """A program runs, and has run for so long since its line "ready"."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            process.stdout.readline()
+            time.sleep(seconds)
+            yield
+        finally:
+            process.kill()
+
+
 def print_table(head, rows):
     """Prints a table in Markdown, each row as soon as it is there. head and rows: "CELL | CELL"."""
     print(f"\n| {head} |\n" + "|---" * (head.count(" | ") + 1) + "|")

@@ -17,6 +17,7 @@ for one process, as the kernel counts it (kernel.bpf_stats_enabled, on only duri
 not include the way into the programs and the cache lines that they displace.
 """
 import contextlib
+import functools
 import json
 import pathlib
 import shutil
@@ -80,23 +81,29 @@ def program_times():
             for program in json.loads(said.stdout)}
 
 
+def program_costs(daemon, settle, runs):
+    """{name: (runs, ns)} of the BPF programs that come with a daemon, during each of the runs."""
+    foreign = program_times()
+    with program_statistics(), daemon:
+        time.sleep(settle)
+        for run in runs:
+            before = program_times()
+            run()
+            yield {key[0]: (count - before[key][0], ns - before[key][1])
+                   for key, (count, ns) in program_times().items()
+                   if key in before and key not in foreign}
+
+
 def program_rows(program, arguments):
     for matched, pattern in PATTERNS.items():
-        foreign = program_times()
-        body = denet_body(arguments.plugins, arguments.source, pattern)
-        with program_statistics(), Daemon(body, 10):
-            time.sleep(SETTLE)
-            for kind in KINDS:
-                before = program_times()
-                spawn(program, arguments.count, kind)
-                spent = {}
-                for key, (runs, ns) in program_times().items():
-                    runs, ns = runs - before[key][0], ns - before[key][1]
-                    # The iterator runs once a tick and is left out.
-                    if key not in foreign and runs >= arguments.count / 2:
-                        spent[key[0]] = ns / runs / 1000
-                parts = ", ".join(f"{name} {us:.2f}" for name, us in spent.items())
-                yield f"{KINDS[kind]} | {matched} | {sum(spent.values()):.2f} | {parts}"
+        daemon = Daemon(denet_body(arguments.plugins, arguments.source, pattern), 10)
+        runs = [functools.partial(spawn, program, arguments.count, kind) for kind in KINDS]
+        for kind, costs in zip(KINDS.values(), program_costs(daemon, SETTLE, runs)):
+            # The iterator runs once a tick and is left out.
+            spent = {name: ns / count / 1000 for name, (count, ns) in costs.items()
+                     if count >= arguments.count / 2}
+            parts = ", ".join(f"{name} {us:.2f}" for name, us in spent.items())
+            yield f"{kind} | {matched} | {sum(spent.values()):.2f} | {parts}"
 
 
 def wall_row(kind, matched, pairs):

@@ -27,7 +27,7 @@ from statistics import median
 sys.dont_write_bytecode = True
 from daemon import (Daemon, build, denet_body, median_and_quartiles, option_parser, print_table, rotate,
                     threads_used)
-from spawn import program_statistics, program_times
+from spawn import program_costs
 
 SETTLE = 2.5  # seconds after a tracer has started; a process is matched by then
 
@@ -144,18 +144,12 @@ def print_threads(tracers):
 def program_rows(tracers, pipes):
     """How long denet's own programs run, without the way into them."""
     for name, tracer in denets(tracers):
-        foreign = program_times()
-        with program_statistics(), tracer.daemon:
-            time.sleep(SETTLE)
-            before = program_times()
-            pipes.run()
-            after = program_times()
-        spent = {key[0]: ((ns - before[key][1]) / pipes.switches,
-                          (runs - before[key][0]) / pipes.switches)
-                 for key, (runs, ns) in after.items() if key in before and key not in foreign}
-        parts = ", ".join(f"{program} {ns:.1f} ({runs:.2f} runs)"
-                          for program, (ns, runs) in spent.items() if ns >= 0.05)
-        yield f"{name} | {sum(ns for ns, _ in spent.values()):.0f} | {parts}"
+        costs, = program_costs(tracer.daemon, SETTLE, [pipes.run])
+        spent = {program: (count / pipes.switches, ns / pipes.switches)
+                 for program, (count, ns) in costs.items()}
+        parts = ", ".join(f"{program} {ns:.1f} ({count:.2f} runs)"
+                          for program, (count, ns) in spent.items() if ns >= 0.05)
+        yield f"{name} | {sum(ns for _, ns in spent.values()):.0f} | {parts}"
 
 
 def compare(tracers, arguments, pipes):

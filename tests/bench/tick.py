@@ -20,7 +20,6 @@ by the number of passes in those intervals.
   thread waits twice for each. With procfs it also waits for the threads that read files.
 * The bare iterator measures its own passes, one a second, with the CPU clock of its thread.
 """
-import contextlib
 import itertools
 import math
 import os
@@ -33,7 +32,7 @@ import time
 
 sys.dont_write_bytecode = True
 from daemon import (HERE, Daemon, build, cpu_seconds, denet_body, option_parser, print_table,
-                    thread_waits)
+                    running, thread_waits)
 
 WARM_UP = 3.5  # seconds: half a second away from reads and ticks
 OLD = 12  # seconds after which a process is sampled at MaxInterval
@@ -112,19 +111,6 @@ def figure(value):
     return "–" if math.isnan(value) else f"{value:.{digits}f}"
 
 
-@contextlib.contextmanager
-def sleepers(program, count, every):
-    command = [program, str(count), str(every), "500"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
-    try:
-        process.stdout.readline()
-        time.sleep(OLD)
-        yield
-    finally:
-        process.kill()
-        process.wait()
-
-
 def build_bare(folder):
     """Returns None without clang or bpftool."""
     if not (shutil.which("clang") and shutil.which("bpftool")):
@@ -145,7 +131,7 @@ def rows(options, folder):
     program, bare = build(folder, "sleepers"), build_bare(folder)
     for count, every in itertools.product(options.processes, options.every):
         doing = {0: "asleep", 1: "awake"}.get(every, f"1 in {every} awake")
-        with sleepers(program, count, every):
+        with running([program, str(count), str(every), "500"], OLD):
             bench = Bench(options, count, bare)
             yield bench.row(doing, "every one", "sleeper")
             yield bench.row(doing, "one in 100", "sleeper [0-9]*00$")
