@@ -23,7 +23,7 @@ static struct place {
 } places[] = {{"long-waiter", wait_in_alpha, 6000000, {0}},
               {"short-waiter", wait_in_beta, 2000000, {0}}};
 
-static struct moment wait_in(struct place *place) {
+static struct moment measure(struct place *place) {
   struct moment before = read_moment();
   place->wait(place->ns);
   add_wait(&place->waits, before);
@@ -34,7 +34,7 @@ static void *take_turns(void *of) {
   struct place *place = of;
   name_myself(place->thread);
   for (;;) {
-    uint64_t end_ns = wait_in(place).wall_ns + places[0].ns + 1000000;
+    uint64_t end_ns = measure(place).wall_ns + places[0].ns + 1000000;
     uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
     burn_ns(CLOCK_MONOTONIC, now_ns < end_ns ? end_ns - now_ns : 0);
   }
@@ -44,7 +44,7 @@ static void *take_turns(void *of) {
 static void *wait_in_both(void *unused) {
   name_myself("both-waiter");
   for (unsigned i = 0;; i++)
-    wait_in(&places[i % 2]);
+    measure(&places[i % 2]);
   return unused;
 }
 
