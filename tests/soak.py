@@ -19,7 +19,6 @@ a table with one row a minute and then the claims, each with its figures:
 
 The exit status is 0 if all hold. Needs root and a machine that does nothing else.
 """
-import argparse
 import collections
 import contextlib
 import os
@@ -29,13 +28,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 sys.dont_write_bytecode = True
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE / "e2e"))
+sys.path[:0] = [str(HERE / "e2e"), str(HERE / "bench")]
 
+from daemon import option_parser, print_table, running, threads_used  # noqa: E402
 from harness import HOST, Collectd, program, read_lines, rule, wait_until  # noqa: E402
 
 TOTAL_MIB = 100
@@ -49,30 +48,14 @@ THREADS = ("denet-sampler", "denet-writer", "denet-stacks")
 ROLES = ("sleeper", "worker", "churn", "brief")
 STAMP = re.compile(rb'"ts_ms":([0-9]+)')
 
-Look = collections.namedtuple("Look", "at rss anon fds threads")
-
-
-def read_status(pid):
-    """The fields of /proc/PID/status."""
-    text = pathlib.Path(f"/proc/{pid}/status").read_text()
-    return dict(line.split(":", 1) for line in text.splitlines())
+Look = collections.namedtuple("Look", "rss anon fds threads")
 
 
 def look_at(pid):
-    status = read_status(pid)
-    kib = {key: int(status[key].split()[0]) for key in ("VmRSS", "RssAnon")}
-    return Look(time.monotonic(), kib["VmRSS"], kib["RssAnon"],
-                len(os.listdir(f"/proc/{pid}/fd")), int(status["Threads"]))
-
-
-def threads_used(pid):
-    """Returns {name of the thread: (CPU seconds, seconds of run delay)}."""
-    used = {}
-    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            ran, waited, _ = map(int, (task / "schedstat").read_text().split())
-            used[(task / "comm").read_text().strip()] = ran / 1e9, waited / 1e9
-    return used
+    text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    status = dict(line.split(":", 1) for line in text.splitlines())
+    rss, anon = (int(status[key].split()[0]) for key in ("VmRSS", "RssAnon"))  # KiB
+    return Look(rss, anon, len(os.listdir(f"/proc/{pid}/fd")), int(status["Threads"]))
 
 
 class Follower:
@@ -111,29 +94,21 @@ class Reference:
     """When and for how long the machine made a thread wait that was due."""
 
     def __init__(self, path):
-        self.process = subprocess.Popen([path, "reference"], stdout=subprocess.PIPE, text=True)
-        self.delays = []  # (Unix ms at its end, ms)
-        self.thread = threading.Thread(target=self._read, daemon=True)
-        self.thread.start()
-
-    def _read(self):
-        for line in self.process.stdout:
-            at, late_us = map(int, line.split())
-            self.delays.append((at, late_us / 1000))
+        self.path = path  # lines "UNIX_MS_AT_ITS_END LATE_US"
 
     def worst_between(self, from_ms, to_ms):
-        return max((late for at, late in list(self.delays)
-                    if at >= from_ms and at - late <= to_ms), default=0)
+        delays = [map(int, line.split()) for line in self.path.read_text().splitlines()]
+        return max((late_us / 1000 for at, late_us in delays
+                    if at >= from_ms and at - late_us / 1000 <= to_ms), default=0)
 
 
 def configuration(source):
     rules = ""
     for role in ROLES:
-        # Both: the command line of a process whose name is another one need not be read.
-        conditions = [f'Comm "soak-{role}"', f'CommandLine "^soak-{role} [0-9]+$"']
         has_stacks = role == "worker" and source == "bpf"
-        rest = ['OffCPU "stacks"'] if has_stacks else ["Children false"]
-        rules += rule(role, *conditions, *rest)
+        # Both: the command line of a process whose name is another one need not be read.
+        rules += rule(role, f'Comm "soak-{role}"', f'CommandLine "^soak-{role} [0-9]+$"',
+                      'OffCPU "stacks"' if has_stacks else "Children false")
     return f'Source "{source}"\n{rules}'
 
 
@@ -174,37 +149,32 @@ class Soak:
         """The latest value of the instance _self."""
         return self.collectd.latest("_self", what)[0]
 
-    def print_minute(self, minute):
+    def minute_row(self, minute):
         looks, self.printed = self.looks[self.printed:], len(self.looks)
         now_ms = int(time.time() * 1000)
         guilty, excused = tell_apart(late_lines(self.followers, self.minute_from_ms, now_ms),
                                      self.reference)
         used = threads_used(self.collectd.pid)
-        seconds = (now_ms - self.minute_from_ms) / 1000
-        shares, waits = zip(*([100 * (now - before) / seconds for now, before in
-                               zip(used[name], self.used.get(name, (0, 0)))]
+        shares, waits = zip(*([(now - before) / 1e4 / (now_ms - self.minute_from_ms)
+                               for now, before in zip(used[name], self.used[name])]
                               for name in THREADS if name in used))
         widest = max((gap for follower in self.followers for gap, at in follower.gaps
                       if at > self.minute_from_ms), default=0)
         ticks = [value.numbers[0] for value in self.collectd.values("_self", "duration-tick")
                  if value.time * 1000 > self.minute_from_ms]
         median = statistics.median
-        print(f"| {minute} | {median(look.rss for look in looks) / 1024:.2f} "
-              f"| {median(look.anon for look in looks) / 1024:.2f} "
-              f"| {max(look.rss for look in looks) / 1024:.2f} "
-              f"| {median(look.fds for look in looks):.0f} | {looks[-1].threads} "
-              f"| {1000 * max(ticks, default=0):.0f} | {widest} "
-              f"| {len(guilty)} + {len(excused)} "
-              f"| {self.reference.worst_between(self.minute_from_ms, now_ms):.0f} "
-              f"| {self.own('derive-records'):,.0f} "
-              f"| {' '.join(f'{share:.1f}' for share in shares)} | {waits[0]:.1f} |", flush=True)
+        machine_ms = self.reference.worst_between(self.minute_from_ms, now_ms)
         self.used, self.minute_from_ms = used, now_ms
+        return (f"{minute} | {median(look.rss for look in looks) / 1024:.2f} "
+                f"| {median(look.anon for look in looks) / 1024:.2f} "
+                f"| {max(look.rss for look in looks) / 1024:.2f} "
+                f"| {median(look.fds for look in looks):.0f} | {looks[-1].threads} "
+                f"| {1000 * max(ticks, default=0):.0f} | {widest} | {len(guilty)} + {len(excused)} "
+                f"| {machine_ms:.0f} | {self.own('derive-records'):,.0f} "
+                f"| {' '.join(f'{share:.1f}' for share in shares)} | {waits[0]:.1f}")
 
-    def run(self):
-        print("| minute | RSS MiB | of it anonymous | most | descriptors | threads | longest tick ms "
-              "| widest gap ms | late lines + excused | machine late ms | records "
-              "| % of a CPU: sampler writer stacks | sampler waits for one, % |\n"
-              + "|---" * 13 + "|")
+    def rows(self):
+        """Runs, and yields one row a minute."""
         begun = time.monotonic()
         for second in range(1, 60 * self.arguments.minutes + 1):
             time.sleep(max(0, begun + second - time.monotonic()))
@@ -213,7 +183,7 @@ class Soak:
                 self.find_followers()
             self.look()
             if second % 60 == 0:
-                self.print_minute(second // 60)
+                yield self.minute_row(second // 60)
 
     def quarters(self, what):
         """Medians of the first and of the last quarter of the time after the first minute."""
@@ -259,16 +229,12 @@ def loaded(path, arguments):
     for role in ROLES:
         os.link(path, folder / f"soak-{role}")
     command = [path, "load", str(folder), str(arguments.sleepers), str(arguments.execs)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
-    reference = Reference(path)
-    try:
-        process.stdout.readline()
-        time.sleep(OLD)
-        yield reference
-    finally:
-        for each in (process, reference.process):
-            each.kill()
-            each.wait()
+    with open(folder / "delays", "w") as delays, running(command, OLD), \
+            subprocess.Popen([path, "reference"], stdout=delays) as reference:
+        try:
+            yield Reference(folder / "delays")
+        finally:
+            reference.kill()
 
 
 def soak(arguments):
@@ -278,7 +244,10 @@ def soak(arguments):
         with Collectd(configuration(arguments.source), write) as collectd:
             wait_until(lambda: collectd.latest("_self", "gauge-source"), "the first values", 60)
             run = Soak(arguments, collectd, reference)
-            run.run()
+            print_table("minute | RSS MiB | of it anonymous | most | descriptors | threads "
+                        "| longest tick ms | widest gap ms | late lines + excused | machine late ms "
+                        "| records | % of a CPU: sampler writer stacks | sampler waits for one, %",
+                        run.rows())
             status = collectd.stop()
         claims = list(run.claims(status))
     print()
@@ -291,10 +260,7 @@ def soak(arguments):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--plugins", required=True, type=os.path.abspath)
-    parser.add_argument("--source", choices=("bpf", "procfs"), default="bpf")
+    parser = option_parser(__doc__)
     parser.add_argument("--minutes", type=int, default=10, choices=range(2, 1441), metavar="N")
     parser.add_argument("--sleepers", type=int, default=5000)
     parser.add_argument("--execs", type=int, default=50, help="a second")

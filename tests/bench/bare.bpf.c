@@ -1,11 +1,23 @@
 /* The yardstick of tick.py: a task iterator that only copies fields of each task. It reads no other
  * thread, no exact RSS and no counters per CPU: no pass over the host in this way can cost less. */
-#include "bare.h"
-
 #include "../../bpf/kernel.h"
 
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
+
+struct bare_record {
+  __u32 pid, tgid;
+  __u64 start_ns, run_ns, user_ns, system_ns;
+  __u64 switches_voluntary, switches_involuntary;
+  __u64 minor_faults, major_faults;
+  __u64 read_chars, write_chars, read_calls, write_calls, read_bytes, write_bytes;
+  __u64 run_delay_ns;
+  char comm[16];
+  __u32 flags, exit_state, parent_tgid;
+  __u32 vm_pages; /* 0: no memory of its own (kernel threads, zombies) */
+};
+
+_Static_assert(sizeof(struct bare_record) == 160, "RECORD_BYTES of bare.c");
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 

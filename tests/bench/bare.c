@@ -1,8 +1,7 @@
 /* bare [PASSES] [PERIOD_MS]: CPU time of a pass over every task with the bare iterator of
- * bare.bpf.c. After one pass that is not measured, PASSES (8) are, one each PERIOD_MS (1000: caches
+ * bare.bpf.c. After one pass that is not measured, PASSES (8) are, PERIOD_MS apart (1000: caches
  * are as cold as for a reader that comes once a second; 0: back to back). Prints the number of
  * tasks, and the mean and median CPU ms of a pass. */
-#include "bare.h"
 #include "bench.h"
 
 #include "bare.skel.h"
@@ -10,6 +9,7 @@
 #include <bpf/bpf.h>
 
 #define BUFFER_BYTES (1 << 20)
+#define RECORD_BYTES 160 /* sizeof(struct bare_record) */
 
 static char buffer[BUFFER_BYTES];
 
@@ -22,17 +22,10 @@ static size_t pass(const struct bpf_link *link) {
   size_t bytes = 0;
   while ((got = read(fd, buffer, sizeof(buffer))) > 0)
     bytes += (size_t)got;
-  if (got < 0 || bytes % sizeof(struct bare_record))
+  if (got < 0 || bytes % RECORD_BYTES)
     err(1, "reading the iterator");
   close(fd);
-  return bytes / sizeof(struct bare_record);
-}
-
-static void wait_until(struct timespec *next, long period_ms) {
-  next->tv_nsec += period_ms % 1000 * 1000000;
-  next->tv_sec += period_ms / 1000 + next->tv_nsec / 1000000000;
-  next->tv_nsec %= 1000000000;
-  clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, next, NULL);
+  return bytes / RECORD_BYTES;
 }
 
 static void measure(const struct bpf_link *link, size_t count, long period_ms) {
@@ -40,11 +33,8 @@ static void measure(const struct bpf_link *link, size_t count, long period_ms) {
   if (!costs_ms)
     err(1, "calloc");
   size_t tasks = pass(link);
-  struct timespec next;
-  clock_gettime(CLOCK_MONOTONIC, &next);
   for (size_t i = 0; i < count; i++) {
-    if (period_ms)
-      wait_until(&next, period_ms);
+    usleep((useconds_t)period_ms * 1000);
     double before_us = read_us(CLOCK_THREAD_CPUTIME_ID);
     tasks = pass(link);
     costs_ms[i] = (read_us(CLOCK_THREAD_CPUTIME_ID) - before_us) / 1e3;

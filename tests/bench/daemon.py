@@ -1,10 +1,17 @@
-"""For the benchmarks: a private collectd in a temporary folder, and its CPU time."""
+"""What the benchmarks have in common: options, programs, tables, and a private collectd in a temporary
+folder, with its CPU time."""
+import argparse
+import collections
+import contextlib
 import ctypes
+import os
 import pathlib
+import statistics
 import subprocess
 import tempfile
 import time
 
+HERE = pathlib.Path(__file__).parent
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 HEAD = """
@@ -22,12 +29,72 @@ LoadPlugin logfile
 """
 
 
+def option_parser(description, with_source=True):
+    parser = argparse.ArgumentParser(description=description,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--plugins", required=True, type=os.path.abspath)
+    if with_source:
+        parser.add_argument("--source", choices=("bpf", "procfs"), default="bpf")
+    return parser
+
+
+def build(folder, name, *options):
+    """Returns the path of a program of this folder, compiled in another folder."""
+    program = os.path.join(folder, name)
+    subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-o", program, str(HERE / f"{name}.c"), *options],
+                   check=True)
+    return program
+
+
+@contextlib.contextmanager
+def running(command, seconds):
+    """A program runs, and has run for so long since its line "ready"."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            process.stdout.readline()
+            time.sleep(seconds)
+            yield
+        finally:
+            process.kill()
+
+
+def print_table(head, rows):
+    """Prints a table in Markdown, each row as soon as it is there. head and rows: "CELL | CELL"."""
+    print(f"\n| {head} |\n" + "|---" * (head.count(" | ") + 1) + "|")
+    for row in rows:
+        print(f"| {row} |", flush=True)
+
+
+def median_and_quartiles(values, digits):
+    # Each value twice: quantiles() needs two, and there may be one.
+    low, middle, high = statistics.quantiles(values * 2, n=4, method="inclusive")
+    return f"{middle:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"
+
+
+def rotate(items, turn):
+    """The items, from another one on at each turn: an item may leave something behind for the next."""
+    first = turn % len(items)
+    return items[first:] + items[:first]
+
+
 def cpu_seconds(pid):
     """CPU time of all threads of a process (clock_getcpuclockid(3))."""
     clock = ctypes.c_int()
     if LIBC.clock_getcpuclockid(pid, ctypes.byref(clock)):
         raise ProcessLookupError(pid)
     return time.clock_gettime(clock.value)
+
+
+def threads_used(pid):
+    """CPU time and run delay of the threads of a process, {name: [ns, ns]}."""
+    used = collections.defaultdict(lambda: [0, 0])
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            name = (task / "comm").read_text().strip()
+            ran, waited, _ = map(int, (task / "schedstat").read_text().split())
+            used[name][0] += ran
+            used[name][1] += waited
+    return used
 
 
 def thread_waits(pid, name):
@@ -71,13 +138,14 @@ class Daemon:
             raise RuntimeError(f"collectd ended with {status} and said: " + " ".join(said))
 
 
-def denet_body(plugins, source, pattern):
-    """A configuration with one rule, by the command line."""
+def denet_body(plugins, source, pattern, options=""):
+    """A configuration with one rule, by the command line, and further options of the plugin."""
     return f"""
 PluginDir "{plugins}"
 LoadPlugin denet
 <Plugin denet>
   Source "{source}"
+  {options}
   ProcessMatch "bench" "{pattern}"
 </Plugin>
 """

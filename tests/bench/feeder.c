@@ -127,20 +127,16 @@ static int send_list(int process, const struct list *what, cdtime_t time) {
 
 static bool wants_lines(void) { return !strcmp(feeder.writer, DENET_WRITER); }
 
-static void count_call(struct totals *totals, int outcome) {
-  totals->calls++;
-  totals->failures += outcome != 0;
-}
-
 static void feed_process(int process, int round, struct totals *totals) {
-  if (wants_lines()) {
-    uint64_t ts_ms = T0_MS + (uint64_t)round * MS_PER_SECOND;
-    count_call(totals, send_line(process, DENET_LINE_SAMPLE, ts_ms));
-    return;
+  uint64_t time_ms = T0_MS + (uint64_t)round * MS_PER_SECOND;
+  size_t calls = wants_lines() ? 1 : STATIC_ARRAY_SIZE(lists);
+  for (size_t i = 0; i < calls; i++) {
+    int outcome = wants_lines()
+                      ? send_line(process, DENET_LINE_SAMPLE, time_ms)
+                      : send_list(process, &lists[i], TIME_T_TO_CDTIME_T(time_ms / MS_PER_SECOND));
+    totals->failures += outcome != 0;
   }
-  for (size_t i = 0; i < STATIC_ARRAY_SIZE(lists); i++)
-    count_call(totals, send_list(process, &lists[i],
-                                 TIME_T_TO_CDTIME_T(T0_MS / MS_PER_SECOND + (uint64_t)round)));
+  totals->calls += calls;
 }
 
 static void feed_round(int round, struct totals *totals) {
@@ -173,18 +169,13 @@ static void feed_rounds(struct totals *totals) {
 }
 
 /* What makes the files is not measured, and may take longer than one flush waits. */
-static void make_files(void) {
-  for (int process = 0; process < feeder.processes; process++) {
+static void warm_up(void) {
+  struct totals unused = {0};
+  for (int process = 0; process < feeder.processes && wants_lines(); process++) {
     send_line(process, DENET_LINE_METADATA, 0);
     if (process % FILES_AT_ONCE == 0)
       plugin_flush(feeder.writer, 0, NULL);
   }
-}
-
-static void warm_up(void) {
-  struct totals unused = {0};
-  if (wants_lines())
-    make_files();
   feed_round(0, &unused);
   plugin_flush(feeder.writer, 0, NULL);
 }

@@ -42,19 +42,13 @@ static double measure(struct ends ends, long rounds) {
   return find_quantile(batches, BATCHES, 0.25);
 }
 
-static void start_thread(struct ends *ends) {
-  pthread_t thread;
-  if (pthread_create(&thread, NULL, answer, ends))
-    errx(1, "no thread");
-}
-
-static void start_process(const struct ends *ends) {
-  char in[16], out[16];
-  snprintf(in, sizeof(in), "%d", ends->in);
-  snprintf(out, sizeof(out), "%d", ends->out);
+/* The other process has the ends as its input and output. */
+static void start_process(struct ends ends) {
   if (fork() == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    execl("/proc/self/exe", "pipes", "pong", in, out, (char *)NULL);
+    dup2(ends.in, STDIN_FILENO);
+    dup2(ends.out, STDOUT_FILENO);
+    execl("/proc/self/exe", "pipes", "pong", (char *)NULL);
     _exit(1);
   }
 }
@@ -62,8 +56,9 @@ static void start_process(const struct ends *ends) {
 int main(int count, char **arguments) {
   int there[2], back[2];
   char line[64];
-  if (count == 4 && !strcmp(arguments[1], "pong")) {
-    answer(&(struct ends){.in = atoi(arguments[2]), .out = atoi(arguments[3])});
+  pthread_t thread;
+  if (count == 2 && !strcmp(arguments[1], "pong")) {
+    answer(&(struct ends){.in = STDIN_FILENO, .out = STDOUT_FILENO});
     return 0;
   }
   if (count != 3)
@@ -72,10 +67,10 @@ int main(int count, char **arguments) {
   if (pipe(there) || pipe(back))
     err(1, "pipe");
   struct ends own = {.in = back[0], .out = there[1]}, other = {.in = there[0], .out = back[1]};
-  if (!strcmp(arguments[2], "threads"))
-    start_thread(&other);
-  else
-    start_process(&other);
+  if (strcmp(arguments[2], "threads") != 0)
+    start_process(other);
+  else if (pthread_create(&thread, NULL, answer, &other))
+    errx(1, "no thread");
   puts("ready");
   fflush(stdout);
   while (fgets(line, sizeof(line), stdin)) {

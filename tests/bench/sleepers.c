@@ -1,35 +1,30 @@
 /* sleepers COUNT EVERY PERIOD_MS: COUNT child processes "sleeper NUMBER" that sleep; one in EVERY
  * (0: none) wakes up each PERIOD_MS for a moment. They end with this process. Writes "ready" when
  * all have started. */
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
-#include <time.h>
-#include <unistd.h>
+#include "bench.h"
 
-static void sleep_for_ever(long number) {
-  long every = strtol(getenv("EVERY"), NULL, 10);
-  long period_ms = strtol(getenv("PERIOD_MS"), NULL, 10);
+#include <signal.h>
+#include <sys/prctl.h>
+
+/* A child, exec'd so that its command line is its own. period_ms: 0 if it never wakes up. */
+static void sleep_for_ever(long period_ms) {
   struct timespec period = {period_ms / 1000, period_ms % 1000 * 1000000};
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  while (every && number % every == 0)
+  while (period_ms)
     nanosleep(&period, NULL);
   for (;;)
     pause();
 }
 
 int main(int argc, char **argv) {
-  if (argc == 2) /* a child, exec'd so that its command line is its own */
-    sleep_for_ever(strtol(argv[1], NULL, 10));
+  if (argc == 2)
+    sleep_for_ever(atol(getenv("PERIOD_MS")));
   if (argc != 4)
     return 2;
-  setenv("EVERY", argv[2], 1);
-  setenv("PERIOD_MS", argv[3], 1);
-  for (int i = 0; i < atoi(argv[1]); i++) {
+  for (int i = 0, every = atoi(argv[2]); i < atoi(argv[1]); i++) {
     char number[16];
     snprintf(number, sizeof(number), "%06d", i);
+    setenv("PERIOD_MS", every && i % every == 0 ? argv[3] : "0", 1);
     if (fork() == 0) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
       execl("/proc/self/exe", "sleeper", number, (char *)NULL);

@@ -13,49 +13,39 @@
  * processes of the host disturb only some batches. */
 #define BATCH 50
 
-static double read_cpu_us_of(int who) {
-  struct rusage usage;
-  getrusage(who, &usage);
-  return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e6 +
-         (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
-}
-
 static double read_cpu_us(void) {
-  return read_cpu_us_of(RUSAGE_SELF) + read_cpu_us_of(RUSAGE_CHILDREN);
+  double us = 0;
+  for (int i = 0; i < 2; i++) {
+    struct rusage usage;
+    getrusage(i ? RUSAGE_CHILDREN : RUSAGE_SELF, &usage);
+    us += (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e6 +
+          (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+  }
+  return us;
 }
 
-static pid_t start_exec(char *name) {
+/* name: of the children, if by exec; else NULL. */
+static void make_all(char *name, long count) {
   char *arguments[] = {name, NULL}, *none[] = {NULL};
-  pid_t pid;
-  if (posix_spawn(&pid, "/proc/self/exe", NULL, NULL, arguments, none))
-    errx(1, "posix_spawn failed");
-  return pid;
-}
-
-static pid_t start_fork(char *name) {
-  (void)name;
-  pid_t pid = fork();
-  if (pid < 0)
-    err(1, "fork");
-  if (pid == 0)
-    _exit(0);
-  return pid;
-}
-
-static void make_all(pid_t (*start)(char *name), char *name, long count) {
-  for (long i = 0; i < count; i++)
-    if (waitpid(start(name), NULL, 0) < 0)
+  for (; count; count--) {
+    pid_t pid;
+    if (name && posix_spawn(&pid, "/proc/self/exe", NULL, NULL, arguments, none))
+      errx(1, "posix_spawn failed");
+    if (!name && !(pid = fork()))
+      _exit(0);
+    if (waitpid(pid, NULL, 0) < 0)
       err(1, "waitpid");
+  }
 }
 
-static void measure(pid_t (*start)(char *name), char *name, long batches) {
+static void measure(char *name, long batches) {
   double *wall_us = calloc((size_t)batches, sizeof(*wall_us));
   double *cpu_us = calloc((size_t)batches, sizeof(*cpu_us));
   if (!wall_us || !cpu_us)
     err(1, "calloc");
   for (long i = 0; i < batches; i++) {
     double wall_before_us = read_us(CLOCK_MONOTONIC), cpu_before_us = read_cpu_us();
-    make_all(start, name, BATCH);
+    make_all(name, BATCH);
     wall_us[i] = (read_us(CLOCK_MONOTONIC) - wall_before_us) / BATCH;
     cpu_us[i] = (read_cpu_us() - cpu_before_us) / BATCH;
   }
@@ -72,8 +62,8 @@ int main(int argc, char **argv) {
   bool by_exec = strcmp(argv[1], "exec") == 0;
   if (count < BATCH || (!by_exec && strcmp(argv[1], "fork") != 0))
     errx(2, "usage: spawn exec|fork COUNT, at least 50");
-  pid_t (*start)(char *name) = by_exec ? start_exec : start_fork;
+  char *name = by_exec ? argv[0] : NULL;
   keep_to_last_cpu();
-  make_all(start, argv[0], BATCH);
-  measure(start, argv[0], count / BATCH);
+  make_all(name, BATCH);
+  measure(name, count / BATCH);
 }

@@ -16,10 +16,9 @@ The noise of a host is larger than a few us. With bpf a second table has the tim
 for one process, as the kernel counts it (kernel.bpf_stats_enabled, on only during this run). It does
 not include the way into the programs and the cache lines that they displace.
 """
-import argparse
 import contextlib
+import functools
 import json
-import os
 import pathlib
 import shutil
 import statistics
@@ -29,13 +28,12 @@ import tempfile
 import time
 
 sys.dont_write_bytecode = True
-from daemon import Daemon, cpu_seconds, denet_body
-
-HERE = pathlib.Path(__file__).parent
+from daemon import (Daemon, build, cpu_seconds, denet_body, median_and_quartiles, option_parser,
+                    print_table)
 
 SETTLE = 2  # seconds after collectd has started or ended
 TICK = 1.2  # seconds, more than one tick of the sampler
-PATTERNS = {"none": "^matches nothing$", "all": "bench-spawn"}
+PATTERNS = {"none": "^matches nothing$", "all": "/spawn( |$)"}
 KINDS = {"exec": "vfork, exec, exit", "fork": "fork, exit"}
 
 
@@ -83,35 +81,39 @@ def program_times():
             for program in json.loads(said.stdout)}
 
 
-def print_program_rows(program, arguments, matched):
+def program_costs(daemon, settle, runs):
+    """{name: (runs, ns)} of the BPF programs that come with a daemon, during each of the runs."""
     foreign = program_times()
-    body = denet_body(arguments.plugins, arguments.source, PATTERNS[matched])
-    with program_statistics(), Daemon(body, 10):
-        time.sleep(SETTLE)
-        for kind in KINDS:
+    with program_statistics(), daemon:
+        time.sleep(settle)
+        for run in runs:
             before = program_times()
-            spawn(program, arguments.count, kind)
-            spent = {}
-            for key, (runs, ns) in program_times().items():
-                runs, ns = runs - before[key][0], ns - before[key][1]
-                # The iterator runs once a tick and is left out.
-                if key not in foreign and runs >= arguments.count / 2:
-                    spent[key[0]] = ns / runs / 1000
+            run()
+            yield {key[0]: (count - before[key][0], ns - before[key][1])
+                   for key, (count, ns) in program_times().items()
+                   if key in before and key not in foreign}
+
+
+def program_rows(program, arguments):
+    for matched, pattern in PATTERNS.items():
+        daemon = Daemon(denet_body(arguments.plugins, arguments.source, pattern), 10)
+        runs = [functools.partial(spawn, program, arguments.count, kind) for kind in KINDS]
+        for kind, costs in zip(KINDS.values(), program_costs(daemon, SETTLE, runs)):
+            # The iterator runs once a tick and is left out.
+            spent = {name: ns / count / 1000 for name, (count, ns) in costs.items()
+                     if count >= arguments.count / 2}
             parts = ", ".join(f"{name} {us:.2f}" for name, us in spent.items())
-            print(f"| {KINDS[kind]} | {matched} | {sum(spent.values()):.2f} | {parts} |", flush=True)
+            yield f"{kind} | {matched} | {sum(spent.values()):.2f} | {parts}"
 
 
-def print_row(kind, matched, pairs):
+def wall_row(kind, matched, pairs):
     wall = statistics.median(without[kind][0] for without, _ in pairs)
     added = [found[kind][0] - without[kind][0] for without, found in pairs]
     share = [found[kind][0] / without[kind][0] - 1 for without, found in pairs]
     added_cpu = statistics.median(found[kind][1] - without[kind][1] for without, found in pairs)
     own = statistics.median(found[kind][2] for _, found in pairs)
-    # Each value twice: quantiles() needs two, and there may be one pair.
-    low, _, high = statistics.quantiles(added * 2, n=4, method="inclusive")
-    print(f"| {KINDS[kind]} | {matched} | {wall:.1f} | {statistics.median(added):+.2f} "
-          f"({low:+.2f} to {high:+.2f}) | {100 * statistics.median(share):+.1f} % | {added_cpu:+.2f} "
-          f"| {own:.2f} |", flush=True)
+    return (f"{KINDS[kind]} | {matched} | {wall:.1f} | {median_and_quartiles(added, 2)} "
+            f"| {100 * statistics.median(share):+.1f} % | {added_cpu:+.2f} | {own:.2f}")
 
 
 def compare_walls(program, arguments):
@@ -122,36 +124,23 @@ def compare_walls(program, arguments):
             found = run_with(program, arguments, pattern)
             pairs[matched].append((without or run_without(program, arguments), found))
     print(f"us for one process; medians of {arguments.pairs} pairs of {arguments.count:,} processes, "
-          f"denet with {arguments.source}\n")
-    print("| what | matched | without denet | added (quartiles) | added | added CPU "
-          "| collectd's own CPU |\n|---|---|---|---|---|---|---|")
-    for kind in KINDS:
-        for matched in PATTERNS:
-            print_row(kind, matched, pairs[matched])
-
-
-def compare_programs(program, arguments):
-    print("\nus in denet's BPF programs for one process\n")
-    print("| what | matched | in all | of which |\n|---|---|---|---|")
-    for matched in PATTERNS:
-        print_program_rows(program, arguments, matched)
+          f"denet with {arguments.source}")
+    print_table("what | matched | without denet | added (quartiles) | added | added CPU "
+                "| collectd's own CPU",
+                (wall_row(kind, matched, pairs[matched]) for kind in KINDS for matched in PATTERNS))
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--plugins", required=True, type=os.path.abspath)
-    parser.add_argument("--source", choices=("bpf", "procfs"), default="bpf")
+    parser = option_parser(__doc__)
     parser.add_argument("--count", type=int, default=5000, help="of processes in one run")
     parser.add_argument("--pairs", type=int, default=11)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        program = os.path.join(folder, "bench-spawn")
-        subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-static", "-o", program,
-                        str(HERE / "spawn.c")], check=True)
+        program = build(folder, "spawn", "-static")
         compare_walls(program, arguments)
         if arguments.source == "bpf" and shutil.which("bpftool"):
-            compare_programs(program, arguments)
+            print("\nus in denet's BPF programs for one process")
+            print_table("what | matched | in all | of which", program_rows(program, arguments))
 
 
 if __name__ == "__main__":

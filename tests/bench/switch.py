@@ -13,14 +13,11 @@ thread, and for how long denet's programs ran (kernel.bpf_stats_enabled, in runs
 
 Needs root, gcc, bpftool, and offcputime (Debian: libbpf-tools); without it only denet is measured.
 """
-import argparse
 import collections
 import contextlib
 import os
-import pathlib
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -28,10 +25,9 @@ import time
 from statistics import median
 
 sys.dont_write_bytecode = True
-from daemon import Daemon
-from spawn import program_statistics, program_times
-
-HERE = pathlib.Path(__file__).parent
+from daemon import (Daemon, build, denet_body, median_and_quartiles, option_parser, print_table, rotate,
+                    threads_used)
+from spawn import program_costs
 
 SETTLE = 2.5  # seconds after a tracer has started; a process is matched by then
 
@@ -63,36 +59,11 @@ class Pipes:
         return float(self.process.stdout.readline())
 
 
-def denet_body(plugins, mode, pattern):
-    return f"""
-PluginDir "{plugins}"
-LoadPlugin denet
-<Plugin denet>
-  Source "bpf"
-  OffCPU "{mode}"
-  <Rule "bench">
-    CommandLine "{pattern}"
-    Children false
-  </Rule>
-</Plugin>
-"""
-
-
-def threads_used(pid):
-    """CPU ns of the threads of a process, {name: ns}."""
-    used = collections.Counter()
-    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            used[(task / "comm").read_text().strip()] += int(
-                (task / "schedstat").read_text().split()[0])
-    return used
-
-
 class Denet:
     """A collectd with denet while a run goes on."""
 
     def __init__(self, arguments, mode, pattern):
-        self.daemon = Daemon(denet_body(arguments.plugins, mode, pattern), 10)
+        self.daemon = Daemon(denet_body(arguments.plugins, "bpf", pattern, f'OffCPU "{mode}"'), 10)
         self.shares = collections.defaultdict(list)  # thread -> % of a CPU, run by run
         self.rates = []
 
@@ -102,8 +73,8 @@ class Denet:
             used, begun = threads_used(daemon.pid), time.monotonic()
             ns = pipes.run()
             seconds = time.monotonic() - begun
-            for name, after in threads_used(daemon.pid).items():
-                self.shares[name].append((after - used[name]) / 1e7 / seconds)
+            for name, (after, _) in threads_used(daemon.pid).items():
+                self.shares[name].append((after - used[name][0]) / 1e7 / seconds)
             self.rates.append(pipes.switches / seconds)
         return ns
 
@@ -142,31 +113,21 @@ def make_tracers(arguments, pipes):
     return tracers
 
 
-def print_table(head, rows):
-    print("\n| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|")
-    for row in rows:
-        print("| " + " | ".join(row) + " |", flush=True)
-
-
 def denets(tracers):
     return [(name, tracer) for name, tracer in tracers.items() if isinstance(tracer, Denet)]
 
 
 def print_costs(added, base):
-    rows = []
-    for name, differences in added.items():
-        low, _, high = statistics.quantiles(differences * 2, n=4, method="inclusive")
-        middle = median(differences)
-        rows.append((name, f"{middle:+.0f} ({low:+.0f} to {high:+.0f})",
-                     f"{100 * middle / base:+.1f} %"))
-    print_table(("what", "added ns a switch (quartiles)", "added"), rows)
+    print_table("what | added ns a switch (quartiles) | added",
+                (f"{name} | {median_and_quartiles(differences, 0)} "
+                 f"| {100 * median(differences) / base:+.1f} %" for name, differences in added.items()))
     rows = []
     for peer, ours, least in TARGETS:
         if peer in added:
             own = median(added[ours])
             ratio = f"{median(added[peer]) / own:.1f}" if own > 0 else "denet's is within the noise"
-            rows.append((f"{peer} / {ours}", ratio, str(least)))
-    print_table(("what", "ratio of the added ns", "at least"), rows)
+            rows.append(f"{peer} / {ours} | {ratio} | {least}")
+    print_table("what | ratio of the added ns | at least", rows)
 
 
 def print_threads(tracers):
@@ -175,37 +136,26 @@ def print_threads(tracers):
         shares = {thread: median(values) for thread, values in tracer.shares.items()}
         parts = ", ".join(f"{thread} {share:.2f}" for thread, share in
                           sorted(shares.items(), key=lambda row: -row[1]) if share >= 0.005)
-        rows.append((name, f"{median(tracer.rates):,.0f}", f"{sum(shares.values()):.2f}", parts))
+        rows.append(f"{name} | {median(tracer.rates):,.0f} | {sum(shares.values()):.2f} | {parts}")
     print("\nCPU use of the collectd meanwhile, % of one CPU by thread:")
-    print_table(("what", "switches a second", "all threads", "of which"), rows)
+    print_table("what | switches a second | all threads | of which", rows)
 
 
-def print_programs(tracers, pipes):
+def program_rows(tracers, pipes):
     """How long denet's own programs run, without the way into them."""
-    rows = []
     for name, tracer in denets(tracers):
-        foreign = program_times()
-        with program_statistics(), tracer.daemon:
-            time.sleep(SETTLE)
-            before = program_times()
-            pipes.run()
-            after = program_times()
-        spent = {key[0]: ((ns - before[key][1]) / pipes.switches,
-                          (runs - before[key][0]) / pipes.switches)
-                 for key, (runs, ns) in after.items() if key in before and key not in foreign}
-        parts = ", ".join(f"{program} {ns:.1f} ({runs:.2f} runs)"
-                          for program, (ns, runs) in spent.items() if ns >= 0.05)
-        rows.append((name, f"{sum(ns for ns, _ in spent.values()):.0f}", parts))
-    print("\nns in denet's BPF programs for one switch, and runs of each for one switch:")
-    print_table(("what", "ns", "of which"), rows)
+        costs, = program_costs(tracer.daemon, SETTLE, [pipes.run])
+        spent = {program: (count / pipes.switches, ns / pipes.switches)
+                 for program, (count, ns) in costs.items()}
+        parts = ", ".join(f"{program} {ns:.1f} ({count:.2f} runs)"
+                          for program, (count, ns) in spent.items() if ns >= 0.05)
+        yield f"{name} | {sum(ns for _, ns in spent.values()):.0f} | {parts}"
 
 
 def compare(tracers, arguments, pipes):
     added, untraced = {name: [] for name in tracers}, [pipes.run()]
     for turn in range(arguments.rounds):
-        names = list(tracers)
-        # Each begins a round once: what comes before may leave something behind.
-        for name in names[turn % len(names):] + names[:turn % len(names)]:
+        for name in rotate(list(tracers), turn):
             before = untraced[-1]
             traced = tracers[name].run(pipes)
             time.sleep(1)
@@ -216,23 +166,15 @@ def compare(tracers, arguments, pipes):
     print_costs(added, median(untraced))
 
 
-def read_arguments():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--plugins", required=True, type=os.path.abspath)
+def main():
+    parser = option_parser(__doc__, with_source=False)
     parser.add_argument("--pair", choices=("threads", "processes"), default="threads")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--switches", type=int, default=600000, help="in one run")
-    return parser.parse_args()
-
-
-def main():
-    arguments = read_arguments()
+    arguments = parser.parse_args()
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        program = os.path.join(folder, "pipes")
-        subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-pthread", "-o", program,
-                        str(HERE / "pipes.c")], check=True)
+        program = build(folder, "pipes", "-pthread")
         other = subprocess.Popen(["sleep", "31557600"])
         stack.callback(other.wait)
         stack.callback(other.kill)
@@ -241,7 +183,8 @@ def main():
         compare(tracers, arguments, pipes)
         print_threads(tracers)
         if shutil.which("bpftool"):
-            print_programs(tracers, pipes)
+            print("\nns in denet's BPF programs for one switch, and runs of each for one switch:")
+            print_table("what | ns | of which", program_rows(tracers, pipes))
 
 
 if __name__ == "__main__":

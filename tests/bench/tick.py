@@ -20,11 +20,9 @@ by the number of passes in those intervals.
   thread waits twice for each. With procfs it also waits for the threads that read files.
 * The bare iterator measures its own passes, one a second, with the CPU clock of its thread.
 """
-import argparse
-import contextlib
+import itertools
 import math
 import os
-import pathlib
 import shutil
 import statistics
 import subprocess
@@ -33,9 +31,8 @@ import tempfile
 import time
 
 sys.dont_write_bytecode = True
-from daemon import Daemon, cpu_seconds, denet_body, thread_waits
-
-HERE = pathlib.Path(__file__).parent
+from daemon import (HERE, Daemon, build, cpu_seconds, denet_body, option_parser, print_table,
+                    running, thread_waits)
 
 WARM_UP = 3.5  # seconds: half a second away from reads and ticks
 OLD = 12  # seconds after which a process is sampled at MaxInterval
@@ -100,12 +97,12 @@ LoadPlugin processes
         full = self.processes_pass("CollectContextSwitch true", pattern)
         return least, full, ours, bare, least / ours, full / ours, ours / bare
 
-    def print_row(self, doing, matched, pattern):
+    def row(self, doing, matched, pattern):
         rounds = [self.round(pattern) for _ in range(self.options.rounds)]
         least, full, ours, bare, by_least, by_full, by_bare = (
             figure(statistics.median(column)) for column in zip(*rounds))
-        print(f"| {self.count:,} {doing} | {matched} | {least} / {full} | {ours} "
-              f"| {by_least} / {by_full} | {bare} | {by_bare} |", flush=True)
+        return (f"{self.count:,} {doing} | {matched} | {least} / {full} | {ours} "
+                f"| {by_least} / {by_full} | {bare} | {by_bare}")
 
 
 def figure(value):
@@ -114,30 +111,11 @@ def figure(value):
     return "–" if math.isnan(value) else f"{value:.{digits}f}"
 
 
-@contextlib.contextmanager
-def sleepers(program, count, every):
-    command = [program, str(count), str(every), "500"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
-    try:
-        process.stdout.readline()
-        time.sleep(OLD)
-        yield
-    finally:
-        process.kill()
-        process.wait()
-
-
-def build(name, folder):
-    program = os.path.join(folder, name)
-    subprocess.run(["cc", "-O1", "-o", program, str(HERE / f"{name}.c")], check=True)
-    return program
-
-
 def build_bare(folder):
     """Returns None without clang or bpftool."""
     if not (shutil.which("clang") and shutil.which("bpftool")):
         return None
-    program, bpf_object = os.path.join(folder, "bare"), os.path.join(folder, "bare.bpf.o")
+    bpf_object = os.path.join(folder, "bare.bpf.o")
     triplet = subprocess.run(["cc", "-print-multiarch"], check=True, stdout=subprocess.PIPE,
                              text=True).stdout.strip()
     subprocess.run(["clang", "-g", "-O2", "-target", "bpf", "-mcpu=v2", "-idirafter",
@@ -146,47 +124,36 @@ def build_bare(folder):
     with open(os.path.join(folder, "bare.skel.h"), "w") as skeleton:
         subprocess.run(["bpftool", "gen", "skeleton", bpf_object, "name", "bare"], check=True,
                        stdout=skeleton)
-    subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-I", folder, "-o", program,
-                    str(HERE / "bare.c"), "-lbpf"], check=True)
-    return program
+    return build(folder, "bare", "-I", folder, "-lbpf")
 
 
-def print_targets():
-    print()
-    for matched, (by_peer, by_bare) in TARGETS.items():
-        print(f"Target with BPF, {matched} matched: `processes` / denet at least {by_peer}, "
-              f"denet / bare at most {by_bare:g}.")
+def rows(options, folder):
+    program, bare = build(folder, "sleepers"), build_bare(folder)
+    for count, every in itertools.product(options.processes, options.every):
+        doing = {0: "asleep", 1: "awake"}.get(every, f"1 in {every} awake")
+        with running([program, str(count), str(every), "500"], OLD):
+            bench = Bench(options, count, bare)
+            yield bench.row(doing, "every one", "sleeper")
+            yield bench.row(doing, "one in 100", "sleeper [0-9]*00$")
 
 
-def read_arguments():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--plugins", required=True, type=os.path.abspath)
-    parser.add_argument("--source", choices=("bpf", "procfs"), default="bpf")
+def main():
+    parser = option_parser(__doc__)
     parser.add_argument("--processes", type=int, nargs="+", default=[2000, 10000])
     parser.add_argument("--every", type=int, nargs="+", default=[10],
                         help="one in so many wakes up twice a second; 0: none")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=18, help="of one measurement, about")
-    return parser.parse_args()
-
-
-def main():
-    options = read_arguments()
+    options = parser.parse_args()
+    print(f"CPU ms of a pass over the host; denet with {options.source}, medians of "
+          f"{options.rounds} rounds. The second `processes` has `CollectContextSwitch true`.")
     with tempfile.TemporaryDirectory() as folder:
-        program, bare = build("sleepers", folder), build_bare(folder)
-        print(f"CPU ms of a pass over the host; denet with {options.source}, medians of "
-              f"{options.rounds} rounds. The second `processes` has `CollectContextSwitch true`.\n")
-        print("| processes | matched | `processes` | denet | `processes` / denet | bare iterator "
-              "| denet / bare |\n|---|---|---|---|---|---|---|")
-        for count in options.processes:
-            for every in options.every:
-                doing = {0: "asleep", 1: "awake"}.get(every, f"1 in {every} awake")
-                with sleepers(program, count, every):
-                    bench = Bench(options, count, bare)
-                    bench.print_row(doing, "every one", "sleeper")
-                    bench.print_row(doing, "one in 100", "sleeper [0-9]*00$")
-    print_targets()
+        print_table("processes | matched | `processes` | denet | `processes` / denet "
+                    "| bare iterator | denet / bare", rows(options, folder))
+    print()
+    for matched, (by_peer, by_bare) in TARGETS.items():
+        print(f"Target with BPF, {matched} matched: `processes` / denet at least {by_peer}, "
+              f"denet / bare at most {by_bare:g}.")
 
 
 if __name__ == "__main__":

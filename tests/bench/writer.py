@@ -17,9 +17,9 @@ The second table is of 10,000 processes with a line a second each, all sent at o
 the soft limit of descriptors (RLIMIT_NOFILE) at the start of collectd. Exits with 1 if that takes
 TARGET % of a core or more. The files are made in TMPDIR.
 """
-import argparse
 import collections
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -31,9 +31,8 @@ import tempfile
 import time
 
 sys.dont_write_bytecode = True
-from daemon import Daemon
+from daemon import HERE, Daemon, option_parser, print_table, rotate
 
-HERE = pathlib.Path(__file__).parent
 PROJECT = HERE.parent.parent
 
 TARGET = 5  # % of a core that the demand may take
@@ -129,55 +128,47 @@ def medians(rows):
 def compare(arguments, processes):
     found = {writer: [] for writer in WRITERS}
     for turn in range(arguments.turns):
-        first = turn % len(WRITERS)
-        for writer in WRITERS[first:] + WRITERS[:first]:
+        for writer in rotate(WRITERS, turn):
             found[writer].append(feed(arguments, writer, processes, arguments.rounds))
     ours = found[WRITERS[0]]
     for writer, rows in found.items():
         row = medians(rows)
         per_second = 1e9 / row["cpu"]
         ratio = statistics.median(other["cpu"] / own["cpu"] for other, own in zip(rows, ours))
-        print(f"| {processes:,} | {writer.name} | {row['lines']:.0f} lines, {row['bytes']:,.0f} bytes "
-              f"| {row['cpu'] / 1000:.1f} | {per_second:,.0f} | {row['lines'] * per_second:,.0f} "
-              f"| {row['bytes'] * per_second / 1e6:.0f} | {ratio:.1f} |", flush=True)
+        yield (f"{processes:,} | {writer.name} | {row['lines']:.0f} lines, {row['bytes']:,.0f} bytes "
+               f"| {row['cpu'] / 1000:.1f} | {per_second:,.0f} | {row['lines'] * per_second:,.0f} "
+               f"| {row['bytes'] * per_second / 1e6:.0f} | {ratio:.1f}")
 
 
-def demand(arguments, limit):
-    """Whether the target is met."""
-    row = medians([feed(arguments, WRITERS[0], arguments.demand, arguments.seconds, 1, limit)
-                   for _ in range(arguments.turns)])
-    handing, writing, both = (row[key] * arguments.demand / 1e7
-                              for key in ("handing", "writing", "cpu"))
-    print(f"| {limit:,} | {handing:.2f} | {writing:.2f} | {both:.2f} |", flush=True)
-    return both < TARGET
+def demand(arguments, out_shares):
+    """Appends the share of a core with each limit."""
+    for limit in arguments.limits:
+        row = medians([feed(arguments, WRITERS[0], arguments.demand, arguments.seconds, 1, limit)
+                       for _ in range(arguments.turns)])
+        handing, writing, both = (row[key] * arguments.demand / 1e7
+                                  for key in ("handing", "writing", "cpu"))
+        out_shares.append(both)
+        yield f"{limit:,} | {handing:.2f} | {writing:.2f} | {both:.2f}"
 
 
-def read_arguments():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--plugins", required=True, type=os.path.abspath)
+def main():
+    parser = option_parser(__doc__, with_source=False)
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--processes", type=int, nargs="*", default=[200, 1000])
     parser.add_argument("--rounds", type=int, default=20, help="samples of each process in one turn")
     parser.add_argument("--demand", type=int, default=10000, help="processes with a line a second")
     parser.add_argument("--seconds", type=int, default=20, help="for which the demand goes on")
     parser.add_argument("--limits", type=int, nargs="*", default=[1024, 20000])
-    return parser.parse_args()
-
-
-def main():
-    arguments = read_arguments()
+    arguments, shares = parser.parse_args(), []
     with tempfile.TemporaryDirectory() as arguments.folder:
         build_feeder(arguments.folder)
-        print("| processes | writer | for one process's sample | CPU µs for it | samples a second on "
-              "one core | lines a second | MB/s | time / write_denet's |\n"
-              "|---|---|---|---|---|---|---|---|")
-        for processes in arguments.processes:
-            compare(arguments, processes)
+        print_table("processes | writer | for one process's sample | CPU µs for it | samples a second on "
+                    "one core | lines a second | MB/s | time / write_denet's",
+                    itertools.chain(*(compare(arguments, count) for count in arguments.processes)))
         print(f"\n{arguments.demand:,} processes, a line a second each; % of a core, to be less "
-              f"than {TARGET}:\n\n| descriptors | handing over | writing | both |\n|---|---|---|---|")
-        met = [demand(arguments, limit) for limit in arguments.limits]
-    sys.exit(not all(met))
+              f"than {TARGET}:")
+        print_table("descriptors | handing over | writing | both", demand(arguments, shares))
+    sys.exit(max(shares, default=0) >= TARGET)
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ class Reentry(unittest.TestCase):
         return self.collectd.wait_for_lines(self.writer.pid, count=4, after_ms=now_ms() + 500)[-3:]
 
     def test_the_tree_goes_on_in_its_file(self):
-        self.writer = self.enterContext(Workload("writer"))
+        self.writer = self.enterContext(Workload("sleeper"))
         for words in ("name e2e-reenter", f"write {self.BEFORE}"):
             self.writer.ask(words)
         child = int(self.writer.ask("child"))

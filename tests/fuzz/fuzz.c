@@ -97,6 +97,12 @@ int fuzz_folder(const char **out_path) {
   return fd;
 }
 
+void fuzz_write(const char *name, struct denet_text content) {
+  int fd = openat(fuzz_folder(NULL), name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  CLAIM(fd >= 0 && pwrite(fd, content.bytes, content.length, 0) == (ssize_t)content.length);
+  close(fd);
+}
+
 bool fuzz_is_within(struct denet_text part, struct denet_text whole) {
   if (!part.bytes)
     return part.length == 0;

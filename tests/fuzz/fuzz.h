@@ -34,6 +34,9 @@ uint8_t fuzz_take_byte(struct denet_text *text);
  * It is made once. out_path, if not NULL: its path, borrowed. */
 int fuzz_folder(const char **out_path);
 
+/* Writes a file of this name and content in the folder. */
+void fuzz_write(const char *name, struct denet_text content);
+
 /* Returns a memory file with this content; the caller closes it. */
 int fuzz_file(struct denet_text content);
 

@@ -26,14 +26,6 @@ static void write_string(struct script *script, const char *key) {
   free((char *)text.bytes);
 }
 
-static void open_one(struct script *script, const char *key, char kind) {
-  if (kind == 'o')
-    denet_json_object_open(&script->json, key);
-  else
-    denet_json_array_open(&script->json, key);
-  script->open[script->depth++] = kind;
-}
-
 static void close_one(struct script *script) {
   if (script->open[--script->depth] == 'o')
     denet_json_object_close(&script->json);
@@ -41,44 +33,32 @@ static void close_one(struct script *script) {
     denet_json_array_close(&script->json);
 }
 
-static void write_number(struct script *script, const char *key, bool is_decimal) {
+static void run(struct script *script) {
+  struct denet_json *json = &script->json;
+  char what = (char)fuzz_take_byte(&script->rest);
+  const char *key = script->open[script->depth - 1] == 'o' ? "key" : NULL;
   uint64_t value;
-  fuzz_take(&script->rest, &value, sizeof(value));
-  if (is_decimal)
-    denet_json_decimal(&script->json, key, (double)value / 3);
-  else
-    denet_json_unsigned(&script->json, key, value);
-}
-
-static void write_value(struct script *script, const char *key, char what) {
-  switch (what) {
-  case 'u':
-  case 'd':
-    write_number(script, key, what == 'd');
-    return;
-  case 't':
-    denet_json_bool(&script->json, key, true);
-    return;
-  case 'n':
-    denet_json_null(&script->json, key);
-    return;
-  default:
+  if (what == 'e') {
+    if (script->depth > 1)
+      close_one(script);
+  } else if (what == 'o' || what == 'a') {
+    if (script->depth == DEPTH_MOST)
+      return;
+    script->open[script->depth++] = what;
+    (what == 'o' ? denet_json_object_open : denet_json_array_open)(json, key);
+  } else if (what == 'u' || what == 'd') {
+    fuzz_take(&script->rest, &value, sizeof(value));
+    if (what == 'd')
+      denet_json_decimal(json, key, (double)value / 3);
+    else
+      denet_json_unsigned(json, key, value);
+  } else if (what == 't') {
+    denet_json_bool(json, key, true);
+  } else if (what == 'n') {
+    denet_json_null(json, key);
+  } else {
     write_string(script, key);
   }
-}
-
-static void run(struct script *script) {
-  char what = (char)fuzz_take_byte(&script->rest);
-  bool is_end = what == 'e', is_opening = what == 'o' || what == 'a';
-  if (is_end && script->depth > 1)
-    close_one(script);
-  if (is_end || (is_opening && script->depth == DEPTH_MOST))
-    return;
-  const char *key = script->open[script->depth - 1] == 'o' ? "key" : NULL;
-  if (is_opening)
-    open_one(script, key, what);
-  else
-    write_value(script, key, what);
 }
 
 void fuzz_one(struct denet_text text) {

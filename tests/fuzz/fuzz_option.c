@@ -68,9 +68,8 @@ void fuzz_one(struct denet_text rest) {
   target.count = 1;
   target.bytes = 1 << 20;
   while (fuzz_take_line(&rest, &line)) {
-    struct fuzz_setting setting;
-    fuzz_setting_read(line, &setting);
-    claim_set(&target, &setting.setting);
+    struct denet_setting setting = fuzz_setting_read(line);
+    claim_set(&target, &setting);
     fuzz_setting_done(&setting);
   }
   free(target.string);

@@ -1,11 +1,17 @@
-/* Texts of /proc/PID: stat, schedstat, net/dev, io and cgroup. Each input is parsed as all of them.
- * A process may put any name into its stat, and who makes a cgroup chooses its name. */
+/* Texts of /proc/PID: stat, schedstat, net/dev, io, cgroup and status, which is also read before a
+ * perf map. Each input is parsed as all of them. A process may put any name into its stat and
+ * status, and who makes a cgroup chooses its name. */
 #include "core/rules/rule.h"
-#include "tests/fuzz/keys.h"
+#include "core/source/procfs/parse.h"
+#include "core/stacks/symbols/perf_map.h"
+#include "core/util/cleanup.h"
+#include "tests/fuzz/fuzz.h"
 
-#include <stdlib.h>
+#include <errno.h>
+#include <string.h>
 
 #define FIELDS 18
+#define UNTOUCHED UINT64_C(0x5eed5eed5eed5eed)
 
 static void claim_stat(struct denet_text text) {
   struct denet_stat stat = {.pid = -7};
@@ -35,6 +41,31 @@ static void claim_fields(struct denet_text text,
   }
 }
 
+static void claim_keys(struct denet_text text) {
+  static const char *const keys[] = {"rchar",
+                                     "wchar",
+                                     "syscr",
+                                     "syscw",
+                                     "read_bytes",
+                                     "write_bytes",
+                                     "Uid",
+                                     "voluntary_ctxt_switches",
+                                     "nonvoluntary_ctxt_switches"};
+  enum { COUNT = DENET_COUNT_OF(keys) };
+  uint64_t values[COUNT], alone;
+  for (unsigned i = 0; i < COUNT; i++)
+    values[i] = UNTOUCHED;
+  uint64_t found = denet_parse_keys(text, keys, COUNT, values);
+  CLAIM(found >> COUNT == 0);
+  for (unsigned i = 0; i < COUNT; i++) {
+    bool is_found = found >> i & 1;
+    CLAIM(is_found || values[i] == UNTOUCHED);
+    CLAIM(!is_found || memmem(text.bytes, text.length, keys[i], strlen(keys[i])));
+    CLAIM(denet_parse_keys(text, &keys[i], 1, &alone) == is_found);
+    CLAIM(!is_found || alone == values[i]);
+  }
+}
+
 static void claim_cgroup(struct denet_text text) {
   struct denet_text path = denet_parse_cgroup(text), unit = denet_rule_unit(path);
   CLAIM(fuzz_is_within(path, text));
@@ -47,13 +78,15 @@ static void claim_cgroup(struct denet_text text) {
 }
 
 void fuzz_one(struct denet_text text) {
-  static const char *const io_keys[] = {"rchar",      "wchar",       "syscr", "syscw",
-                                        "read_bytes", "write_bytes", NULL};
   uint64_t value;
+  struct denet_perf_map map = {0};
   claim_stat(text);
   CLAIM(!denet_parse_field(text, 0, &value));
   claim_fields(text, denet_parse_field);
   claim_fields(text, denet_parse_net_dev);
-  claim_keys(text, io_keys);
+  claim_keys(text);
   claim_cgroup(text);
+  /* The folder is like /proc/PID, and its process has no map. */
+  fuzz_write("status", text);
+  CLAIM(denet_perf_map_read(&map, fuzz_folder(NULL)) == -ENOENT && !map.count);
 }

@@ -19,13 +19,15 @@
 #define STEPS_MOST 200
 #define START_NS UINT64_C(100000000000)
 
-/* Of a process. The tid of the second thread is that of the first, PID, plus 10. */
-static const char *const folders[] = {"net", "ns", "task", "task/PID", "task/TID"};
+/* Of a process. 1 is its pid and first tid, 2 is the tid of its second thread. */
 /* clang-format off */
+static const char *const folders[] = {
+    "%1$d", "%1$d/net", "%1$d/ns", "%1$d/task", "%1$d/task/%1$d", "%1$d/task/%2$d"};
 static const char *const names[] = {
-    "stat", "statm", "status", "io", "cmdline", "cgroup", "net/dev", "ns/net",
-    "task/PID/stat", "task/PID/status", "task/PID/schedstat",
-    "task/TID/stat", "task/TID/status", "task/TID/schedstat"};
+    "%1$d/stat", "%1$d/statm", "%1$d/status", "%1$d/io", "%1$d/cmdline", "%1$d/cgroup",
+    "%1$d/net/dev", "%1$d/ns/net",
+    "%1$d/task/%1$d/stat", "%1$d/task/%1$d/status", "%1$d/task/%1$d/schedstat",
+    "%1$d/task/%2$d/stat", "%1$d/task/%2$d/status", "%1$d/task/%2$d/schedstat"};
 /* clang-format on */
 
 /* The directory is made once; its files stay open. */
@@ -34,26 +36,20 @@ static struct {
   struct {
     char path[64]; /* below the directory, as in an input */
     int fd;
-    bool is_empty;
   } files[FILES_MOST];
   size_t count;
 } proc;
 
 /* --- The folder --- */
 
-/* Writes the path of a file of the process, with numbers in place of PID and TID. */
+/* name: of the two lists. */
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
 static void make_path(int pid, const char *name, char out[64]) {
-  const char *number = strstr(name, "ID");
-  int length = number ? (int)(number - 1 - name) : (int)strlen(name);
-  int at = snprintf(out, 64, "%d/%.*s", pid, length, name);
-  if (number)
-    snprintf(out + at, 64 - (size_t)at, "%d%s", number[-1] == 'P' ? pid : pid + 10, number + 2);
+  snprintf(out, 64, name, pid, pid + 10);
 }
 
 static void make_process(int pid) {
   char path[64];
-  snprintf(path, sizeof(path), "%d", pid);
-  CLAIM(mkdirat(proc.fd, path, 0700) == 0);
   for (size_t i = 0; i < DENET_COUNT_OF(folders); i++) {
     make_path(pid, folders[i], path);
     CLAIM(mkdirat(proc.fd, path, 0700) == 0);
@@ -63,10 +59,9 @@ static void make_process(int pid) {
     make_path(pid, names[i], file);
     int fd = openat(proc.fd, file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     CLAIM(fd >= 0);
-    proc.files[proc.count].is_empty = true;
     proc.files[proc.count++].fd = fd;
   }
-  make_path(pid, "exe", path);
+  make_path(pid, "%1$d/exe", path);
   CLAIM(symlinkat(pid == FIRST_PID ? "/bin/sh (deleted)" : "/a\n/\xff", proc.fd, path) == 0);
 }
 
@@ -83,17 +78,10 @@ static void show(const char *pid, bool is_shown) {
   renameat(proc.fd, is_shown ? hidden : pid, proc.fd, is_shown ? pid : hidden);
 }
 
-static void empty_file(size_t i) {
-  if (!proc.files[i].is_empty)
-    CLAIM(ftruncate(proc.files[i].fd, 0) == 0);
-  proc.files[i].is_empty = true;
-}
-
 static void write_file(const char *path, const char *content, size_t length) {
   for (size_t i = 0; i < proc.count; i++)
     if (!strcmp(proc.files[i].path, path)) {
-      empty_file(i);
-      proc.files[i].is_empty = false;
+      CLAIM(ftruncate(proc.files[i].fd, 0) == 0);
       CLAIM(pwrite(proc.files[i].fd, content, length, 0) == (ssize_t)length);
     }
 }
@@ -105,7 +93,7 @@ static void hide_all(void) {
     show(text, false);
   }
   for (size_t i = 0; i < proc.count; i++)
-    empty_file(i);
+    CLAIM(ftruncate(proc.files[i].fd, 0) == 0);
 }
 
 /* --- The script --- */

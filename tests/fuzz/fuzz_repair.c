@@ -1,15 +1,12 @@
 /* The repair of a file's end after a crash: whatever the file contains, what stays ends with its
  * last whole line. */
 #include "core/store/repair.h"
-#include "core/util/cleanup.h"
 #include "core/util/error.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Returns the length up to the end of the last whole line, found from the front. */
 static size_t find_whole(struct denet_text text) {
@@ -36,8 +33,7 @@ static void claim_end(struct denet_text text, size_t from, size_t whole) {
 static void claim_mended(struct denet_text text, size_t whole) {
   uint64_t bytes = 0, again = 0;
   int folder_fd = fuzz_folder(NULL);
-  DENET_CLOSE int fd = openat(folder_fd, "file", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  CLAIM(fd >= 0 && pwrite(fd, text.bytes, text.length, 0) == (ssize_t)text.length);
+  fuzz_write("file", text);
   int outcome = denet_repair_file(folder_fd, "file", &bytes);
   CLAIM(whole ? outcome == 0 && bytes == whole : outcome == DENET_GONE);
   outcome = denet_repair_file(folder_fd, "file", &again);

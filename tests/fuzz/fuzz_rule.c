@@ -28,12 +28,11 @@ static bool is_too_much(const char *value) {
 }
 
 static void set(struct denet_rule *rule, struct denet_text line) {
-  struct fuzz_setting setting;
+  struct denet_setting setting = fuzz_setting_read(line);
   struct denet_error error = {""};
-  fuzz_setting_read(line, &setting);
-  if (!is_too_much(setting.setting.string)) {
+  if (!is_too_much(setting.string)) {
     size_t count = rule->condition_count;
-    int outcome = denet_rule_set(rule, &setting.setting, &error);
+    int outcome = denet_rule_set(rule, &setting, &error);
     CLAIM(outcome >= 0 || error.text[0]);
     CLAIM(!error.text[0] || fuzz_is_sentence(error.text)); /* a long name is a warning */
     CLAIM(rule->condition_count == count || (outcome == 0 && rule->condition_count == count + 1));
@@ -43,12 +42,11 @@ static void set(struct denet_rule *rule, struct denet_text line) {
 
 /* Starts the rule of the first line. Returns false if there is no such rule. */
 static bool start(struct denet_rule *rule, struct denet_text line) {
-  struct fuzz_setting setting;
+  struct denet_setting setting = fuzz_setting_read(line);
   struct denet_error error = {""};
   int outcome = -EINVAL;
   *rule = (struct denet_rule){0};
-  fuzz_setting_read(line, &setting);
-  const char *value = setting.setting.string;
+  const char *value = setting.string;
   if (!strcmp(setting.key, "Process"))
     outcome = denet_rule_init_process(rule, value, &error);
   else if (strcmp(setting.key, "ProcessMatch") != 0)

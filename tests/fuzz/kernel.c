@@ -3,6 +3,7 @@
 #include "bpf/off_cpu_records.h"
 #include "core/source/bpf/lifecycle.h"
 #include "core/source/bpf/loader.h"
+#include "core/stacks/stack_worker.h"
 #include "core/stacks/tracer.h"
 #include "core/util/cleanup.h"
 #include "tests/fuzz/fuzz.h"
@@ -11,12 +12,15 @@
 #include <errno.h>
 #include <string.h>
 
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+
 #define SLOTS 16
 #define FIRST_PID 5000000u /* PID_MAX_LIMIT is below */
 #define START_NS UINT64_C(100000000000)
 #define STEP_NS UINT64_C(10000000)
 #define COUNTER_MOST UINT64_C(0xffffffffff) /* so that no sum wraps around */
 #define EVENTS_MOST 64
+#define SAMPLES_MOST 64
 
 /* The process of one pid. */
 struct slot {
@@ -54,6 +58,17 @@ static void push(struct events *events, const void *bytes, size_t size) {
     return;
   struct denet_text copy = fuzz_copy(bytes, size);
   events->all[events->count++] = (struct event){(void *)copy.bytes, size};
+}
+
+/* Adds an event with so many bytes of the script behind its struct. */
+static void push_longer(struct events *events, const void *event, size_t event_bytes,
+                        struct denet_text *rest, size_t more_bytes) {
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer all = {0};
+  char more[512];
+  fuzz_take(rest, more, more_bytes);
+  CLAIM(!denet_buffer_append(&all, event, event_bytes));
+  CLAIM(!denet_buffer_append(&all, more, more_bytes));
+  push(events, all.bytes, all.length);
 }
 
 static void clear(struct events *events) {
@@ -133,7 +148,6 @@ static void send_fork(struct denet_text *rest) {
 }
 
 static void send_texts(struct denet_text *rest) {
-  DENET_CLEANUP(denet_buffer_done) struct denet_buffer event = {0};
   const struct slot *slot = take_slot(rest);
   struct denet_bpf_texts texts = {.head = head_of(slot, DENET_BPF_TEXTS),
                                   .exec_id = slot->record.identity.compact.exec_id,
@@ -141,13 +155,9 @@ static void send_texts(struct denet_text *rest) {
                                   .argument_bytes = fuzz_take_byte(rest),
                                   .executable_bytes = fuzz_take_byte(rest) % 64,
                                   .cgroup_bytes = fuzz_take_byte(rest) % 64};
-  char bytes[512];
-  size_t size = texts.argument_bytes + texts.executable_bytes + texts.cgroup_bytes;
   memcpy(texts.name, slot->record.identity.compact.name, sizeof(texts.name));
-  fuzz_take(rest, bytes, size);
-  CLAIM(!denet_buffer_append(&event, &texts, sizeof(texts)));
-  CLAIM(!denet_buffer_append(&event, bytes, size));
-  push(&kernel.events, event.bytes, event.length);
+  push_longer(&kernel.events, &texts, sizeof(texts), rest,
+              texts.argument_bytes + texts.executable_bytes + texts.cgroup_bytes);
 }
 
 static void send_exit(struct denet_text *rest) {
@@ -211,17 +221,12 @@ static void take_off_cpu(struct denet_text *rest) {
 }
 
 static void trace_stack(struct denet_text *rest) {
-  DENET_CLEANUP(denet_buffer_done) struct denet_buffer event = {0};
   const struct slot *slot = take_slot(rest);
   struct denet_off_cpu_stack stack = {.head = head_of(slot, DENET_OFF_CPU_STACK),
                                       .point = slot->off_cpu.point,
                                       .stack_bytes = fuzz_take_byte(rest)};
-  char bytes[256];
-  size_t size = fuzz_take_byte(rest); /* not always stack_bytes */
-  fuzz_take(rest, bytes, size);
-  CLAIM(!denet_buffer_append(&event, &stack, sizeof(stack)));
-  CLAIM(!denet_buffer_append(&event, bytes, size));
-  push(&kernel.traced, event.bytes, event.length);
+  size_t more_bytes = fuzz_take_byte(rest); /* not always stack_bytes */
+  push_longer(&kernel.traced, &stack, sizeof(stack), rest, more_bytes);
 }
 
 static void trace_end(struct denet_text *rest) {
@@ -266,14 +271,13 @@ void kernel_stop(void) {
 
 int denet_loader_open(int (*take)(void *context, void *event, size_t size), void *context,
                       struct denet_error *error, struct denet_loader **out_loader) {
-  (void)error;
   kernel.take = take;
   kernel.context = context;
   *out_loader = NULL;
   return 0;
 }
 
-void denet_loader_free(struct denet_loader *loader) { (void)loader; }
+void denet_loader_free(struct denet_loader *loader) {}
 
 static void list_slot(const struct slot *slot, uint64_t full_since_ns,
                       struct denet_buffer *records) {
@@ -306,7 +310,6 @@ static void shrink(struct denet_buffer *records) {
 
 int denet_loader_list(struct denet_loader *loader, uint64_t full_since_ns,
                       struct denet_buffer *records) {
-  (void)loader;
   records->length = 0;
   for (size_t i = 0; i < SLOTS; i++)
     if (kernel.slots[i].is_there)
@@ -316,7 +319,6 @@ int denet_loader_list(struct denet_loader *loader, uint64_t full_since_ns,
 }
 
 void denet_loader_drain(struct denet_loader *loader) {
-  (void)loader;
   int outcome = 0;
   for (size_t i = 0; i < kernel.events.count && !outcome; i++)
     outcome = kernel.take(kernel.context, kernel.events.all[i].bytes, kernel.events.all[i].size);
@@ -324,49 +326,36 @@ void denet_loader_drain(struct denet_loader *loader) {
 }
 
 void denet_loader_request_exit(struct denet_loader *loader, pid_t pid, uint64_t start_ns) {
-  (void)loader;
   const struct slot *slot = &kernel.slots[((denet_u32)pid - FIRST_PID) % SLOTS];
   if (kernel.answers && !slot->is_there && head_of(slot, 0).start_ns == start_ns)
     send_free(slot);
 }
 
 void denet_loader_set_full(struct denet_loader *loader, pid_t pid, bool is_full) {
-  (void)loader;
   kernel.slots[((denet_u32)pid - FIRST_PID) % SLOTS].is_full = is_full;
 }
 
-uint64_t denet_loader_lost(const struct denet_loader *loader) {
-  (void)loader;
-  return kernel.lost;
-}
+uint64_t denet_loader_lost(const struct denet_loader *loader) { return kernel.lost; }
 
-int denet_loader_event_fd(const struct denet_loader *loader) {
-  (void)loader;
-  return -1;
-}
+int denet_loader_event_fd(const struct denet_loader *loader) { return -1; }
 
 /* --- core/stacks/tracer.h --- */
 
 int denet_tracer_open(const struct denet_profiler_settings *settings, struct denet_error *error,
                       struct denet_tracer **out_tracer) {
-  (void)settings, (void)error;
   *out_tracer = NULL;
   return 0;
 }
 
-void denet_tracer_free(struct denet_tracer *tracer) { (void)tracer; }
+void denet_tracer_free(struct denet_tracer *tracer) {}
 
 void denet_tracer_follow(struct denet_tracer *tracer, pid_t pid, bool is_followed) {
-  (void)tracer;
   kernel.slots[((denet_u32)pid - FIRST_PID) % SLOTS].is_followed = is_followed;
 }
 
-void denet_tracer_delete_exited(struct denet_tracer *tracer, pid_t pid, uint64_t start_ns) {
-  (void)tracer, (void)pid, (void)start_ns;
-}
+void denet_tracer_delete_exited(struct denet_tracer *tracer, pid_t pid, uint64_t start_ns) {}
 
 int denet_tracer_list(struct denet_tracer *tracer, struct denet_buffer *records) {
-  (void)tracer;
   records->length = 0;
   for (size_t i = 0; i < SLOTS; i++) {
     struct slot *slot = &kernel.slots[i];
@@ -383,13 +372,63 @@ int denet_tracer_list(struct denet_tracer *tracer, struct denet_buffer *records)
 
 void denet_tracer_drain(struct denet_tracer *tracer, enum denet_tracer_ring ring,
                         denet_tracer_take *take, void *context) {
-  (void)tracer, (void)ring;
   for (size_t i = 0; i < kernel.traced.count; i++)
     take(context, kernel.traced.all[i].bytes, kernel.traced.all[i].size);
   clear(&kernel.traced);
 }
 
 struct denet_off_cpu_losses denet_tracer_losses(const struct denet_tracer *tracer) {
-  (void)tracer;
   return (struct denet_off_cpu_losses){.stacks = kernel.lost};
+}
+
+/* --- core/stacks/stack_worker.h, without a thread: the bytes of a stack name its frames --- */
+
+static struct denet_buffer samples; /* struct denet_sample */
+
+int denet_stack_worker_start(const struct denet_profiler_settings *settings, const char *proc_path,
+                             struct denet_tracer *tracer, struct denet_stack_worker **out_worker) {
+  *out_worker = NULL;
+  return 0;
+}
+
+bool denet_stack_worker_stop(struct denet_stack_worker *worker) {
+  const struct denet_sample *left = (const void *)samples.bytes;
+  for (size_t i = 0; i < samples.length / sizeof(*left); i++)
+    denet_frames_release(left[i].stack.frames);
+  denet_buffer_done(&samples);
+  return true;
+}
+
+void denet_stack_worker_open_process(struct denet_stack_worker *worker,
+                                     const struct denet_exec_event *exec_event) {
+  CLAIM(exec_event->head.pid > 0);
+}
+
+void denet_stack_worker_close_process(struct denet_stack_worker *worker, pid_t pid,
+                                      uint64_t start_ns) {}
+
+void denet_stack_worker_add_sample(struct denet_stack_worker *worker,
+                                   const struct denet_bpf_head *head,
+                                   const struct denet_sample_point *point, uint64_t off_since_ns,
+                                   struct denet_text stack) {
+  struct denet_text names = off_since_ns ? (struct denet_text){"futex", sizeof("futex")} : stack;
+  struct denet_sample sample = {
+      .pid = (pid_t)head->pid,
+      .start_ns = head->start_ns,
+      .stack = {.reason = point->reason, .time_ns = point->weight_ns, .count = 1}};
+  if (samples.length == SAMPLES_MOST * sizeof(sample))
+    return;
+  sample.stack.frames = denet_frames_new(names);
+  CLAIM(sample.stack.frames);
+  memcpy(sample.stack.thread, point->name, sizeof(point->name));
+  CLAIM(!denet_buffer_append(&samples, &sample, sizeof(sample)));
+}
+
+uint64_t denet_stack_worker_take_samples(struct denet_stack_worker *worker, uint64_t wait_ns,
+                                         struct denet_buffer *out) {
+  struct denet_buffer taken = samples;
+  denet_buffer_clear(out);
+  samples = *out;
+  *out = taken;
+  return 0;
 }

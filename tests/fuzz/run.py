@@ -52,15 +52,6 @@ def run_target(name, folder, seconds):
     return result.stdout, int(done.group(1)) if done and result.returncode == 0 else 0
 
 
-def report(name, output, runs):
-    if runs:
-        print(f"ok    {name}: {runs} runs", flush=True)
-        return
-    print(output)
-    kept = re.findall(r"Test unit written to (\S+)", output)
-    print(f"FAIL  {name}: {kept[-1] if kept else 'no input was kept'}", flush=True)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=10, help="for each target")
@@ -73,7 +64,9 @@ def main():
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         outcomes = pool.map(lambda name: run_target(name, folder, options.seconds), targets)
         for name, (output, runs) in zip(targets, outcomes):
-            report(name, output, runs)
+            kept = re.findall(r"Test unit written to (\S+)", output) or ["no input was kept"]
+            print(f"ok    {name}: {runs} runs" if runs else f"{output}\nFAIL  {name}: {kept[-1]}",
+                  flush=True)
             failed += runs == 0
     print(f"fuzz: {len(targets) - failed} passed, {failed} failed")
     return 1 if failed or not targets else 0

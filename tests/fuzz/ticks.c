@@ -35,22 +35,17 @@ static struct file *find_file(const struct denet_line *line) {
   return NULL;
 }
 
-static void open_file(const struct denet_line *line) {
-  if (find_file(line) || seen.file_count == FILES_MOST)
-    return;
-  struct file *file = &seen.files[seen.file_count++];
-  *file = (struct file){.pid = line->pid, .t0_ms = line->t0_ms};
-  snprintf(file->instance, sizeof(file->instance), "%s", line->instance);
-}
-
 /* Claims that the metadata line of a file comes before all its other lines. */
 static int take_line(void *context, const struct denet_line *line) {
   (void)context;
   CLAIM(fuzz_is_json_line(line->json));
   CLAIM(fuzz_is_safe_name(line->instance) && line->pid > 0);
-  if (line->kind == DENET_LINE_METADATA)
-    open_file(line);
-  CLAIM(find_file(line) || seen.file_count == FILES_MOST);
+  if (find_file(line) || seen.file_count == FILES_MOST)
+    return 0;
+  CLAIM(line->kind == DENET_LINE_METADATA);
+  struct file *file = &seen.files[seen.file_count++];
+  *file = (struct file){.pid = line->pid, .t0_ms = line->t0_ms};
+  snprintf(file->instance, sizeof(file->instance), "%s", line->instance);
   return 0;
 }
 

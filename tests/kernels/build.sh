@@ -11,7 +11,7 @@ if [ ! -f "$out/plugins/denet.so" ]; then
   cp "$out"/build/*.so "$out/plugins"
 fi
 # The harness compiles no program that is there.
-for name in blocker busy crowd duty family files job lives sleeper spawner threads writer zombie; do
+for name in blocker busy crowd duty family files job lives sleeper spawner threads zombie; do
   "${CC:-gcc}" -O1 -D_GNU_SOURCE -pthread -o "$out/programs/$name" "tests/programs/$name.c"
 done
 "${CC:-gcc}" -O2 -D_GNU_SOURCE -pthread -o "$out/programs/two_waits-O2" tests/programs/two_waits.c

@@ -23,6 +23,8 @@
 #define PAGE 4096
 
 struct waiter {
+  const struct kind *kind; /* NULL: it only uses the CPU */
+  bool answers;
   uint64_t block_ns, burn_ns;
   const char *data;
   int file;
@@ -226,12 +228,7 @@ static const struct kind {
     {"fsync", set_up_fsync, wait_fsync},   {"fault", set_up_fault, wait_fault},
 };
 
-static const struct kind *find_kind(const char *name) {
-  for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-    if (!strcmp(kinds[i].name, name))
-      return &kinds[i];
-  exit(2);
-}
+#define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
 /* ---- Turns ---- */
 
@@ -242,73 +239,57 @@ static void answer(struct waits *waits, uint64_t base_cpu_ns) {
       (unsigned long long)atomic_load(&waits->count));
 }
 
-static void take_turns(const struct kind *kind, struct waiter *waiter) {
+static void *take_turns(void *of) {
+  struct waiter *waiter = of;
   struct waits waits = {0};
   uint64_t base_cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
-  for (bool is_stopped = false;;) {
+  if (waiter->kind)
+    waiter->kind->set_up(waiter);
+  if (waiter->answers)
+    say("ready");
+  for (bool is_stopped = !waiter->kind;;) {
     if (!is_stopped) {
       struct moment before = read_moment();
-      kind->wait(waiter);
+      waiter->kind->wait(waiter);
       add_wait(&waits, before);
     }
     burn_ns(CLOCK_THREAD_CPUTIME_ID, waiter->burn_ns);
-    if (has_input(0)) {
+    if (waiter->answers && has_input(0)) {
       is_stopped |= !strcmp(next_command(), "stop");
       answer(&waits, base_cpu_ns);
     }
   }
-}
-
-static struct waiter make_waiter(char **arguments) {
-  return (struct waiter){
-      .block_ns = ns_of_ms(arguments[2]), .burn_ns = ns_of_ms(arguments[3]), .data = arguments[4]};
-}
-
-static char **mixed_arguments;
-
-static void *take_turns_for_ever(void *of) {
-  const struct kind *kind = of;
-  struct waiter waiter = make_waiter(mixed_arguments);
-  if (kind)
-    kind->set_up(&waiter);
-  for (;;) {
-    if (kind)
-      kind->wait(&waiter);
-    burn_ns(CLOCK_THREAD_CPUTIME_ID, waiter.burn_ns);
-  }
   return NULL;
 }
 
-static void mix(char **arguments) {
-  mixed_arguments = arguments;
-  start_thread(take_turns_for_ever, NULL);
-  for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-    if (kinds[i].wait != wait_child) /* its children would be threads too */
-      start_thread(take_turns_for_ever, (void *)&kinds[i]);
-  say("ready");
-  answer_all();
-}
-
-static void sleep_for_ever(void) {
-  say("ready");
-  for (;;)
-    sleep_ns(3600000000000);
-}
-
 int main(int count, char **arguments) {
+  static struct waiter waiters[KINDS + 1]; /* the last one has no kind */
   if (count == 4 && !strcmp(arguments[0], "helper"))
     return help(arguments);
-  if (count == 2 && !strcmp(arguments[1], "sleeper"))
-    sleep_for_ever();
+  if (count == 2 && !strcmp(arguments[1], "sleeper")) {
+    say("ready");
+    for (;;)
+      sleep_ns(3600000000000);
+  }
   if (count < 4)
     return 2;
   srandom((unsigned)getpid());
   prctl(PR_SET_TIMERSLACK, 1);
-  if (!strcmp(arguments[1], "mixed"))
-    mix(arguments);
-  struct waiter waiter = make_waiter(arguments);
-  const struct kind *kind = find_kind(arguments[1]);
-  kind->set_up(&waiter);
+  bool is_mixed = !strcmp(arguments[1], "mixed");
+  for (size_t i = 0; i <= KINDS; i++) {
+    waiters[i] = (struct waiter){.kind = i < KINDS ? &kinds[i] : NULL,
+                                 .answers = !is_mixed,
+                                 .block_ns = ns_of_ms(arguments[2]),
+                                 .burn_ns = ns_of_ms(arguments[3]),
+                                 .data = arguments[4]};
+    if (is_mixed &&
+        (i == KINDS || kinds[i].wait != wait_child)) /* a child would be a member, too */
+      start_thread(take_turns, &waiters[i]);
+    else if (!is_mixed && i < KINDS && !strcmp(kinds[i].name, arguments[1]))
+      take_turns(&waiters[i]);
+  }
+  if (!is_mixed)
+    return 2;
   say("ready");
-  take_turns(kind, &waiter);
+  answer_all();
 }

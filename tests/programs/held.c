@@ -103,33 +103,25 @@ static void *map_file(void *fd) {
   return NULL;
 }
 
-/* Nothing may need the mmap lock after this: the line has been formatted before. */
-static void say_ready(const char *line) { (void)!write(1, line, strlen(line)); }
-
-static void hold(const char *path) {
+/* The exec does not end before the server answers. */
+static void hold(const char *path, bool in_exec) {
   char line[24];
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  int cached = open(path, O_RDONLY), direct = open(path, O_RDONLY);
+  int cached = open(path, O_RDONLY | O_CLOEXEC), direct = in_exec ? 0 : open(path, O_RDONLY);
   check(cached >= 0 && direct >= 0);
-  snprintf(line, sizeof(line), "ready %d\n", (int)getpid());
-  start_thread(read_file, &cached);
-  usleep(300000);
-  start_thread(map_file, &direct);
-  usleep(300000);
-  say_ready(line);
+  /* Nothing may need the mmap lock after the threads have started: the line is formatted before. */
+  int length = snprintf(line, sizeof(line), "ready %d\n", (int)getpid());
+  if (!in_exec) {
+    start_thread(read_file, &cached);
+    usleep(300000);
+    start_thread(map_file, &direct);
+    usleep(300000);
+  }
+  (void)!write(1, line, (size_t)length);
+  if (in_exec)
+    execl("/proc/self/exe", "holder", path, "is through", NULL);
   for (;;)
     pause();
-}
-
-/* Does not return before the server answers. */
-static void hold_exec(char *path) {
-  char line[24];
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  check(open(path, O_RDONLY | O_CLOEXEC) >= 0);
-  snprintf(line, sizeof(line), "ready %d\n", (int)getpid());
-  say_ready(line);
-  execl("/proc/self/exe", "holder", path, "is through", NULL);
-  _exit(1);
 }
 
 int main(int argc, char **argv) {
@@ -138,7 +130,7 @@ int main(int argc, char **argv) {
     for (;;)
       pause();
   if (argc == 2 && !strcmp(argv[0], "holder"))
-    hold(argv[1]);
+    hold(argv[1], false);
   int device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
   check(argc > 1 && device >= 0 && !unshare(CLONE_NEWNS));
   snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0", device);
@@ -147,7 +139,7 @@ int main(int argc, char **argv) {
   snprintf(path, sizeof(path), "%s/file", argv[1]);
   if (!fork()) {
     if (argc == 3)
-      hold_exec(path);
+      hold(path, true);
     execl("/proc/self/exe", "holder", path, NULL);
     _exit(1);
   }

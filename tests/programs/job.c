@@ -10,8 +10,7 @@ enum { PAGE_BYTES = 4096 };
 static void touch_pages(size_t count) {
   size_t bytes = count * PAGE_BYTES;
   char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED)
-    _exit(201);
+  check(memory != MAP_FAILED);
   madvise(memory, bytes, MADV_NOHUGEPAGE); /* one fault for each page, not for 512 */
   for (size_t i = 0; i < bytes; i += PAGE_BYTES)
     ((volatile char *)memory)[i] = 1;
@@ -21,11 +20,9 @@ static void write_file(const char *folder, size_t bytes) {
   char path[4096];
   snprintf(path, sizeof(path), "%s/%d", folder, (int)getpid());
   int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
-  if (fd < 0 || unlink(path))
-    _exit(202);
+  check(fd >= 0 && !unlink(path));
   write_bytes(fd, bytes);
-  if (fsync(fd))
-    _exit(204);
+  check(!fsync(fd));
 }
 
 int main(int count, char **arguments) {

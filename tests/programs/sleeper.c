@@ -1,7 +1,8 @@
 /* sleeper ARGUMENTS...: rests, under any name and command line. Environment: SLEEPER_COMM is its
  * name; SLEEPER_CLEAR "zero" overwrites its command line with NULs, "cut" makes it empty;
  * SLEEPER_MIB is memory to touch. "name NAME" renames it, "exit N" ends it with that status, "touch
- * MIB" touches further memory for half a second. */
+ * MIB" touches further memory for half a second, "write BYTES" writes to /dev/null. "child" starts
+ * a child that writes a little every 50 ms until this process ends, and answers its pid. */
 #include "workload.h"
 
 #include <sys/mman.h>
@@ -21,9 +22,17 @@ static void *touch_memory(size_t mebibytes) {
   return memory;
 }
 
+static pid_t start_writer(int fd) {
+  pid_t child = fork_child();
+  for (; !child; usleep(50000))
+    write_bytes(fd, 1000);
+  return child;
+}
+
 int main(int count, char **arguments) {
   const char *comm = getenv("SLEEPER_COMM"), *clear = getenv("SLEEPER_CLEAR");
   const char *mebibytes = getenv("SLEEPER_MIB");
+  int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
   if (comm)
     name_myself(comm);
   if (mebibytes)
@@ -34,6 +43,7 @@ int main(int count, char **arguments) {
   for (;;) {
     char *command = next_command(), *name = argument_of(command, "name");
     char *status = argument_of(command, "exit"), *mebibytes = argument_of(command, "touch");
+    char *bytes = argument_of(command, "write");
     if (status)
       exit(atoi(status));
     if (name)
@@ -44,6 +54,11 @@ int main(int count, char **arguments) {
       usleep(500000);
       munmap(memory, size << 20);
     }
-    say("done");
+    if (bytes)
+      write_bytes(null, (size_t)atoll(bytes));
+    if (strcmp(command, "child"))
+      say("done");
+    else
+      say("%d", (int)start_writer(null));
   }
 }

@@ -5,9 +5,6 @@
  * {"long_ns":,"short_ns":}: how long threads were blocked in each. */
 #include "waits.h"
 
-static struct waits long_waits, short_waits;
-static uint64_t long_ns = 6000000, short_ns = 2000000;
-
 __attribute__((noinline)) static int wait_in_alpha(uint64_t ns) {
   usleep((useconds_t)(ns / 1000));
   return 1; /* so that the call is not the last thing, which would be a jump */
@@ -18,54 +15,51 @@ __attribute__((noinline)) static int wait_in_beta(uint64_t ns) {
   return 2;
 }
 
-static struct moment measure(struct waits *waits, int (*wait)(uint64_t ns), uint64_t ns) {
+static struct place {
+  const char *thread;
+  int (*wait)(uint64_t ns);
+  uint64_t ns;
+  struct waits waits;
+} places[] = {{"long-waiter", wait_in_alpha, 6000000, {0}},
+              {"short-waiter", wait_in_beta, 2000000, {0}}};
+
+static struct moment measure(struct place *place) {
   struct moment before = read_moment();
-  wait(ns);
-  add_wait(waits, before);
+  place->wait(place->ns);
+  add_wait(&place->waits, before);
   return before;
 }
 
-static void take_turn(struct waits *waits, int (*wait)(uint64_t ns), uint64_t ns) {
-  uint64_t end_ns = measure(waits, wait, ns).wall_ns + long_ns + 1000000;
-  uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
-  burn_ns(CLOCK_MONOTONIC, now_ns < end_ns ? end_ns - now_ns : 0);
-}
-
-static void *wait_long(void *unused) {
-  name_myself("long-waiter");
-  for (;;)
-    take_turn(&long_waits, wait_in_alpha, long_ns);
-  return unused;
-}
-
-static void *wait_short(void *unused) {
-  name_myself("short-waiter");
-  for (;;)
-    take_turn(&short_waits, wait_in_beta, short_ns);
-  return unused;
-}
-
-static void *wait_both(void *unused) {
-  name_myself("both-waiter");
+static void *take_turns(void *of) {
+  struct place *place = of;
+  name_myself(place->thread);
   for (;;) {
-    measure(&long_waits, wait_in_alpha, long_ns);
-    measure(&short_waits, wait_in_beta, short_ns);
+    uint64_t end_ns = measure(place).wall_ns + places[0].ns + 1000000;
+    uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+    burn_ns(CLOCK_MONOTONIC, now_ns < end_ns ? end_ns - now_ns : 0);
   }
+  return NULL;
+}
+
+static void *wait_in_both(void *unused) {
+  name_myself("both-waiter");
+  for (unsigned i = 0;; i++)
+    measure(&places[i % 2]);
   return unused;
 }
 
 int main(int count, char **arguments) {
-  if (count > 2) {
-    long_ns = ns_of_ms(arguments[1]);
-    short_ns = ns_of_ms(arguments[2]);
-  }
+  for (int i = 0; i < 2 && count > 2; i++)
+    places[i].ns = ns_of_ms(arguments[1 + i]);
   prctl(PR_SET_TIMERSLACK, 1);
-  start_thread(count > 3 ? wait_both : wait_long, NULL);
-  if (count <= 3)
-    start_thread(wait_short, NULL);
+  for (int i = 0; i < 2 && count <= 3; i++)
+    start_thread(take_turns, &places[i]);
+  if (count > 3)
+    start_thread(wait_in_both, NULL);
   say("ready");
   for (;;) {
     next_command();
-    say("{\"long_ns\":%lld,\"short_ns\":%lld}", blocked_ns(&long_waits), blocked_ns(&short_waits));
+    say("{\"long_ns\":%lld,\"short_ns\":%lld}", blocked_ns(&places[0].waits),
+        blocked_ns(&places[1].waits));
   }
 }
