@@ -53,7 +53,8 @@ void denet_read_worker_begin_pass(struct denet_read_worker *worker);
 
 /* Reads one text into out. 0 or -errno, see denet_buffer_read_path(). DENET_LATER: the read stalls,
  * or none begins as others stalled for too long; out is unchanged. A later call with the same key
- * and path returns the text when it is there. A text is dropped if a whole pass, and 2 s, have gone
- * by without such a call. */
+ * and path returns the text when it is there, and so do further ones in the same pass: of a process
+ * whose reads always stall both the rules and the metadata line get it. A text is dropped if a
+ * whole pass, and 2 s, have gone by without such a call. */
 int denet_read_worker_read_text(struct denet_read_worker *worker, const struct denet_read_key *key,
                                 const char *path, size_t limit, struct denet_buffer *out);
