@@ -4,9 +4,10 @@
 #include "core/source/bpf/source.h"
 
 #include "core/source/bpf/records.h"
-#include "core/util/cleanup.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -412,20 +413,15 @@ static int read_proc(struct denet_bpf_source *bpf, struct denet_process *process
   return has_execd || is_emptied || is_in_exec ? DENET_GONE : outcome;
 }
 
-/* Returns whether /proc may have more than the event: the arguments are cut or were not resident,
- * or the path was too deep. */
-static bool is_partial(enum denet_text_kind kind, int outcome, const struct denet_buffer *text) {
-  size_t most = DENET_BPF_ARGUMENT_BYTES - 2; /* without a NUL at the end */
-  bool is_cut = !text->length || text->length >= most;
-  return outcome == -ENOENT || (kind == DENET_TEXT_ARGUMENTS && is_cut);
-}
-
 static int read_text(struct denet_source *source, struct denet_process *process,
                      enum denet_text_kind kind, struct denet_buffer *out) {
   struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
   int from_event = read_event(bpf, process, kind, out);
-  bool wants_proc = from_event == DENET_GONE || is_partial(kind, from_event, out);
-  if (!wants_proc || process->vanished)
+  /* /proc may have more than the event: the arguments are cut or were not resident, or the path was
+   * too deep. */
+  size_t most = DENET_BPF_ARGUMENT_BYTES - 2; /* without a NUL at the end */
+  bool is_cut = kind == DENET_TEXT_ARGUMENTS && (!out->length || out->length >= most);
+  if (process->vanished || (!from_event && !is_cut))
     return from_event;
   int outcome = read_proc(bpf, process, kind, out);
   if (!outcome)
@@ -465,11 +461,6 @@ static void free_bpf(struct denet_source *source) {
   free(bpf);
 }
 
-static void free_sourcep(struct denet_bpf_source **bpf) {
-  if (*bpf)
-    free_bpf(&(*bpf)->source);
-}
-
 /* BPF programs see the pids of the initial pid namespace: this process and ProcPath must have them
  * too. */
 static int check_pids(const struct denet_bpf_source *bpf, struct denet_error *error) {
@@ -488,7 +479,7 @@ static int check_pids(const struct denet_bpf_source *bpf, struct denet_error *er
 
 int denet_bpf_open(const struct denet_env *env, struct denet_error *error,
                    struct denet_source **out_source) {
-  DENET_CLEANUP(free_sourcep) struct denet_bpf_source *bpf = calloc(1, sizeof(*bpf));
+  struct denet_bpf_source *bpf = calloc(1, sizeof(*bpf));
   if (!bpf)
     return denet_error_set(error, -ENOMEM, "there is no memory");
   bpf->env = env;
@@ -499,8 +490,10 @@ int denet_bpf_open(const struct denet_env *env, struct denet_error *error,
     failure = check_pids(bpf, error);
   if (!failure)
     failure = denet_loader_open(take_event, bpf, error, &bpf->loader);
-  if (failure)
+  if (failure) {
+    free_bpf(&bpf->source);
     return failure;
+  }
   bpf->opened_ns = env->boot_ns(env->context);
   bpf->source = (struct denet_source){.name = "bpf",
                                       .source_id = DENET_SOURCE_ID_BPF,
@@ -513,6 +506,6 @@ int denet_bpf_open(const struct denet_env *env, struct denet_error *error,
                                       .read_text = read_text,
                                       .read_uid = read_uid,
                                       .free = free_bpf};
-  *out_source = &DENET_TAKE(bpf)->source;
+  *out_source = &bpf->source;
   return 0;
 }

@@ -5,7 +5,6 @@
 #include "core/util/array.h"
 #include "core/util/cleanup.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>

@@ -1,5 +1,5 @@
-/* The /proc source, as its files share it: procfs.c opens it and reads files and texts, scan.c
- * lists the processes, measure.c reads values. The BPF source includes this too: it takes from
+/* The /proc source, as its files share it: procfs.c opens it and reads files and texts,
+ * measure.c lists the processes and reads values. The BPF source includes this too: it takes from
  * /proc what the kernel programs do not have. */
 #pragma once
 
@@ -7,7 +7,6 @@
 #include "core/source/source.h"
 
 #include <dirent.h>
-#include <limits.h>
 
 /* The metrics in one file of /proc, from metrics.def: at most 8. */
 struct denet_procfs_plan {
@@ -83,24 +82,6 @@ unsigned denet_procfs_add_file(struct denet_procfs *procfs, pid_t pid, pid_t tid
  * list begins; DENET_GONE; -errno; -EAGAIN: the read stalls. */
 int denet_procfs_file_text(struct denet_procfs *procfs, unsigned index,
                            struct denet_text *out_text);
-
-/* The files of a process that are read in one list with stat. */
-enum denet_procfs_other { DENET_PROCFS_IO, DENET_PROCFS_NET_NAMESPACE, DENET_PROCFS_OTHERS };
-#define DENET_PROCFS_NOT_READ UINT_MAX
-
-/* Appends those that have wanted metrics, and whose values are right. Stores their indices in the
- * list of procfs->numbers, DENET_PROCFS_NOT_READ of the others. Returns how many. */
-unsigned denet_procfs_add_others(struct denet_procfs *procfs, const struct denet_process *process,
-                                 const struct denet_metric_set *wanted,
-                                 unsigned out_indices[DENET_PROCFS_OTHERS]);
-
-/* Takes the values of those that were appended. Returns false after a transient error. */
-bool denet_procfs_take_others(struct denet_procfs *procfs, struct denet_process *process,
-                              const unsigned indices[DENET_PROCFS_OTHERS]);
-
-/* Reads the values of stat, and the CPU clock. The scan does so for a process that has run; this is
- * for a process that comes to be measured while it sleeps. */
-void denet_procfs_measure_stat(struct denet_procfs *procfs, struct denet_process *process);
 
 /* Appends a pid. 0 or -ENOMEM. */
 int denet_procfs_append(struct denet_procfs_list *list, pid_t pid, uint64_t inode);
