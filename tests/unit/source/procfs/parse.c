@@ -1,6 +1,5 @@
+/* Whether any bytes are safe to parse is for tests/fuzz/fuzz_proc_text.c and fuzz_cmdline.c. */
 #include "core/source/procfs/parse.h"
-
-#include "core/util/cleanup.h"
 
 #include "tests/unit/unit.h"
 
@@ -264,63 +263,6 @@ START_TEST(command_line_is_its_arguments) {
 }
 END_TEST
 
-/* Whether part lies within whole. */
-static bool is_view(struct denet_text part, struct denet_text whole) {
-  return !part.bytes ||
-         (part.bytes >= whole.bytes && part.bytes + part.length <= whole.bytes + whole.length);
-}
-
-static void parse_as_everything(struct denet_text text) {
-  static const char *const all_keys[] = {"rchar", "write_bytes", "cancelled_write_bytes", "Uid"};
-  uint64_t values[DENET_COUNT_OF(all_keys)], value;
-  struct denet_stat stat;
-  denet_parse_stat(text, &stat);
-  denet_parse_field(text, 3, &value);
-  denet_parse_keys(text, all_keys, DENET_COUNT_OF(all_keys), values);
-  denet_parse_net_dev(text, 9, &value);
-  ck_assert(is_view(denet_parse_cgroup(text), text));
-  struct denet_text rest = denet_parse_arguments(text), argument;
-  while (denet_parse_next_argument(&rest, &argument))
-    ck_assert(is_view(argument, text));
-}
-
-/* Each prefix stands in memory of its own size, so that a sanitizer sees a byte read too far. */
-static void parse_each_prefix(struct denet_text text) {
-  for (size_t length = 0; length <= text.length; length++) {
-    DENET_FREE char *copy = malloc(length ? length : 1);
-    ck_assert_ptr_nonnull(copy);
-    if (length)
-      memcpy(copy, text.bytes, length);
-    parse_as_everything((struct denet_text){copy, length});
-  }
-}
-
-START_TEST(any_prefix_of_any_text_is_safe) {
-  for (size_t i = 0; i < DENET_COUNT_OF(stat_lines); i++)
-    parse_each_prefix(stat_lines[i].text);
-  for (size_t i = 0; i < DENET_COUNT_OF(no_stat_lines); i++)
-    parse_each_prefix(no_stat_lines[i]);
-  for (size_t i = 0; i < DENET_COUNT_OF(numbers); i++)
-    parse_each_prefix(numbers[i].text);
-  for (size_t i = 0; i < DENET_COUNT_OF(cgroups); i++)
-    parse_each_prefix(cgroups[i].text);
-  for (size_t i = 0; i < DENET_COUNT_OF(command_lines); i++)
-    parse_each_prefix(command_lines[i].text);
-}
-END_TEST
-
-START_TEST(any_byte_anywhere_is_safe) {
-  static const char good[] = "7 (a) S" TO_22 "\nrchar: 5\neth0: 1 2\n0::/x\n";
-  char text[sizeof(good) - 1];
-  for (size_t at = 0; at < sizeof(text); at++)
-    for (int byte = 0; byte < 256; byte++) {
-      memcpy(text, good, sizeof(text));
-      text[at] = (char)byte;
-      parse_as_everything((struct denet_text){text, sizeof(text)});
-    }
-}
-END_TEST
-
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, stat_line_is_its_fields, stat_lines);
   ADD_TABLE(suite, another_text_is_refused, no_stat_lines);
@@ -328,6 +270,4 @@ void add_cases(Suite *suite) {
   ADD_TEST(suite, several_keys_are_found_at_once);
   ADD_TABLE(suite, cgroup_path_is_of_the_unified_hierarchy_unless_that_is_the_root, cgroups);
   ADD_TABLE(suite, command_line_is_its_arguments, command_lines);
-  ADD_TEST(suite, any_prefix_of_any_text_is_safe);
-  ADD_TEST(suite, any_byte_anywhere_is_safe);
 }

@@ -203,23 +203,15 @@ START_TEST(a_text_of_the_program_before_an_exec_is_not_taken_for_the_new_one) {
 }
 END_TEST
 
-/* However long the interval of the passes is. */
-START_TEST(a_text_that_came_late_is_kept_for_the_next_pass) {
+/* However long the interval of the passes is, and for all calls: the rules and the metadata line
+ * need the same text. */
+START_TEST(a_text_that_came_late_is_that_of_the_next_pass) {
   denet_read_worker_begin_pass(place.worker);
   ck_assert_int_eq(read_text(1, "fifo", 100), DENET_LATER);
   end_stalls("the text");
   usleep(2100 * 1000);
   denet_read_worker_begin_pass(place.worker);
   check_text(2, "file", 100, 0, "some text");
-  check_text(1, "fifo", 100, 0, "the text");
-}
-END_TEST
-
-/* The rules and the metadata line need the same text. */
-START_TEST(a_text_that_came_late_is_the_same_for_all_calls_of_a_pass) {
-  ck_assert_int_eq(read_text(1, "fifo", 100), DENET_LATER);
-  end_stalls("the text");
-  denet_read_worker_begin_pass(place.worker);
   check_text(1, "fifo", 100, 0, "the text");
   check_text(2, "file", 100, 0, "some text");
   ck_assert_int_eq(read_text(1, "fifo", 100), 0);
@@ -292,8 +284,7 @@ void add_cases(Suite *suite) {
   add(suite, a_text_is_read_at_once, DENET_COUNT_OF(files));
   add(suite, other_texts_are_read_during_a_stall, DENET_COUNT_OF(others));
   add(suite, a_text_of_the_program_before_an_exec_is_not_taken_for_the_new_one, 1);
-  add(suite, a_text_that_came_late_is_kept_for_the_next_pass, 1);
-  add(suite, a_text_that_came_late_is_the_same_for_all_calls_of_a_pass, 1);
+  add(suite, a_text_that_came_late_is_that_of_the_next_pass, 1);
   add(suite, a_text_that_is_not_asked_for_is_dropped_and_gets_into_no_other_read, 1);
   add(suite, a_thousand_stalls_are_not_waited_for_one_by_one, 1);
   add(suite, a_text_is_read_in_the_same_half_second_as_two_stalls, 1);
