@@ -99,11 +99,11 @@ static bool awaits_final(struct denet_bpf_source *bpf, struct denet_process *pro
 static int pass_unseen(struct denet_bpf_source *bpf, pid_t limit) {
   struct denet_process *process;
   int error = 0;
-  while (!error && (process = denet_process_table_next_unseen(bpf->table, limit))) {
+  while (!error && (process = denet_process_table_next_unseen(bpf->source.table, limit))) {
     if (awaits_final(bpf, process, true))
-      error = denet_process_table_upsert(bpf->table, process->pid, &process);
+      error = denet_process_table_upsert(bpf->source.table, process->pid, &process);
     else
-      denet_process_table_remove(bpf->table);
+      denet_process_table_remove(bpf->source.table);
   }
   return error;
 }
@@ -162,10 +162,10 @@ static int take_process(struct denet_bpf_source *bpf, struct denet_bpf_head *hea
   struct denet_process *process;
   int error = pass_unseen(bpf, (pid_t)head->pid);
   if (!error)
-    error = denet_process_table_upsert(bpf->table, (pid_t)head->pid, &process);
+    error = denet_process_table_upsert(bpf->source.table, (pid_t)head->pid, &process);
   if (!error && !process->is_new && process->born_ns != head->start_ns) {
     awaits_final(bpf, process, false);
-    error = denet_process_table_replace(bpf->table, &process);
+    error = denet_process_table_replace(bpf->source.table, &process);
   }
   if (error)
     return error;
@@ -175,7 +175,7 @@ static int take_process(struct denet_bpf_source *bpf, struct denet_bpf_head *hea
   } else if (!process->is_new) {
     take_program(bpf, process, compact->name, compact->exec_id);
   } else { /* an earlier pass missed it: the next one has full records only */
-    denet_process_table_undo(bpf->table);
+    denet_process_table_undo(bpf->source.table);
     bpf->has_missed = true;
   }
   return 0;
@@ -184,7 +184,7 @@ static int take_process(struct denet_bpf_source *bpf, struct denet_bpf_head *hea
 /* Takes the events of one process: its exec, and its final usage. A process that was born and freed
  * between two passes is in no record. */
 static int take_entry(struct denet_bpf_source *bpf, struct denet_lifecycle_entry *entry) {
-  struct denet_process *process = denet_process_table_find(bpf->table, entry->pid);
+  struct denet_process *process = denet_process_table_find(bpf->source.table, entry->pid);
   bool is_known = process && process->born_ns == entry->start_ns;
   if (is_known && !entry->was_freed && entry->texts && entry->texts->exec_id > process->exec_stamp)
     take_program(bpf, process, entry->texts->name, entry->texts->exec_id);
@@ -194,7 +194,7 @@ static int take_entry(struct denet_bpf_source *bpf, struct denet_lifecycle_entry
     entry->is_applied = true;
     return 0;
   }
-  int error = is_known ? 0 : denet_process_table_add_gone(bpf->table, entry->pid, &process);
+  int error = is_known ? 0 : denet_process_table_add_gone(bpf->source.table, entry->pid, &process);
   if (!error)
     take_final(bpf, process, entry);
   return error;
@@ -226,7 +226,7 @@ static void add_threads(struct denet_bpf_source *bpf) {
     if (head->kind != DENET_BPF_THREAD)
       continue;
     if (!process || process->pid != (pid_t)head->pid)
-      process = denet_process_table_find(bpf->table, (pid_t)head->pid);
+      process = denet_process_table_find(bpf->source.table, (pid_t)head->pid);
     struct denet_bpf_process *record = process ? denet_bpf_source_record(bpf, process) : NULL;
     if (record)
       add_thread(process, record, (const struct denet_bpf_thread *)head);
@@ -236,7 +236,7 @@ static void add_threads(struct denet_bpf_source *bpf) {
 static int fill_table(struct denet_bpf_source *bpf) {
   size_t offset = 0;
   struct denet_bpf_head *head;
-  int error = denet_process_table_begin(bpf->table);
+  int error = denet_process_table_begin(bpf->source.table);
   while (!error && (head = denet_records_next_task(&bpf->records, &offset)))
     error = head->kind == DENET_BPF_THREAD ? 0 : take_process(bpf, head);
   if (!error)
@@ -244,7 +244,7 @@ static int fill_table(struct denet_bpf_source *bpf) {
   for (size_t i = 0; i < bpf->lifecycle.count && !error; i++)
     if (bpf->lifecycle.entries[i]->listed_ns) /* else it has come while the table was filled */
       error = take_entry(bpf, bpf->lifecycle.entries[i]);
-  denet_process_table_end(bpf->table, !error);
+  denet_process_table_end(bpf->source.table, !error);
   add_threads(bpf);
   return error;
 }
@@ -312,7 +312,7 @@ static int scan(struct denet_source *source, struct denet_process_table *table,
   struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
   remove_used(bpf, table);
   bpf->begun_ns = bpf->env->boot_ns(bpf->env->context);
-  source->table = bpf->table = table;
+  source->table = table;
   bpf->note_failure = 0;
   bpf->events = 0;
   bpf->has_missed = false;
@@ -370,9 +370,10 @@ void denet_bpf_source_list_in_full(struct denet_bpf_source *bpf,
   size_t offset = 0;
   struct denet_bpf_head *head;
   while ((head = denet_records_next_task(&bpf->records, &offset))) {
-    struct denet_process *listed = head->kind == DENET_BPF_PROCESS
-                                       ? denet_process_table_find(bpf->table, (pid_t)head->pid)
-                                       : NULL;
+    struct denet_process *listed =
+        head->kind == DENET_BPF_PROCESS
+            ? denet_process_table_find(bpf->source.table, (pid_t)head->pid)
+            : NULL;
     if (listed && listed->born_ns == head->start_ns) /* another process may have the pid by now */
       set_record(bpf, listed, (struct denet_bpf_process *)head);
   }
@@ -437,6 +438,7 @@ static int read_text(struct denet_source *source, struct denet_process *process,
 static int read_uid(struct denet_source *source, const struct denet_process *process,
                     uid_t *out_uid) {
   const struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
+  struct denet_source *procfs = &bpf->procfs->source;
   const struct denet_bpf_process *record = denet_bpf_source_record(bpf, process);
   const struct denet_lifecycle_entry *entry = denet_bpf_source_entry(bpf, process);
   if (record)
@@ -444,7 +446,7 @@ static int read_uid(struct denet_source *source, const struct denet_process *pro
   else if (entry && (entry->was_freed || entry->texts))
     *out_uid = entry->was_freed ? entry->final.uid : entry->texts->uid;
   else
-    return denet_procfs_read_uid(&bpf->procfs->source, process, out_uid);
+    return procfs->read_uid(procfs, process, out_uid);
   return 0;
 }
 

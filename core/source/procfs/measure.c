@@ -331,9 +331,10 @@ static const struct denet_procfs_net *find_net(struct denet_procfs *procfs, uint
   struct denet_text text = denet_buffer_text(&procfs->net_text);
   struct denet_procfs_net *net = &procfs->nets[procfs->net_count++];
   *net = (struct denet_procfs_net){.namespace = namespace};
+  uint64_t sum;
   for (unsigned i = 0; i < plan->count; i++)
-    if (denet_parse_net_dev(text, plan->index[i], &net->value[i]))
-      net->present |= 1u << i;
+    if (denet_parse_net_dev(text, plan->index[i], &sum))
+      denet_values_set(&net->values, plan->metric[i], sum);
   return net;
 }
 
@@ -345,8 +346,8 @@ void denet_procfs_measure_net(struct denet_procfs *procfs, struct denet_process 
     return;
   const struct denet_procfs_net *net = find_net(procfs, usage->net_namespace, process->pid);
   for (unsigned i = 0; net && i < plan->count; i++)
-    if (net->present >> i & 1)
-      denet_values_set(&usage->now, plan->metric[i], net->value[i]);
+    if (denet_values_has(&net->values, plan->metric[i]))
+      denet_values_set(&usage->now, plan->metric[i], net->values.value[plan->metric[i]]);
 }
 
 /* The files of a process that are read in one list with stat. */
@@ -498,7 +499,7 @@ static void keep_unread(struct denet_procfs *procfs, struct denet_process *proce
   if (!is_gone && outcome != -EAGAIN)
     procfs->scan_failure = outcome;
   if (is_gone || process->is_new) {
-    denet_process_table_undo(procfs->table); /* which may free it */
+    denet_process_table_undo(procfs->source.table); /* which may free it */
     return;
   }
   process->has_run = process->notes.procfs.is_unread = true;
@@ -537,7 +538,7 @@ static int take_entry(struct denet_procfs *procfs, struct entry *entry) {
   struct denet_process *process;
   struct denet_text text;
   struct denet_stat stat;
-  int error = denet_process_table_upsert(procfs->table, entry->listed->pid, &process);
+  int error = denet_process_table_upsert(procfs->source.table, entry->listed->pid, &process);
   if (error)
     return error;
   process->notes.procfs.is_unread = process->notes.procfs.has_others = false;
@@ -555,7 +556,7 @@ static int take_entry(struct denet_procfs *procfs, struct entry *entry) {
     return 0;
   }
   if (!process->is_new && process->start_ticks != stat.field[DENET_STAT_START_TICKS])
-    error = denet_process_table_replace(procfs->table, &process);
+    error = denet_process_table_replace(procfs->source.table, &process);
   return error ? error : take_stat(procfs, process, entry, &stat);
 }
 
@@ -566,14 +567,14 @@ static unsigned begin_entry(struct denet_procfs *procfs, struct entry *entry) {
   static const struct denet_metric_set none = {0};
   pid_t pid = entry->listed->pid;
   entry->has_cpu = !denet_procfs_read_cpu(procfs, pid, &entry->cpu_ns, &entry->now_ns);
-  const struct denet_process *process = denet_process_table_peek(procfs->table, pid);
+  const struct denet_process *process = denet_process_table_peek(procfs->source.table, pid);
   bool is_known = process && process->notes.procfs.inode == entry->listed->inode;
   const struct denet_metric_set *wanted =
       process && process->usage ? &process->usage->wanted : &none;
   if (is_known && entry->has_cpu && process->notes.procfs.cpu_ns == entry->cpu_ns) {
     pid_t parent = process->parent_pid;
-    bool is_orphan = parent && !denet_process_table_find(procfs->table, parent) &&
-                     !denet_process_table_peek(procfs->table, parent);
+    bool is_orphan = parent && !denet_process_table_find(procfs->source.table, parent) &&
+                     !denet_process_table_peek(procfs->source.table, parent);
     bool is_unread =
         process->notes.procfs.is_unread || (process->has_run && !denet_metric_set_is_empty(wanted));
     entry->is_idle = !is_unread && !is_orphan;
@@ -606,7 +607,7 @@ int denet_procfs_scan(struct denet_source *source, struct denet_process_table *t
                       struct denet_error *error) {
   struct denet_procfs *procfs = (struct denet_procfs *)source;
   denet_procfs_begin_pass(procfs);
-  source->table = procfs->table = table;
+  source->table = table;
   rewinddir(procfs->folder);
   int failure = denet_procfs_list(&procfs->processes, procfs->folder);
   if (failure)

@@ -196,8 +196,8 @@ static int read_text(struct denet_source *source, struct denet_process *process,
   return path.bytes ? denet_buffer_append(out, path.bytes, path.length) : -ENOENT;
 }
 
-int denet_procfs_read_uid(struct denet_source *source, const struct denet_process *process,
-                          uid_t *out_uid) {
+static int read_uid(struct denet_source *source, const struct denet_process *process,
+                    uid_t *out_uid) {
   static const char *const uid_key[] = {"Uid"};
   struct denet_text text;
   uint64_t uid;
@@ -301,7 +301,7 @@ int denet_procfs_open(const struct denet_env *env, struct denet_error *error,
                                          .scan = denet_procfs_scan,
                                          .measure = denet_procfs_measure,
                                          .read_text = read_text,
-                                         .read_uid = denet_procfs_read_uid,
+                                         .read_uid = read_uid,
                                          .free = free_procfs};
   procfs->env = env;
   procfs->own_pids = has_own_pids(dirfd(folder));

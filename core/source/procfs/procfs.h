@@ -8,13 +8,13 @@
 
 #include <dirent.h>
 
-/* The metrics in one file of /proc, from metrics.def: at most 8. */
+/* The metrics in one file of /proc, from metrics.def. */
 struct denet_procfs_plan {
   unsigned count;
-  enum denet_metric metric[8];
-  const char *key[8];
-  unsigned index[8]; /* the key as a number; 0 if it is a word */
-  uint64_t unit[8];
+  enum denet_metric metric[DENET_METRICS];
+  const char *key[DENET_METRICS];
+  unsigned index[DENET_METRICS]; /* the key as a number; 0 if it is a word */
+  uint64_t unit[DENET_METRICS];
   struct denet_metric_set metrics;
 };
 
@@ -29,8 +29,7 @@ struct denet_procfs_list {
 /* The interface sums of one network namespace. */
 struct denet_procfs_net {
   uint64_t namespace;
-  uint64_t present; /* bit i: value[i] was found */
-  uint64_t value[2];
+  struct denet_values values;
 };
 
 /* Room for a file with numbers; status has 5 KiB on a host with many CPUs. */
@@ -39,7 +38,6 @@ struct denet_procfs_net {
 struct denet_procfs {
   struct denet_source source; /* first: a pointer to it is one to this struct */
   const struct denet_env *env;
-  struct denet_process_table *table; /* of the last pass; borrowed. NULL: there was none */
   DIR *folder;
   bool sees_all;      /* all of stat of other users' processes may be read */
   bool has_schedstat; /* the kernel keeps run queue times */
@@ -108,5 +106,3 @@ int denet_procfs_scan(struct denet_source *source, struct denet_process_table *t
                       struct denet_error *error);
 void denet_procfs_measure(struct denet_source *source, struct denet_process *process,
                           const struct denet_metric_set *wanted, bool first);
-int denet_procfs_read_uid(struct denet_source *source, const struct denet_process *process,
-                          uid_t *out_uid);
