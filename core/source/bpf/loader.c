@@ -42,8 +42,7 @@ int denet_bpf_explain(int failure, struct denet_error *error) {
   if (failure == -EPERM || failure == -EACCES)
     return denet_error_set(error, failure,
                            "BPF is not permitted: it needs CAP_BPF and CAP_PERFMON");
-  return denet_error_set(error, failure, "the BPF programs cannot be loaded: %s",
-                         strerror(-failure));
+  return denet_error_set(error, failure, "the BPF programs cannot be loaded: %m");
 }
 
 static int take_wakeup(void *context, void *event, size_t size) {

@@ -323,15 +323,13 @@ static int scan(struct denet_source *source, struct denet_process_table *table,
   denet_loader_drain(bpf->loader);
   source->lost = denet_loader_lost(bpf->loader) + bpf->events_lost;
   if (failure)
-    return denet_error_set(error, failure, "the task iterator cannot be read: %s",
-                           strerror(-failure));
+    return denet_error_set(error, failure, "the task iterator cannot be read: %m");
   failure = fill_table(bpf);
   denet_procfs_begin_pass(bpf->procfs);
   bpf->complete_ns = failure || bpf->has_missed ? 0 : bpf->begun_ns;
   failure = failure ? failure : bpf->note_failure;
   if (failure)
-    return denet_error_set(error, failure, "not every process can be followed: %s",
-                           strerror(-failure));
+    return denet_error_set(error, failure, "not every process can be followed: %m");
   return 0;
 }
 

@@ -611,8 +611,7 @@ int denet_procfs_scan(struct denet_source *source, struct denet_process_table *t
   rewinddir(procfs->folder);
   int failure = denet_procfs_list(&procfs->processes, procfs->folder);
   if (failure)
-    return denet_error_set(error, failure, "%s cannot be listed: %s", procfs->env->proc_path,
-                           strerror(-failure));
+    return denet_error_set(error, failure, "%s cannot be listed: %m", procfs->env->proc_path);
   procfs->scan_failure = 0;
   failure = denet_process_table_begin(table);
   for (size_t at = 0; at < procfs->processes.count && !failure;)
@@ -620,6 +619,6 @@ int denet_procfs_scan(struct denet_source *source, struct denet_process_table *t
   denet_process_table_end(table, !failure);
   failure = failure ? failure : procfs->scan_failure;
   if (failure)
-    return denet_error_set(error, failure, "not every process can be read: %s", strerror(-failure));
+    return denet_error_set(error, failure, "not every process can be read: %m");
   return 0;
 }

@@ -248,12 +248,8 @@ static void make_plans(struct denet_procfs *procfs) {
 
 /* Returns whether pids there are of the own pid namespace: then "self" is this process. */
 static bool has_own_pids(int proc_fd) {
-  char link[16];
-  ssize_t length = readlinkat(proc_fd, "self", link, sizeof(link) - 1);
-  if (length < 0)
-    return false;
-  link[length] = '\0';
-  return parse_pid(link) == getpid();
+  char link[16] = "";
+  return readlinkat(proc_fd, "self", link, sizeof(link) - 1) > 0 && parse_pid(link) == getpid();
 }
 
 /* Returns whether stat of pid 1, a process of another user, may be read in full. */
@@ -280,8 +276,7 @@ int denet_procfs_open(const struct denet_env *env, struct denet_error *error,
                       struct denet_source **out_source) {
   DIR *folder = opendir(env->proc_path);
   if (!folder)
-    return denet_error_set(error, -errno, "ProcPath \"%s\" cannot be opened: %s", env->proc_path,
-                           strerror(errno));
+    return denet_error_set(error, -errno, "ProcPath \"%s\" cannot be opened: %m", env->proc_path);
   struct denet_procfs *procfs = calloc(1, sizeof(*procfs));
   if (procfs) {
     procfs->folder = folder;

@@ -39,8 +39,8 @@ void denet_read_worker_begin(struct denet_read_worker *worker);
 unsigned denet_read_worker_add(struct denet_read_worker *worker, pid_t pid, const char *path,
                                size_t limit);
 
-/* Reads the files that were appended since the last call, except those of processes on which a
- * thread stalls. If 64 threads stall, or none can be started, the caller reads and may stall. */
+/* Reads the files of the list, once after a begin, except those of processes on which a thread
+ * stalls. If 64 threads stall, or none can be started, the caller reads and may stall. */
 void denet_read_worker_read(struct denet_read_worker *worker);
 
 /* Returns 0 with the text, borrowed until the next begin; -errno; DENET_LATER if it was not read.
