@@ -87,11 +87,19 @@ static const uint64_t series[][2][3] = {
     {{5, 0, 4}, {5, 5, 5}}, {{0, 7, 3}, {0, 7, 7}},
 };
 
-START_TEST(each_counter_comes_from_its_field_and_never_falls) {
+START_TEST(no_counter_falls_and_gauges_are_those_of_the_last_record) {
   OWN_PROCESS process = {0};
-  for (size_t i = 0; i < 3; i++) {
-    expect_counters(take(&process, make_record(series[_i][0][i]), 0), series[_i][1][i]);
+  for (denet_u32 i = 0; i < 3; i++) {
+    struct denet_bpf_process record = make_record(series[_i][0][i]);
+    record.identity.threads = 9 - i;
+    record.cpu = 4 - i;
+    record.seen_ns = 100 + i;
+    const struct denet_values *now = take(&process, record, 0);
+    expect_counters(now, series[_i][1][i]);
+    ck_assert_uint_eq(now->value[DENET_THREADS], 9 - i);
+    ck_assert_uint_eq(now->value[DENET_CPU_CORE], 4 - i);
     ck_assert_uint_eq(process.usage->cpu_ns, 1000 * series[_i][1][i]);
+    ck_assert_uint_eq(process.usage->measured_ns, 100 + i);
   }
 }
 END_TEST
@@ -158,21 +166,6 @@ START_TEST(process_without_memory_keeps_its_last_values) {
 }
 END_TEST
 
-START_TEST(gauges_are_those_of_the_last_record) {
-  OWN_PROCESS process = {0};
-  for (denet_u32 i = 9; i > 0; i--) {
-    struct denet_bpf_process record = make_record(1);
-    record.identity.threads = i;
-    record.cpu = i + 1;
-    record.seen_ns = 100 - i;
-    const struct denet_values *now = take(&process, record, 0);
-    ck_assert_uint_eq(now->value[DENET_THREADS], i);
-    ck_assert_uint_eq(now->value[DENET_CPU_CORE], i + 1);
-    ck_assert_uint_eq(process.usage->measured_ns, 100 - i);
-  }
-}
-END_TEST
-
 /* When a process was measured: at its end, if that is known. Its threads cannot have used more CPU
  * time than passed since 3000, when it was born, or measured with so many threads. */
 static const struct {
@@ -205,10 +198,9 @@ START_TEST(ended_process_was_measured_at_its_end) {
 END_TEST
 
 void add_cases(Suite *suite) {
-  ADD_TABLE(suite, each_counter_comes_from_its_field_and_never_falls, series);
+  ADD_TABLE(suite, no_counter_falls_and_gauges_are_those_of_the_last_record, series);
   ADD_TEST(suite, fall_of_one_counter_changes_no_other_one);
   ADD_TABLE(suite, metric_that_the_kernel_does_not_count_is_absent, unavailable);
   ADD_TABLE(suite, process_without_memory_keeps_its_last_values, memories);
-  ADD_TEST(suite, gauges_are_those_of_the_last_record);
   ADD_TABLE(suite, ended_process_was_measured_at_its_end, moments);
 }
