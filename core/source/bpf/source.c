@@ -311,6 +311,7 @@ static int scan(struct denet_source *source, struct denet_process_table *table,
                 struct denet_error *error) {
   struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
   remove_used(bpf, table);
+  denet_procfs_begin_pass(bpf->procfs);
   bpf->begun_ns = bpf->env->boot_ns(bpf->env->context);
   source->table = table;
   bpf->note_failure = 0;
@@ -325,7 +326,6 @@ static int scan(struct denet_source *source, struct denet_process_table *table,
   if (failure)
     return denet_error_set(error, failure, "the task iterator cannot be read: %m");
   failure = fill_table(bpf);
-  denet_procfs_begin_pass(bpf->procfs);
   bpf->complete_ns = failure || bpf->has_missed ? 0 : bpf->begun_ns;
   failure = failure ? failure : bpf->note_failure;
   if (failure)
