@@ -41,7 +41,7 @@ struct denet_source {
   unsigned unavailable;      /* denet_unavailable bits: what cannot be read of any process */
   unsigned seen_unavailable; /* the same, and what could not be read of some process so far */
   uint64_t lost;             /* starts and ends of processes that were missed */
-  const struct denet_process_table *table; /* of the last scan; borrowed. NULL: there was none */
+  struct denet_process_table *table; /* of the last scan; borrowed. NULL: there was none */
   int event_fd; /* readable when there are events for drain_events(); -1: no drain_events() */
 
   /* One pass over all processes: fills the table, and those values that come with it. 0 or -errno

@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
-#include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -82,17 +81,12 @@ static inline void take_snapshot(struct field *field, size_t stack_bytes) {
   memcpy(field->snapshot.registers, values, sizeof(values));
   if (stack_bytes > sizeof(field->stack))
     stack_bytes = sizeof(field->stack);
-  /* Page by page, up to the end of the stack. */
-  for (size_t done = 0; done < stack_bytes;) {
-    uint64_t from = registers.rsp + done;
-    size_t piece = 4096 - from % 4096;
-    piece = piece > stack_bytes - done ? stack_bytes - done : piece;
-    struct iovec to = {field->stack + done, piece}, at = {(void *)(uintptr_t)from, piece};
-    if (process_vm_readv(field->pid, &to, 1, &at, 1, 0) != (ssize_t)piece)
-      break;
-    done += piece;
-    field->snapshot.stack_bytes = done;
-  }
+  /* pread() reads up to the end of the stack. */
+  char path[64];
+  snprintf(path, sizeof(path), "/proc/%d/mem", (int)field->pid);
+  DENET_CLOSE int memory = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t got = pread(memory, field->stack, stack_bytes, (off_t)registers.rsp);
+  field->snapshot.stack_bytes = got < 0 ? 0 : (size_t)got;
   ptrace(PTRACE_DETACH, field->pid, NULL, NULL);
 }
 

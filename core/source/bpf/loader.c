@@ -42,8 +42,7 @@ int denet_bpf_explain(int failure, struct denet_error *error) {
   if (failure == -EPERM || failure == -EACCES)
     return denet_error_set(error, failure,
                            "BPF is not permitted: it needs CAP_BPF and CAP_PERFMON");
-  return denet_error_set(error, failure, "the BPF programs cannot be loaded: %s",
-                         strerror(-failure));
+  return denet_error_set(error, failure, "the BPF programs cannot be loaded: %m");
 }
 
 static int take_wakeup(void *context, void *event, size_t size) {
@@ -95,8 +94,6 @@ void denet_loader_free(struct denet_loader *loader) {
   process_bpf__destroy(loader->bpf);
   free(loader);
 }
-
-static void free_loaderp(struct denet_loader **loader) { denet_loader_free(*loader); }
 
 /* Sets cpu_offset[], which the programs need to read per-CPU counters. */
 static int set_cpu_offsets(struct process_bpf *bpf) {
@@ -167,9 +164,6 @@ static int attach(struct denet_loader *loader, int (*take)(void *context, void *
 
 int denet_loader_open(int (*take)(void *context, void *event, size_t size), void *context,
                       struct denet_error *error, struct denet_loader **out_loader) {
-  DENET_CLEANUP(free_loaderp) struct denet_loader *loader = calloc(1, sizeof(*loader));
-  if (!loader)
-    return denet_error_set(error, -ENOMEM, "there is no memory");
   libbpf_set_print(NULL); /* denet_bpf_explain() has a sentence instead */
   struct btf *kernel = btf__load_vmlinux_btf();
   if (!kernel)
@@ -178,6 +172,9 @@ int denet_loader_open(int (*take)(void *context, void *event, size_t size), void
   /* Since Linux 6.2 there is no struct mm_rss_stat: RSS counters are per CPU. */
   bool has_percpu_rss = btf__find_by_name_kind(kernel, "mm_rss_stat", BTF_KIND_STRUCT) < 0;
   btf__free(kernel);
+  struct denet_loader *loader = calloc(1, sizeof(*loader));
+  if (!loader)
+    return denet_error_set(error, -ENOMEM, "there is no memory");
   int failure = load(loader, has_percpu_rss, true);
   if (failure) {
     process_bpf__destroy(DENET_TAKE(loader->bpf));
@@ -185,8 +182,10 @@ int denet_loader_open(int (*take)(void *context, void *event, size_t size), void
   }
   if (!failure)
     failure = attach(loader, take, context);
-  if (failure)
+  if (failure) {
+    denet_loader_free(loader);
     return denet_bpf_explain(failure, error);
-  *out_loader = DENET_TAKE(loader);
+  }
+  *out_loader = loader;
   return 0;
 }

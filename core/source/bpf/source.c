@@ -4,9 +4,10 @@
 #include "core/source/bpf/source.h"
 
 #include "core/source/bpf/records.h"
-#include "core/util/cleanup.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -98,11 +99,11 @@ static bool awaits_final(struct denet_bpf_source *bpf, struct denet_process *pro
 static int pass_unseen(struct denet_bpf_source *bpf, pid_t limit) {
   struct denet_process *process;
   int error = 0;
-  while (!error && (process = denet_process_table_next_unseen(bpf->table, limit))) {
+  while (!error && (process = denet_process_table_next_unseen(bpf->source.table, limit))) {
     if (awaits_final(bpf, process, true))
-      error = denet_process_table_upsert(bpf->table, process->pid, &process);
+      error = denet_process_table_upsert(bpf->source.table, process->pid, &process);
     else
-      denet_process_table_remove(bpf->table);
+      denet_process_table_remove(bpf->source.table);
   }
   return error;
 }
@@ -161,10 +162,10 @@ static int take_process(struct denet_bpf_source *bpf, struct denet_bpf_head *hea
   struct denet_process *process;
   int error = pass_unseen(bpf, (pid_t)head->pid);
   if (!error)
-    error = denet_process_table_upsert(bpf->table, (pid_t)head->pid, &process);
+    error = denet_process_table_upsert(bpf->source.table, (pid_t)head->pid, &process);
   if (!error && !process->is_new && process->born_ns != head->start_ns) {
     awaits_final(bpf, process, false);
-    error = denet_process_table_replace(bpf->table, &process);
+    error = denet_process_table_replace(bpf->source.table, &process);
   }
   if (error)
     return error;
@@ -174,7 +175,7 @@ static int take_process(struct denet_bpf_source *bpf, struct denet_bpf_head *hea
   } else if (!process->is_new) {
     take_program(bpf, process, compact->name, compact->exec_id);
   } else { /* an earlier pass missed it: the next one has full records only */
-    denet_process_table_undo(bpf->table);
+    denet_process_table_undo(bpf->source.table);
     bpf->has_missed = true;
   }
   return 0;
@@ -183,7 +184,7 @@ static int take_process(struct denet_bpf_source *bpf, struct denet_bpf_head *hea
 /* Takes the events of one process: its exec, and its final usage. A process that was born and freed
  * between two passes is in no record. */
 static int take_entry(struct denet_bpf_source *bpf, struct denet_lifecycle_entry *entry) {
-  struct denet_process *process = denet_process_table_find(bpf->table, entry->pid);
+  struct denet_process *process = denet_process_table_find(bpf->source.table, entry->pid);
   bool is_known = process && process->born_ns == entry->start_ns;
   if (is_known && !entry->was_freed && entry->texts && entry->texts->exec_id > process->exec_stamp)
     take_program(bpf, process, entry->texts->name, entry->texts->exec_id);
@@ -193,7 +194,7 @@ static int take_entry(struct denet_bpf_source *bpf, struct denet_lifecycle_entry
     entry->is_applied = true;
     return 0;
   }
-  int error = is_known ? 0 : denet_process_table_add_gone(bpf->table, entry->pid, &process);
+  int error = is_known ? 0 : denet_process_table_add_gone(bpf->source.table, entry->pid, &process);
   if (!error)
     take_final(bpf, process, entry);
   return error;
@@ -225,7 +226,7 @@ static void add_threads(struct denet_bpf_source *bpf) {
     if (head->kind != DENET_BPF_THREAD)
       continue;
     if (!process || process->pid != (pid_t)head->pid)
-      process = denet_process_table_find(bpf->table, (pid_t)head->pid);
+      process = denet_process_table_find(bpf->source.table, (pid_t)head->pid);
     struct denet_bpf_process *record = process ? denet_bpf_source_record(bpf, process) : NULL;
     if (record)
       add_thread(process, record, (const struct denet_bpf_thread *)head);
@@ -235,7 +236,7 @@ static void add_threads(struct denet_bpf_source *bpf) {
 static int fill_table(struct denet_bpf_source *bpf) {
   size_t offset = 0;
   struct denet_bpf_head *head;
-  int error = denet_process_table_begin(bpf->table);
+  int error = denet_process_table_begin(bpf->source.table);
   while (!error && (head = denet_records_next_task(&bpf->records, &offset)))
     error = head->kind == DENET_BPF_THREAD ? 0 : take_process(bpf, head);
   if (!error)
@@ -243,7 +244,7 @@ static int fill_table(struct denet_bpf_source *bpf) {
   for (size_t i = 0; i < bpf->lifecycle.count && !error; i++)
     if (bpf->lifecycle.entries[i]->listed_ns) /* else it has come while the table was filled */
       error = take_entry(bpf, bpf->lifecycle.entries[i]);
-  denet_process_table_end(bpf->table, !error);
+  denet_process_table_end(bpf->source.table, !error);
   add_threads(bpf);
   return error;
 }
@@ -310,8 +311,9 @@ static int scan(struct denet_source *source, struct denet_process_table *table,
                 struct denet_error *error) {
   struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
   remove_used(bpf, table);
+  denet_procfs_begin_pass(bpf->procfs);
   bpf->begun_ns = bpf->env->boot_ns(bpf->env->context);
-  source->table = bpf->table = table;
+  source->table = table;
   bpf->note_failure = 0;
   bpf->events = 0;
   bpf->has_missed = false;
@@ -322,15 +324,12 @@ static int scan(struct denet_source *source, struct denet_process_table *table,
   denet_loader_drain(bpf->loader);
   source->lost = denet_loader_lost(bpf->loader) + bpf->events_lost;
   if (failure)
-    return denet_error_set(error, failure, "the task iterator cannot be read: %s",
-                           strerror(-failure));
+    return denet_error_set(error, failure, "the task iterator cannot be read: %m");
   failure = fill_table(bpf);
-  denet_procfs_begin_pass(bpf->procfs);
   bpf->complete_ns = failure || bpf->has_missed ? 0 : bpf->begun_ns;
   failure = failure ? failure : bpf->note_failure;
   if (failure)
-    return denet_error_set(error, failure, "not every process can be followed: %s",
-                           strerror(-failure));
+    return denet_error_set(error, failure, "not every process can be followed: %m");
   return 0;
 }
 
@@ -369,9 +368,10 @@ void denet_bpf_source_list_in_full(struct denet_bpf_source *bpf,
   size_t offset = 0;
   struct denet_bpf_head *head;
   while ((head = denet_records_next_task(&bpf->records, &offset))) {
-    struct denet_process *listed = head->kind == DENET_BPF_PROCESS
-                                       ? denet_process_table_find(bpf->table, (pid_t)head->pid)
-                                       : NULL;
+    struct denet_process *listed =
+        head->kind == DENET_BPF_PROCESS
+            ? denet_process_table_find(bpf->source.table, (pid_t)head->pid)
+            : NULL;
     if (listed && listed->born_ns == head->start_ns) /* another process may have the pid by now */
       set_record(bpf, listed, (struct denet_bpf_process *)head);
   }
@@ -412,20 +412,15 @@ static int read_proc(struct denet_bpf_source *bpf, struct denet_process *process
   return has_execd || is_emptied || is_in_exec ? DENET_GONE : outcome;
 }
 
-/* Returns whether /proc may have more than the event: the arguments are cut or were not resident,
- * or the path was too deep. */
-static bool is_partial(enum denet_text_kind kind, int outcome, const struct denet_buffer *text) {
-  size_t most = DENET_BPF_ARGUMENT_BYTES - 2; /* without a NUL at the end */
-  bool is_cut = !text->length || text->length >= most;
-  return outcome == -ENOENT || (kind == DENET_TEXT_ARGUMENTS && is_cut);
-}
-
 static int read_text(struct denet_source *source, struct denet_process *process,
                      enum denet_text_kind kind, struct denet_buffer *out) {
   struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
   int from_event = read_event(bpf, process, kind, out);
-  bool wants_proc = from_event == DENET_GONE || is_partial(kind, from_event, out);
-  if (!wants_proc || process->vanished)
+  /* /proc may have more than the event: the arguments are cut or were not resident, or the path was
+   * too deep. */
+  size_t most = DENET_BPF_ARGUMENT_BYTES - 2; /* without a NUL at the end */
+  bool is_cut = kind == DENET_TEXT_ARGUMENTS && (!out->length || out->length >= most);
+  if (process->vanished || (!from_event && !is_cut))
     return from_event;
   int outcome = read_proc(bpf, process, kind, out);
   if (!outcome)
@@ -441,6 +436,7 @@ static int read_text(struct denet_source *source, struct denet_process *process,
 static int read_uid(struct denet_source *source, const struct denet_process *process,
                     uid_t *out_uid) {
   const struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
+  struct denet_source *procfs = &bpf->procfs->source;
   const struct denet_bpf_process *record = denet_bpf_source_record(bpf, process);
   const struct denet_lifecycle_entry *entry = denet_bpf_source_entry(bpf, process);
   if (record)
@@ -448,7 +444,7 @@ static int read_uid(struct denet_source *source, const struct denet_process *pro
   else if (entry && (entry->was_freed || entry->texts))
     *out_uid = entry->was_freed ? entry->final.uid : entry->texts->uid;
   else
-    return denet_procfs_read_uid(&bpf->procfs->source, process, out_uid);
+    return procfs->read_uid(procfs, process, out_uid);
   return 0;
 }
 
@@ -463,11 +459,6 @@ static void free_bpf(struct denet_source *source) {
   denet_buffer_done(&bpf->records);
   denet_buffer_done(&bpf->next_records);
   free(bpf);
-}
-
-static void free_sourcep(struct denet_bpf_source **bpf) {
-  if (*bpf)
-    free_bpf(&(*bpf)->source);
 }
 
 /* BPF programs see the pids of the initial pid namespace: this process and ProcPath must have them
@@ -488,7 +479,7 @@ static int check_pids(const struct denet_bpf_source *bpf, struct denet_error *er
 
 int denet_bpf_open(const struct denet_env *env, struct denet_error *error,
                    struct denet_source **out_source) {
-  DENET_CLEANUP(free_sourcep) struct denet_bpf_source *bpf = calloc(1, sizeof(*bpf));
+  struct denet_bpf_source *bpf = calloc(1, sizeof(*bpf));
   if (!bpf)
     return denet_error_set(error, -ENOMEM, "there is no memory");
   bpf->env = env;
@@ -499,8 +490,10 @@ int denet_bpf_open(const struct denet_env *env, struct denet_error *error,
     failure = check_pids(bpf, error);
   if (!failure)
     failure = denet_loader_open(take_event, bpf, error, &bpf->loader);
-  if (failure)
+  if (failure) {
+    free_bpf(&bpf->source);
     return failure;
+  }
   bpf->opened_ns = env->boot_ns(env->context);
   bpf->source = (struct denet_source){.name = "bpf",
                                       .source_id = DENET_SOURCE_ID_BPF,
@@ -513,6 +506,6 @@ int denet_bpf_open(const struct denet_env *env, struct denet_error *error,
                                       .read_text = read_text,
                                       .read_uid = read_uid,
                                       .free = free_bpf};
-  *out_source = &DENET_TAKE(bpf)->source;
+  *out_source = &bpf->source;
   return 0;
 }

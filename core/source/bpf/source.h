@@ -13,7 +13,6 @@ struct denet_bpf_source {
   const struct denet_env *env;
   struct denet_procfs *procfs; /* owned, like all below */
   struct denet_loader *loader;
-  struct denet_process_table *table; /* of the last pass; borrowed. NULL: there was none */
   struct denet_lifecycle lifecycle;
   struct denet_buffer records;      /* as the task iterator listed them last */
   struct denet_buffer next_records; /* space for the next list: one that fails changes nothing */

@@ -5,7 +5,6 @@
 #include "core/util/array.h"
 #include "core/util/cleanup.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -197,8 +196,8 @@ static int read_text(struct denet_source *source, struct denet_process *process,
   return path.bytes ? denet_buffer_append(out, path.bytes, path.length) : -ENOENT;
 }
 
-int denet_procfs_read_uid(struct denet_source *source, const struct denet_process *process,
-                          uid_t *out_uid) {
+static int read_uid(struct denet_source *source, const struct denet_process *process,
+                    uid_t *out_uid) {
   static const char *const uid_key[] = {"Uid"};
   struct denet_text text;
   uint64_t uid;
@@ -249,12 +248,8 @@ static void make_plans(struct denet_procfs *procfs) {
 
 /* Returns whether pids there are of the own pid namespace: then "self" is this process. */
 static bool has_own_pids(int proc_fd) {
-  char link[16];
-  ssize_t length = readlinkat(proc_fd, "self", link, sizeof(link) - 1);
-  if (length < 0)
-    return false;
-  link[length] = '\0';
-  return parse_pid(link) == getpid();
+  char link[16] = "";
+  return readlinkat(proc_fd, "self", link, sizeof(link) - 1) > 0 && parse_pid(link) == getpid();
 }
 
 /* Returns whether stat of pid 1, a process of another user, may be read in full. */
@@ -281,8 +276,7 @@ int denet_procfs_open(const struct denet_env *env, struct denet_error *error,
                       struct denet_source **out_source) {
   DIR *folder = opendir(env->proc_path);
   if (!folder)
-    return denet_error_set(error, -errno, "ProcPath \"%s\" cannot be opened: %s", env->proc_path,
-                           strerror(errno));
+    return denet_error_set(error, -errno, "ProcPath \"%s\" cannot be opened: %m", env->proc_path);
   struct denet_procfs *procfs = calloc(1, sizeof(*procfs));
   if (procfs) {
     procfs->folder = folder;
@@ -302,7 +296,7 @@ int denet_procfs_open(const struct denet_env *env, struct denet_error *error,
                                          .scan = denet_procfs_scan,
                                          .measure = denet_procfs_measure,
                                          .read_text = read_text,
-                                         .read_uid = denet_procfs_read_uid,
+                                         .read_uid = read_uid,
                                          .free = free_procfs};
   procfs->env = env;
   procfs->own_pids = has_own_pids(dirfd(folder));

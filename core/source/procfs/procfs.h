@@ -1,5 +1,5 @@
-/* The /proc source, as its files share it: procfs.c opens it and reads files and texts, scan.c
- * lists the processes, measure.c reads values. The BPF source includes this too: it takes from
+/* The /proc source, as its files share it: procfs.c opens it and reads files and texts,
+ * measure.c lists the processes and reads values. The BPF source includes this too: it takes from
  * /proc what the kernel programs do not have. */
 #pragma once
 
@@ -7,15 +7,14 @@
 #include "core/source/source.h"
 
 #include <dirent.h>
-#include <limits.h>
 
-/* The metrics in one file of /proc, from metrics.def: at most 8. */
+/* The metrics in one file of /proc, from metrics.def. */
 struct denet_procfs_plan {
   unsigned count;
-  enum denet_metric metric[8];
-  const char *key[8];
-  unsigned index[8]; /* the key as a number; 0 if it is a word */
-  uint64_t unit[8];
+  enum denet_metric metric[DENET_METRICS];
+  const char *key[DENET_METRICS];
+  unsigned index[DENET_METRICS]; /* the key as a number; 0 if it is a word */
+  uint64_t unit[DENET_METRICS];
   struct denet_metric_set metrics;
 };
 
@@ -30,8 +29,7 @@ struct denet_procfs_list {
 /* The interface sums of one network namespace. */
 struct denet_procfs_net {
   uint64_t namespace;
-  uint64_t present; /* bit i: value[i] was found */
-  uint64_t value[2];
+  struct denet_values values;
 };
 
 /* Room for a file with numbers; status has 5 KiB on a host with many CPUs. */
@@ -40,7 +38,6 @@ struct denet_procfs_net {
 struct denet_procfs {
   struct denet_source source; /* first: a pointer to it is one to this struct */
   const struct denet_env *env;
-  struct denet_process_table *table; /* of the last pass; borrowed. NULL: there was none */
   DIR *folder;
   bool sees_all;      /* all of stat of other users' processes may be read */
   bool has_schedstat; /* the kernel keeps run queue times */
@@ -84,24 +81,6 @@ unsigned denet_procfs_add_file(struct denet_procfs *procfs, pid_t pid, pid_t tid
 int denet_procfs_file_text(struct denet_procfs *procfs, unsigned index,
                            struct denet_text *out_text);
 
-/* The files of a process that are read in one list with stat. */
-enum denet_procfs_other { DENET_PROCFS_IO, DENET_PROCFS_NET_NAMESPACE, DENET_PROCFS_OTHERS };
-#define DENET_PROCFS_NOT_READ UINT_MAX
-
-/* Appends those that have wanted metrics, and whose values are right. Stores their indices in the
- * list of procfs->numbers, DENET_PROCFS_NOT_READ of the others. Returns how many. */
-unsigned denet_procfs_add_others(struct denet_procfs *procfs, const struct denet_process *process,
-                                 const struct denet_metric_set *wanted,
-                                 unsigned out_indices[DENET_PROCFS_OTHERS]);
-
-/* Takes the values of those that were appended. Returns false after a transient error. */
-bool denet_procfs_take_others(struct denet_procfs *procfs, struct denet_process *process,
-                              const unsigned indices[DENET_PROCFS_OTHERS]);
-
-/* Reads the values of stat, and the CPU clock. The scan does so for a process that has run; this is
- * for a process that comes to be measured while it sleeps. */
-void denet_procfs_measure_stat(struct denet_procfs *procfs, struct denet_process *process);
-
 /* Appends a pid. 0 or -ENOMEM. */
 int denet_procfs_append(struct denet_procfs_list *list, pid_t pid, uint64_t inode);
 
@@ -127,5 +106,3 @@ int denet_procfs_scan(struct denet_source *source, struct denet_process_table *t
                       struct denet_error *error);
 void denet_procfs_measure(struct denet_source *source, struct denet_process *process,
                           const struct denet_metric_set *wanted, bool first);
-int denet_procfs_read_uid(struct denet_source *source, const struct denet_process *process,
-                          uid_t *out_uid);

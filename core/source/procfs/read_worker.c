@@ -43,6 +43,7 @@ struct thread {
   struct file *files; /* of the worker */
   unsigned at, count; /* the file that is read; all files */
   uint64_t done_ns;   /* CLOCK_MONOTONIC */
+  bool is_taken;      /* of the worker: a call of this pass has returned the text */
 };
 
 struct denet_read_worker {
@@ -284,6 +285,9 @@ void denet_read_worker_begin_pass(struct denet_read_worker *worker) {
   uint64_t now_ns = denet_clock_monotonic_ns(), kept_ns = now_ns > KEEP_NS ? now_ns - KEEP_NS : 0;
   worker->drop_ns = kept_ns < worker->pass_ns ? kept_ns : worker->pass_ns;
   worker->pass_ns = now_ns;
+  for (unsigned i = worker->stalled_count; i-- > 0;)
+    if (worker->stalled[i]->is_taken)
+      remove_stalled(worker, i);
 }
 
 int denet_read_worker_read_text(struct denet_read_worker *worker, const struct denet_read_key *key,
@@ -297,10 +301,10 @@ int denet_read_worker_read_text(struct denet_read_worker *worker, const struct d
       continue;
     if (!read_done_ns(thread))
       return DENET_LATER;
-    int outcome = thread->own.outcome;
-    swap(&thread->own.text, out);
-    remove_stalled(worker, i);
-    return outcome;
+    thread->is_taken = true;
+    denet_buffer_clear(out);
+    int error = denet_buffer_append(out, thread->own.text.bytes, thread->own.text.length);
+    return error ? error : thread->own.outcome;
   }
   denet_read_worker_begin(worker);
   if (worker->waited_ns >= TEXT_WAITS_NS)

@@ -39,8 +39,8 @@ void denet_read_worker_begin(struct denet_read_worker *worker);
 unsigned denet_read_worker_add(struct denet_read_worker *worker, pid_t pid, const char *path,
                                size_t limit);
 
-/* Reads the files that were appended since the last call, except those of processes on which a
- * thread stalls. If 64 threads stall, or none can be started, the caller reads and may stall. */
+/* Reads the files of the list, once after a begin, except those of processes on which a thread
+ * stalls. If 64 threads stall, or none can be started, the caller reads and may stall. */
 void denet_read_worker_read(struct denet_read_worker *worker);
 
 /* Returns 0 with the text, borrowed until the next begin; -errno; DENET_LATER if it was not read.
@@ -53,7 +53,8 @@ void denet_read_worker_begin_pass(struct denet_read_worker *worker);
 
 /* Reads one text into out. 0 or -errno, see denet_buffer_read_path(). DENET_LATER: the read stalls,
  * or none begins as others stalled for too long; out is unchanged. A later call with the same key
- * and path returns the text when it is there. A text is dropped if a whole pass, and 2 s, have gone
- * by without such a call. */
+ * and path returns the text when it is there, and so do further ones in the same pass: of a process
+ * whose reads always stall both the rules and the metadata line get it. A text is dropped if a
+ * whole pass, and 2 s, have gone by without such a call. */
 int denet_read_worker_read_text(struct denet_read_worker *worker, const struct denet_read_key *key,
                                 const char *path, size_t limit, struct denet_buffer *out);

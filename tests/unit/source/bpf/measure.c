@@ -80,16 +80,27 @@ static void expect_counters(const struct denet_values *now, uint64_t n) {
                   "%s", denet_metric_info[counters[i].metric].json.key);
 }
 
-/* Counters of three records, and the values after each. */
+/* Counters of three records, and the values after each. How CPU time is split is for
+ * tests/unit/model/values.c. */
 static const uint64_t series[][2][3] = {
     {{5, 6, 9}, {5, 6, 9}}, {{5, 5, 5}, {5, 5, 5}}, {{5, 4, 6}, {5, 5, 6}},
     {{5, 0, 4}, {5, 5, 5}}, {{0, 7, 3}, {0, 7, 7}},
 };
 
-START_TEST(each_counter_comes_from_its_field_and_never_falls) {
+START_TEST(no_counter_falls_and_gauges_are_those_of_the_last_record) {
   OWN_PROCESS process = {0};
-  for (size_t i = 0; i < 3; i++)
-    expect_counters(take(&process, make_record(series[_i][0][i]), 0), series[_i][1][i]);
+  for (denet_u32 i = 0; i < 3; i++) {
+    struct denet_bpf_process record = make_record(series[_i][0][i]);
+    record.identity.threads = 9 - i;
+    record.cpu = 4 - i;
+    record.seen_ns = 100 + i;
+    const struct denet_values *now = take(&process, record, 0);
+    expect_counters(now, series[_i][1][i]);
+    ck_assert_uint_eq(now->value[DENET_THREADS], 9 - i);
+    ck_assert_uint_eq(now->value[DENET_CPU_CORE], 4 - i);
+    ck_assert_uint_eq(process.usage->cpu_ns, 1000 * series[_i][1][i]);
+    ck_assert_uint_eq(process.usage->measured_ns, 100 + i);
+  }
 }
 END_TEST
 
@@ -120,40 +131,6 @@ START_TEST(metric_that_the_kernel_does_not_count_is_absent) {
     ck_assert_int_eq(denet_values_has(now, counters[i].metric),
                      !(counters[i].needs & unavailable[_i]));
   ck_assert(denet_values_has(now, DENET_RSS));
-}
-END_TEST
-
-/* CPU time and the sampled times that split it, in three records. */
-static const struct {
-  uint64_t run_ns[3], user_ns[3], system_ns[3];
-} splits[] = {
-    {{1000, 2000, 3000}, {1, 2, 3}, {1, 2, 3}},
-    {{1000, 2000, 3000}, {0, 0, 0}, {0, 0, 0}},
-    {{1000, 2000, 3000}, {1, 0, 5}, {0, 3, 0}},
-    {{1000, 1001, 1002}, {9, 0, 9}, {0, 9, 0}},
-    /* The sum seems to fall when a thread exits during the pass. */
-    {{1000, 900, 1100}, {1, 1, 1}, {1, 1, 2}},
-    {{1000, 0, 999}, {1, 0, 7}, {2, 0, 1}},
-    {{UINT64_MAX / 2, UINT64_MAX - 1, UINT64_MAX}, {1, 7, 1}, {3, 1, 3}},
-};
-
-START_TEST(user_and_system_time_are_the_whole_cpu_time) {
-  OWN_PROCESS process = {0};
-  uint64_t most_ns = 0, user_ns = 0, system_ns = 0;
-  for (size_t i = 0; i < 3; i++) {
-    struct denet_bpf_process record = make_record(1);
-    record.usage.run_ns = splits[_i].run_ns[i];
-    record.usage.user_ns = splits[_i].user_ns[i];
-    record.usage.system_ns = splits[_i].system_ns[i];
-    most_ns = most_ns < record.usage.run_ns ? record.usage.run_ns : most_ns;
-    const struct denet_values *now = take(&process, record, 0);
-    ck_assert_uint_eq(denet_values_cpu_ns(now), most_ns);
-    ck_assert_uint_eq(process.usage->cpu_ns, most_ns);
-    ck_assert_uint_ge(now->value[DENET_CPU_USER], user_ns);
-    ck_assert_uint_ge(now->value[DENET_CPU_SYSTEM], system_ns);
-    user_ns = now->value[DENET_CPU_USER];
-    system_ns = now->value[DENET_CPU_SYSTEM];
-  }
 }
 END_TEST
 
@@ -189,21 +166,6 @@ START_TEST(process_without_memory_keeps_its_last_values) {
 }
 END_TEST
 
-START_TEST(gauges_are_those_of_the_last_record) {
-  OWN_PROCESS process = {0};
-  for (denet_u32 i = 9; i > 0; i--) {
-    struct denet_bpf_process record = make_record(1);
-    record.identity.threads = i;
-    record.cpu = i + 1;
-    record.seen_ns = 100 - i;
-    const struct denet_values *now = take(&process, record, 0);
-    ck_assert_uint_eq(now->value[DENET_THREADS], i);
-    ck_assert_uint_eq(now->value[DENET_CPU_CORE], i + 1);
-    ck_assert_uint_eq(process.usage->measured_ns, 100 - i);
-  }
-}
-END_TEST
-
 /* When a process was measured: at its end, if that is known. Its threads cannot have used more CPU
  * time than passed since 3000, when it was born, or measured with so many threads. */
 static const struct {
@@ -236,11 +198,9 @@ START_TEST(ended_process_was_measured_at_its_end) {
 END_TEST
 
 void add_cases(Suite *suite) {
-  ADD_TABLE(suite, each_counter_comes_from_its_field_and_never_falls, series);
+  ADD_TABLE(suite, no_counter_falls_and_gauges_are_those_of_the_last_record, series);
   ADD_TEST(suite, fall_of_one_counter_changes_no_other_one);
   ADD_TABLE(suite, metric_that_the_kernel_does_not_count_is_absent, unavailable);
-  ADD_TABLE(suite, user_and_system_time_are_the_whole_cpu_time, splits);
   ADD_TABLE(suite, process_without_memory_keeps_its_last_values, memories);
-  ADD_TEST(suite, gauges_are_those_of_the_last_record);
   ADD_TABLE(suite, ended_process_was_measured_at_its_end, moments);
 }
