@@ -299,7 +299,7 @@ START_TEST(scenario) {
   for (const char *line = scenarios[_i].steps; *line; line = strchr(line, '\0') + 1) {
     char values[512], *rest = values;
     snprintf(values, sizeof(values), "%s", strncmp(line, "  for ", 6) ? "" : line + 6);
-    for (char *value; (value = strsep(&rest, " "));) {
+    for (const char *value; (value = strsep(&rest, " "));) {
       if (*value)
         run_scenario(scenarios[_i].steps, value);
       has_values |= *value != '\0';
