@@ -292,7 +292,7 @@ static void run_scenario(const char *steps, const char *value) {
 }
 
 START_TEST(scenario) {
-  char claim[256];
+  static char claim[256];
   bool has_values = false;
   snprintf(claim, sizeof(claim), "%s: %s", scenarios[_i].file, scenarios[_i].claim);
   what = claim;
