@@ -1,7 +1,8 @@
 #!/bin/bash
 # Runs everything that is tested before a release, which takes some hours: release.sh [STEP]...
-# As root, on a machine that does nothing else. Without arguments all steps run, in this order; a step
-# that fails does not end the others. Each step's output is in build/tests/release-STEP.log.
+# As root, on a machine that does nothing else; installs what the steps need. Without arguments all
+# steps run, in this order; a step that fails does not end the others. Each step's output is in
+# build/tests/release-STEP.log.
 # The last line says "N passed, N failed" of the steps; the exit status is 0 if none failed.
 #
 # DENET_RELEASE_FUZZ_SECONDS (600, for each target) and DENET_RELEASE_SOAK_MINUTES (10) shorten it.
@@ -47,6 +48,7 @@ step() {
 
 mapfile -t steps < <(declare -f step | grep -o '^ *[a-z0-9-]*)$' | tr -d ' )')
 [ $# != 0 ] || set -- "${steps[@]}"
+tests/install.sh run release || exit
 passed=0 failed=0
 for name in "$@"; do
   begin=$SECONDS

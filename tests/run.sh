@@ -9,20 +9,7 @@ cd "$(dirname "$0")/.."
 out=${DENET_TEST_BUILD:-build/tests}
 mkdir -p "$out"
 
-packages="build-essential cmake pkg-config collectd-core collectd-dev libyajl-dev libtre-dev check
-          clang libclang-rt-dev libbpf-dev libdw-dev bpftool strace python3 procps util-linux
-          iproute2 cppcheck libc6-dbg"
-# dpkg-query fails if it does not know one of them.
-installed=$(dpkg-query -W -f='${Package} ${Status}\n' $packages 2>/dev/null || true)
-missing=
-for package in $packages; do
-  grep -q "^$package install ok installed" <<<"$installed" || missing="$missing $package"
-done
-if [ -n "$missing" ]; then
-  apt-get update -q
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing
-fi
-
+tests/install.sh run
 passed=0 failed=0 skipped=0
 
 # Prints what begins and when.

@@ -29,7 +29,8 @@ static int read_command_line(struct denet_attributes_reader *reader, struct dene
   if (outcome)
     return outcome;
   for (size_t i = 0; i < line->length; i++)
-    line->bytes[i] = line->bytes[i] == '\0' ? ' ' : line->bytes[i];
+    if (line->bytes[i] == '\0')
+      line->bytes[i] = ' ';
   if (!line->length) {
     char name[DENET_COMM_BYTES + 2];
     snprintf(name, sizeof(name), "[%s]", process->name);

@@ -24,7 +24,7 @@ static void write_safe(struct denet_text raw, const uint64_t *hash, denet_name o
   size_t limit = hash ? DENET_NAME_MAX - DIGITS_LENGTH : DENET_NAME_MAX;
   size_t length = raw.length < limit ? raw.length : limit;
   for (size_t i = 0; i < length; i++)
-    out_name[i] = raw.bytes[i] && strchr(safe_bytes, raw.bytes[i]) ? raw.bytes[i] : '_';
+    out_name[i] = (char)(raw.bytes[i] && strchr(safe_bytes, raw.bytes[i]) ? raw.bytes[i] : '_');
   if (!length || out_name[0] == '.')
     out_name[0] = '_';
   length += !length;

@@ -84,7 +84,9 @@ class Peer:
 
     def __init__(self, *options):
         path = os.environ["PATH"] + ":/usr/sbin"
-        self.command = [shutil.which("offcputime", path=path), *options]
+        names = "offcputime", "offcputime-libbpf"  # in Debian 12, and since 13
+        found = [shutil.which(name, path=path) for name in names]
+        self.command = [found[0] or found[1], *options]
 
     def run(self, pipes):
         process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL,

@@ -6,18 +6,6 @@
 #   release  the release of this machine
 # What is kept is used again as long as the newest packages are those that it was made of.
 
-# install COMMAND=PACKAGE...: installs the packages whose command is missing.
-install() {
-  local pair missing=()
-  for pair in "$@"; do
-    command -v "${pair%=*}" >/dev/null || missing+=("${pair#*=}")
-  done
-  if [ ${#missing[@]} != 0 ]; then
-    apt-get update -q
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
-  fi
-}
-
 # mirror RELEASE: prints the address of the repository from which this machine has that release.
 mirror() {
   # shellcheck disable=SC2016

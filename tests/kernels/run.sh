@@ -55,7 +55,7 @@ build_in_root() {
 }
 
 cross_build() {
-  install aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu aarch64-linux-gnu-g++=g++-aarch64-linux-gnu
+  tests/install.sh arm64
   make_root "$space" arm64 libraries "${libraries[@]}"
   # C_INCLUDE_PATH is for clang, which compiles the programs in the kernel.
   PKG_CONFIG_SYSROOT_DIR=$root C_INCLUDE_PATH=$root/usr/include/aarch64-linux-gnu \
@@ -121,8 +121,7 @@ count() {
   fi
 }
 
-install qemu-system-x86_64=qemu-system-x86 qemu-system-aarch64=qemu-system-arm depmod=kmod \
-  cpio=cpio mke2fs=e2fsprogs xz=xz-utils
+tests/install.sh kernels
 [ $# != 0 ] || set -- "${names[@]}"
 for name in "$@"; do
   echo "== $name (after $SECONDS s)"

@@ -77,7 +77,8 @@ static inline void proc_make(const char *folder, const char *name) {
 #define PROC_PRINT(folder, name, ...)                                                              \
   do {                                                                                             \
     char text_[1024];                                                                              \
-    proc_write(folder, name, text_, (size_t)snprintf(text_, sizeof(text_), __VA_ARGS__));          \
+    size_t length_ = (size_t)snprintf(text_, sizeof(text_), __VA_ARGS__);                          \
+    proc_write(folder, name, text_, length_);                                                      \
   } while (0)
 
 static inline int proc_remove_entry(const char *path, const struct stat *status, int type,

@@ -74,7 +74,7 @@ static void take_final(const struct denet_bpf_source *bpf, struct denet_process 
 
 /* Reads the CPU time from the process's CPU clock. record: its user and system times split it;
  * NULL: it is split in the ratio of the last values. */
-static void measure_cpu(struct denet_bpf_source *bpf, struct denet_process *process,
+static void measure_cpu(const struct denet_bpf_source *bpf, struct denet_process *process,
                         const struct denet_bpf_process *record) {
   struct denet_usage *usage = process->usage;
   struct denet_values *now = &usage->now;

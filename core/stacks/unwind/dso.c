@@ -82,7 +82,7 @@ void denet_dsos_done(struct denet_dsos *dsos) {
 
 /* Finds the dso whose file or memory is given back first: one without users, if there is any, else
  * the one that was not used for longest. */
-static struct denet_dso *find_victim(struct denet_dsos *dsos, const struct denet_dso *keep,
+static struct denet_dso *find_victim(const struct denet_dsos *dsos, const struct denet_dso *keep,
                                      bool is_of_files) {
   struct denet_dso *found = NULL;
   uint64_t least = UINT64_MAX;

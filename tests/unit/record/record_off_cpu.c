@@ -199,7 +199,8 @@ START_TEST(longest_are_listed_of_many) {
     wait_for(0, 1000 + i, DENET_REASON_POLL, i * 1000);
   for (unsigned i = 1; i <= 50; i++) {
     char name[8];
-    sample(name, (size_t)snprintf(name, sizeof(name), "f%u", i) + 1, i);
+    size_t length = (size_t)snprintf(name, sizeof(name), "f%u", i);
+    sample(name, length + 1, i);
   }
   const char *line = write_line();
   ck_assert_uint_eq(count_of(line, "\"percentage\""), 10);

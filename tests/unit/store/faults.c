@@ -72,7 +72,7 @@ static void read_lines(const char *file, const char *what) {
     return;
   ck_assert_msg(text.bytes[text.length - 1] == '\n', "%s: %s has a torn line", what, file);
   result.bytes += text.length;
-  char *line = text.bytes;
+  const char *line = text.bytes;
   for (char *newline; (newline = strchr(line, '\n')); line = newline + 1) {
     *newline = '\0';
     count_line(line, line == text.bytes, what);

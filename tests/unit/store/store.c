@@ -292,14 +292,14 @@ static void run_scenario(const char *steps, const char *value) {
 }
 
 START_TEST(scenario) {
-  char claim[256];
+  static char claim[256];
   bool has_values = false;
   snprintf(claim, sizeof(claim), "%s: %s", scenarios[_i].file, scenarios[_i].claim);
   what = claim;
   for (const char *line = scenarios[_i].steps; *line; line = strchr(line, '\0') + 1) {
     char values[512], *rest = values;
     snprintf(values, sizeof(values), "%s", strncmp(line, "  for ", 6) ? "" : line + 6);
-    for (char *value; (value = strsep(&rest, " "));) {
+    for (const char *value; (value = strsep(&rest, " "));) {
       if (*value)
         run_scenario(scenarios[_i].steps, value);
       has_values |= *value != '\0';
