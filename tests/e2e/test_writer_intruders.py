@@ -3,6 +3,7 @@ took away, so nothing is logged."""
 
 import os
 import shutil
+import subprocess
 import tempfile
 import time
 import unittest
@@ -20,6 +21,9 @@ class Files(unittest.TestCase):
     """Files that others remove, rename or cut while they are written."""
 
     def setUp(self):
+        last = ["pgrep", "-f", f"^{program('herd')} "]
+        wait_until(lambda: subprocess.run(last, stdout=subprocess.DEVNULL).returncode,
+                   "the end of the last test's processes")
         self.enterContext(herd())
         self.collectd = self.enterContext(Collectd(FAST + TREE, WRITE))
         wait_for_more(self.collectd)
