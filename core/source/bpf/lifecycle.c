@@ -82,7 +82,7 @@ static bool is_whole(const struct denet_bpf_head *head, size_t size) {
   return head->kind != DENET_BPF_TEXTS || count_texts(texts) <= size - sizeof(*texts);
 }
 
-/* Replaces *copy, which is owned. */
+/* Replaces *copy by a copy of the texts, owned by the caller. Returns 0 or -ENOMEM. */
 static int copy_texts(const struct denet_bpf_texts *texts, struct denet_bpf_texts **copy) {
   size_t size = sizeof(*texts) + count_texts(texts);
   struct denet_bpf_texts *space = realloc(*copy, size);
@@ -92,7 +92,7 @@ static int copy_texts(const struct denet_bpf_texts *texts, struct denet_bpf_text
   return 0;
 }
 
-/* The parent may be forgotten before the end of the fork is noted. */
+/* Copies the texts of the parent, whose entry may be removed before the end of the fork comes. */
 static int note_fork(const struct denet_lifecycle *lifecycle, struct denet_lifecycle_entry *entry,
                      const struct denet_bpf_fork *fork) {
   size_t index;
