@@ -336,7 +336,11 @@ static __always_inline bool keep_task(struct task_struct *task) {
 /* --- Exits --- */
 
 /* A thread is in do_exit() (kernel/exit.c); it is the last one when signal->live is 0. User space
- * asks only for processes of which it has an exit event, so no other task is kept. */
+ * asks only for processes of which it has an exit event, so no other task is kept.
+ *
+ * Before Linux 6.16 exit_mm() runs before sched_process_exit, and the texts and the memory are gone
+ * then. There user space attaches the program to the entry of taskstats_exit() instead, where
+ * do_exit() has the tracepoint since then. If the kernel does not allow that, task->mm is NULL. */
 static __always_inline int exit_task(struct task_struct *task, bool keeps_tasks) {
   bool is_last = !task->signal->live.counter;
   if (!is_last || task->pid != task->tgid)
@@ -362,7 +366,7 @@ static __always_inline int exit_task(struct task_struct *task, bool keeps_tasks)
   event->exit_ns = bpf_ktime_get_boot_ns();
   event->main_age_ns = task->pid == task->tgid ? read_age(task) : 0;
   event->parent_pid = task->real_parent->tgid;
-  if (task->mm) /* since Linux 6.16; before, exit_mm() runs before the tracepoint */
+  if (task->mm)
     read_memory(task->mm, &event->rss_pages, &event->vm_pages);
   bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
   wake_if_half_full();
@@ -373,7 +377,10 @@ SEC("tp_btf/sched_process_exit")
 int BPF_PROG(note_exit, struct task_struct *task) { return exit_task(task, false); }
 
 SEC("tp_btf/sched_process_exit")
-int BPF_PROG(note_exit_kept, struct task_struct *task) { return exit_task(task, true); }
+int BPF_PROG(note_exit_kept) {
+  /* The argument of a function cannot be kept, as that of a tracepoint can. */
+  return exit_task(bpf_get_current_task_btf(), true);
+}
 
 /* Reads the usage of a process without threads: signal_struct has the sums of all of them, the main
  * thread included. */

@@ -126,7 +126,7 @@ struct denet_bpf_exit {
   struct denet_bpf_head head;
   denet_u64 exit_ns;
   denet_u64 main_age_ns;         /* age of the main thread if it is the one that exits; else 0 */
-  denet_u64 rss_pages, vm_pages; /* 0 before Linux 6.16 */
+  denet_u64 rss_pages, vm_pages; /* 0 if the process had no memory any more */
   denet_u32 parent_pid;
   denet_u32 unused;
 };

@@ -229,13 +229,15 @@ static int apply_rule(struct denet_matcher *matcher, struct denet_active_rule *a
 }
 
 /* Applies all rules; attributes is NULL if they are not to be matched now. The process counts as
- * missed if it ended and a rule could not be decided, or if a stalled text made its match late. */
+ * missed if it ended and a rule could not be decided, or if a stalled text made its match late. A
+ * process that exec'd and has no texts does not: the source has counted the loss of its exec. */
 static int apply_rules(struct denet_matcher *matcher, struct denet_process *process,
                        const struct denet_process *parent,
                        const struct denet_attributes *attributes) {
   unsigned stalled = attributes ? attributes->stalled : 0;
   unsigned absent = stalled | (attributes ? attributes->gone : 0);
-  unsigned undecided = process->text_stalled ? absent : stalled;
+  bool is_fork = process->never_execd && !process->kernel_thread;
+  unsigned undecided = process->text_stalled || is_fork ? absent : stalled;
   bool was_missed = false;
   for (size_t i = 0; i < matcher->active_rule_count; i++) {
     struct denet_active_rule *active_rule = &matcher->active_rules[i];

@@ -80,21 +80,12 @@ static void free_tracerp(struct denet_tracer **tracer) { denet_tracer_free(*trac
 
 static void free_btf(struct btf **btf) { btf__free(*btf); }
 
-/* Returns how many arguments a tracepoint's probe has, its context included; 0: there is none. */
-static unsigned count_arguments(const struct btf *kernel, const char *probe) {
-  int type = btf__find_by_name_kind(kernel, probe, BTF_KIND_TYPEDEF);
-  const struct btf_type *at = type < 0 ? NULL : btf__type_by_id(kernel, (denet_u32)type);
-  while (at && (btf_is_typedef(at) || btf_is_ptr(at)))
-    at = btf__type_by_id(kernel, at->type);
-  return at && btf_is_func_proto(at) ? btf_vlen(at) : 0;
-}
-
 static void configure(struct off_cpu_bpf *bpf, const struct btf *kernel,
                       const struct denet_profiler_settings *settings) {
-  bool has_return = count_arguments(kernel, "btf_trace_sched_exit_tp") > 0;
+  bool has_return = denet_bpf_count_arguments(kernel, "btf_trace_sched_exit_tp") > 0;
   bpf->rodata->has_return = has_return;
   bpf->rodata->has_state =
-      count_arguments(kernel, "btf_trace_sched_switch") >= SWITCH_STATE_ARGUMENTS;
+      denet_bpf_count_arguments(kernel, "btf_trace_sched_switch") >= SWITCH_STATE_ARGUMENTS;
   bpf->rodata->period_ns = settings->period_ns;
   unsigned rate = (settings->rate + 1) / 2, listed_rate = settings->rate / 2;
   bpf->rodata->window_stacks = rate < WINDOWS ? 1 : rate / WINDOWS;

@@ -321,6 +321,28 @@ class ForksThatEnd(unittest.TestCase):
         self.assertEqual(commands, [[program("zombie"), "first"]] * (self.COUNT + 2))
 
 
+@bpf_only
+class ForksThatEndWithTheirParents(unittest.TestCase):
+    """Neither has texts any more when denet reads the events."""
+
+    COUNT = 60
+
+    def test_each_counts_in_the_group_of_its_program(self):
+        path = program("lives")
+        rules = {"command": f'CommandLine "^{path} reap"', "executable": f'Executable "{path}"'}
+        with Spawner() as spawner, Collectd(SLOW + "".join(
+                rule(name, line, "Children false", "Records false")
+                for name, line in rules.items()), interval=0.5) as collectd:
+            collectd.wait_ready()
+            rows = spawner.run(path, "reap", MIB, count=self.COUNT, at_once=2)
+            for name in rules:
+                found = totals(collectd, name, 2 * self.COUNT)
+                with self.subTest(rule=name):
+                    self.assertEqual(found["derive-starts"], [2 * self.COUNT])
+                    self.assertEqual(found["io_octets"], sums(rows, OF_GROUP["io_octets"]))
+            self.assertEqual(collectd.latest("_self", "derive-bpf_lost"), [0])
+
+
 @measures
 @bpf_only
 class OneAtATime(unittest.TestCase):

@@ -14,16 +14,12 @@ HERE = Path(__file__).resolve().parent
 DENET = HERE.parent.parent
 
 TESTS = ["test_kernels", "test_truth.AtRest", "test_truth.Bytes", "test_life.Shapes",
-         "test_life.ForksThatEnd",
+         "test_life.ForksThatEnd", "test_life.ForksThatEndWithTheirParents",
          "test_bpf.SameAsProc.test_every_metric_of_a_process_at_rest_is_the_same",
          "test_bpf.SameAsProc.test_io_and_threads_are_what_the_processes_did"]
 STACKS = ["test_off_cpu_stacks.TwoWaits.test_" + name for name in (
     "each_stack_is_its_own_threads", "the_time_of_each_is_what_it_knows",
     "the_function_that_called_libc_is_in_all_stacks_that_are_whole")]
-
-# Tests that fail now and then, with the reason.
-KNOWN = {"test_life.Shapes.test_what_a_short_lived_parent_has_reaped_counts_once":
-         "before Linux 6.16 the match of a fork that ends together with its parent may be lost"}
 
 
 def run(source, names, folder, result):
@@ -41,10 +37,7 @@ def run(source, names, folder, result):
     chosen = names or TESTS + (STACKS if has_stacks() else [])
     tests = [test for test in flatten(unittest.defaultTestLoader.loadTestsFromNames(chosen))
              if getattr(test, "only_source", source) == source]
-    known = [test for test in tests if test.id() in KNOWN and not names]
-    for test in known:
-        result.addSkip(test, KNOWN[test.id()])
-    cases = cases_of(test for test in tests if test not in known)
+    cases = cases_of(tests)
     finish(cases, run_cases(cases, 1, folder, None), SimpleNamespace(locks=None), folder, result)
 
 

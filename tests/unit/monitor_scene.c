@@ -37,6 +37,7 @@ static void fill(const struct fake_process *fake, const struct fake_end *end,
                                     .born_ns = fake->born_ns,
                                     .parent_pid = fake->parent,
                                     .name = fake->name,
+                                    .never_execd = scene.are_forks,
                                     .has_exec_stamp = true,
                                     .exec_stamp = fake->exec_id,
                                     .threads = !is_over,
@@ -70,8 +71,8 @@ static void end_fake(struct denet_process_table *table, struct fake_process *fak
 
 static int scan(struct denet_source *source, struct denet_process_table *table,
                 struct denet_error *error) {
-  (void)source;
   (void)error;
+  source->table = table;
   ck_assert_int_eq(denet_process_table_begin(table), 0);
   for (size_t i = 0; i < PROCESSES && scene.processes[i].name; i++) {
     struct denet_process *process;

@@ -32,6 +32,7 @@ extern struct scene {
   size_t metadata_bytes;                    /* of all lines */
   unsigned stalled;                         /* bit k: texts of kind k are not available yet */
   bool are_gone;                            /* nor will they be */
+  bool are_forks;                           /* no process has exec'd */
   pid_t zombie;                             /* this process is one, and stays */
   struct denet_monitor *monitor;
   unsigned members, lines[4]; /* by kind: lines that the sink has taken */

@@ -29,6 +29,7 @@ static bool find_index(const struct denet_lifecycle *lifecycle, pid_t pid, uint6
 void denet_lifecycle_remove(struct denet_lifecycle *lifecycle, size_t index) {
   struct denet_lifecycle_entry **at = lifecycle->entries + index;
   free((*at)->texts);
+  free((*at)->inherited);
   free(*at);
   memmove(at, at + 1, (--lifecycle->count - index) * sizeof(*at));
 }
@@ -81,14 +82,28 @@ static bool is_whole(const struct denet_bpf_head *head, size_t size) {
   return head->kind != DENET_BPF_TEXTS || count_texts(texts) <= size - sizeof(*texts);
 }
 
-static int note_texts(struct denet_lifecycle_entry *entry, const struct denet_bpf_texts *texts) {
+/* Replaces *copy by a copy of the texts, owned by the caller. Returns 0 or -ENOMEM. */
+static int copy_texts(const struct denet_bpf_texts *texts, struct denet_bpf_texts **copy) {
   size_t size = sizeof(*texts) + count_texts(texts);
-  struct denet_bpf_texts *copy = realloc(entry->texts, size);
-  if (!copy)
+  struct denet_bpf_texts *space = realloc(*copy, size);
+  if (!space)
     return -ENOMEM;
-  entry->texts = memcpy(copy, texts, size);
-  entry->is_checked = false;
+  *copy = memcpy(space, texts, size);
   return 0;
+}
+
+/* Copies the texts of the parent, whose entry may be removed before the end of the fork comes. */
+static int note_fork(const struct denet_lifecycle *lifecycle, struct denet_lifecycle_entry *entry,
+                     const struct denet_bpf_fork *fork) {
+  size_t index;
+  entry->was_forked = true;
+  entry->parent_pid = (pid_t)fork->parent_pid;
+  find_index(lifecycle, entry->parent_pid, UINT64_MAX, &index);
+  const struct denet_lifecycle_entry *parent = index ? lifecycle->entries[index - 1] : NULL;
+  if (!parent || parent->pid != entry->parent_pid || parent->has_exited)
+    return 0;
+  const struct denet_bpf_texts *texts = parent->texts ? parent->texts : parent->inherited;
+  return texts ? copy_texts(texts, &entry->inherited) : 0;
 }
 
 int denet_lifecycle_note(struct denet_lifecycle *lifecycle, const void *event, size_t size) {
@@ -102,11 +117,10 @@ int denet_lifecycle_note(struct denet_lifecycle *lifecycle, const void *event, s
   denet_u64 main_age_ns = entry->exit.main_age_ns;
   switch (head->kind) {
   case DENET_BPF_TEXTS:
-    return note_texts(entry, event);
+    entry->is_checked = false;
+    return copy_texts(event, &entry->texts);
   case DENET_BPF_FORK:
-    entry->was_forked = true;
-    entry->parent_pid = (pid_t)((const struct denet_bpf_fork *)event)->parent_pid;
-    break;
+    return note_fork(lifecycle, entry, event);
   case DENET_BPF_EXIT: /* of several threads that exit at once one is the main thread */
     entry->exit = *(const struct denet_bpf_exit *)event;
     if (!entry->exit.main_age_ns)

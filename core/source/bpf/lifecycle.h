@@ -22,6 +22,7 @@ struct denet_lifecycle_entry {
   bool was_forked, has_exited, was_freed; /* which events have come */
   pid_t parent_pid;                       /* if was_forked */
   struct denet_bpf_texts *texts;          /* the newest, its bytes behind it; NULL: none. Owned */
+  struct denet_bpf_texts *inherited;      /* those of its parent at the fork, likewise */
   struct denet_bpf_exit exit;             /* if has_exited */
   struct denet_bpf_process final;         /* if was_freed */
 };

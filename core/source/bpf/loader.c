@@ -11,7 +11,8 @@
 
 #include "process.skel.h" /* generated from bpf/process.bpf.c by the build */
 
-#define READ_BYTES (1 << 20) /* each read has a cost of its own in the kernel */
+#define READ_BYTES (1 << 20)    /* each read has a cost of its own in the kernel */
+#define EXIT_HAS_MM_ARGUMENTS 3 /* of btf_trace_sched_process_exit, since Linux 6.16 */
 
 struct denet_loader {
   struct process_bpf *bpf; /* owned, like all below */
@@ -43,6 +44,14 @@ int denet_bpf_explain(int failure, struct denet_error *error) {
     return denet_error_set(error, failure,
                            "BPF is not permitted: it needs CAP_BPF and CAP_PERFMON");
   return denet_error_set(error, failure, "the BPF programs cannot be loaded: %m");
+}
+
+unsigned denet_bpf_count_arguments(const struct btf *kernel, const char *probe) {
+  int type = btf__find_by_name_kind(kernel, probe, BTF_KIND_TYPEDEF);
+  const struct btf_type *at = type < 0 ? NULL : btf__type_by_id(kernel, (denet_u32)type);
+  while (at && (btf_is_typedef(at) || btf_is_ptr(at)))
+    at = btf__type_by_id(kernel, at->type);
+  return at && btf_is_func_proto(at) ? btf_vlen(at) : 0;
 }
 
 static int take_wakeup(void *context, void *event, size_t size) {
@@ -128,9 +137,22 @@ static int tag_kept_task(const struct process_bpf *bpf) {
   return 0;
 }
 
-/* keeps_tasks: with the programs that keep the main task of a process that has exited, which need
- * Linux 6.3. */
-static int load(struct denet_loader *loader, bool has_percpu_rss, bool keeps_tasks) {
+/* Attaches the program of exits where a process still has its memory. */
+static int exit_early(struct bpf_program *program) {
+  int error = bpf_program__set_expected_attach_type(program, BPF_TRACE_FENTRY);
+  return error ? error : bpf_program__set_attach_target(program, 0, "taskstats_exit");
+}
+
+/* What differs between kernels. */
+struct variant {
+  bool has_percpu_rss; /* RSS counters are per CPU */
+  bool keeps_tasks; /* with the programs that keep the main task of a process that has exited, which
+                       need Linux 6.3 */
+  bool exits_early; /* exits are noted in taskstats_exit(), see exit_task() in process.bpf.c */
+};
+
+static int load(struct denet_loader *loader, struct variant variant) {
+  bool keeps_tasks = variant.keeps_tasks;
   struct process_bpf *bpf = loader->bpf = process_bpf__open();
   int cpus = libbpf_num_possible_cpus();
   if (!bpf)
@@ -142,13 +164,15 @@ static int load(struct denet_loader *loader, bool has_percpu_rss, bool keeps_tas
   bpf_program__set_autoload(bpf->progs.note_free_kept, keeps_tasks);
   bpf_program__set_autoload(bpf->progs.request_exit, keeps_tasks);
   bpf_map__set_autocreate(bpf->maps.kept_tasks, keeps_tasks);
-  bpf_program__set_autoload(bpf->progs.find_cpu_offsets, has_percpu_rss);
+  bpf_program__set_autoload(bpf->progs.find_cpu_offsets, variant.has_percpu_rss);
   bpf_program__set_autoattach(bpf->progs.find_cpu_offsets, false);
   bpf_program__set_autoattach(bpf->progs.list_tasks, false);
   int error = keeps_tasks ? tag_kept_task(bpf) : 0;
+  if (!error && variant.exits_early)
+    error = exit_early(keeps_tasks ? bpf->progs.note_exit_kept : bpf->progs.note_exit);
   if (!error)
     error = process_bpf__load(bpf);
-  return error || !has_percpu_rss ? error : set_cpu_offsets(bpf);
+  return error || !variant.has_percpu_rss ? error : set_cpu_offsets(bpf);
 }
 
 static int attach(struct denet_loader *loader, int (*take)(void *context, void *event, size_t size),
@@ -162,6 +186,22 @@ static int attach(struct denet_loader *loader, int (*take)(void *context, void *
   return process_bpf__attach(bpf);
 }
 
+/* Loads and attaches the programs. After a failure the loader is as before, for the next attempt.
+ */
+static int start(struct denet_loader *loader, struct variant variant,
+                 int (*take)(void *context, void *event, size_t size), void *context) {
+  int failure = load(loader, variant);
+  if (!failure)
+    failure = attach(loader, take, context);
+  if (failure) {
+    ring_buffer__free(DENET_TAKE(loader->wakeups));
+    ring_buffer__free(DENET_TAKE(loader->events));
+    bpf_link__destroy(DENET_TAKE(loader->tasks));
+    process_bpf__destroy(DENET_TAKE(loader->bpf));
+  }
+  return failure;
+}
+
 int denet_loader_open(int (*take)(void *context, void *event, size_t size), void *context,
                       struct denet_error *error, struct denet_loader **out_loader) {
   libbpf_set_print(NULL); /* denet_bpf_explain() has a sentence instead */
@@ -171,17 +211,18 @@ int denet_loader_open(int (*take)(void *context, void *event, size_t size), void
         error, -ENOTSUP, "the kernel does not describe its types: it needs CONFIG_DEBUG_INFO_BTF");
   /* Since Linux 6.2 there is no struct mm_rss_stat: RSS counters are per CPU. */
   bool has_percpu_rss = btf__find_by_name_kind(kernel, "mm_rss_stat", BTF_KIND_STRUCT) < 0;
+  bool has_late_exit =
+      denet_bpf_count_arguments(kernel, "btf_trace_sched_process_exit") < EXIT_HAS_MM_ARGUMENTS;
   btf__free(kernel);
   struct denet_loader *loader = calloc(1, sizeof(*loader));
   if (!loader)
     return denet_error_set(error, -ENOMEM, "there is no memory");
-  int failure = load(loader, has_percpu_rss, true);
-  if (failure) {
-    process_bpf__destroy(DENET_TAKE(loader->bpf));
-    failure = load(loader, has_percpu_rss, false);
+  int failure = -ENOTSUP;
+  for (int i = 0; i < 4 && failure; i++) { /* the best variant that the kernel accepts */
+    struct variant variant = {has_percpu_rss, .exits_early = i < 2, .keeps_tasks = i % 2 == 0};
+    if (!variant.exits_early || has_late_exit)
+      failure = start(loader, variant, take, context);
   }
-  if (!failure)
-    failure = attach(loader, take, context);
   if (failure) {
     denet_loader_free(loader);
     return denet_bpf_explain(failure, error);

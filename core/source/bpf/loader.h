@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct btf;
 struct denet_loader;
 
 /* Loads and attaches the programs. denet_loader_drain() passes events to take(), which returns 0,
@@ -42,8 +43,12 @@ uint64_t denet_loader_lost(const struct denet_loader *loader);
 int denet_loader_event_fd(const struct denet_loader *loader);
 
 /* Runs the iterator behind a link once: replaces the content of records. Returns 0 or -errno. Also
- * for core/stacks, as the next one. */
+ * for core/stacks, as the next two. */
 int denet_bpf_read_iterator(int link_fd, struct denet_buffer *records);
+
+/* Returns how many arguments a tracepoint's probe (such as "btf_trace_sched_switch") has in this
+ * kernel, its context included; 0: there is none. */
+unsigned denet_bpf_count_arguments(const struct btf *kernel, const char *probe);
 
 /* Returns failure, the outcome of loading programs, and sets a sentence that says what is missing.
  */

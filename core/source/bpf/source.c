@@ -54,11 +54,13 @@ static void identify(const struct denet_bpf_source *bpf, struct denet_process *p
 }
 
 /* The process is gone: takes over who it was. Its final usage stays in the entry until it is
- * measured. */
+ * measured. If it has no texts of its own, it ran what its parent ran at the fork. */
 static void take_final(const struct denet_bpf_source *bpf, struct denet_process *process,
                        struct denet_lifecycle_entry *entry) {
   struct denet_bpf_process record;
   entry->is_applied = true;
+  if (!entry->texts)
+    entry->texts = DENET_TAKE(entry->inherited);
   process->notes.bpf.missed_ns = 0;
   process->vanished = true;
   if (process->ended) /* a pass has listed it as a zombie */
@@ -310,12 +312,13 @@ static int list_tasks(struct denet_bpf_source *bpf, uint64_t full_since_ns) {
 static int scan(struct denet_source *source, struct denet_process_table *table,
                 struct denet_error *error) {
   struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
+  bpf->note_failure = 0;
+  bpf->events = 0;
+  denet_loader_drain(bpf->loader); /* before the texts are removed that a fork has inherited */
   remove_used(bpf, table);
   denet_procfs_begin_pass(bpf->procfs);
   bpf->begun_ns = bpf->env->boot_ns(bpf->env->context);
   source->table = table;
-  bpf->note_failure = 0;
-  bpf->events = 0;
   bpf->has_missed = false;
   bpf->lists++; /* also if there is no list the records of the last pass are not valid any more */
   int failure = list_tasks(bpf, bpf->complete_ns > FORK_NS ? bpf->complete_ns - FORK_NS : 0);

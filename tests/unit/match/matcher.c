@@ -85,8 +85,8 @@ static const struct {
   bool was_there;         /* before denet */
   const char *first_name; /* before the last tick, in which it execs and is "app"; NULL: "app" */
   unsigned ticks;         /* before the last one, each of a second */
-  enum { OK, STALLED, GONE } texts, last_texts;
-  bool ends; /* before the last tick */
+  enum { OK, STALLED, GONE, FORK_GONE } texts, last_texts; /* FORK: it never exec'd */
+  bool ends;                                               /* before the last tick */
   unsigned starts, cpu_ms, lost;
   bool is_sampled; /* for a group whose rule needs no text */
 } lives[] = {
@@ -96,6 +96,7 @@ static const struct {
     {"Comm", SECOND / 2, false, NULL, 0, OK, GONE, true, 1, 300, 0, false},
     {"User", SECOND / 2, false, NULL, 0, OK, GONE, true, 1, 300, 0, false},
     {"Executable", SECOND / 2, false, NULL, 0, OK, GONE, true, 0, 0, 0, false},
+    {"Executable", SECOND / 2, false, NULL, 0, OK, FORK_GONE, true, 0, 0, 1, false},
     /* The other rule is not decided. */
     {"Comm", SECOND / 2, false, NULL, 0, OK, STALLED, true, 1, 300, 1, false},
     {"Comm", SECOND / 2, false, NULL, 1, STALLED, GONE, true, 1, 300, 1, false},
@@ -121,7 +122,8 @@ static const struct {
 
 static void set_texts(int texts) {
   scene.stalled = texts == OK ? 0 : ALL_TEXTS;
-  scene.are_gone = texts == GONE;
+  scene.are_gone = texts >= GONE;
+  scene.are_forks = texts == FORK_GONE;
 }
 
 START_TEST(process_counts_from_its_birth_or_from_a_late_match_on) {

@@ -458,8 +458,8 @@ static const struct {
 
 static int row;
 
-static void send_texts(void) {
-  struct denet_bpf_texts texts = {.head = {DENET_BPF_TEXTS, PID, reads[row].born_ns},
+static void send_texts(denet_u32 pid) {
+  struct denet_bpf_texts texts = {.head = {DENET_BPF_TEXTS, pid, reads[row].born_ns},
                                   .exec_id = reads[row].event_exec,
                                   .argument_bytes = (denet_u32)strlen(reads[row].text)};
   char event[128];
@@ -475,7 +475,7 @@ static int read_proc(struct denet_source *procfs, struct denet_process *process,
   (void)procfs, (void)process;
   ck_assert_int_eq(kind, DENET_TEXT_ARGUMENTS);
   if (reads[row].event == DURING)
-    send_texts();
+    send_texts(PID);
   if (reads[row].exits)
     send(&exit, sizeof(exit));
   denet_buffer_clear(out);
@@ -497,13 +497,80 @@ START_TEST(arguments_are_those_of_the_program_in_the_pass) {
   bpf->opened_ns = OPENED;
   bpf->begun_ns = START_NS;
   if (reads[_i].event == BEFORE)
-    send_texts();
+    send_texts(PID);
   denet_loader_drain(NULL);
   int outcome = source->read_text(source, &process, DENET_TEXT_ARGUMENTS, &text);
   ck_assert_msg(outcome == reads[_i].expected, "%s: %d", reads[_i].what, outcome);
   if (reads[_i].taken)
     ck_assert_msg(strcmp(denet_buffer_text(&text).bytes, reads[_i].taken) == 0, "%s: \"%s\"",
                   reads[_i].what, denet_buffer_text(&text).bytes);
+}
+END_TEST
+
+/* A program and its fork end without an event of their texts. In which of the passes does the final
+ * usage of each come? Pass 1 may list the program; the fork is made after that. */
+static const struct {
+  const char *what;
+  bool is_listed;
+  int program_pass, fork_pass;
+} ends[] = {
+    {"both in one pass", false, 2, 2},
+    {"the fork first", false, 3, 2},
+    {"the program first", false, 2, 3},
+    {"both in one pass, program listed", true, 2, 2},
+    {"the program first, and listed", true, 2, 3},
+};
+
+static void send_fork(denet_u32 pid, denet_u64 start_ns, denet_u32 parent_pid) {
+  struct denet_bpf_fork fork = {{DENET_BPF_FORK, pid, start_ns}, parent_pid, 0};
+  send(&fork, sizeof(fork));
+}
+
+static void send_exit(const struct denet_bpf_process *process) {
+  struct denet_bpf_exit exit = {.head = process->identity.compact.head, .exit_ns = START_NS};
+  exit.head.kind = DENET_BPF_EXIT;
+  send(&exit, sizeof(exit));
+}
+
+static void send_final(struct denet_bpf_process process) {
+  process.identity.compact.head.kind = DENET_BPF_FREE;
+  send(&process, sizeof(process));
+}
+
+START_TEST(texts_of_a_fork_that_ends_with_its_parent_are_those_of_the_parent) {
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
+  struct denet_bpf_process program = make_process(PARENT), fork = make_process(PID);
+  program.identity.compact.head.start_ns = reads[0].born_ns;
+  program.identity.compact.exec_id = fork.identity.compact.exec_id = EXEC;
+  fork.identity.compact.head.start_ns = START_NS;
+  fork.identity.flags = PF_FORKNOEXEC;
+  row = 0;
+  ((struct denet_bpf_source *)source)->opened_ns = OPENED;
+  pass_at(START_NS - SECOND);
+  send_fork(PARENT, reads[0].born_ns, 1);
+  send_texts(PARENT);
+  if (ends[_i].is_listed)
+    list(&program, sizeof(program));
+  pass_at(START_NS);
+  denet_buffer_clear(&kernel.records);
+  for (size_t i = 0; i < table.count; i++)
+    table.processes[i]->changed = false; /* it has been matched */
+  kernel.refusals = UINT32_MAX;
+  send_fork(PID, START_NS, PARENT);
+  send_exit(&fork);
+  send_exit(&program);
+  for (int pass = 2; pass <= ends[_i].fork_pass; pass++) {
+    if (pass == ends[_i].program_pass)
+      send_final(program);
+    if (pass == ends[_i].fork_pass)
+      send_final(fork);
+    pass_at(START_NS + (uint64_t)pass * SECOND);
+  }
+  struct denet_process *gone = denet_process_table_find_gone(&table, PID, START_NS);
+  ck_assert_ptr_nonnull(gone);
+  int outcome = denet_source_read_text(source, gone, DENET_TEXT_ARGUMENTS, &text);
+  ck_assert_msg(outcome == 0, "%s: %d", ends[_i].what, outcome);
+  ck_assert_str_eq(denet_buffer_text(&text).bytes, reads[0].text);
 }
 END_TEST
 
@@ -518,6 +585,8 @@ void add_cases(Suite *suite) {
   add(suite, process_between_two_passes_is_listed_however_far_apart_they_are,
       DENET_COUNT_OF(lives));
   add(suite, arguments_are_those_of_the_program_in_the_pass, DENET_COUNT_OF(reads));
+  add(suite, texts_of_a_fork_that_ends_with_its_parent_are_those_of_the_parent,
+      DENET_COUNT_OF(ends));
   add(suite, process_without_final_usage_counts_as_lost, 1);
   add(suite, final_usage_of_a_zombie_that_was_given_up_is_requested, 1);
   add(suite, usage_of_threads_is_added_to_their_processes_in_any_order, DENET_COUNT_OF(orders));
