@@ -103,7 +103,9 @@ START_TEST(too_many_instances_go_to_other_of_their_rule) {
   ck_assert_ptr_eq(get("d"), other);
   ck_assert_str_eq(get("a")->name, "a");
   ck_assert_uint_eq(groups.count, 3);
-  denet_group_join(get_of(&other_rule, "e"), true);
+  struct denet_group *first = get_of(&other_rule, "e");
+  ck_assert_str_eq(first->name, "e"); /* the groups of another rule take no room */
+  denet_group_join(first, true);
   ck_assert_str_eq(get_of(&other_rule, "f")->name, "mail-_other");
 }
 END_TEST

@@ -104,6 +104,7 @@ static const struct {
 } outcomes[] = {
     {DENET_LATER, 0, 0, 0, false, 0, BIT(COMMAND_LINE), BIT(COMMAND_LINE), 0},
     {0, DENET_LATER, 0, 0, false, 0, BIT(EXECUTABLE), BIT(EXECUTABLE), 0},
+    {0, 0, DENET_LATER, 0, false, 0, BIT(CGROUP) | BIT(UNIT), BIT(CGROUP) | BIT(UNIT), 0},
     {0, -EACCES, 0, 0, false, 0, BIT(EXECUTABLE), 0, 0},
     {0, 0, -EACCES, 0, false, 0, BIT(CGROUP) | BIT(UNIT), 0, 0},
     {0, 0, 0, -EACCES, false, 0, BIT(USER), 0, 0},
