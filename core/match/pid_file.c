@@ -46,7 +46,7 @@ static pid_t parse_pid(struct denet_text text) {
   const char *digits = text.bytes + strspn(text.bytes, space);
   const char *end = digits + strspn(digits, "0123456789"), *rest = end + strspn(end, space);
   bool line_ends = rest == text.bytes + text.length || memchr(end, '\n', (size_t)(rest - end));
-  long pid = line_ends && end > digits ? strtol(digits, NULL, 10) : 0;
+  long pid = line_ends ? strtol(digits, NULL, 10) : 0;
   return pid <= INT_MAX ? (pid_t)pid : 0;
 }
 

@@ -258,10 +258,9 @@ static bool condition_holds(const struct denet_condition *condition,
     return condition->pid != 0 && (attributes->pid == condition->pid) != condition->negated;
   if (!text.bytes && (!is_user || attributes->uid == UINT64_MAX))
     return false; /* it is absent */
-  bool matches = is_user ? match_user(condition->pattern, attributes)
-                         : denet_pattern_matches(condition->pattern, text,
-                                                 condition->negated ? NULL : captures,
-                                                 condition->first_capture);
+  bool matches =
+      is_user ? match_user(condition->pattern, attributes)
+              : denet_pattern_matches(condition->pattern, text, captures, condition->first_capture);
   return matches != condition->negated;
 }
 
