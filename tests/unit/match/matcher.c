@@ -313,36 +313,34 @@ END_TEST
 
 /* --- Metadata --- */
 
-START_TEST(metadata_of_an_ended_process_is_what_could_be_read_while_it_lived) {
+/* The line waits for texts that are not available: they come (in the middle of an exec neither is
+ * available), or the process ends, and the line has what could be read while it lived. */
+static const struct {
+  unsigned stalled; /* while it lives */
+  bool are_gone, ends;
+  unsigned samples;
+  const char *part; /* of the line */
+} waits[] = {
+    {1u << DENET_TEXT_ARGUMENTS, false, true, 0, "\"executable\":\"app\""},
+    {ALL_TEXTS, true, false, 2, "\"cmd\":[\"app\"]"},
+};
+
+START_TEST(metadata_waits_for_the_texts_of_a_process_or_for_its_end) {
   scene_begin_with("Comm");
   scene_tick(SECOND);
   show("app", SECOND / 10);
-  scene.stalled = 1u << DENET_TEXT_ARGUMENTS;
+  scene.stalled = waits[_i].stalled;
+  scene.are_gone = waits[_i].are_gone;
   scene_tick(SECOND / 10);
-  scene_expect_lines(0, 0, 0); /* the line waits for the arguments, which never come */
-  end(0, SECOND / 20);
-  scene.stalled = ALL_TEXTS;
+  scene_expect_lines(0, 0, 0);
+  if (waits[_i].ends)
+    end(0, SECOND / 20);
+  scene.stalled = waits[_i].ends ? ALL_TEXTS : 0;
   scene.are_gone = true;
   scene_tick(SECOND);
   scene_end();
-  scene_expect_lines(1, 0, 1);
-  ck_assert_ptr_nonnull(strstr(scene.last_metadata, "\"executable\":\"app\""));
-}
-END_TEST
-
-/* In the middle of an exec neither text is available. */
-START_TEST(metadata_of_a_process_in_its_exec_waits_for_its_texts) {
-  scene_begin_with("Comm");
-  scene_tick(SECOND);
-  show("app", 0);
-  scene.stalled = ALL_TEXTS;
-  scene.are_gone = true;
-  scene_tick(SECOND / 10);
-  scene.stalled = 0;
-  scene_tick(SECOND);
-  scene_end();
-  ck_assert_uint_eq(scene.lines[DENET_LINE_METADATA], 1);
-  ck_assert_ptr_nonnull(strstr(scene.last_metadata, "\"cmd\":[\"app\"]"));
+  scene_expect_lines(1, waits[_i].samples, waits[_i].ends);
+  ck_assert_ptr_nonnull(strstr(scene.last_metadata, waits[_i].part));
 }
 END_TEST
 
@@ -371,7 +369,6 @@ void add_cases(Suite *suite) {
   ADD_TABLE(suite, child_joins_the_tree_of_a_parent_that_is_gone, families);
   ADD_TABLE(suite, ended_process_that_was_not_born_under_watch_is_not_counted, strangers);
   ADD_TEST(suite, zombie_in_a_slot_that_is_resolved_again_stays_in_its_tree);
-  ADD_TEST(suite, metadata_of_an_ended_process_is_what_could_be_read_while_it_lived);
-  ADD_TEST(suite, metadata_of_a_process_in_its_exec_waits_for_its_texts);
+  ADD_TABLE(suite, metadata_waits_for_the_texts_of_a_process_or_for_its_end, waits);
   ADD_TEST(suite, long_command_lines_are_kept_in_part);
 }
