@@ -63,8 +63,8 @@ static int add_group(struct denet_groups *groups, const struct denet_rule *rule,
   group->report = rule->report;
   /* The sum over no members is 0: a store can make a rate from the first member's counters on. */
   struct denet_metric_set wanted = denet_metrics_wanted(rule->report, false);
-  for (unsigned m = 0; m < DENET_METRICS; m++)
-    if (denet_metric_set_has(&wanted, m) && denet_metric_info[m].combine == DENET_SUM)
+  for (unsigned m; denet_metric_set_take(&wanted, &m);)
+    if (denet_metric_info[m].combine == DENET_SUM)
       denet_values_set(&group->values, m, 0);
   groups->groups[groups->count++] = group;
   *out_group = group;

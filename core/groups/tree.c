@@ -3,12 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* Returns whether all processes of a network namespace have this counter in common. */
-static bool is_shared_counter(unsigned metric) {
-  return denet_metric_info[metric].kind == DENET_COUNTER &&
-         denet_metric_info[metric].combine == DENET_MAX;
-}
-
 static void combine_members(const struct denet_tree *tree, struct denet_values *out_values) {
   struct denet_values part;
   *out_values = (struct denet_values){0};
@@ -18,14 +12,15 @@ static void combine_members(const struct denet_tree *tree, struct denet_values *
   }
 }
 
-/* Keeps the totals of all counters, or of the shared ones, the same over a change of membership:
- * called before it and after it. It walks all members, so one pair of calls goes around many
- * changes. */
+/* Keeps the totals of all counters, or of those that all processes of a network namespace share,
+ * the same over a change of membership: called before it and after it. It walks all members, so one
+ * pair of calls goes around many changes. */
 static void carry_totals(struct denet_tree *tree, bool only_shared, bool before) {
   struct denet_values present;
   combine_members(tree, &present);
   for (unsigned m; denet_metric_set_take(&present.present, &m);) {
-    if (only_shared ? !is_shared_counter(m) : denet_metric_info[m].kind != DENET_COUNTER)
+    bool is_shared = denet_metric_info[m].combine == DENET_MAX;
+    if (denet_metric_info[m].kind != DENET_COUNTER || (only_shared && !is_shared))
       continue;
     denet_metric_set_add(&tree->ended.present, m);
     tree->ended.value[m] += before ? present.value[m] : -present.value[m];
@@ -88,11 +83,13 @@ struct denet_tree *denet_tree_find_headed(const struct denet_trees *trees,
   return NULL;
 }
 
-static bool is_in_group(const struct denet_process *process, const struct denet_group *group) {
-  for (const struct denet_member *m = process->members; m; m = m->next_of_process)
-    if (m->counts && m->tree->group == group)
-      return true;
-  return false;
+/* Returns a membership of the process in a tree of the group, or NULL. */
+static struct denet_member *find_in_group(const struct denet_process *process,
+                                          const struct denet_group *group) {
+  struct denet_member *m = process->members;
+  while (m && m->tree->group != group)
+    m = m->next_of_process;
+  return m;
 }
 
 int denet_tree_join(struct denet_trees *trees, struct denet_tree *tree,
@@ -105,7 +102,7 @@ int denet_tree_join(struct denet_trees *trees, struct denet_tree *tree,
   *member = (struct denet_member){
       .process = process,
       .tree = tree,
-      .counts = !is_in_group(process, tree->group),
+      .counts = !find_in_group(process, tree->group),
       .skips_sample = !denet_metric_set_is_empty(&process->usage->counting),
       .line_ns = process->baseline == DENET_BASELINE_BIRTH ? process->born_ns : 0,
       .previous = tree->last,
@@ -120,6 +117,8 @@ int denet_tree_join(struct denet_trees *trees, struct denet_tree *tree,
   process->members = member;
   *(tree->last ? &tree->last->next : &tree->first) = member;
   tree->last = member;
+  if (is_back)
+    tree->root = member;
   if (carries)
     carry_totals(tree, !is_back, false);
   trees->member_count++;
@@ -139,15 +138,6 @@ bool denet_tree_is_over(const struct denet_tree *tree) {
   return true;
 }
 
-/* Makes the process count in another of its trees of the same group. Returns whether there is one.
- */
-static bool hand_over_count(const struct denet_member *member) {
-  for (struct denet_member *m = member->process->members; m; m = m->next_of_process)
-    if (m->tree->group == member->tree->group)
-      return m->counts = true;
-  return false;
-}
-
 /* Removes one member. The caller keeps the totals (carry_totals()). */
 static void remove_member(struct denet_trees *trees, struct denet_member *member, uint64_t now_ns) {
   struct denet_tree *tree = member->tree;
@@ -157,7 +147,10 @@ static void remove_member(struct denet_trees *trees, struct denet_member *member
   while (*link != member)
     link = &(*link)->next_of_process;
   *link = member->next_of_process;
-  if (member->counts && !hand_over_count(member))
+  struct denet_member *other = find_in_group(member->process, tree->group);
+  if (member->counts && other)
+    other->counts = true;
+  else if (member->counts)
     denet_group_leave(tree->group, now_ns);
   if (!member->process->members)
     denet_usage_pause(member->process->usage);

@@ -99,8 +99,8 @@ struct denet_tree *denet_tree_find_headed(const struct denet_trees *trees,
                                           const struct denet_group *group,
                                           const struct denet_process *process);
 
-/* Adds a process. is_back: it had left the tree, whose totals go on from where they were. 0 or
- * -ENOMEM. */
+/* Adds a process. is_back: it is the root, which had left the tree, and the totals go on from where
+ * they were. 0 or -ENOMEM. */
 int denet_tree_join(struct denet_trees *trees, struct denet_tree *tree,
                     struct denet_process *process, bool is_start, bool is_back);
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #define BIT(field) (1u << DENET_FIELD_##field)
+#define USER (DENET_TEXT_CGROUP + 1) /* read after the texts */
 
 void denet_attributes_reader_done(struct denet_attributes_reader *reader) {
   for (size_t i = 0; i < DENET_COUNT_OF(reader->texts); i++)
@@ -12,48 +13,33 @@ void denet_attributes_reader_done(struct denet_attributes_reader *reader) {
   denet_buffer_done(&reader->unit);
 }
 
-static int read_text(struct denet_attributes_reader *reader, struct denet_process *process,
-                     enum denet_text_kind kind, struct denet_text *out_text) {
-  int outcome = denet_source_read_text(reader->source, process, kind, &reader->texts[kind]);
-  if (!outcome)
-    *out_text = denet_buffer_text(&reader->texts[kind]);
-  return outcome;
-}
-
 /* Joins the arguments with spaces; of a process without arguments it is "[name]", as in ps(1). */
-static int read_command_line(struct denet_attributes_reader *reader, struct denet_process *process,
-                             struct denet_attributes *attributes) {
-  struct denet_buffer *line = &reader->texts[DENET_TEXT_ARGUMENTS];
-  struct denet_text *field = &attributes->field[DENET_FIELD_COMMAND_LINE];
-  int outcome = read_text(reader, process, DENET_TEXT_ARGUMENTS, field);
-  if (outcome)
-    return outcome;
-  for (size_t i = 0; i < line->length; i++)
-    if (line->bytes[i] == '\0')
-      line->bytes[i] = ' ';
-  if (!line->length) {
-    char name[DENET_COMM_BYTES + 2];
-    snprintf(name, sizeof(name), "[%s]", process->name);
-    outcome = denet_buffer_append_string(line, name);
-  }
-  *field = denet_buffer_text(line);
-  return outcome;
+static int make_command_line(struct denet_buffer *arguments, const char *name) {
+  char in_brackets[DENET_COMM_BYTES + 2];
+  for (size_t i = 0; i < arguments->length; i++)
+    if (arguments->bytes[i] == '\0')
+      arguments->bytes[i] = ' ';
+  snprintf(in_brackets, sizeof(in_brackets), "[%s]", name);
+  return arguments->length ? 0 : denet_buffer_append_string(arguments, in_brackets);
 }
 
-static int read_executable(struct denet_attributes_reader *reader, struct denet_process *process,
-                           struct denet_attributes *attributes) {
-  return read_text(reader, process, DENET_TEXT_EXECUTABLE,
-                   &attributes->field[DENET_FIELD_EXECUTABLE]);
-}
-
-static int read_cgroup(struct denet_attributes_reader *reader, struct denet_process *process,
-                       struct denet_attributes *attributes) {
-  struct denet_text *path = &attributes->field[DENET_FIELD_CGROUP];
-  int outcome = read_text(reader, process, DENET_TEXT_CGROUP, path);
+/* Reads a text into its field, and that of a cgroup into two. */
+static int read_text(struct denet_attributes_reader *reader, struct denet_process *process,
+                     enum denet_text_kind kind, struct denet_attributes *attributes) {
+  static const enum denet_field fields[] = {[DENET_TEXT_ARGUMENTS] = DENET_FIELD_COMMAND_LINE,
+                                            [DENET_TEXT_EXECUTABLE] = DENET_FIELD_EXECUTABLE,
+                                            [DENET_TEXT_CGROUP] = DENET_FIELD_CGROUP};
+  struct denet_buffer *text = &reader->texts[kind];
+  int outcome = denet_source_read_text(reader->source, process, kind, text);
+  if (!outcome && kind == DENET_TEXT_ARGUMENTS)
+    outcome = make_command_line(text, process->name);
   if (outcome)
     return outcome;
+  attributes->field[fields[kind]] = denet_buffer_text(text);
+  if (kind != DENET_TEXT_CGROUP)
+    return 0;
   /* The unit of a process in no unit is empty, not absent: Unit "!ssh.service" matches it. */
-  struct denet_text unit = denet_rule_unit(*path);
+  struct denet_text unit = denet_rule_unit(denet_buffer_text(text));
   denet_buffer_clear(&reader->unit);
   outcome = denet_buffer_append(&reader->unit, unit.bytes, unit.length);
   attributes->field[DENET_FIELD_UNIT] = denet_buffer_text(&reader->unit);
@@ -82,28 +68,25 @@ static int read_user(struct denet_attributes_reader *reader, struct denet_proces
 
 int denet_attributes_read(struct denet_attributes_reader *reader, struct denet_process *process,
                           unsigned fields, struct denet_attributes *out_attributes) {
-  static const struct {
-    unsigned fields;
-    int (*read)(struct denet_attributes_reader *, struct denet_process *,
-                struct denet_attributes *);
-  } reads[] = {
-      {BIT(COMMAND_LINE), read_command_line},
-      {BIT(EXECUTABLE), read_executable},
-      {BIT(CGROUP) | BIT(UNIT), read_cgroup},
-      {BIT(USER), read_user},
-  };
+  static const unsigned fields_of[] = {[DENET_TEXT_ARGUMENTS] = BIT(COMMAND_LINE),
+                                       [DENET_TEXT_EXECUTABLE] = BIT(EXECUTABLE),
+                                       [DENET_TEXT_CGROUP] = BIT(CGROUP) | BIT(UNIT),
+                                       [USER] = BIT(USER)};
   struct denet_attributes attributes = {
       .pid = process->pid,
       .kernel_thread = process->kernel_thread,
       .uid = UINT64_MAX,
       .field = {[DENET_FIELD_COMM] = denet_text_of(process->name)},
   };
-  for (size_t i = 0; i < DENET_COUNT_OF(reads); i++) {
-    int outcome = (fields & reads[i].fields) ? reads[i].read(reader, process, &attributes) : 0;
+  for (unsigned kind = 0; kind < DENET_COUNT_OF(fields_of); kind++) {
+    if (!(fields & fields_of[kind]))
+      continue;
+    int outcome = kind == USER ? read_user(reader, process, &attributes)
+                               : read_text(reader, process, kind, &attributes);
     if (denet_error_is_transient(outcome))
       return outcome;
-    attributes.stalled |= outcome == DENET_LATER ? reads[i].fields : 0;
-    attributes.gone |= outcome == DENET_GONE ? reads[i].fields : 0;
+    attributes.stalled |= outcome == DENET_LATER ? fields_of[kind] : 0;
+    attributes.gone |= outcome == DENET_GONE ? fields_of[kind] : 0;
   }
   if (attributes.gone && !process->ended)
     return DENET_GONE;

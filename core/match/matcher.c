@@ -41,19 +41,11 @@ void denet_matcher_done(struct denet_matcher *matcher) {
 
 /* --- Metadata of a tree --- */
 
-static bool has_metadata(const struct denet_matcher *matcher,
-                         const struct denet_active_rule *active_rule) {
-  return matcher->wants_metadata && active_rule->rule.records;
-}
-
 /* Reads the texts of the metadata line, before the tree is made: the process may soon be gone. A
  * text that is not available is empty. 0 or a transient error: then the next tick tries again. */
-static int read_metadata(struct denet_matcher *matcher, const struct denet_active_rule *active_rule,
-                         struct denet_process *process) {
+static int read_metadata(struct denet_matcher *matcher, struct denet_process *process) {
   struct denet_buffer *const texts[] = {
       [DENET_TEXT_EXECUTABLE] = &matcher->executable, [DENET_TEXT_ARGUMENTS] = &matcher->arguments};
-  if (!has_metadata(matcher, active_rule))
-    return 0;
   int outcome = matcher->source->read_uid(matcher->source, process, &matcher->uid);
   matcher->has_uid = !outcome;
   matcher->metadata_stalled = false;
@@ -74,8 +66,6 @@ static int read_metadata(struct denet_matcher *matcher, const struct denet_activ
 
 /* Gives the tree what read_metadata() has read. */
 static void give_metadata(struct denet_matcher *matcher, struct denet_tree *tree) {
-  if (!has_metadata(matcher, tree->active_rule))
-    return;
   if (tree->lacks_texts_ns && matcher->metadata_stalled)
     return; /* the metadata line that the file has says no less */
   tree->lacks_texts_ns = matcher->metadata_stalled ? matcher->now_ns : 0;
@@ -118,23 +108,22 @@ static int enter_tree(struct denet_matcher *matcher, struct denet_active_rule *a
                       struct denet_process *process, struct denet_group *group,
                       struct denet_tree **out_tree) {
   bool starts = is_start(matcher, process);
-  struct denet_tree *old = denet_tree_find_headed(matcher->trees, active_rule, group, process);
+  struct denet_tree *tree = denet_tree_find_headed(matcher->trees, active_rule, group, process);
+  bool is_back = tree != NULL;
   /* The old tree's file has its metadata, unless the process runs another program now. */
-  bool needs_metadata = !old || process->execd;
-  int error = needs_metadata ? read_metadata(matcher, active_rule, process) : 0;
+  bool needs_metadata =
+      matcher->wants_metadata && active_rule->rule.records && (!is_back || process->execd);
+  int error = needs_metadata ? read_metadata(matcher, process) : 0;
   if (!error)
-    error = old ? denet_tree_join(matcher->trees, old, process, starts, true)
-                : denet_tree_create(matcher->trees, active_rule, group, process, starts, out_tree);
+    error = is_back ? denet_tree_join(matcher->trees, tree, process, starts, true)
+                    : denet_tree_create(matcher->trees, active_rule, group, process, starts, &tree);
   if (error)
     return error;
-  if (old) {
-    old->root = old->last;
-    *out_tree = old;
-  } else {
-    (*out_tree)->t0_ms = find_start_ms(matcher->env, process);
-  }
+  if (!is_back)
+    tree->t0_ms = find_start_ms(matcher->env, process);
   if (needs_metadata)
-    give_metadata(matcher, *out_tree);
+    give_metadata(matcher, tree);
+  *out_tree = tree;
   return 0;
 }
 
@@ -193,9 +182,10 @@ static int match_root(struct denet_matcher *matcher, struct denet_member *member
     member->leaves = !error;
     return error;
   }
-  if (!process->execd && !tree->lacks_texts_ns)
+  bool has_metadata = matcher->wants_metadata && active_rule->rule.records;
+  if (!has_metadata || (!process->execd && !tree->lacks_texts_ns))
     return 0;
-  error = read_metadata(matcher, active_rule, process);
+  error = read_metadata(matcher, process);
   if (error)
     return error;
   /* The end of a process leaves fewer texts than could be read while it lived. */
@@ -287,7 +277,6 @@ static void choose_baseline(const struct denet_matcher *matcher, struct denet_pr
 
 static bool is_time_to_rematch(const struct denet_matcher *matcher, struct denet_process *process) {
   if (process->match_attempts == REMATCHES || process->no_mm ||
-      !(matcher->fields & SILENT_FIELDS) ||
       matcher->now_ns < process->born_ns + rematch_ages_ns[process->match_attempts])
     return false;
   process->match_attempts++;
@@ -431,13 +420,12 @@ bool denet_matcher_wants(struct denet_matcher *matcher, struct denet_process *pr
  * the owner of the file could otherwise have any process of the host, and its descendants, counted
  * by the rule. 0 or a transient error. */
 static int read_pid_file(const struct denet_matcher *matcher, const char *path, pid_t *out_pid) {
-  uid_t owner, user;
+  uid_t owner = 0, user;
   int error = denet_pid_file_read(path, out_pid, &owner);
-  if (error || !*out_pid)
-    return error;
-  const struct denet_process *process = denet_process_table_find(matcher->table, *out_pid);
+  const struct denet_process *process =
+      error ? NULL : denet_process_table_find(matcher->table, *out_pid);
   if (!process || owner == 0)
-    return 0;
+    return error;
   int outcome = matcher->source->read_uid(matcher->source, process, &user);
   if (outcome || user != owner)
     *out_pid = 0;

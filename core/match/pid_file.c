@@ -1,14 +1,15 @@
 #include "core/match/pid_file.h"
 
-#include "core/rules/rule.h"
 #include "core/util/buffer.h"
 #include "core/util/cleanup.h"
 #include "core/util/error.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -38,6 +39,17 @@ static int open_regular(const char *path, uid_t *out_owner) {
   return fd < 0 ? -errno : fd;
 }
 
+/* Returns the number in the first line, white space around it allowed. Further lines are ignored:
+ * PostgreSQL's postmaster.pid has some. 0 if there is none or it is out of range. */
+static pid_t parse_pid(struct denet_text text) {
+  static const char space[] = " \t\r\n\v\f";
+  const char *digits = text.bytes + strspn(text.bytes, space);
+  const char *end = digits + strspn(digits, "0123456789"), *rest = end + strspn(end, space);
+  bool line_ends = rest == text.bytes + text.length || memchr(end, '\n', (size_t)(rest - end));
+  long pid = line_ends ? strtol(digits, NULL, 10) : 0;
+  return pid <= INT_MAX ? (pid_t)pid : 0;
+}
+
 int denet_pid_file_read(const char *path, pid_t *out_pid, uid_t *out_owner) {
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
   uid_t owner = 0;
@@ -45,7 +57,7 @@ int denet_pid_file_read(const char *path, pid_t *out_pid, uid_t *out_owner) {
   int error = fd < 0 ? fd : denet_buffer_read(&text, fd, TEXT_BYTES);
   if (denet_error_is_transient(error))
     return error;
-  *out_pid = error ? 0 : denet_rule_parse_pid(denet_buffer_text(&text));
+  *out_pid = error ? 0 : parse_pid(denet_buffer_text(&text));
   if (*out_pid)
     *out_owner = owner;
   return 0;

@@ -15,8 +15,6 @@ struct denet_pattern {
   struct denet_regex *regex; /* owned; NULL for the other kinds */
 };
 
-static void pattern_freep(struct denet_pattern **pattern) { denet_pattern_free(*pattern); }
-
 /* Returns the end of a [:class:], [.symbol.] or [=equivalence=] inside brackets; NULL if text,
  * which starts with '[', is none of them. */
 static const char *skip_bracket_class(const char *text) {
@@ -81,23 +79,24 @@ static int refuse_regex(char *text, const char *reason, struct denet_error *erro
   return denet_error_set(error, -EINVAL, "%s at character %zu", reason, length + 1);
 }
 
-/* Compiles the text with the C library first, which is stricter than TRE and says what is wrong. */
-static int compile_regex(struct denet_pattern *pattern, struct denet_error *error) {
+/* Compiles the text with the C library first, which is stricter than TRE and says what is wrong.
+ * Cuts the text if it is refused. */
+static int compile_regex(char *text, struct denet_error *error, struct denet_regex **out_regex) {
   regex_t regex;
   char reason[128];
-  int status = regcomp(&regex, pattern->text, REG_EXTENDED);
+  int status = regcomp(&regex, text, REG_EXTENDED);
   if (status == REG_ESPACE)
     return denet_error_set(error, -ENOMEM, "out of memory");
   if (status) {
     regerror(status, &regex, reason, sizeof(reason));
-    return refuse_regex(pattern->text, reason, error);
+    return refuse_regex(text, reason, error);
   }
   regfree(&regex);
-  const char *unmatched = find_unmatched(pattern->text);
+  const char *unmatched = find_unmatched(text);
   if (unmatched)
     return denet_error_set(error, -EINVAL, "Unmatched ) at character %zu",
-                           (size_t)(unmatched - pattern->text) + 1);
-  status = denet_regex_new(pattern->text, &pattern->regex);
+                           (size_t)(unmatched - text) + 1);
+  status = denet_regex_new(text, out_regex);
   if (status == -ENOMEM)
     return denet_error_set(error, -ENOMEM, "out of memory");
   if (status == -ENOTSUP)
@@ -124,18 +123,21 @@ int denet_pattern_new(enum denet_pattern_kind kind, const char *text, struct den
                       struct denet_pattern **out_pattern) {
   if (text[0] == '\0')
     return denet_error_set(error, -EINVAL, "Empty pattern at character 1");
-  DENET_CLEANUP(pattern_freep) struct denet_pattern *pattern = calloc(1, sizeof(*pattern));
-  if (!pattern || !(pattern->text = strdup(text)))
+  DENET_FREE struct denet_pattern *pattern = calloc(1, sizeof(*pattern));
+  DENET_FREE char *copy = strdup(text);
+  if (!pattern || !copy)
     return denet_error_set(error, -ENOMEM, "out of memory");
-  pattern->kind = kind;
   int rc = 0;
   if (kind == DENET_PATTERN_REGEX)
-    rc = compile_regex(pattern, error);
+    rc = compile_regex(copy, error, &pattern->regex);
   if (kind == DENET_PATTERN_GLOB)
-    rc = check_glob(text, error);
-  if (!rc)
-    *out_pattern = DENET_TAKE(pattern);
-  return rc;
+    rc = check_glob(copy, error);
+  if (rc)
+    return rc;
+  pattern->kind = kind;
+  pattern->text = DENET_TAKE(copy);
+  *out_pattern = DENET_TAKE(pattern);
+  return 0;
 }
 
 void denet_pattern_free(struct denet_pattern *pattern) {

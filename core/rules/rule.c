@@ -5,10 +5,8 @@
 #include "core/rules/template.h"
 #include "core/util/cleanup.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,37 +116,30 @@ static int add_condition(struct denet_rule *rule, struct denet_condition conditi
   return 0;
 }
 
-/* Returns the setting; User 1000, without quotes, is the user "1000". */
-static struct denet_setting uid_as_string(const struct denet_setting *setting, char digits[24]) {
-  bool is_uid = setting->type == DENET_SETTING_NUMBER && setting->number >= 0 &&
-                setting->number <= UINT32_MAX;
-  if (!is_uid || setting->number != (double)(uint32_t)setting->number)
-    return *setting;
-  snprintf(digits, 24, "%u", (unsigned)setting->number);
-  return string_setting(setting->key, digits);
-}
-
+/* User 1000, without quotes, is the user "1000". */
 static int set_condition(struct denet_rule *rule, const struct condition_key *key,
                          const struct denet_setting *given, struct denet_error *error) {
+  struct denet_setting setting = *given;
+  double number = given->number;
   char digits[24];
-  bool is_user = key->field == DENET_FIELD_USER;
-  struct denet_setting text = is_user ? uid_as_string(given, digits) : *given;
-  const struct denet_setting *setting = &text;
-  int rc = denet_setting_expect(setting, DENET_SETTING_STRING, error);
+  if (key->field == DENET_FIELD_USER && setting.type == DENET_SETTING_NUMBER && number >= 0 &&
+      number <= UINT32_MAX && number == (double)(uint32_t)number) {
+    snprintf(digits, sizeof(digits), "%u", (unsigned)number);
+    setting = string_setting(given->key, digits);
+  }
+  int rc = denet_setting_expect(&setting, DENET_SETTING_STRING, error);
   if (rc < 0)
     return rc;
-  struct denet_condition condition = {.field = key->field, .negated = setting->string[0] == '!'};
-  struct denet_setting pattern = *setting;
-  pattern.string += condition.negated;
-  bool is_comm_regex = key->field == DENET_FIELD_COMM && pattern.string[0] == '~';
-  pattern.string += is_comm_regex;
-  size_t position = (size_t)(pattern.string - setting->string) + 1;
+  struct denet_condition condition = {.field = key->field, .negated = setting.string[0] == '!'};
+  bool is_comm_regex = key->field == DENET_FIELD_COMM && setting.string[condition.negated] == '~';
+  size_t start = (size_t)condition.negated + is_comm_regex;
+  struct denet_setting pattern = string_setting(given->key, setting.string + start);
   if (pattern.string[0] == '\0')
-    return denet_setting_refuse(setting, error, "nothing to compare with at character %zu",
-                                position);
+    return denet_setting_refuse(&setting, error, "nothing to compare with at character %zu",
+                                start + 1);
   if (key->field == DENET_FIELD_PID_FILE && pattern.string[0] != '/')
-    return denet_setting_refuse(setting, error, "must be an absolute path, with / at character %zu",
-                                position);
+    return denet_setting_refuse(&setting, error,
+                                "must be an absolute path, with / at character %zu", start + 1);
   return add_condition(rule, condition, is_comm_regex ? DENET_PATTERN_REGEX : key->pattern,
                        &pattern, error);
 }
@@ -189,15 +180,6 @@ int denet_rule_set(struct denet_rule *rule, const struct denet_setting *setting,
   return denet_option_set(options, DENET_COUNT_OF(options), rule, setting, error);
 }
 
-int denet_rule_init_process(struct denet_rule *rule, const char *name, struct denet_error *error) {
-  /* Here '!' and '~' are parts of the name. */
-  struct denet_condition condition = {.field = DENET_FIELD_COMM};
-  struct denet_setting setting = string_setting("Process", name);
-  int rc = start_rule(rule, "Process", name, "%{rule}", error);
-  rule->children = false;
-  return rc ? rc : add_condition(rule, condition, DENET_PATTERN_EXACT, &setting, error);
-}
-
 static int check_instance(struct denet_rule *rule, const char *key, struct denet_error *error) {
   struct denet_setting setting = string_setting(key, rule->instance);
   struct denet_error reason;
@@ -205,15 +187,17 @@ static int check_instance(struct denet_rule *rule, const char *key, struct denet
   return rc < 0 ? denet_setting_refuse(&setting, error, "%s", reason.text) : 0;
 }
 
-int denet_rule_init_process_match(struct denet_rule *rule, const char *name, const char *regex,
-                                  struct denet_error *error) {
-  struct denet_condition condition = {.field = DENET_FIELD_COMMAND_LINE};
-  struct denet_setting setting = string_setting("ProcessMatch", regex);
-  int rc = start_rule(rule, "ProcessMatch", name, name, error);
+int denet_rule_init_process(struct denet_rule *rule, const char *name, const char *regex,
+                            struct denet_error *error) {
+  const char *key = regex ? "ProcessMatch" : "Process";
+  struct denet_setting setting = string_setting(key, regex ? regex : name);
+  struct denet_condition condition = {.field = regex ? DENET_FIELD_COMMAND_LINE : DENET_FIELD_COMM};
+  enum denet_pattern_kind kind = regex ? DENET_PATTERN_REGEX : DENET_PATTERN_EXACT;
+  int rc = start_rule(rule, key, name, regex ? name : "%{rule}", error);
   rule->children = false;
-  if (!rc)
-    rc = add_condition(rule, condition, DENET_PATTERN_REGEX, &setting, error);
-  return rc ? rc : check_instance(rule, "ProcessMatch", error);
+  if (!rc) /* here '!' and '~' are parts of the text */
+    rc = add_condition(rule, condition, kind, &setting, error);
+  return rc ? rc : check_instance(rule, key, error);
 }
 
 int denet_rule_init_default(struct denet_rule *rule, struct denet_error *error) {
@@ -274,10 +258,9 @@ static bool condition_holds(const struct denet_condition *condition,
     return condition->pid != 0 && (attributes->pid == condition->pid) != condition->negated;
   if (!text.bytes && (!is_user || attributes->uid == UINT64_MAX))
     return false; /* it is absent */
-  bool matches = is_user ? match_user(condition->pattern, attributes)
-                         : denet_pattern_matches(condition->pattern, text,
-                                                 condition->negated ? NULL : captures,
-                                                 condition->first_capture);
+  bool matches =
+      is_user ? match_user(condition->pattern, attributes)
+              : denet_pattern_matches(condition->pattern, text, captures, condition->first_capture);
   return matches != condition->negated;
 }
 
@@ -286,8 +269,7 @@ bool denet_rule_matches(const struct denet_rule *rule, const struct denet_attrib
   if (rule->skip_kernel_threads && attributes->kernel_thread)
     return false;
   struct denet_captures captures = {0};
-  unsigned wanted = 0,
-           met = 0; /* fields with a condition that is not negated; with one that holds */
+  unsigned wanted = 0, met = 0; /* fields with a condition that is not negated; that holds, too */
   /* Does not stop at the first that holds: another one may have captures for the name. */
   for (size_t i = 0; i < rule->condition_count; i++) {
     const struct denet_condition *condition = &rule->conditions[i];
@@ -301,23 +283,6 @@ bool denet_rule_matches(const struct denet_rule *rule, const struct denet_attrib
     return false;
   *out_captures = captures;
   return true;
-}
-
-static size_t skip_space(struct denet_text text, size_t start) {
-  static const char space[] = {' ', '\t', '\r', '\n', '\v', '\f'};
-  while (start < text.length && memchr(space, text.bytes[start], sizeof(space)))
-    start++;
-  return start;
-}
-
-pid_t denet_rule_parse_pid(struct denet_text text) {
-  size_t end = skip_space(text, 0);
-  int64_t pid = 0;
-  for (; end < text.length && isdigit((unsigned char)text.bytes[end]) && pid <= INT_MAX; end++)
-    pid = pid * 10 + (text.bytes[end] - '0');
-  size_t rest = skip_space(text, end);
-  bool line_ends = rest == text.length || memchr(text.bytes + end, '\n', rest - end);
-  return line_ends && pid <= INT_MAX ? (pid_t)pid : 0;
 }
 
 static bool is_unit_name(struct denet_text name) {

@@ -100,12 +100,11 @@ void denet_rule_done(struct denet_rule *rule);
 int denet_rule_set(struct denet_rule *rule, const struct denet_setting *setting,
                    struct denet_error *error);
 
-/* The two forms of collectd's processes plugin. They start a rule with Children false and one
- * condition; more lines may follow. A process name is compared as the kernel keeps it, cut at 15
- * bytes: then error holds a warning though the result is 0. */
-int denet_rule_init_process(struct denet_rule *rule, const char *name, struct denet_error *error);
-int denet_rule_init_process_match(struct denet_rule *rule, const char *name, const char *regex,
-                                  struct denet_error *error);
+/* The two forms of collectd's processes plugin: ProcessMatch, or Process if regex is NULL. Starts a
+ * rule with Children false and one condition; more lines may follow. A process name is compared as
+ * the kernel keeps it, cut at 15 bytes: then error holds a warning though the result is 0. */
+int denet_rule_init_process(struct denet_rule *rule, const char *name, const char *regex,
+                            struct denet_error *error);
 
 /* The rule of a configuration without rules: every process except kernel threads, by "%{exe}", at
  * most 50 instances, no records, no children. */
@@ -119,10 +118,6 @@ int denet_rule_finish(struct denet_rule *rule, struct denet_error *error);
  * of its negated conditions hold. Fills out_captures on a match. */
 bool denet_rule_matches(const struct denet_rule *rule, const struct denet_attributes *attributes,
                         struct denet_captures *out_captures);
-
-/* Returns the number in the first line of a pid file, white space around it allowed. Further lines
- * are ignored: PostgreSQL's postmaster.pid has some. 0 if there is none or it is out of range. */
-pid_t denet_rule_parse_pid(struct denet_text text);
 
 /* Returns the systemd unit of a cgroup path: its innermost component that ends in .service, .scope,
  * .socket, .mount or .swap (systemd.unit(5)), without the '_' that systemd puts before a name that

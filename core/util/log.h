@@ -1,11 +1,12 @@
 /* Sentences for the log of the face: core has no log of its own. */
 #pragma once
 
+/* The numbers are those of syslog(3). */
 enum denet_severity {
-  DENET_SEVERITY_ERROR,
-  DENET_SEVERITY_WARNING,
-  DENET_SEVERITY_NOTICE,
-  DENET_SEVERITY_INFO,
+  DENET_SEVERITY_ERROR = 3,
+  DENET_SEVERITY_WARNING = 4,
+  DENET_SEVERITY_NOTICE = 5,
+  DENET_SEVERITY_INFO = 6,
 };
 
 struct denet_log {

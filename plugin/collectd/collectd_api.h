@@ -7,13 +7,9 @@
 
 #include "configfile.h"
 #include "plugin.h"
-#include "utils/common/common.h"
-#include "utils/metadata/meta_data.h"
 #else
 #include <collectd/core/daemon/collectd.h>
 
 #include <collectd/core/daemon/configfile.h>
 #include <collectd/core/daemon/plugin.h>
-#include <collectd/core/utils/common/common.h>
-#include <collectd/core/utils/metadata/meta_data.h>
 #endif

@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #define LOG_NAME "denet plugin: "
+#define PLUGIN_NAME_MOST 60 /* bytes */
 
 /* The one option that only collectd has. */
 static const struct denet_option plugin_name[] = {
@@ -70,21 +71,19 @@ static int start_rule(struct denet_rule *rule, const oconfig_item_t *item,
                            is_match ? "two strings, a name and a regular expression"
                                     : "one string, its name");
   const char *name = item->values[0].value.string;
-  if (is_match)
-    return denet_rule_init_process_match(rule, name, item->values[1].value.string, error);
-  if (!strcasecmp(item->key, "Process"))
-    return denet_rule_init_process(rule, name, error);
-  return denet_rule_init(rule, name, error);
+  if (!strcasecmp(item->key, "Rule"))
+    return denet_rule_init(rule, name, error);
+  const char *regex = is_match ? item->values[1].value.string : NULL;
+  return denet_rule_init_process(rule, name, regex, error);
 }
 
 static void read_rule(struct denet_config *config, const oconfig_item_t *item) {
   DENET_CLEANUP(denet_rule_done) struct denet_rule rule = {0};
-  struct denet_error error = {0}, warning = {0};
+  struct denet_error error = {0};
   bool has_name = item->values_num && item->values[0].type == OCONFIG_TYPE_STRING;
   const char *name = has_name ? item->values[0].value.string : "";
   int outcome = start_rule(&rule, item, &error);
-  if (!outcome)
-    warning = error;
+  const struct denet_error warning = error;
   for (int i = 0; !outcome && i < item->children_num; i++)
     if (read_rule_option(&rule, item->key, &item->children[i]))
       return;
@@ -98,33 +97,31 @@ static void read_rule(struct denet_config *config, const oconfig_item_t *item) {
     log_sentence(LOG_WARNING, "%s.", warning.text);
 }
 
+/* collectd splits an identifier at '/' and at the first '-', so neither may be in the name. */
+static int set_plugin_name(struct denet_config *config, const struct denet_setting *setting,
+                           struct denet_error *error) {
+  static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.";
+  bool is_string = setting->type == DENET_SETTING_STRING;
+  size_t length = is_string ? strspn(setting->string, allowed) : 0;
+  length = length > PLUGIN_NAME_MOST ? PLUGIN_NAME_MOST : length;
+  if (is_string && setting->string[length] && !strcasecmp(setting->key, plugin_name[0].key))
+    return denet_setting_refuse(
+        setting, error,
+        "must be letters, digits, '_' and '.', at most %d; character %zu is not allowed",
+        PLUGIN_NAME_MOST, length + 1);
+  return denet_option_set(plugin_name, 1, config, setting, error);
+}
+
 static void read_option(struct denet_config *config, const oconfig_item_t *item) {
   struct denet_error error = {0};
   struct denet_setting setting = denet_config_value(item, -1);
   int outcome = denet_settings_set(&config->settings, &setting, &error);
   if (outcome == DENET_UNKNOWN_OPTION)
-    outcome = denet_option_set(plugin_name, 1, config, &setting, &error);
+    outcome = set_plugin_name(config, &setting, &error);
   if (outcome == DENET_UNKNOWN_OPTION)
     log_sentence(LOG_WARNING, "unknown option %s is ignored.", item->key);
   else if (outcome)
     log_sentence(LOG_ERR, "%s. The option is ignored.", error.text);
-}
-
-/* collectd splits an identifier at '/' and at the first '-', so neither may be in the name. */
-static void check_plugin_name(struct denet_config *config) {
-  const char *name = config->plugin_name;
-  size_t length = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.");
-  if (!name[length] && length <= 60)
-    return;
-  log_sentence(LOG_ERR,
-               "PluginName \"%s\": must be letters, digits, '_' and '.', at most 60; character %zu "
-               "is not allowed. \"denet\" is used.",
-               name, length > 60 ? 61 : length + 1);
-  char *copy = strdup("denet");
-  if (!copy)
-    return;
-  free(config->plugin_name);
-  config->plugin_name = copy;
 }
 
 int denet_config_read(struct denet_config *config, const oconfig_item_t *block) {
@@ -143,7 +140,6 @@ int denet_config_read(struct denet_config *config, const oconfig_item_t *block) 
     log_sentence(LOG_ERR, "there are rules, and not one of them can be used.");
     return -1;
   }
-  check_plugin_name(config);
   struct denet_error error;
   int outcome = denet_settings_check(&config->settings, &error);
   if (outcome)

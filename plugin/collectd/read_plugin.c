@@ -30,12 +30,8 @@ static int send_line(void *context, const struct denet_line *line) {
 }
 
 static void write_log(void *context, enum denet_severity severity, const char *sentence) {
-  static const int levels[] = {[DENET_SEVERITY_ERROR] = LOG_ERR,
-                               [DENET_SEVERITY_WARNING] = LOG_WARNING,
-                               [DENET_SEVERITY_NOTICE] = LOG_NOTICE,
-                               [DENET_SEVERITY_INFO] = LOG_INFO};
   (void)context;
-  plugin_log(levels[severity], "denet plugin: %s.", sentence);
+  plugin_log((int)severity, "denet plugin: %s.", sentence);
 }
 
 /* Starts the loop's thread here: collectd forks between configuration and init. */

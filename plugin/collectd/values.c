@@ -58,8 +58,6 @@ static void dispatch_derived(value_list_t *list, const struct denet_group_report
 
 static void dispatch_self(value_list_t *list, const struct denet_monitor_stats *stats,
                           uint64_t records_lost) {
-  /* The procfs source cannot count what it misses. */
-  bool counts_losses = stats->source_id == DENET_SOURCE_ID_BPF;
   const struct {
     const char *type, *type_instance;
     value_t value;
@@ -73,7 +71,8 @@ static void dispatch_self(value_list_t *list, const struct denet_monitor_stats *
       {"gauge", "source", {.gauge = stats->source_id}},
       {"derive", "bpf_lost", {.derive = (derive_t)stats->lost}},
   };
-  size_t count = DENET_COUNT_OF(rows) - !counts_losses;
+  /* The procfs source cannot count what it misses. */
+  size_t count = DENET_COUNT_OF(rows) - (stats->source_id != DENET_SOURCE_ID_BPF);
   snprintf(list->plugin_instance, sizeof(list->plugin_instance), "_self");
   for (size_t i = 0; i < count; i++) {
     value_t value = rows[i].value;

@@ -43,23 +43,19 @@ static struct {
     .once = PTHREAD_ONCE_INIT,
 };
 
+#define FIELD(name) offsetof(struct settings, name)
+
 static const struct denet_option options[] = {
-    {"Directory", DENET_OPTION_STRING, offsetof(struct settings, directory), 0, 0, NULL},
-    {"MaxFileSize", DENET_OPTION_MEBIBYTES, offsetof(struct settings, file_bytes), 0.001, 1 << 20,
-     NULL},
-    {"MaxTotalSize", DENET_OPTION_MEBIBYTES, offsetof(struct settings, total_bytes), 0.004, 1 << 30,
-     NULL},
-    {"FlushInterval", DENET_OPTION_SECONDS, offsetof(struct settings, flush_ns), 0.01, 3600, NULL},
-    {"QueueSize", DENET_OPTION_MEBIBYTES, offsetof(struct settings, queue_bytes), 0.01, 4096, NULL},
+    {"Directory", DENET_OPTION_STRING, FIELD(directory), 0, 0, NULL},
+    {"MaxFileSize", DENET_OPTION_MEBIBYTES, FIELD(file_bytes), 0.001, 1 << 20, NULL},
+    {"MaxTotalSize", DENET_OPTION_MEBIBYTES, FIELD(total_bytes), 0.004, 1 << 30, NULL},
+    {"FlushInterval", DENET_OPTION_SECONDS, FIELD(flush_ns), 0.01, 3600, NULL},
+    {"QueueSize", DENET_OPTION_MEBIBYTES, FIELD(queue_bytes), 0.01, 4096, NULL},
 };
 
 static void write_log(void *context, enum denet_severity severity, const char *sentence) {
-  static const int levels[] = {[DENET_SEVERITY_ERROR] = LOG_ERR,
-                               [DENET_SEVERITY_WARNING] = LOG_WARNING,
-                               [DENET_SEVERITY_NOTICE] = LOG_NOTICE,
-                               [DENET_SEVERITY_INFO] = LOG_INFO};
   (void)context;
-  plugin_log(levels[severity], LOG_NAME "%s.", sentence);
+  plugin_log((int)severity, LOG_NAME "%s.", sentence);
 }
 
 /* Returns the folder of the files, owned by the caller, if files can be made in it; else NULL. */

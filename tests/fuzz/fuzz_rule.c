@@ -48,11 +48,11 @@ static bool start(struct denet_rule *rule, struct denet_text line) {
   *rule = (struct denet_rule){0};
   const char *value = setting.string;
   if (!strcmp(setting.key, "Process"))
-    outcome = denet_rule_init_process(rule, value, &error);
+    outcome = denet_rule_init_process(rule, value, NULL, &error);
   else if (strcmp(setting.key, "ProcessMatch") != 0)
     outcome = denet_rule_init(rule, value, &error);
   else if (!is_too_much(value))
-    outcome = denet_rule_init_process_match(rule, "%{1}-%{2}", value, &error);
+    outcome = denet_rule_init_process(rule, "%{1}-%{2}", value, &error);
   CLAIM(outcome == 0 || !error.text[0] || fuzz_is_sentence(error.text));
   fuzz_setting_done(&setting);
   return outcome == 0;

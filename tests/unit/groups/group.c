@@ -1,3 +1,4 @@
+/* Which group a name stands for and how long it stays; what a group adds up and reports. */
 #include "core/groups/group.h"
 
 #include "core/util/cleanup.h"
@@ -9,39 +10,45 @@
 #define SECOND UINT64_C(1000000000)
 #define LINGER DENET_GROUP_LINGER_NS
 
-/* Two rules, whose groups have the names of executables. Each test is a process of its own. */
+/* Two rules, whose groups have the names of executables; a group, members of it, and its last
+ * report. Each test is a process of its own. */
 static char rule_name[] = "web", other_name[] = "mail",
             long_name[] = "0123456789012345678901234567890123456789012345678901"
                           "234567890123456789012345678901234567890123456789";
 #define RULE(name_)                                                                                \
-  { .name = name_, .uses = 1u << DENET_FIELD_EXECUTABLE, .max_instances = 10 }
+  {                                                                                                \
+    .name = name_, .uses = 1u << DENET_FIELD_EXECUTABLE, .max_instances = 10,                      \
+    .report = DENET_REPORT_ALL                                                                     \
+  }
 static struct denet_rule rule = RULE(rule_name), other_rule = RULE(other_name);
 static struct denet_groups groups;
+static struct denet_group *group;
+static struct denet_process one, two;
+static struct denet_group_report report;
 
 static struct denet_group *get_of(const struct denet_rule *of, const char *raw) {
-  struct denet_group *group = NULL;
-  ck_assert_int_eq(denet_groups_get(&groups, of, denet_text_of(raw), &group), 0);
-  return group;
+  struct denet_group *found = NULL;
+  ck_assert_int_eq(denet_groups_get(&groups, of, denet_text_of(raw), &found), 0);
+  return found;
 }
 
 static struct denet_group *get(const char *raw) { return get_of(&rule, raw); }
 
 static struct denet_group *join(const char *raw) {
-  struct denet_group *group = get(raw);
-  denet_group_join(group, true);
-  return group;
+  struct denet_group *joined = get(raw);
+  denet_group_join(joined, true);
+  return joined;
 }
 
-static void report(struct denet_group *group, uint64_t now_ns) {
-  struct denet_group_report report;
-  denet_group_take_report(group, now_ns, &report);
+static void take_report(struct denet_group *of, uint64_t now_ns) {
+  denet_group_take_report(of, now_ns, &report);
 }
 
 /* Makes the group, empties it at that time, and reports it a second later. */
 static void come_and_go(const char *raw, uint64_t gone_ns) {
-  struct denet_group *group = join(raw);
-  denet_group_leave(group, gone_ns);
-  report(group, gone_ns + SECOND);
+  struct denet_group *left = join(raw);
+  denet_group_leave(left, gone_ns);
+  take_report(left, gone_ns + SECOND);
 }
 
 static struct denet_group *find(const char *name) {
@@ -54,7 +61,7 @@ static struct denet_group *find(const char *name) {
 START_TEST(same_raw_name_is_the_same_group) {
   rule.report = DENET_REPORT_CPU;
   other_rule.report = DENET_REPORT_IO;
-  struct denet_group *group = get("nginx");
+  group = get("nginx");
   ck_assert_ptr_eq(get_of(&other_rule, "nginx"), group);
   ck_assert_uint_eq(groups.count, 1);
   ck_assert_ptr_eq(group->rule, &rule);
@@ -103,7 +110,9 @@ START_TEST(too_many_instances_go_to_other_of_their_rule) {
   ck_assert_ptr_eq(get("d"), other);
   ck_assert_str_eq(get("a")->name, "a");
   ck_assert_uint_eq(groups.count, 3);
-  denet_group_join(get_of(&other_rule, "e"), true);
+  struct denet_group *first = get_of(&other_rule, "e");
+  ck_assert_str_eq(first->name, "e"); /* the groups of another rule take no room */
+  denet_group_join(first, true);
   ck_assert_str_eq(get_of(&other_rule, "f")->name, "mail-_other");
 }
 END_TEST
@@ -150,8 +159,8 @@ START_TEST(longest_empty_group_makes_room) {
   /* One that was not reported since does not make room, nor does that of the others. */
   denet_group_leave(newest, 40 * SECOND);
   ck_assert_str_eq(get("too many")->name, "web-_other");
-  report(newest, 41 * SECOND);
-  report(find("web-_other"), 41 * SECOND);
+  take_report(newest, 41 * SECOND);
+  take_report(find("web-_other"), 41 * SECOND);
   ck_assert_str_eq(get("last")->name, "last");
   ck_assert_ptr_nonnull(find("web-_other"));
 }
@@ -177,35 +186,180 @@ static const struct {
     {0, false, 101 * SECOND, 9999 * SECOND, true},
 };
 
-START_TEST(empty_group_lingers_and_ends_after_its_last_report) {
+/* Three groups of one fate, since the first that goes must not hide the next; and the others. */
+START_TEST(empty_groups_linger_and_end_after_their_last_report_except_that_of_the_others) {
+  static const char *const names[] = {"a", "b", "c"};
   rule.uses = ends[_i].uses;
-  denet_group_leave(join("a"), 100 * SECOND);
-  if (ends[_i].has_member)
-    join("a");
-  if (ends[_i].reported_ns)
-    report(get("a"), ends[_i].reported_ns);
+  rule.max_instances = DENET_COUNT_OF(names);
+  for (size_t i = 0; i < DENET_COUNT_OF(names); i++) {
+    denet_group_leave(join(names[i]), 100 * SECOND);
+    if (ends[_i].has_member)
+      join(names[i]);
+  }
+  come_and_go("others", SECOND);
+  for (size_t i = 0; i < DENET_COUNT_OF(names) && ends[_i].reported_ns; i++)
+    take_report(get(names[i]), ends[_i].reported_ns);
   denet_groups_expire(&groups, ends[_i].now_ns);
-  ck_assert_int_eq(find("a") != NULL, ends[_i].stays);
+  for (size_t i = 0; i < DENET_COUNT_OF(names); i++)
+    ck_assert_int_eq(find(names[i]) != NULL, ends[_i].stays);
+  ck_assert_ptr_nonnull(find("web-_other"));
 }
 END_TEST
 
-START_TEST(all_groups_that_are_due_expire_together_except_that_of_the_others) {
-  rule.max_instances = 1;
-  join("g");
-  come_and_go("h", SECOND); /* they are the others */
-  rule.max_instances = 100;
-  for (int i = 1; i < 50; i++) {
-    char raw[16];
-    snprintf(raw, sizeof(raw), "g%d", i);
-    struct denet_group *group = join(raw);
-    if (i % 2)
-      denet_group_leave(group, SECOND);
-    report(group, 2 * SECOND);
+/* --- Values --- */
+
+static struct denet_usage *use(struct denet_process *process) {
+  struct denet_usage *usage = denet_process_use(process);
+  ck_assert_ptr_nonnull(usage);
+  return usage;
+}
+
+/* Samples a member: its CPU time so far, and its memory now. */
+static void sample(struct denet_process *process, uint64_t at_ns, uint64_t cpu_ns,
+                   uint64_t rss_bytes) {
+  struct denet_usage *usage = use(process);
+  struct denet_values gained;
+  usage->measured_ns = at_ns;
+  denet_values_set(&usage->now, DENET_PROCESSES, 1);
+  denet_values_set(&usage->now, DENET_CPU_USER, cpu_ns);
+  denet_values_set(&usage->now, DENET_RSS, rss_bytes);
+  denet_values_set(&usage->now, DENET_RUN_DELAY, cpu_ns / 10);
+  denet_usage_advance(usage, process->baseline, &gained);
+  denet_usage_rate(usage, SECOND / 10);
+  denet_group_add(group, &gained);
+}
+
+/* Makes the gauges of the first count of one and two. */
+static void make_gauges(unsigned count) {
+  denet_group_gauges_begin(group);
+  if (count > 0)
+    denet_group_gauges_show(group, &one);
+  if (count > 1)
+    denet_group_gauges_show(group, &two);
+  denet_group_gauges_end(group);
+}
+
+/* Asserts a value of the last report; below 0: it is not known. */
+static void expect(enum denet_derived derived, double value) {
+  ck_assert_int_eq(report.derived_present >> derived & 1, value >= 0);
+  if (value >= 0)
+    ck_assert_double_eq_tol(report.derived[derived], value, 1e-9);
+}
+
+START_TEST(fresh_group_has_a_zero_for_every_sum_until_members_lack_a_counter) {
+  group = get("web");
+  struct denet_metric_set wanted = denet_metrics_wanted(DENET_REPORT_ALL, false);
+  for (unsigned m = 0; m < DENET_METRICS; m++) {
+    ck_assert_uint_eq(group->values.value[m], 0);
+    ck_assert_int_eq(denet_values_has(&group->values, m),
+                     denet_metric_set_has(&wanted, m) && m != DENET_UPTIME);
   }
-  denet_groups_expire(&groups, SECOND + LINGER);
-  ck_assert_uint_eq(groups.count, 25 + 1);
-  for (size_t i = 0; i < groups.count; i++)
-    ck_assert_uint_eq(groups.groups[i]->members, !groups.groups[i]->is_overflow);
+  struct denet_values gained;
+  denet_values_set(&use(&one)->now, DENET_MINOR_FAULTS, 3);
+  denet_usage_advance(one.usage, DENET_BASELINE_BIRTH, &gained);
+  denet_group_add(group, &gained);
+  ck_assert(!denet_values_has(&group->values, DENET_DISK_READ));
+  ck_assert_uint_eq(group->values.value[DENET_MINOR_FAULTS], 3);
+}
+END_TEST
+
+START_TEST(counters_are_the_sum_of_increases_and_stay_when_members_leave) {
+  group = get("web");
+  two.baseline = DENET_BASELINE_BIRTH;
+  denet_group_join(group, false);
+  denet_group_join(group, true);
+  denet_group_join(group, true);
+  sample(&one, SECOND, 500, 0);
+  sample(&two, SECOND, 30, 0);
+  ck_assert_uint_eq(group->values.value[DENET_CPU_USER], 30);
+  sample(&one, 2 * SECOND, 600, 0);
+  denet_group_leave(group, 2 * SECOND);
+  ck_assert_uint_eq(group->values.value[DENET_CPU_USER], 130);
+  sample(&two, 3 * SECOND, 31, 0);
+  sample(&two, 4 * SECOND, 5, 0); /* backwards: a counter of the group never falls */
+  denet_group_leave(group, 3 * SECOND);
+  ck_assert_uint_eq(group->values.value[DENET_CPU_USER], 131);
+  /* Starts are of members after the first pass, exits of all. */
+  take_report(group, 3 * SECOND);
+  ck_assert_uint_eq(group->members, 1);
+  expect(DENET_DERIVED_STARTS, 2);
+  expect(DENET_DERIVED_EXITS, 2);
+}
+END_TEST
+
+/* The gauges of how many of the two, which are sampled before. */
+static const struct {
+  unsigned count;
+  uint64_t rss_bytes, uptime_s;
+} gauges[] = {{2, 1200, 70}, {1, 1000, 50}, {0, 0, 0}};
+
+START_TEST(gauges_are_of_the_present_members) {
+  group = get("web");
+  denet_values_set(&use(&one)->now, DENET_UPTIME, 50 * SECOND);
+  denet_values_set(&use(&two)->now, DENET_UPTIME, 70 * SECOND);
+  sample(&one, SECOND, 0, 1000);
+  sample(&two, SECOND, 0, 200);
+  for (unsigned i = 0; i < DENET_COUNT_OF(gauges); i++) {
+    make_gauges(gauges[i].count);
+    ck_assert_uint_eq(group->values.value[DENET_PROCESSES], gauges[i].count);
+    ck_assert(denet_values_has(&group->values, DENET_RSS));
+    ck_assert_uint_eq(group->values.value[DENET_RSS], gauges[i].rss_bytes);
+    /* There is no maximum of none. */
+    ck_assert_int_eq(denet_values_has(&group->values, DENET_UPTIME), gauges[i].count > 0);
+    ck_assert_uint_eq(denet_values_get(&group->values, DENET_UPTIME), gauges[i].uptime_s * SECOND);
+  }
+}
+END_TEST
+
+static void expect_no_rates(void) {
+  expect(DENET_DERIVED_CPU_PERCENT, -1);
+  expect(DENET_DERIVED_CPU_PERCENT_MAX, -1);
+  expect(DENET_DERIVED_DELAY_CPU, -1);
+}
+
+START_TEST(rates_and_peaks_are_over_the_time_since_the_last_report) {
+  group = get("web");
+  two.baseline = DENET_BASELINE_BIRTH;
+  sample(&one, 10 * SECOND, 0, 0);
+  make_gauges(1);
+  take_report(group, 10 * SECOND);
+  ck_assert_ptr_eq(report.group, group);
+  expect_no_rates(); /* in the first report, and in two at one time */
+  expect(DENET_DERIVED_RSS_MAX, 0);
+  take_report(group, 10 * SECOND);
+  expect_no_rates();
+  sample(&one, 11 * SECOND, 3 * SECOND, 900);
+  make_gauges(1);
+  sample(&one, 20 * SECOND, 5 * SECOND, 300);
+  make_gauges(1);
+  take_report(group, 20 * SECOND);
+  expect(DENET_DERIVED_CPU_PERCENT, 50);
+  expect(DENET_DERIVED_CPU_PERCENT_MAX, 300);
+  expect(DENET_DERIVED_DELAY_CPU, 0.05);
+  expect(DENET_DERIVED_RSS_MAX, 900);
+  take_report(group, 21 * SECOND);
+  expect(DENET_DERIVED_CPU_PERCENT, 0);
+  expect(DENET_DERIVED_DELAY_CPU, 0);
+  expect(DENET_DERIVED_RSS_MAX, 300);
+  /* A process that lives between two samples is in no gauge; the peak is not below the mean. */
+  make_gauges(0);
+  take_report(group, 30 * SECOND);
+  sample(&two, 31 * SECOND, 2 * SECOND, 0);
+  make_gauges(0);
+  take_report(group, 40 * SECOND);
+  expect(DENET_DERIVED_CPU_PERCENT, 20);
+  expect(DENET_DERIVED_CPU_PERCENT_MAX, 20);
+}
+END_TEST
+
+START_TEST(group_that_never_had_a_member_reports_zeros) {
+  group = get("web");
+  for (uint64_t i = 1; i <= 2; i++) {
+    make_gauges(0);
+    take_report(group, i * SECOND);
+  }
+  for (unsigned d = 0; d < DENET_DERIVEDS; d++)
+    expect(d, 0);
 }
 END_TEST
 
@@ -215,6 +369,11 @@ void add_cases(Suite *suite) {
   ADD_TEST(suite, too_many_instances_go_to_other_of_their_rule);
   ADD_TABLE(suite, other_is_named_after_its_rule, others);
   ADD_TEST(suite, longest_empty_group_makes_room);
-  ADD_TABLE(suite, empty_group_lingers_and_ends_after_its_last_report, ends);
-  ADD_TEST(suite, all_groups_that_are_due_expire_together_except_that_of_the_others);
+  ADD_TABLE(suite, empty_groups_linger_and_end_after_their_last_report_except_that_of_the_others,
+            ends);
+  ADD_TEST(suite, fresh_group_has_a_zero_for_every_sum_until_members_lack_a_counter);
+  ADD_TEST(suite, counters_are_the_sum_of_increases_and_stay_when_members_leave);
+  ADD_TEST(suite, gauges_are_of_the_present_members);
+  ADD_TEST(suite, rates_and_peaks_are_over_the_time_since_the_last_report);
+  ADD_TEST(suite, group_that_never_had_a_member_reports_zeros);
 }

@@ -65,7 +65,11 @@ static uint64_t total(const struct denet_tree *tree, enum denet_metric metric) {
   return denet_values_has(&totals, metric) ? totals.value[metric] : UINT64_MAX;
 }
 
+static const enum denet_baseline baselines[] = {
+    DENET_BASELINE_FIRST_SEEN, DENET_BASELINE_BIRTH_IN_RECORDS, DENET_BASELINE_BIRTH};
+
 START_TEST(first_process_of_a_tree_is_its_root) {
+  root.baseline = baselines[_i];
   const struct denet_tree *tree = create(0, &root);
   ck_assert_ptr_eq(trees.first, tree);
   ck_assert_ptr_eq(tree->root, tree->first);
@@ -76,6 +80,9 @@ START_TEST(first_process_of_a_tree_is_its_root) {
   ck_assert_uint_eq(trees.member_count, 1);
   ck_assert_uint_eq(group->members, 1);
   ck_assert_uint_eq(group->starts, 1);
+  /* The first line of a process that counts from its birth is since then. */
+  ck_assert_uint_eq(tree->first->line_ns, root.baseline == DENET_BASELINE_BIRTH ? 5 * SECOND : 0);
+  ck_assert_uint_eq(tree->line_ns, tree->first->line_ns);
 }
 END_TEST
 
@@ -163,23 +170,6 @@ START_TEST(process_in_two_trees_of_a_group_counts_once_and_until_it_has_left_bot
 }
 END_TEST
 
-static const struct {
-  enum denet_baseline baseline;
-  uint64_t line_ns;
-} bases[] = {
-    {DENET_BASELINE_FIRST_SEEN, 0},
-    {DENET_BASELINE_BIRTH_IN_RECORDS, 0},
-    {DENET_BASELINE_BIRTH, 5 * SECOND},
-};
-
-START_TEST(first_line_of_a_process_that_counts_from_birth_is_since_birth) {
-  root.baseline = bases[_i].baseline;
-  const struct denet_tree *tree = create(0, &root);
-  ck_assert_uint_eq(tree->first->line_ns, bases[_i].line_ns);
-  ck_assert_uint_eq(tree->line_ns, bases[_i].line_ns);
-}
-END_TEST
-
 /* The row is the index of the tree that is destroyed. */
 static struct denet_process *const roots[] = {&root, &child, &other};
 
@@ -232,8 +222,11 @@ START_TEST(joining_makes_no_jump_of_the_network) {
   count(&root, DENET_NET_RX, 100);
   if (newcomers[_i].has_seen)
     count(&child, DENET_NET_RX, newcomers[_i].bytes);
+  count(&root, DENET_MINOR_FAULTS, 3);
+  count(&child, DENET_MINOR_FAULTS, 5);
   join(tree, &child);
   ck_assert_uint_eq(total(tree, DENET_NET_RX), 100);
+  ck_assert_uint_eq(total(tree, DENET_MINOR_FAULTS), 8); /* it brings a counter of its own */
   leave(0, &root);
   ck_assert_uint_eq(total(tree, DENET_NET_RX), 100);
   count(&child, DENET_NET_RX, newcomers[_i].bytes + 7);
@@ -266,24 +259,18 @@ static void receive_more(struct denet_process processes[CROWD]) {
       processes[i].usage->last[DENET_NET_RX] += 10;
 }
 
-static bool is_among_first(unsigned i) { return i < CROWD / 2; }
-static bool is_every_third(unsigned i) { return i % 3 == 0; }
-static bool is_any(unsigned i) { return i < CROWD; }
-
 /* Which members are removed: those with the most bytes; some in between; all. */
-static bool (*const goes[])(unsigned) = {is_among_first, is_every_third, is_any};
+static const struct { unsigned until, step; } removals[] = {{CROWD / 2, 1}, {CROWD, 3}, {CROWD, 1}};
 
 START_TEST(members_removed_together_leave_the_same_totals_as_one_by_one) {
   static struct denet_process together[CROWD], one_by_one[CROWD];
   struct denet_tree *tree = make_crowd(0, together), *one = make_crowd(1, one_by_one);
   struct denet_values before, after, expected;
-  unsigned gone = 0;
+  unsigned gone = 0, until = removals[_i].until, step = removals[_i].step;
   denet_tree_totals(tree, &before);
-  for (unsigned i = 0; i < CROWD; i++) {
-    together[i].ended = goes[_i](i);
-    gone += goes[_i](i);
-    if (goes[_i](i))
-      leave(1, &one_by_one[i]);
+  for (unsigned i = 0; i < until; i += step, gone++) {
+    together[i].ended = true;
+    leave(1, &one_by_one[i]);
   }
   denet_tree_remove_exited(&trees, tree, SECOND);
   ck_assert_uint_eq(trees.member_count, 2 * (CROWD - gone));
@@ -303,14 +290,13 @@ START_TEST(members_removed_together_leave_the_same_totals_as_one_by_one) {
 END_TEST
 
 void add_cases(Suite *suite) {
-  ADD_TEST(suite, first_process_of_a_tree_is_its_root);
+  ADD_TABLE(suite, first_process_of_a_tree_is_its_root, baselines);
   ADD_TEST(suite, members_stand_in_the_order_of_joining);
   ADD_TEST(suite, totals_keep_the_part_of_a_member_that_left_and_comes_back);
   ADD_TABLE(suite, joining_makes_no_jump_of_the_network, newcomers);
-  ADD_TABLE(suite, members_removed_together_leave_the_same_totals_as_one_by_one, goes);
+  ADD_TABLE(suite, members_removed_together_leave_the_same_totals_as_one_by_one, removals);
   ADD_TEST(suite, tree_goes_on_without_its_root_and_keeps_its_exit_status);
   ADD_TEST(suite, process_in_two_trees_of_a_group_counts_once_and_until_it_has_left_both);
-  ADD_TABLE(suite, first_line_of_a_process_that_counts_from_birth_is_since_birth, bases);
   ADD_TABLE(suite, destroyed_tree_gives_its_slot_back, roots);
   ADD_TEST(suite, done_frees_all_trees);
 }

@@ -104,6 +104,7 @@ static const struct {
 } outcomes[] = {
     {DENET_LATER, 0, 0, 0, false, 0, BIT(COMMAND_LINE), BIT(COMMAND_LINE), 0},
     {0, DENET_LATER, 0, 0, false, 0, BIT(EXECUTABLE), BIT(EXECUTABLE), 0},
+    {0, 0, DENET_LATER, 0, false, 0, BIT(CGROUP) | BIT(UNIT), BIT(CGROUP) | BIT(UNIT), 0},
     {0, -EACCES, 0, 0, false, 0, BIT(EXECUTABLE), 0, 0},
     {0, 0, -EACCES, 0, false, 0, BIT(CGROUP) | BIT(UNIT), 0, 0},
     {0, 0, 0, -EACCES, false, 0, BIT(USER), 0, 0},
@@ -153,6 +154,7 @@ START_TEST(name_of_a_user_is_looked_up_once_in_a_while) {
   host.now_ns += ages[_i].later_ns;
   ck_assert_int_eq(read_all(), 0);
   ck_assert_uint_eq(host.look_ups, ages[_i].look_ups);
+  ck_assert_str_eq(attributes.field[DENET_FIELD_UNIT].bytes, "app.service");
 }
 END_TEST
 

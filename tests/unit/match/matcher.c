@@ -20,25 +20,24 @@ static void end(size_t index, uint64_t ago_ns) {
 
 /* --- Time --- */
 
-START_TEST(slow_scan_leaves_time_to_match) {
-  scene_begin_with("Comm");
-  scene.processes[0] = old_app;
-  scene.scan_ns = 600 * MILLISECOND;
-  scene_tick(SECOND);
-  scene_end();
-  ck_assert_uint_eq(scene.members, 1);
-}
-END_TEST
+/* A scan takes nothing of the time to match; matching goes on where it ran out of time. */
+static const struct {
+  const char *key;
+  uint64_t scan_ns, read_ns;
+  int ticks; /* in which all processes are matched */
+} slow[] = {{"Comm", 600 * MILLISECOND, 0, 1}, {"CommandLine", 0, 600 * MILLISECOND, PROCESSES}};
 
-START_TEST(matching_goes_on_where_it_ran_out_of_time) {
-  scene_begin_with("CommandLine");
+START_TEST(all_processes_are_matched_though_scans_or_reads_are_slow) {
+  scene_begin_with(slow[_i].key);
   for (int i = 0; i < PROCESSES; i++)
     scene.processes[i] = (struct fake_process){10 + i, 1, "app", 5 * SECOND, 1, 0};
-  scene.read_ns = 600 * MILLISECOND;
-  for (int i = 0; i < PROCESSES; i++)
+  scene.scan_ns = slow[_i].scan_ns;
+  scene.read_ns = slow[_i].read_ns;
+  for (int i = 0; i < slow[_i].ticks; i++)
     scene_tick(SECOND);
-  scene_end();
+  scene_report();
   ck_assert_uint_eq(scene.members, PROCESSES);
+  scene_end();
 }
 END_TEST
 
@@ -157,46 +156,34 @@ START_TEST(process_counts_from_its_birth_or_from_a_late_match_on) {
 }
 END_TEST
 
-/* It has its texts stall as often as it likes. */
+/* A process goes from name to name, and so in and out of rules of one group, while its texts stall
+ * until the last tick. */
 static const struct {
-  bool is_always_sampled; /* another group has it all the time */
+  const char *names[6];
+  const char
+      *always; /* the name for another group, which has the process all the time if it is so */
+  const char *command_line; /* a second rule of the group needs it */
   uint64_t step_ns;
-} returns[] = {{true, SECOND}, {false, SECOND}, {true, SECOND / 10}, {false, SECOND / 10}};
+} journeys[] = {
+    {{"app", "other", "app", "other", "app"}, "~^(app|other)$", "none", SECOND},
+    {{"app", "other", "app", "other", "app"}, "none", "none", SECOND},
+    {{"app", "other", "app", "other", "app"}, "~^(app|other)$", "none", SECOND / 10},
+    {{"app", "other", "app", "other", "app"}, "none", "none", SECOND / 10},
+    {{"app", "other", "other"}, "~^(app|other)$", "other", SECOND},
+};
 
-START_TEST(process_that_leaves_and_comes_back_is_not_counted_twice) {
-  const char *all = returns[_i].is_always_sampled ? "~^(app|other)$" : "none";
-  struct denet_rule rules[] = {scene_rule_for("b", "CommandLine", "none", "y"),
-                               scene_rule_for("all", "Comm", all, "z"),
+START_TEST(process_that_leaves_and_comes_back_is_counted_once) {
+  struct denet_rule rules[] = {scene_rule_for("all", "Comm", journeys[_i].always, "z"),
+                               scene_rule("b", "CommandLine", journeys[_i].command_line),
                                scene_rule("a", "Comm", "app")};
   scene_begin(rules, 3);
   scene_tick(SECOND);
-  scene.stalled = ALL_TEXTS;
   show("app", SECOND / 2);
-  scene_tick(returns[_i].step_ns);
-  for (int i = 0; i < 4; i++) {
-    scene.processes[0].name = i % 2 ? "app" : "other";
-    scene.stalled = i < 3 ? ALL_TEXTS : 0;
-    scene_tick(returns[_i].step_ns);
+  for (const char *const *name = journeys[_i].names; *name; name++) {
+    scene.processes[0].name = *name;
+    scene.stalled = name[1] ? ALL_TEXTS : 0;
+    scene_tick(journeys[_i].step_ns);
   }
-  scene_end();
-  ck_assert_uint_eq(scene.members, 1);
-  ck_assert_uint_eq(scene.group_cpu_ns, 40 * MILLISECOND);
-}
-END_TEST
-
-START_TEST(process_that_goes_from_rule_to_rule_of_a_group_is_counted_once) {
-  struct denet_rule rules[] = {scene_rule_for("all", "Comm", "~^(app|other)$", "z"),
-                               scene_rule("b", "CommandLine", "other"),
-                               scene_rule("a", "Comm", "app")};
-  scene_begin(rules, 3);
-  scene_tick(SECOND);
-  scene.stalled = ALL_TEXTS;
-  show("app", 0);
-  scene_tick(SECOND);
-  scene.processes[0].name = "other";
-  scene_tick(SECOND);
-  scene.stalled = 0;
-  scene_tick(SECOND);
   scene_end();
   ck_assert_uint_eq(scene.members, 1);
   ck_assert_uint_eq(scene.group_cpu_ns, 40 * MILLISECOND);
@@ -328,36 +315,34 @@ END_TEST
 
 /* --- Metadata --- */
 
-START_TEST(metadata_of_an_ended_process_is_what_could_be_read_while_it_lived) {
+/* The line waits for texts that are not available: they come (in the middle of an exec neither is
+ * available), or the process ends, and the line has what could be read while it lived. */
+static const struct {
+  unsigned stalled; /* while it lives */
+  bool are_gone, ends;
+  unsigned samples;
+  const char *part; /* of the line */
+} waits[] = {
+    {1u << DENET_TEXT_ARGUMENTS, false, true, 0, "\"executable\":\"app\""},
+    {ALL_TEXTS, true, false, 2, "\"cmd\":[\"app\"]"},
+};
+
+START_TEST(metadata_waits_for_the_texts_of_a_process_or_for_its_end) {
   scene_begin_with("Comm");
   scene_tick(SECOND);
   show("app", SECOND / 10);
-  scene.stalled = 1u << DENET_TEXT_ARGUMENTS;
+  scene.stalled = waits[_i].stalled;
+  scene.are_gone = waits[_i].are_gone;
   scene_tick(SECOND / 10);
-  scene_expect_lines(0, 0, 0); /* the line waits for the arguments, which never come */
-  end(0, SECOND / 20);
-  scene.stalled = ALL_TEXTS;
+  scene_expect_lines(0, 0, 0);
+  if (waits[_i].ends)
+    end(0, SECOND / 20);
+  scene.stalled = waits[_i].ends ? ALL_TEXTS : 0;
   scene.are_gone = true;
   scene_tick(SECOND);
   scene_end();
-  scene_expect_lines(1, 0, 1);
-  ck_assert_ptr_nonnull(strstr(scene.last_metadata, "\"executable\":\"app\""));
-}
-END_TEST
-
-/* In the middle of an exec neither text is available. */
-START_TEST(metadata_of_a_process_in_its_exec_waits_for_its_texts) {
-  scene_begin_with("Comm");
-  scene_tick(SECOND);
-  show("app", 0);
-  scene.stalled = ALL_TEXTS;
-  scene.are_gone = true;
-  scene_tick(SECOND / 10);
-  scene.stalled = 0;
-  scene_tick(SECOND);
-  scene_end();
-  ck_assert_uint_eq(scene.lines[DENET_LINE_METADATA], 1);
-  ck_assert_ptr_nonnull(strstr(scene.last_metadata, "\"cmd\":[\"app\"]"));
+  scene_expect_lines(1, waits[_i].samples, waits[_i].ends);
+  ck_assert_ptr_nonnull(strstr(scene.last_metadata, waits[_i].part));
 }
 END_TEST
 
@@ -376,19 +361,16 @@ START_TEST(long_command_lines_are_kept_in_part) {
 END_TEST
 
 void add_cases(Suite *suite) {
-  ADD_TEST(suite, slow_scan_leaves_time_to_match);
-  ADD_TEST(suite, matching_goes_on_where_it_ran_out_of_time);
+  ADD_TABLE(suite, all_processes_are_matched_though_scans_or_reads_are_slow, slow);
   ADD_TEST(suite, children_of_a_late_match_join_though_time_ran_out);
   ADD_TEST(suite, ended_processes_that_there_was_no_time_to_match_count_as_lost);
   ADD_TABLE(suite, process_counts_from_its_birth_or_from_a_late_match_on, lives);
-  ADD_TABLE(suite, process_that_leaves_and_comes_back_is_not_counted_twice, returns);
-  ADD_TEST(suite, process_that_goes_from_rule_to_rule_of_a_group_is_counted_once);
+  ADD_TABLE(suite, process_that_leaves_and_comes_back_is_counted_once, journeys);
   ADD_TEST(suite, all_that_lived_between_two_ticks_are_counted);
   ADD_TEST(suite, member_that_execd_another_program_and_ended_has_one_last_line);
   ADD_TABLE(suite, child_joins_the_tree_of_a_parent_that_is_gone, families);
   ADD_TABLE(suite, ended_process_that_was_not_born_under_watch_is_not_counted, strangers);
   ADD_TEST(suite, zombie_in_a_slot_that_is_resolved_again_stays_in_its_tree);
-  ADD_TEST(suite, metadata_of_an_ended_process_is_what_could_be_read_while_it_lived);
-  ADD_TEST(suite, metadata_of_a_process_in_its_exec_waits_for_its_texts);
+  ADD_TABLE(suite, metadata_waits_for_the_texts_of_a_process_or_for_its_end, waits);
   ADD_TEST(suite, long_command_lines_are_kept_in_part);
 }

@@ -1,6 +1,7 @@
 #include "core/match/pid_file.h"
 
-#include "tests/unit/unit.h"
+#include "core/util/buffer.h"
+#include "tests/unit/settings.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,14 +14,14 @@ struct place {
   char folder[64], file[80], link[80];
 };
 
-static struct place new_place(const char *text) {
+static struct place new_place(struct denet_text text) {
   struct place place = {.folder = "/tmp/denet-pid-file-XXXXXX"};
   ck_assert_ptr_nonnull(mkdtemp(place.folder));
   snprintf(place.file, sizeof(place.file), "%s/file", place.folder);
   snprintf(place.link, sizeof(place.link), "%s/link", place.folder);
   FILE *file = fopen(place.file, "we");
   ck_assert_ptr_nonnull(file);
-  fputs(text, file);
+  ck_assert_uint_eq(fwrite(text.bytes, 1, text.length, file), text.length);
   ck_assert_int_eq(fclose(file), 0);
   return place;
 }
@@ -42,19 +43,45 @@ static pid_t read_file(const char *path, uid_t *out_owner) {
   return pid;
 }
 
-START_TEST(a_file_has_a_pid_and_an_owner) {
-  struct place place = new_place(" 1234\n and more");
+static const struct {
+  struct denet_text text;
+  pid_t pid; /* 0: none */
+} texts[] = {
+    {BYTES("1"), 1},
+    {BYTES(" \t\r\n 4242 \v\f\r\n"), 4242},
+    {BYTES("2147483647"), 2147483647},
+    {BYTES("00042"), 42},
+    {BYTES("4242\n/var/lib/postgresql/15/main\n1700000000\n5432\n"), 4242},
+    {BYTES("4242 \n17"), 4242},
+    {BYTES("2147483648"), 0},
+    {BYTES("18446744073709551617"), 0},
+    {BYTES("99999999999999999999999999999999999999"), 0},
+    {BYTES("0"), 0},
+    {BYTES("-1"), 0},
+    {BYTES("+1"), 0},
+    {BYTES(""), 0},
+    {BYTES(" \n"), 0},
+    {BYTES("x4242"), 0},
+    {BYTES("4242x"), 0},
+    {BYTES("42 42"), 0},
+    {BYTES("42\t\v42\n"), 0},
+    {BYTES("4\0"), 0},
+    {BYTES("\0004"), 0},
+};
+
+START_TEST(pid_is_a_number_alone_on_its_line_and_has_the_owner_of_the_file) {
+  struct place place = new_place(texts[_i].text);
   uid_t owner = 77;
-  ck_assert_int_eq(read_file(place.file, &owner), 1234);
-  ck_assert_uint_eq(owner, geteuid());
+  ck_assert_int_eq(read_file(place.file, &owner), texts[_i].pid);
+  ck_assert_uint_eq(owner, texts[_i].pid ? geteuid() : 77);
   link_to(&place, place.file);
-  ck_assert_int_eq(read_file(place.link, &owner), 1234);
+  ck_assert_int_eq(read_file(place.link, &owner), texts[_i].pid);
   remove_place(&place);
 }
 END_TEST
 
 START_TEST(only_a_regular_file_outside_of_proc_is_read) {
-  struct place place = new_place("1234");
+  struct place place = new_place(denet_text_of("1234"));
   uid_t owner = 77;
   char in_process[128];
   snprintf(in_process, sizeof(in_process), "/proc/%d/root%s", (int)getpid(), place.file);
@@ -73,6 +100,6 @@ START_TEST(only_a_regular_file_outside_of_proc_is_read) {
 END_TEST
 
 void add_cases(Suite *suite) {
-  ADD_TEST(suite, a_file_has_a_pid_and_an_owner);
+  ADD_TABLE(suite, pid_is_a_number_alone_on_its_line_and_has_the_owner_of_the_file, texts);
   ADD_TEST(suite, only_a_regular_file_outside_of_proc_is_read);
 }

@@ -62,7 +62,7 @@ static void check_rule(void) {
 
 static int attempt_process_match(void) {
   denet_rule_done(&rule);
-  int error = denet_rule_init_process_match(&rule, "shard-%{1}", "shard([0-9]+)", NULL);
+  int error = denet_rule_init_process(&rule, "shard-%{1}", "shard([0-9]+)", NULL);
   return error ? error : denet_rule_finish(&rule, NULL);
 }
 

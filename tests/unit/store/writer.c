@@ -9,7 +9,7 @@
 
 #define SECOND UINT64_C(1000000000)
 
-/* What a writer has logged, one sentence a line, with the severity before it. */
+/* What a writer has logged, one sentence a line, with the severity before it; 0: an error. */
 static struct {
   _Atomic unsigned count;
   char text[4096];
@@ -17,7 +17,8 @@ static struct {
 
 static void keep_sentence(void *context, enum denet_severity severity, const char *sentence) {
   size_t length = strlen(logged.text);
-  snprintf(logged.text + length, sizeof(logged.text) - length, "%d %s\n", (int)severity, sentence);
+  snprintf(logged.text + length, sizeof(logged.text) - length, "%d %s\n",
+           (int)severity - DENET_SEVERITY_ERROR, sentence);
   ck_assert_ptr_eq(context, &logged);
   logged.count++;
 }
