@@ -59,9 +59,12 @@ START_TEST(type_is_in_types_db) {
 }
 END_TEST
 
-START_TEST(derived_type_is_in_types_db) {
+START_TEST(derived_value_has_one_place_in_collectd_and_its_type_is_in_types_db) {
   const char *name = denet_derived_lists[_i].type;
   expect_type(name, kind_name(denet_derived_info[denet_derived_lists[_i].derived].kind));
+  ck_assert_uint_eq(DENET_COUNT_OF(denet_derived_lists), DENET_DERIVEDS);
+  for (int i = 0; i < _i; i++)
+    ck_assert_int_ne(denet_derived_lists[i].derived, denet_derived_lists[_i].derived);
   for (size_t i = 0; i < DENET_COUNT_OF(denet_lists); i++)
     ck_assert(!is_same(denet_lists[i].type, name) ||
               !is_same(denet_lists[i].type_instance, denet_derived_lists[_i].type_instance));
@@ -74,14 +77,6 @@ START_TEST(metric_that_a_report_asks_for_has_one_place_in_collectd) {
     for (unsigned k = 0; k < denet_lists[i].count; k++)
       places += denet_lists[i].metrics[k] == (unsigned)_i;
   ck_assert_uint_eq(places, denet_metric_info[_i].report != DENET_REPORT_NOTHING);
-}
-END_TEST
-
-START_TEST(derived_value_has_one_place_in_collectd) {
-  unsigned places = 0;
-  for (size_t i = 0; i < DENET_COUNT_OF(denet_derived_lists); i++)
-    places += denet_derived_lists[i].derived == (unsigned)_i;
-  ck_assert_uint_eq(places, 1);
 }
 END_TEST
 
@@ -158,9 +153,9 @@ END_TEST
 
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, type_is_in_types_db, denet_lists);
-  ADD_TABLE(suite, derived_type_is_in_types_db, denet_derived_lists);
+  ADD_TABLE(suite, derived_value_has_one_place_in_collectd_and_its_type_is_in_types_db,
+            denet_derived_lists);
   ADD_TABLE(suite, metric_that_a_report_asks_for_has_one_place_in_collectd, denet_metric_info);
-  ADD_TABLE(suite, derived_value_has_one_place_in_collectd, denet_derived_info);
   ADD_TABLE(suite, row_is_whole, denet_metric_info);
   ADD_TEST(suite, file_has_no_more_metrics_than_a_source_holds);
   ADD_TABLE(suite, only_metrics_that_are_reported_or_recorded_are_wanted, wanted);
