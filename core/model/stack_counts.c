@@ -62,13 +62,3 @@ void denet_stack_counts_add(struct denet_stack_counts *set, const struct denet_s
   set->stacks[set->count++] = *sample;
   denet_frames_hold(sample->frames);
 }
-
-static int compare_times(const void *left, const void *right) {
-  const struct denet_stack *a = left, *b = right;
-  return a->time_ns < b->time_ns ? 1 : a->time_ns > b->time_ns ? -1 : 0;
-}
-
-void denet_stack_counts_sort(struct denet_stack_counts *set) {
-  if (set->count)
-    qsort(set->stacks, set->count, sizeof(*set->stacks), compare_times);
-}

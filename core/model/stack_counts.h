@@ -50,8 +50,5 @@ void denet_stack_counts_done(struct denet_stack_counts *set);
 /* Adds a sample, whose reference stays the caller's. */
 void denet_stack_counts_add(struct denet_stack_counts *set, const struct denet_stack *sample);
 
-/* Sorts, longest first. */
-void denet_stack_counts_sort(struct denet_stack_counts *set);
-
 /* Removes the stacks, keeps the memory. */
 void denet_stack_counts_clear(struct denet_stack_counts *set);

@@ -129,10 +129,16 @@ static void write_not_sampled(struct denet_json *json, struct denet_tree *tree,
     lines->count = 0;
 }
 
+static int compare_stacks(const void *left, const void *right) {
+  const struct denet_stack *a = left, *b = right;
+  return a->time_ns < b->time_ns ? 1 : a->time_ns > b->time_ns ? -1 : 0;
+}
+
 static void write_stacks(struct denet_json *json, struct denet_tree *tree,
                          const uint64_t time_ns[DENET_REASONS]) {
   struct denet_stack_counts *set = &tree->stacks;
-  denet_stack_counts_sort(set);
+  if (set->count)
+    qsort(set->stacks, set->count, sizeof(*set->stacks), compare_stacks);
   denet_json_array_open(json, "stacks");
   for (size_t i = 0; i < set->count && i < STACKS_MOST; i++) {
     struct denet_stack stack = set->stacks[i];
