@@ -186,7 +186,7 @@ void denet_tree_destroy(struct denet_trees *trees, struct denet_tree *tree) {
   struct denet_tree *heir = has_file ? find_same_file(trees, tree, true) : NULL;
   if (heir) {
     heir->is_silent = false;
-    denet_stack_counts_continue(&heir->stacks, &tree->stacks);
+    heir->stacks.lines = tree->stacks.lines;
   }
   if (tree->has_slot)
     denet_slots_give_back(&tree->active_rule->slots, tree->slot);

@@ -41,48 +41,24 @@ void denet_stack_counts_done(struct denet_stack_counts *set) {
   *set = (struct denet_stack_counts){0};
 }
 
-static struct denet_stack *find_stack(const struct denet_stack_counts *set,
-                                      const struct denet_stack *sample) {
+void denet_stack_counts_add(struct denet_stack_counts *set, const struct denet_stack *sample) {
   const struct denet_frames *frames = sample->frames;
   for (size_t i = 0; i < set->count; i++) {
     struct denet_stack *stack = &set->stacks[i];
-    if (stack->reason == sample->reason && stack->frames->hash == frames->hash &&
-        stack->frames->length == frames->length &&
-        !memcmp(stack->frames->names, frames->names, frames->length) &&
-        !strncmp(stack->thread, sample->thread, sizeof(stack->thread)))
-      return stack;
-  }
-  return NULL;
-}
-
-void denet_stack_counts_add(struct denet_stack_counts *set, const struct denet_stack *sample) {
-  struct denet_stack *stack = find_stack(set, sample);
-  if (stack) {
+    if (stack->reason != sample->reason || stack->frames->hash != frames->hash ||
+        stack->frames->length != frames->length ||
+        memcmp(stack->frames->names, frames->names, frames->length) != 0 ||
+        strncmp(stack->thread, sample->thread, sizeof(stack->thread)) != 0)
+      continue;
     stack->time_ns += sample->time_ns;
     stack->count += sample->count;
-  } else if (set->count == DENET_STACKS_MOST ||
-             denet_array_reserve(&set->stacks, &set->capacity, set->count + 1, sizeof(*stack))) {
-    set->lost += sample->count;
-  } else {
-    set->stacks[set->count++] = *sample;
-    denet_frames_hold(sample->frames);
+    return;
   }
-}
-
-static int compare_times(const void *left, const void *right) {
-  const struct denet_stack *a = left, *b = right;
-  return a->time_ns < b->time_ns ? 1 : a->time_ns > b->time_ns ? -1 : 0;
-}
-
-void denet_stack_counts_sort(struct denet_stack_counts *set) {
-  if (set->count)
-    qsort(set->stacks, set->count, sizeof(*set->stacks), compare_times);
-}
-
-void denet_stack_counts_continue(struct denet_stack_counts *set,
-                                 const struct denet_stack_counts *other) {
-  memcpy(set->until_line_ns, other->until_line_ns, sizeof(set->until_line_ns));
-  memcpy(set->in_lines_ns, other->in_lines_ns, sizeof(set->in_lines_ns));
-  memcpy(set->missing_ns, other->missing_ns, sizeof(set->missing_ns));
-  set->lines = other->lines;
+  if (set->count == DENET_STACKS_MOST ||
+      denet_array_reserve(&set->stacks, &set->capacity, set->count + 1, sizeof(*set->stacks))) {
+    set->lost += sample->count;
+    return;
+  }
+  set->stacks[set->count++] = *sample;
+  denet_frames_hold(sample->frames);
 }

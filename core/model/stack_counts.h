@@ -36,9 +36,12 @@ struct denet_stack_counts {
   size_t count, capacity;
   uint64_t lost; /* samples for which there was no room, ever */
   /* For record_off_cpu, by reason: off-CPU time up to the last line; as much of it as the stacks of
-   * lines stand for; and the least time without a stack in some lines. */
-  uint64_t until_line_ns[DENET_REASONS], in_lines_ns[DENET_REASONS], missing_ns[DENET_REASONS];
-  unsigned lines; /* that missing_ns is of */
+   * lines stand for; and the least time without a stack in some lines. Another set whose lines come
+   * after these in the same file takes it over, so that no time is written again. */
+  struct denet_stack_lines {
+    uint64_t until_ns[DENET_REASONS], stacks_ns[DENET_REASONS], missing_ns[DENET_REASONS];
+    unsigned count; /* of the lines that missing_ns is of */
+  } lines;
 };
 
 /* Frees the stacks; zeroed is an empty set. */
@@ -46,14 +49,6 @@ void denet_stack_counts_done(struct denet_stack_counts *set);
 
 /* Adds a sample, whose reference stays the caller's. */
 void denet_stack_counts_add(struct denet_stack_counts *set, const struct denet_stack *sample);
-
-/* Sorts, longest first. */
-void denet_stack_counts_sort(struct denet_stack_counts *set);
-
-/* Copies which time the lines of another set have, so that the lines of this set, which come after
- * them in the same file, do not have it again. */
-void denet_stack_counts_continue(struct denet_stack_counts *set,
-                                 const struct denet_stack_counts *other);
 
 /* Removes the stacks, keeps the memory. */
 void denet_stack_counts_clear(struct denet_stack_counts *set);

@@ -105,31 +105,29 @@ void denet_thread_sums_note_main(struct denet_thread_sums *threads, pid_t tid, u
   leader->has_exited = true;
 }
 
-static bool can_become(const struct thread *thread, const struct denet_thread_times *times) {
-  return !thread->has_exited && thread->times.run_ns <= times->run_ns &&
-         thread->times.delay_ns <= times->delay_ns && thread->times.timeslices <= times->timeslices;
-}
-
 /* Puts the thread that exec'd in the place of the main thread: of those that can have come to these
- * times the one with the most time. The main thread takes its place, and is removed with it. */
+ * times the one with the most time, the main thread if it is among several. The main thread takes
+ * its place, and is removed with it. */
 static void replace_leader(struct denet_thread_sums *threads, struct thread *leader,
                            const struct denet_thread_times *times) {
-  struct thread *exec_thread = can_become(leader, times) ? leader : NULL;
-  uint64_t most_ns = exec_thread ? leader->times.run_ns + leader->times.delay_ns : 0;
+  struct thread *exec_thread = NULL, old = *leader;
+  uint64_t most_ns = 0;
   for (size_t i = 0; i < threads->count; i++) {
     struct thread *thread = threads->threads + i;
     uint64_t used_ns = thread->times.run_ns + thread->times.delay_ns;
-    if (!can_become(thread, times) || (exec_thread && used_ns <= most_ns))
+    if (thread->has_exited || thread->times.run_ns > times->run_ns ||
+        thread->times.delay_ns > times->delay_ns || thread->times.timeslices > times->timeslices)
       continue;
-    exec_thread = thread;
-    most_ns = used_ns;
+    if (!exec_thread || used_ns > most_ns || (used_ns == most_ns && thread == leader)) {
+      exec_thread = thread;
+      most_ns = used_ns;
+    }
   }
   threads->execd_tid = 0;
   if (!exec_thread)
     replace_thread(threads, leader);
   if (!exec_thread || exec_thread == leader)
     return;
-  struct thread old = *leader;
   old.tid = exec_thread->tid;
   exec_thread->tid = leader->tid;
   *leader = *exec_thread;

@@ -22,11 +22,12 @@ static uint64_t advance_counter(struct denet_usage *usage, unsigned m,
   /* A counter of which members have no share began before they were born. */
   if (denet_metric_info[m].combine != DENET_SUM)
     baseline = DENET_BASELINE_FIRST_SEEN;
-  if (is_backwards || (begins && baseline == DENET_BASELINE_FIRST_SEEN)) {
+  if (is_backwards || (begins && baseline == DENET_BASELINE_FIRST_SEEN))
     usage->zero[m] += gained;
-    return 0;
-  }
-  return begins && baseline == DENET_BASELINE_BIRTH_IN_RECORDS ? 0 : gained;
+  /* An earlier membership may have left out a part, which the total has from now on. */
+  if (begins && baseline == DENET_BASELINE_BIRTH_IN_RECORDS && denet_usage_total(usage, m) < now)
+    usage->zero[m] = 0;
+  return is_backwards || (begins && baseline != DENET_BASELINE_BIRTH) ? 0 : gained;
 }
 
 void denet_usage_advance(struct denet_usage *usage, enum denet_baseline baseline,

@@ -85,14 +85,6 @@ static uint64_t find_rested(uint64_t began_ns) {
   return ended_ns + denet_interval_backoff(ended_ns - began_ns);
 }
 
-/* Reads the events of the source. Returns when they may be read next. */
-static uint64_t drain_events(struct denet_loop *loop) {
-  uint64_t began_ns = denet_clock_boot_ns();
-  denet_monitor_drain_events(loop->monitor);
-  uint64_t rested_ns = find_rested(began_ns), least_ns = denet_clock_boot_ns() + EVENT_INTERVAL_NS;
-  return rested_ns > least_ns ? rested_ns : least_ns;
-}
-
 /* Waits until the next tick is due, but at least until rested_ns, or until there is a request. An
  * event of the source may bring the tick forward. Returns the scope of the tick. */
 static enum denet_tick_scope wait_for_tick(struct denet_loop *loop, uint64_t rested_ns) {
@@ -117,8 +109,14 @@ static enum denet_tick_scope wait_for_tick(struct denet_loop *loop, uint64_t res
       continue;
     if (fds[0].revents)
       eventfd_read(loop->wake_fd, &count);
-    if (fds[1].revents)
-      drain_ns = drain_events(loop);
+    if (!fds[1].revents)
+      continue;
+    now_ns = denet_clock_boot_ns();
+    denet_monitor_drain_events(loop->monitor);
+    drain_ns = find_rested(now_ns);
+    now_ns = denet_clock_boot_ns();
+    if (drain_ns < now_ns + EVENT_INTERVAL_NS)
+      drain_ns = now_ns + EVENT_INTERVAL_NS;
   }
 }
 
@@ -155,7 +153,7 @@ static bool request_answer(struct denet_loop *loop, const struct request *reques
   loop->has_request = true;
   eventfd_write(loop->wake_fd, 1);
   while (loop->has_request && !error)
-    error = pthread_cond_timedwait(&loop->answered, &loop->lock, &deadline);
+    error = pthread_cond_clockwait(&loop->answered, &loop->lock, CLOCK_MONOTONIC, &deadline);
   bool is_answered = !loop->has_request;
   loop->has_request &= request->scope == DENET_TICK_FINAL;
   pthread_mutex_unlock(&loop->lock);
@@ -262,13 +260,9 @@ int denet_loop_start(struct denet_settings *settings, const struct denet_loop_fa
                               .face = *face,
                               .log = {write_log, loop},
                               .lock = PTHREAD_MUTEX_INITIALIZER,
+                              .answered = PTHREAD_COND_INITIALIZER,
                               .wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   *settings = (struct denet_settings){0};
-  pthread_condattr_t attributes;
-  pthread_condattr_init(&attributes);
-  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-  pthread_cond_init(&loop->answered, &attributes);
-  pthread_condattr_destroy(&attributes);
   int error = loop->wake_fd < 0 ? -errno : open_monitor(loop);
   if (!error) {
     error = denet_thread_start(&loop->thread, "denet-sampler", run, loop);

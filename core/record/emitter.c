@@ -60,15 +60,15 @@ static int send_metadata(struct denet_emitter *emitter, struct denet_tree *tree)
 static int send_sample(struct denet_emitter *emitter, struct denet_tree *tree, uint64_t ts_ms,
                        uint64_t now_ns) {
   struct denet_text json;
-  uint64_t in_lines_ns[DENET_REASONS]; /* to be restored if no file gets the line */
-  memcpy(in_lines_ns, tree->stacks.in_lines_ns, sizeof(in_lines_ns));
+  uint64_t stacks_ns[DENET_REASONS]; /* to be restored if no file gets the line */
+  memcpy(stacks_ns, tree->stacks.lines.stacks_ns, sizeof(stacks_ns));
   int error = tree->wants_metadata ? send_metadata(emitter, tree) : 0;
   if (!error)
     error = denet_record_sample(&emitter->json, tree, ts_ms, now_ns, &json);
   if (!error)
     error = send(emitter, tree->file, tree->is_over ? DENET_LINE_LAST : DENET_LINE_SAMPLE, json);
   if (error)
-    memcpy(tree->stacks.in_lines_ns, in_lines_ns, sizeof(in_lines_ns));
+    memcpy(tree->stacks.lines.stacks_ns, stacks_ns, sizeof(stacks_ns));
   else if (tree->is_over)
     denet_freep(&tree->file);
   return error;

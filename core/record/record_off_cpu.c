@@ -111,32 +111,38 @@ static void write_stack(struct denet_json *json, const struct denet_stack *stack
 static void write_not_sampled(struct denet_json *json, struct denet_tree *tree,
                               const uint64_t time_ns[DENET_REASONS]) {
   static const struct denet_text frames = {NOT_SAMPLED, sizeof(NOT_SAMPLED)};
-  struct denet_stack_counts *set = &tree->stacks;
-  bool is_first = set->lines++ == 0, is_due = tree->is_over || set->lines == MISSING_LINES;
+  struct denet_stack_lines *lines = &tree->stacks.lines;
+  bool is_first = lines->count++ == 0, is_due = tree->is_over || lines->count == MISSING_LINES;
   for (int i = 0; i < DENET_REASONS; i++) {
-    uint64_t until_ns = tree->is_over ? time_ns[i] : set->until_line_ns[i];
-    uint64_t missing_ns = until_ns > set->in_lines_ns[i] ? until_ns - set->in_lines_ns[i] : 0;
-    if (is_first || tree->is_over || missing_ns < set->missing_ns[i])
-      set->missing_ns[i] = missing_ns;
-    set->until_line_ns[i] = time_ns[i];
-    if (!is_due || set->missing_ns[i] < (tree->is_over ? 1 : NOT_SAMPLED_LEAST))
+    uint64_t until_ns = tree->is_over ? time_ns[i] : lines->until_ns[i];
+    uint64_t missing_ns = until_ns > lines->stacks_ns[i] ? until_ns - lines->stacks_ns[i] : 0;
+    if (is_first || tree->is_over || missing_ns < lines->missing_ns[i])
+      lines->missing_ns[i] = missing_ns;
+    lines->until_ns[i] = time_ns[i];
+    if (!is_due || lines->missing_ns[i] < (tree->is_over ? 1 : NOT_SAMPLED_LEAST))
       continue;
-    struct denet_stack rest = {.reason = i, .time_ns = set->missing_ns[i]};
+    struct denet_stack rest = {.reason = i, .time_ns = lines->missing_ns[i]};
     write_stack(json, &rest, frames);
-    set->in_lines_ns[i] += rest.time_ns;
+    lines->stacks_ns[i] += rest.time_ns;
   }
   if (is_due)
-    set->lines = 0;
+    lines->count = 0;
+}
+
+static int compare_stacks(const void *left, const void *right) {
+  const struct denet_stack *a = left, *b = right;
+  return a->time_ns < b->time_ns ? 1 : a->time_ns > b->time_ns ? -1 : 0;
 }
 
 static void write_stacks(struct denet_json *json, struct denet_tree *tree,
                          const uint64_t time_ns[DENET_REASONS]) {
   struct denet_stack_counts *set = &tree->stacks;
-  denet_stack_counts_sort(set);
+  if (set->count)
+    qsort(set->stacks, set->count, sizeof(*set->stacks), compare_stacks);
   denet_json_array_open(json, "stacks");
   for (size_t i = 0; i < set->count && i < STACKS_MOST; i++) {
     struct denet_stack stack = set->stacks[i];
-    uint64_t *in_lines_ns = &set->in_lines_ns[stack.reason], all_ns = time_ns[stack.reason];
+    uint64_t *in_lines_ns = &set->lines.stacks_ns[stack.reason], all_ns = time_ns[stack.reason];
     /* The time of a stack that comes very late is in lines already, as not sampled. */
     uint64_t left_ns = all_ns > *in_lines_ns ? all_ns - *in_lines_ns : 0;
     stack.time_ns = stack.time_ns < left_ns ? stack.time_ns : left_ns;

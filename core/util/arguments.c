@@ -2,7 +2,6 @@
 
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define HALF (DENET_ARGUMENTS_MAX / 2)
@@ -30,11 +29,7 @@ void denet_arguments_shorten(struct denet_buffer *arguments) {
     if (to < length)
       bytes[at++] = '\0';
     memmove(bytes + at, bytes + to, length - to);
-    length += at - to;
-    bytes[length] = '\0';
-    arguments->length = length;
+    arguments->length = length + at - to;
   }
-  char *trimmed = bytes ? realloc(bytes, length + 1) : NULL;
-  if (trimmed)
-    *arguments = (struct denet_buffer){trimmed, length, length + 1};
+  denet_buffer_trim(arguments);
 }

@@ -41,12 +41,12 @@ int denet_buffer_reserve(struct denet_buffer *buffer, size_t extra) {
 }
 
 void denet_buffer_trim(struct denet_buffer *buffer) {
-  char *bytes = buffer->bytes ? realloc(buffer->bytes, buffer->length + 1) : NULL;
-  if (!bytes)
+  if (!buffer->bytes)
     return;
-  buffer->bytes = bytes;
-  buffer->capacity = buffer->length + 1;
-  bytes[buffer->length] = '\0';
+  buffer->bytes[buffer->length] = '\0';
+  char *bytes = realloc(buffer->bytes, buffer->length + 1);
+  if (bytes)
+    *buffer = (struct denet_buffer){bytes, buffer->length, buffer->length + 1};
 }
 
 int denet_buffer_append(struct denet_buffer *buffer, const void *bytes, size_t length) {

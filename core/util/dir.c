@@ -10,38 +10,29 @@
 #define FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
 #define MODE 0750
 
-static void make_parents(const char *path) {
-  DENET_FREE char *parents = strdup(path);
-  for (char *slash = parents ? strchr(parents, '/') : NULL; slash; slash = strchr(slash + 1, '/')) {
-    *slash = '\0';
-    /* A failure shows when the folder is opened. */
-    mkdir(parents, MODE);
-    *slash = '/';
+static int open_or_make(int folder, const char *path, int flags, bool is_made) {
+  int fd = openat(folder, path, flags);
+  if (fd < 0 && errno == ENOENT && is_made) {
+    if (mkdirat(folder, path, MODE) && errno != EEXIST)
+      return -errno;
+    fd = openat(folder, path, flags);
   }
+  return fd < 0 ? -errno : fd;
 }
 
 int denet_dir_open(const char *path, bool is_made) {
-  int fd = open(path, FLAGS);
-  if (fd < 0 && errno == ENOENT && is_made) {
-    make_parents(path);
-    if (mkdir(path, MODE) && errno != EEXIST)
-      return -errno;
-    fd = open(path, FLAGS);
+  DENET_FREE char *parents = is_made ? strdup(path) : NULL;
+  for (char *slash = parents ? strchr(parents, '/') : NULL; slash; slash = strchr(slash + 1, '/')) {
+    *slash = '\0';
+    mkdir(parents, MODE); /* a failure shows when the folder is opened */
+    *slash = '/';
   }
-  return fd < 0 ? -errno : fd;
+  return open_or_make(AT_FDCWD, path, FLAGS, is_made);
 }
 
 int denet_dir_open_below(int folder, const char *name, bool is_made) {
   /* openat() cannot check this: one -errno is AT_FDCWD. */
-  if (folder < 0)
-    return folder;
-  int fd = openat(folder, name, FLAGS | O_NOFOLLOW);
-  if (fd < 0 && errno == ENOENT && is_made) {
-    if (mkdirat(folder, name, MODE) && errno != EEXIST)
-      return -errno;
-    fd = openat(folder, name, FLAGS | O_NOFOLLOW);
-  }
-  return fd < 0 ? -errno : fd;
+  return folder < 0 ? folder : open_or_make(folder, name, FLAGS | O_NOFOLLOW, is_made);
 }
 
 int denet_dir_each(int folder, int (*each)(void *context, int folder, const char *name),

@@ -109,25 +109,18 @@ END_TEST
 START_TEST(usage_of_a_process_that_counts_nowhere_is_dropped) {
   struct denet_process process = {0};
   struct denet_values gained;
+  denet_process_done(NULL);
+  denet_process_done(&process);
   denet_process_drop_usage(&process);
   ck_assert_ptr_nonnull(denet_process_use(&process));
   denet_process_drop_usage(&process);
   ck_assert_ptr_null(process.usage);
   struct denet_usage *usage = denet_process_use(&process);
+  usage->threads = denet_thread_sums_new();
   denet_values_set(&usage->now, DENET_MINOR_FAULTS, 1);
   denet_usage_advance(usage, DENET_BASELINE_BIRTH, &gained);
   denet_process_drop_usage(&process);
   ck_assert_ptr_eq(process.usage, usage);
-  denet_process_done(&process);
-}
-END_TEST
-
-START_TEST(done_may_be_called_on_anything_and_twice) {
-  struct denet_process process = {0};
-  denet_process_done(NULL);
-  denet_process_done(&process);
-  ck_assert_ptr_nonnull(denet_process_use(&process));
-  process.usage->threads = denet_thread_sums_new();
   denet_process_done(&process);
   denet_process_done(&process);
 }
@@ -139,6 +132,5 @@ void add_cases(Suite *suite) {
   ADD_TABLE(suite, new_process_has_execd_until_the_rules_are_matched, samples);
   ADD_TABLE(suite, exit_status_is_that_of_an_ended_process, ends);
   ADD_TEST(suite, name_is_cut_at_15_bytes_and_no_change_by_that);
-  ADD_TEST(suite, done_may_be_called_on_anything_and_twice);
   ADD_TEST(suite, usage_of_a_process_that_counts_nowhere_is_dropped);
 }

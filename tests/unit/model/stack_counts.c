@@ -52,20 +52,6 @@ START_TEST(stacks_differ_by_frames_thread_and_reason_and_same_ones_are_one) {
 }
 END_TEST
 
-START_TEST(longest_comes_first) {
-  OWN_SET set = {0};
-  static const uint64_t times[] = {5, 90, 1, 30, 90, 0};
-  for (size_t i = 0; i < DENET_COUNT_OF(times); i++) {
-    char name[8];
-    snprintf(name, sizeof(name), "f%zu", i);
-    add(&set, name, "main", DENET_REASON_LOCK, times[i]);
-  }
-  denet_stack_counts_sort(&set);
-  for (size_t i = 1; i < set.count; i++)
-    ck_assert_uint_ge(set.stacks[i - 1].time_ns, set.stacks[i].time_ns);
-}
-END_TEST
-
 START_TEST(what_there_is_no_room_for_is_counted) {
   OWN_SET set = {0};
   for (int i = 0; i < DENET_STACKS_MOST + 3; i++) {
@@ -97,7 +83,6 @@ END_TEST
 
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, stacks_differ_by_frames_thread_and_reason_and_same_ones_are_one, others);
-  ADD_TEST(suite, longest_comes_first);
   ADD_TEST(suite, what_there_is_no_room_for_is_counted);
   ADD_TEST(suite, frames_live_as_long_as_somebody_holds_them);
 }

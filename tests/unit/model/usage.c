@@ -55,6 +55,10 @@ static const struct {
     {FAULTS, {RECORDS, RECORDS}, PAUSES, {10, 11, 1000, 1003}, {0, 1, 0, 3}, {10, 11, 1000, 1003}},
     {FAULTS, {RECORDS, RECORDS}, PAUSES, {100, 60, 70, 71}, {0, 0, 0, 1}, {100, 100, 110, 111}},
     {FAULTS, {RECORDS, RECORDS}, PAUSES, {100, 110, 50, 51}, {0, 10, 0, 1}, {100, 110, 110, 111}},
+    /* Records since birth have also what was not counted before the pause. */
+    {FAULTS, {SEEN, RECORDS}, PAUSES, {100, 110, 1000, 1003}, {0, 10, 0, 3}, {0, 10, 1000, 1003}},
+    {FAULTS, {SEEN, RECORDS}, PAUSES, {100, 150, 80, 81}, {0, 50, 0, 1}, {0, 50, 80, 81}},
+    {FAULTS, {SEEN, RECORDS}, PAUSES, {100, 190, 80, 81}, {0, 90, 0, 1}, {0, 90, 90, 91}},
 };
 
 START_TEST(counter_begins_as_its_baseline_says_and_never_falls) {

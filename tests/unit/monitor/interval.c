@@ -36,19 +36,6 @@ START_TEST(interval_goes_by_age) {
 }
 END_TEST
 
-START_TEST(interval_never_shrinks_nor_leaves_its_bounds) {
-  struct denet_interval interval = {100 * MS, SECOND};
-  uint64_t before_ns = interval.base_ns;
-  for (uint64_t age_ns = 0; age_ns < 12 * SECOND; age_ns += 7 * MS) {
-    uint64_t interval_ns = denet_interval_for_age(&interval, age_ns);
-    ck_assert_uint_ge(interval_ns, before_ns);
-    ck_assert_uint_le(interval_ns, interval.max_ns);
-    before_ns = interval_ns;
-  }
-  ck_assert_uint_eq(before_ns, interval.max_ns);
-}
-END_TEST
-
 /* Nearest whole numbers of 100 ms after an origin. */
 static const struct {
   uint64_t origin_ns, ns, aligned_ns;
@@ -83,5 +70,4 @@ void add_cases(Suite *suite) {
   ADD_TABLE(suite, interval_goes_by_age, rows);
   ADD_TABLE(suite, moments_are_aligned_to_the_nearest, moments);
   ADD_TABLE(suite, backoff_is_as_long_as_the_work_but_at_most_ten_seconds, backoffs);
-  ADD_TEST(suite, interval_never_shrinks_nor_leaves_its_bounds);
 }

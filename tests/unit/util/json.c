@@ -30,52 +30,33 @@ static const struct {
     {{NULL, 0}, ""},
     {BYTES("plain / text"), "plain / text"},
     {BYTES("\x7f"), "\x7f"},
-    {BYTES("\""), "\\\""},
-    {BYTES("\\"), "\\\\"},
     {BYTES("a\"b\\c\"\""), "a\\\"b\\\\c\\\"\\\""},
-    {BYTES("\n\r\t"), "\\n\\r\\t"},
-    {BYTES("\b\f"), "\\b\\f"},
-    {BYTES("a\0b"), "a\\u0000b"},
-    {BYTES("\x01\x1b\x1f"), "\\u0001\\u001B\\u001F"},
+    {BYTES("\n\r\t\b\f"), "\\n\\r\\t\\b\\f"},
+    {BYTES("a\0b\x01\x1b\x1f"), "a\\u0000b\\u0001\\u001B\\u001F"},
     /* Well-formed, RFC 3629: the first and last of each length. */
     {BYTES("\xC2\x80\xDF\xBF"), "\xC2\x80\xDF\xBF"},
     {BYTES("\xE0\xA0\x80\xEF\xBF\xBF"), "\xE0\xA0\x80\xEF\xBF\xBF"},
     {BYTES("\xED\x9F\xBF\xEE\x80\x80"), "\xED\x9F\xBF\xEE\x80\x80"},
-    {BYTES("\xF0\x90\x80\x80\xF4\x8F\xBF\xBF"), "\xF0\x90\x80\x80\xF4\x8F\xBF\xBF"},
-    {BYTES("x\xF0\x9F\x98\x80y"), "x\xF0\x9F\x98\x80y"},
-    {BYTES("caf\xC3\xA9"), "caf\xC3\xA9"},
+    {BYTES("x\xF0\x90\x80\x80\xF4\x8F\xBF\xBFy"), "x\xF0\x90\x80\x80\xF4\x8F\xBF\xBFy"},
     /* A byte that nothing can begin with. */
     {BYTES("\x80"), BAD},
-    {BYTES("\xBF"), BAD},
-    {BYTES("a\x80z"), "a" BAD "z"},
-    {BYTES("\xFE\xFF"), BAD BAD},
+    {BYTES("a\x80z\xBF\xFE\xFF"), "a" BAD "z" BAD BAD BAD},
     {BYTES("\xF8\x88\x80\x80\x80"), BAD BAD BAD BAD BAD},
-    /* Overlong. */
-    {BYTES("\xC0\x80"), BAD BAD},
-    {BYTES("\xC1\xBF"), BAD BAD},
-    {BYTES("\xC0\xAF"), BAD BAD},
-    {BYTES("\xE0\x80\xAF"), BAD BAD BAD},
-    {BYTES("\xE0\x9F\xBF"), BAD BAD BAD},
-    {BYTES("\xF0\x80\x80\xAF"), BAD BAD BAD BAD},
-    {BYTES("\xF0\x8F\xBF\xBF"), BAD BAD BAD BAD},
-    /* Surrogates. */
-    {BYTES("\xED\xA0\x80"), BAD BAD BAD},
-    {BYTES("\xED\xBF\xBF"), BAD BAD BAD},
+    /* Overlong, of two, three and four bytes. */
+    {BYTES("\xC0\x80\xC1\xBF\xC0\xAF"), BAD BAD BAD BAD BAD BAD},
+    {BYTES("\xE0\x80\xAF\xE0\x9F\xBF"), BAD BAD BAD BAD BAD BAD},
+    {BYTES("\xF0\x80\x80\xAF\xF0\x8F\xBF\xBF"), BAD BAD BAD BAD BAD BAD BAD BAD},
+    /* Surrogates; above U+10FFFF. */
+    {BYTES("\xED\xA0\x80\xED\xBF\xBF"), BAD BAD BAD BAD BAD BAD},
     {BYTES("\xED\xA0\xBD\xED\xB8\x80"), BAD BAD BAD BAD BAD BAD},
-    /* Above U+10FFFF. */
-    {BYTES("\xF4\x90\x80\x80"), BAD BAD BAD BAD},
-    {BYTES("\xF5\x80\x80\x80"), BAD BAD BAD BAD},
+    {BYTES("\xF4\x90\x80\x80\xF5\x80\x80\x80"), BAD BAD BAD BAD BAD BAD BAD BAD},
     /* Cut short, by the end and by something else. */
     {BYTES("\xC3"), BAD},
     {BYTES("\xE2\x82"), BAD BAD},
-    {BYTES("\xF0\x9F\x98"), BAD BAD BAD},
     {BYTES("ok\xF0\x9F\x98"), "ok" BAD BAD BAD},
-    {BYTES("\xC3\x28"), BAD "("},
-    {BYTES("\xE2\x28\xA1"), BAD "(" BAD},
-    {BYTES("\xE2\x82\x28"), BAD BAD "("},
-    {BYTES("\xF0\x9F\x98\xC3\xA9"), BAD BAD BAD "\xC3\xA9"},
-    {BYTES("\xC3\xC3\xA9"), BAD "\xC3\xA9"},
-    {BYTES("\xE2\n\""), BAD "\\n\\\""},
+    {BYTES("\xC3\x28\xE2\x28\xA1"), BAD "(" BAD "(" BAD},
+    {BYTES("\xE2\x82\x28\xE2\n\""), BAD BAD "(" BAD "\\n\\\""},
+    {BYTES("\xF0\x9F\x98\xC3\xA9\xC3\xC3\xA9"), BAD BAD BAD "\xC3\xA9" BAD "\xC3\xA9"},
 };
 
 START_TEST(string_is_utf8_whatever_went_in_and_is_not_read_beyond_its_length) {
@@ -117,25 +98,6 @@ static const struct {
     {1e300, "184467440737095516.15"},
 };
 
-static const struct {
-  uint64_t value;
-  const char *expected;
-} integers[] = {
-    {0, "0"},
-    {1, "1"},
-    {INT64_MAX, "9223372036854775807"},
-    {UINT64_MAX, "18446744073709551615"},
-};
-
-START_TEST(unsigned_integer_keeps_all_64_bits) {
-  char expected[64];
-  snprintf(expected, sizeof(expected), "{\"k\":%s}", integers[_i].expected);
-  denet_json_begin(&json);
-  denet_json_unsigned(&json, "k", integers[_i].value);
-  expect_line(expected);
-}
-END_TEST
-
 START_TEST(decimal_has_two_places) {
   char expected[64];
   snprintf(expected, sizeof(expected), "{\"k\":%s}", decimals[_i].expected);
@@ -145,13 +107,14 @@ START_TEST(decimal_has_two_places) {
 }
 END_TEST
 
-START_TEST(line_has_no_white_space_and_the_next_starts_afresh) {
+START_TEST(line_is_whole_without_white_space_and_the_next_starts_afresh) {
   for (int i = 0; i < 3; i++) {
     denet_json_begin(&json);
     denet_json_array_open(&json, "a");
     denet_json_begin(&json); /* half a line is forgotten */
     denet_json_array_open(&json, "a");
-    denet_json_unsigned(&json, NULL, 1);
+    denet_json_unsigned(&json, NULL, 0);
+    denet_json_unsigned(&json, NULL, UINT64_MAX);
     denet_json_decimal(&json, NULL, 2.5);
     denet_json_bool(&json, NULL, true);
     denet_json_bool(&json, NULL, false);
@@ -166,8 +129,8 @@ START_TEST(line_has_no_white_space_and_the_next_starts_afresh) {
     denet_json_string(&json, "d", denet_text_of("["));
     denet_json_null(&json, "e");
     denet_json_object_close(&json);
-    expect_line(
-        "{\"a\":[1,2.50,true,false,null,{},[]],\"b\":\"{\",\"c\":{\"d\":\"[\",\"e\":null}}");
+    expect_line("{\"a\":[0,18446744073709551615,2.50,true,false,null,{},[]],\"b\":\"{\","
+                "\"c\":{\"d\":\"[\",\"e\":null}}");
   }
 }
 END_TEST
@@ -193,7 +156,6 @@ END_TEST
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, mistake_of_grammar_gives_no_line, mistakes);
   ADD_TABLE(suite, string_is_utf8_whatever_went_in_and_is_not_read_beyond_its_length, strings);
-  ADD_TABLE(suite, unsigned_integer_keeps_all_64_bits, integers);
   ADD_TABLE(suite, decimal_has_two_places, decimals);
-  ADD_TEST(suite, line_has_no_white_space_and_the_next_starts_afresh);
+  ADD_TEST(suite, line_is_whole_without_white_space_and_the_next_starts_afresh);
 }
