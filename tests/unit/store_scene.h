@@ -7,7 +7,6 @@
 #include "core/util/cleanup.h"
 #include "tests/unit/unit.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -141,16 +140,6 @@ static inline int write_key(struct scene *scene, const char *instance, pid_t pid
   struct denet_line line = {
       .kind = kind, .instance = instance, .pid = pid, .t0_ms = 1000, .json = denet_text_of(json)};
   return denet_store_write(scene->store, &line, &scene->error);
-}
-
-static inline unsigned count_descriptors(void) {
-  unsigned count = 0;
-  DIR *entries = opendir("/proc/self/fd");
-  ck_assert_ptr_nonnull(entries);
-  while (readdir(entries))
-    count++;
-  closedir(entries);
-  return count;
 }
 
 static inline void expect_write(struct scene *scene, pid_t pid, enum denet_line_kind kind,
