@@ -152,21 +152,6 @@ START_TEST(each_call_of_a_write_may_fail) {
 }
 END_TEST
 
-/* A short write that cannot be taken back leaves half a line, after which no line is added. */
-START_TEST(a_line_that_stays_torn_is_not_written_behind) {
-  struct scene scene = begin(no_limits);
-  expect_write(&scene, 1, DENET_LINE_METADATA, HEADER);
-  faults_begin((struct fault){.calls = FAULT_CUT, .first = 1, .count = 1, .error = EIO});
-  int error = try_limited(&scene, sizeof(HEADER "\n") + 4, "web", 1, DENET_LINE_SAMPLE, LINE);
-  denet_store_resume(scene.store);
-  ck_assert(faults_end());
-  ck_assert_int_lt(error, 0);
-  expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
-  expect_file(&scene, WEB "1-1000_0002.jsonl", HEADER "\n" LINE "\n");
-  end_scene(&scene);
-}
-END_TEST
-
 static const struct {
   unsigned calls;
   int error;
@@ -221,67 +206,8 @@ START_TEST(each_call_of_the_retention_may_fail) {
 }
 END_TEST
 
-/* Shortages that pass, in the removal of a file. */
-static const struct fault shortages[] = {
-    {.calls = FAULT_OPEN, .first = 1, .count = FAULT_ALWAYS, .error = EMFILE},
-    {.calls = FAULT_OPEN, .first = 2, .count = FAULT_ALWAYS, .error = ENFILE},
-    {.calls = FAULT_OPEN, .first = 3, .count = FAULT_ALWAYS, .error = EMFILE},
-    {.calls = FAULT_OPEN, .first = 4, .count = FAULT_ALWAYS, .error = ENFILE},
-    {.calls = FAULT_STATUS, .first = 2, .count = FAULT_ALWAYS, .error = ENOMEM},
-    {.calls = FAULT_REMOVE, .first = 1, .count = FAULT_ALWAYS, .error = EINTR},
-};
-
-START_TEST(a_file_that_a_shortage_keeps_counts_and_is_removed_later) {
-  uint64_t limit = 2 * FILE_BYTES + sizeof(HEADER);
-  struct scene scene = begin((struct limits){.total_bytes = limit});
-  write_whole(&scene, 1);
-  write_whole(&scene, 2);
-  ck_assert(exists(&scene, WEB "1-1000.jsonl"));
-  expect_write(&scene, 3, DENET_LINE_METADATA, HEADER);
-  faults_begin(shortages[_i]);
-  int error = write_key(&scene, "web", 3, DENET_LINE_SAMPLE, LINE);
-  ck_assert(faults_end());
-  ck_assert_int_eq(error, 0);
-  ck_assert_uint_eq(denet_store_total_bytes(scene.store), 3 * FILE_BYTES);
-  ck_assert(exists(&scene, WEB "1-1000.jsonl"));
-  expect_write(&scene, 3, DENET_LINE_LAST, LINE);
-  ck_assert_uint_eq(denet_store_total_bytes(scene.store), FILE_BYTES + sizeof(LINE));
-  ck_assert(!exists(&scene, WEB "000001"));
-  ck_assert(!exists(&scene, WEB "2-1000.jsonl"));
-  end_scene(&scene);
-}
-END_TEST
-
-/* The check of the file itself, and that of its name, which is made now and then. */
-static const struct {
-  unsigned batches;
-  const char *file; /* that the line goes to */
-  uint64_t total_bytes;
-} checks[] = {
-    {1, WEB "1-1000_0002.jsonl", sizeof(HEADER) + FILE_BYTES},
-    {10, WEB "1-1000.jsonl", FILE_BYTES},
-};
-
-START_TEST(a_file_that_cannot_be_checked_still_counts) {
-  struct scene scene = begin(no_limits);
-  expect_write(&scene, 1, DENET_LINE_METADATA, HEADER);
-  for (unsigned i = 0; i < checks[_i].batches; i++)
-    denet_store_resume(scene.store);
-  faults_begin((struct fault){.calls = FAULT_STATUS, .first = 1, .count = 1, .error = EIO});
-  int error = write_key(&scene, "web", 1, DENET_LINE_SAMPLE, LINE);
-  ck_assert(faults_end());
-  ck_assert_int_eq(error, 0);
-  expect_file(&scene, checks[_i].file, HEADER "\n" LINE "\n");
-  ck_assert_uint_eq(denet_store_total_bytes(scene.store), checks[_i].total_bytes);
-  end_scene(&scene);
-}
-END_TEST
-
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, each_call_of_a_write_may_fail, failures);
-  ADD_TABLE(suite, a_file_that_cannot_be_checked_still_counts, checks);
-  ADD_TEST(suite, a_line_that_stays_torn_is_not_written_behind);
   ADD_TABLE(suite, each_call_of_an_opening_may_fail, refusals);
   ADD_TABLE(suite, each_call_of_the_retention_may_fail, refusals);
-  ADD_TABLE(suite, a_file_that_a_shortage_keeps_counts_and_is_removed_later, shortages);
 }
