@@ -165,8 +165,7 @@ int denet_symbols_init(const struct denet_elf_file *file, const struct denet_elf
     symbols.all = trimmed;
     symbols.capacity = symbols.count;
   }
-  *out_symbols = symbols;
-  symbols = (struct denet_symbols){0};
+  *out_symbols = DENET_EXCHANGE(symbols, (struct denet_symbols){0});
   return 0;
 }
 

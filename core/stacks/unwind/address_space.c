@@ -111,8 +111,7 @@ int denet_address_space_read(struct denet_address_space *space) {
   for (size_t i = 0; i < maps.count && i < DSOS_MOST; i++)
     maps.all[i].dso = find_dso(space, process_fd, &maps, &maps.all[i]);
   release_maps(space);
-  space->maps = maps;
-  maps = (struct denet_maps){0};
+  space->maps = DENET_EXCHANGE(maps, (struct denet_maps){0});
   space->read_ns = denet_clock_monotonic_ns();
   return 0;
 }

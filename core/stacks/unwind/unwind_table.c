@@ -38,9 +38,8 @@ int denet_unwind_table_init(const struct denet_elf_file *file, uint64_t limit,
   table.debug = table.copy.dwarf ? dwarf_getcfi(table.copy.dwarf) : NULL;
   if (!table.run_time && !table.debug)
     return -ENOENT;
-  *out_table = table;
   /* NOLINTNEXTLINE(clang-analyzer-deadcode.DeadStores): denet_unwind_table_done() reads it. */
-  table = (struct denet_unwind_table){.bytes = 0};
+  *out_table = DENET_EXCHANGE(table, (struct denet_unwind_table){.bytes = 0});
   return 0;
 }
 
