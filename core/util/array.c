@@ -37,3 +37,11 @@ size_t denet_array_lower_bound(const void *items, size_t count, size_t item_byte
   }
   return low;
 }
+
+static int compare_to_above(const void *item, const void *key) {
+  return *(const uint64_t *)item <= *(const uint64_t *)key ? -1 : 1;
+}
+
+size_t denet_array_upper_bound(const void *items, size_t count, size_t item_bytes, uint64_t key) {
+  return denet_array_lower_bound(items, count, item_bytes, &key, compare_to_above);
+}

@@ -7,7 +7,6 @@
 #include "core/util/cleanup.h"
 #include "tests/unit/unit.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -128,12 +127,10 @@ static inline void make_parents(const char *full) {
 static inline void expect_file(const struct scene *scene, const char *relative,
                                const char *expected) {
   path full;
-  DENET_CLOSE int fd = open(path_of(scene, relative, full), O_RDONLY);
-  ck_assert_msg(fd >= 0, "%s: %m", full);
-  struct denet_buffer content = {0};
-  ck_assert_int_eq(denet_buffer_read(&content, fd, 1 << 20), 0);
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer content = {0};
+  path_of(scene, relative, full);
+  ck_assert_msg(!denet_buffer_read_path(&content, AT_FDCWD, full, 1 << 20), "%s: %m", full);
   ck_assert_str_eq(denet_buffer_text(&content).bytes, expected);
-  denet_buffer_done(&content);
 }
 
 static inline int write_key(struct scene *scene, const char *instance, pid_t pid,
@@ -141,16 +138,6 @@ static inline int write_key(struct scene *scene, const char *instance, pid_t pid
   struct denet_line line = {
       .kind = kind, .instance = instance, .pid = pid, .t0_ms = 1000, .json = denet_text_of(json)};
   return denet_store_write(scene->store, &line, &scene->error);
-}
-
-static inline unsigned count_descriptors(void) {
-  unsigned count = 0;
-  DIR *entries = opendir("/proc/self/fd");
-  ck_assert_ptr_nonnull(entries);
-  while (readdir(entries))
-    count++;
-  closedir(entries);
-  return count;
 }
 
 static inline void expect_write(struct scene *scene, pid_t pid, enum denet_line_kind kind,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <check.h>
+#include <dirent.h>
 
 /* Adds the test cases of a file; main() is in unit.c. */
 void add_cases(Suite *suite);
@@ -16,4 +17,15 @@ static inline void add_loop_case(Suite *suite, const char *name, const TTest *te
   tcase_set_timeout(test_case, 60);
   tcase_add_loop_test(test_case, test, 0, rows);
   suite_add_tcase(suite, test_case);
+}
+
+/* Returns how many descriptors the process has open, and some more, always as many. */
+static inline unsigned count_descriptors(void) {
+  unsigned count = 0;
+  DIR *entries = opendir("/proc/self/fd");
+  ck_assert_ptr_nonnull(entries);
+  while (readdir(entries))
+    count++;
+  closedir(entries);
+  return count;
 }

@@ -92,8 +92,7 @@ int denet_elf_file_open(int fd, struct denet_elf_file *out_file) {
     error = read_sections(&file, &header, (uint64_t)status.st_size);
   if (error)
     return error;
-  *out_file = file;
-  file = (struct denet_elf_file){.fd = -1};
+  *out_file = DENET_EXCHANGE(file, (struct denet_elf_file){.fd = -1});
   return 0;
 }
 
@@ -213,9 +212,8 @@ int denet_elf_file_copy(const struct denet_elf_file *file, const char *const *na
   if (!copy.elf)
     return -ENOENT;
   copy.dwarf = dwarf_begin_elf(copy.elf, DWARF_C_READ, NULL); /* uncompresses the sections */
-  *out_copy = copy;
   /* NOLINTNEXTLINE(clang-analyzer-deadcode.DeadStores): denet_elf_copy_done() reads it. */
-  copy = (struct denet_elf_copy){0};
+  *out_copy = DENET_EXCHANGE(copy, (struct denet_elf_copy){0});
   return 0;
 }
 

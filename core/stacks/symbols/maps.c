@@ -111,15 +111,9 @@ int denet_maps_copy(const struct denet_maps *from, struct denet_maps *maps) {
   return 0;
 }
 
-/* Sorts the key behind a mapping that ends before it. */
-static int compare_with_address(const void *item, const void *key) {
-  return ((const struct denet_mapping *)item)->end <= *(const uint64_t *)key ? -1 : 1;
-}
-
 const struct denet_mapping *denet_maps_find(const struct denet_maps *maps, uint64_t address) {
-  size_t at = denet_array_lower_bound(maps->all, maps->count, sizeof(*maps->all), &address,
-                                      compare_with_address);
-  return at < maps->count && maps->all[at].start <= address ? &maps->all[at] : NULL;
+  size_t behind = denet_array_upper_bound(maps->all, maps->count, sizeof(*maps->all), address);
+  return behind && maps->all[behind - 1].end > address ? &maps->all[behind - 1] : NULL;
 }
 
 const char *denet_mapping_path(const struct denet_maps *maps, const struct denet_mapping *mapping) {

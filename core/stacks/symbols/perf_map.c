@@ -67,14 +67,8 @@ int denet_perf_map_parse(struct denet_text text, struct denet_perf_map *map) {
   return 0;
 }
 
-/* Sorts the key behind all entries that begin there or before it. */
-static int compare_with_address(const void *item, const void *key) {
-  return ((const struct denet_perf_entry *)item)->start <= *(const uint64_t *)key ? -1 : 1;
-}
-
 const char *denet_perf_map_find(const struct denet_perf_map *map, uint64_t address) {
-  size_t behind = denet_array_lower_bound(map->entries, map->count, sizeof(*map->entries), &address,
-                                          compare_with_address);
+  size_t behind = denet_array_upper_bound(map->entries, map->count, sizeof(*map->entries), address);
   size_t first = behind > DENET_PERF_BEFORE_MOST ? behind - DENET_PERF_BEFORE_MOST : 0;
   const struct denet_perf_entry *found = NULL;
   for (; behind > first && map->entries[behind - 1].reach > address; behind--) {

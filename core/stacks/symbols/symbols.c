@@ -165,8 +165,7 @@ int denet_symbols_init(const struct denet_elf_file *file, const struct denet_elf
     symbols.all = trimmed;
     symbols.capacity = symbols.count;
   }
-  *out_symbols = symbols;
-  symbols = (struct denet_symbols){0};
+  *out_symbols = DENET_EXCHANGE(symbols, (struct denet_symbols){0});
   return 0;
 }
 
@@ -180,14 +179,9 @@ uint64_t denet_symbols_bytes(const struct denet_symbols *symbols) {
   return sizeof(*symbols) + symbols->capacity * sizeof(*symbols->all) + symbols->names.capacity;
 }
 
-/* Sorts the key behind a symbol with its address. */
-static int compare_with_address(const void *item, const void *key) {
-  return ((const struct denet_symbol *)item)->address <= *(const uint64_t *)key ? -1 : 1;
-}
-
 const char *denet_symbols_find(const struct denet_symbols *symbols, uint64_t address) {
-  size_t behind = denet_array_lower_bound(symbols->all, symbols->count, sizeof(*symbols->all),
-                                          &address, compare_with_address);
+  size_t behind =
+      denet_array_upper_bound(symbols->all, symbols->count, sizeof(*symbols->all), address);
   for (size_t back = 1; back <= behind && back <= NESTED_MOST; back++) {
     const struct denet_symbol *symbol = &symbols->all[behind - back];
     uint64_t bytes = symbol->bytes || back > 1 ? symbol->bytes : UNSIZED_MOST;

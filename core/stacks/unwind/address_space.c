@@ -111,8 +111,7 @@ int denet_address_space_read(struct denet_address_space *space) {
   for (size_t i = 0; i < maps.count && i < DSOS_MOST; i++)
     maps.all[i].dso = find_dso(space, process_fd, &maps, &maps.all[i]);
   release_maps(space);
-  space->maps = maps;
-  maps = (struct denet_maps){0};
+  space->maps = DENET_EXCHANGE(maps, (struct denet_maps){0});
   space->read_ns = denet_clock_monotonic_ns();
   return 0;
 }
@@ -132,23 +131,20 @@ uint64_t denet_address_space_bytes(const struct denet_address_space *space) {
          map->capacity * sizeof(*map->entries) + map->names.capacity;
 }
 
-/* Opens the file of a mapping again, if it is still the same. */
-static void reopen(struct denet_address_space *space, const struct denet_mapping *mapping) {
-  DENET_CLOSE int process_fd = open_process(space);
-  struct denet_dso *dso =
-      process_fd < 0 ? NULL : find_dso(space, process_fd, &space->maps, mapping);
-  if (dso)
-    denet_dsos_release(space->dsos, dso);
-}
-
 bool denet_address_space_find(struct denet_address_space *space, uint64_t address,
                               struct denet_dso **out_dso, uint64_t *out_address) {
   const struct denet_mapping *mapping = denet_maps_find(&space->maps, address);
   if (!mapping)
     return false;
-  struct denet_dso *dso = mapping->dso;
-  if (dso && denet_dso_needs_file(dso))
-    reopen(space, mapping);
+  struct denet_dso *dso = mapping->dso, *reopened = NULL;
+  /* More of a file can be read only while it is open. It is opened again if it is the same. */
+  if (dso && dso->fd < 0 && dso->is_elf && !(dso->table_tried && dso->symbols_tried)) {
+    DENET_CLOSE int process_fd = open_process(space);
+    if (process_fd >= 0)
+      reopened = find_dso(space, process_fd, &space->maps, mapping);
+  }
+  if (reopened)
+    denet_dsos_release(space->dsos, reopened);
   uint64_t offset = address - mapping->start + mapping->offset;
   *out_dso = dso;
   if (!dso || !denet_dso_address(dso, offset, out_address))

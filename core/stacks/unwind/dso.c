@@ -167,10 +167,6 @@ void denet_dsos_release(struct denet_dsos *dsos, struct denet_dso *dso) {
     remove_dso(dsos, dso);
 }
 
-bool denet_dso_needs_file(const struct denet_dso *dso) {
-  return dso->fd < 0 && dso->is_elf && !(dso->table_tried && dso->symbols_tried);
-}
-
 bool denet_dso_address(const struct denet_dso *dso, uint64_t offset, uint64_t *out_address) {
   for (size_t i = 0; i < dso->load_count; i++) {
     const Elf64_Phdr *load = &dso->loads[i];

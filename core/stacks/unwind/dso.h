@@ -62,9 +62,6 @@ int denet_dsos_open(struct denet_dsos *dsos, int fd, uint64_t mapped_device,
 /* Removes a user. A dso without users may be gone at once. */
 void denet_dsos_release(struct denet_dsos *dsos, struct denet_dso *dso);
 
-/* Returns whether the file must be opened again before more of it can be read. */
-bool denet_dso_needs_file(const struct denet_dso *dso);
-
 /* Gets the file's own address of what is at an offset in it; false if that is not in memory. */
 bool denet_dso_address(const struct denet_dso *dso, uint64_t offset, uint64_t *out_address);
 

@@ -38,13 +38,10 @@ int denet_unwind_table_init(const struct denet_elf_file *file, uint64_t limit,
   table.debug = table.copy.dwarf ? dwarf_getcfi(table.copy.dwarf) : NULL;
   if (!table.run_time && !table.debug)
     return -ENOENT;
-  *out_table = table;
   /* NOLINTNEXTLINE(clang-analyzer-deadcode.DeadStores): denet_unwind_table_done() reads it. */
-  table = (struct denet_unwind_table){.bytes = 0};
+  *out_table = DENET_EXCHANGE(table, (struct denet_unwind_table){.bytes = 0});
   return 0;
 }
-
-static void free_frame(Dwarf_Frame **frame) { free(*frame); } /* as libdw.h says */
 
 /* --- Expressions, as far as unwind tables use them (DWARF 5, section 2.5) --- */
 
@@ -185,7 +182,7 @@ static enum denet_step step(Dwarf_Frame *frame, struct denet_cursor *cursor) {
 
 enum denet_step denet_unwind_table_step(const struct denet_unwind_table *table, uint64_t address,
                                         struct denet_cursor *cursor, bool *out_is_signal) {
-  DENET_CLEANUP(free_frame) Dwarf_Frame *frame = NULL;
+  DENET_FREE Dwarf_Frame *frame = NULL; /* by free(3), as libdw.h says */
   /* A program may have both kinds, each for some of its functions. */
   bool is_found = (table->run_time && !dwarf_cfi_addrframe(table->run_time, address, &frame)) ||
                   (table->debug && !dwarf_cfi_addrframe(table->debug, address, &frame));

@@ -1,17 +1,6 @@
 #include "core/stacks/blocked_stacks.h"
 
-#include "core/stacks/unwind/x86_64.h"
-#include "core/util/cleanup.h"
-#include "tests/unit/unit.h"
-
-#include <alloca.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/wait.h>
+#include "tests/unit/snapshot.h"
 
 #define STACK_BYTES 4096
 
@@ -81,32 +70,6 @@ START_TEST(number_of_threads_is_bounded) {
 }
 END_TEST
 
-/* Starts a process with one thread, which is blocked in a read from a pipe until *out_go is closed,
- * and reads its registers from /proc. */
-static pid_t start_child(int *out_go, denet_u64 *registers) {
-  int ends[2];
-  char path[64], text[256] = "", byte;
-  ck_assert_int_eq(pipe(ends), 0);
-  pid_t pid = fork();
-  ck_assert_int_ge(pid, 0);
-  if (!pid) {
-    close(ends[1]);
-    _exit((int)read(ends[0], &byte, 1));
-  }
-  close(ends[0]);
-  *out_go = ends[1];
-  snprintf(path, sizeof(path), "/proc/%d/syscall", (int)pid);
-  for (int i = 0; i < 1000 && strncmp(text, "0 ", 2) != 0; i++) {
-    usleep(1000);
-    DENET_CLOSE int fd = open(path, O_RDONLY);
-    ck_assert_int_gt(read(fd, text, sizeof(text) - 1), 0);
-  }
-  ck_assert_int_eq(sscanf(text, "0 %*s %*s %*s %*s %*s %*s 0x%" SCNx64 " 0x%" SCNx64,
-                          &registers[DENET_STACK_POINTER], &registers[DENET_PROGRAM_COUNTER]),
-                   2);
-  return pid;
-}
-
 /* Registers of the sample, off from the real ones; whether the thread has exited by then. */
 static const struct {
   const char *what;
@@ -122,34 +85,28 @@ static const struct {
     {"it has exited", 0, 0, false, true, -ESRCH},
 };
 
-/* A fork has its parent's stack, so what it holds is known. alloca(3), as the address sanitizer may
- * keep a variable elsewhere. */
 START_TEST(stack_is_read_if_the_thread_is_where_it_was) {
-  volatile uint64_t *mark = alloca(sizeof(*mark)); // cppcheck-suppress allocaCalled
-  *mark = UINT64_C(0x1122334455667788) + (uint64_t)getpid();
-  denet_u64 registers[DENET_OFF_CPU_REGISTERS] = {0};
+  struct field field = {0};
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer stack = {0};
-  int go;
-  pid_t pid = start_child(&go, registers);
-  struct denet_blocked_interval interval = {.pid = pid, .tid = pid};
-  size_t at = (size_t)((uint64_t)(uintptr_t)mark - registers[DENET_STACK_POINTER]);
+  start(&field, "chain_plain", "");
+  take_snapshot(&field, STACK_BYTES);
+  wait_until_blocked(field.pid);
+  struct denet_blocked_interval interval = {.pid = field.pid, .tid = field.pid};
+  denet_u64 registers[DENET_OFF_CPU_REGISTERS];
+  memcpy(registers, field.snapshot.registers, sizeof(registers));
   registers[DENET_STACK_POINTER] += samples[_i].pointer_off;
   registers[DENET_PROGRAM_COUNTER] += samples[_i].counter_off;
   if (samples[_i].is_nowhere)
     registers[DENET_STACK_POINTER] = 16;
-  if (samples[_i].has_exited) {
-    close(go);
-    ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
-  }
+  if (samples[_i].has_exited)
+    stop(&field);
   int outcome = denet_blocked_stacks_read("/proc", &interval, registers, STACK_BYTES, &stack);
   ck_assert_msg(outcome == samples[_i].outcome, "%s: %d", samples[_i].what, outcome);
   if (!outcome) {
-    ck_assert_uint_le(stack.length, STACK_BYTES);
-    ck_assert_uint_lt(at + sizeof(*mark), stack.length);
-    ck_assert_mem_eq(stack.bytes + at, (const void *)mark, sizeof(*mark));
+    ck_assert_uint_eq(stack.length, field.snapshot.stack_bytes);
+    ck_assert_mem_eq(stack.bytes, field.stack, stack.length);
   }
-  if (!samples[_i].has_exited)
-    close(go);
+  stop(&field);
 }
 END_TEST
 

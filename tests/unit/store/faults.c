@@ -16,6 +16,8 @@
 /* Each process has several segments, and not all of their descriptors are kept. */
 static const struct limits limits = {.file_bytes = 300, .open_files = 2};
 
+static char what[64]; /* the failure, for messages */
+
 static struct {
   int outcome[LINES];    /* of the writes */
   unsigned found[LINES]; /* how often each line is in the files */
@@ -51,7 +53,7 @@ static bool write_all(struct scene *scene, struct fault fault, unsigned fault_li
   return faults_end() || has_failed;
 }
 
-static void count_line(const char *line, bool is_first, const char *what) {
+static void count_line(const char *line, bool is_first) {
   unsigned number = 0;
   char expected[160];
   bool is_header = strstr(line, "\"metadata\"") != NULL;
@@ -63,11 +65,9 @@ static void count_line(const char *line, bool is_first, const char *what) {
   result.found[number]++;
 }
 
-static void read_lines(const char *file, const char *what) {
+static void read_lines(const char *file) {
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
-  DENET_CLOSE int fd = open(file, O_RDONLY | O_CLOEXEC);
-  ck_assert_msg(fd >= 0, "%s: %m", file);
-  ck_assert_int_eq(denet_buffer_read(&text, fd, 1 << 20), 0);
+  ck_assert_msg(!denet_buffer_read_path(&text, AT_FDCWD, file, 1 << 20), "%s: %m", file);
   if (!text.length) /* it could not even be removed again */
     return;
   ck_assert_msg(text.bytes[text.length - 1] == '\n', "%s: %s has a torn line", what, file);
@@ -75,28 +75,20 @@ static void read_lines(const char *file, const char *what) {
   const char *line = text.bytes;
   for (char *newline; (newline = strchr(line, '\n')); line = newline + 1) {
     *newline = '\0';
-    count_line(line, line == text.bytes, what);
+    count_line(line, line == text.bytes);
   }
 }
-
-static const char *checked_what; /* for the messages of check_entry() */
 
 static int check_entry(const char *file, const struct stat *status, int type, struct FTW *walk) {
   (void)status;
   (void)walk;
   if (type == FTW_F)
-    read_lines(file, checked_what);
+    read_lines(file);
   return 0;
 }
 
-static void check_files(const struct scene *scene, const char *what) {
-  path folder;
-  checked_what = what;
-  nftw(path_of(scene, HOST "/web", folder), check_entry, 16, FTW_PHYS);
-}
-
 /* A metadata line whose write failed may begin a file later, or several. */
-static void expect_lines(unsigned fault_lines, const char *what) {
+static void expect_lines(unsigned fault_lines) {
   for (unsigned i = 0; i < LINES; i++) {
     bool is_written = result.outcome[i] == 0;
     bool is_header = kind_of(i) == DENET_LINE_METADATA;
@@ -132,14 +124,14 @@ START_TEST(each_call_of_a_write_may_fail) {
   struct fault fault = failures[_i].fault;
   bool has_failed = true;
   for (fault.first = 1; has_failed; fault.first++) {
-    char what[64];
+    path folder;
     snprintf(what, sizeof(what), "%s at call %u", failures[_i].what, fault.first);
     unsigned descriptors = count_descriptors();
     struct scene scene = begin(limits);
     memset(&result, 0, sizeof(result));
     has_failed = write_all(&scene, fault, failures[_i].lines);
-    check_files(&scene, what);
-    expect_lines(has_failed ? failures[_i].lines : 0, what);
+    nftw(path_of(&scene, HOST "/web", folder), check_entry, 16, FTW_PHYS);
+    expect_lines(has_failed ? failures[_i].lines : 0);
     /* A file that could not be checked, or that there is no memory for, counts no more. */
     uint64_t counted = denet_store_total_bytes(scene.store);
     ck_assert_msg(has_failed ? counted <= result.bytes : counted == result.bytes,
@@ -149,21 +141,6 @@ START_TEST(each_call_of_a_write_may_fail) {
     ck_assert_uint_eq(count_descriptors(), descriptors);
   }
   ck_assert_uint_gt(fault.first, 5);
-}
-END_TEST
-
-/* A short write that cannot be taken back leaves half a line, after which no line is added. */
-START_TEST(a_line_that_stays_torn_is_not_written_behind) {
-  struct scene scene = begin(no_limits);
-  expect_write(&scene, 1, DENET_LINE_METADATA, HEADER);
-  faults_begin((struct fault){.calls = FAULT_CUT, .first = 1, .count = 1, .error = EIO});
-  int error = try_limited(&scene, sizeof(HEADER "\n") + 4, "web", 1, DENET_LINE_SAMPLE, LINE);
-  denet_store_resume(scene.store);
-  ck_assert(faults_end());
-  ck_assert_int_lt(error, 0);
-  expect_write(&scene, 1, DENET_LINE_SAMPLE, LINE);
-  expect_file(&scene, WEB "1-1000_0002.jsonl", HEADER "\n" LINE "\n");
-  end_scene(&scene);
 }
 END_TEST
 
@@ -221,67 +198,8 @@ START_TEST(each_call_of_the_retention_may_fail) {
 }
 END_TEST
 
-/* Shortages that pass, in the removal of a file. */
-static const struct fault shortages[] = {
-    {.calls = FAULT_OPEN, .first = 1, .count = FAULT_ALWAYS, .error = EMFILE},
-    {.calls = FAULT_OPEN, .first = 2, .count = FAULT_ALWAYS, .error = ENFILE},
-    {.calls = FAULT_OPEN, .first = 3, .count = FAULT_ALWAYS, .error = EMFILE},
-    {.calls = FAULT_OPEN, .first = 4, .count = FAULT_ALWAYS, .error = ENFILE},
-    {.calls = FAULT_STATUS, .first = 2, .count = FAULT_ALWAYS, .error = ENOMEM},
-    {.calls = FAULT_REMOVE, .first = 1, .count = FAULT_ALWAYS, .error = EINTR},
-};
-
-START_TEST(a_file_that_a_shortage_keeps_counts_and_is_removed_later) {
-  uint64_t limit = 2 * FILE_BYTES + sizeof(HEADER);
-  struct scene scene = begin((struct limits){.total_bytes = limit});
-  write_whole(&scene, 1);
-  write_whole(&scene, 2);
-  ck_assert(exists(&scene, WEB "1-1000.jsonl"));
-  expect_write(&scene, 3, DENET_LINE_METADATA, HEADER);
-  faults_begin(shortages[_i]);
-  int error = write_key(&scene, "web", 3, DENET_LINE_SAMPLE, LINE);
-  ck_assert(faults_end());
-  ck_assert_int_eq(error, 0);
-  ck_assert_uint_eq(denet_store_total_bytes(scene.store), 3 * FILE_BYTES);
-  ck_assert(exists(&scene, WEB "1-1000.jsonl"));
-  expect_write(&scene, 3, DENET_LINE_LAST, LINE);
-  ck_assert_uint_eq(denet_store_total_bytes(scene.store), FILE_BYTES + sizeof(LINE));
-  ck_assert(!exists(&scene, WEB "000001"));
-  ck_assert(!exists(&scene, WEB "2-1000.jsonl"));
-  end_scene(&scene);
-}
-END_TEST
-
-/* The check of the file itself, and that of its name, which is made now and then. */
-static const struct {
-  unsigned batches;
-  const char *file; /* that the line goes to */
-  uint64_t total_bytes;
-} checks[] = {
-    {1, WEB "1-1000_0002.jsonl", sizeof(HEADER) + FILE_BYTES},
-    {10, WEB "1-1000.jsonl", FILE_BYTES},
-};
-
-START_TEST(a_file_that_cannot_be_checked_still_counts) {
-  struct scene scene = begin(no_limits);
-  expect_write(&scene, 1, DENET_LINE_METADATA, HEADER);
-  for (unsigned i = 0; i < checks[_i].batches; i++)
-    denet_store_resume(scene.store);
-  faults_begin((struct fault){.calls = FAULT_STATUS, .first = 1, .count = 1, .error = EIO});
-  int error = write_key(&scene, "web", 1, DENET_LINE_SAMPLE, LINE);
-  ck_assert(faults_end());
-  ck_assert_int_eq(error, 0);
-  expect_file(&scene, checks[_i].file, HEADER "\n" LINE "\n");
-  ck_assert_uint_eq(denet_store_total_bytes(scene.store), checks[_i].total_bytes);
-  end_scene(&scene);
-}
-END_TEST
-
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, each_call_of_a_write_may_fail, failures);
-  ADD_TABLE(suite, a_file_that_cannot_be_checked_still_counts, checks);
-  ADD_TEST(suite, a_line_that_stays_torn_is_not_written_behind);
   ADD_TABLE(suite, each_call_of_an_opening_may_fail, refusals);
   ADD_TABLE(suite, each_call_of_the_retention_may_fail, refusals);
-  ADD_TABLE(suite, a_file_that_a_shortage_keeps_counts_and_is_removed_later, shortages);
 }

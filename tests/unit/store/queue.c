@@ -64,10 +64,6 @@ static void *run_taker(void *context) {
   return NULL;
 }
 
-static void start_taker(struct taker *taker) {
-  ck_assert_int_eq(pthread_create(&taker->thread, NULL, run_taker, taker), 0);
-}
-
 static void stop_taker(struct taker *taker) {
   denet_queue_close(taker->queue);
   pthread_join(taker->thread, NULL);
@@ -81,8 +77,16 @@ static const struct denet_line lines[] = {
     {DENET_LINE_END, "x", 4, 0, {"", 0}},
 };
 
+/* A queue that lines come out of. */
+struct way_out {
+  struct denet_queue *queue;
+  size_t next;
+};
+
 static void expect_line(void *context, const struct denet_line *line) {
-  const struct denet_line *expected = &lines[(*(size_t *)context)++];
+  struct way_out *out = context;
+  ck_assert_uint_eq(denet_queue_waiting(out->queue), DENET_COUNT_OF(lines) - out->next);
+  const struct denet_line *expected = &lines[out->next++];
   ck_assert_int_eq(line->kind, expected->kind);
   ck_assert_str_eq(line->instance, expected->instance);
   ck_assert_int_eq(line->pid, expected->pid);
@@ -91,16 +95,16 @@ static void expect_line(void *context, const struct denet_line *line) {
   ck_assert_mem_eq(line->json.bytes, expected->json.bytes, expected->json.length);
 }
 
-START_TEST(lines_come_out_as_they_went_in) {
-  struct denet_queue *queue = new_queue(4096);
-  for (int round = 0; round < 3; round++) {
+START_TEST(lines_come_out_as_they_went_in_and_wait_until_they_were_seen) {
+  struct way_out out = {.queue = new_queue(4096)};
+  for (int round = 0; round < 3; round++, out.next = 0) {
     for (size_t i = 0; i < DENET_COUNT_OF(lines); i++)
-      ck_assert_int_eq(denet_queue_push(queue, &lines[i]), 0);
-    size_t next = 0;
-    ck_assert(denet_queue_take(queue, 0, expect_line, &next));
-    ck_assert_uint_eq(next, DENET_COUNT_OF(lines));
+      ck_assert_int_eq(denet_queue_push(out.queue, &lines[i]), 0);
+    ck_assert(denet_queue_take(out.queue, 0, expect_line, &out));
+    ck_assert_uint_eq(out.next, DENET_COUNT_OF(lines));
+    ck_assert_uint_eq(denet_queue_waiting(out.queue), 0);
   }
-  denet_queue_free(queue);
+  denet_queue_free(out.queue);
 }
 END_TEST
 
@@ -108,7 +112,6 @@ START_TEST(a_full_queue_takes_lines_again_once_they_are_taken) {
   struct denet_queue *queue = new_queue(4096);
   unsigned accepted = fill(queue);
   ck_assert_uint_gt(accepted, 10);
-  ck_assert_int_eq(push(queue, DENET_LINE_SAMPLE, 1, "{\"key\":\"value\"}"), -ENOBUFS);
   struct seen seen = {0};
   ck_assert(denet_queue_take(queue, 0, see, &seen));
   ck_assert_uint_eq(seen.count, accepted);
@@ -117,37 +120,32 @@ START_TEST(a_full_queue_takes_lines_again_once_they_are_taken) {
 }
 END_TEST
 
-static const enum denet_line_kind other_kinds[] = {DENET_LINE_METADATA, DENET_LINE_LAST,
-                                                   DENET_LINE_END};
-
-START_TEST(samples_may_not_use_the_last_eighth) {
-  struct denet_queue *queue = new_queue(4096);
-  fill(queue);
-  ck_assert_int_eq(push(queue, other_kinds[_i], 1, "{\"key\":\"value\"}"), 0);
-  denet_queue_free(queue);
-}
-END_TEST
-
-/* Of 4096 bytes a sample may have seven eighths. */
+/* Of 4096 bytes a sample may have seven eighths; the others may have the last eighth too. */
 static const struct {
   enum denet_line_kind kind;
   size_t json_bytes;
-  int outcome;
-} oversizes[] = {
-    {DENET_LINE_METADATA, 3900, 0},       {DENET_LINE_METADATA, 4096, -EMSGSIZE},
-    {DENET_LINE_LAST, 3900, 0},           {DENET_LINE_LAST, 1000000, -EMSGSIZE},
-    {DENET_LINE_SAMPLE, 3900, -EMSGSIZE}, {DENET_LINE_SAMPLE, 3000, 0},
+  int outcome, outcome_when_full; /* full: it takes no more samples of 15 bytes */
+} fits[] = {
+    {DENET_LINE_METADATA, 15, 0, 0},
+    {DENET_LINE_LAST, 15, 0, 0},
+    {DENET_LINE_END, 15, 0, 0},
+    {DENET_LINE_SAMPLE, 15, 0, -ENOBUFS},
+    {DENET_LINE_METADATA, 3900, 0, -ENOBUFS},
+    {DENET_LINE_LAST, 3900, 0, -ENOBUFS},
+    {DENET_LINE_SAMPLE, 3000, 0, -ENOBUFS},
+    {DENET_LINE_METADATA, 4096, -EMSGSIZE, -EMSGSIZE},
+    {DENET_LINE_LAST, 1000000, -EMSGSIZE, -EMSGSIZE},
+    {DENET_LINE_SAMPLE, 3900, -EMSGSIZE, -EMSGSIZE},
 };
 
-START_TEST(a_line_that_never_fits_is_no_sign_of_a_full_queue) {
+START_TEST(line_fits_by_its_kind_and_length) {
   static char json[1000000];
   struct denet_queue *queue = new_queue(4096);
   struct denet_line line = {
-      .kind = oversizes[_i].kind, .instance = "web", .json = {json, oversizes[_i].json_bytes}};
-  ck_assert_int_eq(denet_queue_push(queue, &line), oversizes[_i].outcome);
+      .kind = fits[_i].kind, .instance = "web", .json = {json, fits[_i].json_bytes}};
+  ck_assert_int_eq(denet_queue_push(queue, &line), fits[_i].outcome);
   fill(queue);
-  int outcome = oversizes[_i].outcome ? oversizes[_i].outcome : -ENOBUFS;
-  ck_assert_int_eq(denet_queue_push(queue, &line), outcome);
+  ck_assert_int_eq(denet_queue_push(queue, &line), fits[_i].outcome_when_full);
   denet_queue_free(queue);
 }
 END_TEST
@@ -166,7 +164,7 @@ END_TEST
 
 START_TEST(half_full_wakes_the_taker) {
   struct taker taker = {.queue = new_queue(4096)};
-  start_taker(&taker);
+  ck_assert_int_eq(pthread_create(&taker.thread, NULL, run_taker, &taker), 0);
   sleep_ms(20);
   fill(taker.queue);
   for (int i = 0; i < 500 && !taker.seen.count; i++)
@@ -176,61 +174,22 @@ START_TEST(half_full_wakes_the_taker) {
 }
 END_TEST
 
-START_TEST(flush_waits_for_the_taker) {
+START_TEST(flush_waits_for_the_taker_unless_another_flush_has_given_it_up) {
   struct taker taker = {.queue = new_queue(4096), .seen = {.is_slow = true}};
-  start_taker(&taker);
-  for (pid_t pid = 1; pid <= 5; pid++)
-    push(taker.queue, DENET_LINE_SAMPLE, pid, "{}");
-  ck_assert_int_eq(denet_queue_flush(taker.queue, FOREVER), 0);
-  ck_assert_uint_eq(taker.seen.count, 5);
-  ck_assert_int_eq(taker.seen.latest_pid, 5);
-  stop_taker(&taker);
-}
-END_TEST
-
-START_TEST(flush_without_a_taker_gives_up_and_does_not_wait_again) {
-  struct denet_queue *queue = new_queue(4096);
-  ck_assert_int_eq(denet_queue_flush(queue, FOREVER), 0); /* of nothing */
-  push(queue, DENET_LINE_SAMPLE, 1, "{}");
-  ck_assert_int_eq(denet_queue_flush(queue, 20 * MS), -ETIMEDOUT);
-  push(queue, DENET_LINE_SAMPLE, 2, "{}");
-  ck_assert_int_eq(denet_queue_flush(queue, FOREVER), -ETIMEDOUT);
-  denet_queue_free(queue);
-}
-END_TEST
-
-START_TEST(flush_waits_again_once_the_taker_goes_on) {
-  struct taker taker = {.queue = new_queue(4096), .seen = {.is_slow = true}};
+  ck_assert_int_eq(denet_queue_flush(taker.queue, FOREVER), 0); /* of nothing */
   push(taker.queue, DENET_LINE_SAMPLE, 1, "{}");
-  ck_assert_int_eq(denet_queue_flush(taker.queue, MS), -ETIMEDOUT);
-  start_taker(&taker);
+  ck_assert_int_eq(denet_queue_flush(taker.queue, 20 * MS), -ETIMEDOUT);
+  push(taker.queue, DENET_LINE_SAMPLE, 2, "{}");
+  ck_assert_int_eq(denet_queue_flush(taker.queue, FOREVER), -ETIMEDOUT);
+  ck_assert_int_eq(pthread_create(&taker.thread, NULL, run_taker, &taker), 0);
   for (int i = 0; i < 500 && denet_queue_waiting(taker.queue); i++)
     sleep_ms(10);
-  push(taker.queue, DENET_LINE_SAMPLE, 2, "{}");
+  for (pid_t pid = 3; pid <= 7; pid++)
+    push(taker.queue, DENET_LINE_SAMPLE, pid, "{}");
   ck_assert_int_eq(denet_queue_flush(taker.queue, FOREVER), 0);
+  ck_assert_uint_eq(taker.seen.count, 7);
+  ck_assert_int_eq(taker.seen.latest_pid, 7);
   stop_taker(&taker);
-}
-END_TEST
-
-/* An each() that asks its queue how many lines wait. */
-struct asker {
-  struct denet_queue *queue;
-  uint64_t waiting;
-};
-
-static void expect_one_less(void *context, const struct denet_line *line) {
-  struct asker *asker = context;
-  (void)line;
-  ck_assert_uint_eq(denet_queue_waiting(asker->queue), asker->waiting--);
-}
-
-START_TEST(a_line_waits_until_it_was_seen) {
-  struct asker asker = {new_queue(4096), 3};
-  for (pid_t pid = 1; pid <= 3; pid++)
-    push(asker.queue, DENET_LINE_SAMPLE, pid, "{}");
-  ck_assert(denet_queue_take(asker.queue, 0, expect_one_less, &asker));
-  ck_assert_uint_eq(denet_queue_waiting(asker.queue), 0);
-  denet_queue_free(asker.queue);
 }
 END_TEST
 
@@ -288,16 +247,12 @@ START_TEST(many_threads_lose_nothing_and_keep_their_order) {
 END_TEST
 
 void add_cases(Suite *suite) {
-  ADD_TEST(suite, lines_come_out_as_they_went_in);
+  ADD_TEST(suite, lines_come_out_as_they_went_in_and_wait_until_they_were_seen);
   ADD_TEST(suite, a_full_queue_takes_lines_again_once_they_are_taken);
-  ADD_TABLE(suite, samples_may_not_use_the_last_eighth, other_kinds);
-  ADD_TABLE(suite, a_line_that_never_fits_is_no_sign_of_a_full_queue, oversizes);
+  ADD_TABLE(suite, line_fits_by_its_kind_and_length, fits);
   ADD_TEST(suite, a_line_waits_as_long_as_asked);
   ADD_TEST(suite, half_full_wakes_the_taker);
-  ADD_TEST(suite, flush_waits_for_the_taker);
-  ADD_TEST(suite, flush_without_a_taker_gives_up_and_does_not_wait_again);
-  ADD_TEST(suite, flush_waits_again_once_the_taker_goes_on);
-  ADD_TEST(suite, a_line_waits_until_it_was_seen);
+  ADD_TEST(suite, flush_waits_for_the_taker_unless_another_flush_has_given_it_up);
   ADD_TEST(suite, a_closed_queue_gives_the_rest_and_takes_nothing);
   ADD_TEST(suite, many_threads_lose_nothing_and_keep_their_order);
 }

@@ -10,6 +10,7 @@
  *                              GONE, the name of an errno, or fails
  *   whole PIDS                 writes a metadata line and a last one
  *   disk N STEP                a step while no file may be longer than N bytes, as on a full disk
+ *   fault CALL,N,ERROR STEP    a step whose Nth open, status, remove or cut fails (faults.h)
  *   resume [xN]                denet_store_resume()
  *   clock DAY TIME             sets the wall clock
  *   file FILE TEXT ...         checks the whole content of a file
@@ -25,6 +26,7 @@
  * All other texts are lines as they stand; one that begins with + has no newline. N may end with F:
  * so many files of H and L. FILE is below the store's folder or, without a slash, in the day's
  * folder of the instance "web". ^ stands for a space. A line that begins with # is a comment. */
+#include "tests/unit/faults.h"
 #include "tests/unit/store_scene.h"
 
 #include <ctype.h>
@@ -42,6 +44,7 @@ static size_t scenario_count;
 static struct scene scene;
 static unsigned descriptors; /* that were open before the store */
 static const char *what;     /* the step, for messages */
+static struct fault fault;   /* of the next line; without calls: none */
 
 #define EXPECT(condition, format, ...) ck_assert_msg(condition, "%s: " format, what, ##__VA_ARGS__)
 
@@ -149,9 +152,27 @@ static void write_lines(enum denet_line_kind kind, char **words, rlim_t disk_byt
     append_text(&text, kind == DENET_LINE_METADATA ? "H" : "L");
   text.bytes[text.length - 1] = '\0'; /* the store adds the newline */
   for (; times; times--)
-    for (pid_t pid = first; pid <= last; pid++)
-      expect_outcome(try_limited(&scene, disk_bytes, instance, pid, kind, text.bytes), instance,
-                     outcome);
+    for (pid_t pid = first; pid <= last; pid++) {
+      faults_begin(fault);
+      int error = try_limited(&scene, disk_bytes, instance, pid, kind, text.bytes);
+      bool has_failed = faults_end();
+      EXPECT(has_failed || !fault.calls, "there is no such call");
+      fault.calls = 0;
+      expect_outcome(error, instance, outcome);
+    }
+}
+
+/* Takes CALL,N,ERROR. */
+static void prepare_fault(const char *word) {
+  char call[8], error[16];
+  EXPECT(sscanf(word, "%7[a-z],%u,%15s", call, &fault.first, error) == 3, "no fault");
+  fault.calls = *call == 'o'   ? FAULT_OPEN
+                : *call == 's' ? FAULT_STATUS
+                : *call == 'r' ? FAULT_REMOVE
+                               : FAULT_CUT;
+  fault.count = 1;
+  for (fault.error = 1; strcmp(strerrorname_np(fault.error), error) != 0;)
+    fault.error++;
 }
 
 static bool run_line_step(char **words, rlim_t disk_bytes) {
@@ -178,6 +199,10 @@ static void run_store_step(char **words) {
     denet_store_close(other);
   } else if (!strcmp(step, "disk")) {
     EXPECT(run_line_step(words + 2, number(words[1])), "no step");
+  } else if (!strcmp(step, "fault")) {
+    prepare_fault(words[1]);
+    if (!run_line_step(words + 2, RLIM_INFINITY))
+      run_store_step(words + 2);
   } else if (!strcmp(step, "whole")) {
     for (split_pids(words[1], &instance, &pid, &last); pid <= last; pid++)
       write_whole(&scene, pid);

@@ -74,9 +74,10 @@ START_TEST(lines_pushed_before_and_after_the_start_are_in_their_files) {
 }
 END_TEST
 
-START_TEST(a_writer_that_cannot_start_takes_no_lines) {
+START_TEST(a_writer_that_cannot_start_takes_no_lines_and_stops_at_once) {
   struct scene scene = begin_closed();
-  struct denet_writer *writer = new_writer(1 << 20), *without_path = new_writer(1 << 20);
+  struct denet_writer *writer = new_writer(1 << 20), *without_path = new_writer(1 << 20),
+                      *not_started = new_writer(1024);
   fclose(fopen(scene.folder, "w")); /* in the way */
   ck_assert_int_eq(push(writer, 1, DENET_LINE_METADATA, HEADER), 0);
   ck_assert_int_eq(start(writer, scene.folder), -ENOTDIR);
@@ -86,6 +87,9 @@ START_TEST(a_writer_that_cannot_start_takes_no_lines) {
   ck_assert_int_eq(push(without_path, 1, DENET_LINE_METADATA, HEADER), ENOENT);
   ck_assert(denet_writer_stop(writer, 60));
   ck_assert(denet_writer_stop(without_path, 60));
+  ck_assert_int_eq(push(not_started, 1, DENET_LINE_METADATA, HEADER), 0);
+  ck_assert(denet_writer_stop(not_started, 60));
+  ck_assert(denet_writer_stop(NULL, 60));
   ck_assert_str_eq(logged.text, "");
   end_scene(&scene);
 }
@@ -147,19 +151,10 @@ START_TEST(metadata_that_the_store_keeps_is_not_lost) {
 }
 END_TEST
 
-START_TEST(a_writer_that_never_started_stops_at_once) {
-  struct denet_writer *writer = new_writer(1024);
-  push(writer, 1, DENET_LINE_METADATA, HEADER);
-  ck_assert(denet_writer_stop(writer, 60));
-  ck_assert(denet_writer_stop(NULL, 60));
-}
-END_TEST
-
 void add_cases(Suite *suite) {
   ADD_TEST(suite, lines_pushed_before_and_after_the_start_are_in_their_files);
-  ADD_TEST(suite, a_writer_that_cannot_start_takes_no_lines);
+  ADD_TEST(suite, a_writer_that_cannot_start_takes_no_lines_and_stops_at_once);
   ADD_TEST(suite, drops_are_logged_once_and_counted_at_the_end);
   ADD_TEST(suite, lines_that_cannot_be_written_are_logged_once_and_counted);
   ADD_TEST(suite, metadata_that_the_store_keeps_is_not_lost);
-  ADD_TEST(suite, a_writer_that_never_started_stops_at_once);
 }

@@ -36,37 +36,33 @@ static size_t index_of(const struct denet_elf_file *file, const char *name) {
 
 START_TEST(linked_section_has_no_name_in_the_copy) {
   const char *names[] = {".eh_frame"};
-  struct denet_elf_file file;
-  struct denet_elf_copy copy;
+  DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file file = {.fd = -1};
+  DENET_CLEANUP(denet_elf_copy_done) struct denet_elf_copy copy = {0};
   DENET_CLOSE int fd = open_copy("chain_plain", &file);
   Elf64_Shdr *frames = &file.sections[index_of(&file, ".eh_frame")];
   frames->sh_link = (uint32_t)index_of(&file, ".eh_frame_hdr");
   ck_assert_int_eq(denet_elf_file_copy(&file, names, 1, LIMIT, &copy), 0);
   ck_assert_ptr_nonnull(denet_elf_copy_section(&copy, ".eh_frame"));
   ck_assert_ptr_null(denet_elf_copy_section(&copy, ".eh_frame_hdr"));
-  denet_elf_copy_done(&copy);
-  denet_elf_file_done(&file);
 }
 END_TEST
 
 START_TEST(names_in_the_copy_are_those_that_were_read_first) {
   const char *names[] = {".symtab"};
-  struct denet_elf_file file;
-  struct denet_elf_copy copy;
+  DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file file = {.fd = -1};
+  DENET_CLEANUP(denet_elf_copy_done) struct denet_elf_copy copy = {0};
   DENET_CLOSE int fd = open_copy("chain_plain", &file);
   off_t at = (off_t)file.sections[file.names_index].sh_offset +
              file.sections[index_of(&file, ".symtab")].sh_name;
   ck_assert_int_eq(pwrite(fd, ".zdebug", 7, at), 7);
   ck_assert_int_eq(denet_elf_file_copy(&file, names, 1, LIMIT, &copy), 0);
   ck_assert_ptr_nonnull(denet_elf_copy_section(&copy, ".symtab"));
-  denet_elf_copy_done(&copy);
-  denet_elf_file_done(&file);
 }
 END_TEST
 
 START_TEST(names_of_symbols_are_not_compressed) {
-  struct denet_elf_file file;
-  struct denet_symbols symbols = {0};
+  DENET_CLEANUP(denet_elf_file_done) struct denet_elf_file file = {.fd = -1};
+  DENET_CLEANUP(denet_symbols_done) struct denet_symbols symbols = {0};
   DENET_CLOSE int fd = open_copy("chain_plain", &file);
   size_t link = file.sections[index_of(&file, ".symtab")].sh_link;
   file.sections[link].sh_flags |= SHF_COMPRESSED;
@@ -75,8 +71,6 @@ START_TEST(names_of_symbols_are_not_compressed) {
   ck_assert_int_eq(pwrite(fd, &header, sizeof(header), (off_t)file.sections[link].sh_offset),
                    sizeof(header));
   ck_assert_int_eq(denet_symbols_init(&file, NULL, LIMIT, &symbols), -ENOENT);
-  denet_symbols_done(&symbols);
-  denet_elf_file_done(&file);
 }
 END_TEST
 

@@ -3,8 +3,6 @@
 #include "tests/unit/faults.h"
 #include "tests/unit/snapshot.h"
 
-#include <dirent.h>
-
 #define CALLS (FAULT_OPEN | FAULT_READ | FAULT_LINK | FAULT_STATUS | FAULT_SEEK)
 
 /* Opens the process and gets its frames. 0 or -errno. */
@@ -13,15 +11,6 @@ static int ask(struct denet_unwinder *unwinder, const struct denet_snapshot *sna
   denet_buffer_clear(frames);
   denet_unwinder_open_process(unwinder, snapshot->pid, snapshot->start_ns, snapshot->exec_id, 0, 0);
   return denet_unwinder_append_frames(unwinder, snapshot, frames);
-}
-
-static unsigned count_descriptors(void) {
-  DIR *entries = opendir("/proc/self/fd");
-  unsigned count = 0;
-  while (readdir(entries))
-    count++;
-  closedir(entries);
-  return count;
 }
 
 static const struct {
