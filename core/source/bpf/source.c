@@ -4,6 +4,7 @@
 #include "core/source/bpf/source.h"
 
 #include "core/source/bpf/records.h"
+#include "core/util/cleanup.h"
 
 #include <errno.h>
 #include <stdio.h>
