@@ -47,6 +47,14 @@ struct denet_lifecycle_entry *denet_lifecycle_find(const struct denet_lifecycle 
   return find_index(lifecycle, pid, start_ns, &index) ? lifecycle->entries[index] : NULL;
 }
 
+struct denet_lifecycle_entry *denet_lifecycle_find_last(const struct denet_lifecycle *lifecycle,
+                                                        pid_t pid, uint64_t start_ns) {
+  size_t index;
+  find_index(lifecycle, pid, start_ns + 1, &index);
+  struct denet_lifecycle_entry *entry = index ? lifecycle->entries[index - 1] : NULL;
+  return entry && entry->pid == pid ? entry : NULL;
+}
+
 struct denet_lifecycle_entry *denet_lifecycle_add(struct denet_lifecycle *lifecycle, pid_t pid,
                                                   uint64_t start_ns) {
   size_t index;
@@ -95,12 +103,11 @@ static int copy_texts(const struct denet_bpf_texts *texts, struct denet_bpf_text
 /* Copies the texts of the parent, whose entry may be removed before the end of the fork comes. */
 static int note_fork(const struct denet_lifecycle *lifecycle, struct denet_lifecycle_entry *entry,
                      const struct denet_bpf_fork *fork) {
-  size_t index;
   entry->was_forked = true;
   entry->parent_pid = (pid_t)fork->parent_pid;
-  find_index(lifecycle, entry->parent_pid, UINT64_MAX, &index);
-  const struct denet_lifecycle_entry *parent = index ? lifecycle->entries[index - 1] : NULL;
-  if (!parent || parent->pid != entry->parent_pid || parent->has_exited)
+  const struct denet_lifecycle_entry *parent =
+      denet_lifecycle_find_last(lifecycle, entry->parent_pid, entry->start_ns);
+  if (!parent || parent->has_exited)
     return 0;
   const struct denet_bpf_texts *texts = parent->texts ? parent->texts : parent->inherited;
   return texts ? copy_texts(texts, &entry->inherited) : 0;

@@ -47,6 +47,11 @@ int denet_lifecycle_note(struct denet_lifecycle *lifecycle, const void *event, s
 struct denet_lifecycle_entry *denet_lifecycle_find(const struct denet_lifecycle *lifecycle,
                                                    pid_t pid, uint64_t start_ns);
 
+/* Returns the entry of the last process with this pid that started at start_ns or before, likewise.
+ */
+struct denet_lifecycle_entry *denet_lifecycle_find_last(const struct denet_lifecycle *lifecycle,
+                                                        pid_t pid, uint64_t start_ns);
+
 /* Removes and frees the entry with this index. */
 void denet_lifecycle_remove(struct denet_lifecycle *lifecycle, size_t index);
 

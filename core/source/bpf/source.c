@@ -184,6 +184,19 @@ static int take_process(struct denet_bpf_source *bpf, struct denet_bpf_head *hea
   return 0;
 }
 
+/* Returns whether the parent of a process that is gone has exited, is in no pass and has no final
+ * usage yet: the process is listed together with it, to join its trees. */
+static bool awaits_parent(const struct denet_bpf_source *bpf,
+                          const struct denet_lifecycle_entry *entry) {
+  if (!entry->was_forked || bpf->begun_ns - entry->listed_ns > FINAL_NS ||
+      denet_process_table_find(bpf->source.table, entry->parent_pid))
+    return false;
+  const struct denet_lifecycle_entry *parent =
+      denet_lifecycle_find_last(&bpf->lifecycle, entry->parent_pid, entry->start_ns);
+  return parent && parent->has_exited && !parent->was_freed && !parent->was_given_up &&
+         parent->start_ns >= bpf->opened_ns;
+}
+
 /* Takes the events of one process: its exec, and its final usage. A process that was born and freed
  * between two passes is in no record. */
 static int take_entry(struct denet_bpf_source *bpf, struct denet_lifecycle_entry *entry) {
@@ -197,6 +210,8 @@ static int take_entry(struct denet_bpf_source *bpf, struct denet_lifecycle_entry
     entry->is_applied = true;
     return 0;
   }
+  if (!is_known && awaits_parent(bpf, entry))
+    return 0;
   int error = is_known ? 0 : denet_process_table_add_gone(bpf->source.table, entry->pid, &process);
   if (!error)
     take_final(bpf, process, entry);
