@@ -1,4 +1,4 @@
-/* A build without BPF has no off-CPU profiling. */
+/* A build without BPF, or for another machine than x86-64, has no off-CPU profiling. */
 #include "core/stacks/profiler.h"
 
 #include <errno.h>
@@ -7,7 +7,11 @@
 
 int denet_profiler_open(const struct denet_profiler_settings *settings, const char *proc_path,
                         struct denet_error *error, struct denet_profiler **out_profiler) {
+#ifdef __x86_64__
   return denet_error_set(error, -ENOTSUP, "denet was built without BPF");
+#else
+  return denet_error_set(error, -ENOTSUP, "stacks are for x86_64 only");
+#endif
 }
 
 /* Not called, as there is no profiler: */

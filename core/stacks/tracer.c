@@ -1,7 +1,6 @@
 #include "core/stacks/tracer.h"
 
 #include "core/source/bpf/loader.h"
-#include "core/stacks/unwind/x86_64.h"
 #include "core/util/cleanup.h"
 
 #include <bpf/btf.h>
@@ -134,12 +133,12 @@ int denet_tracer_open(const struct denet_profiler_settings *settings, struct den
   DENET_CLEANUP(free_tracerp) struct denet_tracer *tracer = calloc(1, sizeof(*tracer));
   if (!tracer)
     return denet_error_set(error, -ENOMEM, "there is no memory");
-  struct utsname name;
-  if (uname(&name) || strcmp(name.machine, DENET_MACHINE) != 0)
-    return denet_error_set(error, -ENOTSUP, "stacks are for " DENET_MACHINE " only");
+  struct utsname name = {0};
   int failure = start(tracer, settings);
-  if (failure)
+  if (failure) {
+    uname(&name);
     return denet_tracer_explain(failure, name.release, error);
+  }
   *out_tracer = DENET_TAKE(tracer);
   return 0;
 }

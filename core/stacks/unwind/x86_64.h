@@ -3,7 +3,6 @@
  * names. */
 #pragma once
 
-#define DENET_MACHINE "x86_64" /* as uname(2) has it */
 #define DENET_REGISTERS 17
 #define DENET_FRAME_POINTER 6    /* rbp */
 #define DENET_STACK_POINTER 7    /* rsp */
