@@ -325,10 +325,11 @@ void denet_loader_drain(struct denet_loader *loader) {
   clear(&kernel.events);
 }
 
-void denet_loader_request_exit(struct denet_loader *loader, pid_t pid, uint64_t start_ns) {
+bool denet_loader_request_exit(struct denet_loader *loader, pid_t pid, uint64_t start_ns) {
   const struct slot *slot = &kernel.slots[((denet_u32)pid - FIRST_PID) % SLOTS];
   if (kernel.answers && !slot->is_there && head_of(slot, 0).start_ns == start_ns)
     send_free(slot);
+  return kernel.answers;
 }
 
 void denet_loader_set_full(struct denet_loader *loader, pid_t pid, bool is_full) {

@@ -78,12 +78,13 @@ void denet_loader_set_full(struct denet_loader *loader, pid_t pid, bool is_full)
   *word = is_full ? *word | bit : *word & ~bit;
 }
 
-void denet_loader_request_exit(struct denet_loader *loader, pid_t pid, uint64_t start_ns) {
+bool denet_loader_request_exit(struct denet_loader *loader, pid_t pid, uint64_t start_ns) {
   struct denet_bpf_exit_request request = {(denet_u64)pid, start_ns};
   LIBBPF_OPTS(bpf_test_run_opts, run, .ctx_in = &request, .ctx_size_in = sizeof(request));
   int program = bpf_program__fd(loader->bpf->progs.request_exit);
   if (program >= 0)
     bpf_prog_test_run_opts(program, &run);
+  return program >= 0;
 }
 
 uint64_t denet_loader_lost(const struct denet_loader *loader) {

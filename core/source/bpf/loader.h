@@ -29,8 +29,9 @@ int denet_loader_list(struct denet_loader *loader, uint64_t full_since_ns,
 void denet_loader_drain(struct denet_loader *loader);
 
 /* Requests the DENET_BPF_FREE event of a process that has exited and is not in the last pass. If
- * the kernel has it, the next drain gives it. */
-void denet_loader_request_exit(struct denet_loader *loader, pid_t pid, uint64_t start_ns);
+ * the kernel has it, the next drain gives it. Returns false before Linux 6.3: it comes by itself,
+ * after an RCU grace period. */
+bool denet_loader_request_exit(struct denet_loader *loader, pid_t pid, uint64_t start_ns);
 
 /* Sets whether the process has full records whenever it started. */
 void denet_loader_set_full(struct denet_loader *loader, pid_t pid, bool is_full);

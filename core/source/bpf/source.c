@@ -88,6 +88,14 @@ static void take_final(const struct denet_bpf_source *bpf, struct denet_process 
     process->ended_ns = entry->exit.exit_ns;
 }
 
+/* Returns whether the final usage has come and the one of each process that exited before too: the
+ * kernel sends them in any order before Linux 6.3, and a child must be in the trees of its parent
+ * before these end. */
+static bool is_final(const struct denet_bpf_source *bpf,
+                     const struct denet_lifecycle_entry *entry) {
+  return entry->was_freed && entry->exit.exit_ns <= bpf->pending_ns;
+}
+
 /* Gives its final usage to a process that no pass lists any more. Returns whether it stays in the
  * table to wait for that, if it may; else what comes is dropped. */
 static bool awaits_final(struct denet_bpf_source *bpf, struct denet_process *process,
@@ -98,13 +106,14 @@ static bool awaits_final(struct denet_bpf_source *bpf, struct denet_process *pro
     denet_loader_drain(bpf->loader);
     entry = denet_bpf_source_entry(bpf, process);
   }
-  if (entry && entry->was_freed) {
+  if (!process->notes.bpf.missed_ns)
+    process->notes.bpf.missed_ns = bpf->begun_ns;
+  may_wait &= !process->ended && bpf->begun_ns - process->notes.bpf.missed_ns < FINAL_NS;
+  if (entry && (may_wait ? is_final(bpf, entry) : entry->was_freed)) {
     take_final(bpf, process, entry);
     return false;
   }
-  if (!process->notes.bpf.missed_ns)
-    process->notes.bpf.missed_ns = bpf->begun_ns;
-  if (may_wait && !process->ended && bpf->begun_ns - process->notes.bpf.missed_ns < FINAL_NS)
+  if (may_wait)
     return true;
   entry = denet_lifecycle_add(&bpf->lifecycle, process->pid, process->born_ns);
   if (entry)
@@ -184,7 +193,7 @@ static bool awaits_parent(const struct denet_bpf_source *bpf,
     if (!entry || !entry->has_exited || entry->is_applied || entry->was_given_up ||
         entry->start_ns < bpf->opened_ns)
       return false;
-    if (!entry->was_freed)
+    if (!is_final(bpf, entry))
       return true;
   }
   return false;
@@ -231,7 +240,7 @@ static int take_entry(struct denet_bpf_source *bpf, struct denet_lifecycle_entry
     entry->is_applied = true;
     return 0;
   }
-  if (!is_known && awaits_parent(bpf, entry))
+  if (!is_final(bpf, entry) || (!is_known && awaits_parent(bpf, entry)))
     return 0;
   int error = is_known ? 0 : denet_process_table_add_gone(bpf->source.table, entry->pid, &process);
   if (!error)
@@ -321,15 +330,22 @@ static int take_event(void *context, void *event, size_t size) {
 }
 
 /* Requests the final usage of processes that this pass does not list: those that exited before it
- * began, and those that were given up, for which the kernel keeps a task. */
+ * began, and those that were given up, for which the kernel keeps a task. Where the kernel takes no
+ * requests, notes since when a final usage is awaited that no process of the table awaits. */
 static void request_exits(struct denet_bpf_source *bpf) {
+  bpf->pending_ns = UINT64_MAX;
   for (size_t i = 0; i < bpf->lifecycle.count; i++) {
     struct denet_lifecycle_entry *entry = bpf->lifecycle.entries[i];
     bool has_exited = entry->has_exited && entry->exit.exit_ns < bpf->begun_ns;
     if (!entry->listed_ns)
       entry->listed_ns = bpf->begun_ns;
-    if ((has_exited || entry->was_given_up) && !entry->was_freed)
-      denet_loader_request_exit(bpf->loader, entry->pid, entry->start_ns);
+    if (!(has_exited || entry->was_given_up) || entry->was_freed ||
+        denet_loader_request_exit(bpf->loader, entry->pid, entry->start_ns))
+      continue;
+    bool is_awaited = !entry->was_given_up && bpf->begun_ns - entry->listed_ns <= FINAL_NS &&
+                      !denet_process_table_find(bpf->source.table, entry->pid);
+    if (is_awaited && entry->exit.exit_ns < bpf->pending_ns)
+      bpf->pending_ns = entry->exit.exit_ns;
   }
 }
 

@@ -20,6 +20,7 @@ struct denet_bpf_source {
   uint64_t opened_ns; /* boot clock, as all times here; processes that started before are not new */
   uint64_t begun_ns;  /* start of the last pass */
   uint64_t complete_ns; /* likewise, if it was complete; else 0 */
+  uint64_t pending_ns;  /* the first exit whose final usage is awaited; that of later ones waits */
   uint64_t events;      /* taken since the start of the last pass */
   uint64_t events_lost; /* events that could not be noted or never came */
   bool has_missed;      /* this pass: a compact record of an unknown process */

@@ -33,6 +33,7 @@ static struct {
   size_t count;
   unsigned requests; /* so many requests for the final usage were made */
   unsigned refusals; /* so many of the next ones have no answer */
+  bool is_old;       /* it takes no requests */
   int (*take)(void *context, void *event, size_t size);
   void *context;
 } kernel;
@@ -73,7 +74,7 @@ void denet_loader_drain(struct denet_loader *loader) {
   kernel.count = 0;
 }
 
-void denet_loader_request_exit(struct denet_loader *loader, pid_t pid, uint64_t start_ns) {
+bool denet_loader_request_exit(struct denet_loader *loader, pid_t pid, uint64_t start_ns) {
   (void)loader;
   struct denet_bpf_process end = {
       .identity.compact = {.head = {DENET_BPF_FREE, (denet_u32)pid, start_ns}, .name = "job"}};
@@ -82,6 +83,7 @@ void denet_loader_request_exit(struct denet_loader *loader, pid_t pid, uint64_t 
     kernel.refusals--;
   else
     send(&end, sizeof(end));
+  return !kernel.is_old;
 }
 
 void denet_loader_set_full(struct denet_loader *loader, pid_t pid, bool is_full) {
@@ -514,12 +516,15 @@ static const struct {
   const char *what;
   bool is_listed;
   int program_pass, fork_pass;
+  bool is_old;
 } ends[] = {
-    {"both in one pass", false, 2, 2},
-    {"the fork first", false, 3, 2},
-    {"the program first", false, 2, 3},
-    {"both in one pass, program listed", true, 2, 2},
-    {"the program first, and listed", true, 2, 3},
+    {"both in one pass", false, 2, 2, false},
+    {"the fork first", false, 3, 2, false},
+    {"the program first", false, 2, 3, false},
+    {"both in one pass, program listed", true, 2, 2, false},
+    {"the program first, and listed", true, 2, 3, false},
+    {"the program first, of an old kernel", false, 2, 3, true},
+    {"the program first, and listed, of an old kernel", true, 2, 3, true},
 };
 
 static void send_fork(denet_u32 pid, denet_u64 start_ns, denet_u32 parent_pid) {
@@ -527,8 +532,8 @@ static void send_fork(denet_u32 pid, denet_u64 start_ns, denet_u32 parent_pid) {
   send(&fork, sizeof(fork));
 }
 
-static void send_exit(const struct denet_bpf_process *process) {
-  struct denet_bpf_exit exit = {.head = process->identity.compact.head, .exit_ns = START_NS};
+static void send_exit(const struct denet_bpf_process *process, uint64_t exit_ns) {
+  struct denet_bpf_exit exit = {.head = process->identity.compact.head, .exit_ns = exit_ns};
   exit.head.kind = DENET_BPF_EXIT;
   send(&exit, sizeof(exit));
 }
@@ -557,9 +562,10 @@ START_TEST(texts_of_a_fork_that_ends_with_its_parent_are_those_of_the_parent) {
   for (size_t i = 0; i < table.count; i++)
     table.processes[i]->changed = false; /* it has been matched */
   kernel.refusals = UINT32_MAX;
+  kernel.is_old = ends[_i].is_old;
   send_fork(PID, START_NS, PARENT);
-  send_exit(&fork);
-  send_exit(&program);
+  send_exit(&fork, START_NS);
+  send_exit(&program, START_NS + 1);
   struct denet_process *gone = NULL;
   for (int pass = 2; pass <= 3 && !gone; pass++) {
     if (pass == ends[_i].program_pass)
@@ -572,7 +578,7 @@ START_TEST(texts_of_a_fork_that_ends_with_its_parent_are_those_of_the_parent) {
   ck_assert_ptr_nonnull(gone);
   /* The fork joins the trees of its parent, so it waits for it. */
   bool has_parent = denet_process_table_find_parent(&table, gone) != NULL;
-  ck_assert_int_eq(has_parent, ends[_i].program_pass >= ends[_i].fork_pass);
+  ck_assert_int_eq(has_parent, ends[_i].is_old || ends[_i].program_pass >= ends[_i].fork_pass);
   int outcome = denet_source_read_text(source, gone, DENET_TEXT_ARGUMENTS, &text);
   ck_assert_msg(outcome == 0, "%s: %d", ends[_i].what, outcome);
   ck_assert_str_eq(denet_buffer_text(&text).bytes, reads[0].text);
@@ -635,6 +641,27 @@ START_TEST(records_follow_each_other_up_to_a_malformed_one) {
 }
 END_TEST
 
+START_TEST(living_child_of_a_parent_that_has_exited_is_listed_together_with_it) {
+  struct denet_bpf_process parent = make_process(PARENT), child = make_process(PID);
+  parent.identity.compact.head.start_ns = START_NS;
+  child.identity.compact.head.start_ns = START_NS + 1;
+  kernel.is_old = true;
+  kernel.refusals = UINT32_MAX;
+  pass_at(START_NS);
+  send_fork(PARENT, START_NS, 1);
+  send_fork(PID, START_NS + 1, PARENT);
+  send_exit(&parent, START_NS + 2);
+  list(&child, sizeof(child));
+  pass_at(START_NS + SECOND);
+  ck_assert_ptr_null(denet_process_table_find(&table, PID));
+  send_final(parent);
+  pass_at(START_NS + 2 * SECOND);
+  const struct denet_process *listed = denet_process_table_find(&table, PID);
+  ck_assert_ptr_nonnull(listed);
+  ck_assert_ptr_nonnull(denet_process_table_find_parent(&table, listed));
+}
+END_TEST
+
 static void add(Suite *suite, const TTest *test, int rows) {
   TCase *cases = tcase_create(test->name);
   tcase_add_checked_fixture(cases, begin, end_scene);
@@ -649,6 +676,7 @@ void add_cases(Suite *suite) {
   add(suite, arguments_are_those_of_the_program_in_the_pass, DENET_COUNT_OF(reads));
   add(suite, texts_of_a_fork_that_ends_with_its_parent_are_those_of_the_parent,
       DENET_COUNT_OF(ends));
+  add(suite, living_child_of_a_parent_that_has_exited_is_listed_together_with_it, 1);
   add(suite, process_without_final_usage_counts_as_lost, 1);
   add(suite, final_usage_of_a_zombie_that_was_given_up_is_requested, 1);
   add(suite, usage_of_threads_is_added_to_their_processes_in_any_order, DENET_COUNT_OF(orders));
