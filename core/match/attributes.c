@@ -60,10 +60,13 @@ static int read_user(struct denet_attributes_reader *reader, struct denet_proces
     user->outcome = env->user_name(env->context, uid, user->name, sizeof(user->name));
     user->expires_ns = now_ns + (user->outcome ? DENET_USER_RETRY_NS : DENET_USER_NS);
   }
+  if (denet_error_is_transient(user->outcome))
+    return user->outcome;
+  if (user->outcome) /* as ps(1) does */
+    snprintf(user->name, sizeof(user->name), "%u", (unsigned)uid);
   attributes->uid = uid;
-  if (!user->outcome)
-    attributes->field[DENET_FIELD_USER] = denet_text_of(user->name);
-  return user->outcome;
+  attributes->field[DENET_FIELD_USER] = denet_text_of(user->name);
+  return 0;
 }
 
 int denet_attributes_read(struct denet_attributes_reader *reader, struct denet_process *process,

@@ -73,7 +73,7 @@ void denet_rule_inherit_off_cpu(struct denet_rule *rule, enum denet_off_cpu_mode
 void denet_rule_forgo_stacks(struct denet_rule *rule);
 
 /* The attributes of a process. A text that could not be read is absent: it meets no condition, not
- * even a negated one; a user without a name is compared by the digits of uid. Only the fields in
+ * even a negated one; the name of a user without one is the digits of uid. Only the fields in
  * rule->fields need be filled. Everything is borrowed and NUL-terminated. The command line has
  * spaces between the arguments; without arguments it is "[comm]", as in collectd's processes
  * plugin. */

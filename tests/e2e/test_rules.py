@@ -122,6 +122,20 @@ class Units(unittest.TestCase):
                 self.assertEqual(collectd.latest("none", "ps_count"), [0, 0])
 
 
+class UnnamedUsers(unittest.TestCase):
+    def test_a_user_without_a_name_is_its_number(self):
+        uids = (54321, 54322)
+        for uid in uids:
+            self.enterContext(sleeper("unnamed", comm=f"{COMM}u",
+                                      prefix=["setpriv", f"--reuid={uid}"]))
+        rules = rule("users", f'Comm "{COMM}u"', 'Instance "u-%{user}"')
+        with Collectd(rules, interval=0.5) as collectd:
+            for uid in uids:
+                collectd.wait_for_values(f"u-{uid}", "ps_count")
+                self.assertEqual(collectd.latest(f"u-{uid}", "ps_count"), [1, 1])
+            self.assertNotIn("u-", collectd.instances())
+
+
 class Names(unittest.TestCase):
     """How processes are named, and so grouped."""
 

@@ -149,7 +149,7 @@ START_TEST(name_of_a_user_is_looked_up_once_in_a_while) {
   host.now_ns = SECOND;
   host.user_outcome = ages[_i].outcome;
   ck_assert_int_eq(read_all(), 0);
-  ck_assert_int_eq(attributes.field[DENET_FIELD_USER].bytes != NULL, ages[_i].outcome == 0);
+  ck_assert_str_eq(attributes.field[DENET_FIELD_USER].bytes, ages[_i].outcome ? "7" : "user7");
   ck_assert_uint_eq(attributes.uid, 7);
   host.now_ns += ages[_i].later_ns;
   ck_assert_int_eq(read_all(), 0);
