@@ -21,8 +21,7 @@ static const uint64_t rematch_ages_ns[] = {UINT64_C(1000000000), UINT64_C(100000
 
 /* Fields that change without an event of the kernel. */
 #define SILENT_FIELDS                                                                              \
-  (1u << DENET_FIELD_COMMAND_LINE | 1u << DENET_FIELD_USER | 1u << DENET_FIELD_CGROUP |            \
-   1u << DENET_FIELD_UNIT)
+  (1u << DENET_FIELD_COMMAND_LINE | 1u << DENET_FIELD_USER | DENET_CGROUP_FIELDS)
 
 void denet_matcher_init(struct denet_matcher *matcher) {
   matcher->reader =

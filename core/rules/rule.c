@@ -22,6 +22,7 @@ static const struct condition_key {
     {"Executable", DENET_FIELD_EXECUTABLE, DENET_PATTERN_GLOB},
     {"User", DENET_FIELD_USER, DENET_PATTERN_EXACT},
     {"Unit", DENET_FIELD_UNIT, DENET_PATTERN_GLOB},
+    {"Container", DENET_FIELD_CONTAINER, DENET_PATTERN_GLOB},
     {"Cgroup", DENET_FIELD_CGROUP, DENET_PATTERN_GLOB},
     {"PidFile", DENET_FIELD_PID_FILE, DENET_PATTERN_EXACT},
 };
@@ -249,6 +250,18 @@ static bool match_user(const struct denet_pattern *pattern,
          denet_pattern_matches(pattern, denet_text_of(digits), NULL, 0);
 }
 
+/* Returns whether the pattern matches one of the names, which have NULs between them. */
+static bool match_names(const struct denet_condition *condition, struct denet_text names,
+                        struct denet_captures *captures) {
+  bool matches = false;
+  for (size_t at = 0; at <= names.length && !matches;) {
+    struct denet_text name = denet_text_of(names.bytes + at);
+    matches = denet_pattern_matches(condition->pattern, name, captures, condition->first_capture);
+    at += name.length + 1;
+  }
+  return matches;
+}
+
 static bool condition_holds(const struct denet_condition *condition,
                             const struct denet_attributes *attributes,
                             struct denet_captures *captures) {
@@ -258,9 +271,13 @@ static bool condition_holds(const struct denet_condition *condition,
     return condition->pid != 0 && (attributes->pid == condition->pid) != condition->negated;
   if (!text.bytes && (!is_user || attributes->uid == UINT64_MAX))
     return false; /* it is absent */
-  bool matches =
-      is_user ? match_user(condition->pattern, attributes)
-              : denet_pattern_matches(condition->pattern, text, captures, condition->first_capture);
+  bool matches;
+  if (is_user)
+    matches = match_user(condition->pattern, attributes);
+  else if (DENET_CGROUP_FIELDS & 1u << condition->field)
+    matches = match_names(condition, text, captures);
+  else
+    matches = denet_pattern_matches(condition->pattern, text, captures, condition->first_capture);
   return matches != condition->negated;
 }
 
@@ -284,29 +301,4 @@ bool denet_rule_matches(const struct denet_rule *rule, const struct denet_attrib
     return false;
   *out_captures = captures;
   return true;
-}
-
-static bool is_unit_name(struct denet_text name) {
-  static const char *const suffixes[] = {".service", ".scope", ".socket", ".mount", ".swap"};
-  for (size_t i = 0; i < DENET_COUNT_OF(suffixes); i++) {
-    size_t length = strlen(suffixes[i]);
-    if (name.length > length && memcmp(name.bytes + name.length - length, suffixes[i], length) == 0)
-      return true;
-  }
-  return false;
-}
-
-struct denet_text denet_rule_unit(struct denet_text cgroup_path) {
-  size_t end = cgroup_path.length;
-  while (end > 0) {
-    const char *slash = memrchr(cgroup_path.bytes, '/', end);
-    size_t start = slash ? (size_t)(slash - cgroup_path.bytes) + 1 : 0;
-    /* As cg_unescape() in systemd's src/basic/cgroup-util.c. */
-    size_t escape = start < end && cgroup_path.bytes[start] == '_' ? 1 : 0;
-    struct denet_text name = {cgroup_path.bytes + start + escape, end - start - escape};
-    if (is_unit_name(name))
-      return name;
-    end = slash ? start - 1 : 0;
-  }
-  return (struct denet_text){0};
 }

@@ -122,6 +122,82 @@ class Units(unittest.TestCase):
                 self.assertEqual(collectd.latest("none", "ps_count"), [0, 0])
 
 
+class CgroupNames(unittest.TestCase):
+    """Sleepers in cgroups as systemd and the runtimes of containers make them. A row has the lines
+    of a rule, and the groups that it makes of them, each of one sleeper unless it says more."""
+
+    N = f"e2e{os.getpid()}"
+    ID = f"{os.getpid():064x}"[::-1]
+    UID = f"{os.getpid():08x}-7c1b-4d0a-9e61-0b6a4a1f2c3d"
+    PLACES = (f"/system.slice/{N}.service", f"/system.slice/{N}-a\\x2db.service",
+              f"/lxc.payload.{N}/system.slice/{N}.service",
+              f"/user.slice/user-7.slice/user@{N}.service/app.slice/{N}.service",
+              f"/system.slice/docker-{ID}.scope", f"/kubepods/burstable/pod{UID}/5{ID[1:]}")
+    ROWS = {
+        "unit": ([f'Unit "{N}.service"'], {"unit": 2}),
+        "escaped": ([f'Unit "{N}-a\\x2db.service"'], ["escaped"]),
+        "escaped_for_collectd": ([f'Unit "{N}-a\\\\x2db.service"'], ["escaped_for_collectd"]),
+        "manager": ([f'Unit "user@{N}.service"'], ["manager"]),
+        "no_unit": (['Unit "!?*"'], {"no_unit": 2}),
+        "services": (['Unit "*.service"', 'Instance "s-%{unit}"'],
+                     [f"s-{N}.service", f"s-{N}-a-b.service", f"s-user_{N}.service"]),
+        "user_unit": (['Unit "user@*"', 'Instance "u-%{user_unit}"'], [f"u-{N}.service"]),
+        "contained": (['Container "?*"', 'Instance "c-%{container}-%{pod}"'],
+                      [f"c-{N}-", f"c-{ID[:12]}-", f"c-5{ID[1:12]}-{UID}"]),
+        "not_contained": (['Container "!?*"'], {"not_contained": 3}),
+        "container": ([f'Container "{ID[:12]}"'], ["container"]),
+        "whole_id": ([f'Container "{ID}"'], ["whole_id"]),
+        "container_name": ([f'Container "{N}"'], ["container_name"]),
+    }
+
+    @classmethod
+    def setUpClass(cls):
+        for place in cls.PLACES:
+            group = make_cgroup(place)
+            if not group:
+                raise unittest.SkipTest("no cgroup can be made here")
+            cls.addClassCleanup(remove_cgroup, group)
+            workload = cls.enterClassContext(Workload("sleeper", cls.N))
+            try:
+                (group / "cgroup.procs").write_text(str(workload.pid))
+            except OSError as error:
+                raise unittest.SkipTest(f"no process can be moved: {error}")
+        cls.collectd = cls.enterClassContext(Collectd("".join(
+            rule(name, f'CommandLine "{cls.N}$"', "Records false", *lines)
+            for name, (lines, _) in cls.ROWS.items()), interval=0.5))
+        cls.collectd.wait_for_values("container_name", "ps_count", count=2)
+
+    def check(self, name):
+        groups = self.ROWS[name][1]
+        for group in groups:
+            count = groups[group] if isinstance(groups, dict) else 1
+            self.assertEqual(self.collectd.latest(group, "ps_count"), [count] * 2, group)
+        prefix = groups[0][:2] if not isinstance(groups, dict) else ""
+        if prefix.endswith("-"):
+            self.assertEqual({group for group in self.collectd.instances()
+                              if group.startswith(prefix)}, set(groups))
+
+
+for row in CgroupNames.ROWS:
+    setattr(CgroupNames, f"test_{row}", lambda self, row=row: self.check(row))
+
+
+class UnnamedUsers(unittest.TestCase):
+    def test_a_user_without_a_name_is_its_number(self):
+        uids = (54321, 54322)
+        for uid in uids:
+            self.enterContext(sleeper("unnamed", comm=f"{COMM}u",
+                                      prefix=["setpriv", f"--reuid={uid}"]))
+        rules = rule("users", f'Comm "{COMM}u"', 'Instance "u-%{user}"') + \
+            rule("none", f'Comm "{COMM}u"', 'Instance "n-%{user_unit}"')
+        with Collectd(rules, interval=0.5) as collectd:
+            for uid in uids:
+                collectd.wait_for_values(f"u-{uid}", "ps_count")
+                self.assertEqual(collectd.latest(f"u-{uid}", "ps_count"), [1, 1])
+            self.assertNotIn("u-", collectd.instances())
+            self.assertEqual(collectd.latest("n-", "ps_count"), [2, 2])
+
+
 class Names(unittest.TestCase):
     """How processes are named, and so grouped."""
 
