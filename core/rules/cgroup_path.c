@@ -105,10 +105,12 @@ static struct denet_text find_pod(struct denet_text component, struct denet_text
   return pod;
 }
 
+const char *const denet_unit_suffixes[] = {".service", ".scope", ".socket",
+                                           ".mount",   ".swap",  NULL};
+
 static bool is_unit_name(struct denet_text name) {
-  static const char *const suffixes[] = {".service", ".scope", ".socket", ".mount", ".swap"};
-  for (size_t i = 0; i < DENET_COUNT_OF(suffixes); i++)
-    if (name.length > strlen(suffixes[i]) && ends(name, suffixes[i]))
+  for (const char *const *suffix = denet_unit_suffixes; *suffix; suffix++)
+    if (name.length > strlen(*suffix) && ends(name, *suffix))
       return true;
   return false;
 }

@@ -3,6 +3,9 @@
 
 #include "core/util/buffer.h"
 
+/* What names of units end in, with processes of their own; NULL behind the last. */
+extern const char *const denet_unit_suffixes[];
+
 enum denet_cgroup_name {
   DENET_CGROUP_UNIT,
   DENET_CGROUP_USER_UNIT,

@@ -149,6 +149,10 @@ void denet_pattern_free(struct denet_pattern *pattern) {
   free(pattern);
 }
 
+const char *denet_pattern_exact(const struct denet_pattern *pattern) {
+  return pattern->kind == DENET_PATTERN_EXACT ? pattern->text : NULL;
+}
+
 size_t denet_pattern_groups(const struct denet_pattern *pattern) { return pattern->groups; }
 
 /* Searches a long text at its beginning and at its end. */

@@ -2,6 +2,7 @@
 
 #include "core/model/metric.h"
 #include "core/model/process.h"
+#include "core/rules/hint.h"
 #include "core/rules/template.h"
 #include "core/util/cleanup.h"
 
@@ -114,6 +115,7 @@ static int add_condition(struct denet_rule *rule, struct denet_condition conditi
                     "%s \"%s\": the kernel keeps 15 bytes of a name, so the name \"%s\" matches; "
                     "CommandLine matches the whole command line",
                     setting->key, setting->string, name);
+  denet_hint_write(condition.field, kind, setting, error);
   return 0;
 }
 

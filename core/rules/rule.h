@@ -103,7 +103,7 @@ void denet_rule_done(struct denet_rule *rule);
  * '!' (negated), and Comm's then with '~' (a regex). Returns as denet_option_set() does; error
  * names the option and the position, not the rule, and may hold a warning though the result is 0.
  * Report takes several words in one setting ("cpu memory") or in several settings; the first one
- * replaces "all". */
+ * replaces "all". A condition that no process can meet is a warning, hint.h. */
 int denet_rule_set(struct denet_rule *rule, const struct denet_setting *setting,
                    struct denet_error *error);
 

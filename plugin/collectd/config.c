@@ -4,6 +4,7 @@
 #include "plugin/collectd/config_value.h"
 
 #include <errno.h>
+#include <pwd.h>
 #include <strings.h>
 
 #define LOG_NAME "denet plugin: "
@@ -77,6 +78,23 @@ static int start_rule(struct denet_rule *rule, const oconfig_item_t *item,
   return denet_rule_init_process(rule, name, regex, error);
 }
 
+/* Warns of users that do not exist. The rule stays: a user may be made later. */
+static void check_users(const struct denet_rule *rule, const char *block) {
+  for (size_t i = 0; i < rule->condition_count; i++) {
+    const struct denet_condition *condition = &rule->conditions[i];
+    char texts[4096];
+    struct passwd entry, *found = NULL;
+    const char *name =
+        condition->field == DENET_FIELD_USER ? denet_pattern_exact(condition->pattern) : NULL;
+    if (name && name[strspn(name, "0123456789")] &&
+        !getpwnam_r(name, &entry, texts, sizeof(texts), &found) && !found)
+      log_sentence(LOG_WARNING,
+                   "%s \"%s\": User \"%s\": there is no such user. denet goes on looking for it: "
+                   "no process can meet the condition until it exists.",
+                   block, rule->name, name);
+  }
+}
+
 static void read_rule(struct denet_config *config, const oconfig_item_t *item) {
   DENET_CLEANUP(denet_rule_done) struct denet_rule rule = {0};
   struct denet_error error = {0};
@@ -90,11 +108,13 @@ static void read_rule(struct denet_config *config, const oconfig_item_t *item) {
   if (!outcome)
     outcome = denet_rule_finish(&rule, &error);
   if (!outcome)
+    check_users(&rule, item->key);
+  if (!outcome)
     outcome = denet_settings_add_rule(&config->settings, &rule, &error);
   if (outcome)
     log_sentence(LOG_ERR, "%s \"%s\": %s. The rule is skipped.", item->key, name, error.text);
   else if (warning.text[0])
-    log_sentence(LOG_WARNING, "%s.", warning.text);
+    log_sentence(LOG_WARNING, "%s \"%s\": %s.", item->key, name, warning.text);
 }
 
 /* collectd splits an identifier at '/' and at the first '-', so neither may be in the name. */
