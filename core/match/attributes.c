@@ -3,6 +3,7 @@
 #include "core/util/cleanup.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define BIT(field) (1u << DENET_FIELD_##field)
 #define USER (DENET_TEXT_CGROUP + 1) /* read after the texts */
@@ -14,12 +15,15 @@ void denet_attributes_reader_done(struct denet_attributes_reader *reader) {
     denet_buffer_done(&reader->names[i]);
 }
 
-/* Joins the arguments with spaces; of a process without arguments it is "[name]", as in ps(1). */
+/* Joins the arguments with spaces, without white space at the end, as collectd's processes plugin
+ * does: titles are padded. Of a process without arguments it is "[name]", as in ps(1). */
 static int make_command_line(struct denet_buffer *arguments, const char *name) {
   char in_brackets[DENET_COMM_BYTES + 2];
   for (size_t i = 0; i < arguments->length; i++)
     if (arguments->bytes[i] == '\0')
       arguments->bytes[i] = ' ';
+  while (arguments->length > 1 && strchr(" \t\n\v\f\r", arguments->bytes[arguments->length - 1]))
+    arguments->bytes[--arguments->length] = '\0';
   snprintf(in_brackets, sizeof(in_brackets), "[%s]", name);
   return arguments->length ? 0 : denet_buffer_append_string(arguments, in_brackets);
 }

@@ -82,8 +82,8 @@ void denet_rule_forgo_stacks(struct denet_rule *rule);
 /* The attributes of a process. A text that could not be read is absent: it meets no condition, not
  * even a negated one; the name of a user without one is the digits of uid. Only the fields in
  * rule->fields need be filled. Of DENET_CGROUP_FIELDS any name may meet a condition. Everything is
- * borrowed and NUL-terminated. The command line has spaces between the arguments; without arguments
- * it is "[comm]", as in collectd's processes plugin. */
+ * borrowed and NUL-terminated. The command line has spaces between the arguments and no white space
+ * at its end; without arguments it is "[comm]", as in collectd's processes plugin. */
 struct denet_attributes {
   pid_t pid;
   bool kernel_thread;

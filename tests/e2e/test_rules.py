@@ -82,6 +82,30 @@ for row in Conditions.ROWS:
     setattr(Conditions, f"test_{row}", lambda self, row=row: self.check(row))
 
 
+class CommandLines(unittest.TestCase):
+    """A row has a group, the name and the regular expression that may give it, and its processes."""
+
+    ROWS = {
+        "padded": ("padded", "^{comm}: checkpointer$", 1),
+        "padding": ("padding", "checkpointer +$", 0),
+    }
+
+    @classmethod
+    def setUpClass(cls):
+        cls.enterClassContext(sleeper(argv0=f"{COMM}: checkpointer" + " " * 60))
+        rules = "".join(f'ProcessMatch "{name}" "{regex.format(comm=COMM)}"\n'
+                        for name, regex, _ in cls.ROWS.values())
+        cls.collectd = cls.enterClassContext(Collectd(rules, interval=0.5))
+        cls.collectd.wait_for_values("padded", "ps_count", count=2)
+
+    def check(self, group):
+        self.assertEqual(self.collectd.latest(group, "ps_count"), [self.ROWS[group][2]] * 2)
+
+
+for row in CommandLines.ROWS:
+    setattr(CommandLines, f"test_{row}", lambda self, row=row: self.check(row))
+
+
 class PidFiles(unittest.TestCase):
     def test_a_pid_file_that_changes_moves_the_rule(self):
         with Workload("sleeper") as first, Workload("sleeper") as second:

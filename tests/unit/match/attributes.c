@@ -76,6 +76,11 @@ static const struct {
      "/system.slice/app.service",
      {"app", "/bin/app -x", "/bin/app", "user7", "app.service", "", "", "",
       "/system.slice/app.service"}},
+    {"app: \0x \0\t\n",
+     sizeof("app: \0x \0\t\n") - 1,
+     "/",
+     {"app", "app:  x", "/bin/app", "user7", "", "", "", "", "/"}},
+    {"  ", 2, "/", {"app", " ", "/bin/app", "user7", "", "", "", "", "/"}},
     {"", 0, "/", {"app", "[app]", "/bin/app", "user7", "", "", "", "", "/"}},
 };
 
