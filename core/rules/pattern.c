@@ -155,16 +155,33 @@ const char *denet_pattern_exact(const struct denet_pattern *pattern) {
 
 size_t denet_pattern_groups(const struct denet_pattern *pattern) { return pattern->groups; }
 
-/* Searches a long text at its beginning and at its end. */
-static bool find_regex(const struct denet_regex *regex, struct denet_text text,
+/* Moves a group from the joined halves of a long text to the text. */
+static void move_group(struct denet_text *group, const char *joined, struct denet_text text) {
+  size_t half = DENET_PATTERN_TEXT / 2, gap = text.length - DENET_PATTERN_TEXT - 1;
+  size_t start = (size_t)(group->bytes - joined), end = start + group->length;
+  start += start > half ? gap : 0;
+  end += end > half ? gap : 0;
+  *group = (struct denet_text){text.bytes + start, end - start};
+}
+
+static bool find_regex(const struct denet_pattern *pattern, struct denet_text text,
                        struct denet_captures *captures, size_t first) {
-  size_t length = strnlen(text.bytes, text.length), half = DENET_PATTERN_TEXT / 2;
-  struct denet_text whole = {text.bytes, length}, start = {text.bytes, half};
-  if (length <= DENET_PATTERN_TEXT)
-    return denet_regex_finds(regex, whole, DENET_REGEX_WHOLE, captures, first);
-  struct denet_text end = {text.bytes + length - half, half};
-  return denet_regex_finds(regex, start, DENET_REGEX_NO_END, captures, first) ||
-         denet_regex_finds(regex, end, DENET_REGEX_NO_START, captures, first);
+  size_t half = DENET_PATTERN_TEXT / 2;
+  char joined[DENET_PATTERN_TEXT + 1];
+  text.length = strnlen(text.bytes, text.length);
+  if (text.length <= DENET_PATTERN_TEXT)
+    return denet_regex_finds(pattern->regex, text, captures, first);
+  memcpy(joined, text.bytes, half);
+  joined[half] = '\1';
+  memcpy(joined + half + 1, text.bytes + text.length - half, half);
+  struct denet_text halves = {joined, sizeof(joined)};
+  if (!denet_regex_finds(pattern->regex, halves, captures, first))
+    return false;
+  size_t end = captures ? first + pattern->groups : 0;
+  for (size_t i = first; i < end && i < DENET_CAPTURES; i++)
+    if (captures->group[i].bytes)
+      move_group(&captures->group[i], joined, text);
+  return true;
 }
 
 bool denet_pattern_matches(const struct denet_pattern *pattern, struct denet_text text,
@@ -177,7 +194,7 @@ bool denet_pattern_matches(const struct denet_pattern *pattern, struct denet_tex
   case DENET_PATTERN_GLOB:
     return fnmatch(pattern->text, text.bytes, 0) == 0;
   case DENET_PATTERN_REGEX:
-    return find_regex(pattern->regex, text, captures, first);
+    return find_regex(pattern, text, captures, first);
   }
   return false;
 }

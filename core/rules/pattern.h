@@ -15,13 +15,14 @@ enum denet_pattern_kind {
 };
 
 /* A regex searches at most so many bytes: of a longer text the first half and the last half of so
- * many, each by itself. */
+ * many, as one text. In place of what is between them stands one byte 1, which "." matches. */
 #define DENET_PATTERN_TEXT (1 << 14)
 
 struct denet_pattern; /* owned by its maker */
 
 /* The values of %{1}..%{9}: views into the text that matched; absent for a group that took no part
- * in the match. */
+ * in the match. A group that begins in the first half of a long text and ends in the last one has
+ * all that is between them. */
 struct denet_captures {
   struct denet_text group[DENET_CAPTURES];
 };

@@ -88,12 +88,17 @@ class CommandLines(unittest.TestCase):
     ROWS = {
         "padded": ("padded", "^{comm}: checkpointer$", 1),
         "padding": ("padding", "checkpointer +$", 0),
+        "last-abc": ("last-%{{1}}", "^java-{comm} .*-Dapp\\\\.last=([a-z]+)", 1),
+        "both_ends": ("both_ends", "^java-{comm} .*=abc$", 1),
+        "other_end": ("other_end", "^java-{comm} .*=xyz", 0),
     }
 
     @classmethod
     def setUpClass(cls):
         cls.enterClassContext(sleeper(argv0=f"{COMM}: checkpointer" + " " * 60))
-        rules = "".join(f'ProcessMatch "{name}" "{regex.format(comm=COMM)}"\n'
+        cls.enterClassContext(sleeper("-cp", "/x.jar:" * 17830, "-Dapp.last=abc",
+                                      argv0=f"java-{COMM}"))
+        rules = "".join(f'ProcessMatch "{name.format()}" "{regex.format(comm=COMM)}"\n'
                         for name, regex, _ in cls.ROWS.values())
         cls.collectd = cls.enterClassContext(Collectd(rules, interval=0.5))
         cls.collectd.wait_for_values("padded", "ps_count", count=2)
