@@ -10,8 +10,9 @@
 
 enum denet_pattern_kind {
   DENET_PATTERN_EXACT,
-  DENET_PATTERN_REGEX, /* regex(7), extended, unanchored */
-  DENET_PATTERN_GLOB,  /* glob(7) on the whole text; * matches / too */
+  DENET_PATTERN_REGEX, /* regex(7), extended, unanchored; "(?i)" at its head: ignores case */
+  DENET_PATTERN_REGEX_ANY_CASE, /* a regex that ignores case */
+  DENET_PATTERN_GLOB,           /* glob(7) on the whole text; * matches / too */
 };
 
 /* A regex searches at most so many bytes: of a longer text the first half and the last half of so

@@ -9,9 +9,11 @@ struct denet_regex {
   regex_t compiled;
 };
 
-int denet_regex_new(const char *text, size_t *out_groups, struct denet_regex **out_regex) {
+int denet_regex_new(const char *text, bool ignores_case, size_t *out_groups,
+                    struct denet_regex **out_regex) {
+  int flags = REG_EXTENDED | (ignores_case ? REG_ICASE : 0);
   DENET_FREE struct denet_regex *regex = calloc(1, sizeof(*regex));
-  int status = regex ? tre_regcomp(&regex->compiled, text, REG_EXTENDED) : REG_ESPACE;
+  int status = regex ? tre_regcomp(&regex->compiled, text, flags) : REG_ESPACE;
   if (status)
     return status == REG_ESPACE ? -ENOMEM : -EINVAL;
   if (tre_have_backrefs(&regex->compiled)) {

@@ -134,8 +134,13 @@ static int set_condition(struct denet_rule *rule, const struct condition_key *ke
   if (rc < 0)
     return rc;
   struct denet_condition condition = {.field = key->field, .negated = setting.string[0] == '!'};
-  bool is_comm_regex = key->field == DENET_FIELD_COMM && setting.string[condition.negated] == '~';
-  size_t start = (size_t)condition.negated + is_comm_regex;
+  const char *mark = setting.string + condition.negated;
+  enum denet_pattern_kind kind = key->pattern;
+  if (*mark == '~' && kind != DENET_PATTERN_REGEX && key->field != DENET_FIELD_PID_FILE)
+    kind = mark[1] == 'i' ? DENET_PATTERN_REGEX_ANY_CASE : DENET_PATTERN_REGEX;
+  size_t start = condition.negated;
+  if (kind != key->pattern)
+    start += kind == DENET_PATTERN_REGEX_ANY_CASE ? strlen("~i") : strlen("~");
   struct denet_setting pattern = string_setting(given->key, setting.string + start);
   if (pattern.string[0] == '\0')
     return denet_setting_refuse(&setting, error, "nothing to compare with at character %zu",
@@ -143,8 +148,7 @@ static int set_condition(struct denet_rule *rule, const struct condition_key *ke
   if (key->field == DENET_FIELD_PID_FILE && pattern.string[0] != '/')
     return denet_setting_refuse(&setting, error,
                                 "must be an absolute path, with / at character %zu", start + 1);
-  return add_condition(rule, condition, is_comm_regex ? DENET_PATTERN_REGEX : key->pattern,
-                       &pattern, error);
+  return add_condition(rule, condition, kind, &pattern, error);
 }
 
 static int set_report(struct denet_rule *rule, const struct denet_setting *setting,
@@ -243,7 +247,7 @@ int denet_rule_finish(struct denet_rule *rule, struct denet_error *error) {
   return 0;
 }
 
-/* Returns whether the pattern matches the name of the user or the digits of the number. */
+/* Returns whether the exact pattern is the name of the user or the digits of the number. */
 static bool match_user(const struct denet_pattern *pattern,
                        const struct denet_attributes *attributes) {
   char digits[24];
@@ -268,7 +272,7 @@ static bool condition_holds(const struct denet_condition *condition,
                             const struct denet_attributes *attributes,
                             struct denet_captures *captures) {
   struct denet_text text = attributes->field[condition->field];
-  bool is_user = condition->field == DENET_FIELD_USER;
+  bool is_user = condition->field == DENET_FIELD_USER && denet_pattern_exact(condition->pattern);
   if (condition->field == DENET_FIELD_PID_FILE)
     return condition->pid != 0 && (attributes->pid == condition->pid) != condition->negated;
   if (!text.bytes && (!is_user || attributes->uid == UINT64_MAX))

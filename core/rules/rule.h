@@ -80,10 +80,11 @@ void denet_rule_inherit_off_cpu(struct denet_rule *rule, enum denet_off_cpu_mode
 void denet_rule_forgo_stacks(struct denet_rule *rule);
 
 /* The attributes of a process. A text that could not be read is absent: it meets no condition, not
- * even a negated one; the name of a user without one is the digits of uid. Only the fields in
- * rule->fields need be filled. Of DENET_CGROUP_FIELDS any name may meet a condition. Everything is
- * borrowed and NUL-terminated. The command line has spaces between the arguments and no white space
- * at its end; without arguments it is "[comm]", as in collectd's processes plugin. */
+ * even a negated one. User compares exact values with the digits of uid too; the name of a user
+ * without one is the digits of uid. Only the fields in rule->fields need be filled. Of
+ * DENET_CGROUP_FIELDS any name may meet a condition. Everything is borrowed and NUL-terminated. The
+ * command line has spaces between the arguments and no white space at its end; without arguments it
+ * is "[comm]", as in collectd's processes plugin. */
 struct denet_attributes {
   pid_t pid;
   bool kernel_thread;
@@ -100,10 +101,11 @@ int denet_rule_init(struct denet_rule *rule, const char *name, struct denet_erro
 void denet_rule_done(struct denet_rule *rule);
 
 /* Takes one line of a <Rule> block: a condition or an option. A condition's value may start with
- * '!' (negated), and Comm's then with '~' (a regex). Returns as denet_option_set() does; error
- * names the option and the position, not the rule, and may hold a warning though the result is 0.
- * Report takes several words in one setting ("cpu memory") or in several settings; the first one
- * replaces "all". A condition that no process can meet is a warning, hint.h. */
+ * '!' (negated), then with '~' (a regex) or "~i" (one that ignores case) unless it is a regex or a
+ * path of a pid file anyway. Returns as denet_option_set() does; error names the option and the
+ * position, not the rule, and may hold a warning though the result is 0. Report takes several words
+ * in one setting ("cpu memory") or in several settings; the first one replaces "all". A condition
+ * that no process can meet is a warning, hint.h. */
 int denet_rule_set(struct denet_rule *rule, const struct denet_setting *setting,
                    struct denet_error *error);
 

@@ -46,6 +46,16 @@ class Conditions(unittest.TestCase):
         "cgroup": ([EXECUTABLE, 'Cgroup "{cgroup}"'], "abc"),
         "cgroup_other": ([EXECUTABLE, 'Cgroup "/of-nobody/*"'], ""),
         "cgroup_negated": ([EXECUTABLE, 'Cgroup "!/of-nobody/*"'], "abc"),
+        "comm_any_case": (['Comm "~i^{upper}-[AB]$"'], "ab"),
+        "comm_any_case_negated": ([EXECUTABLE, 'Comm "!~i-[AB]$"'], "c"),
+        "command_line_any_case": (['CommandLine "(?i)^{upper} NUMBER=[13]"'], "ac"),
+        "executable_regex": (['Executable "~^{folder}/sle+per$"'], "abc"),
+        "executable_any_case_negated": ([EXECUTABLE, 'Executable "!~iSLEEPER"'], ""),
+        "user_regex": ([EXECUTABLE, 'User "~^{user}$"'], "abc"),
+        "user_regex_negated": ([EXECUTABLE, 'User "!~^{user}$"'], ""),
+        "cgroup_regex": ([EXECUTABLE, 'Cgroup "~^/"'], "abc"),
+        "cgroup_regex_negated": ([EXECUTABLE, 'Cgroup "!~^/"'], ""),
+        "unit_regex_negated": ([EXECUTABLE, 'Unit "!~^e2e-no-unit\\.service$"'], "abc"),
         "pid_file": (['PidFile "{pid_file}"'], "b"),
         "pid_file_negated": ([EXECUTABLE, 'PidFile "!{pid_file}"'], "ac"),
         "pid_file_missing": (['PidFile "{pid_file}.none"'], ""),
@@ -61,7 +71,7 @@ class Conditions(unittest.TestCase):
         cls.pid_file = Path(folder).parent / "sleeper.pid"
         cls.pid_file.write_text(f"{cls.workloads['b'].pid}\n")
         cgroup = Path("/proc/self/cgroup").read_text().splitlines()[-1].split(":", 2)[2]
-        words = {"exe": program("sleeper"), "comm": COMM, "folder": folder, "user": USER,
+        words = {"exe": program("sleeper"), "comm": COMM, "upper": COMM.upper(), "folder": folder, "user": USER,
                  "uid": os.getuid(), "cgroup": cgroup.replace("\\", "\\\\"),
                  "pid_file": cls.pid_file}
         rules = "".join(rule(name, *[line.format(**words) for line in lines])
@@ -87,7 +97,7 @@ class CommandLines(unittest.TestCase):
 
     ROWS = {
         "padded": ("padded", "^{comm}: checkpointer$", 1),
-        "padding": ("padding", "checkpointer +$", 0),
+        "padding": ("padding", "{comm}: checkpointer +$", 0),
         "last-abc": ("last-%{{1}}", "^java-{comm} .*-Dapp\\\\.last=([a-z]+)", 1),
         "both_ends": ("both_ends", "^java-{comm} .*=abc$", 1),
         "other_end": ("other_end", "^java-{comm} .*=xyz", 0),
@@ -142,6 +152,7 @@ class Units(unittest.TestCase):
             except OSError as error:
                 self.skipTest(f"no process can be moved: {error}")
             rules = rule("unit", 'Unit "e2e-*@*.service"', 'Instance "%{unit}"') + \
+                rule("regex", 'Unit "~iE2E-[0-9]+@([0-9]+)\\\\.service$"', 'Instance "n%{1}"') + \
                 rule("group", f'Cgroup "*/{self.NAME}"', 'Instance "g%{cgroup}"') + \
                 program_rule("none", "sleeper", 'Unit "!e2e-*"')
             with Collectd(rules, interval=0.5) as collectd:
@@ -149,6 +160,7 @@ class Units(unittest.TestCase):
                 wait_until(lambda: [name for name in collectd.instances() if name.startswith("g_")
                                     and name.endswith("_1.service")], "the cgroup's group")
                 self.assertEqual(collectd.latest("none", "ps_count"), [0, 0])
+                self.assertEqual(collectd.latest("n1", "ps_count"), [1, 1])
 
 
 class CgroupNames(unittest.TestCase):
@@ -240,6 +252,8 @@ class Names(unittest.TestCase):
             f'ProcessMatch "line-%{{1}}" "shard{COMM}-([0-9]+)"\n' + \
             rule("family", "Children true", "Records false", key="Process") + \
             rule("pid", exe, 'Instance "pid-%{pid}"') + \
+            rule("words", f'Executable "~/(sl)eeper$"', f'User "~^({USER})$"', f'Comm "~i^{COMM.upper()}(S)$"',
+                 'Instance "%{1}-%{2}-%{3}"') + \
             rule("mixed", exe, 'Instance "%{rule}.%{exe}.%{user}.%{comm}"') + \
             rule("capped", exe, 'Instance "capped-%{pid}"', "MaxInstances 2") + \
             rule("spare", exe, 'Report "memory"', "Records false") + \
@@ -253,7 +267,7 @@ class Names(unittest.TestCase):
 
     def test_each_instance_has_its_processes(self):
         """Those of a name, of captures, of placeholders, and those above MaxInstances."""
-        counts = {f"{COMM}s": 3, "line-1": 1, "line-2": 2, f"mixed.sleeper.{USER}.{COMM}s": 3,
+        counts = {f"{COMM}s": 3, "line-1": 1, "line-2": 2, f"sl-{USER}-s": 3, f"mixed.sleeper.{USER}.{COMM}s": 3,
                   **{f"pid-{shard.pid}": 1 for shard in self.shards}, "capped-_other": 1}
         for instance, count in counts.items():
             with self.subTest(instance=instance):
