@@ -8,7 +8,8 @@
 struct denet_regex; /* owned by its maker */
 
 /* Compiles text, which the C library's regcomp() has accepted. 0 with the number of its groups;
- * -EINVAL; -ENOMEM; -ENOTSUP for a reference back to a group (\1): a search for it is not linear. */
+ * -EINVAL; -ENOMEM; -ENOTSUP for a reference back to a group (\1): a search for it is not linear.
+ */
 int denet_regex_new(const char *text, bool ignores_case, size_t *out_groups,
                     struct denet_regex **out_regex);
 void denet_regex_free(struct denet_regex *regex); /* NULL is fine */

@@ -17,15 +17,17 @@ static const struct condition_key {
   const char *key;
   enum denet_field field;
   enum denet_pattern_kind pattern; /* not used for a pid file */
+  bool required;
 } condition_keys[] = {
-    {"Comm", DENET_FIELD_COMM, DENET_PATTERN_EXACT},
-    {"CommandLine", DENET_FIELD_COMMAND_LINE, DENET_PATTERN_REGEX},
-    {"Executable", DENET_FIELD_EXECUTABLE, DENET_PATTERN_GLOB},
-    {"User", DENET_FIELD_USER, DENET_PATTERN_EXACT},
-    {"Unit", DENET_FIELD_UNIT, DENET_PATTERN_GLOB},
-    {"Container", DENET_FIELD_CONTAINER, DENET_PATTERN_GLOB},
-    {"Cgroup", DENET_FIELD_CGROUP, DENET_PATTERN_GLOB},
-    {"PidFile", DENET_FIELD_PID_FILE, DENET_PATTERN_EXACT},
+    {"Comm", DENET_FIELD_COMM, DENET_PATTERN_EXACT, false},
+    {"CommandLine", DENET_FIELD_COMMAND_LINE, DENET_PATTERN_REGEX, false},
+    {"CommandLineAll", DENET_FIELD_COMMAND_LINE, DENET_PATTERN_REGEX, true},
+    {"Executable", DENET_FIELD_EXECUTABLE, DENET_PATTERN_GLOB, false},
+    {"User", DENET_FIELD_USER, DENET_PATTERN_EXACT, false},
+    {"Unit", DENET_FIELD_UNIT, DENET_PATTERN_GLOB, false},
+    {"Container", DENET_FIELD_CONTAINER, DENET_PATTERN_GLOB, false},
+    {"Cgroup", DENET_FIELD_CGROUP, DENET_PATTERN_GLOB, false},
+    {"PidFile", DENET_FIELD_PID_FILE, DENET_PATTERN_EXACT, false},
 };
 
 const char *const denet_off_cpu_modes[] = {"off", "times", "stacks", NULL};
@@ -134,6 +136,7 @@ static int set_condition(struct denet_rule *rule, const struct condition_key *ke
   if (rc < 0)
     return rc;
   struct denet_condition condition = {.field = key->field, .negated = setting.string[0] == '!'};
+  condition.required = key->required || condition.negated;
   const char *mark = setting.string + condition.negated;
   enum denet_pattern_kind kind = key->pattern;
   if (*mark == '~' && kind != DENET_PATTERN_REGEX && key->field != DENET_FIELD_PID_FILE)
@@ -292,16 +295,16 @@ bool denet_rule_matches(const struct denet_rule *rule, const struct denet_attrib
   if (rule->skip_kernel_threads && attributes->kernel_thread)
     return false;
   struct denet_captures captures = {0};
-  unsigned wanted = 0; /* fields with a condition that is not negated */
+  unsigned wanted = 0; /* fields with a condition that is not required */
   unsigned met = 0;    /* those of them with one that holds */
   /* Does not stop at the first that holds: another one may have captures for the name. */
   for (size_t i = 0; i < rule->condition_count; i++) {
     const struct denet_condition *condition = &rule->conditions[i];
     bool holds = condition_holds(condition, attributes, &captures);
-    if (condition->negated && !holds)
+    if (condition->required && !holds)
       return false;
-    wanted |= (unsigned)!condition->negated << condition->field;
-    met |= (unsigned)(!condition->negated && holds) << condition->field;
+    wanted |= (unsigned)!condition->required << condition->field;
+    met |= (unsigned)(!condition->required && holds) << condition->field;
   }
   if (met != wanted)
     return false;

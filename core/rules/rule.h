@@ -39,6 +39,7 @@ enum denet_template_use {
 struct denet_condition {
   enum denet_field field;
   bool negated;
+  bool required; /* must hold whatever others on the field do, as each negated one */
   struct denet_pattern *pattern; /* owned; NULL for a pid file */
   char *pid_file;                /* its path, owned; NULL for other fields */
   pid_t pid; /* in the pid file, set by the caller; 0: no usable one, no process meets it */
@@ -123,7 +124,7 @@ int denet_rule_init_default(struct denet_rule *rule, struct denet_error *error);
  * sentence: no condition (every process would match), a bad Instance. */
 int denet_rule_finish(struct denet_rule *rule, struct denet_error *error);
 
-/* Returns whether the process meets the rule: for each field, one of its conditions holds, and all
- * of its negated conditions hold. Fills out_captures on a match. */
+/* Returns whether the process meets the rule: for each field, one of its conditions that are not
+ * required holds, and all that are required hold. Fills out_captures on a match. */
 bool denet_rule_matches(const struct denet_rule *rule, const struct denet_attributes *attributes,
                         struct denet_captures *out_captures);

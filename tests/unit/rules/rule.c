@@ -149,6 +149,7 @@ static const struct {
     {{{"Comm", "x"}}, BIT(COMM), NULL},
     {{{"Comm", "!~x"}}, BIT(COMM), NULL},
     {{{"CommandLine", "x"}}, BIT(COMMAND_LINE), NULL},
+    {{{"CommandLineAll", "x"}}, BIT(COMMAND_LINE), NULL},
     {{{"Executable", "x"}, {"User", "x"}}, BIT(EXECUTABLE) | BIT(USER), NULL},
     {{{"Unit", "x"}, {"Cgroup", "x"}, {"PidFile", "/x"}},
      BIT(UNIT) | BIT(CGROUP) | BIT(PID_FILE),
@@ -336,6 +337,15 @@ static const struct {
     /* The same condition twice: either. */
     {{{"Comm", "mysqld"}, {"Comm", "postgres-worker"}}, true, 0},
     {{{"Comm", "postgres-worker"}, {"Comm", "mysqld"}}, true, 0},
+    {{{"CommandLine", "x"}, {"CommandLine", "-D"}}, true, 0},
+    {{{"CommandLineAll", "postgres"}, {"commandlineall", "-D"}}, true, 0},
+    {{{"CommandLineAll", "postgres"}, {"CommandLineAll", "x"}}, false, 0},
+    {{{"CommandLineAll", "postgres"}, {"CommandLine", "x"}}, false, 0},
+    {{{"CommandLineAll", "x"}, {"CommandLine", "postgres"}}, false, 0},
+    {{{"CommandLineAll", "-D"}, {"CommandLine", "x"}, {"CommandLine", "postgres"}}, true, 0},
+    {{{"CommandLineAll", "-D"}, {"CommandLineAll", "!postgres"}}, false, 0},
+    {{{"CommandLineAll", "-D"}, {"CommandLineAll", "!x"}, {"Comm", "~post"}}, true, 0},
+    {{{"CommandLineAll", ".*"}}, false, BIT(COMMAND_LINE)},
     /* Different conditions: all. */
     {{{"Comm", "~post"}, {"User", "pgsql"}}, true, 0},
     {{{"Comm", "~post"}, {"User", "root"}}, false, 0},
@@ -406,6 +416,7 @@ static const struct {
     {{{"Executable", "~i/LIB/([^/]+)/([0-9]+)/"}}, 2, {"postgresql", "15"}},
     {{{"Unit", "~@([0-9]+)-"}, {"Cgroup", "~^/([a-z]+)\\."}}, 2, {"15", "system"}},
     {{{"CommandLine", "(?i)PG([0-9]+)"}}, 1, {"15"}},
+    {{{"CommandLineAll", "(-D)"}, {"CommandLineAll", "pg([0-9]+)"}}, 2, {"-D", "15"}},
 };
 
 START_TEST(captures_are_numbered_over_the_regexes_of_a_rule) {
