@@ -157,8 +157,9 @@ void denet_pattern_free(struct denet_pattern *pattern) {
   free(pattern);
 }
 
-const char *denet_pattern_exact(const struct denet_pattern *pattern) {
-  return pattern->kind == DENET_PATTERN_EXACT ? pattern->text : NULL;
+const char *denet_pattern_literal(const struct denet_pattern *pattern) {
+  bool is_glob = pattern->kind == DENET_PATTERN_GLOB;
+  return pattern->regex || (is_glob && strpbrk(pattern->text, "*?[\\")) ? NULL : pattern->text;
 }
 
 size_t denet_pattern_groups(const struct denet_pattern *pattern) { return pattern->groups; }

@@ -34,8 +34,9 @@ int denet_pattern_new(enum denet_pattern_kind kind, const char *text, struct den
                       struct denet_pattern **out_pattern);
 void denet_pattern_free(struct denet_pattern *pattern); /* NULL is fine */
 
-/* Returns the text of an exact pattern, borrowed; NULL for another kind. */
-const char *denet_pattern_exact(const struct denet_pattern *pattern);
+/* Returns the only text that an exact pattern or a glob without wildcards matches, borrowed; NULL
+ * for another pattern. */
+const char *denet_pattern_literal(const struct denet_pattern *pattern);
 
 /* Returns how many groups the regex has; 0 for another kind. */
 size_t denet_pattern_groups(const struct denet_pattern *pattern);

@@ -275,7 +275,7 @@ static bool condition_holds(const struct denet_condition *condition,
                             const struct denet_attributes *attributes,
                             struct denet_captures *captures) {
   struct denet_text text = attributes->field[condition->field];
-  bool is_user = condition->field == DENET_FIELD_USER && denet_pattern_exact(condition->pattern);
+  bool is_user = condition->field == DENET_FIELD_USER && denet_pattern_literal(condition->pattern);
   if (condition->field == DENET_FIELD_PID_FILE)
     return condition->pid != 0 && (attributes->pid == condition->pid) != condition->negated;
   if (!text.bytes && (!is_user || attributes->uid == UINT64_MAX))

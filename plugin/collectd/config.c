@@ -78,20 +78,32 @@ static int start_rule(struct denet_rule *rule, const oconfig_item_t *item,
   return denet_rule_init_process(rule, name, regex, error);
 }
 
-/* Warns of users that do not exist. The rule stays: a user may be made later. */
-static void check_users(const struct denet_rule *rule, const char *block) {
+/* Returns whether there is no such user. */
+static bool lacks_user(const char *name) {
+  char texts[4096];
+  struct passwd entry, *found = NULL;
+  return name[strspn(name, "0123456789")] &&
+         !getpwnam_r(name, &entry, texts, sizeof(texts), &found) && !found;
+}
+
+/* Warns of users that do not exist and of links to executables. The rule stays: both may change. */
+static void check_conditions(const struct denet_rule *rule, const char *block) {
   for (size_t i = 0; i < rule->condition_count; i++) {
     const struct denet_condition *condition = &rule->conditions[i];
-    char texts[4096];
-    struct passwd entry, *found = NULL;
-    const char *name =
-        condition->field == DENET_FIELD_USER ? denet_pattern_exact(condition->pattern) : NULL;
-    if (name && name[strspn(name, "0123456789")] &&
-        !getpwnam_r(name, &entry, texts, sizeof(texts), &found) && !found)
+    const char *text = condition->pattern ? denet_pattern_literal(condition->pattern) : NULL;
+    if (text && condition->field == DENET_FIELD_USER && lacks_user(text))
+      log_sentence(
+          LOG_WARNING,
+          "%s \"%s\": User \"%s\": there is no such user. denet goes on looking for it: no "
+          "process can meet the condition until it exists.",
+          block, rule->name, text);
+    bool is_path = text && condition->field == DENET_FIELD_EXECUTABLE && text[0] == '/';
+    DENET_FREE char *path = is_path ? realpath(text, NULL) : NULL;
+    if (path && strcmp(path, text) != 0)
       log_sentence(LOG_WARNING,
-                   "%s \"%s\": User \"%s\": there is no such user. denet goes on looking for it: "
-                   "no process can meet the condition until it exists.",
-                   block, rule->name, name);
+                   "%s \"%s\": Executable \"%s\": this is a link, and processes are compared with "
+                   "the real path; Executable \"%s\" is probably meant.",
+                   block, rule->name, text, path);
   }
 }
 
@@ -108,7 +120,7 @@ static void read_rule(struct denet_config *config, const oconfig_item_t *item) {
   if (!outcome)
     outcome = denet_rule_finish(&rule, &error);
   if (!outcome)
-    check_users(&rule, item->key);
+    check_conditions(&rule, item->key);
   if (!outcome)
     outcome = denet_settings_add_rule(&config->settings, &rule, &error);
   if (outcome)

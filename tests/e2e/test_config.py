@@ -53,6 +53,7 @@ GOING_ON = [
         ('Executable "nginx"', 'Executable "*/nginx" is probably meant'),
         ('Cgroup "system.slice/*"', 'Cgroup "/system.slice/*" is probably meant'),
         ('CommandLine "~^x"', 'CommandLine "^x" is probably meant'),
+        ('Executable "/proc/self/../uptime"', 'Executable "/proc/uptime" is probably meant'),
         ('User "nosuchuser"', "goes on looking for it"))),
     Case("path as the name of a process", 'Process "/usr/sbin/nginx"\n',
          words=('Process "/usr/sbin/nginx"', 'Process "nginx" is probably meant'), level="warning"),

@@ -1,5 +1,6 @@
 #include "core/rules/pattern.h"
 
+#include "core/util/cleanup.h"
 #include "tests/unit/settings.h"
 
 #include <errno.h>
@@ -117,6 +118,25 @@ START_TEST(bad_pattern_is_refused_with_its_position) {
   ck_assert_int_eq(rc, -EINVAL);
   ck_assert_ptr_null(pattern);
   ck_assert_str_eq(error.text, refused[_i].sentence);
+}
+END_TEST
+
+START_TEST(pattern_for_one_text_alone_is_literal) {
+  static const struct {
+    enum denet_pattern_kind kind;
+    const char *pattern;
+    bool is_literal;
+  } patterns[] = {{EXACT, "a*", true},
+                  {GLOB, "/bin/a", true},
+                  {GLOB, "/bin/*", false},
+                  {GLOB, "\\a", false},
+                  {REGEX, "^a$", false}};
+  for (size_t i = 0; i < DENET_COUNT_OF(patterns); i++) {
+    struct denet_pattern *pattern = compile(patterns[i].kind, patterns[i].pattern);
+    const char *literal = denet_pattern_literal(pattern);
+    ck_assert_int_eq(literal && !strcmp(literal, patterns[i].pattern), patterns[i].is_literal);
+    denet_pattern_free(pattern);
+  }
 }
 END_TEST
 
@@ -246,6 +266,7 @@ END_TEST
 
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, text_is_compared_as_the_kind_of_pattern_says, matches);
+  ADD_TEST(suite, pattern_for_one_text_alone_is_literal);
   ADD_TABLE(suite, bad_pattern_is_refused_with_its_position, refused);
   ADD_TABLE(suite, groups_are_stored_from_first_on_as_far_as_there_is_room, captured);
   ADD_TABLE(suite, both_ends_of_a_text_of_100_kilobytes_are_searched_as_one, long_texts);
