@@ -63,6 +63,6 @@ void denet_hint_write(enum denet_field field, enum denet_pattern_kind kind,
   }
   if (reason && length > 0)
     denet_setting_refuse(setting, error,
-                         "no process can meet it: %s; %s \"%s%.*s%s\" is probably meant", reason,
-                         key, before, length, text, after);
+                         "nothing matches it: %s; %s \"%s%.*s%s\" is probably meant", reason, key,
+                         before, length, text, after);
 }

@@ -92,11 +92,10 @@ static void check_conditions(const struct denet_rule *rule, const char *block) {
     const struct denet_condition *condition = &rule->conditions[i];
     const char *text = condition->pattern ? denet_pattern_literal(condition->pattern) : NULL;
     if (text && condition->field == DENET_FIELD_USER && lacks_user(text))
-      log_sentence(
-          LOG_WARNING,
-          "%s \"%s\": User \"%s\": there is no such user. denet goes on looking for it: no "
-          "process can meet the condition until it exists.",
-          block, rule->name, text);
+      log_sentence(LOG_WARNING,
+                   "%s \"%s\": User \"%s\": there is no such user, so nothing matches it. denet "
+                   "goes on looking for the user.",
+                   block, rule->name, text);
     bool is_path = text && condition->field == DENET_FIELD_EXECUTABLE && text[0] == '/';
     DENET_FREE char *path = is_path ? realpath(text, NULL) : NULL;
     if (path && strcmp(path, text) != 0)

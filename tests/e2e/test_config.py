@@ -54,7 +54,7 @@ GOING_ON = [
         ('Cgroup "system.slice/*"', 'Cgroup "/system.slice/*" is probably meant'),
         ('CommandLine "~^x"', 'CommandLine "^x" is probably meant'),
         ('Executable "/proc/self/../uptime"', 'Executable "/proc/uptime" is probably meant'),
-        ('User "nosuchuser"', "goes on looking for it"))),
+        ('User "nosuchuser"', "goes on looking for the user"))),
     Case("path as the name of a process", 'Process "/usr/sbin/nginx"\n',
          words=('Process "/usr/sbin/nginx"', 'Process "nginx" is probably meant'), level="warning"),
     Case("ProcessMatch that is never met", 'ProcessMatch "vain" "~^x"\n',

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#define CANNOT "no process can meet it: "
+#define CANNOT "nothing matches it: "
 #define PATH CANNOT "it is compared with the whole path, which begins with /; "
 #define SUFFIX CANNOT "a unit ends in .service, .scope, .socket, .mount or .swap; "
 #define NAME CANNOT "it is compared with the process's name, which has no path; "
