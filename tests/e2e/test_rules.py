@@ -172,12 +172,13 @@ class CgroupNames(unittest.TestCase):
     of a rule, and the groups that it makes of them, each of one sleeper unless it says more."""
 
     N = f"e2e{os.getpid()}"
-    ID = f"{os.getpid():064x}"[::-1]
+    ID = f"a{os.getpid():011x}{0:052x}"
     UID = f"{os.getpid():08x}-7c1b-4d0a-9e61-0b6a4a1f2c3d"
     PLACES = (f"/system.slice/{N}.service", f"/system.slice/{N}-a\\x2db.service",
               f"/lxc.payload.{N}/system.slice/{N}.service",
               f"/user.slice/user-7.slice/user@{N}.service/app.slice/{N}.service",
-              f"/system.slice/docker-{ID}.scope", f"/kubepods/burstable/pod{UID}/5{ID[1:]}")
+              f"/system.slice/docker-{ID}.scope", f"/kubepods/burstable/pod{UID}/b{ID[1:]}")
+    pids = []
     ROWS = {
         "unit": ([f'Unit "{N}.service"'], {"unit": 2}),
         "escaped": ([f'Unit "{N}-a\\x2db.service"'], ["escaped"]),
@@ -188,7 +189,7 @@ class CgroupNames(unittest.TestCase):
                      [f"s-{N}.service", f"s-{N}-a-b.service", f"s-user_{N}.service"]),
         "user_unit": (['Unit "user@*"', 'Instance "u-%{user_unit}"'], [f"u-{N}.service"]),
         "contained": (['Container "?*"', 'Instance "c-%{container}-%{pod}"'],
-                      [f"c-{N}-", f"c-{ID[:12]}-", f"c-5{ID[1:12]}-{UID}"]),
+                      [f"c-{N}-", f"c-{ID[:12]}-", f"c-b{ID[1:12]}-{UID}"]),
         "not_contained": (['Container "!?*"'], {"not_contained": 3}),
         "container": ([f'Container "{ID[:12]}"'], ["container"]),
         "whole_id": ([f'Container "{ID}"'], ["whole_id"]),
@@ -203,13 +204,15 @@ class CgroupNames(unittest.TestCase):
                 raise unittest.SkipTest("no cgroup can be made here")
             cls.addClassCleanup(remove_cgroup, group)
             workload = cls.enterClassContext(Workload("sleeper", cls.N))
+            cls.pids.append(workload.pid)
             try:
                 (group / "cgroup.procs").write_text(str(workload.pid))
             except OSError as error:
                 raise unittest.SkipTest(f"no process can be moved: {error}")
         cls.collectd = cls.enterClassContext(Collectd("".join(
             rule(name, f'CommandLine "{cls.N}$"', "Records false", *lines)
-            for name, (lines, _) in cls.ROWS.items()), interval=0.5))
+            for name, (lines, _) in cls.ROWS.items()) + rule("files", f'CommandLine "{cls.N}$"'),
+            interval=0.5))
         cls.collectd.wait_for_values("container_name", "ps_count", count=2)
 
     def check(self, name):
@@ -223,6 +226,16 @@ class CgroupNames(unittest.TestCase):
                               if group.startswith(prefix)}, set(groups))
 
 
+    def test_the_metadata_line_has_cgroup_unit_and_user(self):
+        units = (f"{self.N}.service", f"{self.N}-a\\x2db.service", None, f"user@{self.N}.service",
+                 f"docker-{self.ID}.scope", None)
+        for pid, place, unit in zip(self.pids, self.PLACES, units):
+            self.collectd.wait_for_lines(pid)
+            metadata = self.collectd.lines_of(pid)[0]
+            self.assertEqual((metadata["cgroup"], metadata.get("unit"), metadata["user"]),
+                             (place, unit, USER))
+
+
 for row in CgroupNames.ROWS:
     setattr(CgroupNames, f"test_{row}", lambda self, row=row: self.check(row))
 
@@ -234,7 +247,7 @@ class UnnamedUsers(unittest.TestCase):
             self.enterContext(sleeper("unnamed", comm=f"{COMM}u",
                                       prefix=["setpriv", f"--reuid={uid}"]))
         rules = rule("users", f'Comm "{COMM}u"', 'Instance "u-%{user}"') + \
-            rule("none", f'Comm "{COMM}u"', 'Instance "n-%{user_unit}"')
+            rule("none", f'Comm "{COMM}u"', 'Instance "n-%{user_unit}"', "Records false")
         with Collectd(rules, interval=0.5) as collectd:
             for uid in uids:
                 collectd.wait_for_values(f"u-{uid}", "ps_count")
