@@ -3,6 +3,14 @@
 #include <errno.h>
 #include <stdlib.h>
 
+void denet_metadata_done(struct denet_metadata *metadata) {
+  denet_buffer_done(&metadata->arguments);
+  denet_buffer_done(&metadata->executable);
+  denet_buffer_done(&metadata->user);
+  denet_buffer_done(&metadata->unit);
+  denet_buffer_done(&metadata->cgroup);
+}
+
 static void combine_members(const struct denet_tree *tree, struct denet_values *out_values) {
   struct denet_values part;
   *out_values = (struct denet_values){0};
@@ -193,8 +201,7 @@ void denet_tree_destroy(struct denet_trees *trees, struct denet_tree *tree) {
   *(tree->previous ? &tree->previous->next : &trees->first) = tree->next;
   if (tree->next)
     tree->next->previous = tree->previous;
-  denet_buffer_done(&tree->arguments);
-  denet_buffer_done(&tree->executable);
+  denet_metadata_done(&tree->metadata);
   denet_stack_counts_done(&tree->stacks);
   free(tree->file);
   free(tree);

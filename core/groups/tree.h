@@ -35,6 +35,18 @@ struct denet_member {
   double line_usage;    /* its CPU use in that line, % of one core */
 };
 
+/* What a metadata line says of the root of a tree. A text that is not known is empty. */
+struct denet_metadata {
+  struct denet_buffer arguments, executable; /* owned, as the others */
+  struct denet_buffer user, unit, cgroup;
+  const char *no_executable; /* why it is empty; static */
+  bool has_uid;
+  uid_t uid;
+};
+
+/* Frees the texts. The metadata may be filled again. */
+void denet_metadata_done(struct denet_metadata *metadata);
+
 struct denet_tree {
   struct denet_active_rule *active_rule; /* borrowed */
   struct denet_group *group;             /* borrowed; outlives the tree's membership */
@@ -52,11 +64,9 @@ struct denet_tree {
   bool is_silent;      /* writes no lines: another tree of the group has the same root and file */
   bool wants_metadata; /* a metadata line comes before its next line */
   bool is_over;        /* all its members are ending: its next line is the last */
-  struct denet_open_file *file;              /* owned; NULL: the writer cannot have one */
-  struct denet_buffer arguments, executable; /* of the root, until the metadata is written */
-  uint64_t lacks_texts_ns; /* since when one is not known yet (DENET_LATER); 0: both are */
-  bool has_uid;
-  uid_t uid;
+  struct denet_open_file *file;   /* owned; NULL: the writer cannot have one */
+  struct denet_metadata metadata; /* until it is written */
+  uint64_t lacks_texts_ns;        /* since when one is not known yet (DENET_LATER); 0: both are */
   bool has_exit_status, oom_killed;
   int exit_status;
   uint64_t ts_ms; /* of its last line */

@@ -3,6 +3,7 @@
 #include "core/util/cleanup.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define BIT(field) (1u << DENET_FIELD_##field)
 #define USER (DENET_TEXT_CGROUP + 1) /* read after the texts */
@@ -10,20 +11,24 @@
 void denet_attributes_reader_done(struct denet_attributes_reader *reader) {
   for (size_t i = 0; i < DENET_COUNT_OF(reader->texts); i++)
     denet_buffer_done(&reader->texts[i]);
-  denet_buffer_done(&reader->unit);
+  for (size_t i = 0; i < DENET_CGROUP_NAMES; i++)
+    denet_buffer_done(&reader->names[i]);
 }
 
-/* Joins the arguments with spaces; of a process without arguments it is "[name]", as in ps(1). */
+/* Joins the arguments with spaces, without white space at the end, as collectd's processes plugin
+ * does: titles are padded. Of a process without arguments it is "[name]", as in ps(1). */
 static int make_command_line(struct denet_buffer *arguments, const char *name) {
   char in_brackets[DENET_COMM_BYTES + 2];
   for (size_t i = 0; i < arguments->length; i++)
     if (arguments->bytes[i] == '\0')
       arguments->bytes[i] = ' ';
+  while (arguments->length > 1 && strchr(" \t\n\v\f\r", arguments->bytes[arguments->length - 1]))
+    arguments->bytes[--arguments->length] = '\0';
   snprintf(in_brackets, sizeof(in_brackets), "[%s]", name);
   return arguments->length ? 0 : denet_buffer_append_string(arguments, in_brackets);
 }
 
-/* Reads a text into its field, and that of a cgroup into two. */
+/* Reads a text into its field, and that of a cgroup into DENET_CGROUP_FIELDS. */
 static int read_text(struct denet_attributes_reader *reader, struct denet_process *process,
                      enum denet_text_kind kind, struct denet_attributes *attributes) {
   static const enum denet_field fields[] = {[DENET_TEXT_ARGUMENTS] = DENET_FIELD_COMMAND_LINE,
@@ -38,11 +43,10 @@ static int read_text(struct denet_attributes_reader *reader, struct denet_proces
   attributes->field[fields[kind]] = denet_buffer_text(text);
   if (kind != DENET_TEXT_CGROUP)
     return 0;
+  outcome = denet_cgroup_path_read(denet_buffer_text(text), reader->names);
   /* The unit of a process in no unit is empty, not absent: Unit "!ssh.service" matches it. */
-  struct denet_text unit = denet_rule_unit(denet_buffer_text(text));
-  denet_buffer_clear(&reader->unit);
-  outcome = denet_buffer_append(&reader->unit, unit.bytes, unit.length);
-  attributes->field[DENET_FIELD_UNIT] = denet_buffer_text(&reader->unit);
+  for (unsigned i = 0; i < DENET_CGROUP_NAMES; i++)
+    attributes->field[DENET_FIELD_UNIT + i] = denet_buffer_text(&reader->names[i]);
   return outcome;
 }
 
@@ -60,17 +64,20 @@ static int read_user(struct denet_attributes_reader *reader, struct denet_proces
     user->outcome = env->user_name(env->context, uid, user->name, sizeof(user->name));
     user->expires_ns = now_ns + (user->outcome ? DENET_USER_RETRY_NS : DENET_USER_NS);
   }
+  if (denet_error_is_transient(user->outcome))
+    return user->outcome;
+  if (user->outcome) /* as ps(1) does */
+    snprintf(user->name, sizeof(user->name), "%u", (unsigned)uid);
   attributes->uid = uid;
-  if (!user->outcome)
-    attributes->field[DENET_FIELD_USER] = denet_text_of(user->name);
-  return user->outcome;
+  attributes->field[DENET_FIELD_USER] = denet_text_of(user->name);
+  return 0;
 }
 
 int denet_attributes_read(struct denet_attributes_reader *reader, struct denet_process *process,
                           unsigned fields, struct denet_attributes *out_attributes) {
   static const unsigned fields_of[] = {[DENET_TEXT_ARGUMENTS] = BIT(COMMAND_LINE),
                                        [DENET_TEXT_EXECUTABLE] = BIT(EXECUTABLE),
-                                       [DENET_TEXT_CGROUP] = BIT(CGROUP) | BIT(UNIT),
+                                       [DENET_TEXT_CGROUP] = DENET_CGROUP_FIELDS,
                                        [USER] = BIT(USER)};
   struct denet_attributes attributes = {
       .pid = process->pid,

@@ -23,8 +23,8 @@ struct denet_attributes_reader {
   struct denet_source *source;                      /* borrowed */
   const struct denet_env *env;                      /* borrowed */
   struct denet_buffer texts[DENET_TEXT_CGROUP + 1]; /* by enum denet_text_kind */
-  struct denet_buffer unit;
-  struct denet_user users[DENET_USERS]; /* at uid % DENET_USERS */
+  struct denet_buffer names[DENET_CGROUP_NAMES];    /* of the last cgroup */
+  struct denet_user users[DENET_USERS];             /* at uid % DENET_USERS */
 };
 
 void denet_attributes_reader_done(struct denet_attributes_reader *reader);

@@ -21,12 +21,12 @@ static const uint64_t rematch_ages_ns[] = {UINT64_C(1000000000), UINT64_C(100000
 
 /* Fields that change without an event of the kernel. */
 #define SILENT_FIELDS                                                                              \
-  (1u << DENET_FIELD_COMMAND_LINE | 1u << DENET_FIELD_USER | 1u << DENET_FIELD_CGROUP |            \
-   1u << DENET_FIELD_UNIT)
+  (1u << DENET_FIELD_COMMAND_LINE | 1u << DENET_FIELD_USER | DENET_CGROUP_FIELDS)
 
 void denet_matcher_init(struct denet_matcher *matcher) {
   matcher->reader =
       (struct denet_attributes_reader){.source = matcher->source, .env = matcher->env};
+  matcher->metadata_reader = matcher->reader;
   matcher->fields = 0;
   for (size_t i = 0; i < matcher->active_rule_count; i++)
     matcher->fields |= matcher->active_rules[i].rule.fields;
@@ -34,32 +34,72 @@ void denet_matcher_init(struct denet_matcher *matcher) {
 
 void denet_matcher_done(struct denet_matcher *matcher) {
   denet_attributes_reader_done(&matcher->reader);
+  denet_attributes_reader_done(&matcher->metadata_reader);
   denet_buffer_done(&matcher->instance);
-  denet_buffer_done(&matcher->arguments);
-  denet_buffer_done(&matcher->executable);
+  denet_metadata_done(&matcher->metadata);
 }
 
 /* --- Metadata of a tree --- */
 
+/* Copies the field, of several names the first. */
+static int copy_field(struct denet_text field, struct denet_buffer *out) {
+  denet_buffer_clear(out);
+  return field.bytes ? denet_buffer_append_string(out, field.bytes) : 0;
+}
+
+/* Reads the user, the cgroup and the unit. The line does not wait for a cgroup that is gone: a
+ * kernel without cgroups has none. 0 or a transient error. */
+static int read_owner(struct denet_matcher *matcher, struct denet_process *process) {
+  struct denet_metadata *metadata = &matcher->metadata;
+  struct denet_attributes_reader *reader = &matcher->metadata_reader;
+  struct denet_attributes user = {.uid = UINT64_MAX}, cgroup = {0};
+  int error = denet_attributes_read(reader, process, 1u << DENET_FIELD_USER, &user);
+  metadata->has_uid = user.uid != UINT64_MAX;
+  metadata->uid = (uid_t)user.uid;
+  if (!denet_error_is_transient(error))
+    error = denet_attributes_read(reader, process, DENET_CGROUP_FIELDS, &cgroup);
+  matcher->metadata_stalled = cgroup.stalled;
+  if (denet_error_is_transient(error))
+    return error;
+  error = copy_field(user.field[DENET_FIELD_USER], &metadata->user);
+  if (!error)
+    error = copy_field(cgroup.field[DENET_FIELD_UNIT], &metadata->unit);
+  return error ? error : copy_field(cgroup.field[DENET_FIELD_CGROUP], &metadata->cgroup);
+}
+
+/* Returns why the executable is empty, after this outcome of reading it; NULL if it is not. */
+static const char *explain_executable(const struct denet_process *process, int outcome,
+                                      const struct denet_buffer *executable) {
+  if (executable->length)
+    return NULL;
+  if (process->kernel_thread)
+    return "a kernel thread has no executable";
+  if (process->ended)
+    return "the process ended before its executable could be read";
+  return outcome == DENET_LATER ? "the process keeps its executable from being read"
+                                : "the kernel shows no executable of the process";
+}
+
 /* Reads the texts of the metadata line, before the tree is made: the process may soon be gone. A
  * text that is not available is empty. 0 or a transient error: then the next tick tries again. */
 static int read_metadata(struct denet_matcher *matcher, struct denet_process *process) {
-  struct denet_buffer *const texts[] = {
-      [DENET_TEXT_EXECUTABLE] = &matcher->executable, [DENET_TEXT_ARGUMENTS] = &matcher->arguments};
-  int outcome = matcher->source->read_uid(matcher->source, process, &matcher->uid);
-  matcher->has_uid = !outcome;
-  matcher->metadata_stalled = false;
+  struct denet_metadata *metadata = &matcher->metadata;
+  struct denet_buffer *const texts[] = {[DENET_TEXT_EXECUTABLE] = &metadata->executable,
+                                        [DENET_TEXT_ARGUMENTS] = &metadata->arguments};
+  int outcome = read_owner(matcher, process);
   for (unsigned kind = 0; kind < DENET_COUNT_OF(texts); kind++) {
     if (denet_error_is_transient(outcome))
       return outcome;
     outcome = denet_source_read_text(matcher->source, process, kind, texts[kind]);
     if (outcome)
       denet_buffer_clear(texts[kind]);
+    if (kind == DENET_TEXT_EXECUTABLE)
+      metadata->no_executable = explain_executable(process, outcome, texts[kind]);
     /* DENET_GONE of a process that is there: it is in the middle of its exec or its exit. */
     matcher->metadata_stalled |=
         outcome == DENET_LATER || (outcome == DENET_GONE && !process->ended);
   }
-  denet_arguments_shorten(&matcher->arguments);
+  denet_arguments_shorten(&metadata->arguments);
   matcher->text_stalled |= matcher->metadata_stalled;
   return denet_error_is_transient(outcome) ? outcome : 0;
 }
@@ -70,10 +110,7 @@ static void give_metadata(struct denet_matcher *matcher, struct denet_tree *tree
     return; /* the metadata line that the file has says no less */
   tree->lacks_texts_ns = matcher->metadata_stalled ? matcher->now_ns : 0;
   tree->wants_metadata = true;
-  tree->has_uid = matcher->has_uid;
-  tree->uid = matcher->uid;
-  tree->executable = DENET_EXCHANGE(matcher->executable, tree->executable);
-  tree->arguments = DENET_EXCHANGE(matcher->arguments, tree->arguments);
+  tree->metadata = DENET_EXCHANGE(matcher->metadata, tree->metadata);
 }
 
 /* --- Entering and leaving trees --- */
@@ -186,7 +223,7 @@ static int match_root(struct denet_matcher *matcher, struct denet_member *member
   if (error)
     return error;
   /* The end of a process leaves fewer texts than could be read while it lived. */
-  if (tree->lacks_texts_ns && process->ended && !matcher->arguments.length)
+  if (tree->lacks_texts_ns && process->ended && !matcher->metadata.arguments.length)
     tree->lacks_texts_ns = 0;
   else
     give_metadata(matcher, tree);

@@ -19,6 +19,7 @@ struct denet_matcher {
 
   unsigned fields; /* that the rules need, as in struct denet_rule */
   struct denet_attributes_reader reader;
+  struct denet_attributes_reader metadata_reader; /* its texts do not replace those of reader */
   uint64_t first_ns;    /* the first tick, boot clock: processes born before it ran before denet */
   uint64_t now_ns;      /* this tick */
   uint64_t last_ns;     /* the tick before; 0: there was none */
@@ -31,12 +32,11 @@ struct denet_matcher {
                       because a text stalled */
 
   /* Of the process that is being resolved. */
-  unsigned depth;                            /* of its descendants that wait for it */
-  bool text_stalled;                         /* a text of it is not known yet */
-  struct denet_buffer instance;              /* the expanded template */
-  struct denet_buffer arguments, executable; /* for the metadata of its tree */
-  bool has_uid, metadata_stalled;            /* some of these texts is not known yet */
-  uid_t uid;
+  unsigned depth;                 /* of its descendants that wait for it */
+  bool text_stalled;              /* a text of it is not known yet */
+  struct denet_buffer instance;   /* the expanded template */
+  struct denet_metadata metadata; /* for its tree */
+  bool metadata_stalled;          /* some of these texts is not known yet */
 };
 
 /* Fills fields from the rules. */

@@ -52,8 +52,7 @@ static int send_metadata(struct denet_emitter *emitter, struct denet_tree *tree)
   if (error)
     return error;
   tree->wants_metadata = false;
-  denet_buffer_done(&tree->arguments);
-  denet_buffer_done(&tree->executable);
+  denet_metadata_done(&tree->metadata);
   return 0;
 }
 

@@ -29,12 +29,20 @@ static void write_capabilities(struct denet_json *json, const struct denet_recor
     for (; i < DENET_UNAVAILABLE_ROWS && !strcmp(denet_unavailable_info[i].name, name); i++)
       if (unavailable & denet_unavailable_info[i].lack)
         reason = denet_unavailable_info[i].reason;
+    if (!reason && !strcmp(name, "executable"))
+      reason = tree->metadata.no_executable;
     write_capability(json, name, !reason, reason);
   }
   if (rule->off_cpu == DENET_OFF_CPU_STACKS || rule->forgoes_stacks)
     write_capability(json, "stacks", !rule->forgoes_stacks,
                      rule->forgoes_stacks ? origin->no_stacks : NULL);
   denet_json_object_close(json);
+}
+
+/* Writes a text that is not empty. */
+static void write_text(struct denet_json *json, const char *key, const struct denet_buffer *text) {
+  if (text->length)
+    denet_json_string(json, key, denet_buffer_text(text));
 }
 
 int denet_record_metadata(struct denet_json *json, const struct denet_record_origin *origin,
@@ -44,18 +52,22 @@ int denet_record_metadata(struct denet_json *json, const struct denet_record_ori
   denet_json_unsigned(json, "format", FORMAT);
   denet_json_unsigned(json, "pid", (uint64_t)tree->pid);
   denet_json_array_open(json, "cmd");
-  struct denet_text rest = denet_buffer_text(&tree->arguments), argument;
+  const struct denet_metadata *metadata = &tree->metadata;
+  struct denet_text rest = denet_buffer_text(&metadata->arguments), argument;
   while (denet_parse_next_argument(&rest, &argument))
     denet_json_string(json, NULL, argument);
   denet_json_array_close(json);
-  denet_json_string(json, "executable", denet_buffer_text(&tree->executable));
+  denet_json_string(json, "executable", denet_buffer_text(&metadata->executable));
   denet_json_unsigned(json, "t0_ms", tree->t0_ms);
   denet_json_string(json, "host", denet_text_of(origin->host));
   denet_json_string(json, "rule", denet_text_of(tree->active_rule->rule.name));
   denet_json_string(json, "instance", denet_text_of(tree->group->name));
   denet_json_unsigned(json, "ppid", (uint64_t)tree->parent_pid);
-  if (tree->has_uid)
-    denet_json_unsigned(json, "uid", tree->uid);
+  if (metadata->has_uid)
+    denet_json_unsigned(json, "uid", metadata->uid);
+  write_text(json, "user", &metadata->user);
+  write_text(json, "unit", &metadata->unit);
+  write_text(json, "cgroup", &metadata->cgroup);
   if (origin->boot_id[0])
     denet_json_string(json, "boot_id", denet_text_of(origin->boot_id));
   write_capabilities(json, origin, tree);

@@ -9,11 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define IGNORES_CASE "(?i)" /* at the head of a regex */
+
 struct denet_pattern {
-  enum denet_pattern_kind kind;
-  char *text;                /* owned */
-  struct denet_regex *regex; /* owned; NULL for the other kinds */
-  size_t groups;             /* of the regex; 0 for the other kinds */
+  enum denet_pattern_kind kind; /* DENET_PATTERN_REGEX for each regex */
+  char *text;                   /* owned */
+  struct denet_regex *regex;    /* owned; NULL for the other kinds */
+  size_t groups;                /* of the regex; 0 for the other kinds */
 };
 
 /* Returns the end of a [:class:], [.symbol.] or [=equivalence=] inside brackets; NULL if text,
@@ -67,9 +69,10 @@ static const char *find_unmatched(const char *text) {
   return NULL;
 }
 
-/* Refuses text, which does not compile, and cuts it. regcomp() does not tell where it stopped: the
- * longest prefix that compiles ends right before the error. */
-static int refuse_regex(char *text, const char *reason, struct denet_error *error) {
+/* Refuses text, which does not compile, and cuts it. head is the number of bytes before text in the
+ * configuration. regcomp() does not tell where it stopped: the longest prefix that compiles ends
+ * right before the error. */
+static int refuse_regex(char *text, size_t head, const char *reason, struct denet_error *error) {
   regex_t regex;
   size_t length = strlen(text);
   do
@@ -77,27 +80,29 @@ static int refuse_regex(char *text, const char *reason, struct denet_error *erro
   while (length > 0 && regcomp(&regex, text, REG_EXTENDED | REG_NOSUB) != 0);
   if (length > 0)
     regfree(&regex);
-  return denet_error_set(error, -EINVAL, "%s at character %zu", reason, length + 1);
+  return denet_error_set(error, -EINVAL, "%s at character %zu", reason, head + length + 1);
 }
 
-/* Compiles the text with the C library first, which is stricter than TRE and says what is wrong.
- * Cuts the text if it is refused. */
-static int compile_regex(char *text, struct denet_error *error, struct denet_pattern *pattern) {
+/* Compiles the text behind the head with the C library first, which is stricter than TRE and says
+ * what is wrong. Cuts the text if it is refused. */
+static int compile_regex(char *text, size_t head, bool ignores_case, struct denet_error *error,
+                         struct denet_pattern *pattern) {
   regex_t regex;
   char reason[128];
+  text += head;
   int status = regcomp(&regex, text, REG_EXTENDED);
   if (status == REG_ESPACE)
     return denet_error_set(error, -ENOMEM, "out of memory");
   if (status) {
     regerror(status, &regex, reason, sizeof(reason));
-    return refuse_regex(text, reason, error);
+    return refuse_regex(text, head, reason, error);
   }
   regfree(&regex);
   const char *unmatched = find_unmatched(text);
   if (unmatched)
     return denet_error_set(error, -EINVAL, "Unmatched ) at character %zu",
-                           (size_t)(unmatched - text) + 1);
-  status = denet_regex_new(text, &pattern->groups, &pattern->regex);
+                           head + (size_t)(unmatched - text) + 1);
+  status = denet_regex_new(text, ignores_case, &pattern->groups, &pattern->regex);
   if (status == -ENOMEM)
     return denet_error_set(error, -ENOMEM, "out of memory");
   if (status == -ENOTSUP)
@@ -122,20 +127,23 @@ static int check_glob(const char *text, struct denet_error *error) {
 
 int denet_pattern_new(enum denet_pattern_kind kind, const char *text, struct denet_error *error,
                       struct denet_pattern **out_pattern) {
-  if (text[0] == '\0')
-    return denet_error_set(error, -EINVAL, "Empty pattern at character 1");
+  bool is_regex = kind == DENET_PATTERN_REGEX || kind == DENET_PATTERN_REGEX_ANY_CASE;
+  size_t head =
+      is_regex && !strncmp(text, IGNORES_CASE, strlen(IGNORES_CASE)) ? strlen(IGNORES_CASE) : 0;
+  if (text[head] == '\0')
+    return denet_error_set(error, -EINVAL, "Empty pattern at character %zu", head + 1);
   DENET_FREE struct denet_pattern *pattern = calloc(1, sizeof(*pattern));
   DENET_FREE char *copy = strdup(text);
   if (!pattern || !copy)
     return denet_error_set(error, -ENOMEM, "out of memory");
   int rc = 0;
-  if (kind == DENET_PATTERN_REGEX)
-    rc = compile_regex(copy, error, pattern);
+  if (is_regex)
+    rc = compile_regex(copy, head, head || kind == DENET_PATTERN_REGEX_ANY_CASE, error, pattern);
   if (kind == DENET_PATTERN_GLOB)
     rc = check_glob(copy, error);
   if (rc)
     return rc;
-  pattern->kind = kind;
+  pattern->kind = is_regex ? DENET_PATTERN_REGEX : kind;
   pattern->text = DENET_TAKE(copy);
   *out_pattern = DENET_TAKE(pattern);
   return 0;
@@ -149,18 +157,40 @@ void denet_pattern_free(struct denet_pattern *pattern) {
   free(pattern);
 }
 
+const char *denet_pattern_literal(const struct denet_pattern *pattern) {
+  bool is_glob = pattern->kind == DENET_PATTERN_GLOB;
+  return pattern->regex || (is_glob && strpbrk(pattern->text, "*?[\\")) ? NULL : pattern->text;
+}
+
 size_t denet_pattern_groups(const struct denet_pattern *pattern) { return pattern->groups; }
 
-/* Searches a long text at its beginning and at its end. */
-static bool find_regex(const struct denet_regex *regex, struct denet_text text,
+/* Moves a group from the joined halves of a long text to the text. */
+static void move_group(struct denet_text *group, const char *joined, struct denet_text text) {
+  size_t half = DENET_PATTERN_TEXT / 2, gap = text.length - DENET_PATTERN_TEXT - 1;
+  size_t start = (size_t)(group->bytes - joined), end = start + group->length;
+  start += start > half ? gap : 0;
+  end += end > half ? gap : 0;
+  *group = (struct denet_text){text.bytes + start, end - start};
+}
+
+static bool find_regex(const struct denet_pattern *pattern, struct denet_text text,
                        struct denet_captures *captures, size_t first) {
-  size_t length = strnlen(text.bytes, text.length), half = DENET_PATTERN_TEXT / 2;
-  struct denet_text whole = {text.bytes, length}, start = {text.bytes, half};
-  if (length <= DENET_PATTERN_TEXT)
-    return denet_regex_finds(regex, whole, DENET_REGEX_WHOLE, captures, first);
-  struct denet_text end = {text.bytes + length - half, half};
-  return denet_regex_finds(regex, start, DENET_REGEX_NO_END, captures, first) ||
-         denet_regex_finds(regex, end, DENET_REGEX_NO_START, captures, first);
+  size_t half = DENET_PATTERN_TEXT / 2;
+  char joined[DENET_PATTERN_TEXT + 1];
+  text.length = strnlen(text.bytes, text.length);
+  if (text.length <= DENET_PATTERN_TEXT)
+    return denet_regex_finds(pattern->regex, text, captures, first);
+  memcpy(joined, text.bytes, half);
+  joined[half] = '\1';
+  memcpy(joined + half + 1, text.bytes + text.length - half, half);
+  struct denet_text halves = {joined, sizeof(joined)};
+  if (!denet_regex_finds(pattern->regex, halves, captures, first))
+    return false;
+  size_t end = captures ? first + pattern->groups : 0;
+  for (size_t i = first; i < end && i < DENET_CAPTURES; i++)
+    if (captures->group[i].bytes)
+      move_group(&captures->group[i], joined, text);
+  return true;
 }
 
 bool denet_pattern_matches(const struct denet_pattern *pattern, struct denet_text text,
@@ -172,8 +202,7 @@ bool denet_pattern_matches(const struct denet_pattern *pattern, struct denet_tex
     return strcmp(pattern->text, text.bytes) == 0;
   case DENET_PATTERN_GLOB:
     return fnmatch(pattern->text, text.bytes, 0) == 0;
-  case DENET_PATTERN_REGEX:
-    return find_regex(pattern->regex, text, captures, first);
+  default:
+    return find_regex(pattern, text, captures, first);
   }
-  return false;
 }

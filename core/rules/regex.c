@@ -9,9 +9,11 @@ struct denet_regex {
   regex_t compiled;
 };
 
-int denet_regex_new(const char *text, size_t *out_groups, struct denet_regex **out_regex) {
+int denet_regex_new(const char *text, bool ignores_case, size_t *out_groups,
+                    struct denet_regex **out_regex) {
+  int flags = REG_EXTENDED | (ignores_case ? REG_ICASE : 0);
   DENET_FREE struct denet_regex *regex = calloc(1, sizeof(*regex));
-  int status = regex ? tre_regcomp(&regex->compiled, text, REG_EXTENDED) : REG_ESPACE;
+  int status = regex ? tre_regcomp(&regex->compiled, text, flags) : REG_ESPACE;
   if (status)
     return status == REG_ESPACE ? -ENOMEM : -EINVAL;
   if (tre_have_backrefs(&regex->compiled)) {
@@ -31,12 +33,10 @@ void denet_regex_free(struct denet_regex *regex) {
 }
 
 bool denet_regex_finds(const struct denet_regex *regex, struct denet_text text,
-                       enum denet_regex_edge edge, struct denet_captures *captures, size_t first) {
-  static const int flags[] = {
-      [DENET_REGEX_NO_START] = REG_NOTBOL, [DENET_REGEX_NO_END] = REG_NOTEOL};
+                       struct denet_captures *captures, size_t first) {
   regmatch_t found[1 + DENET_CAPTURES];
   size_t wanted = captures ? DENET_COUNT_OF(found) : 0;
-  if (tre_regnexec(&regex->compiled, text.bytes, text.length, wanted, found, flags[edge]))
+  if (tre_regnexec(&regex->compiled, text.bytes, text.length, wanted, found, 0))
     return false;
   size_t groups = captures ? regex->compiled.re_nsub : 0;
   for (size_t i = 0; i < groups && first + i < DENET_CAPTURES; i++) {

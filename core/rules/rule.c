@@ -2,6 +2,7 @@
 
 #include "core/model/metric.h"
 #include "core/model/process.h"
+#include "core/rules/hint.h"
 #include "core/rules/template.h"
 #include "core/util/cleanup.h"
 
@@ -16,14 +17,17 @@ static const struct condition_key {
   const char *key;
   enum denet_field field;
   enum denet_pattern_kind pattern; /* not used for a pid file */
+  bool required;
 } condition_keys[] = {
-    {"Comm", DENET_FIELD_COMM, DENET_PATTERN_EXACT},
-    {"CommandLine", DENET_FIELD_COMMAND_LINE, DENET_PATTERN_REGEX},
-    {"Executable", DENET_FIELD_EXECUTABLE, DENET_PATTERN_GLOB},
-    {"User", DENET_FIELD_USER, DENET_PATTERN_EXACT},
-    {"Unit", DENET_FIELD_UNIT, DENET_PATTERN_GLOB},
-    {"Cgroup", DENET_FIELD_CGROUP, DENET_PATTERN_GLOB},
-    {"PidFile", DENET_FIELD_PID_FILE, DENET_PATTERN_EXACT},
+    {"Comm", DENET_FIELD_COMM, DENET_PATTERN_EXACT, false},
+    {"CommandLine", DENET_FIELD_COMMAND_LINE, DENET_PATTERN_REGEX, false},
+    {"CommandLineAll", DENET_FIELD_COMMAND_LINE, DENET_PATTERN_REGEX, true},
+    {"Executable", DENET_FIELD_EXECUTABLE, DENET_PATTERN_GLOB, false},
+    {"User", DENET_FIELD_USER, DENET_PATTERN_EXACT, false},
+    {"Unit", DENET_FIELD_UNIT, DENET_PATTERN_GLOB, false},
+    {"Container", DENET_FIELD_CONTAINER, DENET_PATTERN_GLOB, false},
+    {"Cgroup", DENET_FIELD_CGROUP, DENET_PATTERN_GLOB, false},
+    {"PidFile", DENET_FIELD_PID_FILE, DENET_PATTERN_EXACT, false},
 };
 
 const char *const denet_off_cpu_modes[] = {"off", "times", "stacks", NULL};
@@ -113,6 +117,7 @@ static int add_condition(struct denet_rule *rule, struct denet_condition conditi
                     "%s \"%s\": the kernel keeps 15 bytes of a name, so the name \"%s\" matches; "
                     "CommandLine matches the whole command line",
                     setting->key, setting->string, name);
+  denet_hint_write(condition.field, kind, setting, error);
   return 0;
 }
 
@@ -131,8 +136,14 @@ static int set_condition(struct denet_rule *rule, const struct condition_key *ke
   if (rc < 0)
     return rc;
   struct denet_condition condition = {.field = key->field, .negated = setting.string[0] == '!'};
-  bool is_comm_regex = key->field == DENET_FIELD_COMM && setting.string[condition.negated] == '~';
-  size_t start = (size_t)condition.negated + is_comm_regex;
+  condition.required = key->required || condition.negated;
+  const char *mark = setting.string + condition.negated;
+  enum denet_pattern_kind kind = key->pattern;
+  if (*mark == '~' && kind != DENET_PATTERN_REGEX && key->field != DENET_FIELD_PID_FILE)
+    kind = mark[1] == 'i' ? DENET_PATTERN_REGEX_ANY_CASE : DENET_PATTERN_REGEX;
+  size_t start = condition.negated;
+  if (kind != key->pattern)
+    start += kind == DENET_PATTERN_REGEX_ANY_CASE ? strlen("~i") : strlen("~");
   struct denet_setting pattern = string_setting(given->key, setting.string + start);
   if (pattern.string[0] == '\0')
     return denet_setting_refuse(&setting, error, "nothing to compare with at character %zu",
@@ -140,8 +151,7 @@ static int set_condition(struct denet_rule *rule, const struct condition_key *ke
   if (key->field == DENET_FIELD_PID_FILE && pattern.string[0] != '/')
     return denet_setting_refuse(&setting, error,
                                 "must be an absolute path, with / at character %zu", start + 1);
-  return add_condition(rule, condition, is_comm_regex ? DENET_PATTERN_REGEX : key->pattern,
-                       &pattern, error);
+  return add_condition(rule, condition, kind, &pattern, error);
 }
 
 static int set_report(struct denet_rule *rule, const struct denet_setting *setting,
@@ -240,7 +250,7 @@ int denet_rule_finish(struct denet_rule *rule, struct denet_error *error) {
   return 0;
 }
 
-/* Returns whether the pattern matches the name of the user or the digits of the number. */
+/* Returns whether the exact pattern is the name of the user or the digits of the number. */
 static bool match_user(const struct denet_pattern *pattern,
                        const struct denet_attributes *attributes) {
   char digits[24];
@@ -249,18 +259,34 @@ static bool match_user(const struct denet_pattern *pattern,
          denet_pattern_matches(pattern, denet_text_of(digits), NULL, 0);
 }
 
+/* Returns whether the pattern matches one of the names, which have NULs between them. */
+static bool match_names(const struct denet_condition *condition, struct denet_text names,
+                        struct denet_captures *captures) {
+  bool matches = false;
+  for (size_t at = 0; at <= names.length && !matches;) {
+    struct denet_text name = denet_text_of(names.bytes + at);
+    matches = denet_pattern_matches(condition->pattern, name, captures, condition->first_capture);
+    at += name.length + 1;
+  }
+  return matches;
+}
+
 static bool condition_holds(const struct denet_condition *condition,
                             const struct denet_attributes *attributes,
                             struct denet_captures *captures) {
   struct denet_text text = attributes->field[condition->field];
-  bool is_user = condition->field == DENET_FIELD_USER;
+  bool is_user = condition->field == DENET_FIELD_USER && denet_pattern_literal(condition->pattern);
   if (condition->field == DENET_FIELD_PID_FILE)
     return condition->pid != 0 && (attributes->pid == condition->pid) != condition->negated;
   if (!text.bytes && (!is_user || attributes->uid == UINT64_MAX))
     return false; /* it is absent */
-  bool matches =
-      is_user ? match_user(condition->pattern, attributes)
-              : denet_pattern_matches(condition->pattern, text, captures, condition->first_capture);
+  bool matches;
+  if (is_user)
+    matches = match_user(condition->pattern, attributes);
+  else if (DENET_CGROUP_FIELDS & 1u << condition->field)
+    matches = match_names(condition, text, captures);
+  else
+    matches = denet_pattern_matches(condition->pattern, text, captures, condition->first_capture);
   return matches != condition->negated;
 }
 
@@ -269,44 +295,19 @@ bool denet_rule_matches(const struct denet_rule *rule, const struct denet_attrib
   if (rule->skip_kernel_threads && attributes->kernel_thread)
     return false;
   struct denet_captures captures = {0};
-  unsigned wanted = 0; /* fields with a condition that is not negated */
+  unsigned wanted = 0; /* fields with a condition that is not required */
   unsigned met = 0;    /* those of them with one that holds */
   /* Does not stop at the first that holds: another one may have captures for the name. */
   for (size_t i = 0; i < rule->condition_count; i++) {
     const struct denet_condition *condition = &rule->conditions[i];
     bool holds = condition_holds(condition, attributes, &captures);
-    if (condition->negated && !holds)
+    if (condition->required && !holds)
       return false;
-    wanted |= (unsigned)!condition->negated << condition->field;
-    met |= (unsigned)(!condition->negated && holds) << condition->field;
+    wanted |= (unsigned)!condition->required << condition->field;
+    met |= (unsigned)(!condition->required && holds) << condition->field;
   }
   if (met != wanted)
     return false;
   *out_captures = captures;
   return true;
-}
-
-static bool is_unit_name(struct denet_text name) {
-  static const char *const suffixes[] = {".service", ".scope", ".socket", ".mount", ".swap"};
-  for (size_t i = 0; i < DENET_COUNT_OF(suffixes); i++) {
-    size_t length = strlen(suffixes[i]);
-    if (name.length > length && memcmp(name.bytes + name.length - length, suffixes[i], length) == 0)
-      return true;
-  }
-  return false;
-}
-
-struct denet_text denet_rule_unit(struct denet_text cgroup_path) {
-  size_t end = cgroup_path.length;
-  while (end > 0) {
-    const char *slash = memrchr(cgroup_path.bytes, '/', end);
-    size_t start = slash ? (size_t)(slash - cgroup_path.bytes) + 1 : 0;
-    /* As cg_unescape() in systemd's src/basic/cgroup-util.c. */
-    size_t escape = start < end && cgroup_path.bytes[start] == '_' ? 1 : 0;
-    struct denet_text name = {cgroup_path.bytes + start + escape, end - start - escape};
-    if (is_unit_name(name))
-      return name;
-    end = slash ? start - 1 : 0;
-  }
-  return (struct denet_text){0};
 }

@@ -2,6 +2,7 @@
  * itself: the caller gives the attributes of a process, and the pid in a pid file. */
 #pragma once
 
+#include "core/rules/cgroup_path.h"
 #include "core/rules/option.h"
 #include "core/rules/pattern.h"
 #include "core/util/error.h"
@@ -16,11 +17,17 @@ enum denet_field {
   DENET_FIELD_COMMAND_LINE,
   DENET_FIELD_EXECUTABLE,
   DENET_FIELD_USER,
-  DENET_FIELD_UNIT,
+  DENET_FIELD_UNIT, /* from here to CGROUP as enum denet_cgroup_name */
+  DENET_FIELD_USER_UNIT,
+  DENET_FIELD_CONTAINER,
+  DENET_FIELD_POD,
   DENET_FIELD_CGROUP,
   DENET_FIELD_PID_FILE,
   DENET_FIELDS
 };
+
+/* The fields that are made of a cgroup path, cgroup_path.h. They may hold several names. */
+#define DENET_CGROUP_FIELDS (((1u << DENET_CGROUP_NAMES) - 1) << DENET_FIELD_UNIT)
 
 /* What else a template may use, as further bits. */
 enum denet_template_use {
@@ -32,6 +39,7 @@ enum denet_template_use {
 struct denet_condition {
   enum denet_field field;
   bool negated;
+  bool required; /* must hold whatever others on the field do, as each negated one */
   struct denet_pattern *pattern; /* owned; NULL for a pid file */
   char *pid_file;                /* its path, owned; NULL for other fields */
   pid_t pid; /* in the pid file, set by the caller; 0: no usable one, no process meets it */
@@ -73,10 +81,11 @@ void denet_rule_inherit_off_cpu(struct denet_rule *rule, enum denet_off_cpu_mode
 void denet_rule_forgo_stacks(struct denet_rule *rule);
 
 /* The attributes of a process. A text that could not be read is absent: it meets no condition, not
- * even a negated one; a user without a name is compared by the digits of uid. Only the fields in
- * rule->fields need be filled. Everything is borrowed and NUL-terminated. The command line has
- * spaces between the arguments; without arguments it is "[comm]", as in collectd's processes
- * plugin. */
+ * even a negated one. User compares exact values with the digits of uid too; the name of a user
+ * without one is the digits of uid. Only the fields in rule->fields need be filled. Of
+ * DENET_CGROUP_FIELDS any name may meet a condition. Everything is borrowed and NUL-terminated. The
+ * command line has spaces between the arguments and no white space at its end; without arguments it
+ * is "[comm]", as in collectd's processes plugin. */
 struct denet_attributes {
   pid_t pid;
   bool kernel_thread;
@@ -93,10 +102,11 @@ int denet_rule_init(struct denet_rule *rule, const char *name, struct denet_erro
 void denet_rule_done(struct denet_rule *rule);
 
 /* Takes one line of a <Rule> block: a condition or an option. A condition's value may start with
- * '!' (negated), and Comm's then with '~' (a regex). Returns as denet_option_set() does; error
- * names the option and the position, not the rule, and may hold a warning though the result is 0.
- * Report takes several words in one setting ("cpu memory") or in several settings; the first one
- * replaces "all". */
+ * '!' (negated), then with '~' (a regex) or "~i" (one that ignores case) unless it is a regex or a
+ * path of a pid file anyway. Returns as denet_option_set() does; error names the option and the
+ * position, not the rule, and may hold a warning though the result is 0. Report takes several words
+ * in one setting ("cpu memory") or in several settings; the first one replaces "all". A condition
+ * that no process can meet is a warning, hint.h. */
 int denet_rule_set(struct denet_rule *rule, const struct denet_setting *setting,
                    struct denet_error *error);
 
@@ -114,12 +124,7 @@ int denet_rule_init_default(struct denet_rule *rule, struct denet_error *error);
  * sentence: no condition (every process would match), a bad Instance. */
 int denet_rule_finish(struct denet_rule *rule, struct denet_error *error);
 
-/* Returns whether the process meets the rule: for each field, one of its conditions holds, and all
- * of its negated conditions hold. Fills out_captures on a match. */
+/* Returns whether the process meets the rule: for each field, one of its conditions that are not
+ * required holds, and all that are required hold. Fills out_captures on a match. */
 bool denet_rule_matches(const struct denet_rule *rule, const struct denet_attributes *attributes,
                         struct denet_captures *out_captures);
-
-/* Returns the systemd unit of a cgroup path: its innermost component that ends in .service, .scope,
- * .socket, .mount or .swap (systemd.unit(5)), without the '_' that systemd puts before a name that
- * is also the name of a kernel file. Absent if there is none. A view into path, without a NUL. */
-struct denet_text denet_rule_unit(struct denet_text cgroup_path);

@@ -29,6 +29,9 @@ static const struct {
     {"exe", FIELD_PIECE(DENET_FIELD_EXECUTABLE)},
     {"user", FIELD_PIECE(DENET_FIELD_USER)},
     {"unit", FIELD_PIECE(DENET_FIELD_UNIT)},
+    {"user_unit", FIELD_PIECE(DENET_FIELD_USER_UNIT)},
+    {"container", FIELD_PIECE(DENET_FIELD_CONTAINER)},
+    {"pod", FIELD_PIECE(DENET_FIELD_POD)},
     {"cgroup", FIELD_PIECE(DENET_FIELD_CGROUP)},
     {"pid", {.kind = PID, .use = DENET_USES_PID}},
     {"slot", {.kind = SLOT, .use = DENET_USES_SLOT}},
@@ -84,11 +87,12 @@ int denet_template_check(const char *template, size_t groups, struct denet_error
   return 0;
 }
 
-/* Returns the text of a field; for the executable, the base name of its path. */
+/* Returns the text of a field: of several names the first; for the executable, the base name of its
+ * path. */
 static struct denet_text show_field(const struct denet_attributes *attributes, unsigned field) {
   struct denet_text text = attributes->field[field];
   if (field != DENET_FIELD_EXECUTABLE)
-    return text;
+    return (struct denet_text){text.bytes, text.bytes ? strnlen(text.bytes, text.length) : 0};
   if (!text.bytes)
     return attributes->field[DENET_FIELD_COMM];
   const char *slash = memrchr(text.bytes, '/', text.length);
@@ -114,7 +118,9 @@ int denet_template_expand(const struct denet_rule *rule, const struct denet_attr
       snprintf(digits, sizeof(digits), "%u", piece.kind == PID ? (unsigned)attributes->pid : slot);
       piece.text = denet_text_of(digits);
     }
-    error = denet_buffer_append(out, piece.text.bytes, piece.text.length);
+    bool is_unit = piece.use & (1u << DENET_FIELD_UNIT | 1u << DENET_FIELD_USER_UNIT);
+    error = is_unit ? denet_cgroup_path_unescape(piece.text, out)
+                    : denet_buffer_append(out, piece.text.bytes, piece.text.length);
   }
   return error;
 }

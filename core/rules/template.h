@@ -11,7 +11,8 @@ int denet_template_check(const char *template, size_t groups, struct denet_error
                          unsigned *out_uses);
 
 /* Appends the expansion of the rule's checked template to out. An absent attribute or capture
- * expands to nothing, an executable to its base name, an absent one to the name of the process.
+ * expands to nothing, an executable to its base name, an absent one to the name of the process, a
+ * unit to its unescaped name.
  * attributes, captures and slot may be unset if the template does not use them. 0 or -ENOMEM, then
  * out holds a part of it. */
 int denet_template_expand(const struct denet_rule *rule, const struct denet_attributes *attributes,

@@ -4,6 +4,7 @@
 #include "plugin/collectd/config_value.h"
 
 #include <errno.h>
+#include <pwd.h>
 #include <strings.h>
 
 #define LOG_NAME "denet plugin: "
@@ -77,6 +78,34 @@ static int start_rule(struct denet_rule *rule, const oconfig_item_t *item,
   return denet_rule_init_process(rule, name, regex, error);
 }
 
+/* Returns whether there is no such user. */
+static bool lacks_user(const char *name) {
+  char texts[4096];
+  struct passwd entry, *found = NULL;
+  return name[strspn(name, "0123456789")] &&
+         !getpwnam_r(name, &entry, texts, sizeof(texts), &found) && !found;
+}
+
+/* Warns of users that do not exist and of links to executables. The rule stays: both may change. */
+static void check_conditions(const struct denet_rule *rule, const char *block) {
+  for (size_t i = 0; i < rule->condition_count; i++) {
+    const struct denet_condition *condition = &rule->conditions[i];
+    const char *text = condition->pattern ? denet_pattern_literal(condition->pattern) : NULL;
+    if (text && condition->field == DENET_FIELD_USER && lacks_user(text))
+      log_sentence(LOG_WARNING,
+                   "%s \"%s\": User \"%s\": there is no such user, so nothing matches it. denet "
+                   "goes on looking for the user.",
+                   block, rule->name, text);
+    bool is_path = text && condition->field == DENET_FIELD_EXECUTABLE && text[0] == '/';
+    DENET_FREE char *path = is_path ? realpath(text, NULL) : NULL;
+    if (path && strcmp(path, text) != 0)
+      log_sentence(LOG_WARNING,
+                   "%s \"%s\": Executable \"%s\": this is a link, and processes are compared with "
+                   "the real path; Executable \"%s\" is probably meant.",
+                   block, rule->name, text, path);
+  }
+}
+
 static void read_rule(struct denet_config *config, const oconfig_item_t *item) {
   DENET_CLEANUP(denet_rule_done) struct denet_rule rule = {0};
   struct denet_error error = {0};
@@ -90,11 +119,13 @@ static void read_rule(struct denet_config *config, const oconfig_item_t *item) {
   if (!outcome)
     outcome = denet_rule_finish(&rule, &error);
   if (!outcome)
+    check_conditions(&rule, item->key);
+  if (!outcome)
     outcome = denet_settings_add_rule(&config->settings, &rule, &error);
   if (outcome)
     log_sentence(LOG_ERR, "%s \"%s\": %s. The rule is skipped.", item->key, name, error.text);
   else if (warning.text[0])
-    log_sentence(LOG_WARNING, "%s.", warning.text);
+    log_sentence(LOG_WARNING, "%s \"%s\": %s.", item->key, name, warning.text);
 }
 
 /* collectd splits an identifier at '/' and at the first '-', so neither may be in the name. */

@@ -445,24 +445,25 @@ def program(name, flags=(), suffix=""):
 
 
 def make_cgroup(name):
-    """Makes a cgroup below our own, in the hierarchy that denet reads. Returns None if that
-    fails."""
+    """Makes a cgroup below our own, or of an absolute path, in the hierarchy that denet reads.
+    Returns None if that fails."""
     places = {line.split(":", 2)[1]: line.split(":", 2)[2]
               for line in Path("/proc/self/cgroup").read_text().splitlines()}
     for mount, controller in (("/sys/fs/cgroup", ""), ("/sys/fs/cgroup/unified", ""),
                               ("/sys/fs/cgroup/systemd", "name=systemd")):
         here = Path(mount + places.get(controller, "/nowhere"))
+        group = Path(mount + name) if name.startswith("/") else here / name
         if (here / "cgroup.procs").exists():
             try:
-                (here / name).mkdir()
+                group.mkdir(parents=name.startswith("/"))
             except OSError:
                 continue
-            return here / name
+            return group
     return None
 
 
 def remove_cgroup(group):
-    """Removes a cgroup as soon as its last process is gone."""
+    """Removes a cgroup as soon as its last process is gone, and those above it that are empty."""
     def is_gone():
         try:
             group.rmdir()
@@ -472,6 +473,11 @@ def remove_cgroup(group):
             return False
         return True
     wait_until(is_gone, f"{group} to go")
+    for above in group.parents:
+        try:
+            above.rmdir()
+        except OSError:
+            break
 
 
 def why_no_bpf():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import re
 import signal
 import time
@@ -22,7 +23,7 @@ def properties(name):
 
 
 METADATA, METRICS, ONE, TREE = map(properties, ("metadata", "metrics", "one", "tree"))
-OPTIONAL = {"ebpf"}  # only with BPF
+OPTIONAL = {"ebpf", "unit"}  # only with BPF, only of a process in a unit
 TYPES = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float),
          "boolean": bool, "null": type(None)}
 # Keyword of JSON Schema -> whether a value of the right type meets it.
@@ -68,7 +69,7 @@ class Keys(unittest.TestCase):
         cls.collectd.stop()
 
     def assert_keys(self, found, required):
-        self.assertEqual(set(found) - OPTIONAL, required)
+        self.assertEqual(set(found) - OPTIONAL, set(required) - OPTIONAL)
 
     def test_every_line_meets_the_schema(self):
         for lines in self.collectd.records().values():
@@ -102,6 +103,7 @@ class Keys(unittest.TestCase):
         self.assertEqual(metadata["executable"], program("sleeper"))
         self.assertEqual((metadata["pid"], metadata["ppid"], metadata["uid"]),
                          (self.sleeper.pid, os.getpid(), os.getuid()))
+        self.assertEqual(metadata["user"], pwd.getpwuid(os.getuid()).pw_name)
         self.assertEqual((metadata["rule"], metadata["instance"]), ("alone", "alone"))
         self.assertEqual(metadata["boot_id"],
                          Path("/proc/sys/kernel/random/boot_id").read_text().strip())

@@ -125,6 +125,8 @@ class NotQuiteProcesses(unittest.TestCase):
             self.assertEqual(collectd.latest("kernel", "ps_count"), [1, 1])
             metadata, line = collectd.wait_for_lines(2) and collectd.lines_of(2)[:2]
             self.assertEqual((metadata["cmd"], metadata["executable"]), ([], ""))
+            self.assertEqual(metadata["capabilities"]["executable"],
+                             {"available": False, "reason": "a kernel thread has no executable"})
             self.assertEqual((line["thread_count"], line["mem_rss_kb"]), (1, 0))
             self.assertEqual(collectd.complaints(), [])
 

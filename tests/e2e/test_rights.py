@@ -50,5 +50,7 @@ class WithoutCapabilities(unittest.TestCase):
         self.assertFalse(capabilities["io"]["available"])
         self.assertIn("CAP_SYS_PTRACE", capabilities["io"]["reason"])
         self.assertTrue(capabilities["source"]["available"])
+        self.assertFalse(capabilities["executable"]["available"])
+        self.assertIn("CAP_SYS_PTRACE", capabilities["executable"]["reason"])
         self.assertEqual((metadata["executable"], metadata["cmd"][-1], metadata["uid"]),
                          ("", "of-another-user", 65534))

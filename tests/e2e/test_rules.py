@@ -34,6 +34,10 @@ class Conditions(unittest.TestCase):
         "command_line": (['CommandLine "{comm} number=[12]"'], "ab"),
         "command_line_of_all_arguments": ([EXECUTABLE, 'CommandLine "number=3 last word$"'], "c"),
         "different_must_all_hold": (['CommandLine "{comm} number=[12]"', 'Comm "{comm}-b"'], "b"),
+        "command_line_all": (['CommandLineAll "{comm}"', 'CommandLineAll "number=[13]"',
+                              'CommandLineAll "!number=3"'], "a"),
+        "command_line_all_and_either": (['CommandLineAll "{comm}"', 'CommandLine "number=1"',
+                                         'CommandLine "number=2"'], "ab"),
         "executable_glob": (['Executable "{folder}/sl?ep*"'], "abc"),
         "executable_set": (['Executable "{folder}/[rst]leeper"'], "abc"),
         "executable_slash": (['Executable "/*/*/*/*/*/sleeper"'], ""),
@@ -46,6 +50,16 @@ class Conditions(unittest.TestCase):
         "cgroup": ([EXECUTABLE, 'Cgroup "{cgroup}"'], "abc"),
         "cgroup_other": ([EXECUTABLE, 'Cgroup "/of-nobody/*"'], ""),
         "cgroup_negated": ([EXECUTABLE, 'Cgroup "!/of-nobody/*"'], "abc"),
+        "comm_any_case": (['Comm "~i^{upper}-[AB]$"'], "ab"),
+        "comm_any_case_negated": ([EXECUTABLE, 'Comm "!~i-[AB]$"'], "c"),
+        "command_line_any_case": (['CommandLine "(?i)^{upper} NUMBER=[13]"'], "ac"),
+        "executable_regex": (['Executable "~^{folder}/sle+per$"'], "abc"),
+        "executable_any_case_negated": ([EXECUTABLE, 'Executable "!~iSLEEPER"'], ""),
+        "user_regex": ([EXECUTABLE, 'User "~^{user}$"'], "abc"),
+        "user_regex_negated": ([EXECUTABLE, 'User "!~^{user}$"'], ""),
+        "cgroup_regex": ([EXECUTABLE, 'Cgroup "~^/"'], "abc"),
+        "cgroup_regex_negated": ([EXECUTABLE, 'Cgroup "!~^/"'], ""),
+        "unit_regex_negated": ([EXECUTABLE, 'Unit "!~^e2e-no-unit\\.service$"'], "abc"),
         "pid_file": (['PidFile "{pid_file}"'], "b"),
         "pid_file_negated": ([EXECUTABLE, 'PidFile "!{pid_file}"'], "ac"),
         "pid_file_missing": (['PidFile "{pid_file}.none"'], ""),
@@ -61,7 +75,7 @@ class Conditions(unittest.TestCase):
         cls.pid_file = Path(folder).parent / "sleeper.pid"
         cls.pid_file.write_text(f"{cls.workloads['b'].pid}\n")
         cgroup = Path("/proc/self/cgroup").read_text().splitlines()[-1].split(":", 2)[2]
-        words = {"exe": program("sleeper"), "comm": COMM, "folder": folder, "user": USER,
+        words = {"exe": program("sleeper"), "comm": COMM, "upper": COMM.upper(), "folder": folder, "user": USER,
                  "uid": os.getuid(), "cgroup": cgroup.replace("\\", "\\\\"),
                  "pid_file": cls.pid_file}
         rules = "".join(rule(name, *[line.format(**words) for line in lines])
@@ -80,6 +94,35 @@ class Conditions(unittest.TestCase):
 
 for row in Conditions.ROWS:
     setattr(Conditions, f"test_{row}", lambda self, row=row: self.check(row))
+
+
+class CommandLines(unittest.TestCase):
+    """A row has a group, the name and the regular expression that may give it, and its processes."""
+
+    ROWS = {
+        "padded": ("padded", "^{comm}: checkpointer$", 1),
+        "padding": ("padding", "{comm}: checkpointer +$", 0),
+        "last-abc": ("last-%{{1}}", "^java-{comm} .*-Dapp\\\\.last=([a-z]+)", 1),
+        "both_ends": ("both_ends", "^java-{comm} .*=abc$", 1),
+        "other_end": ("other_end", "^java-{comm} .*=xyz", 0),
+    }
+
+    @classmethod
+    def setUpClass(cls):
+        cls.enterClassContext(sleeper(argv0=f"{COMM}: checkpointer" + " " * 60))
+        cls.enterClassContext(sleeper("-cp", "/x.jar:" * 17830, "-Dapp.last=abc",
+                                      argv0=f"java-{COMM}"))
+        rules = "".join(f'ProcessMatch "{name.format()}" "{regex.format(comm=COMM)}"\n'
+                        for name, regex, _ in cls.ROWS.values())
+        cls.collectd = cls.enterClassContext(Collectd(rules, interval=0.5))
+        cls.collectd.wait_for_values("padded", "ps_count", count=2)
+
+    def check(self, group):
+        self.assertEqual(self.collectd.latest(group, "ps_count"), [self.ROWS[group][2]] * 2)
+
+
+for row in CommandLines.ROWS:
+    setattr(CommandLines, f"test_{row}", lambda self, row=row: self.check(row))
 
 
 class PidFiles(unittest.TestCase):
@@ -113,6 +156,7 @@ class Units(unittest.TestCase):
             except OSError as error:
                 self.skipTest(f"no process can be moved: {error}")
             rules = rule("unit", 'Unit "e2e-*@*.service"', 'Instance "%{unit}"') + \
+                rule("regex", 'Unit "~iE2E-[0-9]+@([0-9]+)\\\\.service$"', 'Instance "n%{1}"') + \
                 rule("group", f'Cgroup "*/{self.NAME}"', 'Instance "g%{cgroup}"') + \
                 program_rule("none", "sleeper", 'Unit "!e2e-*"')
             with Collectd(rules, interval=0.5) as collectd:
@@ -120,6 +164,96 @@ class Units(unittest.TestCase):
                 wait_until(lambda: [name for name in collectd.instances() if name.startswith("g_")
                                     and name.endswith("_1.service")], "the cgroup's group")
                 self.assertEqual(collectd.latest("none", "ps_count"), [0, 0])
+                self.assertEqual(collectd.latest("n1", "ps_count"), [1, 1])
+
+
+class CgroupNames(unittest.TestCase):
+    """Sleepers in cgroups as systemd and the runtimes of containers make them. A row has the lines
+    of a rule, and the groups that it makes of them, each of one sleeper unless it says more."""
+
+    N = f"e2e{os.getpid()}"
+    ID = f"a{os.getpid():011x}{0:052x}"
+    UID = f"{os.getpid():08x}-7c1b-4d0a-9e61-0b6a4a1f2c3d"
+    PLACES = (f"/system.slice/{N}.service", f"/system.slice/{N}-a\\x2db.service",
+              f"/lxc.payload.{N}/system.slice/{N}.service",
+              f"/user.slice/user-7.slice/user@{N}.service/app.slice/{N}.service",
+              f"/system.slice/docker-{ID}.scope", f"/kubepods/burstable/pod{UID}/b{ID[1:]}")
+    pids = []
+    ROWS = {
+        "unit": ([f'Unit "{N}.service"'], {"unit": 2}),
+        "escaped": ([f'Unit "{N}-a\\x2db.service"'], ["escaped"]),
+        "escaped_for_collectd": ([f'Unit "{N}-a\\\\x2db.service"'], ["escaped_for_collectd"]),
+        "manager": ([f'Unit "user@{N}.service"'], ["manager"]),
+        "no_unit": (['Unit "!?*"'], {"no_unit": 2}),
+        "services": (['Unit "*.service"', 'Instance "s-%{unit}"'],
+                     [f"s-{N}.service", f"s-{N}-a-b.service", f"s-user_{N}.service"]),
+        "user_unit": (['Unit "user@*"', 'Instance "u-%{user_unit}"'], [f"u-{N}.service"]),
+        "contained": (['Container "?*"', 'Instance "c-%{container}-%{pod}"'],
+                      [f"c-{N}-", f"c-{ID[:12]}-", f"c-b{ID[1:12]}-{UID}"]),
+        "not_contained": (['Container "!?*"'], {"not_contained": 3}),
+        "container": ([f'Container "{ID[:12]}"'], ["container"]),
+        "whole_id": ([f'Container "{ID}"'], ["whole_id"]),
+        "container_name": ([f'Container "{N}"'], ["container_name"]),
+    }
+
+    @classmethod
+    def setUpClass(cls):
+        for place in cls.PLACES:
+            group = make_cgroup(place)
+            if not group:
+                raise unittest.SkipTest("no cgroup can be made here")
+            cls.addClassCleanup(remove_cgroup, group)
+            workload = cls.enterClassContext(Workload("sleeper", cls.N))
+            cls.pids.append(workload.pid)
+            try:
+                (group / "cgroup.procs").write_text(str(workload.pid))
+            except OSError as error:
+                raise unittest.SkipTest(f"no process can be moved: {error}")
+        cls.collectd = cls.enterClassContext(Collectd("".join(
+            rule(name, f'CommandLine "{cls.N}$"', "Records false", *lines)
+            for name, (lines, _) in cls.ROWS.items()) + rule("files", f'CommandLine "{cls.N}$"'),
+            interval=0.5))
+        cls.collectd.wait_for_values("container_name", "ps_count", count=2)
+
+    def check(self, name):
+        groups = self.ROWS[name][1]
+        for group in groups:
+            count = groups[group] if isinstance(groups, dict) else 1
+            self.assertEqual(self.collectd.latest(group, "ps_count"), [count] * 2, group)
+        prefix = groups[0][:2] if not isinstance(groups, dict) else ""
+        if prefix.endswith("-"):
+            self.assertEqual({group for group in self.collectd.instances()
+                              if group.startswith(prefix)}, set(groups))
+
+
+    def test_the_metadata_line_has_cgroup_unit_and_user(self):
+        units = (f"{self.N}.service", f"{self.N}-a\\x2db.service", None, f"user@{self.N}.service",
+                 f"docker-{self.ID}.scope", None)
+        for pid, place, unit in zip(self.pids, self.PLACES, units):
+            self.collectd.wait_for_lines(pid)
+            metadata = self.collectd.lines_of(pid)[0]
+            self.assertEqual((metadata["cgroup"], metadata.get("unit"), metadata["user"]),
+                             (place, unit, USER))
+
+
+for row in CgroupNames.ROWS:
+    setattr(CgroupNames, f"test_{row}", lambda self, row=row: self.check(row))
+
+
+class UnnamedUsers(unittest.TestCase):
+    def test_a_user_without_a_name_is_its_number(self):
+        uids = (54321, 54322)
+        for uid in uids:
+            self.enterContext(sleeper("unnamed", comm=f"{COMM}u",
+                                      prefix=["setpriv", f"--reuid={uid}"]))
+        rules = rule("users", f'Comm "{COMM}u"', 'Instance "u-%{user}"') + \
+            rule("none", f'Comm "{COMM}u"', 'Instance "n-%{user_unit}"', "Records false")
+        with Collectd(rules, interval=0.5) as collectd:
+            for uid in uids:
+                collectd.wait_for_values(f"u-{uid}", "ps_count")
+                self.assertEqual(collectd.latest(f"u-{uid}", "ps_count"), [1, 1])
+            self.assertNotIn("u-", collectd.instances())
+            self.assertEqual(collectd.latest("n-", "ps_count"), [2, 2])
 
 
 class Names(unittest.TestCase):
@@ -135,6 +269,8 @@ class Names(unittest.TestCase):
             f'ProcessMatch "line-%{{1}}" "shard{COMM}-([0-9]+)"\n' + \
             rule("family", "Children true", "Records false", key="Process") + \
             rule("pid", exe, 'Instance "pid-%{pid}"') + \
+            rule("words", f'Executable "~/(sl)eeper$"', f'User "~^({USER})$"', f'Comm "~i^{COMM.upper()}(S)$"',
+                 'Instance "%{1}-%{2}-%{3}"') + \
             rule("mixed", exe, 'Instance "%{rule}.%{exe}.%{user}.%{comm}"') + \
             rule("capped", exe, 'Instance "capped-%{pid}"', "MaxInstances 2") + \
             rule("spare", exe, 'Report "memory"', "Records false") + \
@@ -148,7 +284,7 @@ class Names(unittest.TestCase):
 
     def test_each_instance_has_its_processes(self):
         """Those of a name, of captures, of placeholders, and those above MaxInstances."""
-        counts = {f"{COMM}s": 3, "line-1": 1, "line-2": 2, f"mixed.sleeper.{USER}.{COMM}s": 3,
+        counts = {f"{COMM}s": 3, "line-1": 1, "line-2": 2, f"sl-{USER}-s": 3, f"mixed.sleeper.{USER}.{COMM}s": 3,
                   **{f"pid-{shard.pid}": 1 for shard in self.shards}, "capped-_other": 1}
         for instance, count in counts.items():
             with self.subTest(instance=instance):

@@ -64,12 +64,12 @@ static void claim_metadata(struct denet_source *source, struct denet_text argume
   struct denet_tree tree = {.active_rule = &active_rule, .group = &group, .pid = 42};
   struct denet_json json = {0};
   struct denet_text line;
-  CLAIM(denet_buffer_append(&tree.arguments, arguments.bytes, arguments.length) == 0);
-  CLAIM(denet_buffer_append(&tree.executable, arguments.bytes, arguments.length) == 0);
+  CLAIM(denet_buffer_append(&tree.metadata.arguments, arguments.bytes, arguments.length) == 0);
+  CLAIM(denet_buffer_append(&tree.metadata.executable, arguments.bytes, arguments.length) == 0);
   CLAIM(denet_record_metadata(&json, &origin, &tree, &line) == 0);
   CLAIM(fuzz_is_json_line(line));
-  denet_buffer_done(&tree.arguments);
-  denet_buffer_done(&tree.executable);
+  denet_buffer_done(&tree.metadata.arguments);
+  denet_buffer_done(&tree.metadata.executable);
   denet_json_done(&json);
 }
 

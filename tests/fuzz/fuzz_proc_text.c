@@ -67,13 +67,23 @@ static void claim_keys(struct denet_text text) {
 }
 
 static void claim_cgroup(struct denet_text text) {
-  struct denet_text path = denet_parse_cgroup(text), unit = denet_rule_unit(path);
+  struct denet_text path = denet_parse_cgroup(text);
+  struct denet_buffer names[DENET_CGROUP_NAMES] = {{0}};
   CLAIM(fuzz_is_within(path, text));
   CLAIM(!path.length || !memchr(path.bytes, '\n', path.length));
-  CLAIM(fuzz_is_within(unit, path));
-  if (unit.bytes) {
-    CLAIM(unit.length > strlen(".swap"));
-    CLAIM(!memchr(unit.bytes, '/', unit.length) && memchr(unit.bytes, '.', unit.length));
+  CLAIM(!denet_cgroup_path_read(path, names));
+  CLAIM(!path.length || !memcmp(names[DENET_CGROUP_PATH].bytes, path.bytes, path.length));
+  for (unsigned i = 0; i < DENET_CGROUP_NAMES; i++) {
+    struct denet_text all = denet_buffer_text(&names[i]);
+    struct denet_text first = {all.bytes, strnlen(all.bytes, all.length)};
+    bool is_unescaped = i == DENET_CGROUP_CONTAINER || i == DENET_CGROUP_POD;
+    bool is_unit = i == DENET_CGROUP_UNIT || i == DENET_CGROUP_USER_UNIT;
+    CLAIM(all.bytes[all.length] == '\0' && all.length <= 3 * path.length + 2);
+    CLAIM(is_unescaped || !first.length ||
+          memmem(path.bytes, path.length, first.bytes, first.length));
+    CLAIM(!is_unit || !memchr(first.bytes, '/', first.length));
+    CLAIM(i != DENET_CGROUP_POD || first.length <= 36);
+    denet_buffer_done(&names[i]);
   }
 }
 

@@ -196,8 +196,8 @@ END_TEST
 
 START_TEST(done_frees_all_trees) {
   struct denet_tree *tree = create(0, &root);
-  denet_buffer_append_string(&tree->arguments, "x");
-  denet_buffer_append_string(&tree->executable, "y");
+  denet_buffer_append_string(&tree->metadata.arguments, "x");
+  denet_buffer_append_string(&tree->metadata.executable, "y");
   join(tree, &child);
   create(1, &root);
   create(0, &other);

@@ -74,8 +74,14 @@ static const struct {
     {"/bin/app\0-x",
      sizeof("/bin/app\0-x") - 1,
      "/system.slice/app.service",
-     {"app", "/bin/app -x", "/bin/app", "user7", "app.service", "/system.slice/app.service"}},
-    {"", 0, "/", {"app", "[app]", "/bin/app", "user7", "", "/"}},
+     {"app", "/bin/app -x", "/bin/app", "user7", "app.service", "", "", "",
+      "/system.slice/app.service"}},
+    {"app: \0x \0\t\n",
+     sizeof("app: \0x \0\t\n") - 1,
+     "/",
+     {"app", "app:  x", "/bin/app", "user7", "", "", "", "", "/"}},
+    {"  ", 2, "/", {"app", " ", "/bin/app", "user7", "", "", "", "", "/"}},
+    {"", 0, "/", {"app", "[app]", "/bin/app", "user7", "", "", "", "", "/"}},
 };
 
 static void begin(int row) {
@@ -104,9 +110,9 @@ static const struct {
 } outcomes[] = {
     {DENET_LATER, 0, 0, 0, false, 0, BIT(COMMAND_LINE), BIT(COMMAND_LINE), 0},
     {0, DENET_LATER, 0, 0, false, 0, BIT(EXECUTABLE), BIT(EXECUTABLE), 0},
-    {0, 0, DENET_LATER, 0, false, 0, BIT(CGROUP) | BIT(UNIT), BIT(CGROUP) | BIT(UNIT), 0},
+    {0, 0, DENET_LATER, 0, false, 0, DENET_CGROUP_FIELDS, DENET_CGROUP_FIELDS, 0},
     {0, -EACCES, 0, 0, false, 0, BIT(EXECUTABLE), 0, 0},
-    {0, 0, -EACCES, 0, false, 0, BIT(CGROUP) | BIT(UNIT), 0, 0},
+    {0, 0, -EACCES, 0, false, 0, DENET_CGROUP_FIELDS, 0, 0},
     {0, 0, 0, -EACCES, false, 0, BIT(USER), 0, 0},
     {DENET_GONE, 0, 0, 0, true, 0, BIT(COMMAND_LINE), 0, BIT(COMMAND_LINE)},
     {DENET_GONE, 0, 0, 0, false, DENET_GONE, 0, 0, 0},
@@ -149,7 +155,7 @@ START_TEST(name_of_a_user_is_looked_up_once_in_a_while) {
   host.now_ns = SECOND;
   host.user_outcome = ages[_i].outcome;
   ck_assert_int_eq(read_all(), 0);
-  ck_assert_int_eq(attributes.field[DENET_FIELD_USER].bytes != NULL, ages[_i].outcome == 0);
+  ck_assert_str_eq(attributes.field[DENET_FIELD_USER].bytes, ages[_i].outcome ? "7" : "user7");
   ck_assert_uint_eq(attributes.uid, 7);
   host.now_ns += ages[_i].later_ns;
   ck_assert_int_eq(read_all(), 0);

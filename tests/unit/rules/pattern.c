@@ -1,5 +1,6 @@
 #include "core/rules/pattern.h"
 
+#include "core/util/cleanup.h"
 #include "tests/unit/settings.h"
 
 #include <errno.h>
@@ -37,6 +38,10 @@ static const struct {
     {REGEX, "shard", BYTES("python shard.py"), true},
     {REGEX, "^shard", BYTES("python shard.py"), false},
     {REGEX, "^$", BYTES(""), true},
+    {REGEX, "(?i)^SHARD", BYTES("shard"), true},
+    {REGEX, "SHARD", BYTES("shard"), false},
+    {DENET_PATTERN_REGEX_ANY_CASE, "SH(ard)$", BYTES("shaRD"), true},
+    {DENET_PATTERN_REGEX_ANY_CASE, "(?i)SH[ard]+$", BYTES("shaRD"), true},
     {REGEX, "a.b", BYTES("a\nb"), true},
     {REGEX, "x{3}", BYTES("xxx"), true},
     {REGEX, "\\)", BYTES(")"), true},
@@ -79,6 +84,9 @@ static const struct {
 } refused[] = {
     {REGEX, "", "Empty pattern at character 1"},
     {REGEX, "foo(", "Unmatched ( or \\( at character 4"},
+    {REGEX, "(?i)", "Empty pattern at character 5"},
+    {REGEX, "(?i)foo)", "Unmatched ) at character 8"},
+    {REGEX, "x(?i)", "Invalid preceding regular expression at character 2"},
     {REGEX, "foo)", "Unmatched ) at character 4"},
     {REGEX, "(a[)]))", "Unmatched ) at character 7"},
     {REGEX, "\\\\)", "Unmatched ) at character 3"},
@@ -110,6 +118,25 @@ START_TEST(bad_pattern_is_refused_with_its_position) {
   ck_assert_int_eq(rc, -EINVAL);
   ck_assert_ptr_null(pattern);
   ck_assert_str_eq(error.text, refused[_i].sentence);
+}
+END_TEST
+
+START_TEST(pattern_for_one_text_alone_is_literal) {
+  static const struct {
+    enum denet_pattern_kind kind;
+    const char *pattern;
+    bool is_literal;
+  } patterns[] = {{EXACT, "a*", true},
+                  {GLOB, "/bin/a", true},
+                  {GLOB, "/bin/*", false},
+                  {GLOB, "\\a", false},
+                  {REGEX, "^a$", false}};
+  for (size_t i = 0; i < DENET_COUNT_OF(patterns); i++) {
+    struct denet_pattern *pattern = compile(patterns[i].kind, patterns[i].pattern);
+    const char *literal = denet_pattern_literal(pattern);
+    ck_assert_int_eq(literal && !strcmp(literal, patterns[i].pattern), patterns[i].is_literal);
+    denet_pattern_free(pattern);
+  }
 }
 END_TEST
 
@@ -161,24 +188,48 @@ START_TEST(groups_are_stored_from_first_on_as_far_as_there_is_room) {
 }
 END_TEST
 
+#define LONG (100 * 1024)
+#define HALF (DENET_PATTERN_TEXT / 2)
+
+/* And where the first group begins and ends. */
 static const struct {
   enum denet_pattern_kind kind;
   const char *pattern;
   bool matches;
+  size_t start, end;
 } long_texts[] = {
-    {EXACT, "x", false},   {REGEX, "x(end)$", true}, {REGEX, "^x+end$", false}, /* its ends are two
-                                                                                   texts */
-    {REGEX, "^xx", true},  {REGEX, "x$", false},     {REGEX, "x{9}end", true},  {REGEX, "y", false},
-    {GLOB, "x*end", true}, {GLOB, "*x*x*end", true}, {GLOB, "*y*", false},
+    {EXACT, "x", false, 0, 0},
+    {REGEX, "x(end)$", true, LONG - 3, LONG},
+    {REGEX, "^(xx)", true, 0, 2},
+    {REGEX, "x$", false, 0, 0},
+    {REGEX, "x{9}end", true, 0, 0},
+    {REGEX, "y", false, 0, 0},
+    /* Both ends are one text, and a group can have what is between them. */
+    {REGEX, "^x.*end$", true, 0, 0},
+    {REGEX, "^x+end$", false, 0, 0},
+    {REGEX, "^xx(.*)nd$", true, 2, LONG - 2},
+    {REGEX, "^(x+)[^x]", true, 0, HALF},
+    {REGEX, "[^x](x+)end$", true, LONG - HALF, LONG - 3},
+    {REGEX, "x([^x])x+end$", true, HALF, LONG - HALF},
+    {REGEX, "^x+[^x]()x", true, LONG - HALF, LONG - HALF},
+    {GLOB, "x*end", true, 0, 0},
+    {GLOB, "*x*x*end", true, 0, 0},
+    {GLOB, "*y*", false, 0, 0},
 };
 
-START_TEST(text_of_100_kilobytes_is_searched_at_both_its_ends) {
-  static char bytes[100 * 1024 + 1];
-  memset(bytes, 'x', sizeof(bytes) - 1);
-  memcpy(bytes + sizeof(bytes) - 4, "end", 4);
+START_TEST(both_ends_of_a_text_of_100_kilobytes_are_searched_as_one) {
+  static char bytes[LONG + 1];
+  memset(bytes, 'x', LONG - 3);
+  memcpy(bytes + LONG - 3, "end", 4);
   struct denet_pattern *pattern = compile(long_texts[_i].kind, long_texts[_i].pattern);
-  struct denet_text text = {bytes, sizeof(bytes) - 1};
+  struct denet_captures captures = {0};
+  struct denet_text text = {bytes, LONG}, *group = &captures.group[1];
+  ck_assert_int_eq(denet_pattern_matches(pattern, text, &captures, 1), long_texts[_i].matches);
   ck_assert_int_eq(denet_pattern_matches(pattern, text, NULL, 0), long_texts[_i].matches);
+  if (long_texts[_i].end) {
+    ck_assert_uint_eq((size_t)(group->bytes - bytes), long_texts[_i].start);
+    ck_assert_uint_eq(group->length, long_texts[_i].end - long_texts[_i].start);
+  }
   denet_pattern_free(pattern);
 }
 END_TEST
@@ -215,9 +266,10 @@ END_TEST
 
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, text_is_compared_as_the_kind_of_pattern_says, matches);
+  ADD_TEST(suite, pattern_for_one_text_alone_is_literal);
   ADD_TABLE(suite, bad_pattern_is_refused_with_its_position, refused);
   ADD_TABLE(suite, groups_are_stored_from_first_on_as_far_as_there_is_room, captured);
-  ADD_TABLE(suite, text_of_100_kilobytes_is_searched_at_both_its_ends, long_texts);
+  ADD_TABLE(suite, both_ends_of_a_text_of_100_kilobytes_are_searched_as_one, long_texts);
   ADD_TABLE(suite, no_text_takes_long, costly);
   ADD_TEST(suite, every_byte_can_be_matched_and_captured);
 }

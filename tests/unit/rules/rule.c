@@ -49,7 +49,10 @@ static const struct denet_attributes postgres = {
               [DENET_FIELD_COMMAND_LINE] = BYTES("/usr/bin/postgres -D /srv/pg15"),
               [DENET_FIELD_EXECUTABLE] = BYTES("/usr/lib/postgresql/15/bin/postgres"),
               [DENET_FIELD_USER] = BYTES("pgsql"),
-              [DENET_FIELD_UNIT] = BYTES("postgresql@15-main.service"),
+              [DENET_FIELD_UNIT] = BYTES("outer.service\0postgresql@15-main.service\0"
+                                         "inner\\x2da.scope\0innerx2da.scope"),
+              [DENET_FIELD_CONTAINER] = BYTES("4c01db0b339c\0"
+                                              "4c01db0b339c4c01"),
               [DENET_FIELD_CGROUP] = BYTES("/system.slice/postgresql@15-main.service")},
 };
 
@@ -70,6 +73,10 @@ static const struct {
     {STRING("Cgroup", "![!]"), "Cgroup \"[!]\": Unclosed [ at character 1"},
     {STRING("Comm", ""), "Comm \"\": nothing to compare with at character 1"},
     {STRING("Comm", "!"), "Comm \"!\": nothing to compare with at character 2"},
+    {STRING("Unit", "~i"), "Unit \"~i\": nothing to compare with at character 3"},
+    {STRING("Unit", "~ia("), "Unit \"a(\": Unmatched ( or \\( at character 2"},
+    {STRING("CommandLine", "(?i)a("), "CommandLine \"(?i)a(\": Unmatched ( or \\( at character 6"},
+    {STRING("PidFile", "~/x"), "PidFile \"~/x\": must be an absolute path, with / at character 1"},
     {STRING("Comm", "!~"), "Comm \"!~\": nothing to compare with at character 3"},
     {STRING("PidFile", "run/x.pid"),
      "PidFile \"run/x.pid\": must be an absolute path, with / at character 1"},
@@ -142,6 +149,7 @@ static const struct {
     {{{"Comm", "x"}}, BIT(COMM), NULL},
     {{{"Comm", "!~x"}}, BIT(COMM), NULL},
     {{{"CommandLine", "x"}}, BIT(COMMAND_LINE), NULL},
+    {{{"CommandLineAll", "x"}}, BIT(COMMAND_LINE), NULL},
     {{{"Executable", "x"}, {"User", "x"}}, BIT(EXECUTABLE) | BIT(USER), NULL},
     {{{"Unit", "x"}, {"Cgroup", "x"}, {"PidFile", "/x"}},
      BIT(UNIT) | BIT(CGROUP) | BIT(PID_FILE),
@@ -283,6 +291,15 @@ static const struct {
     {{{"Executable", "!/usr/*"}}, false, 0},
     {{{"Unit", "postgresql@*.service"}}, true, 0},
     {{{"Unit", "postgresql"}}, false, 0},
+    {{{"Unit", "outer.service"}}, true, 0},
+    {{{"Unit", "inner\\x2da.scope"}}, true, 0}, /* as systemctl prints it */
+    {{{"Unit", "innerx2da.scope"}}, true, 0},   /* and as collectd reads that */
+    {{{"Unit", "!inner*"}}, false, 0},
+    {{{"Unit", "outer"}}, false, 0},
+    {{{"Container", "4c01db0b339c"}}, true, 0},
+    {{{"Container", "4c01db0b339c4c01"}}, true, 0},
+    {{{"Container", "?*"}}, true, 0},
+    {{{"Container", "!?*"}}, false, 0},
     {{{"Cgroup", "/system.slice/*"}}, true, 0},
     {{{"Cgroup", "!/user.slice/*"}}, true, 0},
     /* A user is its name or the digits of its number. */
@@ -291,7 +308,23 @@ static const struct {
     {{{"User", "03000000114"}}, false, 0},
     {{{"User", "300*"}}, false, 0},
     {{{"User", "root"}}, false, 0},
-    {{{"User", "~pgsql"}}, false, 0},
+    {{{"User", "~^pg"}}, true, 0},
+    {{{"User", "!~^PG"}}, true, 0},
+    {{{"User", "!~i^PG"}}, false, 0},
+    {{{"User", "~^30"}}, false, 0}, /* a regex sees the name alone */
+    {{{"User", "!~x"}}, false, BIT(USER)},
+    {{{"Comm", "~iPOSTGRES"}}, true, 0},
+    {{{"Comm", "~POSTGRES"}}, false, 0},
+    {{{"Executable", "~^/usr/lib/.*/postgres$"}}, true, 0},
+    {{{"Executable", "!~i/POSTGRES$"}}, false, 0},
+    {{{"Executable", "!~/POSTGRES$"}}, true, 0},
+    {{{"Unit", "~@[0-9]+-main"}}, true, 0},
+    {{{"Unit", "!~^x"}}, true, 0},
+    {{{"Cgroup", "~i^/SYSTEM"}}, true, 0},
+    {{{"Cgroup", "!~slice"}}, false, 0},
+    {{{"CommandLine", "(?i)BIN/POSTGRES"}}, true, 0},
+    {{{"CommandLine", "!(?i)BIN/POSTGRES"}}, false, 0},
+    {{{"Comm", "~(?i)POST"}}, true, 0},
     {{{"User", "!root"}}, true, 0},
     {{{"User", "!pgsql"}}, false, 0},
     {{{"User", "!3000000114"}}, false, 0},
@@ -304,6 +337,15 @@ static const struct {
     /* The same condition twice: either. */
     {{{"Comm", "mysqld"}, {"Comm", "postgres-worker"}}, true, 0},
     {{{"Comm", "postgres-worker"}, {"Comm", "mysqld"}}, true, 0},
+    {{{"CommandLine", "x"}, {"CommandLine", "-D"}}, true, 0},
+    {{{"CommandLineAll", "postgres"}, {"commandlineall", "-D"}}, true, 0},
+    {{{"CommandLineAll", "postgres"}, {"CommandLineAll", "x"}}, false, 0},
+    {{{"CommandLineAll", "postgres"}, {"CommandLine", "x"}}, false, 0},
+    {{{"CommandLineAll", "x"}, {"CommandLine", "postgres"}}, false, 0},
+    {{{"CommandLineAll", "-D"}, {"CommandLine", "x"}, {"CommandLine", "postgres"}}, true, 0},
+    {{{"CommandLineAll", "-D"}, {"CommandLineAll", "!postgres"}}, false, 0},
+    {{{"CommandLineAll", "-D"}, {"CommandLineAll", "!x"}, {"Comm", "~post"}}, true, 0},
+    {{{"CommandLineAll", ".*"}}, false, BIT(COMMAND_LINE)},
     /* Different conditions: all. */
     {{{"Comm", "~post"}, {"User", "pgsql"}}, true, 0},
     {{{"Comm", "~post"}, {"User", "root"}}, false, 0},
@@ -371,6 +413,10 @@ static const struct {
      11,
      {"", "/", "u", "s", "r", "/", "b", "p", "o"}},
     {{{"Comm", "postgres-worker"}}, 0, {NULL}},
+    {{{"Executable", "~i/LIB/([^/]+)/([0-9]+)/"}}, 2, {"postgresql", "15"}},
+    {{{"Unit", "~@([0-9]+)-"}, {"Cgroup", "~^/([a-z]+)\\."}}, 2, {"15", "system"}},
+    {{{"CommandLine", "(?i)PG([0-9]+)"}}, 1, {"15"}},
+    {{{"CommandLineAll", "(-D)"}, {"CommandLineAll", "pg([0-9]+)"}}, 2, {"-D", "15"}},
 };
 
 START_TEST(captures_are_numbered_over_the_regexes_of_a_rule) {
@@ -468,42 +514,6 @@ START_TEST(default_rule_matches_every_process_except_kernel_threads) {
 }
 END_TEST
 
-static const struct {
-  struct denet_text path;
-  const char *unit; /* NULL: absent */
-} units[] = {
-    {BYTES("/system.slice/ssh.service"), "ssh.service"},
-    {BYTES("/system.slice/system-postgresql.slice/postgresql@15-main.service"),
-     "postgresql@15-main.service"},
-    {BYTES("/user.slice/user-1000.slice/user@1000.service/app.slice"), "user@1000.service"},
-    {BYTES("/system.slice/foo.service/workers/a"), "foo.service"},
-    {BYTES("/system.slice/foo.socket"), "foo.socket"},
-    {BYTES("/system.slice/dev-sda2.swap"), "dev-sda2.swap"},
-    {BYTES("/system.slice/-.mount"), "-.mount"},
-    {BYTES("init.scope"), "init.scope"},
-    {BYTES("//a.service//"), "a.service"},
-    {BYTES("/system.slice/_cpu.service"), "cpu.service"},
-    {BYTES("/system.slice/__x.service"), "_x.service"},
-    {BYTES(""), NULL},
-    {{NULL, 0}, NULL},
-    {BYTES("/.service"), NULL},
-    {BYTES("/_.service"), NULL},
-    {BYTES("/foo.services"), NULL},
-    {BYTES("/kubepods/pod12/abcdef"), NULL},
-    {{"/a.serviceX", 10}, "a.service"},
-};
-
-START_TEST(unit_is_the_innermost_one_of_the_path) {
-  struct denet_text unit = denet_rule_unit(units[_i].path);
-  if (!units[_i].unit) {
-    ck_assert_ptr_null(unit.bytes);
-    return;
-  }
-  ck_assert_uint_eq(unit.length, strlen(units[_i].unit));
-  ck_assert_mem_eq(unit.bytes, units[_i].unit, unit.length);
-}
-END_TEST
-
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, bad_line_is_refused_with_option_value_and_position, refused);
   ADD_TEST(suite, rule_without_a_name_is_refused);
@@ -516,5 +526,4 @@ void add_cases(Suite *suite) {
   ADD_TABLE(suite, captures_are_numbered_over_the_regexes_of_a_rule, captured);
   ADD_TABLE(suite, process_and_process_match_take_all_literally, forms);
   ADD_TEST(suite, default_rule_matches_every_process_except_kernel_threads);
-  ADD_TABLE(suite, unit_is_the_innermost_one_of_the_path, units);
 }

@@ -14,7 +14,11 @@ static const struct denet_attributes postgres = {
     .field = {[DENET_FIELD_COMM] = BYTES("postgres: w"),
               [DENET_FIELD_EXECUTABLE] = BYTES("/usr/lib/postgresql/15/bin/postgres"),
               [DENET_FIELD_USER] = BYTES("www-data"),
-              [DENET_FIELD_UNIT] = BYTES("postgresql@15.service"),
+              [DENET_FIELD_UNIT] = BYTES("postgresql@15.service\0inner.service"),
+              [DENET_FIELD_USER_UNIT] = BYTES("a\\x2db.scope\0ax2db.scope"),
+              [DENET_FIELD_CONTAINER] = BYTES("4c01db0b339c\0"
+                                              "4c01db0b339c4c01"),
+              [DENET_FIELD_POD] = BYTES("8a9f"),
               [DENET_FIELD_CGROUP] = BYTES("/system.slice/x")},
 };
 static const struct denet_captures captures = {
@@ -39,6 +43,9 @@ static const struct {
     {"%{exe}", BYTES("postgres"), BIT(EXECUTABLE)},
     {"%{user}", BYTES("www-data"), BIT(USER)},
     {"%{unit}", BYTES("postgresql@15.service"), BIT(UNIT)},
+    {"%{user_unit}", BYTES("a-b.scope"), BIT(USER_UNIT)},
+    {"%{container}", BYTES("4c01db0b339c"), BIT(CONTAINER)},
+    {"%{pod}", BYTES("8a9f"), BIT(POD)},
     {"%{cgroup}", BYTES("/system.slice/x"), BIT(CGROUP)},
     {"%{pid}", BYTES("4242"), DENET_USES_PID},
     {"%{slot}", BYTES("4294967295"), DENET_USES_SLOT},
