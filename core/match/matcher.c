@@ -5,6 +5,7 @@
 #include "core/util/arguments.h"
 #include "core/util/cleanup.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define RESOLVE_NS UINT64_C(500000000) /* of a tick, at most */
@@ -16,6 +17,13 @@ static const uint64_t rematch_ages_ns[] = {UINT64_C(1000000000), UINT64_C(100000
 
 /* The longest time between the fork of a process and its exec that counts as one start. */
 #define LAUNCH_NS UINT64_C(2000000000)
+
+/* A pid file that names no process is logged after so long: its program may be writing it, or be
+ * about to remove it. */
+#define PROBLEM_NS UINT64_C(1000000000)
+/* A process that is younger than its pid file by more is not the one that wrote it. Start times and
+ * times of files are exact to 10 ms. */
+#define YOUNGER_MS 1000
 
 #define PARENTS_MOST 1000 /* resolved by recursion, each before its child */
 
@@ -115,13 +123,16 @@ static void give_metadata(struct denet_matcher *matcher, struct denet_tree *tree
 
 /* --- Entering and leaving trees --- */
 
+/* Returns when the host was booted, Unix ms, as the wall clock is set now. */
+static uint64_t find_boot_ms(const struct denet_env *env) {
+  uint64_t unix_ms = env->unix_ms(env->context);
+  return unix_ms - env->boot_ns(env->context) / 1000000;
+}
+
 /* Returns the start of the process, Unix ms. It is rounded to the 10 ms of start times: the two
  * clocks are not read at one instant, and every run must find the same number. */
 static uint64_t find_start_ms(const struct denet_env *env, const struct denet_process *process) {
-  uint64_t unix_ms = env->unix_ms(env->context);
-  uint64_t since_boot_ms = env->boot_ns(env->context) / 1000000;
-  uint64_t boot_unix_ms = (unix_ms - since_boot_ms + 5) / 10 * 10;
-  return boot_unix_ms + process->start_ticks * env->tick_ns / 1000000;
+  return (find_boot_ms(env) + 5) / 10 * 10 + process->start_ticks * env->tick_ns / 1000000;
 }
 
 /* Returns whether joining a group is a start: the process was born under denet or came to match
@@ -450,34 +461,92 @@ bool denet_matcher_wants(struct denet_matcher *matcher, struct denet_process *pr
 
 /* --- Pid files of rules --- */
 
-/* Reads which process the pid file names, 0 for none. Only root may name a process of another user:
- * the owner of the file could otherwise have any process of the host, and its descendants, counted
- * by the rule. 0 or a transient error. */
-static int read_pid_file(const struct denet_matcher *matcher, const char *path, pid_t *out_pid) {
-  uid_t owner = 0, user;
-  int error = denet_pid_file_read(path, out_pid, &owner);
-  const struct denet_process *process =
-      error ? NULL : denet_process_table_find(matcher->table, *out_pid);
-  if (!process || owner == 0)
-    return error;
-  int outcome = matcher->source->read_uid(matcher->source, process, &user);
-  if (outcome || user != owner)
-    *out_pid = 0;
-  return denet_error_is_transient(outcome) ? outcome : 0;
+/* Returns whether the process was born after the file was written: then it is another program that
+ * has got the pid of the file's daemon. A file in memory that seems to be older than the boot is
+ * not: the clock was set after it was written. */
+static bool is_younger(const struct denet_env *env, const struct denet_process *process,
+                       const struct denet_pid_file *file) {
+  uint64_t boot_ms = find_boot_ms(env);
+  return process->born_ns / 1000000 + boot_ms > file->written_ms + YOUNGER_MS &&
+         (file->written_ms >= boot_ms || !file->is_in_memory);
 }
 
-/* Takes a new pid over; the rules match the old and the new process again. */
-static void update_pid(const struct denet_matcher *matcher, struct denet_condition *condition) {
-  pid_t pid;
-  if (read_pid_file(matcher, condition->pid_file, &pid) || pid == condition->pid)
-    return;
-  const pid_t pids[] = {condition->pid, pid};
-  for (size_t i = 0; i < DENET_COUNT_OF(pids); i++) {
-    struct denet_process *process = denet_process_table_find(matcher->table, pids[i]);
-    if (process)
-      process->changed = true;
+/* Checks that the file may name the process, which may be NULL. Only root may name a process of
+ * another user: the owner of the file could otherwise have any process of the host, and its
+ * descendants, counted by the rule. 0; a transient error; another -errno with a sentence. */
+static int check_named(const struct denet_matcher *matcher, const struct denet_condition *condition,
+                       const struct denet_pid_file *file, const struct denet_process *process,
+                       struct denet_error *error) {
+  uid_t user = 0;
+  if (!process || process->ended)
+    return denet_error_set(error, -ESRCH, "there is no process %d, or collectd cannot see it",
+                           (int)file->pid);
+  int outcome = file->owner ? matcher->source->read_uid(matcher->source, process, &user) : 0;
+  if (denet_error_is_transient(outcome))
+    return outcome;
+  if (file->owner && (outcome || user != file->owner))
+    return denet_error_set(error, -EPERM,
+                           "it belongs to user %u and process %d does not; a file of root may name "
+                           "any process",
+                           (unsigned)file->owner, (int)file->pid);
+  /* Checked once for each process and content: the clock may be set later. */
+  bool is_known = condition->pid == file->pid && condition->pid_written_ms == file->written_ms &&
+                  condition->pid_start_ticks == process->start_ticks;
+  if (!is_known && is_younger(matcher->env, process, file))
+    return denet_error_set(error, -ESRCH,
+                           "process %d started after the file was written, so another program has "
+                           "got the pid; if it is the right one, touch the file",
+                           (int)file->pid);
+  return 0;
+}
+
+/* Logs why a pid file names no process, or notes that it names one (""). */
+static void note_problem(const struct denet_matcher *matcher, const struct denet_rule *rule,
+                         struct denet_condition *condition, const struct denet_error *problem) {
+  bool is_first = matcher->now_ns == matcher->first_ns;
+  if (strcmp(condition->pid_problem.text, problem->text) != 0) {
+    condition->pid_problem = *problem;
+    condition->pid_problem_log_ns = matcher->now_ns + (is_first ? 0 : PROBLEM_NS);
   }
+  if (!problem->text[0] || !condition->pid_problem_log_ns ||
+      matcher->now_ns < condition->pid_problem_log_ns)
+    return;
+  condition->pid_problem_log_ns = 0;
+  denet_log_write(matcher->log, DENET_SEVERITY_WARNING,
+                  "Rule \"%s\": PidFile \"%s\" names no process: %s", rule->name,
+                  condition->pid_file, problem->text);
+}
+
+/* Takes a new process over; the rules match the old and the new one again. */
+static void update_pid(const struct denet_matcher *matcher, const struct denet_rule *rule,
+                       struct denet_condition *condition) {
+  struct denet_pid_file file = {0};
+  struct denet_error problem = {""};
+  struct denet_process *named = NULL;
+  int error = denet_pid_file_read(condition->pid_file, &file, &problem);
+  if (!error) {
+    named = denet_process_table_find(matcher->table, file.pid);
+    error = check_named(matcher, condition, &file, named, &problem);
+  }
+  if (denet_error_is_transient(error))
+    return;
+  if (error == -ENOENT && matcher->now_ns != matcher->first_ns)
+    problem.text[0] = '\0'; /* a service that was stopped */
+  note_problem(matcher, rule, condition, &problem);
+  if (error)
+    named = NULL;
+  condition->pid_written_ms = file.written_ms;
+  pid_t pid = named ? named->pid : 0;
+  uint64_t start_ticks = named ? named->start_ticks : 0;
+  if (pid == condition->pid && start_ticks == condition->pid_start_ticks)
+    return;
+  struct denet_process *old = denet_process_table_find(matcher->table, condition->pid);
+  if (old)
+    old->changed = true;
+  if (named)
+    named->changed = true;
   condition->pid = pid;
+  condition->pid_start_ticks = start_ticks;
 }
 
 void denet_matcher_read_pid_files(struct denet_matcher *matcher) {
@@ -487,6 +556,6 @@ void denet_matcher_read_pid_files(struct denet_matcher *matcher) {
     struct denet_rule *rule = &matcher->active_rules[i].rule;
     for (size_t c = 0; c < rule->condition_count; c++)
       if (rule->conditions[c].pid_file)
-        update_pid(matcher, &rule->conditions[c]);
+        update_pid(matcher, rule, &rule->conditions[c]);
   }
 }

@@ -4,6 +4,7 @@
 
 #include "core/groups/tree.h"
 #include "core/match/attributes.h"
+#include "core/util/log.h"
 
 /* Set the first block and call init; the matcher fills the rest. */
 struct denet_matcher {
@@ -11,6 +12,7 @@ struct denet_matcher {
   size_t active_rule_count;
   struct denet_source *source;
   const struct denet_env *env;
+  const struct denet_log *log;
   struct denet_process_table *table;
   struct denet_groups *groups;
   struct denet_trees *trees;
@@ -56,7 +58,8 @@ void denet_matcher_resolve_ended(struct denet_matcher *matcher);
 bool denet_matcher_wants(struct denet_matcher *matcher, struct denet_process *process);
 
 /* Reads the pid files of the rules, and has the rules match the processes that they name, or named
- * before, again. After a scan. */
+ * before, again. After a scan. A pid file that names no process is logged when it has been so for a
+ * second, once until the reason changes; a missing one only in the first tick. */
 void denet_matcher_read_pid_files(struct denet_matcher *matcher);
 
 /* Resolves the processes of the table for at most half a second: command lines that are slow to

@@ -227,6 +227,7 @@ static int open_monitor(struct denet_loop *loop) {
       .no_stacks = loop->no_stacks.text,
       .sink = loop->face.sink ? send_line : NULL,
       .sink_context = loop,
+      .log = loop->log,
       .profiler = open_profiler(loop, source),
   };
   failure = denet_monitor_new(&settings, &loop->env, source, loop->settings.rules,

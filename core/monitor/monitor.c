@@ -14,7 +14,8 @@
 
 struct denet_monitor {
   struct denet_interval interval;
-  const struct denet_env *env;     /* borrowed */
+  const struct denet_env *env; /* borrowed */
+  struct denet_log log;
   struct denet_source *source;     /* owned, as is all below */
   struct denet_profiler *profiler; /* NULL: none */
   struct denet_off_cpu_losses off_cpu_losses;
@@ -77,6 +78,7 @@ int denet_monitor_new(const struct denet_monitor_settings *settings, const struc
     return denet_error_set(error, -ENOMEM, "there is no memory");
   monitor->interval = settings->interval;
   monitor->env = env;
+  monitor->log = settings->log;
   snprintf(monitor->host_name, sizeof(monitor->host_name), "%s", settings->host_name);
   read_boot_id(monitor);
   monitor->emitter = (struct denet_emitter){
@@ -98,6 +100,7 @@ int denet_monitor_new(const struct denet_monitor_settings *settings, const struc
       .active_rule_count = rule_count,
       .source = source,
       .env = env,
+      .log = &monitor->log,
       .table = &monitor->table,
       .groups = &monitor->groups,
       .trees = &monitor->trees,

@@ -10,6 +10,7 @@
 #include "core/stacks/profiler.h"
 #include "core/util/env.h"
 #include "core/util/error.h"
+#include "core/util/log.h"
 
 struct denet_monitor; /* owned by its maker */
 
@@ -21,6 +22,7 @@ struct denet_monitor_settings {
   struct denet_profiler *profiler; /* taken over; NULL: no rule has stacks */
   denet_sink sink;                 /* NULL: no lines */
   void *sink_context;
+  struct denet_log log; /* copied */
 };
 
 /* The monitor's own figures, which _self reports. */

@@ -43,6 +43,12 @@ struct denet_condition {
   struct denet_pattern *pattern; /* owned; NULL for a pid file */
   char *pid_file;                /* its path, owned; NULL for other fields */
   pid_t pid; /* in the pid file, set by the caller; 0: no usable one, no process meets it */
+  /* Of the caller: when process pid started, the last change of the file when it named this
+   * process, why it names none ("": it does), and when that is to be logged (boot clock; 0: it is
+   * logged). */
+  uint64_t pid_start_ticks, pid_written_ms;
+  struct denet_error pid_problem;
+  uint64_t pid_problem_log_ns;
   size_t first_capture; /* index of the first group of its regex among the rule's captures */
 };
 

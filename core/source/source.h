@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 /* Flags of a task in /proc/PID/stat and in the kernel's records; include/linux/sched.h. */
+#define PF_WQ_WORKER 0x20  /* a kernel thread that does the work of queues */
 #define PF_FORKNOEXEC 0x40 /* forked but did not exec */
 #define PF_KTHREAD 0x00200000
 

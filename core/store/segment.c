@@ -145,11 +145,16 @@ int denet_segment_find(struct denet_segment *segment, int dir) {
   return 0;
 }
 
-int denet_segment_check(const struct denet_segment *segment) {
+int denet_segment_check(const struct denet_segment *segment, bool *out_may_be_renamed) {
   struct stat status;
   if (fstat(segment->fd, &status))
     return -errno;
-  return status.st_nlink > 0 && (uint64_t)status.st_size == segment->bytes ? 0 : DENET_GONE;
+  if (!status.st_nlink || (uint64_t)status.st_size != segment->bytes)
+    return DENET_GONE;
+  /* A write sets both times to one moment, a rename only the second. */
+  *out_may_be_renamed = status.st_mtim.tv_sec != status.st_ctim.tv_sec ||
+                        status.st_mtim.tv_nsec != status.st_ctim.tv_nsec;
+  return 0;
 }
 
 /* 0 or -errno. A short write has no errno; of a file only a full disk or a limit causes one. */

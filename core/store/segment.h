@@ -57,8 +57,10 @@ int denet_segment_start(struct denet_segment *segment, int dir, struct denet_tex
 int denet_segment_find(struct denet_segment *segment, int dir);
 
 /* Checks that the file of an open segment is as the last append left it. 0; DENET_GONE if others
- * removed it, cut it or wrote to it; -errno if that cannot be found out. */
-int denet_segment_check(const struct denet_segment *segment);
+ * removed it, cut it or wrote to it; -errno if that cannot be found out. *out_may_be_renamed, set
+ * with 0: its inode has changed since the last write, as by a rename (inode(7): st_ctim). A change
+ * within one tick of the kernel's clock (10 ms at most) after the write does not show. */
+int denet_segment_check(const struct denet_segment *segment, bool *out_may_be_renamed);
 
 /* Writes the line and a newline with one write. 0 or -errno; after a failure the file ends with the
  * line before. */

@@ -18,7 +18,8 @@
 /* A segment may be full when its lines take so many times its header, or so many bytes. */
 #define HEADERS_WORTH 8
 #define LINES_WORTH_BYTES (32 << 10)
-/* The name of an open file, which others may change, is checked once in so many batches. */
+/* The name of an open file, which others may change, is checked once in so many batches, and at
+ * most once in a batch if the inode shows a change. */
 #define BATCHES_PER_CHECK 10
 
 /* The lines of one key, from its metadata line to its last line. */
@@ -165,13 +166,13 @@ static int make_segment(struct denet_store *store, struct stream *stream) {
   return 0;
 }
 
-/* Opens the file of a segment that is closed. Of an open one, checks now and then that its name
- * leads to the file; a name that cannot be looked up now counts as being there. 0; DENET_GONE if
- * the file is no longer there; -errno. */
-static int find_segment(struct denet_store *store, struct stream *stream) {
+/* Opens the file of a segment that is closed. Of an open one, checks once in so many batches that
+ * its name leads to the file; a name that cannot be looked up now counts as being there. 0;
+ * DENET_GONE if the file is no longer there; -errno. */
+static int find_segment(struct denet_store *store, struct stream *stream, unsigned batches) {
   struct denet_segment *segment = &stream->segment;
   bool is_open = segment->fd >= 0;
-  if (is_open && store->batch - stream->checked_in < BATCHES_PER_CHECK)
+  if (is_open && store->batch - stream->checked_in < batches)
     return 0;
   int dir = open_dir(store, stream->instance, segment->dir, false), outcome = dir;
   if (dir == -ENOENT || dir == -ELOOP || dir == -ENOTDIR)
@@ -200,11 +201,14 @@ static bool is_full(const struct denet_store *store, const struct denet_segment 
 static int prepare_segment(struct denet_store *store, struct stream *stream) {
   if (!stream->segment.bytes)
     return make_segment(store, stream);
-  int outcome = find_segment(store, stream);
+  int outcome = find_segment(store, stream, BATCHES_PER_CHECK);
   if (outcome < 0)
     return outcome;
+  bool may_be_renamed = false;
   if (!outcome)
-    outcome = denet_segment_check(&stream->segment);
+    outcome = denet_segment_check(&stream->segment, &may_be_renamed);
+  if (!outcome && may_be_renamed)
+    outcome = find_segment(store, stream, 1);
   if (!outcome && !is_full(store, &stream->segment)) {
     TAILQ_REMOVE(&store->recent, stream, recent);
     TAILQ_INSERT_HEAD(&store->recent, stream, recent);

@@ -48,7 +48,8 @@ int denet_store_write(struct denet_store *store, const struct denet_line *line,
  * After a failure that concerns all files (a disk that is full, read-only or broken; the path or
  * host folder that cannot be made) the store refuses all lines with the same error until this call,
  * so that thousands of lines do not burden a full disk. METADATA and LAST lines keep their meaning
- * even then. Every tenth call has the names of open files checked. */
+ * even then. After every tenth call the names of open files are checked, after each one those of
+ * files whose inode has changed. */
 void denet_store_resume(struct denet_store *store);
 
 /* Returns what the files below the path take, as counted. */

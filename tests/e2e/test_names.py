@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 import time
 import unittest
 from pathlib import Path
@@ -129,6 +130,18 @@ class NotQuiteProcesses(unittest.TestCase):
                              {"available": False, "reason": "a kernel thread has no executable"})
             self.assertEqual((line["thread_count"], line["mem_rss_kb"]), (1, 0))
             self.assertEqual(collectd.complaints(), [])
+
+    def test_a_kernel_worker_is_named_without_its_work(self):
+        """/proc appends the work: kworker/0:1-events."""
+        if subprocess.run(["pgrep", "^kworker/"], stdout=subprocess.DEVNULL).returncode:
+            self.skipTest("no kernel workers can be seen from here")
+        lines = 'Comm "~^kworker/[0-9u]"', 'Instance "%{comm}"', "Children false"
+        with Collectd(rule("kernel", *lines), interval=0.5) as collectd:
+            wait_until(lambda: len(collectd.values("_self", "gauge-source")) >= 6, "six reports")
+            names = collectd.instances()
+            self.assertTrue(names)
+            self.assertEqual([name for name in names
+                              if not re.fullmatch(r"kworker_u?\d+_\d+H?", name)], [])
 
     def test_a_zombie_is_not_counted_and_its_file_has_one_end(self):
         """Nor in a collectd that begins while the zombie is there."""

@@ -4,7 +4,8 @@ import time
 import unittest
 from pathlib import Path
 
-from harness import Collectd, Workload, alone, program_rule, read_lines, wait_until
+from harness import (Collectd, Workload, alone, program_rule, read_lines, rule, wait_until,
+                     work_folder)
 
 LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
 
@@ -51,3 +52,23 @@ class PidReuse(unittest.TestCase):
         series = [value.numbers[0] for value in collectd.values("a", "ps_pagefaults")]
         for before, after in zip(series, series[1:]):
             self.assertIn(after - before, range(5000))
+
+    def test_a_pid_file_that_a_killed_daemon_left_does_not_name_the_next_process(self):
+        daemon = self.enterContext(Workload("sleeper"))
+        path = work_folder() / "killed.pid"
+        path.write_text(f"{daemon.pid}\n")
+        rules = rule("service", f'PidFile "{path}"')
+        with Collectd(rules, interval=0.5) as collectd:
+            collectd.wait_for_lines(daemon.pid)
+            daemon.kill()
+            collectd.wait_for_log(f"there is no process {daemon.pid}")
+            time.sleep(1)  # as exact as the comparison is
+            other = start_as(daemon.pid)
+            if not other:
+                self.skipTest("this pid cannot be had again")
+            self.addCleanup(other.close)
+            collectd.wait_for_log("another program has got the pid")
+            self.assertEqual(collectd.latest("service", "ps_count"), [0, 0])
+            self.assertEqual(collectd.latest("service", "derive-starts"), [0])
+            path.write_text(f"{other.pid}\n")
+            wait_until(lambda: collectd.latest("service", "ps_count") == [1, 1], "the new daemon")

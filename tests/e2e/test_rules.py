@@ -2,12 +2,14 @@
 
 import os
 import pwd
+import shutil
+import tempfile
 import time
 import unittest
 from pathlib import Path
 
-from harness import (Collectd, Workload, make_cgroup, program, program_rule, remove_cgroup, rule,
-                     wait_until)
+from harness import (Collectd, Workload, make_cgroup, procfs_only, program, program_rule,
+                     remove_cgroup, rule, wait_until, work_folder)
 
 COMM = f"e2e{os.getpid()}"
 USER = pwd.getpwuid(os.getuid()).pw_name
@@ -140,6 +142,55 @@ class PidFiles(unittest.TestCase):
                 self.assertEqual(collectd.latest("service", "ps_count"), [1, 1])
                 path.unlink()
                 wait_until(lambda: collectd.latest("service", "ps_count") == [0, 0], "nobody")
+
+
+class BadPidFiles(unittest.TestCase):
+    """Pid files that name no process: one log line says why, and the rule has no process."""
+
+    ROWS = {  # what makes the file, of its path and the pid of a sleeper; words of the log
+        "folder": (lambda path, pid: path.mkdir(), "it is a folder"),
+        "fifo": (lambda path, pid: os.mkfifo(path), "it is a FIFO"),
+        "words": (lambda path, pid: path.write_text("pid=123\n"), "first line must be a pid"),
+        "empty": (lambda path, pid: path.write_text(""), "first line must be a pid"),
+        "missing": (lambda path, pid: None, "it does not exist"),
+        "gone": (lambda path, pid: path.write_text("4194305\n"), "there is no process 4194305"),
+        "stale": (lambda path, pid: (path.write_text(f"{pid}\n"), os.utime(path, (1, 1e9))),
+                  "started after the file was written"),
+        "in_proc": (lambda path, pid: path.symlink_to("/proc/sys/kernel/pid_max"), "is in /proc"),
+        "of_another_user": (lambda path, pid: (path.write_text(f"{pid}\n"),
+                                               os.chown(path, 65534, 0)),
+                            "it belongs to user 65534"),
+    }
+
+    def test_each_has_one_log_line(self):
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory(dir=work_folder())))
+        sleeper = self.enterContext(Workload("sleeper"))
+        rules = ""
+        for name, (make, _) in self.ROWS.items():
+            make(folder / name, sleeper.pid)
+            rules += rule(name, f'PidFile "{folder / name}"')
+        with Collectd(rules, interval=0.5) as collectd:
+            for name in self.ROWS:
+                collectd.wait_for_values(name, "ps_count", count=5)
+            for name, (_, words) in self.ROWS.items():
+                found = [line for line in collectd.log() if f'Rule "{name}"' in line]
+                self.assertEqual(len(found), 1, (name, found))
+                self.assertIn(f'PidFile "{folder / name}" names no process: ', found[0])
+                self.assertIn(words, found[0])
+                self.assertEqual(collectd.latest(name, "ps_count"), [0, 0], name)
+            os.utime(folder / "stale")
+            collectd.wait_for_lines(sleeper.pid, instance="stale")
+
+    @procfs_only
+    @unittest.skipUnless(os.geteuid() == 0 and shutil.which("setpriv"), "needs root and setpriv")
+    def test_one_that_may_not_be_read_names_the_capability(self):
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory(dir=work_folder())))
+        (folder / "closed").write_text("1\n")
+        (folder / "closed").chmod(0)
+        os.chown(folder / "closed", 65534, 65534)
+        prefix = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+        with Collectd(rule("x", f'PidFile "{folder / "closed"}"'), prefix=prefix) as collectd:
+            collectd.wait_for_log("or CAP_DAC_READ_SEARCH")
 
 
 class Units(unittest.TestCase):

@@ -10,8 +10,8 @@ import unittest
 from pathlib import Path
 
 from faults import FAST, TREE, check_files, cpu_seconds, herd, latest_times, told, wait_for_more
-from harness import (Collectd, Workload, check_none_lost, procfs_only, program, wait_until,
-                     work_folder)
+from harness import (Collectd, Workload, check_none_lost, procfs_only, program, program_rule,
+                     read_lines, wait_until, work_folder)
 
 WRITE = "FlushInterval 0.1\n"
 
@@ -80,6 +80,32 @@ class Files(unittest.TestCase):
         check_none_lost(self, self.collectd, kept[1:] + [
             moment for segments in self.check_files() for segment in segments.values()
             for moment in segment if moment > kept[-1]])
+
+
+@procfs_only
+class Rotation(unittest.TestCase):
+    def test_no_line_goes_into_a_file_after_its_rename(self):
+        """With the default FlushInterval."""
+        sleepers = [self.enterContext(Workload("sleeper")) for _ in range(5)]
+        with Collectd(program_rule("x", "sleeper", "Children false")) as collectd:
+            for sleeper in sleepers:
+                collectd.wait_for_lines(sleeper.pid, count=2)
+            paths = collectd.files()
+            self.assertEqual(len(paths), 5)
+            # the clock of the file system shows no rename within 10 ms of a write
+            wait_until(lambda: max(path.stat().st_mtime for path in paths) < time.time() - 0.1,
+                       "a pause between two flushes", pause=0.01)
+            for path in paths:
+                path.rename(path.with_suffix(".jsonl.1"))
+            renamed_ms = time.time() * 1e3
+            for sleeper in sleepers:
+                collectd.wait_for_lines(sleeper.pid, count=2, after_ms=renamed_ms)
+            for path in paths:
+                old = read_lines(path.with_suffix(".jsonl.1"))
+                new = read_lines(path.with_stem(path.stem + "_0002"))
+                self.assertLessEqual(old[-1]["ts_ms"], renamed_ms)
+                self.assertEqual(new[0]["kind"], "metadata")
+                self.assertLess(new[1]["ts_ms"], renamed_ms + 2000)
 
 
 @procfs_only

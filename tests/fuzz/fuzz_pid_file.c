@@ -8,17 +8,17 @@
 
 #define READ_MOST 64 /* bytes of a file */
 
-/* Reads the pid from a file with that text. */
+/* Reads the pid from a file with that text; 0: none. */
 static pid_t read_file(struct denet_text text) {
   const char *folder;
   char path[600];
-  pid_t pid = -1;
-  uid_t owner;
+  struct denet_pid_file file = {.pid = 0};
+  struct denet_error error = {""};
   fuzz_write("pid", text);
   fuzz_folder(&folder);
   snprintf(path, sizeof(path), "%s/pid", folder);
-  CLAIM(!denet_pid_file_read(path, &pid, &owner));
-  return pid;
+  CLAIM(!denet_pid_file_read(path, &file, &error) == !error.text[0]);
+  return file.pid;
 }
 
 void fuzz_one(struct denet_text text) {

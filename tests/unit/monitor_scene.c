@@ -148,6 +148,13 @@ static int keep_line(void *context, const struct denet_line *line) {
   return 0;
 }
 
+static void keep_sentence(void *context, enum denet_severity severity, const char *sentence) {
+  (void)context;
+  (void)severity;
+  scene.sentences++;
+  snprintf(scene.last_sentence, sizeof(scene.last_sentence), "%s", sentence);
+}
+
 static void keep_report(void *context, const struct denet_group_report *report) {
   (void)context;
   scene.members = report->group->members;
@@ -179,7 +186,7 @@ void scene_begin(struct denet_rule *rules, size_t count) {
 
 void scene_begin_at(struct denet_interval interval, struct denet_rule *rules, size_t count) {
   struct denet_monitor_settings settings = {
-      .interval = interval, .host_name = "h", .sink = keep_line};
+      .interval = interval, .host_name = "h", .sink = keep_line, .log = {keep_sentence, NULL}};
   scene = (struct scene){.now_ns = 1000 * SECOND};
   ck_assert_int_eq(
       denet_monitor_new(&settings, &scene_env, &fake_source, rules, count, NULL, &scene.monitor),

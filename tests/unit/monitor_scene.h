@@ -38,7 +38,8 @@ extern struct scene {
   unsigned members, lines[4]; /* by kind: lines that the sink has taken */
   uint64_t group_cpu_ns, starts, exits, lost;
   double cpu_percent_max;
-  char last_line[2048], last_metadata[2048];
+  char last_line[2048], last_metadata[2048], last_sentence[512];
+  unsigned sentences; /* in the log */
 } scene;
 
 /* The environment of that host, without a /proc. The name of user 7 is user7. */

@@ -1,5 +1,7 @@
 #include "core/source/procfs/parse.h"
 
+#include "core/source/source.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -43,6 +45,17 @@ static bool equals(struct denet_text text, const char *string) {
   return text.length == length && !memcmp(text.bytes, string, length);
 }
 
+/* Takes the work off the name of a kernel worker: "kworker/0:1-events" is "kworker/0:1", as in the
+ * kernel. /proc appends the latest work, after '+' while it runs (wq_worker_comm,
+ * kernel/workqueue.c). The name of a rescuer, "kworker/R-QUEUE", may have a '-' and stays. */
+static void take_work_off(struct denet_stat *stat) {
+  static const char prefix[] = "kworker/";
+  const char *id = stat->name + strlen(prefix);
+  if (stat->field[DENET_STAT_FLAGS] & PF_WQ_WORKER &&
+      !strncmp(stat->name, prefix, strlen(prefix)) && *id != 'R')
+    stat->name[strcspn(stat->name, "+-")] = '\0';
+}
+
 int denet_parse_stat(struct denet_text text, struct denet_stat *out_stat) {
   struct denet_stat stat = {.fields = DENET_STAT_PARENT};
   struct denet_text rest = text;
@@ -65,6 +78,7 @@ int denet_parse_stat(struct denet_text text, struct denet_stat *out_stat) {
     stat.fields++;
   if (stat.fields <= DENET_STAT_START_TICKS)
     return -EINVAL;
+  take_work_off(&stat);
   *out_stat = stat;
   return 0;
 }

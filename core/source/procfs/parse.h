@@ -35,7 +35,7 @@ struct denet_stat {
 
 /* Parses /proc/PID/stat. 0; -EINVAL if the text is not a stat line up to the start time at least.
  * The name may hold any byte, also ')' and newline: it is the text between the first '(' and the
- * last ')', cut at 15 bytes (a kernel worker's is longer). */
+ * last ')', cut at 15 bytes; that of a kernel worker has no work ("kworker/0:1"). */
 int denet_parse_stat(struct denet_text text, struct denet_stat *out_stat);
 
 /* Finds field number index (from 1) in a line of numbers separated by blanks. */

@@ -3,7 +3,10 @@
 #include "tests/unit/monitor_scene.h"
 #include "tests/unit/unit.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+#include <utime.h>
 
 static const struct fake_process old_app = {10, 1, "app", 5 * SECOND, 1, 0};
 
@@ -360,6 +363,88 @@ START_TEST(long_command_lines_are_kept_in_part) {
 }
 END_TEST
 
+/* --- Pid files --- */
+
+/* A pid file, written so many seconds after the boot, names a process that was born at another
+ * second. If it is the right one, the clock is then set forward by an hour. */
+static const struct {
+  const char *folder; /* of the file */
+  uint64_t born_s;
+  int64_t written_s;
+  bool is_named;
+} pid_files[] = {
+    {"/var/tmp", 500, 501, true},
+    {"/var/tmp", 500, 500, true},
+    {"/var/tmp", 501, 500, true}, /* neither time is exact */
+    {"/var/tmp", 503, 500, false},
+    {"/var/tmp", 500, -500, false}, /* of an earlier boot */
+    {"/dev/shm", 503, 500, false},
+    {"/dev/shm", 500, -500, true}, /* the clock was set after the boot */
+};
+
+START_TEST(process_that_is_younger_than_its_pid_file_is_another_one) {
+  char path[64];
+  snprintf(path, sizeof(path), "%s/denet-matcher-%d", pid_files[_i].folder, (int)getpid());
+  struct denet_rule rule = scene_rule("a", "PidFile", path);
+  scene_begin(&rule, 1);
+  scene.calendar_ms = 1700000000000;
+  scene.processes[0] = (struct fake_process){10, 1, "app", pid_files[_i].born_s * SECOND, 1, 0};
+  FILE *file = fopen(path, "we");
+  ck_assert_ptr_nonnull(file);
+  fputs("10\n", file);
+  ck_assert_int_eq(fclose(file), 0);
+  time_t written = (time_t)(scene.calendar_ms / 1000) + pid_files[_i].written_s;
+  ck_assert_int_eq(utime(path, &(struct utimbuf){written, written}), 0);
+  scene_tick(SECOND);
+  scene.calendar_ms += pid_files[_i].is_named ? 3600 * UINT64_C(1000) : 0;
+  scene_tick(SECOND);
+  scene_tick(SECOND);
+  scene_report();
+  ck_assert_uint_eq(scene.members, pid_files[_i].is_named);
+  ck_assert_uint_eq(scene.sentences, !pid_files[_i].is_named);
+  scene_end();
+  unlink(path);
+}
+END_TEST
+
+/* What a pid file has in each of five ticks, one second apart ("": nothing; NULL: it is not there),
+ * and how many sentences the log has then. Process 10 runs. */
+static const struct {
+  const char *contents[5];
+  unsigned sentences;
+} troubles[] = {
+    {{"10", "10", "10", "10", "10"}, 0}, {{NULL, NULL, NULL, NULL, NULL}, 1},
+    {{NULL, "10", NULL, "10", NULL}, 1}, {{"10", NULL, NULL, NULL, NULL}, 0},
+    {{"11", "11", "11", "11", "11"}, 1}, {{"10", "11", "11", "11", "11"}, 1},
+    {{"10", "11", "10", "11", "10"}, 0}, /* for less than a second */
+    {{"10", "11", "11", "x", "x"}, 2},   {{"x", "10", "x", "x", "x"}, 2},
+};
+
+START_TEST(pid_file_that_names_no_process_is_logged_once_until_the_reason_changes) {
+  char path[64];
+  snprintf(path, sizeof(path), "/var/tmp/denet-matcher-%d", (int)getpid());
+  struct denet_rule rule = scene_rule("a", "PidFile", path);
+  scene_begin(&rule, 1);
+  scene.processes[0] = (struct fake_process){10, 1, "app", 500 * SECOND, 1, 0};
+  for (int tick = 0; tick < 5; tick++) {
+    const char *content = troubles[_i].contents[tick];
+    unlink(path);
+    FILE *file = content ? fopen(path, "we") : NULL;
+    ck_assert_int_eq(file != NULL, content != NULL);
+    if (file) {
+      fputs(content, file);
+      ck_assert_int_eq(fclose(file), 0);
+    }
+    scene_tick(SECOND);
+  }
+  unlink(path);
+  ck_assert_msg(scene.sentences == troubles[_i].sentences, "%u: %s", scene.sentences,
+                scene.last_sentence);
+  ck_assert(!scene.sentences || strstr(scene.last_sentence, "Rule \"a\": PidFile \"/var/tmp/"));
+  scene_end();
+}
+END_TEST
+
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, all_processes_are_matched_though_scans_or_reads_are_slow, slow);
   ADD_TEST(suite, children_of_a_late_match_join_though_time_ran_out);
@@ -373,4 +458,7 @@ void add_cases(Suite *suite) {
   ADD_TEST(suite, zombie_in_a_slot_that_is_resolved_again_stays_in_its_tree);
   ADD_TABLE(suite, metadata_waits_for_the_texts_of_a_process_or_for_its_end, waits);
   ADD_TEST(suite, long_command_lines_are_kept_in_part);
+  ADD_TABLE(suite, process_that_is_younger_than_its_pid_file_is_another_one, pid_files);
+  ADD_TABLE(suite, pid_file_that_names_no_process_is_logged_once_until_the_reason_changes,
+            troubles);
 }

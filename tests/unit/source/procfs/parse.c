@@ -13,6 +13,7 @@
 
 /* Fields 4 to 22 and 4 to 52 of a stat line, each with its own number as its value. */
 #define TO_22 " 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22"
+#define WORKER " 2 0 0 0 -1 69238880 10 11 12 13 14 15 16 17 18 19 20 21 22" /* PF_WQ_WORKER */
 #define TO_52                                                                                      \
   TO_22 " 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 " \
         "52"
@@ -39,8 +40,15 @@ static const struct {
     {BYTES("7 (\xff\xfe\x01) Z" TO_52 "\n"), 7, "\xff\xfe\x01", 'Z', 53, 4, 4},
     {BYTES("7 (123456789012345) S" TO_52), 7, "123456789012345", 'S', 53, 4, 4},
     {BYTES("7 (1234567890123456) S" TO_52), 7, "123456789012345", 'S', 53, 4, 4},
-    {BYTES("7 (kworker/0:1-events_power_efficient) I" TO_52), 7, "kworker/0:1-eve", 'I', 53, 22,
-     22},
+    /* Workers of the kernel, and processes that are named like one. */
+    {BYTES("7 (kworker/0:1-events_power_efficient) I" WORKER), 7, "kworker/0:1", 'I', 23, 22, 22},
+    {BYTES("7 (kworker/u16:3+flush-8:0) I" WORKER), 7, "kworker/u16:3", 'I', 23, 22, 22},
+    {BYTES("7 (kworker/0:1H-kblockd) I" WORKER), 7, "kworker/0:1H", 'I', 23, 22, 22},
+    {BYTES("7 (kworker/2:0) I" WORKER), 7, "kworker/2:0", 'I', 23, 22, 22},
+    {BYTES("7 (kworker/u128:100-x) I" WORKER), 7, "kworker/u128:10", 'I', 23, 22, 22},
+    {BYTES("7 (kworker/R-xfs-log/sda1) I" WORKER), 7, "kworker/R-xfs-l", 'I', 23, 22, 22},
+    {BYTES("7 (dm-thin) I" WORKER), 7, "dm-thin", 'I', 23, 22, 22},
+    {BYTES("7 (kworker/0:1-events) S" TO_52), 7, "kworker/0:1-eve", 'S', 53, 22, 22},
     /* Numbers. */
     {BYTES("7 (a) S 1 7 7 0 -1 5 6 7 8 9 10 11 -3 0 0 0 0 0 99"), 7, "a", 'S', 23, 16,
      UINT64_MAX - 2},
