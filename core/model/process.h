@@ -42,8 +42,8 @@ struct denet_process {
   bool kernel_thread;
   bool has_reaped;  /* waited for a child: some kernel sums have that child's share in them */
   bool never_execd; /* still runs the program of the process that forked it */
-  bool no_mm; /* the kernel has no texts and no memory for the pid: its main thread has exited while
-                 others run, or is about to exit */
+  bool no_mm; /* the kernel has no texts and no memory for the main thread: it has exited, perhaps
+                 while others run, or is about to exit */
 
   /* What became of it since the last pass. */
   bool is_new;   /* seen for the first time in this pass */

@@ -70,7 +70,7 @@ int denet_source_read_text(struct denet_source *source, struct denet_process *pr
     struct denet_process *parent =
         at->never_execd ? denet_process_table_find_parent(source->table, at) : NULL;
     if (!parent || !run_same_program(parent, at) || !run_same_program(parent, process))
-      return own;
+      return own ? own : process->ended ? -ENOENT : DENET_GONE;
     at = parent;
     outcome = source->read_text(source, at, kind, out);
   }

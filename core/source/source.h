@@ -76,7 +76,8 @@ struct denet_source {
 
 /* Reads a text as source->read_text() does. A process that exits loses its texts; if it never
  * exec'd, the text of the nearest ancestor that has it and runs the same program is read instead,
- * as a fork runs its parent's program. */
+ * as a fork runs its parent's program. Lost arguments are no empty text: -ENOENT, or DENET_GONE
+ * until the process has ended. */
 int denet_source_read_text(struct denet_source *source, struct denet_process *process,
                            enum denet_text_kind kind, struct denet_buffer *out);
 

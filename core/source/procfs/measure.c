@@ -91,8 +91,7 @@ static void measure_stat(struct denet_procfs *procfs, struct denet_process *proc
 
 /* --- Threads --- */
 
-/* Lists the threads of a process. 0; DENET_GONE; -errno. */
-static int list_threads(struct denet_procfs *procfs, pid_t pid) {
+int denet_procfs_list_threads(struct denet_procfs *procfs, pid_t pid) {
   procfs->threads.count = 0;
   DENET_CLOSE int fd = denet_procfs_open_file(procfs, pid, 0, "task", O_DIRECTORY);
   DIR *tasks = fd < 0 ? NULL : fdopendir(fd);
@@ -102,6 +101,16 @@ static int list_threads(struct denet_procfs *procfs, pid_t pid) {
   int outcome = denet_procfs_outcome(denet_procfs_list(&procfs->threads, tasks));
   closedir(tasks);
   return outcome < 0 ? outcome : 0;
+}
+
+pid_t denet_procfs_find_mm(struct denet_procfs *procfs, const struct denet_process *process) {
+  if (!process->no_mm)
+    return 0;
+  denet_procfs_list_threads(procfs, process->pid);
+  for (size_t i = 0; i < procfs->threads.count; i++)
+    if (procfs->threads.items[i].pid != process->pid)
+      return procfs->threads.items[i].pid;
+  return -1;
 }
 
 /* Lists the known threads that were not in the directory. The kernel leaves out some when one exits
@@ -273,7 +282,7 @@ static void measure_threads(struct denet_procfs *procfs, struct denet_process *p
                                 process->ended || process->no_mm);
     outcome = denet_values_get(&usage->now, DENET_THREADS) == 1
                   ? denet_procfs_append(&procfs->threads, process->pid, 0)
-                  : list_threads(procfs, process->pid);
+                  : denet_procfs_list_threads(procfs, process->pid);
     if (!outcome)
       outcome = measure_listed_threads(&visit);
     if (!outcome)
@@ -294,18 +303,11 @@ static void measure_threads(struct denet_procfs *procfs, struct denet_process *p
 
 /* --- The process --- */
 
-/* When the main thread has exited, its statm has zeros, but those of the other threads do not. */
 static void measure_memory(struct denet_procfs *procfs, struct denet_process *process) {
   struct denet_text text;
   uint64_t vm_pages;
-  int outcome =
-      process->no_mm ? DENET_GONE : denet_procfs_read(procfs, process->pid, 0, "statm", &text);
-  if (process->no_mm)
-    list_threads(procfs, process->pid);
-  for (size_t i = 0; process->no_mm && outcome && i < procfs->threads.count; i++)
-    if (procfs->threads.items[i].pid != process->pid)
-      outcome =
-          denet_procfs_read(procfs, process->pid, procfs->threads.items[i].pid, "statm", &text);
+  pid_t tid = denet_procfs_find_mm(procfs, process);
+  int outcome = tid < 0 ? DENET_GONE : denet_procfs_read(procfs, process->pid, tid, "statm", &text);
   /* A process that has exited since the scan has no memory; its last values stay. */
   bool has_memory = !outcome && denet_parse_field(text, 1, &vm_pages) && vm_pages;
   if (has_memory || (!outcome && (process->kernel_thread || process->ended)))

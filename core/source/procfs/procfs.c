@@ -134,21 +134,23 @@ int denet_procfs_list(struct denet_procfs_list *list, DIR *folder) {
 
 /* --- Texts --- */
 
-/* Reads a symbolic link or a file of the process on which a read may stall. */
-static int read_file(struct denet_procfs *procfs, const struct denet_process *process,
+/* Reads a symbolic link or a file of the process, or of its thread if tid is not 0, on which a read
+ * may stall. */
+static int read_file(struct denet_procfs *procfs, const struct denet_process *process, pid_t tid,
                      const char *name, size_t limit, struct denet_buffer *out) {
   struct denet_read_key key = {process->pid, process->start_ticks, process->exec_stamp,
                                process->never_execd};
-  char path[32];
-  snprintf(path, sizeof(path), "%d/%s", (int)process->pid, name);
+  char path[PATH_BYTES];
+  make_path(path, process->pid, tid, name);
   return denet_read_worker_read_text(procfs->texts, &key, path, limit, out);
 }
 
-static int read_executable(struct denet_procfs *procfs, struct denet_process *process,
+static int read_executable(struct denet_procfs *procfs, struct denet_process *process, pid_t tid,
                            struct denet_buffer *out) {
   static const char deleted[] = " (deleted)"; /* d_path, fs/d_path.c */
-  int outcome = denet_procfs_note(procfs, process, read_file(procfs, process, "exe", PATH_MAX, out),
-                                  DENET_UNAVAILABLE_EXECUTABLE);
+  int outcome =
+      denet_procfs_note(procfs, process, read_file(procfs, process, tid, "exe", PATH_MAX, out),
+                        DENET_UNAVAILABLE_EXECUTABLE);
   if (outcome)
     return outcome;
   size_t cut = sizeof(deleted) - 1;
@@ -169,8 +171,8 @@ static bool has_ended(struct denet_procfs *procfs, const struct denet_process *p
 }
 
 static int read_arguments(struct denet_procfs *procfs, const struct denet_process *process,
-                          struct denet_buffer *out) {
-  int outcome = read_file(procfs, process, "cmdline", ARGUMENTS_MOST, out);
+                          pid_t tid, struct denet_buffer *out) {
+  int outcome = read_file(procfs, process, tid, "cmdline", ARGUMENTS_MOST, out);
   if (!outcome && !out->length && has_ended(procfs, process))
     return DENET_GONE;
   if (!outcome)
@@ -184,12 +186,13 @@ static int read_text(struct denet_source *source, struct denet_process *process,
   denet_buffer_clear(out);
   if (process->vanished) /* another process may have the pid */
     return DENET_GONE;
+  pid_t mm = denet_procfs_find_mm(procfs, process), tid = mm < 0 ? 0 : mm;
   if (kind == DENET_TEXT_EXECUTABLE)
-    return read_executable(procfs, process, out);
+    return read_executable(procfs, process, tid, out);
   if (kind == DENET_TEXT_ARGUMENTS)
-    return read_arguments(procfs, process, out);
+    return read_arguments(procfs, process, tid, out);
   struct denet_text file, path;
-  int outcome = denet_procfs_read(procfs, process->pid, 0, "cgroup", &file);
+  int outcome = denet_procfs_read(procfs, process->pid, tid, "cgroup", &file);
   if (outcome)
     return outcome;
   path = denet_parse_cgroup(file);
