@@ -22,14 +22,19 @@ enum denet_text_kind {
 
 struct denet_unavailable_info {
   enum denet_unavailable lack;
-  const char *name;   /* in the metadata line's capabilities; rows of one name are adjacent */
-  const char *reason; /* likewise: what is needed */
-  const char *advice; /* one sentence for the log: what is lost and what brings it back; NULL if
-                         another row of the same lack has it */
+  const char *name;      /* in the metadata line's capabilities; rows of one name are adjacent */
+  const char *reason;    /* likewise: why it is unavailable */
+  const char *advice;    /* one sentence for the log: what is lost; NULL if another row of the same
+                            lack    has it */
+  uint64_t capabilities; /* that permit it (capabilities.h); 0: the sentences have the remedy */
 };
 
 #define DENET_UNAVAILABLE_ROWS 6
 extern const struct denet_unavailable_info denet_unavailable_info[DENET_UNAVAILABLE_ROWS];
+
+/* Writes a sentence of the row, with those of its capabilities that this process lacks. */
+void denet_unavailable_explain(const struct denet_unavailable_info *info, const char *sentence,
+                               struct denet_error *out);
 
 /* The value gauge-source of the group _self. */
 #define DENET_SOURCE_ID_PROCFS 1

@@ -22,6 +22,9 @@ HOST = "testhost"
 MIB = 1 << 20
 COLLECTD = shutil.which("collectd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 
+# The process has every capability, but only in a user namespace of its own.
+IN_USER_NAMESPACE = ["unshare", "--user", "--map-root-user"]
+
 # One value list as the csv plugin prints it; counters are not rates.
 Value = namedtuple("Value", "plugin instance type type_instance time numbers")
 

@@ -11,7 +11,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from harness import (Collectd, Workload, alone, bpf_only, measures, need, program, program_rule,
+from harness import (IN_USER_NAMESPACE, Collectd, Workload, alone, bpf_only, measures, need, program, program_rule,
                      rule, wait_until)
 from spawner import Spawner, end_of, totals
 
@@ -111,6 +111,12 @@ class WithoutCapabilities(unittest.TestCase):
                 self.assertEqual(collectd.wait_ready(), [1])
                 word = "CAP_" + capability.upper()
                 self.assertEqual(len([line for line in collectd.log() if word in line]), 1)
+
+    def test_a_capability_that_it_has_in_its_user_namespace_is_no_remedy(self):
+        need(self, shutil.which("unshare") and os.geteuid() == 0, "unshare and root")
+        with Collectd('Source "auto"\n' + self.RULES, prefix=IN_USER_NAMESPACE) as collectd:
+            line, = collectd.wait_for_log("BPF is not permitted")
+            self.assertIn("although this process has CAP_BPF and CAP_PERFMON, a sandbox", line)
 
 
 def objects_of(pid):

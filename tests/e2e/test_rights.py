@@ -4,9 +4,9 @@ import os
 import shutil
 import unittest
 
-from harness import Collectd, Workload, procfs_only, program, rule
+from harness import IN_USER_NAMESPACE, Collectd, Workload, procfs_only, program, program_rule, rule
 
-DROP = ["setpriv", "--inh-caps=-all", "--bounding-set=-sys_ptrace,-dac_read_search"]
+DROP = ["setpriv", "--inh-caps=-all", "--bounding-set=-sys_ptrace,-dac_read_search,-dac_override"]
 
 
 @procfs_only
@@ -52,3 +52,22 @@ class WithoutCapabilities(unittest.TestCase):
         self.assertTrue(capabilities["source"]["available"])
         self.assertEqual((metadata["executable"], metadata["cmd"][-1], metadata["uid"]),
                          ("", "of-another-user", 65534))
+
+
+@procfs_only
+@unittest.skipUnless(os.geteuid() == 0 and all(map(shutil.which, ("setpriv", "unshare"))),
+                     "needs root, setpriv and unshare")
+class Advice(unittest.TestCase):
+    """Only a capability that brings something back is advised."""
+
+    def test_a_capability_that_the_process_has_is_no_remedy(self):
+        sleeper = self.enterContext(Workload("sleeper"))
+        no_trace = "this needs CAP_SYS_PTRACE."
+        for prefix, words in ((DROP, no_trace), ([*DROP[:2], "--bounding-set=-sys_ptrace"], no_trace),
+                              (IN_USER_NAMESPACE, "this process has CAP_SYS_PTRACE, a sandbox, a "
+                               "security module or a user namespace forbids it.")):
+            with self.subTest(prefix=prefix), Collectd(program_rule("x", "sleeper") + rule(
+                    "y", 'Comm "sleeper"'), interval=0.5, prefix=prefix) as collectd:
+                collectd.wait_for_lines(sleeper.pid)
+                line, = collectd.wait_for_log("executable of a process may not be read")
+                self.assertTrue(line.endswith(words), line)
