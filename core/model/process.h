@@ -28,6 +28,7 @@ union denet_source_notes {
     struct denet_bpf_process *record; /* with the usage of all its threads; borrowed */
     uint64_t list;                    /* the list of tasks that record is of, by number */
     unsigned listed_threads;          /* in that list, the main one included */
+    uid_t uid;                        /* in the last full record */
   } bpf;
 };
 

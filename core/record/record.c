@@ -24,10 +24,10 @@ static void write_capabilities(struct denet_json *json, const struct denet_recor
   unsigned unavailable = source->unavailable | (tree->root ? tree->root->process->unavailable : 0);
   denet_json_object_open(json, "capabilities");
   write_capability(json, "source", true, source->name);
-  for (unsigned i = 0; i < DENET_UNAVAILABLE_ROWS;) {
-    const char *name = denet_unavailable_info[i].name;
+  const char *name;
+  for (unsigned i = 0; (name = denet_unavailable_info[i].name);) {
     struct denet_error reason = {0};
-    for (; i < DENET_UNAVAILABLE_ROWS && !strcmp(denet_unavailable_info[i].name, name); i++)
+    for (; denet_unavailable_info[i].name && !strcmp(denet_unavailable_info[i].name, name); i++)
       if (unavailable & denet_unavailable_info[i].lack)
         denet_unavailable_explain(&denet_unavailable_info[i], denet_unavailable_info[i].reason,
                                   &reason);

@@ -35,6 +35,11 @@ const struct denet_unavailable_info denet_unavailable_info[DENET_UNAVAILABLE_ROW
      "the network namespace of a process may not be read: sys_net_rx_bytes and sys_net_tx_bytes "
      "are left out of the files of such processes",
      CAN_TRACE},
+    {DENET_UNAVAILABLE_PROCESSES, NULL, NULL,
+     "ProcPath hides processes of other users (mount option hidepid; in a systemd unit "
+     "ProtectProc): a group has no values until a process of it is seen; hidepid=0, or gid= with "
+     "a group of collectd, shows them without a capability",
+     CAN_TRACE},
 };
 
 void denet_unavailable_explain(const struct denet_unavailable_info *info, const char *sentence,

@@ -22,14 +22,15 @@ enum denet_text_kind {
 
 struct denet_unavailable_info {
   enum denet_unavailable lack;
-  const char *name;      /* in the metadata line's capabilities; rows of one name are adjacent */
+  const char *name;      /* in the metadata line's capabilities; rows of one name are adjacent.
+                            NULL: it is not there; such rows are the last */
   const char *reason;    /* likewise: why it is unavailable */
   const char *advice;    /* one sentence for the log: what is lost; NULL if another row of the same
-                            lack    has it */
+                            lack has it */
   uint64_t capabilities; /* that permit it (capabilities.h); 0: the sentences have the remedy */
 };
 
-#define DENET_UNAVAILABLE_ROWS 6
+#define DENET_UNAVAILABLE_ROWS 7
 extern const struct denet_unavailable_info denet_unavailable_info[DENET_UNAVAILABLE_ROWS];
 
 /* Writes a sentence of the row, with those of its capabilities that this process lacks. */

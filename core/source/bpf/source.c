@@ -50,6 +50,7 @@ static void identify(const struct denet_bpf_source *bpf, struct denet_process *p
   };
   bool has_execd = !process->is_new && process->exec_stamp != compact->exec_id;
   denet_process_identify(process, &identity);
+  process->notes.bpf.uid = record->uid;
   if (has_execd)
     process->notes.bpf.execd_ns = bpf->begun_ns;
 }
@@ -462,8 +463,8 @@ static int read_uid(struct denet_source *source, const struct denet_process *pro
     *out_uid = record->uid;
   else if (entry && (entry->was_freed || entry->texts))
     *out_uid = entry->was_freed ? entry->final.uid : entry->texts->uid;
-  else
-    return procfs->read_uid(procfs, process, out_uid);
+  else if (procfs->read_uid(procfs, process, out_uid)) /* /proc may hide it */
+    *out_uid = process->notes.bpf.uid;
   return 0;
 }
 

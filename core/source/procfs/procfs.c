@@ -3,6 +3,7 @@
 
 #include "core/source/procfs/parse.h"
 #include "core/util/array.h"
+#include "core/util/capabilities.h"
 #include "core/util/cleanup.h"
 
 #include <errno.h>
@@ -145,12 +146,23 @@ static int read_file(struct denet_procfs *procfs, const struct denet_process *pr
   return denet_read_worker_read_text(procfs->texts, &key, path, limit, out);
 }
 
+/* Returns -EACCES in place of the outcome if the process is not gone, but hidden. */
+static int unhide(struct denet_procfs *procfs, const struct denet_process *process, int outcome) {
+  struct denet_text text;
+  uint64_t cpu_ns, now_ns;
+  if (!(procfs->source.unavailable & DENET_UNAVAILABLE_PROCESSES) ||
+      denet_procfs_outcome(outcome) != DENET_GONE)
+    return outcome;
+  bool is_there = !denet_procfs_read_cpu(procfs, process->pid, &cpu_ns, &now_ns);
+  bool is_seen = denet_procfs_read(procfs, process->pid, 0, "stat", &text) != DENET_GONE;
+  return is_there && !is_seen ? -EACCES : outcome;
+}
+
 static int read_executable(struct denet_procfs *procfs, struct denet_process *process, pid_t tid,
                            struct denet_buffer *out) {
   static const char deleted[] = " (deleted)"; /* d_path, fs/d_path.c */
-  int outcome =
-      denet_procfs_note(procfs, process, read_file(procfs, process, tid, "exe", PATH_MAX, out),
-                        DENET_UNAVAILABLE_EXECUTABLE);
+  int outcome = unhide(procfs, process, read_file(procfs, process, tid, "exe", PATH_MAX, out));
+  denet_procfs_note(procfs, process, outcome, DENET_UNAVAILABLE_EXECUTABLE);
   if (outcome)
     return outcome;
   size_t cut = sizeof(deleted) - 1;
@@ -177,7 +189,7 @@ static int read_arguments(struct denet_procfs *procfs, const struct denet_proces
     return DENET_GONE;
   if (!outcome)
     out->length = denet_parse_arguments(denet_buffer_text(out)).length;
-  return denet_procfs_outcome(outcome);
+  return unhide(procfs, process, denet_procfs_outcome(outcome));
 }
 
 static int read_text(struct denet_source *source, struct denet_process *process,
@@ -194,7 +206,7 @@ static int read_text(struct denet_source *source, struct denet_process *process,
   struct denet_text file, path;
   int outcome = denet_procfs_read(procfs, process->pid, tid, "cgroup", &file);
   if (outcome)
-    return outcome;
+    return unhide(procfs, process, outcome);
   path = denet_parse_cgroup(file);
   return path.bytes ? denet_buffer_append(out, path.bytes, path.length) : -ENOENT;
 }
@@ -263,6 +275,19 @@ static bool can_see_all(struct denet_procfs *procfs) {
          stat.fields > DENET_STAT_START_STACK && stat.field[DENET_STAT_START_STACK];
 }
 
+/* Returns whether processes of other users, such as pid 1, are hidden (hidepid, proc(5)). A sandbox
+ * may protect pid 1 from CAP_SYS_PTRACE too: then pid 2, a kernel thread, shows it. */
+static bool hides_others(struct denet_procfs *procfs) {
+  struct denet_text text;
+  pid_t last = denet_capabilities_read() & DENET_CAPABILITY(SYS_PTRACE) ? 2 : 1;
+  bool is_hidden = true;
+  for (pid_t pid = 1; pid <= last && is_hidden; pid++) {
+    int outcome = denet_procfs_read(procfs, pid, 0, "stat", &text);
+    is_hidden = outcome == DENET_GONE || outcome == -EACCES || outcome == -EPERM;
+  }
+  return is_hidden;
+}
+
 /* Returns whether the kernel keeps run queue times. Without CONFIG_SCHED_INFO there is no file, or
  * it has zeros, also for this thread, which has run. */
 static bool has_run_queue_times(struct denet_procfs *procfs) {
@@ -312,6 +337,8 @@ int denet_procfs_open(const struct denet_env *env, struct denet_error *error,
     procfs->source.unavailable |= DENET_UNAVAILABLE_SCHEDSTAT;
   if (has_self && faccessat(dirfd(folder), "self/io", F_OK, 0))
     procfs->source.unavailable |= DENET_UNAVAILABLE_IO_ACCOUNTING;
+  if (has_self && hides_others(procfs))
+    procfs->source.unavailable |= DENET_UNAVAILABLE_PROCESSES;
   procfs->source.seen_unavailable = procfs->source.unavailable;
   procfs->sees_all = can_see_all(procfs);
   make_plans(procfs);
