@@ -37,9 +37,13 @@ const struct denet_unavailable_info denet_unavailable_info[DENET_UNAVAILABLE_ROW
      CAN_TRACE},
     {DENET_UNAVAILABLE_PROCESSES, NULL, NULL,
      "ProcPath hides processes of other users (mount option hidepid; in a systemd unit "
-     "ProtectProc): a group has no values until a process of it is seen; hidepid=0, or gid= with "
-     "a group of collectd, shows them without a capability",
+     "ProtectProc): a group has no values until a process of it is seen; the remedies are "
+     "hidepid=0, gid= with a group of collectd, or a capability",
      CAN_TRACE},
+    {DENET_UNAVAILABLE_TASKS, NULL, NULL,
+     "the kernel's task iterator leaves out pid 1 or collectd itself, and perhaps other processes: "
+     "they are in no group; Source \"procfs\" finds what ProcPath shows",
+     0},
 };
 
 void denet_unavailable_explain(const struct denet_unavailable_info *info, const char *sentence,

@@ -30,7 +30,7 @@ struct denet_unavailable_info {
   uint64_t capabilities; /* that permit it (capabilities.h); 0: the sentences have the remedy */
 };
 
-#define DENET_UNAVAILABLE_ROWS 7
+#define DENET_UNAVAILABLE_ROWS 8
 extern const struct denet_unavailable_info denet_unavailable_info[DENET_UNAVAILABLE_ROWS];
 
 /* Writes a sentence of the row, with those of its capabilities that this process lacks. */

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define PID_NAMESPACE_INODE 0xEFFFFFFC /* PROC_PID_INIT_INO, include/linux/proc_ns.h */
 
@@ -347,6 +348,10 @@ static int scan(struct denet_source *source, struct denet_process_table *table,
     return denet_error_set(error, failure, "the task iterator cannot be read: %m");
   failure = fill_table(bpf);
   bpf->complete_ns = failure || bpf->has_missed ? 0 : bpf->begun_ns;
+  /* Two processes that are always there: some sandboxes leave out pid 1. */
+  if (bpf->complete_ns &&
+      (!denet_process_table_find(table, 1) || !denet_process_table_find(table, getpid())))
+    source->seen_unavailable |= DENET_UNAVAILABLE_TASKS;
   failure = failure ? failure : bpf->note_failure;
   if (failure)
     return denet_error_set(error, failure, "not every process can be followed: %m");
