@@ -16,7 +16,7 @@
 /* A text of a process. It is read only when a rule or a metadata line needs it. */
 enum denet_text_kind {
   DENET_TEXT_ARGUMENTS,  /* NUL between the arguments, none at the end */
-  DENET_TEXT_EXECUTABLE, /* real path, without " (deleted)" */
+  DENET_TEXT_EXECUTABLE, /* real path, see denet_proc_file_read() */
   DENET_TEXT_CGROUP,     /* path, see denet_parse_cgroup() */
 };
 

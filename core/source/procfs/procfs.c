@@ -160,16 +160,8 @@ static int unhide(struct denet_procfs *procfs, const struct denet_process *proce
 
 static int read_executable(struct denet_procfs *procfs, struct denet_process *process, pid_t tid,
                            struct denet_buffer *out) {
-  static const char deleted[] = " (deleted)"; /* d_path, fs/d_path.c */
   int outcome = unhide(procfs, process, read_file(procfs, process, tid, "exe", PATH_MAX, out));
-  denet_procfs_note(procfs, process, outcome, DENET_UNAVAILABLE_EXECUTABLE);
-  if (outcome)
-    return outcome;
-  size_t cut = sizeof(deleted) - 1;
-  if (out->length > cut && !memcmp(out->bytes + out->length - cut, deleted, cut))
-    out->length -= cut;
-  out->bytes[out->length] = '\0';
-  return 0;
+  return denet_procfs_note(procfs, process, outcome, DENET_UNAVAILABLE_EXECUTABLE);
 }
 
 /* Returns whether the process has lost its memory since the scan, in its exit. */
