@@ -41,12 +41,6 @@ int find_cpu_offsets(struct bpf_iter__bpf_map *ctx) {
 denet_u64 full_since_ns = 0;
 denet_u32 full_pids[DENET_BPF_PIDS / 32]; /* one bit for each pid */
 
-static __always_inline bool wants_full(struct task_struct *task) {
-  denet_u32 pid = task->tgid;
-  return task->group_leader->start_boottime >= full_since_ns || task->exit_state ||
-         full_pids[pid / 32 & (DENET_BPF_PIDS / 32 - 1)] >> (pid & 31) & 1;
-}
-
 static __always_inline denet_u32 state_of(struct task_struct *task) {
   struct signal_struct *signal = task->signal;
   denet_u32 state = 0;
@@ -79,15 +73,19 @@ static __always_inline denet_u64 read_leader_age(struct task_struct *task) {
 static __always_inline void read_identity(struct task_struct *task, enum denet_bpf_kind kind,
                                           struct denet_bpf_process *process) {
   struct denet_bpf_identity *identity = &process->identity;
+  struct signal_struct *signal = task->signal;
   identity->compact.head = make_head(task, kind);
   identity->compact.exec_id = task->self_exec_id;
   identity->flags = task->flags;
   identity->state = state_of(task);
-  identity->threads = task->signal->nr_threads;
+  identity->threads = signal->nr_threads;
   bpf_probe_read_kernel(identity->compact.name, sizeof(identity->compact.name), task->comm);
   process->uid = task->real_cred->uid.val;
   process->cpu = read_cpu(task);
-  process->exit_code = read_exit_code(task);
+  /* As wait(2) gives it. After exit_group() or a fatal signal it is in signal_struct, also where
+   * the main thread exited before the others. */
+  bool is_group_exit = signal->flags & SIGNAL_GROUP_EXIT;
+  process->exit_code = is_group_exit ? signal->group_exit_code : task->exit_code;
 }
 
 /* Returns whether __exit_signal() (kernel/exit.c) adds or has added the counters of the main
@@ -148,10 +146,8 @@ static __always_inline int list_thread(struct task_struct *task, struct seq_file
 
 /* Reads only what shows a change of the process: each cache line of a task_struct costs time. */
 static __always_inline int list_compact(struct task_struct *task, struct seq_file *seq) {
-  struct denet_bpf_compact compact = {
-      .head = make_head(task, DENET_BPF_COMPACT),
-      .exec_id = task->self_exec_id,
-  };
+  struct denet_bpf_compact compact = {.head = make_head(task, DENET_BPF_COMPACT),
+                                      .exec_id = task->self_exec_id};
   bpf_probe_read_kernel(compact.name, sizeof(compact.name), task->comm);
   bpf_seq_write(seq, &compact, sizeof(compact));
   return 0;
@@ -162,7 +158,9 @@ int list_tasks(struct bpf_iter__task *ctx) {
   struct task_struct *task = ctx->task;
   if (!task)
     return 0;
-  bool is_full = wants_full(task);
+  denet_u32 pid = task->tgid;
+  bool is_full = task->group_leader->start_boottime >= full_since_ns || task->exit_state ||
+                 full_pids[pid / 32 & (DENET_BPF_PIDS / 32 - 1)] >> (pid & 31) & 1;
   if (task->pid == task->tgid)
     return is_full ? list_process(task, ctx->meta->seq) : list_compact(task, ctx->meta->seq);
   return is_full ? list_thread(task, ctx->meta->seq) : 0;

@@ -131,8 +131,7 @@ struct denet_bpf_exit {
   denet_u32 unused;
 };
 
-/* Argument of the program request_exit: requests the DENET_BPF_FREE of a process that has exited.
- */
+/* Argument of the program request_exit: requests DENET_BPF_FREE of a process that has exited. */
 struct denet_bpf_exit_request {
   denet_u64 pid, start_ns;
 };

@@ -8,8 +8,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
-/* The key of a process in maps: pids are used again. start_ns: start_boottime of the main thread.
- */
+/* The key of a process in maps: pids are used again. start_ns: the main thread's start_boottime. */
 struct process_key {
   denet_u64 pid, start_ns;
 };

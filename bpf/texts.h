@@ -31,8 +31,7 @@ static __always_inline bool append_name(struct texts_buffer *buffer, const void 
 }
 
 /* Appends the arguments from the process's memory (mm->arg_start to arg_end, as /proc/PID/cmdline
- * reads them), cut at DENET_BPF_ARGUMENT_BYTES - 1. Appends nothing if that memory is not resident.
- */
+ * reads them), cut at DENET_BPF_ARGUMENT_BYTES - 1. Appends nothing if they are not resident. */
 static __always_inline void append_arguments(struct texts_buffer *buffer, struct mm_struct *mm) {
   unsigned long start = mm->arg_start, length = mm->arg_end - start;
   if (mm->arg_end <= start)

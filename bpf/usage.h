@@ -106,17 +106,9 @@ static __always_inline void add_exited_sums(struct exited_usage *exited_usage, b
       (&usage->read_chars)[i] += exited_usage->threads.io[i];
 }
 
-/* Returns the exit status as wait(2) gives it. After exit_group() or a fatal signal it is in
- * signal_struct, also where the main thread exited before the others. */
-static __always_inline int read_exit_code(struct task_struct *task) {
-  struct signal_struct *signal = task->signal;
-  return signal->flags & SIGNAL_GROUP_EXIT ? signal->group_exit_code : task->exit_code;
-}
-
 static __always_inline denet_u64 positive(denet_s64 sum) { return sum > 0 ? sum : 0; }
 
-#define RSS_COUNTERS                                                                               \
-  4 /* enum in include/linux/mm_types_task.h; [2], MM_SWAPENTS, is not resident */
+#define RSS_COUNTERS 4 /* include/linux/mm_types_task.h; [2], MM_SWAPENTS, is not resident */
 
 /* Returns the resident pages of mm->rss_stat exactly, as get_mm_rss() gives them to
  * /proc/PID/statm (fs/proc/task_mmu.c). Since Linux 6.2 each counter is a struct percpu_counter

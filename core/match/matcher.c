@@ -72,11 +72,8 @@ static void give_metadata(struct denet_matcher *matcher, struct denet_tree *tree
   tree->wants_metadata = true;
   tree->has_uid = matcher->has_uid;
   tree->uid = matcher->uid;
-  denet_buffer_done(&tree->executable);
-  denet_buffer_done(&tree->arguments);
-  tree->executable = matcher->executable;
-  tree->arguments = matcher->arguments;
-  matcher->executable = matcher->arguments = (struct denet_buffer){0};
+  tree->executable = DENET_EXCHANGE(matcher->executable, tree->executable);
+  tree->arguments = DENET_EXCHANGE(matcher->arguments, tree->arguments);
 }
 
 /* --- Entering and leaving trees --- */

@@ -13,6 +13,7 @@ struct denet_pattern {
   enum denet_pattern_kind kind;
   char *text;                /* owned */
   struct denet_regex *regex; /* owned; NULL for the other kinds */
+  size_t groups;             /* of the regex; 0 for the other kinds */
 };
 
 /* Returns the end of a [:class:], [.symbol.] or [=equivalence=] inside brackets; NULL if text,
@@ -81,7 +82,7 @@ static int refuse_regex(char *text, const char *reason, struct denet_error *erro
 
 /* Compiles the text with the C library first, which is stricter than TRE and says what is wrong.
  * Cuts the text if it is refused. */
-static int compile_regex(char *text, struct denet_error *error, struct denet_regex **out_regex) {
+static int compile_regex(char *text, struct denet_error *error, struct denet_pattern *pattern) {
   regex_t regex;
   char reason[128];
   int status = regcomp(&regex, text, REG_EXTENDED);
@@ -96,7 +97,7 @@ static int compile_regex(char *text, struct denet_error *error, struct denet_reg
   if (unmatched)
     return denet_error_set(error, -EINVAL, "Unmatched ) at character %zu",
                            (size_t)(unmatched - text) + 1);
-  status = denet_regex_new(text, out_regex);
+  status = denet_regex_new(text, &pattern->groups, &pattern->regex);
   if (status == -ENOMEM)
     return denet_error_set(error, -ENOMEM, "out of memory");
   if (status == -ENOTSUP)
@@ -129,7 +130,7 @@ int denet_pattern_new(enum denet_pattern_kind kind, const char *text, struct den
     return denet_error_set(error, -ENOMEM, "out of memory");
   int rc = 0;
   if (kind == DENET_PATTERN_REGEX)
-    rc = compile_regex(copy, error, &pattern->regex);
+    rc = compile_regex(copy, error, pattern);
   if (kind == DENET_PATTERN_GLOB)
     rc = check_glob(copy, error);
   if (rc)
@@ -148,9 +149,7 @@ void denet_pattern_free(struct denet_pattern *pattern) {
   free(pattern);
 }
 
-size_t denet_pattern_groups(const struct denet_pattern *pattern) {
-  return pattern->kind == DENET_PATTERN_REGEX ? denet_regex_groups(pattern->regex) : 0;
-}
+size_t denet_pattern_groups(const struct denet_pattern *pattern) { return pattern->groups; }
 
 /* Searches a long text at its beginning and at its end. */
 static bool find_regex(const struct denet_regex *regex, struct denet_text text,

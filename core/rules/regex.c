@@ -9,7 +9,7 @@ struct denet_regex {
   regex_t compiled;
 };
 
-int denet_regex_new(const char *text, struct denet_regex **out_regex) {
+int denet_regex_new(const char *text, size_t *out_groups, struct denet_regex **out_regex) {
   DENET_FREE struct denet_regex *regex = calloc(1, sizeof(*regex));
   int status = regex ? tre_regcomp(&regex->compiled, text, REG_EXTENDED) : REG_ESPACE;
   if (status)
@@ -18,6 +18,7 @@ int denet_regex_new(const char *text, struct denet_regex **out_regex) {
     tre_regfree(&regex->compiled);
     return -ENOTSUP;
   }
+  *out_groups = regex->compiled.re_nsub;
   *out_regex = DENET_TAKE(regex);
   return 0;
 }
@@ -28,8 +29,6 @@ void denet_regex_free(struct denet_regex *regex) {
   tre_regfree(&regex->compiled);
   free(regex);
 }
-
-size_t denet_regex_groups(const struct denet_regex *regex) { return regex->compiled.re_nsub; }
 
 bool denet_regex_finds(const struct denet_regex *regex, struct denet_text text,
                        enum denet_regex_edge edge, struct denet_captures *captures, size_t first) {

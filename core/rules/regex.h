@@ -7,13 +7,11 @@
 
 struct denet_regex; /* owned by its maker */
 
-/* Compiles text, which the C library's regcomp() has accepted. 0; -EINVAL; -ENOMEM; -ENOTSUP for a
- * reference back to a group (\1): a search for it is not linear. */
-int denet_regex_new(const char *text, struct denet_regex **out_regex);
+/* Compiles text, which the C library's regcomp() has accepted. 0 with the number of
+ * its groups; -EINVAL; -ENOMEM; -ENOTSUP for a reference back to a group (\1): a search for it is
+ * not linear. */
+int denet_regex_new(const char *text, size_t *out_groups, struct denet_regex **out_regex);
 void denet_regex_free(struct denet_regex *regex); /* NULL is fine */
-
-/* Returns how many groups the regex has. */
-size_t denet_regex_groups(const struct denet_regex *regex);
 
 /* Which part of a line the text is: ^ does not match at the start of a text without the line's
  * start, nor $ at the end of one without its end. */

@@ -269,7 +269,8 @@ bool denet_rule_matches(const struct denet_rule *rule, const struct denet_attrib
   if (rule->skip_kernel_threads && attributes->kernel_thread)
     return false;
   struct denet_captures captures = {0};
-  unsigned wanted = 0, met = 0; /* fields with a condition that is not negated; that holds, too */
+  unsigned wanted = 0; /* fields with a condition that is not negated */
+  unsigned met = 0;    /* those of them with one that holds */
   /* Does not stop at the first that holds: another one may have captures for the name. */
   for (size_t i = 0; i < rule->condition_count; i++) {
     const struct denet_condition *condition = &rule->conditions[i];

@@ -121,6 +121,5 @@ bool denet_rule_matches(const struct denet_rule *rule, const struct denet_attrib
 
 /* Returns the systemd unit of a cgroup path: its innermost component that ends in .service, .scope,
  * .socket, .mount or .swap (systemd.unit(5)), without the '_' that systemd puts before a name that
- * is also the name of a kernel file. Absent if there is none. A view into path, not NUL-terminated.
- */
+ * is also the name of a kernel file. Absent if there is none. A view into path, without a NUL. */
 struct denet_text denet_rule_unit(struct denet_text cgroup_path);

@@ -42,21 +42,20 @@ static int compare_tids(const void *item, const void *key) {
   return tid - *(const pid_t *)key;
 }
 
-/* Returns the index of the thread, or of where it would be; *out_is_there says which. */
-static size_t find_thread(const struct denet_blocked_stacks *blocked, pid_t tid,
-                          bool *out_is_there) {
+/* Returns the thread, or where it would be; *out_is_there says which. */
+static struct denet_blocked_thread *find_thread(const struct denet_blocked_stacks *blocked,
+                                                pid_t tid, bool *out_is_there) {
   size_t at = denet_array_lower_bound(blocked->threads, blocked->count, sizeof(*blocked->threads),
                                       &tid, compare_tids);
   *out_is_there = at < blocked->count && blocked->threads[at].interval.tid == tid;
-  return at;
+  return blocked->threads + at;
 }
 
 struct denet_frames *denet_blocked_stacks_find(struct denet_blocked_stacks *blocked,
                                                const struct denet_blocked_interval *interval,
                                                uint64_t now_ns) {
   bool is_there;
-  struct denet_blocked_thread *thread =
-      blocked->threads + find_thread(blocked, interval->tid, &is_there);
+  struct denet_blocked_thread *thread = find_thread(blocked, interval->tid, &is_there);
   if (!is_there || memcmp(&thread->interval, interval, sizeof(*interval)) != 0)
     return NULL;
   thread->asked_ns = now_ns;
@@ -74,8 +73,7 @@ void denet_blocked_stacks_keep(struct denet_blocked_stacks *blocked,
                           sizeof(*blocked->threads)))
     return;
   bool is_there;
-  struct denet_blocked_thread *thread =
-      blocked->threads + find_thread(blocked, interval->tid, &is_there);
+  struct denet_blocked_thread *thread = find_thread(blocked, interval->tid, &is_there);
   if (is_there)
     denet_frames_release(thread->frames);
   else
@@ -110,7 +108,7 @@ int denet_blocked_stacks_read(const char *proc_path, const struct denet_blocked_
                               const denet_u64 registers[DENET_OFF_CPU_REGISTERS], size_t most,
                               struct denet_buffer *stack) {
   /* process_vm_readv(2) waits for the mmap lock of a process that holds it, and not even SIGKILL
-   * ends that wait (mm/process_vm_access.c). This read gives way (__access_remote_vm, mm/memory.c).
+   * ends the wait (mm/process_vm_access.c). This read gives way (__access_remote_vm, mm/memory.c).
    */
   DENET_CLOSE int fd = open_file(proc_path, interval, "mem");
   denet_buffer_clear(stack);

@@ -176,8 +176,7 @@ void denet_profiler_measure(struct denet_profiler *profiler, struct denet_proces
 
 /* --- Records and events of the kernel --- */
 
-/* Has the process's files opened while they are there. A fork that has not exec'd has its parent's.
- */
+/* Has the process's files opened while they are there. A fork without an exec has its parent's. */
 static void open_process(struct denet_profiler *profiler, const struct denet_process *process,
                          uint64_t exec_id) {
   const struct denet_process *parent =
@@ -195,8 +194,7 @@ static void open_process(struct denet_profiler *profiler, const struct denet_pro
 static void take_thread(struct denet_profiler *profiler, const struct denet_process *process,
                         const struct denet_off_cpu_thread *record) {
   struct denet_process_wait_stats *stats = process->off_cpu;
-  /* To read the files of a process that no rule asks for has no use, and some processes stall it.
-   */
+  /* The files of a process that no rule asks for are not needed, and a read of them may stall. */
   if (wants_stacks(process) && (!stats->is_open || stats->open_exec_id != record->point.exec_id))
     open_process(profiler, process, record->point.exec_id);
   denet_wait_stats_add_thread(stats, profiler->pass, record);

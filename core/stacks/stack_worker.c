@@ -115,11 +115,9 @@ uint64_t denet_stack_worker_take_samples(struct denet_stack_worker *worker, uint
   pthread_mutex_lock(&worker->lock);
   for (int outcome = 0; !outcome && (worker->queue.length || worker->is_busy);)
     outcome = pthread_cond_clockwait(&worker->is_idle, &worker->lock, CLOCK_MONOTONIC, &until);
-  struct denet_buffer ready = worker->samples;
-  worker->samples = *samples;
+  *samples = DENET_EXCHANGE(worker->samples, *samples);
   uint64_t lost = worker->lost;
   pthread_mutex_unlock(&worker->lock);
-  *samples = ready;
   return lost;
 }
 
@@ -197,10 +195,6 @@ static void do_blocked(struct denet_stack_worker *worker, const struct job *job)
 }
 
 static void do_sample(struct denet_stack_worker *worker, const struct job *job) {
-  if (job->off_since_ns) {
-    do_blocked(worker, job);
-    return;
-  }
   struct denet_frames *frames =
       unwind(worker, job, (struct denet_text){(const char *)(job + 1), job->stack_bytes});
   if (frames)
@@ -243,45 +237,27 @@ static void open_loaded(struct denet_stack_worker *worker) {
 /* --- The thread: its loop --- */
 
 static void do_job(struct denet_stack_worker *worker, const struct job *job) {
-  switch (job->kind) {
-  case JOB_OPEN:
+  const struct denet_bpf_head *head = &job->process.head;
+  if (job->kind == JOB_OPEN)
     open_process(worker, &job->process);
-    break;
-  case JOB_CLOSE:
-    denet_unwinder_close_process(worker->unwinder, (pid_t)job->process.head.pid,
-                                 job->process.head.start_ns);
-    break;
-  case JOB_SAMPLE:
+  else if (job->kind == JOB_CLOSE)
+    denet_unwinder_close_process(worker->unwinder, (pid_t)head->pid, head->start_ns);
+  else if (job->off_since_ns)
+    do_blocked(worker, job);
+  else
     do_sample(worker, job);
-    break;
-  }
-}
-
-/* Makes an unwinder that has no process, in place of the one that there is. A process that is still
- * there is opened with its next stack. 0 or -ENOMEM; then nothing has changed. */
-static int renew_unwinder(struct denet_stack_worker *worker) {
-  struct denet_unwinder *unwinder;
-  int error = denet_unwinder_new(worker->proc_path, worker->settings.symbol_bytes, &unwinder);
-  if (error)
-    return error;
-  denet_unwinder_free(worker->unwinder);
-  worker->unwinder = unwinder;
-  return 0;
 }
 
 /* Takes all the jobs that there are. */
 static void take_jobs(struct denet_stack_worker *worker) {
   denet_buffer_clear(&worker->jobs);
   pthread_mutex_lock(&worker->lock);
-  struct denet_buffer jobs = worker->queue;
-  worker->queue = worker->jobs;
-  worker->jobs = jobs;
-  worker->is_busy = jobs.length > 0;
-  bool has_lost_process = worker->has_lost_process;
-  worker->has_lost_process = false;
+  worker->jobs = DENET_EXCHANGE(worker->queue, worker->jobs);
+  worker->is_busy = worker->jobs.length > 0;
+  bool has_lost_process = DENET_EXCHANGE(worker->has_lost_process, false);
   pthread_mutex_unlock(&worker->lock);
   if (has_lost_process)
-    renew_unwinder(worker);
+    denet_unwinder_close_all(worker->unwinder);
 }
 
 /* Waits until there are jobs or exec events, a loading program is due, or the thread is to end. */
@@ -347,7 +323,9 @@ int denet_stack_worker_start(const struct denet_profiler_settings *settings, con
   worker->proc_path = strdup(proc_path);
   worker->tracer = tracer;
   worker->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  int error = worker->wake_fd < 0 || !worker->proc_path ? -errno : renew_unwinder(worker);
+  int error = worker->wake_fd < 0 || !worker->proc_path ? -errno : 0;
+  if (!error)
+    error = denet_unwinder_new(worker->proc_path, settings->symbol_bytes, &worker->unwinder);
   if (!error)
     error = denet_thread_start(&worker->thread, "denet-stacks", run, worker);
   if (error)

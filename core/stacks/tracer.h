@@ -33,8 +33,7 @@ int denet_tracer_open(const struct denet_profiler_settings *settings, struct den
                       struct denet_tracer **out_tracer);
 void denet_tracer_free(struct denet_tracer *tracer); /* NULL is fine */
 
-/* Sets whether the threads of a process, and what they start, are followed, from the next list on.
- */
+/* Sets whether the threads of a process, and what they start, are followed from the next list. */
 void denet_tracer_follow(struct denet_tracer *tracer, pid_t pid, bool is_followed);
 
 /* Deletes the sums of the exited threads of a process that has ended. */

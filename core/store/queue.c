@@ -1,5 +1,6 @@
 #include "core/store/queue.h"
 
+#include "core/util/cleanup.h"
 #include "core/util/clock.h"
 
 #include <errno.h>
@@ -116,9 +117,9 @@ static void wait_for_lines(struct denet_queue *queue, uint64_t wait_ns) {
   }
 }
 
-static void give_lines(struct denet_queue *queue, const struct denet_buffer *lines,
+static void give_lines(struct denet_queue *queue,
                        void (*each)(void *context, const struct denet_line *line), void *context) {
-  const char *next = lines->bytes, *end = next + lines->length;
+  const char *next = queue->draining.bytes, *end = next + queue->draining.length;
   while (next < end) {
     struct packed packed;
     memcpy(&packed, next, sizeof(packed));
@@ -135,15 +136,12 @@ bool denet_queue_take(struct denet_queue *queue, uint64_t wait_ns,
                       void (*each)(void *context, const struct denet_line *line), void *context) {
   pthread_mutex_lock(&queue->lock);
   wait_for_lines(queue, wait_ns);
-  struct denet_buffer taken = queue->filling;
-  bool is_over = queue->is_closed && !taken.length;
-  queue->filling = queue->draining;
+  queue->draining = DENET_EXCHANGE(queue->filling, queue->draining);
   denet_buffer_clear(&queue->filling);
-  queue->draining = taken;
+  bool is_over = queue->is_closed && !queue->draining.length;
   pthread_mutex_unlock(&queue->lock);
 
-  if (taken.length)
-    give_lines(queue, &taken, each, context);
+  give_lines(queue, each, context);
 
   pthread_mutex_lock(&queue->lock);
   pthread_cond_broadcast(&queue->flusher_wakes);

@@ -127,8 +127,7 @@ unsigned denet_retention_latest(const struct denet_retention *retention, const c
   return process ? process->id.number : 0;
 }
 
-/* Removes the file's name if it still leads to the file, unchanged. 0; DENET_GONE if not; -errno.
- */
+/* Removes the file's name if it still leads to the unchanged file. 0; DENET_GONE if not; -errno. */
 static int unlink_unchanged(int dir, const struct denet_finished_file *file) {
   struct stat status;
   denet_segment_name name;

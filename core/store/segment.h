@@ -27,8 +27,7 @@ struct denet_segment {
   uint64_t header_bytes; /* of those, the metadata line with its newline */
   dev_t device;
   ino_t inode;
-  int fd; /* owned; -1: closed, but lines may still come. FD_SETSIZE or more where the limit allows
-           */
+  int fd; /* owned; -1: closed, lines may still come. FD_SETSIZE or more where the limit allows */
 };
 
 /* Writes the name of a file. id->number is not 0. */

@@ -67,7 +67,7 @@ def build_feeder(folder):
     """The plugin, in folder."""
     sources = [str(HERE / "feeder.c"), str(PROJECT / "plugin" / "collectd" / "line_channel.c"),
                str(PROJECT / "core" / "util" / "buffer.c")]
-    subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-D_GNU_SOURCE", "-DHAVE_CONFIG_H",
+    subprocess.run(["cc", "-O2", "-Werror", "-shared", "-fPIC", "-D_GNU_SOURCE", "-DHAVE_CONFIG_H",
                     "-I", str(PROJECT), "-isystem", "/usr/include/collectd",
                     "-o", os.path.join(folder, "feeder.so"), *sources], check=True)
 

@@ -3,7 +3,7 @@
 #include "bpf/off_cpu_records.h"
 #include "core/model/wait_stats.h"
 #include "core/record/record.h"
-#include "core/source/bpf/records.h"
+#include "core/source/bpf/source.h"
 #include "core/stacks/trace_records.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -84,7 +84,7 @@ void fuzz_one(struct denet_text copy) {
   claim_line(&scene);
   denet_wait_stats_leave(&scene.off_cpu, 1);
   claim_line(&scene);
-  for (size_t offset = 0; denet_records_next_task(&records, &offset);)
+  for (size_t offset = 0; denet_bpf_source_next_task(&records, &offset);)
     CLAIM(offset <= copy.length);
   denet_stack_counts_done(&scene.tree.stacks);
   denet_wait_stats_done(&scene.off_cpu);

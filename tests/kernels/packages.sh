@@ -6,7 +6,8 @@
 #   release  the release of this machine
 # What is kept is used again as long as the newest packages are those that it was made of.
 
-# mirror RELEASE: prints the address of the repository from which this machine has that release.
+# mirror RELEASE: prints the address of the repository from which this machine has that release;
+# nothing if it has none.
 mirror() {
   # shellcheck disable=SC2016
   apt-get indextargets --format '$(CODENAME) $(REPO_URI)' 'Created-By: Packages' |
@@ -27,12 +28,14 @@ apt() {
 # answer is no failure if they were fetched before.
 declare -A is_updated
 update() {
-  local state=$cache/apt/$1-$2 key=/usr/share/keyrings/debian-archive-keyring.gpg
+  local state=$cache/apt/$1-$2 security
+  local signed=signed-by=/usr/share/keyrings/debian-archive-keyring.gpg
   if [ -z "${is_updated[$1-$2]:-}" ]; then
     mkdir -p "$state/archives/partial" "$state/lists/partial"
     touch "$state/status"
-    echo "deb [signed-by=$key] $(mirror "$release") $1 main
-deb [signed-by=$key] $(mirror "$release-security") $1-security main" >"$state/sources.list"
+    echo "deb [$signed] $(mirror "$release") $1 main" >"$state/sources.list"
+    security=$(mirror "$release-security")
+    [ -z "$security" ] || echo "deb [$signed] $security $1-security main" >>"$state/sources.list"
     apt "$1" "$2" get -q update >"$work/apt.log" 2>&1 || cat "$work/apt.log"
     is_updated[$1-$2]=yes
   fi

@@ -15,8 +15,7 @@ static int compare_entry(const void *item, const void *key) {
   return (left->start_ns > right->start_ns) - (left->start_ns < right->start_ns);
 }
 
-/* Stores the index of the process's entry, or where it would stand. Returns whether there is one.
- */
+/* Stores the index of the process's entry, or where it would be. Returns whether there is one. */
 static bool find_index(const struct denet_lifecycle *lifecycle, pid_t pid, uint64_t start_ns,
                        size_t *out_index) {
   struct denet_lifecycle_entry key = {.pid = pid, .start_ns = start_ns};

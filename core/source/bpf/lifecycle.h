@@ -13,12 +13,11 @@
 
 struct denet_lifecycle_entry {
   pid_t pid;
-  uint64_t start_ns; /* boot clock; with the pid: the key */
-  uint64_t
-      listed_ns;     /* start of the first pass that looked at the entry, boot clock; 0: none has */
-  bool is_applied;   /* the table's process has the final usage, or nobody wants it */
-  bool is_checked;   /* the rules have seen the texts */
-  bool was_given_up; /* the table does not wait for the final usage any more */
+  uint64_t start_ns;  /* boot clock; with the pid: the key */
+  uint64_t listed_ns; /* start of the first pass that looked at it, boot clock; 0: none has */
+  bool is_applied;    /* the table's process has the final usage, or nobody wants it */
+  bool is_checked;    /* the rules have seen the texts */
+  bool was_given_up;  /* the table does not wait for the final usage any more */
   bool was_forked, has_exited, was_freed; /* which events have come */
   pid_t parent_pid;                       /* if was_forked */
   struct denet_bpf_texts *texts;          /* the newest, its bytes behind it; NULL: none. Owned */
@@ -47,8 +46,7 @@ int denet_lifecycle_note(struct denet_lifecycle *lifecycle, const void *event, s
 struct denet_lifecycle_entry *denet_lifecycle_find(const struct denet_lifecycle *lifecycle,
                                                    pid_t pid, uint64_t start_ns);
 
-/* Returns the entry of the last process with this pid that started at start_ns or before, likewise.
- */
+/* Likewise: the entry of the last process with this pid that started at start_ns or before. */
 struct denet_lifecycle_entry *denet_lifecycle_find_last(const struct denet_lifecycle *lifecycle,
                                                         pid_t pid, uint64_t start_ns);
 

@@ -142,22 +142,11 @@ static int tag_kept_task(const struct process_bpf *bpf) {
   return 0;
 }
 
-/* Attaches the program of exits where a process still has its memory. */
-static int exit_early(struct bpf_program *program) {
-  int error = bpf_program__set_expected_attach_type(program, BPF_TRACE_FENTRY);
-  return error ? error : bpf_program__set_attach_target(program, 0, "taskstats_exit");
-}
-
-/* What differs between kernels. */
-struct variant {
-  bool has_percpu_rss; /* RSS counters are per CPU */
-  bool keeps_tasks; /* with the programs that keep the main task of a process that has exited, which
-                       need Linux 6.3 */
-  bool exits_early; /* exits are noted in taskstats_exit(), see exit_task() in process.bpf.c */
-};
-
-static int load(struct denet_loader *loader, struct variant variant) {
-  bool keeps_tasks = variant.keeps_tasks;
+/* Loads the programs. has_percpu_rss: RSS counters are per CPU. exits_early: exits are noted in
+ * taskstats_exit(), see exit_task() in process.bpf.c. keeps_tasks: with the programs that keep the
+ * main task of a process that has exited, which need Linux 6.3. */
+static int load(struct denet_loader *loader, bool has_percpu_rss, bool exits_early,
+                bool keeps_tasks) {
   struct process_bpf *bpf = loader->bpf = process_bpf__open();
   int cpus = libbpf_num_possible_cpus();
   if (!bpf)
@@ -169,19 +158,21 @@ static int load(struct denet_loader *loader, struct variant variant) {
   bpf_program__set_autoload(bpf->progs.note_free_kept, keeps_tasks);
   bpf_program__set_autoload(bpf->progs.request_exit, keeps_tasks);
   bpf_map__set_autocreate(bpf->maps.kept_tasks, keeps_tasks);
-  bpf_program__set_autoload(bpf->progs.find_cpu_offsets, variant.has_percpu_rss);
+  bpf_program__set_autoload(bpf->progs.find_cpu_offsets, has_percpu_rss);
   bpf_program__set_autoattach(bpf->progs.find_cpu_offsets, false);
   bpf_program__set_autoattach(bpf->progs.list_tasks, false);
   int error = keeps_tasks ? tag_kept_task(bpf) : 0;
-  if (!error && variant.exits_early)
-    error = exit_early(keeps_tasks ? bpf->progs.note_exit_kept : bpf->progs.note_exit);
+  struct bpf_program *exits = keeps_tasks ? bpf->progs.note_exit_kept : bpf->progs.note_exit;
+  if (!error && exits_early)
+    error = bpf_program__set_expected_attach_type(exits, BPF_TRACE_FENTRY);
+  if (!error && exits_early) /* where a process still has its memory */
+    error = bpf_program__set_attach_target(exits, 0, "taskstats_exit");
   if (!error)
     error = process_bpf__load(bpf);
-  return error || !variant.has_percpu_rss ? error : set_cpu_offsets(bpf);
+  return error || !has_percpu_rss ? error : set_cpu_offsets(bpf);
 }
 
-static int attach(struct denet_loader *loader, int (*take)(void *context, void *event, size_t size),
-                  void *context) {
+static int attach(struct denet_loader *loader, ring_buffer_sample_fn take, void *context) {
   struct process_bpf *bpf = loader->bpf;
   loader->events = ring_buffer__new(bpf_map__fd(bpf->maps.events), take, context, NULL);
   loader->wakeups = ring_buffer__new(bpf_map__fd(bpf->maps.wakeups), take_wakeup, NULL, NULL);
@@ -189,22 +180,6 @@ static int attach(struct denet_loader *loader, int (*take)(void *context, void *
   if (!loader->events || !loader->wakeups || !loader->tasks)
     return -errno;
   return process_bpf__attach(bpf);
-}
-
-/* Loads and attaches the programs. After a failure the loader is as before, for the next attempt.
- */
-static int start(struct denet_loader *loader, struct variant variant,
-                 int (*take)(void *context, void *event, size_t size), void *context) {
-  int failure = load(loader, variant);
-  if (!failure)
-    failure = attach(loader, take, context);
-  if (failure) {
-    ring_buffer__free(DENET_TAKE(loader->wakeups));
-    ring_buffer__free(DENET_TAKE(loader->events));
-    bpf_link__destroy(DENET_TAKE(loader->tasks));
-    process_bpf__destroy(DENET_TAKE(loader->bpf));
-  }
-  return failure;
 }
 
 int denet_loader_open(int (*take)(void *context, void *event, size_t size), void *context,
@@ -219,19 +194,19 @@ int denet_loader_open(int (*take)(void *context, void *event, size_t size), void
   bool has_late_exit =
       denet_bpf_count_arguments(kernel, "btf_trace_sched_process_exit") < EXIT_HAS_MM_ARGUMENTS;
   btf__free(kernel);
-  struct denet_loader *loader = calloc(1, sizeof(*loader));
-  if (!loader)
-    return denet_error_set(error, -ENOMEM, "there is no memory");
   int failure = -ENOTSUP;
-  for (int i = 0; i < 4 && failure; i++) { /* the best variant that the kernel accepts */
-    struct variant variant = {has_percpu_rss, .exits_early = i < 2, .keeps_tasks = i % 2 == 0};
-    if (!variant.exits_early || has_late_exit)
-      failure = start(loader, variant, take, context);
-  }
-  if (failure) {
+  for (int i = has_late_exit ? 0 : 2; i < 4; i++) { /* the best variant that the kernel accepts */
+    struct denet_loader *loader = calloc(1, sizeof(*loader));
+    if (!loader)
+      return denet_error_set(error, -ENOMEM, "there is no memory");
+    failure = load(loader, has_percpu_rss, i < 2, i % 2 == 0);
+    if (!failure)
+      failure = attach(loader, take, context);
+    if (!failure) {
+      *out_loader = loader;
+      return 0;
+    }
     denet_loader_free(loader);
-    return denet_bpf_explain(failure, error);
   }
-  *out_loader = loader;
-  return 0;
+  return denet_bpf_explain(failure, error);
 }

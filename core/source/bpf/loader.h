@@ -50,6 +50,5 @@ int denet_bpf_read_iterator(int link_fd, struct denet_buffer *records);
  * kernel, its context included; 0: there is none. */
 unsigned denet_bpf_count_arguments(const struct btf *kernel, const char *probe);
 
-/* Returns failure, the outcome of loading programs, and sets a sentence that says what is missing.
- */
+/* Returns failure, the outcome of loading programs; sets a sentence that says what is missing. */
 int denet_bpf_explain(int failure, struct denet_error *error);

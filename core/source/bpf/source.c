@@ -3,7 +3,6 @@
  * counts come from /proc. */
 #include "core/source/bpf/source.h"
 
-#include "core/source/bpf/records.h"
 #include "core/util/cleanup.h"
 
 #include <errno.h>
@@ -28,6 +27,21 @@
 #define EXEC_NS UINT64_C(2000000000)
 /* Events of one pass, three or four for each process. The others wait in the kernel. */
 #define EVENTS_MOST 16000
+
+struct denet_bpf_head *denet_bpf_source_next_task(struct denet_buffer *records, size_t *offset) {
+  struct denet_bpf_head *head = (void *)(records->bytes + *offset);
+  size_t left = records->length - *offset;
+  if (left < sizeof(*head))
+    return NULL;
+  size_t size = head->kind == DENET_BPF_COMPACT   ? sizeof(struct denet_bpf_compact)
+                : head->kind == DENET_BPF_PROCESS ? sizeof(struct denet_bpf_process)
+                : head->kind == DENET_BPF_THREAD  ? sizeof(struct denet_bpf_thread)
+                                                  : SIZE_MAX;
+  if (left < size)
+    return NULL;
+  *offset += size;
+  return head;
+}
 
 static void identify(const struct denet_bpf_source *bpf, struct denet_process *process,
                      const struct denet_bpf_process *record) {
@@ -242,7 +256,7 @@ static void add_threads(struct denet_bpf_source *bpf) {
   size_t offset = 0;
   const struct denet_bpf_head *head;
   struct denet_process *process = NULL;
-  while ((head = denet_records_next_task(&bpf->records, &offset))) {
+  while ((head = denet_bpf_source_next_task(&bpf->records, &offset))) {
     if (head->kind != DENET_BPF_THREAD)
       continue;
     if (!process || process->pid != (pid_t)head->pid)
@@ -257,7 +271,7 @@ static int fill_table(struct denet_bpf_source *bpf) {
   size_t offset = 0;
   struct denet_bpf_head *head;
   int error = denet_process_table_begin(bpf->source.table);
-  while (!error && (head = denet_records_next_task(&bpf->records, &offset)))
+  while (!error && (head = denet_bpf_source_next_task(&bpf->records, &offset)))
     error = head->kind == DENET_BPF_THREAD ? 0 : take_process(bpf, head);
   if (!error)
     error = pass_unseen(bpf, INT32_MAX);
@@ -320,9 +334,7 @@ static int list_tasks(struct denet_bpf_source *bpf, uint64_t full_since_ns) {
   int error = denet_loader_list(bpf->loader, full_since_ns, &bpf->next_records);
   if (error)
     return error;
-  struct denet_buffer before = bpf->records;
-  bpf->records = bpf->next_records;
-  bpf->next_records = before;
+  bpf->next_records = DENET_EXCHANGE(bpf->records, bpf->next_records);
   bpf->lists++;
   return 0;
 }
@@ -392,11 +404,10 @@ void denet_bpf_source_list_in_full(struct denet_bpf_source *bpf,
     return;
   size_t offset = 0;
   struct denet_bpf_head *head;
-  while ((head = denet_records_next_task(&bpf->records, &offset))) {
-    struct denet_process *listed =
-        head->kind == DENET_BPF_PROCESS
-            ? denet_process_table_find(bpf->source.table, (pid_t)head->pid)
-            : NULL;
+  while ((head = denet_bpf_source_next_task(&bpf->records, &offset))) {
+    if (head->kind != DENET_BPF_PROCESS)
+      continue;
+    struct denet_process *listed = denet_process_table_find(bpf->source.table, (pid_t)head->pid);
     if (listed && listed->born_ns == head->start_ns) /* another process may have the pid by now */
       set_record(bpf, listed, (struct denet_bpf_process *)head);
   }
@@ -478,8 +489,7 @@ static int read_uid(struct denet_source *source, const struct denet_process *pro
 static void free_bpf(struct denet_source *source) {
   struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
   denet_loader_free(bpf->loader);
-  if (bpf->procfs)
-    denet_source_free(&bpf->procfs->source);
+  denet_source_free((struct denet_source *)bpf->procfs);
   denet_lifecycle_done(&bpf->lifecycle);
   denet_buffer_done(&bpf->records);
   denet_buffer_done(&bpf->next_records);

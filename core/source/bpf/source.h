@@ -27,6 +27,10 @@ struct denet_bpf_source {
   int note_failure;     /* this pass: why an event could not be noted */
 };
 
+/* Returns the record of a list of the task iterator at *offset, which the caller may change, and
+ * moves *offset behind it; NULL at the end, and at a record that is unknown or cut. Pure. */
+struct denet_bpf_head *denet_bpf_source_next_task(struct denet_buffer *records, size_t *offset);
+
 /* Returns the process's entry in the lifecycle, or NULL. */
 static inline struct denet_lifecycle_entry *
 denet_bpf_source_entry(const struct denet_bpf_source *bpf, const struct denet_process *process) {

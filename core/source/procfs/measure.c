@@ -163,8 +163,7 @@ static void begin_thread(const struct visit *visit, struct thread *thread) {
 }
 
 /* Begins the blocked time of the thread visited last, if it has none yet. stat has the clock tick
- * in which the thread started; the middle of it is right on average. 0 or the outcome of its stat.
- */
+ * in which the thread started; its middle is right on average. 0 or the outcome of its stat. */
 static int start_blocked(const struct visit *visit, const struct thread *thread) {
   const struct denet_process *process = visit->process;
   uint64_t tick_ns = visit->procfs->env->tick_ns, start_ticks = process->start_ticks;
@@ -189,8 +188,7 @@ static int start_blocked(const struct visit *visit, const struct thread *thread)
   return 0;
 }
 
-/* Reads the counters of the thread visited last, and adds their increase. 0 or a transient error.
- */
+/* Reads the counters of the thread visited last, adds their increase. 0 or a transient error. */
 static int add_counters(const struct visit *visit, struct thread *thread) {
   struct denet_procfs *procfs = visit->procfs;
   struct denet_text text;
@@ -226,8 +224,7 @@ static int measure_thread(const struct visit *visit, struct thread *thread) {
   return denet_error_is_transient(outcome) ? outcome : 0;
 }
 
-/* Measures the listed threads in chunks, so that one list of files has those of many. 0 or -errno.
- */
+/* Measures the listed threads in chunks: one list of files has those of many. 0 or -errno. */
 static int measure_listed_threads(const struct visit *visit) {
   struct denet_procfs *procfs = visit->procfs;
   struct thread threads[THREADS_MOST];

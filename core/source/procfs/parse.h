@@ -58,6 +58,5 @@ struct denet_text denet_parse_cgroup(struct denet_text text);
 /* Returns /proc/PID/cmdline without the NULs at its end (setproctitle leaves many). */
 struct denet_text denet_parse_arguments(struct denet_text text);
 
-/* Takes the next argument off the front of a result of denet_parse_arguments(). False at the end.
- */
+/* Takes the next argument off the front of what denet_parse_arguments() gave. False at the end. */
 bool denet_parse_next_argument(struct denet_text *rest, struct denet_text *out_argument);

@@ -253,12 +253,6 @@ static void make_plans(struct denet_procfs *procfs) {
   }
 }
 
-/* Returns whether pids there are of the own pid namespace: then "self" is this process. */
-static bool has_own_pids(int proc_fd) {
-  char link[16] = "";
-  return readlinkat(proc_fd, "self", link, sizeof(link) - 1) > 0 && parse_pid(link) == getpid();
-}
-
 /* Returns whether stat of pid 1, a process of another user, may be read in full. */
 static bool can_see_all(struct denet_procfs *procfs) {
   struct denet_text text = {0};
@@ -319,7 +313,9 @@ int denet_procfs_open(const struct denet_env *env, struct denet_error *error,
                                          .read_uid = read_uid,
                                          .free = free_procfs};
   procfs->env = env;
-  procfs->own_pids = has_own_pids(dirfd(folder));
+  char self[16] = ""; /* the target of a symbolic link: the pid of this process there */
+  procfs->own_pids =
+      readlinkat(dirfd(folder), "self", self, sizeof(self) - 1) > 0 && parse_pid(self) == getpid();
   struct stat own_net;
   if (procfs->own_pids && !fstatat(dirfd(folder), "self/ns/net", &own_net, 0))
     procfs->own_net = own_net.st_ino;

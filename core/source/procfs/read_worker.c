@@ -60,12 +60,6 @@ struct denet_read_worker {
   uint64_t waited_ns;   /* in this period, for threads that stalled */
 };
 
-static void swap(struct denet_buffer *one, struct denet_buffer *other) {
-  struct denet_buffer text = *one;
-  *one = *other;
-  *other = text;
-}
-
 static void free_thread(struct thread *thread) {
   denet_buffer_done(&thread->own.text);
   pthread_cond_destroy(&thread->has_changed);
@@ -88,7 +82,7 @@ static void read_files(struct thread *thread) {
     pthread_mutex_lock(&thread->lock);
     if (thread->is_stalled)
       break;
-    swap(&own->text, &file->text);
+    file->text = DENET_EXCHANGE(own->text, file->text);
     file->outcome = own->outcome;
   }
   thread->is_busy = false;
@@ -314,6 +308,6 @@ int denet_read_worker_read_text(struct denet_read_worker *worker, const struct d
   if (!read_in_thread(worker))
     return DENET_LATER;
   if (file->outcome != DENET_LATER)
-    swap(&file->text, out);
+    *out = DENET_EXCHANGE(file->text, *out);
   return file->outcome;
 }

@@ -43,8 +43,7 @@ unsigned denet_read_worker_add(struct denet_read_worker *worker, pid_t pid, cons
  * stalls. If 64 threads stall, or none can be started, the caller reads and may stall. */
 void denet_read_worker_read(struct denet_read_worker *worker);
 
-/* Returns 0 with the text, borrowed until the next begin; -errno; DENET_LATER if it was not read.
- */
+/* Returns 0 with the text, borrowed until the next begin; -errno; DENET_LATER: it was not read. */
 int denet_read_worker_text(const struct denet_read_worker *worker, unsigned index,
                            struct denet_text *out_text);
 

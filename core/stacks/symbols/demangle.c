@@ -7,8 +7,7 @@
 #define MANGLED_MOST 1024
 #define REPEATS_MOST 24
 
-/* A function of the C++ runtime library (Itanium C++ ABI, section 3.4). Returns malloc'ed memory.
- */
+/* A function of the C++ runtime library (Itanium C++ ABI, section 3.4). Returns malloc'd memory. */
 /* NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): the ABI's name. */
 char *__cxa_demangle(const char *mangled, char *buffer, size_t *length, int *status);
 
@@ -43,9 +42,6 @@ bool denet_demangle(const char *mangled, struct denet_buffer *out) {
   DENET_FREE char *name = __cxa_demangle(mangled, NULL, NULL, NULL);
   if (!name)
     return false;
-  size_t length = length_without_hash(name);
-  if (denet_buffer_reserve(out, length))
-    return false;
   denet_buffer_clear(out);
-  return denet_buffer_append(out, name, length) == 0;
+  return denet_buffer_append(out, name, length_without_hash(name)) == 0;
 }

@@ -5,6 +5,6 @@
 
 #include <stdbool.h>
 
-/* Replaces the content of out by the name that mangled stands for. Returns false, and out is as
- * before, if it is no mangled name or one that would become absurdly long. */
+/* Replaces the content of out by the name that mangled stands for. Returns false if it
+ * is no mangled name, if it would become absurdly long, or without memory. */
 bool denet_demangle(const char *mangled, struct denet_buffer *out);

@@ -110,8 +110,7 @@ static bool instructions_are_sane(struct rest rest) {
   return true;
 }
 
-/* The bytes of an address by its encoding (Linux Standard Base, Core, section 10.5.1); 0: unknown.
- */
+/* Bytes of an address by its encoding (Linux Standard Base, Core, section 10.5.1); 0: unknown. */
 static const uint8_t address_sizes[16] = {
     [DW_EH_PE_absptr] = 8, [DW_EH_PE_udata2] = 2, [DW_EH_PE_udata4] = 4, [DW_EH_PE_udata8] = 8,
     [DW_EH_PE_sdata2] = 2, [DW_EH_PE_sdata4] = 4, [DW_EH_PE_sdata8] = 8};
@@ -163,8 +162,7 @@ static bool fde_is_sane(const struct cies *cies, const Dwarf_FDE *fde) {
          (!cie->has_block || skip_operands(&rest, "b")) && instructions_are_sane(rest);
 }
 
-/* Goes from entry to entry as libdw does when it looks for an address, also behind their end mark.
- */
+/* Goes from entry to entry as libdw does when it looks an address up, also behind the end mark. */
 bool denet_cfi_check(Elf_Data *section, bool is_eh_frame, uint64_t *out_bytes) {
   static const unsigned char ident[EI_NIDENT] = {0x7f,       'E',         'L',       'F',
                                                  ELFCLASS64, ELFDATA2LSB, EV_CURRENT};

@@ -46,8 +46,7 @@ static bool is_known(const struct denet_known_stack *stack, const struct denet_s
 }
 
 bool denet_stack_cache_find(const struct denet_stack_cache *cache,
-                            const struct denet_snapshot *snapshot, struct denet_text *out_frames,
-                            bool *out_truncated) {
+                            const struct denet_snapshot *snapshot, struct denet_text *out_frames) {
   if (!cache->slots)
     return false;
   struct denet_known_stack **set = set_of(cache, snapshot);
@@ -55,7 +54,6 @@ bool denet_stack_cache_find(const struct denet_stack_cache *cache,
     if (set[way] && is_known(set[way], snapshot)) {
       const char *text = (const char *)&set[way]->dependencies[set[way]->dependency_count];
       *out_frames = (struct denet_text){text, set[way]->text_bytes};
-      *out_truncated = set[way]->truncated;
       return true;
     }
   return false;

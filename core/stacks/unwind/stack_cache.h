@@ -19,8 +19,7 @@ void denet_stack_cache_clear(struct denet_stack_cache *cache);
 /* Finds the names of the frames (denet_unwinder_append_frames), borrowed until the cache is
  * changed. */
 bool denet_stack_cache_find(const struct denet_stack_cache *cache,
-                            const struct denet_snapshot *snapshot, struct denet_text *out_frames,
-                            bool *out_truncated);
+                            const struct denet_snapshot *snapshot, struct denet_text *out_frames);
 
 /* Adds the frames of a stack that was unwound with the cursor; another's may go for them. A stack
  * that takes too much memory, or for which there is none, is not added. */

@@ -69,7 +69,7 @@ static void remove_process(struct denet_unwinder *unwinder, struct process **lin
   unwinder->stats.processes--;
 }
 
-static void remove_processes(struct denet_unwinder *unwinder) {
+void denet_unwinder_close_all(struct denet_unwinder *unwinder) {
   for (size_t i = 0; i < BUCKETS; i++)
     while (unwinder->buckets[i])
       remove_process(unwinder, &unwinder->buckets[i]);
@@ -78,7 +78,7 @@ static void remove_processes(struct denet_unwinder *unwinder) {
 void denet_unwinder_free(struct denet_unwinder *unwinder) {
   if (!unwinder)
     return;
-  remove_processes(unwinder);
+  denet_unwinder_close_all(unwinder);
   denet_dsos_done(&unwinder->dsos);
   free(unwinder);
 }
@@ -125,7 +125,7 @@ int denet_unwinder_open_process(struct denet_unwinder *unwinder, pid_t pid, uint
   if (!process) {
     /* If there are too many all go: their next stacks open them again. */
     if (unwinder->stats.processes >= PROCESSES_MOST)
-      remove_processes(unwinder);
+      denet_unwinder_close_all(unwinder);
     process = calloc(1, sizeof(*process));
     if (!process)
       return -ENOMEM;
@@ -234,7 +234,6 @@ static int unwind(struct denet_unwinder *unwinder, struct process *process,
     return error;
   }
   unwinder->stats.unwound++;
-  unwinder->stats.truncated += path.is_truncated ? 1 : 0;
   if (!is_certain || path.left_mappings)
     return 0;
   if (unwinder->stats.cache_bytes > CACHE_BYTES_MOST)
@@ -252,7 +251,7 @@ int denet_unwinder_append_frames(struct denet_unwinder *unwinder,
   struct process unknown = {.space = {.dsos = &unwinder->dsos, .proc_path = unwinder->proc_path}};
   struct process *process = *find_link(unwinder, snapshot->pid, snapshot->start_ns);
   struct denet_text frames;
-  bool truncated, is_late = process && process->exec_id > snapshot->exec_id;
+  bool is_late = process && process->exec_id > snapshot->exec_id;
   int error = is_late ? -ESRCH
                       : denet_unwinder_open_process(unwinder, snapshot->pid, snapshot->start_ns,
                                                     snapshot->exec_id, 0, 0);
@@ -262,9 +261,8 @@ int denet_unwinder_append_frames(struct denet_unwinder *unwinder,
   process = error ? NULL : *find_link(unwinder, snapshot->pid, snapshot->start_ns);
   if (!process)
     process = &unknown;
-  if (denet_stack_cache_find(&process->stacks, snapshot, &frames, &truncated)) {
+  if (denet_stack_cache_find(&process->stacks, snapshot, &frames)) {
     unwinder->stats.cache_hits++;
-    unwinder->stats.truncated += truncated ? 1 : 0;
     return denet_buffer_append(out, frames.bytes, frames.length);
   }
   error = unwind(unwinder, process, snapshot, out);

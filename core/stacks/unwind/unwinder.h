@@ -18,7 +18,6 @@ struct denet_unwinder;
 struct denet_unwinder_stats {
   uint64_t unwound;       /* stacks that were unwound */
   uint64_t cache_hits;    /* stacks whose frames were known from an equal one */
-  uint64_t truncated;     /* stacks that ended with DENET_TRUNCATED, those of the cache included */
   uint64_t mappings_read; /* times that a process's mappings were read */
   uint64_t processes;     /* open now */
   uint64_t symbol_bytes;  /* memory held by the symbols of those files */
@@ -42,6 +41,9 @@ int denet_unwinder_open_process(struct denet_unwinder *unwinder, pid_t pid, uint
 
 /* Gives back all that is held for the process; one that is not open is skipped. */
 void denet_unwinder_close_process(struct denet_unwinder *unwinder, pid_t pid, uint64_t start_ns);
+
+/* Closes all processes: the next stack of each opens it again. */
+void denet_unwinder_close_all(struct denet_unwinder *unwinder);
 
 /* Appends the names of at most DENET_FRAMES_MOST frames, leaf first, a NUL behind each:
  * "function (file.c:12)", "function", "module+0x1f" or "0x7f12..". Where the stack could not be

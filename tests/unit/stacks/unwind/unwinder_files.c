@@ -191,7 +191,6 @@ START_TEST(stack_that_the_snapshot_does_not_hold_is_truncated) {
   ck_assert_uint_eq(scene.field.snapshot.stack_bytes, 8192);
   for (int i = 0; i < 2; i++)
     expect(&scene, "recurse\n" DENET_TRUNCATED "\n", "tenth");
-  ck_assert_uint_eq(denet_unwinder_stats(scene.unwinder).truncated, 2);
   ck_assert_uint_eq(denet_unwinder_stats(scene.unwinder).cache_hits, 1);
   /* More of the same stack has more frames. */
   take_snapshot(&scene.field, 65536);
