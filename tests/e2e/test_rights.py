@@ -78,7 +78,7 @@ class Advice(unittest.TestCase):
 @unittest.skipUnless(os.geteuid() == 0 and all(map(shutil.which, ("setpriv", "unshare"))),
                      "needs root, setpriv and unshare")
 class Hidden(unittest.TestCase):
-    """collectd is nobody, and its /proc hides the processes of others (hidepid)."""
+    """collectd has no rights, and its /proc hides the processes of other users (hidepid)."""
 
     GROUP = 4242
     # A second instance of /proc: before Linux 5.8 the option would be that of the host's /proc.
@@ -87,7 +87,7 @@ class Hidden(unittest.TestCase):
     NOTHING = dict.fromkeys(ALL)
     ROWS = ((2, "--clear-groups"), (1, "--clear-groups"))
 
-    def run_as_nobody(self, hidepid, *options, rules):
+    def run_without_rights(self, hidepid, *options, rules):
         """Returns {rule: the last number of processes, None without values} and the log."""
         collectd = Collectd(rules, interval=0.5, prefix=[
             "unshare", "--mount", "sh", "-c", self.MOUNT, str(hidepid), "setpriv",
@@ -113,7 +113,7 @@ class Hidden(unittest.TestCase):
         options = [f"--inh-caps={words}", f"--ambient-caps={words}"] if words else []
         for hidepid, groups in rows:
             with self.subTest(hidepid=hidepid, groups=groups):
-                found, log = self.run_as_nobody(hidepid, groups, *options, rules=rules)
+                found, log = self.run_without_rights(hidepid, groups, *options, rules=rules)
                 self.assertEqual(found, expected)
                 lines = [line for line in log if "hidepid" in line]
                 self.assertEqual(len(lines), 0 if expected == self.ALL else 1, log)

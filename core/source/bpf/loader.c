@@ -41,13 +41,14 @@ int denet_bpf_read_iterator(int link_fd, struct denet_buffer *records) {
 }
 
 int denet_bpf_explain(int failure, struct denet_error *error) {
-  if (failure == -EPERM || failure == -EACCES)
-    denet_capabilities_explain("BPF is not permitted, before Linux 5.11 also not without "
-                               "CAP_SYS_RESOURCE or a high limit of locked memory",
-                               DENET_CAPABILITY(BPF) | DENET_CAPABILITY(PERFMON),
-                               denet_capabilities_read(), error);
-  else
-    denet_error_set(error, failure, "the BPF programs cannot be loaded: %m");
+  uint64_t has = denet_capabilities_read();
+  if (failure != -EPERM && failure != -EACCES)
+    return denet_error_set(error, failure, "the BPF programs cannot be loaded: %m");
+  denet_capabilities_explain(has & DENET_CAPABILITY(SYS_RESOURCE)
+                                 ? "BPF is not permitted"
+                                 : "BPF is not permitted (before Linux 5.11 it also needs "
+                                   "CAP_SYS_RESOURCE or no limit of locked memory)",
+                             DENET_CAPABILITY(BPF) | DENET_CAPABILITY(PERFMON), has, error);
   return failure;
 }
 

@@ -91,7 +91,8 @@ static void measure_stat(struct denet_procfs *procfs, struct denet_process *proc
 
 /* --- Threads --- */
 
-int denet_procfs_list_threads(struct denet_procfs *procfs, pid_t pid) {
+/* Lists the threads of a process. 0; DENET_GONE; -errno. */
+static int list_threads(struct denet_procfs *procfs, pid_t pid) {
   procfs->threads.count = 0;
   DENET_CLOSE int fd = denet_procfs_open_file(procfs, pid, 0, "task", O_DIRECTORY);
   DIR *tasks = fd < 0 ? NULL : fdopendir(fd);
@@ -106,7 +107,7 @@ int denet_procfs_list_threads(struct denet_procfs *procfs, pid_t pid) {
 pid_t denet_procfs_find_mm(struct denet_procfs *procfs, const struct denet_process *process) {
   if (!process->no_mm)
     return 0;
-  denet_procfs_list_threads(procfs, process->pid);
+  list_threads(procfs, process->pid);
   for (size_t i = 0; i < procfs->threads.count; i++)
     if (procfs->threads.items[i].pid != process->pid)
       return procfs->threads.items[i].pid;
@@ -279,7 +280,7 @@ static void measure_threads(struct denet_procfs *procfs, struct denet_process *p
                                 process->ended || process->no_mm);
     outcome = denet_values_get(&usage->now, DENET_THREADS) == 1
                   ? denet_procfs_append(&procfs->threads, process->pid, 0)
-                  : denet_procfs_list_threads(procfs, process->pid);
+                  : list_threads(procfs, process->pid);
     if (!outcome)
       outcome = measure_listed_threads(&visit);
     if (!outcome)

@@ -31,12 +31,14 @@ START_TEST(only_what_the_kernel_has_appended_to_the_name_of_an_executable_is_cut
   int length = snprintf(target, sizeof(target), "%s/%s", folder, rows[_i].target);
   ck_assert_int_lt(length, (int)sizeof(target));
   ck_assert_int_eq(mkdirat(dir, "9", 0700), 0);
+  ck_assert_int_eq(symlinkat("/", dir, "9/root"), 0);
   ck_assert_int_eq(symlinkat(target, dir, rows[_i].link), 0);
   if (rows[_i].has_file)
     close(open(target, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
   ck_assert_int_eq(denet_proc_file_read(&text, dir, rows[_i].link, 100), 0);
   ck_assert_str_eq(denet_buffer_text(&text).bytes + strlen(folder) + 1, rows[_i].expected);
   unlinkat(dir, rows[_i].link, 0);
+  unlinkat(dir, "9/root", 0);
   unlinkat(dir, "9", AT_REMOVEDIR);
   unlink(target);
   close(dir);
