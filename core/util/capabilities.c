@@ -14,8 +14,8 @@ uint64_t denet_capabilities_read(void) {
   if (syscall(SYS_capget, &header, sets))
     return 0;
   uint64_t has = (uint64_t)sets[1].effective << 32 | sets[0].effective;
-  has |= has & BIT(SYS_ADMIN) ? BIT(BPF) | BIT(PERFMON) : 0;
-  return has | (has & BIT(DAC_OVERRIDE) ? BIT(DAC_READ_SEARCH) : 0);
+  has |= (has & BIT(SYS_ADMIN)) ? BIT(BPF) | BIT(PERFMON) : 0;
+  return has | ((has & BIT(DAC_OVERRIDE)) ? BIT(DAC_READ_SEARCH) : 0);
 }
 
 void denet_capabilities_explain(const char *sentence, uint64_t needed, uint64_t has,

@@ -44,7 +44,7 @@ int denet_bpf_explain(int failure, struct denet_error *error) {
   uint64_t has = denet_capabilities_read();
   if (failure != -EPERM && failure != -EACCES)
     return denet_error_set(error, failure, "the BPF programs cannot be loaded: %m");
-  denet_capabilities_explain(has & DENET_CAPABILITY(SYS_RESOURCE)
+  denet_capabilities_explain((has & DENET_CAPABILITY(SYS_RESOURCE))
                                  ? "BPF is not permitted"
                                  : "BPF is not permitted (before Linux 5.11 it also needs "
                                    "CAP_SYS_RESOURCE or no limit of locked memory)",

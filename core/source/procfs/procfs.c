@@ -265,7 +265,7 @@ static bool can_see_all(struct denet_procfs *procfs) {
  * may protect pid 1 from CAP_SYS_PTRACE too: then pid 2, a kernel thread, shows it. */
 static bool hides_others(struct denet_procfs *procfs) {
   struct denet_text text;
-  pid_t last = denet_capabilities_read() & DENET_CAPABILITY(SYS_PTRACE) ? 2 : 1;
+  pid_t last = (denet_capabilities_read() & DENET_CAPABILITY(SYS_PTRACE)) ? 2 : 1;
   bool is_hidden = true;
   for (pid_t pid = 1; pid <= last && is_hidden; pid++) {
     int outcome = denet_procfs_read(procfs, pid, 0, "stat", &text);
