@@ -43,6 +43,8 @@ enum denet_unavailable {
   DENET_UNAVAILABLE_SCHEDSTAT = 1 << 2,     /* the kernel keeps no run queue times */
   DENET_UNAVAILABLE_NAMESPACES = 1 << 3,    /* /proc/PID/ns/net of other users */
   DENET_UNAVAILABLE_IO_ACCOUNTING = 1 << 4, /* the kernel keeps no I/O counts of processes */
+  DENET_UNAVAILABLE_PROCESSES = 1 << 5,     /* /proc hides processes of other users (hidepid) */
+  DENET_UNAVAILABLE_TASKS = 1 << 6,         /* the task iterator leaves out processes */
 };
 
 /* The files of one process (THREAD_*: of each of its threads) that hold metrics. */

@@ -28,6 +28,7 @@ union denet_source_notes {
     struct denet_bpf_process *record; /* with the usage of all its threads; borrowed */
     uint64_t list;                    /* the list of tasks that record is of, by number */
     unsigned listed_threads;          /* in that list, the main one included */
+    uid_t uid;                        /* in the last full record */
   } bpf;
 };
 
@@ -42,8 +43,8 @@ struct denet_process {
   bool kernel_thread;
   bool has_reaped;  /* waited for a child: some kernel sums have that child's share in them */
   bool never_execd; /* still runs the program of the process that forked it */
-  bool no_mm; /* the kernel has no texts and no memory for the pid: its main thread has exited while
-                 others run, or is about to exit */
+  bool no_mm; /* the kernel has no texts and no memory for the main thread: it has exited, perhaps
+                 while others run, or is about to exit */
 
   /* What became of it since the last pass. */
   bool is_new;   /* seen for the first time in this pass */

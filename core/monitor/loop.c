@@ -69,9 +69,13 @@ static void tick(struct denet_loop *loop, enum denet_tick_scope scope) {
   loop->is_failing = fails;
   unsigned fresh =
       denet_monitor_source(loop->monitor)->seen_unavailable & ~loop->logged_unavailable;
-  for (unsigned i = 0; i < DENET_UNAVAILABLE_ROWS; i++)
-    if (fresh & denet_unavailable_info[i].lack && denet_unavailable_info[i].advice)
-      denet_log_write(&loop->log, DENET_SEVERITY_WARNING, "%s", denet_unavailable_info[i].advice);
+  for (unsigned i = 0; i < DENET_UNAVAILABLE_ROWS; i++) {
+    const struct denet_unavailable_info *info = &denet_unavailable_info[i];
+    if (!(fresh & info->lack) || !info->advice)
+      continue;
+    denet_unavailable_explain(info, info->advice, &error);
+    denet_log_write(&loop->log, DENET_SEVERITY_WARNING, "%s", error.text);
+  }
   loop->logged_unavailable |= fresh;
 }
 

@@ -12,6 +12,11 @@
 
 #define BOOT_ID_BYTES 37 /* the text of a UUID, with the NUL */
 
+/* Fields whose texts are read from /proc, with either source. */
+#define PROC_FIELDS                                                                                \
+  (1u << DENET_FIELD_COMMAND_LINE | 1u << DENET_FIELD_EXECUTABLE | 1u << DENET_FIELD_CGROUP |      \
+   1u << DENET_FIELD_UNIT)
+
 struct denet_monitor {
   struct denet_interval interval;
   const struct denet_env *env; /* borrowed */
@@ -44,8 +49,16 @@ static void read_boot_id(struct denet_monitor *monitor) {
     monitor->boot_id[0] = '\0';
 }
 
+/* Returns whether /proc may hide processes that the rule matches. The BPF source sees all of them,
+ * but not all of their texts. */
+static bool may_be_hidden(const struct denet_source *source, const struct denet_rule *rule) {
+  bool needs_proc = source->source_id == DENET_SOURCE_ID_PROCFS || rule->fields & PROC_FIELDS;
+  return needs_proc && source->unavailable & DENET_UNAVAILABLE_PROCESSES;
+}
+
 /* Makes the group of a rule whose name does not depend on a process: it reports 0 processes from
- * the start. A group that cannot be made is made with its first member. */
+ * the start. A group that cannot be made, or in which 0 may be wrong, is made with its first
+ * member. */
 static void make_fixed_group(struct denet_groups *groups, const struct denet_rule *rule) {
   struct denet_group *group;
   DENET_CLEANUP(denet_buffer_done) struct denet_buffer name = {0};
@@ -66,7 +79,8 @@ static void take_rules(struct denet_monitor *monitor, struct denet_rule *rules, 
       denet_metric_set_remove(&active_rule->wanted, DENET_OFF_CPU);
     }
     active_rule->losses = monitor->profiler ? &monitor->off_cpu_losses : NULL;
-    make_fixed_group(&monitor->groups, &active_rule->rule);
+    if (!may_be_hidden(monitor->source, &active_rule->rule))
+      make_fixed_group(&monitor->groups, &active_rule->rule);
   }
 }
 

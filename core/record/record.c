@@ -12,7 +12,7 @@ static void write_capability(struct denet_json *json, const char *key, bool is_a
                              const char *detail) {
   denet_json_object_open(json, key);
   denet_json_bool(json, "available", is_available);
-  if (detail)
+  if (detail && *detail)
     denet_json_string(json, is_available ? "name" : "reason", denet_text_of(detail));
   denet_json_object_close(json);
 }
@@ -24,14 +24,16 @@ static void write_capabilities(struct denet_json *json, const struct denet_recor
   unsigned unavailable = source->unavailable | (tree->root ? tree->root->process->unavailable : 0);
   denet_json_object_open(json, "capabilities");
   write_capability(json, "source", true, source->name);
-  for (unsigned i = 0; i < DENET_UNAVAILABLE_ROWS;) {
-    const char *name = denet_unavailable_info[i].name, *reason = NULL;
-    for (; i < DENET_UNAVAILABLE_ROWS && !strcmp(denet_unavailable_info[i].name, name); i++)
+  const char *name;
+  for (unsigned i = 0; (name = denet_unavailable_info[i].name);) {
+    struct denet_error reason = {0};
+    for (; denet_unavailable_info[i].name && !strcmp(denet_unavailable_info[i].name, name); i++)
       if (unavailable & denet_unavailable_info[i].lack)
-        reason = denet_unavailable_info[i].reason;
-    if (!reason && !strcmp(name, "executable"))
-      reason = tree->metadata.no_executable;
-    write_capability(json, name, !reason, reason);
+        denet_unavailable_explain(&denet_unavailable_info[i], denet_unavailable_info[i].reason,
+                                  &reason);
+    if (!reason.text[0] && !strcmp(name, "executable") && tree->metadata.no_executable)
+      denet_error_set(&reason, 0, "%s", tree->metadata.no_executable);
+    write_capability(json, name, !reason.text[0], reason.text);
   }
   if (rule->off_cpu == DENET_OFF_CPU_STACKS || rule->forgoes_stacks)
     write_capability(json, "stacks", !rule->forgoes_stacks,

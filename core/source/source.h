@@ -17,20 +17,26 @@
 /* A text of a process. It is read only when a rule or a metadata line needs it. */
 enum denet_text_kind {
   DENET_TEXT_ARGUMENTS,  /* NUL between the arguments, none at the end */
-  DENET_TEXT_EXECUTABLE, /* real path, without " (deleted)" */
+  DENET_TEXT_EXECUTABLE, /* real path, see denet_proc_file_read() */
   DENET_TEXT_CGROUP,     /* path, see denet_parse_cgroup() */
 };
 
 struct denet_unavailable_info {
   enum denet_unavailable lack;
-  const char *name;   /* in the metadata line's capabilities; rows of one name are adjacent */
-  const char *reason; /* likewise: what is needed */
-  const char *advice; /* one sentence for the log: what is lost and what brings it back; NULL if
-                         another row of the same lack has it */
+  const char *name;      /* in the metadata line's capabilities; rows of one name are adjacent.
+                            NULL: it is not there; such rows are the last */
+  const char *reason;    /* likewise: why it is unavailable */
+  const char *advice;    /* one sentence for the log: what is lost; NULL if another row of the same
+                            lack has it */
+  uint64_t capabilities; /* that permit it (capabilities.h); 0: the sentences have the remedy */
 };
 
-#define DENET_UNAVAILABLE_ROWS 6
+#define DENET_UNAVAILABLE_ROWS 8
 extern const struct denet_unavailable_info denet_unavailable_info[DENET_UNAVAILABLE_ROWS];
+
+/* Writes a sentence of the row, with those of its capabilities that this process lacks. */
+void denet_unavailable_explain(const struct denet_unavailable_info *info, const char *sentence,
+                               struct denet_error *out);
 
 /* The value gauge-source of the group _self. */
 #define DENET_SOURCE_ID_PROCFS 1
@@ -78,7 +84,8 @@ struct denet_source {
 
 /* Reads a text as source->read_text() does. A process that exits loses its texts; if it never
  * exec'd, the text of the nearest ancestor that has it and runs the same program is read instead,
- * as a fork runs its parent's program. */
+ * as a fork runs its parent's program. Lost arguments are no empty text: -ENOENT, or DENET_GONE
+ * until the process has ended. */
 int denet_source_read_text(struct denet_source *source, struct denet_process *process,
                            enum denet_text_kind kind, struct denet_buffer *out);
 

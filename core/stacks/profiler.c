@@ -4,12 +4,11 @@
 #include "core/stacks/stack_worker.h"
 #include "core/stacks/trace_records.h"
 #include "core/stacks/tracer.h"
+#include "core/util/capabilities.h"
 #include "core/util/cleanup.h"
 
 #include <errno.h>
-#include <linux/capability.h>
 #include <string.h>
-#include <sys/syscall.h>
 
 #define ENDS_MOST 4096
 #define MEMBERS_KEPT 512
@@ -356,9 +355,7 @@ int denet_profiler_open(const struct denet_profiler_settings *settings, const ch
     return denet_error_set(error, failure, "the thread for stacks cannot be started: %s",
                            strerror(-failure));
   *out_profiler = DENET_TAKE(profiler);
-  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-  struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {0};
-  if (syscall(SYS_capget, &header, sets) || !(sets[0].effective >> CAP_SYS_PTRACE & 1))
+  if (!(denet_capabilities_read() & DENET_CAPABILITY(SYS_PTRACE)))
     denet_error_set(
         error, 0,
         "without CAP_SYS_PTRACE stacks of processes of other users, and of those that have "

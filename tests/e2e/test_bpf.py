@@ -11,8 +11,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from harness import (Collectd, Workload, alone, bpf_only, measures, need, program, program_rule,
-                     rule, wait_until)
+from harness import (IN_USER_NAMESPACE, Collectd, Workload, alone, bpf_only, measures, need, program, program_rule,
+                     rule, wait_until, work_folder)
 from spawner import Spawner, end_of, totals
 
 # The two sample at different times, and the network counters are the namespace's.
@@ -111,6 +111,26 @@ class WithoutCapabilities(unittest.TestCase):
                 self.assertEqual(collectd.wait_ready(), [1])
                 word = "CAP_" + capability.upper()
                 self.assertEqual(len([line for line in collectd.log() if word in line]), 1)
+
+    def test_a_capability_that_it_has_in_its_user_namespace_is_no_remedy(self):
+        need(self, shutil.which("unshare") and os.geteuid() == 0, "unshare and root")
+        with Collectd('Source "auto"\n' + self.RULES, prefix=IN_USER_NAMESPACE) as collectd:
+            line, = collectd.wait_for_log("BPF is not permitted")
+            self.assertIn("although this process has CAP_BPF and CAP_PERFMON, a sandbox", line)
+
+
+@bpf_only
+class LeftOut(unittest.TestCase):
+    def test_a_task_iterator_without_pid_1_is_logged_once(self):
+        """Some sandboxes leave it out."""
+        with tempfile.NamedTemporaryFile("w", dir=work_folder()) as file:
+            file.write("1\n")
+            file.flush()
+            with Collectd(rule("init", f'PidFile "{file.name}"'), interval=0.5) as collectd:
+                found = collectd.wait_for_values("init", "ps_count", count=4)[-1].numbers[0]
+                lines = [line for line in collectd.log() if "task iterator leaves out" in line]
+        self.assertEqual(len(lines), 0 if found else 1)
+        self.assertFalse([line for line in lines if 'Source "procfs"' not in line])
 
 
 def objects_of(pid):

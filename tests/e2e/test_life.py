@@ -321,6 +321,39 @@ class ForksThatEnd(unittest.TestCase):
         self.assertEqual(commands, [[program("zombie"), "first"]] * (self.COUNT + 2))
 
 
+class MainThreadGone(unittest.TestCase):
+    """The main thread has ended before denet sees the process; its other threads have the texts."""
+
+    def start(self, number):
+        sleeper = self.enterContext(Workload("sleeper", "left-behind", str(number),
+                                             environment={b"SLEEPER_COMM": b"left-behind"}))
+        sleeper.ask("leave")
+        status = Path(f"/proc/{sleeper.pid}/stat")
+        wait_until(lambda: ") Z " in status.read_text(), "the end of the main thread")
+        return sleeper
+
+    def test_the_process_has_the_texts_of_a_living_thread(self):
+        mine, path = 'Comm "left-behind"', program("sleeper")
+        rules = {"command": ['CommandLine "left-behind [12]$"'],
+                 "executable": [mine, f'Executable "{path}"', 'Instance "%{rule}-%{exe}"'],
+                 "no-command": [mine, 'CommandLine "!behind [12]$"'],
+                 "no-executable": [mine, f'Executable "!{path}"']}
+        before = self.start(1)
+        with Collectd("".join(rule(name, *lines) for name, lines in rules.items()),
+                      interval=0.5) as collectd:
+            collectd.wait_for_lines(before.pid)
+            later = self.start(2)
+            for sleeper, number in ((before, "1"), (later, "2")):
+                collectd.wait_for_lines(sleeper.pid, 3, "command")
+                metadata = collectd.lines_of(sleeper.pid, "command")[0]
+                self.assertEqual((metadata["cmd"], metadata["executable"]),
+                                 ([path, "left-behind", number], path))
+            for name, count in (("command", 2), ("executable-sleeper", 2), ("no-command", 0),
+                                ("no-executable", 0)):
+                with self.subTest(group=name):
+                    self.assertEqual(collectd.latest(name, "ps_count")[0], count)
+
+
 @bpf_only
 class ForksThatEndWithTheirParents(unittest.TestCase):
     """Neither has texts any more when denet reads the events."""

@@ -2,12 +2,14 @@
 
 import os
 import re
+import shutil
 import subprocess
+import tempfile
 import time
 import unittest
 from pathlib import Path
 
-from harness import Collectd, Workload, program, rule, statm_bytes, wait_until
+from harness import Collectd, Workload, program, rule, statm_bytes, wait_until, work_folder
 
 NAMES = [b"foo )bar", b"a b", b"a_b", b"a.b", b"qu\"o'te", b"new\nline", b"\xff\xfe\x80", b"../../etc",
          b".", b"..", b"_self", b"%{pid}", b"back\\slash", b"\xc3\xbcml\xc3\xa4ut", b"tab\there",
@@ -15,6 +17,43 @@ NAMES = [b"foo )bar", b"a b", b"a_b", b"a.b", b"qu\"o'te", b"new\nline", b"\xff\
 SAFE = re.compile(r"[A-Za-z0-9_.-]+")
 # The first 16 KiB of a command line are matched.
 LONG = [b"x" * 7_000, b"needle-within-bounds", b"x" * 100_000, b"needle-at-the-end"]
+
+
+class DeletedExecutables(unittest.TestCase):
+    """The kernel appends " (deleted)" to the name of an executable without one; a file may be called
+    so, too."""
+
+    # Those called gone are deleted; those in the folder "own" are in a mount namespace of their own.
+    FILES = ("plain (deleted)", "gone", "gone (deleted)", "gone-linked", "own/plain (deleted)",
+             "own/gone")
+    OWN = 'mount -t tmpfs none "$0" && cp "$1" "$2" && exec "$2"'
+
+    def start(self, path):
+        prefix = ()
+        if path.parent.name == "own":
+            prefix = ["unshare", "--mount", "sh", "-c", self.OWN, path.parent, program("sleeper")]
+        else:
+            shutil.copy(program("sleeper"), path)
+        sleeper = self.enterContext(Workload("sleeper", prefix=prefix, path=str(path)))
+        if path.name == "gone-linked":
+            os.link(path, path.parent / "other")
+        if path.name.startswith("gone"):
+            Path(f"/proc/{sleeper.pid}/root{path}").unlink()
+        return sleeper.pid
+
+    def test_are_matched_and_written_by_their_names(self):
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory(dir=work_folder())))
+        (folder / "own").mkdir()
+        can_mount = os.geteuid() == 0 and shutil.which("unshare")
+        pids = {name: self.start(folder / name) for name in self.FILES
+                if can_mount or not name.startswith("own")}
+        rules = "".join(rule(f"r{pid}", f'Executable "{folder / name}"')
+                        for name, pid in pids.items())
+        with Collectd(rules) as collectd:
+            for name, pid in pids.items():
+                with self.subTest(file=name):
+                    collectd.wait_for_lines(pid, instance=f"r{pid}")
+                    self.assertEqual(collectd.lines_of(pid)[0]["executable"], str(folder / name))
 
 
 class HostileNames(unittest.TestCase):

@@ -2,7 +2,8 @@
  * name; SLEEPER_CLEAR "zero" overwrites its command line with NULs, "cut" makes it empty;
  * SLEEPER_MIB is memory to touch. "name NAME" renames it, "exit N" ends it with that status, "touch
  * MIB" touches further memory for half a second, "write BYTES" writes to /dev/null. "child" starts
- * a child that writes a little every 50 ms until this process ends, and answers its pid. */
+ * a child that writes a little every 50 ms until this process ends, and answers its pid. "leave"
+ * ends the main thread; another one goes on. */
 #include "workload.h"
 
 #include <sys/mman.h>
@@ -29,17 +30,8 @@ static pid_t start_writer(int fd) {
   return child;
 }
 
-int main(int count, char **arguments) {
-  const char *comm = getenv("SLEEPER_COMM"), *clear = getenv("SLEEPER_CLEAR");
-  const char *mebibytes = getenv("SLEEPER_MIB");
+static void *serve(void *unused) {
   int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-  if (comm)
-    name_myself(comm);
-  if (mebibytes)
-    touch_memory((size_t)atoi(mebibytes));
-  if (clear)
-    clear_arguments(clear, count, arguments);
-  say("ready");
   for (;;) {
     char *command = next_command(), *name = argument_of(command, "name");
     char *status = argument_of(command, "exit"), *mebibytes = argument_of(command, "touch");
@@ -60,5 +52,23 @@ int main(int count, char **arguments) {
       say("done");
     else
       say("%d", (int)start_writer(null));
+    if (!strcmp(command, "leave")) {
+      start_thread(serve, NULL);
+      pthread_exit(NULL);
+    }
   }
+  return unused;
+}
+
+int main(int count, char **arguments) {
+  const char *comm = getenv("SLEEPER_COMM"), *clear = getenv("SLEEPER_CLEAR");
+  const char *mebibytes = getenv("SLEEPER_MIB");
+  if (comm)
+    name_myself(comm);
+  if (mebibytes)
+    touch_memory((size_t)atoi(mebibytes));
+  if (clear)
+    clear_arguments(clear, count, arguments);
+  say("ready");
+  serve(NULL);
 }

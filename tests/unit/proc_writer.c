@@ -263,19 +263,24 @@ static void write_network(const char *folder, const struct proc_entry *process) 
   ck_assert_int_eq(symlink(name, proc_join(folder, "ns/net", path)), 0);
 }
 
-static void write_process(const char *folder, const struct proc_entry *process) {
+/* Writes the texts, which a process and a thread have too. */
+static void write_texts(const char *folder, const struct proc_entry *entry) {
   proc_path path;
-  bool is_dead = is_zombie(process);
-  struct denet_text cmdline = get(process, "cmdline"), cgroup = get(process, "cgroup");
-  write_counts(folder, process);
+  bool is_dead = is_zombie(entry);
+  struct denet_text cmdline = get(entry, "cmdline"), cgroup = get(entry, "cgroup");
   if (is_dead || cmdline.bytes)
     proc_write(folder, "cmdline", cmdline.bytes, is_dead ? 0 : cmdline.length);
   else
-    PROC_PRINT(folder, "cmdline", "%s%c--run%c", get(process, "comm").bytes, 0, 0);
-  if (!is_dead && has_file(process, "exe"))
-    ck_assert_int_eq(symlink(get(process, "exe").bytes, proc_join(folder, "exe", path)), 0);
+    PROC_PRINT(folder, "cmdline", "%s%c--run%c", get(entry, "comm").bytes, 0, 0);
+  if (!is_dead && has_file(entry, "exe"))
+    ck_assert_int_eq(symlink(get(entry, "exe").bytes, proc_join(folder, "exe", path)), 0);
   if (cgroup.bytes)
     PROC_PRINT(folder, "cgroup", "0::%s\n", cgroup.bytes);
+}
+
+static void write_process(const char *folder, const struct proc_entry *process) {
+  write_counts(folder, process);
+  write_texts(folder, process);
   if (get(process, "net").bytes)
     write_network(folder, process);
   if (has_file(process, "task"))
@@ -310,7 +315,7 @@ void proc_writer_write(struct proc_writer *writer, const char *folder) {
              entry->id);
     proc_make(folder, name);
     if (process)
-      write_counts(proc_join(folder, name, path), entry);
+      write_counts(proc_join(folder, name, path), entry), write_texts(path, entry);
     else
       write_process(proc_join(folder, name, path), entry);
   }

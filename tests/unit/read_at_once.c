@@ -1,5 +1,6 @@
 #include "tests/unit/read_at_once.h"
 
+#include "core/source/procfs/proc_file.h"
 #include "core/source/procfs/read_worker.h"
 #include "core/util/error.h"
 
@@ -53,7 +54,7 @@ void denet_read_worker_read(struct denet_read_worker *worker) {
     bool stalls = read_at_once_stalls && !strncmp(file->path, "102/", strlen("102/"));
     file->outcome = stalls
                         ? DENET_LATER
-                        : denet_buffer_read_path(&file->text, worker->dir, file->path, file->limit);
+                        : denet_proc_file_read(&file->text, worker->dir, file->path, file->limit);
   }
 }
 
@@ -66,5 +67,5 @@ int denet_read_worker_text(const struct denet_read_worker *worker, unsigned inde
 int denet_read_worker_read_text(struct denet_read_worker *worker, const struct denet_read_key *key,
                                 const char *path, size_t limit, struct denet_buffer *out) {
   (void)key;
-  return read_at_once_stalls ? DENET_LATER : denet_buffer_read_path(out, worker->dir, path, limit);
+  return read_at_once_stalls ? DENET_LATER : denet_proc_file_read(out, worker->dir, path, limit);
 }

@@ -1,6 +1,7 @@
 #include "core/source/bpf/loader.h"
 
 #include "bpf/process_records.h"
+#include "core/util/capabilities.h"
 #include "core/util/cleanup.h"
 
 #include <bpf/bpf.h>
@@ -40,10 +41,15 @@ int denet_bpf_read_iterator(int link_fd, struct denet_buffer *records) {
 }
 
 int denet_bpf_explain(int failure, struct denet_error *error) {
-  if (failure == -EPERM || failure == -EACCES)
-    return denet_error_set(error, failure,
-                           "BPF is not permitted: it needs CAP_BPF and CAP_PERFMON");
-  return denet_error_set(error, failure, "the BPF programs cannot be loaded: %m");
+  uint64_t has = denet_capabilities_read();
+  if (failure != -EPERM && failure != -EACCES)
+    return denet_error_set(error, failure, "the BPF programs cannot be loaded: %m");
+  denet_capabilities_explain((has & DENET_CAPABILITY(SYS_RESOURCE))
+                                 ? "BPF is not permitted"
+                                 : "BPF is not permitted (before Linux 5.11 it also needs "
+                                   "CAP_SYS_RESOURCE or no limit of locked memory)",
+                             DENET_CAPABILITY(BPF) | DENET_CAPABILITY(PERFMON), has, error);
+  return failure;
 }
 
 unsigned denet_bpf_count_arguments(const struct btf *kernel, const char *probe) {

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define PID_NAMESPACE_INODE 0xEFFFFFFC /* PROC_PID_INIT_INO, include/linux/proc_ns.h */
 
@@ -64,6 +65,7 @@ static void identify(const struct denet_bpf_source *bpf, struct denet_process *p
   };
   bool has_execd = !process->is_new && process->exec_stamp != compact->exec_id;
   denet_process_identify(process, &identity);
+  process->notes.bpf.uid = record->uid;
   if (has_execd)
     process->notes.bpf.execd_ns = bpf->begun_ns;
 }
@@ -381,6 +383,10 @@ static int scan(struct denet_source *source, struct denet_process_table *table,
     return denet_error_set(error, failure, "the task iterator cannot be read: %m");
   failure = fill_table(bpf);
   bpf->complete_ns = failure || bpf->has_missed ? 0 : bpf->begun_ns;
+  /* Two processes that are always there: some sandboxes leave out pid 1. */
+  if (bpf->complete_ns &&
+      (!denet_process_table_find(table, 1) || !denet_process_table_find(table, getpid())))
+    source->seen_unavailable |= DENET_UNAVAILABLE_TASKS;
   failure = failure ? failure : bpf->note_failure;
   if (failure)
     return denet_error_set(error, failure, "not every process can be followed: %m");
@@ -496,8 +502,8 @@ static int read_uid(struct denet_source *source, const struct denet_process *pro
     *out_uid = record->uid;
   else if (entry && (entry->was_freed || entry->texts))
     *out_uid = entry->was_freed ? entry->final.uid : entry->texts->uid;
-  else
-    return procfs->read_uid(procfs, process, out_uid);
+  else if (procfs->read_uid(procfs, process, out_uid)) /* /proc may hide it */
+    *out_uid = process->notes.bpf.uid;
   return 0;
 }
 

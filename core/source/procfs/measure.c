@@ -104,6 +104,16 @@ static int list_threads(struct denet_procfs *procfs, pid_t pid) {
   return outcome < 0 ? outcome : 0;
 }
 
+pid_t denet_procfs_find_mm(struct denet_procfs *procfs, const struct denet_process *process) {
+  if (!process->no_mm)
+    return 0;
+  list_threads(procfs, process->pid);
+  for (size_t i = 0; i < procfs->threads.count; i++)
+    if (procfs->threads.items[i].pid != process->pid)
+      return procfs->threads.items[i].pid;
+  return -1;
+}
+
 /* Lists the known threads that were not in the directory. The kernel leaves out some when one exits
  * while it is read (next_tid, fs/proc/base.c), and these must not count as new in the next pass. */
 static int list_missing_threads(struct denet_procfs *procfs, const struct denet_thread_sums *sums) {
@@ -291,18 +301,11 @@ static void measure_threads(struct denet_procfs *procfs, struct denet_process *p
 
 /* --- The process --- */
 
-/* When the main thread has exited, its statm has zeros, but those of the other threads do not. */
 static void measure_memory(struct denet_procfs *procfs, struct denet_process *process) {
   struct denet_text text;
   uint64_t vm_pages;
-  int outcome =
-      process->no_mm ? DENET_GONE : denet_procfs_read(procfs, process->pid, 0, "statm", &text);
-  if (process->no_mm)
-    list_threads(procfs, process->pid);
-  for (size_t i = 0; process->no_mm && outcome && i < procfs->threads.count; i++)
-    if (procfs->threads.items[i].pid != process->pid)
-      outcome =
-          denet_procfs_read(procfs, process->pid, procfs->threads.items[i].pid, "statm", &text);
+  pid_t tid = denet_procfs_find_mm(procfs, process);
+  int outcome = tid < 0 ? DENET_GONE : denet_procfs_read(procfs, process->pid, tid, "statm", &text);
   /* A process that has exited since the scan has no memory; its last values stay. */
   bool has_memory = !outcome && denet_parse_field(text, 1, &vm_pages) && vm_pages;
   if (has_memory || (!outcome && (process->kernel_thread || process->ended)))

@@ -3,6 +3,7 @@
 
 #include "core/source/procfs/parse.h"
 #include "core/util/array.h"
+#include "core/util/capabilities.h"
 #include "core/util/cleanup.h"
 
 #include <errno.h>
@@ -134,28 +135,33 @@ int denet_procfs_list(struct denet_procfs_list *list, DIR *folder) {
 
 /* --- Texts --- */
 
-/* Reads a symbolic link or a file of the process on which a read may stall. */
-static int read_file(struct denet_procfs *procfs, const struct denet_process *process,
+/* Reads a symbolic link or a file of the process, or of its thread if tid is not 0, on which a read
+ * may stall. */
+static int read_file(struct denet_procfs *procfs, const struct denet_process *process, pid_t tid,
                      const char *name, size_t limit, struct denet_buffer *out) {
   struct denet_read_key key = {process->pid, process->start_ticks, process->exec_stamp,
                                process->never_execd};
-  char path[32];
-  snprintf(path, sizeof(path), "%d/%s", (int)process->pid, name);
+  char path[PATH_BYTES];
+  make_path(path, process->pid, tid, name);
   return denet_read_worker_read_text(procfs->texts, &key, path, limit, out);
 }
 
-static int read_executable(struct denet_procfs *procfs, struct denet_process *process,
-                           struct denet_buffer *out) {
-  static const char deleted[] = " (deleted)"; /* d_path, fs/d_path.c */
-  int outcome = denet_procfs_note(procfs, process, read_file(procfs, process, "exe", PATH_MAX, out),
-                                  DENET_UNAVAILABLE_EXECUTABLE);
-  if (outcome)
+/* Returns -EACCES in place of the outcome if the process is not gone, but hidden. */
+static int unhide(struct denet_procfs *procfs, const struct denet_process *process, int outcome) {
+  struct denet_text text;
+  uint64_t cpu_ns, now_ns;
+  if (!(procfs->source.unavailable & DENET_UNAVAILABLE_PROCESSES) ||
+      denet_procfs_outcome(outcome) != DENET_GONE)
     return outcome;
-  size_t cut = sizeof(deleted) - 1;
-  if (out->length > cut && !memcmp(out->bytes + out->length - cut, deleted, cut))
-    out->length -= cut;
-  out->bytes[out->length] = '\0';
-  return 0;
+  bool is_there = !denet_procfs_read_cpu(procfs, process->pid, &cpu_ns, &now_ns);
+  bool is_seen = denet_procfs_read(procfs, process->pid, 0, "stat", &text) != DENET_GONE;
+  return is_there && !is_seen ? -EACCES : outcome;
+}
+
+static int read_executable(struct denet_procfs *procfs, struct denet_process *process, pid_t tid,
+                           struct denet_buffer *out) {
+  int outcome = unhide(procfs, process, read_file(procfs, process, tid, "exe", PATH_MAX, out));
+  return denet_procfs_note(procfs, process, outcome, DENET_UNAVAILABLE_EXECUTABLE);
 }
 
 /* Returns whether the process has left the program that the scan saw: it exits, or a fork is in its
@@ -167,7 +173,7 @@ static bool has_left(struct denet_procfs *procfs, const struct denet_process *pr
   struct denet_stat stat;
   if (process->kernel_thread || process->ended || process->no_mm)
     return false;
-  int outcome = denet_procfs_outcome(read_file(procfs, process, "stat", LISTED_BYTES, &text));
+  int outcome = denet_procfs_outcome(read_file(procfs, process, 0, "stat", LISTED_BYTES, &text));
   if (outcome == DENET_GONE || outcome == DENET_LATER)
     return true;
   if (outcome || denet_parse_stat(denet_buffer_text(&text), &stat))
@@ -178,11 +184,11 @@ static bool has_left(struct denet_procfs *procfs, const struct denet_process *pr
 }
 
 static int read_arguments(struct denet_procfs *procfs, const struct denet_process *process,
-                          struct denet_buffer *out) {
-  int outcome = read_file(procfs, process, "cmdline", ARGUMENTS_MOST, out);
+                          pid_t tid, struct denet_buffer *out) {
+  int outcome = read_file(procfs, process, tid, "cmdline", ARGUMENTS_MOST, out);
   if (!outcome)
     out->length = denet_parse_arguments(denet_buffer_text(out)).length;
-  return denet_procfs_outcome(outcome);
+  return unhide(procfs, process, denet_procfs_outcome(outcome));
 }
 
 static int read_text(struct denet_source *source, struct denet_process *process,
@@ -191,17 +197,18 @@ static int read_text(struct denet_source *source, struct denet_process *process,
   denet_buffer_clear(out);
   if (process->vanished) /* another process may have the pid */
     return DENET_GONE;
+  pid_t mm = denet_procfs_find_mm(procfs, process), tid = mm < 0 ? 0 : mm;
   int outcome;
   if (kind != DENET_TEXT_CGROUP) {
-    outcome = kind == DENET_TEXT_EXECUTABLE ? read_executable(procfs, process, out)
-                                            : read_arguments(procfs, process, out);
+    outcome = kind == DENET_TEXT_EXECUTABLE ? read_executable(procfs, process, tid, out)
+                                            : read_arguments(procfs, process, tid, out);
     bool may_be_in_exec = !outcome && (process->never_execd || !out->length);
     return may_be_in_exec && has_left(procfs, process) ? DENET_GONE : outcome;
   }
   struct denet_text file, path;
-  outcome = denet_procfs_read(procfs, process->pid, 0, "cgroup", &file);
+  outcome = denet_procfs_read(procfs, process->pid, tid, "cgroup", &file);
   if (outcome)
-    return outcome;
+    return unhide(procfs, process, outcome);
   path = denet_parse_cgroup(file);
   return path.bytes ? denet_buffer_append(out, path.bytes, path.length) : -ENOENT;
 }
@@ -264,6 +271,19 @@ static bool can_see_all(struct denet_procfs *procfs) {
          stat.fields > DENET_STAT_START_STACK && stat.field[DENET_STAT_START_STACK];
 }
 
+/* Returns whether processes of other users, such as pid 1, are hidden (hidepid, proc(5)). A sandbox
+ * may protect pid 1 from CAP_SYS_PTRACE too: then pid 2, a kernel thread, shows it. */
+static bool hides_others(struct denet_procfs *procfs) {
+  struct denet_text text;
+  pid_t last = (denet_capabilities_read() & DENET_CAPABILITY(SYS_PTRACE)) ? 2 : 1;
+  bool is_hidden = true;
+  for (pid_t pid = 1; pid <= last && is_hidden; pid++) {
+    int outcome = denet_procfs_read(procfs, pid, 0, "stat", &text);
+    is_hidden = outcome == DENET_GONE || outcome == -EACCES || outcome == -EPERM;
+  }
+  return is_hidden;
+}
+
 /* Returns whether the kernel keeps run queue times. Without CONFIG_SCHED_INFO there is no file, or
  * it has zeros, also for this thread, which has run. */
 static bool has_run_queue_times(struct denet_procfs *procfs) {
@@ -315,6 +335,8 @@ int denet_procfs_open(const struct denet_env *env, struct denet_error *error,
     procfs->source.unavailable |= DENET_UNAVAILABLE_SCHEDSTAT;
   if (has_self && faccessat(dirfd(folder), "self/io", F_OK, 0))
     procfs->source.unavailable |= DENET_UNAVAILABLE_IO_ACCOUNTING;
+  if (has_self && hides_others(procfs))
+    procfs->source.unavailable |= DENET_UNAVAILABLE_PROCESSES;
   procfs->source.seen_unavailable = procfs->source.unavailable;
   procfs->sees_all = can_see_all(procfs);
   make_plans(procfs);

@@ -87,6 +87,11 @@ int denet_procfs_append(struct denet_procfs_list *list, pid_t pid, uint64_t inod
 /* Replaces the list by the pids that are names in the folder, ascending. 0 or -errno. */
 int denet_procfs_list(struct denet_procfs_list *list, DIR *folder);
 
+/* Returns the thread whose folder has memory and texts of a process: 0, the process itself; a
+ * living thread if the main thread has exited, which has none of them any more (exit_mm,
+ * kernel/exit.c); -1 if no thread has them. Replaces procfs->threads. */
+pid_t denet_procfs_find_mm(struct denet_procfs *procfs, const struct denet_process *process);
+
 /* Begins a pass: the network counts of the last one are not valid any more. */
 void denet_procfs_begin_pass(struct denet_procfs *procfs);
 

@@ -1,5 +1,6 @@
 #include "core/source/procfs/read_worker.h"
 
+#include "core/source/procfs/proc_file.h"
 #include "core/util/cleanup.h"
 #include "core/util/clock.h"
 #include "core/util/error.h"
@@ -77,7 +78,7 @@ static void read_files(struct thread *thread) {
     *own = *file;
     own->text = text;
     pthread_mutex_unlock(&thread->lock);
-    own->outcome = denet_buffer_read_path(&own->text, thread->dir, own->path, own->limit);
+    own->outcome = denet_proc_file_read(&own->text, thread->dir, own->path, own->limit);
     pthread_mutex_lock(&thread->lock);
     if (thread->is_stalled)
       break;
@@ -264,7 +265,7 @@ void denet_read_worker_read(struct denet_read_worker *worker) {
     if (read_in_thread(worker))
       continue;
     if (file->outcome != DENET_LATER)
-      file->outcome = denet_buffer_read_path(&file->text, worker->dir, file->path, file->limit);
+      file->outcome = denet_proc_file_read(&file->text, worker->dir, file->path, file->limit);
     worker->done++;
   }
 }

@@ -50,7 +50,7 @@ int denet_read_worker_text(const struct denet_read_worker *worker, unsigned inde
 /* Begins a pass, in which any text may be asked for. */
 void denet_read_worker_begin_pass(struct denet_read_worker *worker);
 
-/* Reads one text into out. 0 or -errno, see denet_buffer_read_path(). DENET_LATER: the read stalls,
+/* Reads one text into out. 0 or -errno, see denet_proc_file_read(). DENET_LATER: the read stalls,
  * or none begins as others stalled for too long; out is unchanged. A later call with the same key
  * and path returns the text when it is there, and so do further ones in the same pass: of a process
  * whose reads always stall both the rules and the metadata line get it. A text is dropped if a

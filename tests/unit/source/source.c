@@ -45,7 +45,8 @@ static const struct {
     {"without arguments", ARGS, ALIVE, "333", "", 0, "", 0, 0, ""},
     {"zombie", ARGS, ENDED, "333", "", 0, "", 0, 0, "parent"},
     {"other threads run", ARGS, NO_MM, "333", "", 0, "", 0, 0, "parent"},
-    {"zombie of an exec", ARGS, ENDED | EXECD, "433", "", 0, "", 0, 0, ""},
+    {"exits after an exec", ARGS, NO_MM | EXECD, "433", "", 0, "", 0, GONE, ""},
+    {"zombie of an exec", ARGS, ENDED | EXECD, "433", "", 0, "", 0, -ENOENT, ""},
     {"read in its end", ARGS, ENDED, "333", "", 0, "child", 0, 0, "child"},
 };
 

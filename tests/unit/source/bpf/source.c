@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define PID 4242
 #define PARENT 4241
@@ -209,6 +210,21 @@ START_TEST(process_without_final_usage_counts_as_lost) {
   for (uint64_t i = 1; i < 10; i++)
     ck_assert_uint_eq(pass_at(START_NS + i * 10 * SECOND), 0);
   ck_assert_uint_eq(source->lost, 1);
+}
+END_TEST
+
+static const bool listings[][2] = {{true, true}, {true, false}, {false, true}}; /* pid 1, itself */
+
+START_TEST(pass_that_leaves_out_a_process_that_is_there_is_noticed) {
+  const denet_u32 pids[] = {1, (denet_u32)getpid()};
+  for (size_t i = 0; i < 2; i++) {
+    struct denet_bpf_process process = make_process(pids[i]);
+    if (listings[_i][i])
+      list(&process, sizeof(process));
+  }
+  pass_at(START_NS);
+  bool is_noticed = source->seen_unavailable & DENET_UNAVAILABLE_TASKS;
+  ck_assert_int_eq(is_noticed, !(listings[_i][0] && listings[_i][1]));
 }
 END_TEST
 
@@ -678,6 +694,7 @@ void add_cases(Suite *suite) {
       DENET_COUNT_OF(ends));
   add(suite, living_child_of_a_parent_that_has_exited_is_listed_together_with_it, 1);
   add(suite, process_without_final_usage_counts_as_lost, 1);
+  add(suite, pass_that_leaves_out_a_process_that_is_there_is_noticed, DENET_COUNT_OF(listings));
   add(suite, final_usage_of_a_zombie_that_was_given_up_is_requested, 1);
   add(suite, usage_of_threads_is_added_to_their_processes_in_any_order, DENET_COUNT_OF(orders));
   add(suite, records_are_those_of_the_pass_whether_a_list_fails_or_not, 1);
