@@ -90,7 +90,6 @@ static struct file *find_file(struct run *of, const char *key) {
 }
 
 static int take_line(void *context, const struct denet_line *line) {
-  (void)context;
   struct file *file = &run->files[run->file_count];
   bool is_metadata = line->kind == DENET_LINE_METADATA;
   if (run->file_count == FILES_MOST)

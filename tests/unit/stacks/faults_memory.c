@@ -79,11 +79,7 @@ static void free_rule(void) { denet_rule_done(&rule); }
 
 /* --- The monitor --- */
 
-static int take_no_line(void *context, const struct denet_line *line) {
-  (void)context;
-  (void)line;
-  return 0;
-}
+static int take_no_line(void *context, const struct denet_line *line) { return 0; }
 
 static int attempt_monitor(void) {
   struct denet_monitor_settings wanted = {.host_name = "h", .sink = take_no_line};

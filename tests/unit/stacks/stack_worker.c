@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#pragma GCC diagnostic ignored "-Wunused-parameter" /* of the stand-ins */
-
 #define SECOND_NS UINT64_C(1000000000)
 #define READS_MOST 20 /* a second */
 

@@ -56,9 +56,7 @@ static const struct {
 /* Replaces it (the linker's --wrap): the process has a record. */
 void __wrap_denet_bpf_source_list_in_full(struct denet_bpf_source *, const struct denet_process *);
 void __wrap_denet_bpf_source_list_in_full(struct denet_bpf_source *bpf,
-                                          const struct denet_process *process) {
-  (void)bpf, (void)process;
-}
+                                          const struct denet_process *process) {}
 
 /* Measures a process with this record, as one that counts. Returns its values. */
 static const struct denet_values *take(struct denet_process *process,

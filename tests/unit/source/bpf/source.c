@@ -45,7 +45,6 @@ static void send(const void *event, size_t size) {
 
 int denet_loader_open(int (*take)(void *context, void *event, size_t size), void *context,
                       struct denet_error *error, struct denet_loader **out_loader) {
-  (void)error;
   kernel.take = take;
   kernel.context = context;
   *out_loader = NULL;
@@ -56,7 +55,6 @@ void denet_loader_free(struct denet_loader *loader) { (void)loader; }
 
 int denet_loader_list(struct denet_loader *loader, uint64_t full_since_ns,
                       struct denet_buffer *records) {
-  (void)loader, (void)full_since_ns;
   denet_buffer_clear(records);
   if (kernel.exit.head.pid)
     send(&kernel.exit, sizeof(kernel.exit));
@@ -67,14 +65,12 @@ int denet_loader_list(struct denet_loader *loader, uint64_t full_since_ns,
 }
 
 void denet_loader_drain(struct denet_loader *loader) {
-  (void)loader;
   for (size_t i = 0; i < kernel.count; i++)
     ck_assert_int_eq(kernel.take(kernel.context, kernel.events[i].bytes, kernel.events[i].size), 0);
   kernel.count = 0;
 }
 
 void denet_loader_request_exit(struct denet_loader *loader, pid_t pid, uint64_t start_ns) {
-  (void)loader;
   struct denet_bpf_process end = {
       .identity.compact = {.head = {DENET_BPF_FREE, (denet_u32)pid, start_ns}, .name = "job"}};
   kernel.requests++;
@@ -84,19 +80,11 @@ void denet_loader_request_exit(struct denet_loader *loader, pid_t pid, uint64_t 
     send(&end, sizeof(end));
 }
 
-void denet_loader_set_full(struct denet_loader *loader, pid_t pid, bool is_full) {
-  (void)loader, (void)pid, (void)is_full;
-}
+void denet_loader_set_full(struct denet_loader *loader, pid_t pid, bool is_full) {}
 
-uint64_t denet_loader_lost(const struct denet_loader *loader) {
-  (void)loader;
-  return 0;
-}
+uint64_t denet_loader_lost(const struct denet_loader *loader) { return 0; }
 
-int denet_loader_event_fd(const struct denet_loader *loader) {
-  (void)loader;
-  return -1;
-}
+int denet_loader_event_fd(const struct denet_loader *loader) { return -1; }
 
 /* Replaces stat(2) (the linker's --wrap): the tests may run in a pid namespace of their own. */
 int __wrap_stat(const char *path, struct stat *out);
@@ -106,15 +94,9 @@ int __wrap_stat(const char *path, struct stat *out) {
   return 0;
 }
 
-static uint64_t boot_ns(void *context) {
-  (void)context;
-  return kernel.now_ns;
-}
+static uint64_t boot_ns(void *context) { return kernel.now_ns; }
 
-static bool want_none(void *context, struct denet_process *process) {
-  (void)context, (void)process;
-  return false;
-}
+static bool want_none(void *context, struct denet_process *process) { return false; }
 
 static const struct denet_env env = {
     .proc_path = "/proc", .tick_ns = SECOND / 100, .page_bytes = 4096, .boot_ns = boot_ns};
@@ -473,7 +455,6 @@ static void send_texts(denet_u32 pid) {
 static int read_proc(struct denet_source *procfs, struct denet_process *process,
                      enum denet_text_kind kind, struct denet_buffer *out) {
   struct denet_bpf_exit exit = {.head = {DENET_BPF_EXIT, PID, reads[row].born_ns}};
-  (void)procfs, (void)process;
   ck_assert_int_eq(kind, DENET_TEXT_ARGUMENTS);
   if (reads[row].event == DURING)
     send_texts(PID);

@@ -47,10 +47,7 @@ int __wrap_openat(int folder, const char *path, int flags, ...) {
   return __real_openat(folder, path, flags, 0);
 }
 
-static uint64_t read_boot_ns(void *context) {
-  (void)context;
-  return denet_clock_boot_ns();
-}
+static uint64_t read_boot_ns(void *context) { return denet_clock_boot_ns(); }
 
 static void open_source(const char *path) {
   env = (struct denet_env){
