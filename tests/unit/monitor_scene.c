@@ -112,7 +112,7 @@ static bool drain_events(struct denet_source *source,
   return true;
 }
 
-static void free_nothing(struct denet_source *source) { (void)source; }
+static void free_nothing(struct denet_source *source) {}
 
 static struct denet_source fake_source = {.name = "fake",
                                           .scan = scan,

@@ -3,7 +3,6 @@
 #include "core/source/procfs/read_worker.h"
 #include "core/util/error.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +35,7 @@ void denet_read_worker_free(struct denet_read_worker *worker) {
 
 void denet_read_worker_begin(struct denet_read_worker *worker) { worker->done = worker->count = 0; }
 
-void denet_read_worker_begin_pass(struct denet_read_worker *worker) { (void)worker; }
+void denet_read_worker_begin_pass(struct denet_read_worker *worker) {}
 
 unsigned denet_read_worker_add(struct denet_read_worker *worker, pid_t pid, const char *path,
                                size_t limit) {
