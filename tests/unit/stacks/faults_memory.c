@@ -14,7 +14,6 @@
 #include "core/util/cleanup.h"
 
 #include <errno.h>
-#include <string.h>
 
 /* attempt() runs while an allocation fails, and again while none does: then it does what has not
  * been done. It returns 0, -ENOMEM, or 1: done, with something counted as lost. check() checks the

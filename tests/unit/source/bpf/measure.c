@@ -4,8 +4,6 @@
 #include "core/util/cleanup.h"
 #include "tests/unit/unit.h"
 
-#include <string.h>
-
 #define OWN_PROCESS DENET_CLEANUP(denet_process_done) struct denet_process
 
 #define PAGE 4096

@@ -51,7 +51,7 @@ int denet_loader_open(int (*take)(void *context, void *event, size_t size), void
   return 0;
 }
 
-void denet_loader_free(struct denet_loader *loader) { (void)loader; }
+void denet_loader_free(struct denet_loader *loader) {}
 
 int denet_loader_list(struct denet_loader *loader, uint64_t full_since_ns,
                       struct denet_buffer *records) {
@@ -617,10 +617,7 @@ START_TEST(records_follow_each_other_up_to_a_malformed_one) {
 END_TEST
 
 static void add(Suite *suite, const TTest *test, int rows) {
-  TCase *cases = tcase_create(test->name);
-  tcase_add_checked_fixture(cases, begin, end_scene);
-  tcase_add_loop_test(cases, test, 0, rows);
-  suite_add_tcase(suite, cases);
+  tcase_add_checked_fixture(add_loop_case(suite, test->name, test, rows), begin, end_scene);
 }
 
 void add_cases(Suite *suite) {

@@ -160,6 +160,68 @@ START_TEST(short_name_that_stands_for_gigabytes_stays_as_it_is) {
 }
 END_TEST
 
+/* --- Files whose owner, who may be hostile, changes links and names of sections --- */
+
+/* Opens a copy of a program in memory, to be changed. */
+static struct program open_copy(const char *name) {
+  static char content[1 << 20];
+  PROGRAM original = open_program(name);
+  struct program copy = {.fd = memfd_create("program", MFD_CLOEXEC)};
+  ssize_t length = pread(original.fd, content, sizeof(content), 0);
+  ck_assert_int_gt(length, 0);
+  ck_assert_int_eq(write(copy.fd, content, (size_t)length), length);
+  ck_assert_int_eq(denet_elf_file_open(copy.fd, &copy.file), 0);
+  return copy;
+}
+
+static size_t index_of(const struct denet_elf_file *file, const char *name) {
+  size_t index = 1;
+  while (strcmp(file->names + file->sections[index].sh_name, name) != 0)
+    index++;
+  return index;
+}
+
+START_TEST(linked_section_has_no_name_in_the_copy) {
+  const char *const wanted[] = {".eh_frame"};
+  PROGRAM program = open_copy("chain_plain");
+  struct denet_elf_file *file = &program.file;
+  DENET_CLEANUP(denet_elf_copy_done) struct denet_elf_copy copy = {0};
+  Elf64_Shdr *frames = &file->sections[index_of(file, ".eh_frame")];
+  frames->sh_link = (uint32_t)index_of(file, ".eh_frame_hdr");
+  ck_assert_int_eq(denet_elf_file_copy(file, wanted, 1, BUDGET, &copy), 0);
+  ck_assert_ptr_nonnull(denet_elf_copy_section(&copy, ".eh_frame"));
+  ck_assert_ptr_null(denet_elf_copy_section(&copy, ".eh_frame_hdr"));
+}
+END_TEST
+
+START_TEST(names_in_the_copy_are_those_that_were_read_first) {
+  const char *const wanted[] = {".symtab"};
+  PROGRAM program = open_copy("chain_plain");
+  struct denet_elf_file *file = &program.file;
+  DENET_CLEANUP(denet_elf_copy_done) struct denet_elf_copy copy = {0};
+  off_t at = (off_t)file->sections[file->names_index].sh_offset +
+             file->sections[index_of(file, ".symtab")].sh_name;
+  ck_assert_int_eq(pwrite(program.fd, ".zdebug", 7, at), 7);
+  ck_assert_int_eq(denet_elf_file_copy(file, wanted, 1, BUDGET, &copy), 0);
+  ck_assert_ptr_nonnull(denet_elf_copy_section(&copy, ".symtab"));
+}
+END_TEST
+
+START_TEST(names_of_symbols_are_not_compressed) {
+  PROGRAM program = open_copy("chain_plain");
+  struct denet_elf_file *file = &program.file;
+  SYMBOLS symbols = {0};
+  size_t link = file->sections[index_of(file, ".symtab")].sh_link;
+  file->sections[link].sh_flags |= SHF_COMPRESSED;
+  /* A header of compression that allows no more than there is. */
+  Elf64_Chdr header = {.ch_type = ELFCOMPRESS_ZLIB, .ch_size = 16, .ch_addralign = 1};
+  ck_assert_int_eq(
+      pwrite(program.fd, &header, sizeof(header), (off_t)file->sections[link].sh_offset),
+      sizeof(header));
+  ck_assert_int_eq(denet_symbols_init(file, NULL, BUDGET, &symbols), -ENOENT);
+}
+END_TEST
+
 /* libelf takes 200 bytes for each section. The file is nearly all hole. */
 START_TEST(sections_that_are_not_in_the_file_take_no_memory) {
   DENET_CLOSE int fd = memfd_create("sections", MFD_CLOEXEC);
@@ -187,6 +249,9 @@ START_TEST(sections_that_are_not_in_the_file_take_no_memory) {
 END_TEST
 
 void add_cases(Suite *suite) {
+  ADD_TEST(suite, linked_section_has_no_name_in_the_copy);
+  ADD_TEST(suite, names_in_the_copy_are_those_that_were_read_first);
+  ADD_TEST(suite, names_of_symbols_are_not_compressed);
   ADD_TEST(suite, sections_that_are_not_in_the_file_take_no_memory);
   ADD_TEST(suite, address_has_the_function_that_it_is_in);
   ADD_TEST(suite, what_exceeds_the_limit_is_refused);

@@ -1,12 +1,7 @@
 #include "core/stacks/unwind/cfi_check.h"
 
-#include "core/util/cleanup.h"
-#include "tests/unit/unit.h"
+#include "tests/unit/text.h"
 
-#include <string.h>
-
-#define BYTES(literal)                                                                             \
-  { literal, sizeof(literal) - 1 }
 /* Numbers of seven bits a byte: 127, 128, the largest that libdw takes for a register. */
 #define REGISTER_127 "\x7f"
 #define REGISTER_128 "\x80\x01"
@@ -15,10 +10,7 @@
 
 /* Instructions of an entry of .eh_frame. */
 static const struct {
-  struct {
-    const char *bytes;
-    size_t length;
-  } instructions;
+  struct denet_text instructions;
   bool is_sane;
 } rows[] = {
     {BYTES(""), true},
