@@ -128,8 +128,6 @@ START_TEST(every_frame_has_its_name) {
   begin(&scene, chains[_i].program, chains[_i].argument);
   tell(scene.unwinder, &scene.field.snapshot, &frames);
   end(&scene);
-  if (getenv("SHOW"))
-    fprintf(stderr, "== %s %s\n%s", chains[_i].program, chains[_i].argument, frames.bytes);
   assert_frames(frames.bytes, chains[_i].frames);
   ck_assert_ptr_null(strstr(frames.bytes, DENET_TRUNCATED));
   ck_assert_ptr_nonnull(strstr(frames.bytes, "_start"));
