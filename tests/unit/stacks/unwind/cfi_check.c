@@ -11,8 +11,9 @@
 
 #define SECTION DENET_CLEANUP(denet_buffer_done) struct denet_buffer
 
-/* Instructions of an entry of .eh_frame. */
 static const struct denet_text none = BYTES("");
+
+/* Instructions of an entry of .eh_frame. */
 static const struct {
   struct denet_text instructions;
   bool is_sane;
