@@ -62,9 +62,10 @@ struct denet_source {
   void (*measure)(struct denet_source *source, struct denet_process *process,
                   const struct denet_metric_set *wanted, bool first);
 
-  /* Reads a text of the process itself into out. 0; DENET_GONE; DENET_LATER: the read stalls; a
-   * transient error (denet_error_is_transient()): try again later; -EACCES, -EPERM: not permitted;
-   * another -errno: there is no such text. */
+  /* Reads a text of the process itself into out. 0; DENET_GONE, also of a fork that has begun its
+   * exec since the pass; DENET_LATER: the read stalls; a transient error
+   * (denet_error_is_transient()): try again later; -EACCES, -EPERM: not permitted; another -errno:
+   * there is no such text. */
   int (*read_text)(struct denet_source *source, struct denet_process *process,
                    enum denet_text_kind kind, struct denet_buffer *out);
 

@@ -23,11 +23,11 @@ static inline TCase *add_loop_case(Suite *suite, const char *name, const TTest *
 
 /* Returns how many descriptors the process has open, and some more, always as many. */
 static inline unsigned count_descriptors(void) {
-  unsigned count = 0;
+  unsigned open_count = 0;
   DIR *entries = opendir("/proc/self/fd");
   ck_assert_ptr_nonnull(entries);
   while (readdir(entries))
-    count++;
+    open_count++;
   closedir(entries);
-  return count;
+  return open_count;
 }

@@ -173,6 +173,23 @@ static void take_full(struct denet_bpf_source *bpf, struct denet_process *proces
   }
 }
 
+/* Returns whether the parent of a process that is new has exited, is in no pass and has no final
+ * usage yet, or waits likewise for its own parent: the process is listed together with it, to join
+ * its trees. */
+static bool awaits_parent(const struct denet_bpf_source *bpf,
+                          const struct denet_lifecycle_entry *entry) {
+  while (entry && entry->was_forked && bpf->begun_ns - entry->listed_ns <= FINAL_NS &&
+         !denet_process_table_find(bpf->source.table, entry->parent_pid)) {
+    entry = denet_lifecycle_find_last(&bpf->lifecycle, entry->parent_pid, entry->start_ns);
+    if (!entry || !entry->has_exited || entry->is_applied || entry->was_given_up ||
+        entry->start_ns < bpf->opened_ns)
+      return false;
+    if (!entry->was_freed)
+      return true;
+  }
+  return false;
+}
+
 /* Takes a record of a process, full or compact. */
 static int take_process(struct denet_bpf_source *bpf, struct denet_bpf_head *head) {
   const struct denet_bpf_compact *compact = (const void *)head;
@@ -187,28 +204,18 @@ static int take_process(struct denet_bpf_source *bpf, struct denet_bpf_head *hea
   if (error)
     return error;
   process->notes.bpf.missed_ns = 0;
-  if (head->kind == DENET_BPF_PROCESS) {
+  bool is_early =
+      process->is_new &&
+      awaits_parent(bpf, denet_lifecycle_find(&bpf->lifecycle, process->pid, head->start_ns));
+  if (head->kind == DENET_BPF_PROCESS && !is_early) {
     take_full(bpf, process, (struct denet_bpf_process *)head);
   } else if (!process->is_new) {
     take_program(bpf, process, compact->name, compact->exec_id);
-  } else { /* an earlier pass missed it: the next one has full records only */
+  } else { /* this pass or an earlier one leaves it out: the next one has full records only */
     denet_process_table_undo(bpf->source.table);
     bpf->has_missed = true;
   }
   return 0;
-}
-
-/* Returns whether the parent of a process that is gone has exited, is in no pass and has no final
- * usage yet: the process is listed together with it, to join its trees. */
-static bool awaits_parent(const struct denet_bpf_source *bpf,
-                          const struct denet_lifecycle_entry *entry) {
-  if (!entry->was_forked || bpf->begun_ns - entry->listed_ns > FINAL_NS ||
-      denet_process_table_find(bpf->source.table, entry->parent_pid))
-    return false;
-  const struct denet_lifecycle_entry *parent =
-      denet_lifecycle_find_last(&bpf->lifecycle, entry->parent_pid, entry->start_ns);
-  return parent && parent->has_exited && !parent->was_freed && !parent->was_given_up &&
-         parent->start_ns >= bpf->opened_ns;
 }
 
 /* Takes the events of one process: its exec, and its final usage. A process that was born and freed

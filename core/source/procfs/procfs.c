@@ -158,21 +158,28 @@ static int read_executable(struct denet_procfs *procfs, struct denet_process *pr
   return 0;
 }
 
-/* Returns whether the process has lost its memory since the scan, in its exit. */
-static bool has_ended(struct denet_procfs *procfs, const struct denet_process *process) {
-  struct denet_text text;
-  uint64_t vm_pages;
+/* Returns whether the process has left the program that the scan saw: it exits, or a fork is in its
+ * first exec or has done it. The exec clears PF_FORKNOEXEC after it has replaced the executable,
+ * and sets the arguments and then the start of the code at its end (begin_new_exec, fs/exec.c;
+ * load_elf_binary, fs/binfmt_elf.c). A read of stat that stalls waits for an exec. */
+static bool has_left(struct denet_procfs *procfs, const struct denet_process *process) {
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
+  struct denet_stat stat;
   if (process->kernel_thread || process->ended || process->no_mm)
     return false;
-  int outcome = denet_procfs_read(procfs, process->pid, 0, "statm", &text);
-  return outcome == DENET_GONE || (!outcome && denet_parse_field(text, 1, &vm_pages) && !vm_pages);
+  int outcome = denet_procfs_outcome(read_file(procfs, process, "stat", LISTED_BYTES, &text));
+  if (outcome == DENET_GONE || outcome == DENET_LATER)
+    return true;
+  if (outcome || denet_parse_stat(denet_buffer_text(&text), &stat))
+    return false;
+  bool has_execd = process->never_execd && !(stat.field[DENET_STAT_FLAGS] & PF_FORKNOEXEC);
+  bool is_in_exec = procfs->sees_all && !stat.field[DENET_STAT_START_CODE];
+  return has_execd || is_in_exec || !stat.field[DENET_STAT_VM_BYTES];
 }
 
 static int read_arguments(struct denet_procfs *procfs, const struct denet_process *process,
                           struct denet_buffer *out) {
   int outcome = read_file(procfs, process, "cmdline", ARGUMENTS_MOST, out);
-  if (!outcome && !out->length && has_ended(procfs, process))
-    return DENET_GONE;
   if (!outcome)
     out->length = denet_parse_arguments(denet_buffer_text(out)).length;
   return denet_procfs_outcome(outcome);
@@ -184,12 +191,15 @@ static int read_text(struct denet_source *source, struct denet_process *process,
   denet_buffer_clear(out);
   if (process->vanished) /* another process may have the pid */
     return DENET_GONE;
-  if (kind == DENET_TEXT_EXECUTABLE)
-    return read_executable(procfs, process, out);
-  if (kind == DENET_TEXT_ARGUMENTS)
-    return read_arguments(procfs, process, out);
+  int outcome;
+  if (kind != DENET_TEXT_CGROUP) {
+    outcome = kind == DENET_TEXT_EXECUTABLE ? read_executable(procfs, process, out)
+                                            : read_arguments(procfs, process, out);
+    bool may_be_in_exec = !outcome && (process->never_execd || !out->length);
+    return may_be_in_exec && has_left(procfs, process) ? DENET_GONE : outcome;
+  }
   struct denet_text file, path;
-  int outcome = denet_procfs_read(procfs, process->pid, 0, "cgroup", &file);
+  outcome = denet_procfs_read(procfs, process->pid, 0, "cgroup", &file);
   if (outcome)
     return outcome;
   path = denet_parse_cgroup(file);

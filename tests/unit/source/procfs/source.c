@@ -307,10 +307,41 @@ START_TEST(texts_of_a_fork_that_ends_after_the_scan_are_of_its_parent) {
 }
 END_TEST
 
+/* A fork is in its exec, or has done it, after the scan that saw the program of its parent. */
+static const struct {
+  const char *change;
+  bool has_left;
+} execs[] = {
+    {"process 40 cmdline=\"fork\\0\"", false},
+    {"process 40 exe=/bin/new cmdline=\"\" startcode=0", true},
+    {"process 40 exe=/bin/new cmdline=\"\" startcode=0 flags=0", true},
+    {"process 40 exe=/bin/new cmdline=\"new\\0\" flags=0", true},
+    {"process 40 state=Z", true},
+};
+
+START_TEST(a_fork_that_execs_after_the_scan_has_no_text_of_either_program) {
+  DENET_CLEANUP(denet_buffer_done) struct denet_buffer text = {0};
+  struct proc_writer writer = {0};
+  proc_begin(&scene, NULL, 0, 0);
+  proc_line(&writer, "process 40 ppid=1 comm=fork exe=/bin/fork flags=%d", PF_FORKNOEXEC);
+  proc_writer_write(&writer, scene.proc);
+  open_source(scene.proc);
+  scan();
+  proc_line(&writer, "%s", execs[_i].change);
+  proc_writer_write(&writer, scene.proc);
+  for (unsigned kind = DENET_TEXT_ARGUMENTS; kind <= DENET_TEXT_EXECUTABLE; kind++) {
+    int outcome = source->read_text(source, find(40), kind, &text);
+    ck_assert_msg((outcome != 0) == execs[_i].has_left, "%u: %d", kind, outcome);
+  }
+  end_scene();
+}
+END_TEST
+
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, a_stalled_read_delays_no_other_process, stalls);
   ADD_TEST(suite, a_thread_that_ran_has_its_times_read_before_its_io);
   ADD_TABLE(suite, only_wanted_files_are_read_and_of_a_process_that_has_not_run_only_memory, quiet);
   ADD_TABLE(suite, texts_of_a_fork_that_ends_after_the_scan_are_of_its_parent, endings);
+  ADD_TABLE(suite, a_fork_that_execs_after_the_scan_has_no_text_of_either_program, execs);
   ADD_TEST(suite, a_process_that_sleeps_gets_its_new_parent);
 }
