@@ -129,7 +129,7 @@ START_TEST(rule_lives_on_after_a_refused_line) {
   ck_assert_int_eq(denet_rule_finish(&rule, NULL), 0);
   struct denet_captures captures;
   ck_assert(denet_rule_matches(&rule, &postgres, &captures));
-  ck_assert_mem_eq(captures.group[1].bytes, "post", 4);
+  expect_text(captures.group[1], "post");
 }
 END_TEST
 
@@ -379,14 +379,8 @@ START_TEST(captures_are_numbered_over_the_regexes_of_a_rule) {
   memset(&captures, 0xff, sizeof(captures));
   ck_assert_uint_eq(rule.groups, captured[_i].groups);
   ck_assert(denet_rule_matches(&rule, &postgres, &captures));
-  for (size_t i = 0; i < DENET_CAPTURES; i++) {
-    const char *expected = captured[_i].expected[i];
-    ck_assert_msg((expected == NULL) == (captures.group[i].bytes == NULL), "group %zu", i + 1);
-    if (!expected)
-      continue;
-    ck_assert_uint_eq(captures.group[i].length, strlen(expected));
-    ck_assert_mem_eq(captures.group[i].bytes, expected, strlen(expected));
-  }
+  for (size_t i = 0; i < DENET_CAPTURES; i++)
+    expect_text(captures.group[i], captured[_i].expected[i]);
   /* Without a match they stay as they were. */
   memset(&captures, 0xff, sizeof(captures));
   before = captures;
@@ -494,13 +488,7 @@ static const struct {
 };
 
 START_TEST(unit_is_the_innermost_one_of_the_path) {
-  struct denet_text unit = denet_rule_unit(units[_i].path);
-  if (!units[_i].unit) {
-    ck_assert_ptr_null(unit.bytes);
-    return;
-  }
-  ck_assert_uint_eq(unit.length, strlen(units[_i].unit));
-  ck_assert_mem_eq(unit.bytes, units[_i].unit, unit.length);
+  expect_text(denet_rule_unit(units[_i].path), units[_i].unit);
 }
 END_TEST
 
