@@ -18,7 +18,6 @@ struct one_text {
 
 static int read_text(struct denet_source *source, struct denet_process *process,
                      enum denet_text_kind kind, struct denet_buffer *out) {
-  (void)process, (void)kind;
   struct denet_text text = ((struct one_text *)source)->text;
   denet_buffer_clear(out);
   return denet_buffer_append(out, text.bytes, text.length);

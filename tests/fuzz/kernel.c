@@ -12,8 +12,6 @@
 #include <errno.h>
 #include <string.h>
 
-#pragma GCC diagnostic ignored "-Wunused-parameter"
-
 #define SLOTS 16
 #define FIRST_PID 5000000u /* PID_MAX_LIMIT is below */
 #define START_NS UINT64_C(100000000000)

@@ -37,7 +37,6 @@ static struct file *find_file(const struct denet_line *line) {
 
 /* Claims that the metadata line of a file comes before all its other lines. */
 static int take_line(void *context, const struct denet_line *line) {
-  (void)context;
   CLAIM(fuzz_is_json_line(line->json));
   CLAIM(fuzz_is_safe_name(line->instance) && line->pid > 0);
   if (find_file(line) || seen.file_count == FILES_MOST)
@@ -64,7 +63,6 @@ static struct report *find_report(const struct denet_group *group) {
 
 /* Claims that no counter of a group falls. */
 static void take_report(void *context, const struct denet_group_report *report) {
-  (void)context;
   const struct denet_group *group = report->group;
   struct report *last = find_report(group);
   CLAIM(fuzz_is_safe_name(group->name));
@@ -110,18 +108,11 @@ static void make_rules(struct denet_rule rules[3]) {
 
 uint64_t ticks_now_ns;
 
-static uint64_t boot_ns(void *context) {
-  (void)context;
-  return ticks_now_ns;
-}
+static uint64_t boot_ns(void *context) { return ticks_now_ns; }
 
-static uint64_t unix_ms(void *context) {
-  (void)context;
-  return UINT64_C(1700000000000) + ticks_now_ns / 1000000;
-}
+static uint64_t unix_ms(void *context) { return UINT64_C(1700000000000) + ticks_now_ns / 1000000; }
 
 static int user_name(void *context, uid_t uid, char *out, size_t size) {
-  (void)context;
   if (uid & 1)
     return -ENOENT;
   snprintf(out, size, "user/%u", (unsigned)uid);

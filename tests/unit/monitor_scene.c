@@ -7,18 +7,13 @@
 
 struct scene scene;
 
-static uint64_t read_clock(void *context) {
-  (void)context;
-  return scene.now_ns;
-}
+static uint64_t read_clock(void *context) { return scene.now_ns; }
 
 static uint64_t read_calendar(void *context) {
-  (void)context;
   return scene.now_ns / MILLISECOND + scene.calendar_ms;
 }
 
 static int name_user(void *context, uid_t uid, char *out, size_t size) {
-  (void)context;
   snprintf(out, size, "user%u", (unsigned)uid);
   return 0;
 }
@@ -71,7 +66,6 @@ static void end_fake(struct denet_process_table *table, struct fake_process *fak
 
 static int scan(struct denet_source *source, struct denet_process_table *table,
                 struct denet_error *error) {
-  (void)error;
   source->table = table;
   ck_assert_int_eq(denet_process_table_begin(table), 0);
   for (size_t i = 0; i < PROCESSES && scene.processes[i].name; i++) {
@@ -89,16 +83,10 @@ static int scan(struct denet_source *source, struct denet_process_table *table,
 }
 
 static void measure(struct denet_source *source, struct denet_process *process,
-                    const struct denet_metric_set *wanted, bool first) {
-  (void)source;
-  (void)process;
-  (void)wanted;
-  (void)first;
-}
+                    const struct denet_metric_set *wanted, bool first) {}
 
 static int read_text(struct denet_source *source, struct denet_process *process,
                      enum denet_text_kind kind, struct denet_buffer *out) {
-  (void)source;
   scene.now_ns += scene.read_ns;
   denet_buffer_clear(out);
   if (scene.stalled >> kind & 1)
@@ -114,8 +102,6 @@ static int read_text(struct denet_source *source, struct denet_process *process,
 
 static int read_uid(struct denet_source *source, const struct denet_process *process,
                     uid_t *out_uid) {
-  (void)source;
-  (void)process;
   *out_uid = 1;
   return 0;
 }
@@ -123,13 +109,10 @@ static int read_uid(struct denet_source *source, const struct denet_process *pro
 static bool drain_events(struct denet_source *source,
                          bool (*is_wanted)(void *context, struct denet_process *process),
                          void *context) {
-  (void)source;
-  (void)is_wanted;
-  (void)context;
   return true;
 }
 
-static void free_nothing(struct denet_source *source) { (void)source; }
+static void free_nothing(struct denet_source *source) {}
 
 static struct denet_source fake_source = {.name = "fake",
                                           .scan = scan,
@@ -140,7 +123,6 @@ static struct denet_source fake_source = {.name = "fake",
                                           .free = free_nothing};
 
 static int keep_line(void *context, const struct denet_line *line) {
-  (void)context;
   scene.lines[line->kind]++;
   scene.metadata_bytes += line->kind == DENET_LINE_METADATA ? line->json.length : 0;
   char *kept = line->kind == DENET_LINE_METADATA ? scene.last_metadata : scene.last_line;
@@ -156,7 +138,6 @@ static void keep_sentence(void *context, enum denet_severity severity, const cha
 }
 
 static void keep_report(void *context, const struct denet_group_report *report) {
-  (void)context;
   scene.members = report->group->members;
   scene.group_cpu_ns = denet_values_cpu_ns(&report->group->values);
   scene.starts = report->group->starts;

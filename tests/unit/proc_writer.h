@@ -83,8 +83,5 @@ static inline void proc_make(const char *folder, const char *name) {
 
 static inline int proc_remove_entry(const char *path, const struct stat *status, int type,
                                     struct FTW *walk) {
-  (void)status;
-  (void)type;
-  (void)walk;
   return remove(path);
 }

@@ -4,7 +4,6 @@
 #include "core/source/procfs/read_worker.h"
 #include "core/util/error.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,12 +36,11 @@ void denet_read_worker_free(struct denet_read_worker *worker) {
 
 void denet_read_worker_begin(struct denet_read_worker *worker) { worker->done = worker->count = 0; }
 
-void denet_read_worker_begin_pass(struct denet_read_worker *worker) { (void)worker; }
+void denet_read_worker_begin_pass(struct denet_read_worker *worker) {}
 
 unsigned denet_read_worker_add(struct denet_read_worker *worker, pid_t pid, const char *path,
                                size_t limit) {
   struct file *file = &worker->files[worker->count];
-  (void)pid;
   snprintf(file->path, sizeof(file->path), "%s", path);
   file->limit = limit;
   return worker->count++;
@@ -66,6 +64,5 @@ int denet_read_worker_text(const struct denet_read_worker *worker, unsigned inde
 
 int denet_read_worker_read_text(struct denet_read_worker *worker, const struct denet_read_key *key,
                                 const char *path, size_t limit, struct denet_buffer *out) {
-  (void)key;
   return read_at_once_stalls ? DENET_LATER : denet_proc_file_read(out, worker->dir, path, limit);
 }

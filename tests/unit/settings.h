@@ -1,12 +1,9 @@
-/* Settings and texts as initializers, for the tests of rules. */
+/* Settings as initializers, for the tests of rules. */
 #pragma once
 
 #include "core/rules/option.h"
-#include "tests/unit/unit.h"
+#include "tests/unit/text.h"
 
-/* A text that may hold NULs. */
-#define BYTES(literal)                                                                             \
-  { literal, sizeof(literal) - 1 }
 #define STRING(key_, string_)                                                                      \
   { .key = key_, .type = DENET_SETTING_STRING, .string = string_ }
 #define NUMBER(key_, number_)                                                                      \

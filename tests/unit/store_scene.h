@@ -86,9 +86,6 @@ static inline struct scene begin(struct limits limits) {
 
 static inline int remove_entry(const char *path, const struct stat *status, int type,
                                struct FTW *walk) {
-  (void)status;
-  (void)type;
-  (void)walk;
   return remove(path);
 }
 

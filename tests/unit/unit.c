@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 int main(int argc, char **argv) {
-  (void)argc;
   Suite *suite = suite_create(argv[0]);
   add_cases(suite);
   SRunner *runner = srunner_create(suite);

@@ -12,11 +12,13 @@ void add_cases(Suite *suite);
 #define ADD_TABLE(suite, test, rows)                                                               \
   add_loop_case(suite, #test, test, (int)(sizeof(rows) / sizeof((rows)[0])))
 
-static inline void add_loop_case(Suite *suite, const char *name, const TTest *test, int rows) {
+/* Returns the case, for fixtures. */
+static inline TCase *add_loop_case(Suite *suite, const char *name, const TTest *test, int rows) {
   TCase *test_case = tcase_create(name);
   tcase_set_timeout(test_case, 60);
   tcase_add_loop_test(test_case, test, 0, rows);
   suite_add_tcase(suite, test_case);
+  return test_case;
 }
 
 /* Returns how many descriptors the process has open, and some more, always as many. */

@@ -22,8 +22,6 @@ static struct {
 
 static int read_text(struct denet_source *source, struct denet_process *process,
                      enum denet_text_kind kind, struct denet_buffer *out) {
-  (void)source;
-  (void)process;
   denet_buffer_clear(out);
   if (host.outcomes[kind])
     return host.outcomes[kind];
@@ -34,23 +32,17 @@ static int read_text(struct denet_source *source, struct denet_process *process,
 
 static int read_uid(struct denet_source *source, const struct denet_process *process,
                     uid_t *out_uid) {
-  (void)source;
-  (void)process;
   *out_uid = 7;
   return host.uid_outcome;
 }
 
 static int find_user(void *context, uid_t uid, char *out, size_t size) {
-  (void)context;
   host.look_ups++;
   snprintf(out, size, "user%u", (unsigned)uid);
   return host.user_outcome;
 }
 
-static uint64_t read_clock(void *context) {
-  (void)context;
-  return host.now_ns;
-}
+static uint64_t read_clock(void *context) { return host.now_ns; }
 
 static struct denet_source source = {.read_text = read_text, .read_uid = read_uid};
 static const struct denet_env env = {.boot_ns = read_clock, .user_name = find_user};

@@ -90,7 +90,6 @@ static struct file *find_file(struct run *of, const char *key) {
 }
 
 static int take_line(void *context, const struct denet_line *line) {
-  (void)context;
   struct file *file = &run->files[run->file_count];
   bool is_metadata = line->kind == DENET_LINE_METADATA;
   if (run->file_count == FILES_MOST)
@@ -305,9 +304,6 @@ static void begin(void) {
   ck_assert_uint_eq(reference.stats.records_dropped, 0);
 }
 
-/* The ticks in which something fails: the first, the next, the one in which things happen. */
-static const unsigned fault_ticks[] = {1, 2, 3};
-
 /* Used in turn; a lasting failure is the first one. */
 static const int errors[] = {EMFILE, EIO, EINTR, ENOMEM, ENFILE};
 
@@ -327,9 +323,10 @@ static void fail_each(unsigned fault_tick, unsigned step, struct fault fault) {
   ck_assert_uint_gt(fault.first, 1);
 }
 
+/* Of the first tick, the next, and the one in which things happen. */
 START_TEST(each_allocation_of_a_tick_may_fail) {
   begin();
-  fail_each(fault_ticks[_i], 1, (struct fault){.calls = FAULT_ALLOCATE, .count = 1});
+  fail_each((unsigned)_i + 1, 1, (struct fault){.calls = FAULT_ALLOCATE, .count = 1});
   proc_end(&host);
 }
 END_TEST
@@ -406,7 +403,7 @@ START_TEST(process_that_vanishes_at_some_call_ends_once) {
 END_TEST
 
 void add_cases(Suite *suite) {
-  ADD_TABLE(suite, each_allocation_of_a_tick_may_fail, fault_ticks);
+  add_loop_case(suite, "allocations", each_allocation_of_a_tick_may_fail, 3);
   ADD_TABLE(suite, each_system_call_of_a_tick_may_fail, failures);
   ADD_TEST(suite, reads_of_one_byte_give_everything);
   ADD_TABLE(suite, process_that_vanishes_at_some_call_ends_once, victims);

@@ -54,7 +54,6 @@ static int row;
 
 static int read_text(struct denet_source *source, struct denet_process *process,
                      enum denet_text_kind kind, struct denet_buffer *out) {
-  (void)source;
   const char *texts[] = {"grandparent", "parent", rows[row].own};
   int outcomes[] = {0, rows[row].parent_outcome, rows[row].outcome};
   int i = process->pid - GRANDPARENT;

@@ -14,7 +14,6 @@
 #include "core/util/cleanup.h"
 
 #include <errno.h>
-#include <string.h>
 
 /* attempt() runs while an allocation fails, and again while none does: then it does what has not
  * been done. It returns 0, -ENOMEM, or 1: done, with something counted as lost. check() checks the
@@ -79,11 +78,7 @@ static void free_rule(void) { denet_rule_done(&rule); }
 
 /* --- The monitor --- */
 
-static int take_no_line(void *context, const struct denet_line *line) {
-  (void)context;
-  (void)line;
-  return 0;
-}
+static int take_no_line(void *context, const struct denet_line *line) { return 0; }
 
 static int attempt_monitor(void) {
   struct denet_monitor_settings wanted = {.host_name = "h", .sink = take_no_line};

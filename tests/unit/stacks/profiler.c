@@ -6,8 +6,6 @@
 
 #include <errno.h>
 
-#pragma GCC diagnostic ignored "-Wunused-parameter" /* of the stand-ins */
-
 /* Stand-ins for tracer.c and stack_worker.c, which are not linked. */
 static struct {
   struct denet_off_cpu_thread thread; /* the record of a list */

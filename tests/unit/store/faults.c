@@ -80,8 +80,6 @@ static void read_lines(const char *file) {
 }
 
 static int check_entry(const char *file, const struct stat *status, int type, struct FTW *walk) {
-  (void)status;
-  (void)walk;
   if (type == FTW_F)
     read_lines(file);
   return 0;

@@ -2,51 +2,48 @@
 
 #include "core/util/cleanup.h"
 #include "core/util/error.h"
-#include "tests/unit/unit.h"
+#include "tests/unit/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/stat.h>
 
 #define LINE "{\"n\":1}\n"
-#define TEXT(literal)                                                                              \
-  { literal, sizeof(literal) - 1 }
 #define LONG_BYTES 3000000
 
 static const struct {
   struct denet_text text;
   uint64_t torn_bytes;
 } ends[] = {
-    {TEXT(""), 0},
-    {TEXT(LINE), 0},
-    {TEXT("{}\n"), 0},
-    {TEXT(LINE LINE), 0},
-    {TEXT("{"), 1},
-    {TEXT("\n"), 1},
-    {TEXT("{\"n\":1}"), 7},
-    {TEXT(LINE "{"), 1},
-    {TEXT(LINE "{\"n\":1}"), 7},
-    {TEXT(LINE LINE "{\"n\""), 4},
-    {TEXT(LINE "\0"), 1},
-    {TEXT(LINE "\0\0\0\0"), 4},
-    {TEXT(LINE "\0\0\0\n"), 4},
-    {TEXT(LINE "{\"n\"\0\0\0\0}\n"), 10},
-    {TEXT(LINE "{\"n\"\0\0\0\0}\n" LINE), 0},
-    {TEXT(LINE "\0\0\0\0\"n\":1}\n"), 11},
-    {TEXT(LINE "{\"n\"\0{\"a\":1}\n"), 13},
-    {TEXT(LINE "\"n\":1}\n"), 7},
-    {TEXT(LINE "{\"n\":\n"), 6},
-    {TEXT(LINE "\n"), 1},
-    {TEXT(LINE "\n\n" LINE), 0},
-    {TEXT(LINE "{\n"), 2},
-    {TEXT(LINE "}\n"), 2},
-    {TEXT("\0\0\0\0"), 4},
-    {TEXT("}\n"), 2},
-    {TEXT("n\":1}\n"), 6},
-    {TEXT("\n\n\n"), 3},
-    {TEXT("n\":1}\n" LINE), 0},
-    {TEXT(LINE "\xff\xfe"), 2},
+    {BYTES(""), 0},
+    {BYTES(LINE), 0},
+    {BYTES("{}\n"), 0},
+    {BYTES(LINE LINE), 0},
+    {BYTES("{"), 1},
+    {BYTES("\n"), 1},
+    {BYTES("{\"n\":1}"), 7},
+    {BYTES(LINE "{"), 1},
+    {BYTES(LINE "{\"n\":1}"), 7},
+    {BYTES(LINE LINE "{\"n\""), 4},
+    {BYTES(LINE "\0"), 1},
+    {BYTES(LINE "\0\0\0\0"), 4},
+    {BYTES(LINE "\0\0\0\n"), 4},
+    {BYTES(LINE "{\"n\"\0\0\0\0}\n"), 10},
+    {BYTES(LINE "{\"n\"\0\0\0\0}\n" LINE), 0},
+    {BYTES(LINE "\0\0\0\0\"n\":1}\n"), 11},
+    {BYTES(LINE "{\"n\"\0{\"a\":1}\n"), 13},
+    {BYTES(LINE "\"n\":1}\n"), 7},
+    {BYTES(LINE "{\"n\":\n"), 6},
+    {BYTES(LINE "\n"), 1},
+    {BYTES(LINE "\n\n" LINE), 0},
+    {BYTES(LINE "{\n"), 2},
+    {BYTES(LINE "}\n"), 2},
+    {BYTES("\0\0\0\0"), 4},
+    {BYTES("}\n"), 2},
+    {BYTES("n\":1}\n"), 6},
+    {BYTES("\n\n\n"), 3},
+    {BYTES("n\":1}\n" LINE), 0},
+    {BYTES(LINE "\xff\xfe"), 2},
 };
 
 /* A folder with the file "f" in it. */
@@ -128,7 +125,7 @@ START_TEST(lines_may_be_megabytes_long) {
 END_TEST
 
 START_TEST(end_that_takes_too_much_memory_stays) {
-  struct scene scene = begin((struct denet_text)TEXT(LINE));
+  struct scene scene = begin((struct denet_text)BYTES(LINE));
   uint64_t bytes = 0, size = (UINT64_C(65) << 20);
   DENET_CLOSE int fd = openat(scene.folder, "f", O_WRONLY | O_CLOEXEC);
   ck_assert_int_eq(ftruncate(fd, (off_t)size), 0);
@@ -139,7 +136,7 @@ START_TEST(end_that_takes_too_much_memory_stays) {
 END_TEST
 
 START_TEST(only_regular_files_are_touched) {
-  struct scene scene = begin((struct denet_text)TEXT(LINE "torn"));
+  struct scene scene = begin((struct denet_text)BYTES(LINE "torn"));
   uint64_t bytes = 0;
   ck_assert_int_eq(symlinkat("f", scene.folder, "link"), 0);
   ck_assert_int_eq(denet_repair_file(scene.folder, "link", &bytes), -ELOOP);

@@ -211,12 +211,9 @@ static void run_store_step(char **words) {
       denet_store_resume(scene.store);
   } else {
     struct tm time = {0};
-    EXPECT(!strcmp(step, "clock") &&
-               sscanf(words[1], "%d-%d-%d", &time.tm_year, &time.tm_mon, &time.tm_mday) == 3,
+    EXPECT(!strcmp(step, "clock") && strptime(words[1], "%F", &time) &&
+               strptime(words[2], "%T", &time),
            "no step");
-    sscanf(words[2], "%d:%d:%d", &time.tm_hour, &time.tm_min, &time.tm_sec);
-    time.tm_year -= 1900;
-    time.tm_mon--;
     now_ms = (uint64_t)timegm(&time) * 1000;
   }
 }

@@ -2,20 +2,16 @@
 
 #include "core/util/cleanup.h"
 
-#include "tests/unit/unit.h"
+#include "tests/unit/text.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define OWN_LIFECYCLE DENET_CLEANUP(denet_lifecycle_done) struct denet_lifecycle
 #define OWN_BUFFER DENET_CLEANUP(denet_buffer_done) struct denet_buffer
 
 #define PID 77
 #define START_NS 5000
-
-#define BYTES(literal) literal, sizeof(literal) - 1
 
 /* Notes a copy of exactly this size: a sanitizer reports a read behind it. */
 static int note(struct denet_lifecycle *lifecycle, const void *event, size_t size) {
@@ -178,7 +174,7 @@ START_TEST(malformed_event_is_refused_and_changes_nothing) {
   ck_assert_int_eq(note_malformed(&lifecycle, _i), -EINVAL);
   ck_assert_ptr_null(denet_lifecycle_find(&lifecycle, (pid_t)malformed[_i].pid, START_NS));
   ck_assert_uint_eq(lifecycle.count, 0);
-  note_arguments(&lifecycle, (struct denet_text){BYTES("old")});
+  note_arguments(&lifecycle, (struct denet_text)BYTES("old"));
   const struct denet_bpf_texts *before = find(&lifecycle)->texts;
   ck_assert_int_eq(note_malformed(&lifecycle, _i), -EINVAL);
   const struct denet_lifecycle_entry *entry = find(&lifecycle);
@@ -193,35 +189,32 @@ static const struct {
   int outcome;
   struct denet_text text;
 } texts[] = {
-    {DENET_TEXT_ARGUMENTS, {BYTES("app\0-v\0")}, 0, {BYTES("app\0-v")}},
-    {DENET_TEXT_ARGUMENTS, {BYTES("app\0\0\0")}, 0, {BYTES("app")}},
-    {DENET_TEXT_ARGUMENTS, {BYTES("app\0\0b\0")}, 0, {BYTES("app\0\0b")}},
-    {DENET_TEXT_ARGUMENTS, {BYTES("cut o")}, 0, {BYTES("cut o")}},
-    {DENET_TEXT_ARGUMENTS, {BYTES("\0\0")}, 0, {BYTES("")}},
-    {DENET_TEXT_ARGUMENTS, {BYTES("")}, 0, {BYTES("")}},
-    {DENET_TEXT_EXECUTABLE, {BYTES("sh\0bin\0usr\0")}, 0, {BYTES("/usr/bin/sh")}},
-    {DENET_TEXT_EXECUTABLE, {BYTES("init\0")}, 0, {BYTES("/init")}},
-    {DENET_TEXT_EXECUTABLE, {BYTES("a\0b\0c\0")}, 0, {BYTES("/c/b/a")}},
-    {DENET_TEXT_EXECUTABLE, {BYTES(" )\n\0\xff\0")}, 0, {BYTES("/\xff/ )\n")}},
-    {DENET_TEXT_EXECUTABLE, {BYTES("\0\0")}, 0, {BYTES("//")}},
-    {DENET_TEXT_EXECUTABLE, {BYTES("\0a\0\0")}, 0, {BYTES("//a/")}},
-    {DENET_TEXT_EXECUTABLE, {BYTES("cut")}, 0, {BYTES("/cu")}}, /* each byte but one, and a slash */
-    {DENET_TEXT_EXECUTABLE, {BYTES("")}, -ENOENT, {BYTES("")}},
-    {DENET_TEXT_CGROUP,
-     {BYTES("ssh.service\0system.slice\0")},
-     0,
-     {BYTES("/system.slice/ssh.service")}},
-    {DENET_TEXT_CGROUP, {BYTES("init.scope\0")}, 0, {BYTES("/init.scope")}},
-    {DENET_TEXT_CGROUP, {BYTES("\0")}, 0, {BYTES("/")}},
-    {DENET_TEXT_CGROUP, {BYTES("")}, -ENOENT, {BYTES("")}},
+    {DENET_TEXT_ARGUMENTS, BYTES("app\0-v\0"), 0, BYTES("app\0-v")},
+    {DENET_TEXT_ARGUMENTS, BYTES("app\0\0\0"), 0, BYTES("app")},
+    {DENET_TEXT_ARGUMENTS, BYTES("app\0\0b\0"), 0, BYTES("app\0\0b")},
+    {DENET_TEXT_ARGUMENTS, BYTES("cut o"), 0, BYTES("cut o")},
+    {DENET_TEXT_ARGUMENTS, BYTES("\0\0"), 0, BYTES("")},
+    {DENET_TEXT_ARGUMENTS, BYTES(""), 0, BYTES("")},
+    {DENET_TEXT_EXECUTABLE, BYTES("sh\0bin\0usr\0"), 0, BYTES("/usr/bin/sh")},
+    {DENET_TEXT_EXECUTABLE, BYTES("init\0"), 0, BYTES("/init")},
+    {DENET_TEXT_EXECUTABLE, BYTES("a\0b\0c\0"), 0, BYTES("/c/b/a")},
+    {DENET_TEXT_EXECUTABLE, BYTES(" )\n\0\xff\0"), 0, BYTES("/\xff/ )\n")},
+    {DENET_TEXT_EXECUTABLE, BYTES("\0\0"), 0, BYTES("//")},
+    {DENET_TEXT_EXECUTABLE, BYTES("\0a\0\0"), 0, BYTES("//a/")},
+    {DENET_TEXT_EXECUTABLE, BYTES("cut"), 0, BYTES("/cu")}, /* each byte but one, and a slash */
+    {DENET_TEXT_EXECUTABLE, BYTES(""), -ENOENT, BYTES("")},
+    {DENET_TEXT_CGROUP, BYTES("ssh.service\0system.slice\0"), 0,
+     BYTES("/system.slice/ssh.service")},
+    {DENET_TEXT_CGROUP, BYTES("init.scope\0"), 0, BYTES("/init.scope")},
+    {DENET_TEXT_CGROUP, BYTES("\0"), 0, BYTES("/")},
+    {DENET_TEXT_CGROUP, BYTES(""), -ENOENT, BYTES("")},
 };
 
 /* Its text may be longer or shorter than the one that it replaces. */
 START_TEST(text_is_that_of_the_last_event) {
   OWN_LIFECYCLE lifecycle = {0};
   OWN_BUFFER out = {0};
-  struct denet_text parts[] = {
-      {BYTES("an\0argument\0")}, {BYTES("leaf\0top\0")}, {BYTES("unit\0")}};
+  struct denet_text parts[] = {BYTES("an\0argument\0"), BYTES("leaf\0top\0"), BYTES("unit\0")};
   note_texts(&lifecycle, parts);
   parts[texts[_i].kind] = texts[_i].part;
   note_texts(&lifecycle, parts);
@@ -237,7 +230,7 @@ END_TEST
 START_TEST(removed_entry_is_gone_and_a_later_event_makes_a_new_one_without_texts) {
   OWN_LIFECYCLE lifecycle = {0};
   OWN_BUFFER out = {0};
-  note_arguments(&lifecycle, (struct denet_text){BYTES("app\0")});
+  note_arguments(&lifecycle, (struct denet_text)BYTES("app\0"));
   note_fork(&lifecycle, PID, START_NS + 1, 3);
   ck_assert_ptr_eq(lifecycle.entries[0], find(&lifecycle));
   denet_lifecycle_remove(&lifecycle, 0);

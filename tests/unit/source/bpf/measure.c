@@ -4,8 +4,6 @@
 #include "core/util/cleanup.h"
 #include "tests/unit/unit.h"
 
-#include <string.h>
-
 #define OWN_PROCESS DENET_CLEANUP(denet_process_done) struct denet_process
 
 #define PAGE 4096
@@ -56,9 +54,7 @@ static const struct {
 /* Replaces it (the linker's --wrap): the process has a record. */
 void __wrap_denet_bpf_source_list_in_full(struct denet_bpf_source *, const struct denet_process *);
 void __wrap_denet_bpf_source_list_in_full(struct denet_bpf_source *bpf,
-                                          const struct denet_process *process) {
-  (void)bpf, (void)process;
-}
+                                          const struct denet_process *process) {}
 
 /* Measures a process with this record, as one that counts. Returns its values. */
 static const struct denet_values *take(struct denet_process *process,

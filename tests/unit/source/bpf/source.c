@@ -47,18 +47,16 @@ static void send(const void *event, size_t size) {
 
 int denet_loader_open(int (*take)(void *context, void *event, size_t size), void *context,
                       struct denet_error *error, struct denet_loader **out_loader) {
-  (void)error;
   kernel.take = take;
   kernel.context = context;
   *out_loader = NULL;
   return 0;
 }
 
-void denet_loader_free(struct denet_loader *loader) { (void)loader; }
+void denet_loader_free(struct denet_loader *loader) {}
 
 int denet_loader_list(struct denet_loader *loader, uint64_t full_since_ns,
                       struct denet_buffer *records) {
-  (void)loader, (void)full_since_ns;
   denet_buffer_clear(records);
   if (kernel.exit.head.pid)
     send(&kernel.exit, sizeof(kernel.exit));
@@ -69,14 +67,12 @@ int denet_loader_list(struct denet_loader *loader, uint64_t full_since_ns,
 }
 
 void denet_loader_drain(struct denet_loader *loader) {
-  (void)loader;
   for (size_t i = 0; i < kernel.count; i++)
     ck_assert_int_eq(kernel.take(kernel.context, kernel.events[i].bytes, kernel.events[i].size), 0);
   kernel.count = 0;
 }
 
 bool denet_loader_request_exit(struct denet_loader *loader, pid_t pid, uint64_t start_ns) {
-  (void)loader;
   struct denet_bpf_process end = {
       .identity.compact = {.head = {DENET_BPF_FREE, (denet_u32)pid, start_ns}, .name = "job"}};
   kernel.requests++;
@@ -87,19 +83,11 @@ bool denet_loader_request_exit(struct denet_loader *loader, pid_t pid, uint64_t 
   return !kernel.is_old;
 }
 
-void denet_loader_set_full(struct denet_loader *loader, pid_t pid, bool is_full) {
-  (void)loader, (void)pid, (void)is_full;
-}
+void denet_loader_set_full(struct denet_loader *loader, pid_t pid, bool is_full) {}
 
-uint64_t denet_loader_lost(const struct denet_loader *loader) {
-  (void)loader;
-  return 0;
-}
+uint64_t denet_loader_lost(const struct denet_loader *loader) { return 0; }
 
-int denet_loader_event_fd(const struct denet_loader *loader) {
-  (void)loader;
-  return -1;
-}
+int denet_loader_event_fd(const struct denet_loader *loader) { return -1; }
 
 /* Replaces stat(2) (the linker's --wrap): the tests may run in a pid namespace of their own. */
 int __wrap_stat(const char *path, struct stat *out);
@@ -109,15 +97,9 @@ int __wrap_stat(const char *path, struct stat *out) {
   return 0;
 }
 
-static uint64_t boot_ns(void *context) {
-  (void)context;
-  return kernel.now_ns;
-}
+static uint64_t boot_ns(void *context) { return kernel.now_ns; }
 
-static bool want_none(void *context, struct denet_process *process) {
-  (void)context, (void)process;
-  return false;
-}
+static bool want_none(void *context, struct denet_process *process) { return false; }
 
 static const struct denet_env env = {
     .proc_path = "/proc", .tick_ns = SECOND / 100, .page_bytes = 4096, .boot_ns = boot_ns};
@@ -353,6 +335,7 @@ struct part {
 };
 #define ON_CPU DENET_BPF_ON_CPU
 #define NO_MM DENET_BPF_NO_MM
+#define REAPED DENET_BPF_HAS_REAPED
 
 static const struct part parts[][4] = {
     {{5, 50, 0}, {0, 0, 0}, {0, 0, 0}, {5, 50, 0}},
@@ -361,10 +344,7 @@ static const struct part parts[][4] = {
     {{0, 0, 0}, {7, 70, 0}, {7, 70, 0}, {7, 70, 0}},
     {{0, 0, NO_MM}, {7, 70, ON_CPU}, {0, 0, 0}, {7, 70, NO_MM | ON_CPU}},
     {{0, 0, NO_MM}, {0, 0, 0}, {7, 70, 0}, {7, 70, NO_MM}},
-    {{0, 0, NO_MM | DENET_BPF_HAS_REAPED},
-     {0, 0, 0},
-     {0, 0, 0},
-     {0, 0, NO_MM | DENET_BPF_HAS_REAPED}},
+    {{0, 0, NO_MM | REAPED}, {0, 0, 0}, {0, 0, 0}, {0, 0, NO_MM | REAPED}},
     {{5, 50, ON_CPU}, {0, 0, 0}, {0, 0, 0}, {5, 50, ON_CPU}},
     {{5, 50, 0}, {0, 0, 0}, {0, 0, ON_CPU}, {5, 50, ON_CPU}},
     {{5, 50, ON_CPU}, {0, 0, ON_CPU}, {0, 0, 0}, {5, 50, ON_CPU}},
@@ -446,30 +426,28 @@ static const struct {
   int expected;      /* outcome; GONE: as if the process were gone */
   const char *taken; /* NULL: none */
 } reads[] = {
-    {"event before", YOUNG, UNSEEN, "other", 0, BEFORE, EXEC, "job 7", 0, 0, "job 7"},
-    {"event before, /proc stalls", YOUNG, UNSEEN, "", LATER, BEFORE, EXEC, "job 7", 0, 0, "job 7"},
-    {"in its exec, event during it", YOUNG, UNSEEN, "", 0, DURING, EXEC, "job 7", 0, 0, "job 7"},
-    {"/proc stalls, event during it", YOUNG, UNSEEN, "", LATER, DURING, EXEC, "job 7", 0, 0,
-     "job 7"},
-    {"no memory, event during it", YOUNG, UNSEEN, "", -ENOMEM, DURING, EXEC, "job 7", 0, 0,
-     "job 7"},
-    {"event during it", YOUNG, UNSEEN, "job 7", 0, DURING, EXEC, "job 7", 0, 0, "job 7"},
+    {"event before", YOUNG, UNSEEN, "other", 0, BEFORE, EXEC, "a 7", 0, 0, "a 7"},
+    {"event before, /proc stalls", YOUNG, UNSEEN, "", LATER, BEFORE, EXEC, "a 7", 0, 0, "a 7"},
+    {"in its exec, event during it", YOUNG, UNSEEN, "", 0, DURING, EXEC, "a 7", 0, 0, "a 7"},
+    {"/proc stalls, event during it", YOUNG, UNSEEN, "", LATER, DURING, EXEC, "a 7", 0, 0, "a 7"},
+    {"no memory, event during it", YOUNG, UNSEEN, "", -ENOMEM, DURING, EXEC, "a 7", 0, 0, "a 7"},
+    {"event during it", YOUNG, UNSEEN, "a 7", 0, DURING, EXEC, "a 7", 0, 0, "a 7"},
     {"in its exec, no event yet", YOUNG, UNSEEN, "", 0, NEVER, 0, "", 0, GONE, NULL},
-    {"no event yet", YOUNG, UNSEEN, "job 7", 0, NEVER, 0, "", 0, GONE, NULL},
-    {"old", OLD, UNSEEN, "job 7", 0, NEVER, 0, "", 0, 0, "job 7"},
+    {"no event yet", YOUNG, UNSEEN, "a 7", 0, NEVER, 0, "", 0, GONE, NULL},
+    {"old", OLD, UNSEEN, "a 7", 0, NEVER, 0, "", 0, 0, "a 7"},
     {"old, has cleared its title", OLD, UNSEEN, "", 0, NEVER, 0, "", 0, 0, ""},
     {"old, in its exec", OLD, SEEN, "", 0, NEVER, 0, "", 0, GONE, NULL},
-    {"old, execs, event during it", OLD, SEEN, "", 0, DURING, EXEC, "job 7", 0, 0, "job 7"},
-    {"the event of its exec was lost", OLD, LONG, "job 7", 0, NEVER, 0, "", 0, 0, "job 7"},
-    {"event of an old exec, none of this one", OLD, LONG, "job 7", 0, BEFORE, EXEC - 1, "shell", 0,
-     0, "job 7"},
+    {"old, execs, event during it", OLD, SEEN, "", 0, DURING, EXEC, "a 7", 0, 0, "a 7"},
+    {"the event of its exec was lost", OLD, LONG, "a 7", 0, NEVER, 0, "", 0, 0, "a 7"},
+    {"event of an old exec, none of this one", OLD, LONG, "a 7", 0, BEFORE, EXEC - 1, "shell", 0, 0,
+     "a 7"},
     {"event of an old exec, none of this one yet", OLD, SEEN, "", 0, BEFORE, EXEC - 1, "shell", 0,
      GONE, NULL},
     {"execs the next program", OLD, UNSEEN, "next", 0, DURING, EXEC + 1, "next", 0, GONE, NULL},
     {"exits", OLD, UNSEEN, "", 0, NEVER, 0, "", 1, GONE, NULL},
-    {"exits, event during it", YOUNG, UNSEEN, "", 0, DURING, EXEC, "job 7", 1, 0, "job 7"},
-    {"vanishes, event during it", YOUNG, UNSEEN, "", GONE, DURING, EXEC, "job 7", 1, 0, "job 7"},
-    {"empty event", YOUNG, UNSEEN, "job 7", 0, BEFORE, EXEC, "", 0, 0, "job 7"},
+    {"exits, event during it", YOUNG, UNSEEN, "", 0, DURING, EXEC, "a 7", 1, 0, "a 7"},
+    {"vanishes, event during it", YOUNG, UNSEEN, "", GONE, DURING, EXEC, "a 7", 1, 0, "a 7"},
+    {"empty event", YOUNG, UNSEEN, "a 7", 0, BEFORE, EXEC, "", 0, 0, "a 7"},
     {"empty event, gone from /proc", YOUNG, UNSEEN, "", GONE, BEFORE, EXEC, "", 1, 0, ""},
     {"empty event, /proc stalls", YOUNG, UNSEEN, "", LATER, BEFORE, EXEC, "", 0, LATER, NULL},
     {"empty event, no descriptor", YOUNG, UNSEEN, "", -EMFILE, BEFORE, EXEC, "", 0, -EMFILE, NULL},
@@ -491,7 +469,6 @@ static void send_texts(denet_u32 pid) {
 static int read_proc(struct denet_source *procfs, struct denet_process *process,
                      enum denet_text_kind kind, struct denet_buffer *out) {
   struct denet_bpf_exit exit = {.head = {DENET_BPF_EXIT, PID, reads[row].born_ns}};
-  (void)procfs, (void)process;
   ck_assert_int_eq(kind, DENET_TEXT_ARGUMENTS);
   if (reads[row].event == DURING)
     send_texts(PID);
@@ -679,10 +656,7 @@ START_TEST(living_child_of_a_parent_that_has_exited_is_listed_together_with_it) 
 END_TEST
 
 static void add(Suite *suite, const TTest *test, int rows) {
-  TCase *cases = tcase_create(test->name);
-  tcase_add_checked_fixture(cases, begin, end_scene);
-  tcase_add_loop_test(cases, test, 0, rows);
-  suite_add_tcase(suite, cases);
+  tcase_add_checked_fixture(add_loop_case(suite, test->name, test, rows), begin, end_scene);
 }
 
 void add_cases(Suite *suite) {

@@ -1,15 +1,10 @@
 /* Whether any bytes are safe to parse is for tests/fuzz/fuzz_proc_text.c and fuzz_cmdline.c. */
 #include "core/source/procfs/parse.h"
 
-#include "tests/unit/unit.h"
+#include "tests/unit/text.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-
-/* clang-format off */
-#define BYTES(literal) {literal, sizeof(literal) - 1}
-/* clang-format on */
 
 /* Fields 4 to 22 and 4 to 52 of a stat line, each with its own number as its value. */
 #define TO_22 " 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22"
@@ -219,13 +214,7 @@ static const struct {
 };
 
 START_TEST(cgroup_path_is_of_the_unified_hierarchy_unless_that_is_the_root) {
-  struct denet_text path = denet_parse_cgroup(cgroups[_i].text);
-  if (!cgroups[_i].path) {
-    ck_assert_ptr_null(path.bytes);
-    return;
-  }
-  ck_assert_uint_eq(path.length, strlen(cgroups[_i].path));
-  ck_assert_mem_eq(path.bytes, cgroups[_i].path, path.length);
+  expect_text(denet_parse_cgroup(cgroups[_i].text), cgroups[_i].path);
 }
 END_TEST
 
@@ -250,9 +239,7 @@ START_TEST(command_line_is_its_arguments) {
   unsigned count = 0;
   while (denet_parse_next_argument(&rest, &argument)) {
     ck_assert_uint_lt(count, command_lines[_i].count);
-    const char *expected = command_lines[_i].arguments[count++];
-    ck_assert_uint_eq(argument.length, strlen(expected));
-    ck_assert_mem_eq(argument.bytes, expected, argument.length);
+    expect_text(argument, command_lines[_i].arguments[count++]);
   }
   ck_assert_uint_eq(count, command_lines[_i].count);
 }

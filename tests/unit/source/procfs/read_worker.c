@@ -260,11 +260,7 @@ START_TEST(the_end_does_not_wait_for_a_stall) {
 END_TEST
 
 static void add(Suite *suite, const TTest *test, int rows) {
-  TCase *cases = tcase_create(test->name);
-  tcase_set_timeout(cases, 60);
-  tcase_add_checked_fixture(cases, make_place, remove_place);
-  tcase_add_loop_test(cases, test, 0, rows);
-  suite_add_tcase(suite, cases);
+  tcase_add_checked_fixture(add_loop_case(suite, test->name, test, rows), make_place, remove_place);
 }
 
 void add_cases(Suite *suite) {

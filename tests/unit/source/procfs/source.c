@@ -9,10 +9,8 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define STALLED 20 /* the process of which one file is a FIFO */
@@ -47,10 +45,7 @@ int __wrap_openat(int folder, const char *path, int flags, ...) {
   return __real_openat(folder, path, flags, 0);
 }
 
-static uint64_t read_boot_ns(void *context) {
-  (void)context;
-  return denet_clock_boot_ns();
-}
+static uint64_t read_boot_ns(void *context) { return denet_clock_boot_ns(); }
 
 static void open_source(const char *path) {
   env = (struct denet_env){

@@ -4,9 +4,6 @@
 
 #include "tests/unit/unit.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #define PROGRAM                                                                                    \
   "55d0c0e4b000-55d0c0e4c000 r-xp 00001000 fe:01 1234567                    /usr/bin/a b\n"
 #define LIBRARY "7f0000001000-7f0000002000 r-xp 00026000 00:2d 42 /usr/lib/libc.so.6\n"

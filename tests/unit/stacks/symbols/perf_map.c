@@ -9,7 +9,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #define TEN "0123456789"
@@ -57,10 +56,7 @@ static const struct {
 START_TEST(address_has_the_last_name_that_was_given) {
   DENET_CLEANUP(denet_perf_map_done) struct denet_perf_map map = {0};
   ck_assert_int_eq(denet_perf_map_parse(denet_text_of(rows[_i].text), &map), 0);
-  const char *name = denet_perf_map_find(&map, rows[_i].address);
-  ck_assert_msg(!name == !rows[_i].name, "%s", name ? name : "none");
-  if (name)
-    ck_assert_str_eq(name, rows[_i].name);
+  ck_assert_pstr_eq(denet_perf_map_find(&map, rows[_i].address), rows[_i].name);
 }
 END_TEST
 

@@ -18,35 +18,31 @@
 
 #define BUDGET (UINT64_C(16) << 20)
 
-/* A file of the test programs, open. */
-struct program {
-  int fd;
-  struct denet_elf_file file;
-};
+/* An open file of the test programs. */
+#define PROGRAM DENET_CLEANUP(close_program) struct denet_elf_file
 
-static void close_program(struct program *program) {
-  denet_elf_file_done(&program->file);
-  denet_closep(&program->fd);
+static void close_program(struct denet_elf_file *program) {
+  int fd = program->fd;
+  denet_elf_file_done(program);
+  denet_closep(&fd);
 }
 
-#define PROGRAM DENET_CLEANUP(close_program) struct program
 #define SYMBOLS DENET_CLEANUP(denet_symbols_done) struct denet_symbols
 
-static struct program open_path(const char *path) {
-  struct program program = {.fd = open(path, O_RDONLY | O_CLOEXEC)};
-  ck_assert_int_ge(program.fd, 0);
-  ck_assert_int_eq(denet_elf_file_open(program.fd, &program.file), 0);
+static struct denet_elf_file open_path(const char *path) {
+  struct denet_elf_file program;
+  ck_assert_int_eq(denet_elf_file_open(open(path, O_RDONLY | O_CLOEXEC), &program), 0);
   return program;
 }
 
-static struct program open_program(const char *name) {
+static struct denet_elf_file open_program(const char *name) {
   char path[512];
   snprintf(path, sizeof(path), "%s/%s", DENET_PROGRAMS, name);
   return open_path(path);
 }
 
 /* The address of a symbol of a program, as the file gives it. */
-static uint64_t address_of(const struct program *program, const char *name) {
+static uint64_t address_of(const struct denet_elf_file *program, const char *name) {
   uint64_t address = 0;
   Elf *elf = elf_begin(program->fd, ELF_C_READ, NULL);
   GElf_Shdr header = {0};
@@ -65,7 +61,7 @@ static uint64_t address_of(const struct program *program, const char *name) {
 START_TEST(address_has_the_function_that_it_is_in) {
   PROGRAM chain = open_program("chain");
   SYMBOLS symbols = {0};
-  ck_assert_int_eq(denet_symbols_init(&chain.file, NULL, BUDGET, &symbols), 0);
+  ck_assert_int_eq(denet_symbols_init(&chain, NULL, BUDGET, &symbols), 0);
   uint64_t address = address_of(&chain, "tenth");
   ck_assert_str_eq(denet_symbols_find(&symbols, address), "tenth");
   ck_assert_str_eq(denet_symbols_find(&symbols, address + 7), "tenth");
@@ -79,8 +75,8 @@ START_TEST(what_exceeds_the_limit_is_refused) {
   PROGRAM large = open_program("chain_static"), chain = open_program("chain");
   SYMBOLS symbols = {0};
   struct denet_line_table *lines;
-  ck_assert_int_eq(denet_symbols_init(&large.file, NULL, 4096, &symbols), -EFBIG);
-  ck_assert_int_eq(denet_line_table_new(&chain.file, 16, &lines), -EFBIG);
+  ck_assert_int_eq(denet_symbols_init(&large, NULL, 4096, &symbols), -EFBIG);
+  ck_assert_int_eq(denet_line_table_new(&chain, 16, &lines), -EFBIG);
 }
 END_TEST
 
@@ -88,8 +84,8 @@ START_TEST(stripped_file_has_no_names_except_in_a_separate_debug_file_or_compres
   char command[2048], path[] = "/tmp/denet-compressed-XXXXXX";
   PROGRAM stripped = open_program("chain_stripped"), debug = open_program("chain_plain");
   SYMBOLS symbols = {0}, uncompressed = {0};
-  ck_assert_int_eq(denet_symbols_init(&stripped.file, NULL, BUDGET, &symbols), -ENOENT);
-  ck_assert_int_eq(denet_symbols_init(&stripped.file, &debug.file, BUDGET, &symbols), 0);
+  ck_assert_int_eq(denet_symbols_init(&stripped, NULL, BUDGET, &symbols), -ENOENT);
+  ck_assert_int_eq(denet_symbols_init(&stripped, &debug, BUDGET, &symbols), 0);
   ck_assert_str_eq(denet_symbols_find(&symbols, address_of(&debug, "ninth")), "ninth");
   /* As Fedora does: the symbols of a stripped program are a compressed section of it. */
   DENET_CLOSE int fd = mkstemp(path);
@@ -101,7 +97,7 @@ START_TEST(stripped_file_has_no_names_except_in_a_separate_debug_file_or_compres
   if (system("command -v objcopy >/dev/null && command -v xz >/dev/null") == 0) {
     ck_assert_int_eq(system(command), 0);
     PROGRAM compressed = open_path(path);
-    ck_assert_int_eq(denet_symbols_init(&compressed.file, NULL, BUDGET, &uncompressed), 0);
+    ck_assert_int_eq(denet_symbols_init(&compressed, NULL, BUDGET, &uncompressed), 0);
     ck_assert_str_eq(denet_symbols_find(&uncompressed, address_of(&debug, "first")), "first");
   }
   unlink(path);
@@ -113,7 +109,7 @@ START_TEST(address_has_a_line) {
   struct denet_line_table *lines;
   const char *name;
   int line = 0;
-  ck_assert_int_eq(denet_line_table_new(&chain.file, BUDGET, &lines), 0);
+  ck_assert_int_eq(denet_line_table_new(&chain, BUDGET, &lines), 0);
   ck_assert_int_eq(denet_line_table_find(lines, address_of(&chain, "ninth"), &name, &line), 0);
   ck_assert_str_eq(name, "chain.c");
   ck_assert_int_gt(line, 10);
@@ -160,6 +156,66 @@ START_TEST(short_name_that_stands_for_gigabytes_stays_as_it_is) {
 }
 END_TEST
 
+/* --- Files whose owner, who may be hostile, changes links and names of sections --- */
+
+/* Opens a copy of a program in memory, to be changed. */
+static struct denet_elf_file open_copy(const char *name) {
+  static char content[1 << 20];
+  PROGRAM original = open_program(name);
+  struct denet_elf_file copy;
+  int fd = memfd_create("program", MFD_CLOEXEC);
+  ssize_t length = pread(original.fd, content, sizeof(content), 0);
+  ck_assert_int_gt(length, 0);
+  ck_assert_int_eq(write(fd, content, (size_t)length), length);
+  ck_assert_int_eq(denet_elf_file_open(fd, &copy), 0);
+  return copy;
+}
+
+static size_t index_of(const struct denet_elf_file *file, const char *name) {
+  size_t index = 1;
+  while (strcmp(file->names + file->sections[index].sh_name, name) != 0)
+    index++;
+  return index;
+}
+
+START_TEST(linked_section_has_no_name_in_the_copy) {
+  const char *const wanted[] = {".eh_frame"};
+  PROGRAM program = open_copy("chain_plain");
+  DENET_CLEANUP(denet_elf_copy_done) struct denet_elf_copy copy = {0};
+  Elf64_Shdr *frames = &program.sections[index_of(&program, ".eh_frame")];
+  frames->sh_link = (uint32_t)index_of(&program, ".eh_frame_hdr");
+  ck_assert_int_eq(denet_elf_file_copy(&program, wanted, 1, BUDGET, &copy), 0);
+  ck_assert_ptr_nonnull(denet_elf_copy_section(&copy, ".eh_frame"));
+  ck_assert_ptr_null(denet_elf_copy_section(&copy, ".eh_frame_hdr"));
+}
+END_TEST
+
+START_TEST(names_in_the_copy_are_those_that_were_read_first) {
+  const char *const wanted[] = {".symtab"};
+  PROGRAM program = open_copy("chain_plain");
+  DENET_CLEANUP(denet_elf_copy_done) struct denet_elf_copy copy = {0};
+  off_t at = (off_t)program.sections[program.names_index].sh_offset +
+             program.sections[index_of(&program, ".symtab")].sh_name;
+  ck_assert_int_eq(pwrite(program.fd, ".zdebug", 7, at), 7);
+  ck_assert_int_eq(denet_elf_file_copy(&program, wanted, 1, BUDGET, &copy), 0);
+  ck_assert_ptr_nonnull(denet_elf_copy_section(&copy, ".symtab"));
+}
+END_TEST
+
+START_TEST(names_of_symbols_are_not_compressed) {
+  PROGRAM program = open_copy("chain_plain");
+  SYMBOLS symbols = {0};
+  size_t link = program.sections[index_of(&program, ".symtab")].sh_link;
+  program.sections[link].sh_flags |= SHF_COMPRESSED;
+  /* A header of compression that allows no more than there is. */
+  Elf64_Chdr header = {.ch_type = ELFCOMPRESS_ZLIB, .ch_size = 16, .ch_addralign = 1};
+  ck_assert_int_eq(
+      pwrite(program.fd, &header, sizeof(header), (off_t)program.sections[link].sh_offset),
+      sizeof(header));
+  ck_assert_int_eq(denet_symbols_init(&program, NULL, BUDGET, &symbols), -ENOENT);
+}
+END_TEST
+
 /* libelf takes 200 bytes for each section. The file is nearly all hole. */
 START_TEST(sections_that_are_not_in_the_file_take_no_memory) {
   DENET_CLOSE int fd = memfd_create("sections", MFD_CLOEXEC);
@@ -187,6 +243,9 @@ START_TEST(sections_that_are_not_in_the_file_take_no_memory) {
 END_TEST
 
 void add_cases(Suite *suite) {
+  ADD_TEST(suite, linked_section_has_no_name_in_the_copy);
+  ADD_TEST(suite, names_in_the_copy_are_those_that_were_read_first);
+  ADD_TEST(suite, names_of_symbols_are_not_compressed);
   ADD_TEST(suite, sections_that_are_not_in_the_file_take_no_memory);
   ADD_TEST(suite, address_has_the_function_that_it_is_in);
   ADD_TEST(suite, what_exceeds_the_limit_is_refused);

@@ -1,24 +1,21 @@
 #include "core/stacks/unwind/cfi_check.h"
 
 #include "core/util/cleanup.h"
-#include "tests/unit/unit.h"
+#include "tests/unit/text.h"
 
-#include <string.h>
-
-#define BYTES(literal)                                                                             \
-  { literal, sizeof(literal) - 1 }
 /* Numbers of seven bits a byte: 127, 128, the largest that libdw takes for a register. */
 #define REGISTER_127 "\x7f"
 #define REGISTER_128 "\x80\x01"
 #define REGISTER_HUGE "\xfe\xff\xff\x3f"
 #define EIGHT "\x0a\x0a\x0a\x0a\x0a\x0a\x0a\x0a"
 
+#define SECTION DENET_CLEANUP(denet_buffer_done) struct denet_buffer
+
+static const struct denet_text none = BYTES("");
+
 /* Instructions of an entry of .eh_frame. */
 static const struct {
-  struct {
-    const char *bytes;
-    size_t length;
-  } instructions;
+  struct denet_text instructions;
   bool is_sane;
 } rows[] = {
     {BYTES(""), true},
@@ -51,68 +48,58 @@ static const struct {
     {BYTES(EIGHT EIGHT EIGHT EIGHT EIGHT EIGHT EIGHT EIGHT "\x0b\x0a"), true},
 };
 
-/* A section in the making. */
-struct section {
-  char bytes[1024];
-  size_t length;
-};
-
-static void append(struct section *section, const void *bytes, size_t length) {
-  ck_assert_uint_le(length, sizeof(section->bytes) - section->length);
-  memcpy(section->bytes + section->length, bytes, length);
-  section->length += length;
+static void append(struct denet_buffer *section, const void *bytes, size_t length) {
+  ck_assert_int_eq(denet_buffer_append(section, bytes, length), 0);
 }
 
-static void append_entry(struct section *section, const char *head, size_t head_length,
-                         const char *instructions, size_t length) {
-  uint32_t bytes = (uint32_t)(head_length + length);
+static void append_entry(struct denet_buffer *section, struct denet_text head,
+                         struct denet_text instructions) {
+  uint32_t bytes = (uint32_t)(head.length + instructions.length);
   append(section, &bytes, sizeof(bytes));
-  append(section, head, head_length);
-  append(section, instructions, length);
+  append(section, head.bytes, head.length);
+  append(section, instructions.bytes, instructions.length);
 }
 
-static void append_description(struct section *section, const char *instructions, size_t length) {
-  static const char head[] = "\0\0\0\0\x01zR\0\x01\x78\x10\x01\x1b";
-  append_entry(section, head, sizeof(head) - 1, instructions, length);
+static void append_description(struct denet_buffer *section, struct denet_text instructions) {
+  const struct denet_text head = BYTES("\0\0\0\0\x01zR\0\x01\x78\x10\x01\x1b");
+  append_entry(section, head, instructions);
 }
 
 /* Of the description that begins at this offset. */
-static void append_frame(struct section *section, size_t description, const char *instructions,
-                         size_t length) {
+static void append_frame(struct denet_buffer *section, size_t description,
+                         struct denet_text instructions) {
   char head[13] = "\0\0\0\0\0\0\0\0\x10\0\0\0";
   uint32_t back = (uint32_t)(section->length + 4 - description);
   memcpy(head, &back, sizeof(back));
-  append_entry(section, head, sizeof(head), instructions, length);
+  append_entry(section, (struct denet_text){head, sizeof(head)}, instructions);
 }
 
-static bool is_sane(struct section *section, uint64_t *out_bytes) {
+static bool is_sane(const struct denet_buffer *section, uint64_t *out_bytes) {
   Elf_Data data = {.d_buf = section->bytes, .d_size = section->length, .d_version = EV_CURRENT};
   elf_version(EV_CURRENT);
   return denet_cfi_check(&data, true, out_bytes);
 }
 
 START_TEST(instructions_name_registers_that_there_are) {
-  struct section section = {.length = 0}, in_common = {.length = 0};
-  const char *bytes = rows[_i].instructions.bytes;
-  size_t length = rows[_i].instructions.length;
+  SECTION section = {0}, in_common = {0};
   uint64_t memory;
-  append_description(&section, "", 0);
-  append_frame(&section, 0, bytes, length);
+  append_description(&section, none);
+  append_frame(&section, 0, rows[_i].instructions);
   ck_assert_int_eq(is_sane(&section, &memory), rows[_i].is_sane);
-  append_description(&in_common, bytes, length);
+  append_description(&in_common, rows[_i].instructions);
   ck_assert_int_eq(is_sane(&in_common, &memory), rows[_i].is_sane);
 }
 END_TEST
 
 START_TEST(a_frame_s_description_is_an_entry_of_its_own) {
-  struct section section = {.length = 0};
+  SECTION section = {0};
   uint64_t one, two;
-  append_description(&section, "", 0);
+  append_description(&section, none);
   ck_assert(is_sane(&section, &one));
-  append_frame(&section, 0, "", 0);
+  append_frame(&section, 0, none);
   ck_assert(is_sane(&section, &two));
   ck_assert_uint_gt(two, one); /* memory for each */
-  append_frame(&section, 4, "", 0);
+  append_frame(&section, 4, none);
   ck_assert(!is_sane(&section, &two));
 }
 END_TEST
