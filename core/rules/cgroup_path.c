@@ -141,12 +141,11 @@ int denet_cgroup_path_unescape(struct denet_text name, struct denet_buffer *out)
   int error = 0;
   for (size_t i = 0; i < name.length && !error;) {
     struct denet_text rest = strip(name, i, 0);
-    bool is_escape = begins(rest, "\\x") && count_digits(strip(rest, 2, 0), "") >= 2;
-    char byte = rest.bytes[0];
-    if (is_escape)
+    char byte = '\0'; /* no name has one, so "\x00" is no escape */
+    if (begins(rest, "\\x") && count_digits(strip(rest, 2, 0), "") >= 2)
       byte = (char)strtoul((const char[]){rest.bytes[2], rest.bytes[3], '\0'}, NULL, 16);
-    error = denet_buffer_append(out, &byte, 1);
-    i += is_escape ? strlen("\\x2d") : 1;
+    error = denet_buffer_append(out, byte ? &byte : rest.bytes, 1);
+    i += byte ? strlen("\\x2d") : 1;
   }
   return error;
 }

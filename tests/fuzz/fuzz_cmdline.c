@@ -35,7 +35,8 @@ static void claim_arguments(struct denet_text text) {
   CLAIM(bytes + (count ? count - 1 : 0) == text.length);
 }
 
-static void claim_command_line(struct denet_source *source, size_t length) {
+/* White space at the end is left out, except the first byte. */
+static void claim_command_line(struct denet_source *source, struct denet_text arguments) {
   struct denet_attributes_reader reader = {.source = source};
   struct denet_process process = {.pid = 42, .name = "fifteen letters"};
   struct denet_attributes attributes;
@@ -43,7 +44,10 @@ static void claim_command_line(struct denet_source *source, size_t length) {
   CLAIM(denet_attributes_read(&reader, &process, fields, &attributes) == 0);
   struct denet_text line = attributes.field[DENET_FIELD_COMMAND_LINE];
   CLAIM(line.bytes[line.length] == '\0' && strlen(line.bytes) == line.length);
-  CLAIM(length ? line.length == length : !strcmp(line.bytes, "[fifteen letters]"));
+  CLAIM(arguments.length || !strcmp(line.bytes, "[fifteen letters]"));
+  CLAIM(!arguments.length || (line.length > 0 && line.length <= arguments.length));
+  for (size_t i = line.length; i < arguments.length; i++)
+    CLAIM(arguments.bytes[i] == '\0' || strchr(" \t\n\v\f\r", arguments.bytes[i]));
   denet_attributes_reader_done(&reader);
 }
 
@@ -78,7 +82,7 @@ void fuzz_one(struct denet_text text) {
   CLAIM(fuzz_is_within(arguments, text));
   CLAIM(!arguments.length || arguments.bytes[arguments.length - 1]);
   claim_arguments(arguments);
-  claim_command_line(&one.source, arguments.length);
+  claim_command_line(&one.source, arguments);
   claim_names(arguments);
   claim_metadata(&one.source, arguments);
 }

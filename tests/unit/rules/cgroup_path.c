@@ -130,6 +130,7 @@ static const struct {
     {"a\\x5cx2d", "a\\x2d"},
     {"a\\x2", "a\\x2"},
     {"a\\xg0\\", "a\\xg0\\"},
+    {"a\\x00b", "a\\x00b"},
     {"", ""},
 };
 
