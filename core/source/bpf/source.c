@@ -496,14 +496,18 @@ static int read_uid(struct denet_source *source, const struct denet_process *pro
                     uid_t *out_uid) {
   const struct denet_bpf_source *bpf = (struct denet_bpf_source *)source;
   struct denet_source *procfs = &bpf->procfs->source;
+  int outcome = 0;
   const struct denet_bpf_process *record = denet_bpf_source_record(bpf, process);
   const struct denet_lifecycle_entry *entry = denet_bpf_source_entry(bpf, process);
   if (record)
     *out_uid = record->uid;
   else if (entry && (entry->was_freed || entry->texts))
     *out_uid = entry->was_freed ? entry->final.uid : entry->texts->uid;
-  else if (procfs->read_uid(procfs, process, out_uid)) /* /proc may hide it */
-    *out_uid = process->notes.bpf.uid;
+  else
+    outcome = procfs->read_uid(procfs, process, out_uid);
+  if (outcome != -EACCES && outcome != -EPERM)
+    return outcome;
+  *out_uid = process->notes.bpf.uid; /* /proc hides it */
   return 0;
 }
 

@@ -216,13 +216,14 @@ static int read_text(struct denet_source *source, struct denet_process *process,
 static int read_uid(struct denet_source *source, const struct denet_process *process,
                     uid_t *out_uid) {
   static const char *const uid_key[] = {"Uid"};
+  struct denet_procfs *procfs = (struct denet_procfs *)source;
   struct denet_text text;
   uint64_t uid;
   if (process->vanished)
     return DENET_GONE;
-  int outcome = denet_procfs_read((struct denet_procfs *)source, process->pid, 0, "status", &text);
+  int outcome = denet_procfs_read(procfs, process->pid, 0, "status", &text);
   if (outcome)
-    return outcome;
+    return unhide(procfs, process, outcome);
   if (!denet_parse_keys(text, uid_key, 1, &uid))
     return -ENOENT;
   *out_uid = (uid_t)uid;

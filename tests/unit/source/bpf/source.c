@@ -634,6 +634,14 @@ START_TEST(records_follow_each_other_up_to_a_malformed_one) {
 }
 END_TEST
 
+START_TEST(uid_of_a_process_that_is_gone_is_not_that_of_an_older_record) {
+  struct denet_process process = {.pid = INT32_MAX, .born_ns = START_NS, .notes.bpf.uid = 7};
+  uid_t uid = 1;
+  ck_assert_int_eq(source->read_uid(source, &process, &uid), DENET_GONE);
+  ck_assert_uint_eq(uid, 1);
+}
+END_TEST
+
 START_TEST(living_child_of_a_parent_that_has_exited_is_listed_together_with_it) {
   struct denet_bpf_process parent = make_process(PARENT), child = make_process(PID);
   parent.identity.compact.head.start_ns = START_NS;
@@ -666,6 +674,7 @@ void add_cases(Suite *suite) {
   add(suite, arguments_are_those_of_the_program_in_the_pass, DENET_COUNT_OF(reads));
   add(suite, texts_of_a_fork_that_ends_with_its_parent_are_those_of_the_parent,
       DENET_COUNT_OF(ends));
+  add(suite, uid_of_a_process_that_is_gone_is_not_that_of_an_older_record, 1);
   add(suite, living_child_of_a_parent_that_has_exited_is_listed_together_with_it, 1);
   add(suite, process_without_final_usage_counts_as_lost, 1);
   add(suite, pass_that_leaves_out_a_process_that_is_there_is_noticed, DENET_COUNT_OF(listings));
