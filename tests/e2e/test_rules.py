@@ -314,11 +314,13 @@ class Names(unittest.TestCase):
     def setUpClass(cls):
         cls.shards = [cls.enterClassContext(sleeper(f"shard{COMM}-{n}", comm=f"{COMM}s")) for n in
                       (1, 2, 2)]
-        cls.family = cls.enterClassContext(Workload("family"))
+        folder = cls.enterClassContext(tempfile.TemporaryDirectory(dir=work_folder()))
+        path = shutil.copy(program("family"), f"{folder}/{COMM}f")  # other tests have a family too
+        cls.family = cls.enterClassContext(Workload("family", path=path))
         exe = f'Executable "{program("sleeper")}"'
         rules = f'Process "{COMM}s"\n' + \
             f'ProcessMatch "line-%{{1}}" "shard{COMM}-([0-9]+)"\n' + \
-            rule("family", "Children true", "Records false", key="Process") + \
+            rule(f"{COMM}f", "Children true", "Records false", key="Process") + \
             rule("pid", exe, 'Instance "pid-%{pid}"') + \
             rule("words", f'Executable "~/(sl)eeper$"', f'User "~^({USER})$"', f'Comm "~i^{COMM.upper()}(S)$"',
                  'Instance "%{1}-%{2}-%{3}"') + \
@@ -344,9 +346,9 @@ class Names(unittest.TestCase):
         self.assertEqual(len(capped), 3)
 
     def test_process_as_a_block_takes_options(self):
-        self.assertIsNotNone(self.collectd.latest("family", "ps_count"))
-        wait_until(lambda: self.collectd.latest("family", "derive-starts") == [1], "the child")
-        self.assertEqual(self.collectd.pids_of_files("family"), [])
+        self.assertIsNotNone(self.collectd.latest(f"{COMM}f", "ps_count"))
+        wait_until(lambda: self.collectd.latest(f"{COMM}f", "derive-starts") == [1], "the child")
+        self.assertEqual(self.collectd.pids_of_files(f"{COMM}f"), [])
 
     def test_process_and_process_match_have_no_children(self):
         kinds = {line["kind"] for line in self.collectd.lines_of(self.shards[0].pid, "line-1")}
