@@ -5,9 +5,9 @@ other source are left out (harness.bpf_only, harness.procfs_only).
 
 First come the cases that may run beside others, in N processes; each process has a folder of its
 own. Then come the cases that need a quiet machine (harness.alone, harness.measures), one by one, or
-two at a time if each uses little of it (LIGHT). --part runs only the ones or the others. Several run.py may run shared cases at
-the same time with the same --locks: two of them never run the same case at once, as its rules would
-match the processes of both.
+two at a time if each uses little of it (LIGHT). --part runs only the ones or the others. Several
+run.py may run shared cases at the same time with the same --locks: two of them never run the same
+case at once, as its rules would match the processes of both.
 
 A test that fails is run once more, by itself, when all others have ended, as other processes may
 have had the CPUs: its lines begin with "again", and its second result counts. A line before the

@@ -11,8 +11,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from harness import (IN_USER_NAMESPACE, Collectd, Workload, alone, bpf_only, measures, need, program, program_rule,
-                     rule, wait_until, work_folder)
+from harness import (IN_USER_NAMESPACE, Collectd, Workload, alone, bpf_only, measures, need, program,
+                     program_rule, rule, wait_until, work_folder)
 from spawner import Spawner, end_of, totals
 
 # The two sample at different times, and the network counters are the namespace's.

@@ -160,7 +160,7 @@ class ExitLines(unittest.TestCase):
                 Collectd(program_rule("a", "sleeper", "Children false"), interval=0.5) as collectd:
             sleeper.ask("touch 16")
             before = collectd.wait_for_lines(sleeper.pid, count=2)[-1]
-            sleeper.process.send_signal(9)  # nobody waits for it
+            sleeper.process.send_signal(9)  # it stays a zombie
             wait_until(lambda: "exit" in collectd.samples_of(sleeper.pid)[-1], "an exit line")
             lines = collectd.samples_of(sleeper.pid)
             self.assertEqual([line["exit"] for line in lines if "exit" in line], [{"signal": 9}])

@@ -24,7 +24,7 @@ def stacks_of(lines):
 
 
 def truth_of(workload, seconds):
-    """What a program does in that time: the increase of what it knows."""
+    """Returns by how much the counters that the program prints grow in that time."""
     before = json.loads(workload.ask("tell"))
     time.sleep(seconds)  # this is what is measured
     after = json.loads(workload.ask("tell"))

@@ -77,8 +77,8 @@ class Conditions(unittest.TestCase):
         cls.pid_file = Path(folder).parent / "sleeper.pid"
         cls.pid_file.write_text(f"{cls.workloads['b'].pid}\n")
         cgroup = Path("/proc/self/cgroup").read_text().splitlines()[-1].split(":", 2)[2]
-        words = {"exe": program("sleeper"), "comm": COMM, "upper": COMM.upper(), "folder": folder, "user": USER,
-                 "uid": os.getuid(), "cgroup": cgroup.replace("\\", "\\\\"),
+        words = {"exe": program("sleeper"), "comm": COMM, "upper": COMM.upper(), "folder": folder,
+                 "user": USER, "uid": os.getuid(), "cgroup": cgroup.replace("\\", "\\\\"),
                  "pid_file": cls.pid_file}
         rules = "".join(rule(name, *[line.format(**words) for line in lines])
                         for name, (lines, _) in cls.ROWS.items())
@@ -322,8 +322,8 @@ class Names(unittest.TestCase):
             f'ProcessMatch "line-%{{1}}" "shard{COMM}-([0-9]+)"\n' + \
             rule(f"{COMM}f", "Children true", "Records false", key="Process") + \
             rule("pid", exe, 'Instance "pid-%{pid}"') + \
-            rule("words", f'Executable "~/(sl)eeper$"', f'User "~^({USER})$"', f'Comm "~i^{COMM.upper()}(S)$"',
-                 'Instance "%{1}-%{2}-%{3}"') + \
+            rule("words", 'Executable "~/(sl)eeper$"', f'User "~^({USER})$"',
+                 f'Comm "~i^{COMM.upper()}(S)$"', 'Instance "%{1}-%{2}-%{3}"') + \
             rule("mixed", exe, 'Instance "%{rule}.%{exe}.%{user}.%{comm}"') + \
             rule("capped", exe, 'Instance "capped-%{pid}"', "MaxInstances 2") + \
             rule("spare", exe, 'Report "memory"', "Records false") + \
@@ -337,7 +337,8 @@ class Names(unittest.TestCase):
 
     def test_each_instance_has_its_processes(self):
         """Those of a name, of captures, of placeholders, and those above MaxInstances."""
-        counts = {f"{COMM}s": 3, "line-1": 1, "line-2": 2, f"sl-{USER}-s": 3, f"mixed.sleeper.{USER}.{COMM}s": 3,
+        counts = {f"{COMM}s": 3, "line-1": 1, "line-2": 2, f"sl-{USER}-s": 3,
+                  f"mixed.sleeper.{USER}.{COMM}s": 3,
                   **{f"pid-{shard.pid}": 1 for shard in self.shards}, "capped-_other": 1}
         for instance, count in counts.items():
             with self.subTest(instance=instance):

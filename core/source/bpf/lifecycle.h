@@ -15,7 +15,7 @@ struct denet_lifecycle_entry {
   pid_t pid;
   uint64_t start_ns;  /* boot clock; with the pid: the key */
   uint64_t listed_ns; /* start of the first pass that looked at it, boot clock; 0: none has */
-  bool is_applied;    /* the table's process has the final usage, or nobody wants it */
+  bool is_applied;    /* the process of the table has its final usage, or that is dropped */
   bool is_checked;    /* the rules have seen the texts */
   bool was_given_up;  /* the table does not wait for the final usage any more */
   bool was_forked, has_exited, was_freed; /* which events have come */
