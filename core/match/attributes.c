@@ -2,6 +2,7 @@
 
 #include "core/util/cleanup.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -64,7 +65,8 @@ static int read_user(struct denet_attributes_reader *reader, struct denet_proces
     user->outcome = env->user_name(env->context, uid, user->name, sizeof(user->name));
     user->expires_ns = now_ns + (user->outcome ? DENET_USER_RETRY_NS : DENET_USER_NS);
   }
-  if (denet_error_is_transient(user->outcome))
+  bool may_stay = reader->takes_numbers && user->outcome != -ENOMEM;
+  if (denet_error_is_transient(user->outcome) && !may_stay)
     return user->outcome;
   if (user->outcome) /* as ps(1) does */
     snprintf(user->name, sizeof(user->name), "%u", (unsigned)uid);

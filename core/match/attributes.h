@@ -20,8 +20,9 @@ struct denet_user {
 /* The texts of one process at a time; the memory is used again for the next. Set source and
  * env; the rest begins zeroed. */
 struct denet_attributes_reader {
-  struct denet_source *source;                      /* borrowed */
-  const struct denet_env *env;                      /* borrowed */
+  struct denet_source *source; /* borrowed */
+  const struct denet_env *env; /* borrowed */
+  bool takes_numbers; /* a user whose name cannot be looked up at the moment is its number */
   struct denet_buffer texts[DENET_TEXT_CGROUP + 1]; /* by enum denet_text_kind */
   struct denet_buffer names[DENET_CGROUP_NAMES];    /* of the last cgroup */
   struct denet_user users[DENET_USERS];             /* at uid % DENET_USERS */

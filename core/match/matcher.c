@@ -35,6 +35,8 @@ void denet_matcher_init(struct denet_matcher *matcher) {
   matcher->reader =
       (struct denet_attributes_reader){.source = matcher->source, .env = matcher->env};
   matcher->metadata_reader = matcher->reader;
+  matcher->metadata_reader.takes_numbers =
+      true; /* a line must not keep a process out of its group */
   matcher->fields = 0;
   for (size_t i = 0; i < matcher->active_rule_count; i++)
     matcher->fields |= matcher->active_rules[i].rule.fields;

@@ -117,7 +117,7 @@ static int add_condition(struct denet_rule *rule, struct denet_condition conditi
                     "%s \"%s\": the kernel keeps 15 bytes of a name, so the name \"%s\" matches; "
                     "CommandLine matches the whole command line",
                     setting->key, setting->string, name);
-  denet_hint_write(condition.field, kind, setting, error);
+  denet_hint_write(&condition, kind, setting, error);
   return 0;
 }
 

@@ -93,9 +93,10 @@ static void check_conditions(const struct denet_rule *rule, const char *block) {
     const char *text = condition->pattern ? denet_pattern_literal(condition->pattern) : NULL;
     if (text && condition->field == DENET_FIELD_USER && lacks_user(text))
       log_sentence(LOG_WARNING,
-                   "%s \"%s\": User \"%s\": there is no such user, so nothing matches it. denet "
-                   "goes on looking for the user.",
-                   block, rule->name, text);
+                   "%s \"%s\": User \"%s%s\": there is no such user, so it %s nothing. denet goes "
+                   "on looking for the user.",
+                   block, rule->name, condition->negated ? "!" : "", text,
+                   condition->negated ? "excludes" : "matches");
     bool is_path = text && condition->field == DENET_FIELD_EXECUTABLE && text[0] == '/';
     DENET_FREE char *path = is_path ? realpath(text, NULL) : NULL;
     if (path && strcmp(path, text) != 0)

@@ -93,6 +93,10 @@ boot() {
 # test_on KERNEL: prepares a guest, and runs its tests.
 test_on() {
   local of_kernel architecture package space out build=build_in_root
+  if [ -z "${kernels[$1]:-}" ]; then
+    echo "there is no kernel \"$1\"; kernels: ${names[*]}" >&2
+    return 1
+  fi
   read -r of_kernel architecture package space <<<"${kernels[$1]}"
   out=$work/$space-$architecture
   mkdir -p "$out"

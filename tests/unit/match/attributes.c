@@ -156,9 +156,21 @@ START_TEST(name_of_a_user_is_looked_up_once_in_a_while) {
 }
 END_TEST
 
+START_TEST(metadata_does_not_wait_for_a_directory_service_that_does_not_answer) {
+  begin(0);
+  host.user_outcome = _i ? -ENOMEM : -EAGAIN;
+  ck_assert_int_eq(read_all(), host.user_outcome);
+  reader.takes_numbers = true;
+  ck_assert_int_eq(read_all(), _i ? -ENOMEM : 0);
+  ck_assert(_i || !strcmp(attributes.field[DENET_FIELD_USER].bytes, "7"));
+}
+END_TEST
+
 void add_cases(Suite *suite) {
   ADD_TABLE(suite, all_fields_are_read_and_without_arguments_or_unit_there_are_texts_all_the_same,
             texts);
   ADD_TABLE(suite, outcome_decides_what_is_absent, outcomes);
   ADD_TABLE(suite, name_of_a_user_is_looked_up_once_in_a_while, ages);
+  add_loop_case(suite, "names", metadata_does_not_wait_for_a_directory_service_that_does_not_answer,
+                2);
 }
